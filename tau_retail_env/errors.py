@@ -1,0 +1,39 @@
+"""What can go wrong by the caller's hand: each error names the thing, what was found, and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TauRetailError(Exception):
+    """Base of every error this package raises on purpose; the command line prints it without a traceback."""
+
+
+class InvalidValueError(TauRetailError, ValueError):
+    """A value that cannot be used: an unknown name, an empty selection, an impossible number."""
+
+
+class MissingDependencyError(TauRetailError, ImportError):
+    """A package or data source that is not installed; the message holds the command that brings it."""
+
+
+class EpisodeStateError(TauRetailError, RuntimeError):
+    """A call that does not fit the state of the episode: a step before reset or after the end."""
+
+
+def unknown(kind: str, found: object, known: Iterable[str]) -> InvalidValueError:
+    """Build the error for a name that is not among the known ones, with the nearest one as a hint.
+
+    Args:
+        kind: what the name stands for, such as "task_subset".
+        found: the value given.
+        known: the names that would have been accepted.
+
+    Returns:
+        The error, for the caller to raise.
+    """
+    names = [str(name) for name in known]
+    near = difflib.get_close_matches(str(found), names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return InvalidValueError(f"Unknown {kind} {found!r}; known: {', '.join(names)}.{hint}")

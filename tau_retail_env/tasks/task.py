@@ -1,0 +1,58 @@
+"""One customer request with its ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One gold tool call."""
+
+    name: str
+    """The tool's name, as upstream spells it."""
+    arguments: Mapping[str, Any]
+    """Keyword arguments, exactly as in the source."""
+    requestor: str = "assistant"
+    """Who calls the tool: "assistant" or "user" (τ² lets customers call tools of their own)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What upstream's customer is told about itself; every field is None where the source has nothing."""
+
+    persona: str | None = None
+    reason_for_call: str | None = None
+    known_info: str | None = None
+    unknown_info: str | None = None
+    task_instructions: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One customer request with its ground truth: instruction, gold actions, outputs to communicate."""
+
+    id: str
+    """Unique over every source and split: "tau2/12", "tau_bench/train/3", "generated/train/7"."""
+    source: str
+    """"tau2", "tau_bench" or "generated"."""
+    domain: str
+    """"retail" for every task of this package today."""
+    split: str
+    """The split the task was loaded from, as the source names it."""
+    instruction: str
+    """The whole request in words, as an API customer would be told it."""
+    actions: tuple[Action, ...]
+    """The gold actions in upstream's order."""
+    outputs: tuple[str, ...] = ()
+    """Strings that the agent must have said to the customer."""
+    user_id: str | None = None
+    """The customer's id in the shop, where the source or the gold actions tell it."""
+    scenario: Scenario = field(default_factory=Scenario)
+    """What upstream's customer simulator is told."""
+    initial_state: Any = None
+    """Upstream's initial state, None for every retail task so far."""
+    reward_basis: tuple[str, ...] = ("DB", "COMMUNICATE")
+    """What upstream multiplies into the reward."""

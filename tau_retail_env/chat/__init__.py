@@ -1,0 +1,1 @@
+"""How it is said: messages, tool-call parsing, prompts, token-exact turns and masks."""

@@ -1,0 +1,303 @@
+"""TauRetailEnv: one conversation at a time between an agent, a customer and the shop."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tau_retail_env.chat.messages import AgentMessage
+from tau_retail_env.chat.parsing import MalformedMessageError, parse_message
+from tau_retail_env.chat.prompts import PROMPT_STYLES, system_prompt
+from tau_retail_env.errors import EpisodeStateError, InvalidValueError, unknown
+from tau_retail_env.tasks import Task, find_task, load_tasks
+from tau_retail_env.users import make_customer
+from tau_retail_env.users.customer import OUT_OF_SCOPE, STOP, TRANSFER, Customer, UserError, UserMessage
+from tau_retail_env.world import World, judge, open_shop
+
+STOP_TOKENS = (STOP, TRANSFER, OUT_OF_SCOPE)
+MULTIPLE_CALLS = ("error", "upstream")
+METRICS = {
+    "turns": "sum",
+    "tool_calls": "sum",
+    "tool_errors": "sum",
+    "malformed": "sum",
+    "transfers": "sum",
+    "success": "last",
+}
+"""Every step's metrics and how they add up over an episode, in ROLL's names for ways of adding up."""
+
+Observation = str
+Info = dict[str, Any]
+Turn = tuple[Observation, float, bool, bool, Info]
+Metrics = dict[str, float]
+Message = dict[str, str]
+
+
+@dataclass
+class _Episode:
+    """What one episode holds between reset and its end."""
+
+    task: Task
+    world: World
+    spoken: list[str] = field(default_factory=list)
+    turns: int = 0
+    steps: int = 0
+    errors: int = 0
+    over: bool = False
+
+
+class TauRetailEnv:
+    """τ-bench retail as an agentic environment, shaped like `gem.Env` and Gymnasium.
+
+    An episode follows upstream's orchestrator: what is said, what is counted and what is scored are upstream's; what
+    differs on purpose is listed in docs/environment.md. Episodes of different environments share nothing that
+    changes; one environment belongs to one thread at a time.
+
+    Args:
+        source: where tasks come from: "tau2" or "generated".
+        split: a split of that source.
+        task_subset: an expression over subset names, see `tau_retail_env.tasks.SUBSETS`.
+        user_strategy: who plays the customer: "scripted".
+        user: a customer of your own instead, see `tau_retail_env.users.Customer`; its messages may be plain strings.
+        user_config: settings of the customer that `user_strategy` names.
+        max_turns: agent messages after which the episode is truncated; None for upstream's own count of steps.
+        max_errors: failed tool calls after which the episode is truncated; None for upstream's own.
+        prompt_style: which system prompt the agent sees: "full" (upstream's) or "minimal".
+        multiple_calls: several tool calls in one message: "error" (refused) or "upstream" (as upstream runs them).
+        tasks: tasks to play instead of loading them by source, split and subset.
+
+    Raises:
+        InvalidValueError: an unknown name, an empty subset, a limit below one.
+        MissingDependencyError: the source's data or packages are not installed.
+    """
+
+    def __init__(
+        self,
+        source: str = "tau2",
+        split: str = "train",
+        task_subset: str = "all",
+        user_strategy: str = "scripted",
+        user: Customer | None = None,
+        user_config: Mapping[str, Any] | None = None,
+        max_turns: int | None = None,
+        max_errors: int | None = None,
+        prompt_style: str = "full",
+        multiple_calls: str = "error",
+        tasks: Sequence[Task] | None = None,
+    ) -> None:
+        if prompt_style not in PROMPT_STYLES:
+            raise unknown("prompt_style", prompt_style, PROMPT_STYLES)
+        if multiple_calls not in MULTIPLE_CALLS:
+            raise unknown("multiple_calls", multiple_calls, MULTIPLE_CALLS)
+        for name, limit in (("max_turns", max_turns), ("max_errors", max_errors)):
+            if limit is not None and limit < 1:
+                raise InvalidValueError(f"{name} must be at least 1 or None (upstream's own), found {limit}")
+        self._shop = open_shop(source)
+        self.tasks = list(load_tasks(source, split, task_subset) if tasks is None else tasks)
+        if not self.tasks:
+            raise InvalidValueError("tasks is empty: give at least one task")
+        self._customer = user or make_customer(user_strategy, user_config, self._shop.database)
+        self._max_turns = max_turns
+        self._max_errors = max_errors
+        self._multiple_calls = multiple_calls
+        self._system_prompt = system_prompt(prompt_style, self._shop.domain_policy)
+        self._next_seed = 0
+        self._episode: _Episode | None = None
+
+    def reset(self, task_id: str | None = None, seed: int | None = None) -> tuple[Observation, Info]:
+        """Begin an episode.
+
+        Args:
+            task_id: which task; None picks by seed, so that seeds 0, 1, 2 … visit every task once before any twice
+                (each round through the tasks is shuffled by its own number).
+            seed: the customer's wording, and the task where `task_id` is None; None takes the environment's own
+                count of its resets.
+
+        Returns:
+            The customer's first words, and info: `task_id`, `source`, `split`, `role` ("user"), `tools` (OpenAI
+            schemas), `system_prompt`, `messages` (the opening history that the agent sees, system prompt aside).
+
+        Raises:
+            InvalidValueError: unknown task id.
+            UserError: the customer could not open the conversation.
+        """
+        if seed is None:
+            seed = self._next_seed
+        self._next_seed = seed + 1
+        task = self._task_of_seed(seed) if task_id is None else find_task(self.tasks, task_id)
+        self._episode = None
+        words = self._words(self._customer.reset(task, seed=seed))
+        if words.stop:
+            raise UserError(f"the customer ended the conversation with its first words: {words.content!r}")
+        greeting = self._shop.greeting
+        opening = [{"role": "assistant", "content": greeting}] if greeting else []
+        self._episode = _Episode(task, self._shop.open(), [greeting] if greeting else [], steps=len(opening))
+        return words.content, {
+            "task_id": task.id,
+            "source": task.source,
+            "split": task.split,
+            "role": "user",
+            "tools": list(self._shop.tools),
+            "system_prompt": self._system_prompt,
+            "messages": [*opening, {"role": "user", "content": words.content}],
+        }
+
+    def step(self, action: str | AgentMessage) -> Turn:
+        """Play one turn: the agent's message and what comes back.
+
+        Args:
+            action: the model's text (hermes tool calls, end-of-turn tokens and reasoning are taken out) or an
+                `AgentMessage`.
+
+        Returns:
+            (observation, reward, terminated, truncated, info). The reward is 0.0 until the customer ends the episode.
+            `info`: `role` ("tool" or "user": whose words the observation is), `messages` (what came back, as OpenAI
+            messages), `metrics`, `metrics_agg_mode`; at the end also `stop_reason`, `scorable`, `reward_breakdown`.
+
+        Raises:
+            EpisodeStateError: before the first reset, or after the end of the episode.
+        """
+        episode = self._episode
+        if episode is None:
+            raise EpisodeStateError("step before reset: call reset() to begin an episode")
+        if episode.over:
+            raise EpisodeStateError(f"step after the end of episode {episode.task.id}: call reset() to begin another")
+        episode.turns += 1
+        metrics = dict.fromkeys(METRICS, 0.0) | {"turns": 1.0}
+        try:
+            message = parse_message(action) if isinstance(action, str) else _checked(action)
+            if len(message.tool_calls) > 1 and self._multiple_calls == "error":
+                raise MalformedMessageError("one tool call at a time, please; none of these was run")
+        except MalformedMessageError as error:
+            return self._refuse(episode, action, error, metrics)
+        if message.content:
+            episode.spoken.append(message.content)
+        if message.tool_calls:
+            return self._run_tools(episode, message, metrics)
+        return self._ask_customer(episode, message, metrics)
+
+    def close(self) -> None:
+        """Forget the episode; nothing else is held."""
+        self._episode = None
+
+    def _task_of_seed(self, seed: int) -> Task:
+        epoch, place = divmod(seed, len(self.tasks))
+        order = list(range(len(self.tasks)))
+        random.Random(f"tau-retail/epoch/{epoch}").shuffle(order)
+        return self.tasks[order[place]]
+
+    def _refuse(
+        self, episode: _Episode, action: str | AgentMessage, error: MalformedMessageError, metrics: Metrics
+    ) -> Turn:
+        """A message that cannot be parsed: nothing is run, the agent reads why; counts as one error of the agent's."""
+        metrics["malformed"] = 1.0
+        episode.errors += 1
+        episode.steps += 2
+        text = f"Error: {error}"
+        if isinstance(action, AgentMessage) and action.tool_calls:
+            back = [_tool_message(call.name, call.id, text) for call in action.tool_calls]
+        elif isinstance(action, str) and "<tool_call>" in action:
+            back = [_tool_message("", "", text)]
+        else:
+            back = [{"role": "user", "content": text}]
+        return self._turn(episode, text, back, metrics)
+
+    def _run_tools(self, episode: _Episode, message: AgentMessage, metrics: Metrics) -> Turn:
+        results = [episode.world.call(call) for call in message.tool_calls]
+        failed = sum(result.error for result in results)
+        metrics["tool_calls"] = float(len(results))
+        metrics["tool_errors"] = float(failed)
+        metrics["transfers"] = float(sum(call.name == "transfer_to_human_agents" for call in message.tool_calls))
+        episode.errors += failed
+        episode.steps += 2
+        back = [
+            _tool_message(call.name, call.id, result.content)
+            for call, result in zip(message.tool_calls, results, strict=True)
+        ]
+        return self._turn(episode, "\n".join(result.content for result in results), back, metrics)
+
+    def _ask_customer(self, episode: _Episode, message: AgentMessage, metrics: Metrics) -> Turn:
+        episode.steps += 1
+        if limit := self._upstream_limit(episode):
+            return self._turn(episode, "", [], metrics, ended_by=limit)
+        try:
+            words = self._words(self._customer.respond(message))
+        except UserError as error:
+            return self._turn(episode, str(error), [], metrics, ended_by="user_error")
+        episode.steps += 1
+        back = [{"role": "user", "content": words.content}]
+        return self._turn(episode, words.content, back, metrics, ended_by="user_stop" if words.stop else None)
+
+    def _turn(
+        self, episode: _Episode, text: str, back: list[Message], metrics: Metrics, ended_by: str | None = None
+    ) -> Turn:
+        """Close a turn: limits, reward, info."""
+        if ended_by != "user_error":
+            ended_by = self._upstream_limit(episode) or ended_by or self._turn_limit(episode)
+        role = back[-1]["role"] if back else "user"
+        info: Info = {"role": role, "messages": back, "metrics": metrics, "metrics_agg_mode": METRICS}
+        reward = 0.0
+        if ended_by:
+            episode.over = True
+            info |= {"stop_reason": ended_by, "scorable": ended_by != "user_error", "reward_breakdown": {}}
+        if ended_by == "user_stop":
+            gold = self._shop.gold_changes(episode.task)
+            verdict = judge(episode.task, episode.world.changes(), gold, episode.spoken)
+            reward = verdict.value
+            metrics["success"] = float(reward == 1.0)
+            info["reward_breakdown"] = dict(verdict.breakdown)
+        return text, reward, ended_by == "user_stop", ended_by not in (None, "user_stop"), info
+
+    def _upstream_limit(self, episode: _Episode) -> str | None:
+        """Upstream's limits, errors before steps; they win even over a stop that arrives with the same message."""
+        if episode.errors >= (self._max_errors or self._shop.limits.max_errors):
+            return "too_many_errors"
+        if self._max_turns is None and episode.steps >= self._shop.limits.max_steps:
+            return "max_steps"
+        return None
+
+    def _turn_limit(self, episode: _Episode) -> str | None:
+        """Our own limit; a customer who stops at the last turn has still ended the episode."""
+        return "max_turns" if self._max_turns is not None and episode.turns >= self._max_turns else None
+
+    def _words(self, said: UserMessage | str) -> UserMessage:
+        """The customer's message with its stop token noticed, wherever in the text it stands."""
+        message = UserMessage(said) if isinstance(said, str) else said
+        if message.tool_calls:
+            raise UserError("the customer called a tool, but retail has no tools for customers")
+        if not message.content:
+            raise UserError("the customer said nothing")
+        if message.stop is None:
+            stop = next((token for token in STOP_TOKENS if token in message.content), None)
+            message = UserMessage(message.content, stop=stop, usage=message.usage)
+        return message
+
+
+def _checked(message: AgentMessage) -> AgentMessage:
+    """An API agent's message, held to the same rules as a model's text.
+
+    Raises:
+        MalformedMessageError: it is empty, not valid Unicode, or the arguments of a call are not an object.
+        InvalidValueError: it is no AgentMessage at all.
+    """
+    if not isinstance(message, AgentMessage):
+        raise InvalidValueError(f"step takes a model's text or an AgentMessage, found {type(message).__name__}")
+    content = (message.content or "").strip()
+    if not content and not message.tool_calls:
+        raise MalformedMessageError("The message is empty: write to the customer or call a tool.")
+    for call in message.tool_calls:
+        if not isinstance(call.arguments, Mapping):
+            raise MalformedMessageError(f"The arguments of {call.name!r} must be an object.")
+    try:
+        repr([content, *((call.name, dict(call.arguments)) for call in message.tool_calls)]).encode("utf-8")
+        content.encode("utf-8")
+    except UnicodeEncodeError:
+        raise MalformedMessageError("The message is not valid UTF-8: it holds a lone surrogate.") from None
+    return AgentMessage(content or None, message.tool_calls)
+
+
+def _tool_message(name: str, call_id: str, content: str) -> Message:
+    message = {"role": "tool", "name": name, "content": content}
+    return message | {"tool_call_id": call_id} if call_id else message

@@ -1,0 +1,50 @@
+"""Upstream's reward: what the episode changed against what the gold actions change, and what the customer was told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from tau_retail_env.tasks.task import Task
+from tau_retail_env.world.shop import Changes
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """The verdict on one episode that the customer ended."""
+
+    value: float
+    """1.0 or 0.0: the product of the parts that the task's reward basis names."""
+    breakdown: Mapping[str, float]
+    """`database` and `outputs` (1.0 or 0.0 each); `missing_writes`, `extra_writes`, `wrong_writes`: counts of
+    database entries that only the gold actions change, that only the episode changed, that both changed differently."""
+
+
+def judge(task: Task, changes: Changes, gold: Changes, spoken: Iterable[str]) -> Reward:
+    """Score an episode as both upstreams do: database equal to gold, and every output said.
+
+    Args:
+        task: what was asked.
+        changes: what the episode changed.
+        gold: what the gold actions change.
+        spoken: the agent's texts, in upstream's sense of what counts as said.
+
+    Returns:
+        The verdict. Source of the rule: τ²'s EnvironmentEvaluator and CommunicateEvaluator, v1's
+        `Env.calculate_reward`; an output counts as said when it stands in one text, case and the text's commas aside.
+    """
+    database = float(changes == gold)
+    heard = [text.lower().replace(",", "") for text in spoken]
+    outputs = float(all(any(output.lower() in text for text in heard) for output in task.outputs))
+    value = (database if "DB" in task.reward_basis else 1.0) * (outputs if "COMMUNICATE" in task.reward_basis else 1.0)
+    both = changes.keys() & gold.keys()
+    return Reward(
+        value,
+        {
+            "database": database,
+            "outputs": outputs,
+            "missing_writes": float(len(gold.keys() - both)),
+            "extra_writes": float(len(changes.keys() - both)),
+            "wrong_writes": float(sum(changes[key] != gold[key] for key in both)),
+        },
+    )

@@ -1,0 +1,250 @@
+"""What an agent meets: the rules of a turn, the limits, the reward, and every kind of bad input."""
+
+import pytest
+
+from tau_retail_env import TauRetailEnv, load_tasks
+from tau_retail_env.chat.messages import AgentMessage, ToolCall
+from tau_retail_env.env import METRICS
+from tau_retail_env.errors import EpisodeStateError, InvalidValueError
+from tau_retail_env.users.customer import UserError
+
+ORDER = {"order_id": "#W2378156"}
+READ_ORDER = '<tool_call>\n{"name": "get_order_details", "arguments": {"order_id": "#W2378156"}}\n</tool_call>'
+
+
+class Talker:
+    """A customer who says "ok" until it hears "bye"."""
+
+    def reset(self, task, *, seed):
+        return "Hello"
+
+    def respond(self, message):
+        return "###STOP###" if "bye" in message.content else "ok"
+
+
+class Unreachable(Talker):
+    def respond(self, message):
+        raise UserError("no answer after 5 tries")
+
+
+@pytest.fixture(scope="module")
+def tasks():
+    return load_tasks(source="tau2", split="base")
+
+
+@pytest.fixture
+def env(tasks):
+    return TauRetailEnv(user=Talker(), tasks=tasks)
+
+
+def call(name, **arguments):
+    return AgentMessage(tool_calls=(ToolCall(name, arguments, id="call_1"),))
+
+
+def play_gold(env, task):
+    env.reset(task.id)
+    for action in task.actions:
+        env.step(call(action.name, **action.arguments))
+
+
+def test_reset_shows_the_opening_as_upstreams_agent_sees_it(env):
+    observation, info = env.reset("tau2/0")
+    assert observation == "Hello"
+    assert info["messages"] == [
+        {"role": "assistant", "content": "Hi! How can I help you today?"},
+        {"role": "user", "content": "Hello"},
+    ]
+    assert (info["task_id"], info["source"], info["split"], info["role"]) == ("tau2/0", "tau2", "base", "user")
+    assert "<policy>\n# Retail agent policy" in info["system_prompt"]
+    assert len(info["tools"]) == 15
+
+
+def test_text_goes_to_the_customer_and_a_call_to_the_shop(env):
+    env.reset("tau2/0")
+    observation, reward, terminated, truncated, info = env.step("Could you tell me your name?<|im_end|>")
+    assert (observation, reward, terminated, truncated, info["role"]) == ("ok", 0.0, False, False, "user")
+    observation, *_, info = env.step(READ_ORDER)
+    assert observation.startswith('{"order_id": "#W2378156"')
+    assert info["role"] == "tool"
+    assert info["messages"] == [{"role": "tool", "name": "get_order_details", "content": observation}]
+    assert info["metrics"] == dict.fromkeys(METRICS, 0.0) | {"turns": 1.0, "tool_calls": 1.0}
+
+
+def test_the_gold_actions_earn_the_reward_and_one_more_write_loses_it(env, tasks):
+    task = tasks[0]
+    play_gold(env, task)
+    *_, info = env.step("bye")
+    assert info["reward_breakdown"]["database"] == 1.0
+
+    play_gold(env, task)
+    env.step(call("cancel_pending_order", order_id="#W5918442", reason="no longer needed"))
+    _, reward, terminated, _, info = env.step("bye")
+    assert (reward, terminated, info["stop_reason"], info["scorable"]) == (0.0, True, "user_stop", True)
+    assert info["reward_breakdown"]["extra_writes"] == 1.0
+
+
+def test_an_output_must_have_been_said_commas_aside(env, tasks):
+    task = next(task for task in tasks if task.outputs == ("1093.34",))
+    play_gold(env, task)
+    assert env.step("bye")[1] == 0.0
+    play_gold(env, task)
+    env.step("You get 1,093.34 back.")
+    assert env.step("bye")[1] == 1.0
+
+
+def test_reasoning_reaches_nobody(env):
+    heard = []
+    env._customer.respond = lambda message: heard.append(message.content) or "ok"
+    env.reset("tau2/0")
+    env.step("<think>The customer is Yusuf.</think>Who are you?")
+    assert heard == ["Who are you?"]
+
+
+def test_an_episode_is_the_same_byte_for_byte_when_played_again(tasks):
+    def transcript(seed):
+        env = TauRetailEnv(source="generated", split="test", task_subset="single")
+        lines = [env.reset(seed=seed)]
+        for text in ("Could you give me your email, or your name and zip code?", READ_ORDER, "Anything else?"):
+            lines.append(env.step(text))
+        return lines
+
+    assert transcript(3) == transcript(3)
+    assert transcript(3) != transcript(4)
+
+
+def test_seeds_visit_every_task_once_a_round(env, tasks):
+    count = len(tasks)
+    first = [env.reset(seed=seed)[1]["task_id"] for seed in range(count)]
+    second = [env.reset(seed=count + seed)[1]["task_id"] for seed in range(count)]
+    assert sorted(first) == sorted(second) == sorted(task.id for task in tasks)
+    assert first != second
+    assert [env.reset()[1]["task_id"] for _ in range(2)] != first[:2]
+
+
+def test_one_episode_never_sees_anothers_writes(tasks):
+    first, second = (TauRetailEnv(user=Talker(), tasks=tasks) for _ in range(2))
+    first.reset("tau2/0")
+    second.reset("tau2/0")
+    address = {"address1": "1 New St", "address2": "", "city": "Austin", "state": "TX", "country": "USA", "zip": "1"}
+    before = second.step(call("get_user_details", user_id="yusuf_rossi_9620"))[0]
+    first.step(call("modify_user_address", user_id="yusuf_rossi_9620", **address))
+    assert "1 New St" in first.step(call("get_user_details", user_id="yusuf_rossi_9620"))[0]
+    assert second.step(call("get_user_details", user_id="yusuf_rossi_9620"))[0] == before
+    first.reset("tau2/0")
+    assert first.step(call("get_user_details", user_id="yusuf_rossi_9620"))[0] == before
+
+
+def test_several_calls_are_refused_unless_asked_for_as_upstream_runs_them(tasks):
+    two = AgentMessage(tool_calls=(ToolCall("get_order_details", ORDER, "a"), ToolCall("nonsense", {}, "b")))
+    strict = TauRetailEnv(user=Talker(), tasks=tasks)
+    strict.reset("tau2/0")
+    observation, *_, info = strict.step(two)
+    assert observation.startswith("Error: ")
+    assert [message["tool_call_id"] for message in info["messages"]] == ["a", "b"]
+    assert (info["metrics"]["malformed"], info["metrics"]["tool_calls"]) == (1.0, 0.0)
+
+    lenient = TauRetailEnv(user=Talker(), tasks=tasks, multiple_calls="upstream")
+    lenient.reset("tau2/0")
+    observation, *_, info = lenient.step(two)
+    assert observation.endswith("\nError: Tool 'nonsense' not found.")
+    assert (info["metrics"]["tool_calls"], info["metrics"]["tool_errors"]) == (2.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "",
+        "   <|im_end|>",
+        "<think>hm",
+        "<tool_call>{",
+        "<tool_call><tool_call>{}</tool_call></tool_call>",
+        '<tool_call>{"name": "x", "arguments": []}</tool_call>',
+        "caf\udce9",
+        AgentMessage(),
+        AgentMessage("caf\udce9"),
+        AgentMessage(tool_calls=(ToolCall("x", "not an object"),)),  # type: ignore[arg-type]
+    ],
+)
+def test_what_cannot_be_parsed_is_refused_and_the_episode_goes_on(env, message):
+    env.reset("tau2/0")
+    observation, reward, terminated, truncated, info = env.step(message)
+    assert observation.startswith("Error: ")
+    assert (reward, terminated, truncated, info["metrics"]["malformed"]) == (0.0, False, False, 1.0)
+    assert env.step("Hello?")[0] == "ok"
+
+
+def test_a_message_of_100_000_characters_is_played_like_any_other(env):
+    env.reset("tau2/0")
+    assert env.step("a" * 100_000)[0] == "ok"
+    assert env.step("<tool_call>" * 10_000)[4]["metrics"]["malformed"] == 1.0
+    assert env.step(call("calculate", expression="(" * 100_000))[0].startswith("Error: ")
+    assert env.step(call("calculate", expression="9**9**9**9"))[0] == "Error: Expression is too large to calculate"
+    assert env.step(call("calculate", expression="2**10"))[0] == "1024.0"
+
+
+def test_a_customer_that_fails_is_nobodys_reward(tasks):
+    env = TauRetailEnv(user=Unreachable(), tasks=tasks)
+    env.reset("tau2/0")
+    _, reward, terminated, truncated, info = env.step("Hello?")
+    assert (reward, terminated, truncated) == (0.0, False, True)
+    assert (info["stop_reason"], info["scorable"]) == ("user_error", False)
+
+
+def test_upstreams_limits_end_an_episode_without_raising(env):
+    env.reset("tau2/0")
+    for turn in range(1, 50):
+        assert env.step("hm")[3] is False, turn
+    *_, truncated, info = env.step("hm")
+    assert (truncated, info["stop_reason"]) == (True, "max_steps")
+
+    env.reset("tau2/0")
+    for _ in range(9):
+        assert env.step(call("nonsense"))[3] is False
+    *_, truncated, info = env.step(call("nonsense"))
+    assert (truncated, info["stop_reason"], info["scorable"]) == (True, "too_many_errors", True)
+
+
+def test_max_turns_counts_the_agents_messages_and_the_last_may_still_succeed(tasks):
+    env = TauRetailEnv(user=Talker(), tasks=tasks, max_turns=2)
+    env.reset("tau2/0")
+    assert env.step("hm")[3] is False
+    assert env.step("hm")[4]["stop_reason"] == "max_turns"
+    env.reset("tau2/0")
+    env.step("hm")
+    assert env.step("bye")[4]["stop_reason"] == "user_stop"
+
+
+def test_a_step_needs_an_episode(env):
+    with pytest.raises(EpisodeStateError, match=r"reset\(\)"):
+        env.step("Hello")
+    env.reset("tau2/0")
+    env.step("bye")
+    with pytest.raises(EpisodeStateError, match="tau2/0"):
+        env.step("Hello")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"source": "tau3"}, "tau3"),
+        ({"split": "trian"}, "Did you mean 'train'"),
+        ({"task_subset": "retruns"}, "Did you mean 'returns'"),
+        ({"user_strategy": "telepathy"}, "telepathy"),
+        ({"user_config": {"phrasing": "all"}}, "phrasing"),
+        ({"prompt_style": "long"}, "long"),
+        ({"multiple_calls": "maybe"}, "maybe"),
+        ({"max_turns": 0}, "max_turns"),
+        ({"tasks": []}, "tasks"),
+    ],
+)
+def test_bad_settings_are_named(arguments, named):
+    with pytest.raises(InvalidValueError, match=named):
+        TauRetailEnv(**arguments)
+
+
+def test_an_unknown_task_and_an_unknown_action_are_named(env):
+    with pytest.raises(InvalidValueError, match="tau2/999"):
+        env.reset("tau2/999")
+    env.reset("tau2/0")
+    with pytest.raises(InvalidValueError, match="bytes"):
+        env.step(b"Hello")

@@ -1,0 +1,42 @@
+"""Seeded choices that come out the same on every machine and every Python."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+class Draws:
+    """A stream of choices decided by a seed.
+
+    Only `random.Random.random` is used: it is the one method whose sequence Python promises to keep for a given seed.
+    """
+
+    def __init__(self, seed: str) -> None:
+        """Start the stream that belongs to a seed."""
+        self._random = random.Random(seed)
+
+    def below(self, bound: int) -> int:
+        """A whole number from 0 to bound - 1."""
+        return int(self._random.random() * bound)
+
+    def choice(self, items: Sequence[Item]) -> Item:
+        """One of the items, each as likely as the others."""
+        return items[self.below(len(items))]
+
+    def sample(self, items: Sequence[Item], count: int) -> list[Item]:
+        """That many different places of the sequence, in the order drawn."""
+        left = list(items)
+        return [left.pop(self.below(len(left))) for _ in range(count)]
+
+    def weighted(self, items: Sequence[Item], weights: Sequence[int]) -> Item:
+        """One of the items, as likely as its whole-number weight says."""
+        place = self.below(sum(weights))
+        for item, weight in zip(items, weights, strict=True):
+            place -= weight
+            if place < 0:
+                return item
+        raise ValueError("weights must be positive whole numbers")

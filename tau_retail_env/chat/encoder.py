@@ -1,0 +1,166 @@
+"""Token-exact turns: what a model's own chat template puts before, between and after the model's words."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tau_retail_env.errors import InvalidValueError
+
+_REPLY = "The-model's-own-words-stand-here"
+_CALL = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
+_USER = {"role": "user", "content": "Hi"}
+_TOOL = {"role": "tool", "name": "f", "content": "ok"}
+_HISTORY_PROBES: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ("text before a user message", "Hello.", _USER),
+    ("text with space around it before a user message", " Hello.\n", _USER),
+    ("a tool call before a tool result", _CALL, _TOOL),
+    ("reasoning before a tool result", f"<think>\nHm.\n</think>\n\n{_CALL}", _TOOL),
+    ("reasoning on one line before a tool result", f"<think>Hm.</think>{_CALL}", _TOOL),
+    ("empty reasoning before a tool result", f"<think>\n\n</think>\n\n{_CALL}", _TOOL),
+    ("reasoning before a user message", "<think>\nHm.\n</think>\n\nHello.", _USER),
+)
+
+Message = Mapping[str, Any]
+
+
+class ChatEncoder:
+    """Turns a growing conversation into tokens that are only ever appended to.
+
+    An episode's tokens are `opening(first messages)`, then turn by turn the model's own tokens, `closing` of them, and
+    `following(what came back)`. Nothing that the model produced is ever encoded again. Where the model's tokens are
+    those that its tokenizer would choose for its text, the result equals the template's rendering of the whole
+    conversation (the model's turns as plain text content) at every turn, including the newline after a turn.
+
+    The exception is a template that rewrites history, which tokens that are only appended to cannot follow.
+    `rewritten_history` names the cases. Qwen2.5's has none. Hybrid Qwen3's drops the reasoning of a turn once a user
+    message follows it (and until then of empty reasoning, and spaces what it keeps in its own way): here the model goes
+    on seeing its reasoning as it wrote it.
+
+    Args:
+        tokenizer: a transformers tokenizer with a chat template, whose turns end in a token of their own.
+        system_prompt: the first message of every episode.
+        tools: OpenAI schemas for the template to show, None or empty where the model is shown none.
+
+    Raises:
+        InvalidValueError: the tokenizer has no chat template, or one whose turns cannot be encoded one by one.
+    """
+
+    def __init__(self, tokenizer: Any, *, system_prompt: str, tools: Sequence[Mapping[str, Any]] | None) -> None:
+        self.tokenizer = tokenizer
+        self.system_prompt = system_prompt
+        self._tools = [dict(tool) for tool in tools] if tools else None
+        self._prefix_text, self.prefix, self.end_of_turn_id = _frame(
+            tokenizer, system_prompt, json.dumps(self._tools, ensure_ascii=False)
+        )
+
+    prefix: tuple[int, ...]
+    """What every episode starts with: system prompt and tools; tokenised once per process."""
+    end_of_turn_id: int
+    """The token that ends a turn."""
+
+    def opening(self, messages: Sequence[Message]) -> list[int]:
+        """Tokens up to the model's first turn: `prefix`, the opening history, the generation prompt.
+
+        Args:
+            messages: the history after the system prompt, as OpenAI messages.
+        """
+        text = _render(self.tokenizer, [self._system, *messages], self._tools)
+        if not text.startswith(self._prefix_text):
+            raise InvalidValueError("The chat template renders the system prompt differently when messages follow it")
+        return [*self.prefix, *_encode(self.tokenizer, text[len(self._prefix_text) :])]
+
+    def following(self, messages: Sequence[Message]) -> list[int]:
+        """Tokens between the end-of-turn token of the model's turn and its next turn.
+
+        Args:
+            messages: what came back (tool results or the customer's words), as OpenAI messages.
+        """
+        return _encode(self.tokenizer, self._after_reply(messages))[1:]
+
+    def closing(self, response_ids: Sequence[int]) -> list[int]:
+        """Tokens that end the model's turn where it did not do so itself: the end-of-turn token, or nothing."""
+        return [] if response_ids and response_ids[-1] == self.end_of_turn_id else [self.end_of_turn_id]
+
+    def reply(self, text: str) -> list[int]:
+        """Tokens of a turn whose words are given: what the model would have to produce, end-of-turn token included."""
+        return [*_encode(self.tokenizer, text), self.end_of_turn_id]
+
+    def decode(self, response_ids: Sequence[int]) -> str:
+        """The text of the model's own tokens, without the special tokens at its end; all others stay."""
+        endings = {self.end_of_turn_id, self.tokenizer.eos_token_id, self.tokenizer.pad_token_id}
+        end = len(response_ids)
+        while end and response_ids[end - 1] in endings:
+            end -= 1
+        return self.tokenizer.decode(
+            list(response_ids[:end]), skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+
+    def rewritten_history(self) -> tuple[str, ...]:
+        """Name the cases in which the template renders a past turn of the model otherwise than the model wrote it."""
+        return tuple(case for case, reply, after in _HISTORY_PROBES if self._rewrites(reply, after))
+
+    @property
+    def _system(self) -> dict[str, str]:
+        return {"role": "system", "content": self.system_prompt}
+
+    def _after_reply(self, messages: Sequence[Message]) -> str:
+        history = [self._system, _USER, {"role": "assistant", "content": _REPLY}, *messages]
+        text = _render(self.tokenizer, history, self._tools)
+        return text[text.index(_REPLY, len(self._prefix_text)) + len(_REPLY) :]
+
+    def _rewrites(self, reply: str, after: Message) -> bool:
+        history = [self._system, _USER]
+        appended = _render(self.tokenizer, history, self._tools) + reply + self._after_reply([after])
+        return appended != _render(
+            self.tokenizer, [*history, {"role": "assistant", "content": reply}, after], self._tools
+        )
+
+
+@functools.lru_cache(maxsize=16)
+def _frame(tokenizer: Any, system_prompt: str, tools_json: str) -> tuple[str, tuple[int, ...], int]:
+    """The prefix as text and as tokens, and the end-of-turn token: what is the same in every episode.
+
+    Raises:
+        InvalidValueError: see ChatEncoder.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise InvalidValueError(
+            f"Tokenizer {tokenizer.name_or_path!r} has no chat template; use an instruction-tuned model's"
+        )
+    tools = json.loads(tools_json)
+    system = {"role": "system", "content": system_prompt}
+    history = [system, _USER, {"role": "assistant", "content": _REPLY}, _USER]
+    prefix_text = _render(tokenizer, [system], tools, generation_prompt=False)
+    whole = _render(tokenizer, history, tools)
+    before, found, after = whole.removeprefix(prefix_text).partition(_REPLY)
+    parts = [_encode(tokenizer, part) for part in (prefix_text, before, _REPLY, after)]
+    seams_hold = found and whole.startswith(prefix_text) and list(itertools.chain(*parts)) == _encode(tokenizer, whole)
+    if not seams_hold or not parts[0] or parts[3][0] not in tokenizer.added_tokens_decoder:
+        raise InvalidValueError(
+            f"The chat template of tokenizer {tokenizer.name_or_path!r} cannot be encoded turn by turn: its system "
+            "prompt must come first, and a turn must end in a token of its own (as ChatML's in <|im_end|>)"
+        )
+    return prefix_text, tuple(parts[0]), parts[3][0]
+
+
+def _render(
+    tokenizer: Any,
+    messages: Sequence[Message],
+    tools: list[dict[str, Any]] | None,
+    *,
+    generation_prompt: bool = True,
+) -> str:
+    return tokenizer.apply_chat_template(
+        [dict(message) for message in messages],
+        tools=tools,
+        tokenize=False,
+        add_generation_prompt=generation_prompt,
+    )
+
+
+def _encode(tokenizer: Any, text: str) -> list[int]:
+    return list(tokenizer.encode(text, add_special_tokens=False))

@@ -1,0 +1,191 @@
+"""Token-exact turns, with the real tokenizers and one of our own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tau_retail_env.chat.encoder import ChatEncoder
+from tau_retail_env.errors import InvalidValueError
+
+TOKENIZERS = Path(__file__).resolve().parents[2].parent / "shared" / "tokenizers"
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": "Does é.",
+            "parameters": {"type": "object", "properties": {"order_id": {"type": "string"}}, "required": ["order_id"]},
+        },
+    }
+    for name in ("get_order_details", "cancel_pending_order")
+]
+CALL = '<tool_call>\n{"name": "get_order_details", "arguments": {"order_id": "#W1"}}\n</tool_call>'
+OPENING = [
+    {"role": "assistant", "content": "Hi! How can I help you today?"},
+    {"role": "user", "content": "Cancel #W1, s'il vous plaît."},
+]
+TURNS = [
+    (CALL, [{"role": "tool", "name": "get_order_details", "content": '{"status": "pending"}'}]),
+    ("Shall I cancel it?", [{"role": "user", "content": "yes\n\n please "}]),
+    (f"One moment.\n{CALL}\n{CALL}", [{"role": "tool", "content": "a\n"}, {"role": "tool", "content": "\nError: b"}]),
+    ("Done 12345 ✓.", [{"role": "user", "content": "Thanks <|im_end|> ###STOP###"}]),
+]
+
+
+def own_tokenizer(template=CHATML):
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE({letter: number for number, letter in enumerate(letters)}, []))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=["<|im_start|>"],
+    )
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def tokenizer_named(name):
+    if name == "own":
+        return own_tokenizer()
+    if not (TOKENIZERS / name).is_dir():
+        pytest.skip(f"the tokenizer {name} is not in ../shared/tokenizers")
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(TOKENIZERS / name)
+
+
+@pytest.fixture(scope="module", params=["qwen2_5", "qwen3", "own"])
+def tokenizer(request):
+    return tokenizer_named(request.param)
+
+
+def rendered(tokenizer, messages, tools):
+    messages = [{"role": "system", "content": "Rules."}, *messages]
+    return tokenizer.apply_chat_template(messages, tools=tools, add_generation_prompt=True)["input_ids"]
+
+
+@pytest.mark.parametrize("tools", [TOOLS, None], ids=["tools", "no tools"])
+def test_the_tokens_equal_the_templates_at_every_turn(tokenizer, tools):
+    encoder = ChatEncoder(tokenizer, system_prompt="Rules.", tools=tools)
+    messages = list(OPENING)
+    tokens = encoder.opening(messages)
+    assert tokens == rendered(tokenizer, messages, tools)
+    for text, back in TURNS:
+        response = encoder.reply(text)
+        tokens += response + encoder.closing(response) + encoder.following(back)
+        messages += [{"role": "assistant", "content": encoder.decode(response)}, *back]
+        assert tokens == rendered(tokenizer, messages, tools)
+
+
+@pytest.mark.parametrize("opening", [OPENING, OPENING[1:], [{"role": "user", "content": ""}]])
+def test_every_opening_starts_with_the_prefix(tokenizer, opening):
+    encoder = ChatEncoder(tokenizer, system_prompt="Rules.", tools=TOOLS)
+    tokens = encoder.opening(opening)
+    assert tuple(tokens[: len(encoder.prefix)]) == encoder.prefix
+    system = [{"role": "system", "content": "Rules."}]
+    assert list(encoder.prefix) == tokenizer.apply_chat_template(system, tools=TOOLS)["input_ids"]
+
+
+def test_the_prefix_is_tokenised_once_per_process(tokenizer, monkeypatch):
+    first = ChatEncoder(tokenizer, system_prompt="Rules, once.", tools=TOOLS)
+    encoded = []
+    encode = tokenizer.encode
+    monkeypatch.setattr(tokenizer, "encode", lambda text, **options: encoded.append(text) or encode(text, **options))
+    second = ChatEncoder(tokenizer, system_prompt="Rules, once.", tools=[dict(tool) for tool in TOOLS])
+    assert second.prefix == first.prefix
+    second.opening(OPENING)
+    assert encoded and not any("Rules, once." in text for text in encoded)
+
+
+def test_a_turn_that_was_cut_is_closed(tokenizer):
+    encoder = ChatEncoder(tokenizer, system_prompt="Rules.", tools=None)
+    whole = encoder.reply("Hello there")
+    assert encoder.closing(whole) == []
+    assert encoder.closing(whole[:-1]) == [encoder.end_of_turn_id] == whole[-1:]
+    assert encoder.closing([]) == [encoder.end_of_turn_id]
+    assert tokenizer.decode([encoder.end_of_turn_id]) == "<|im_end|>"
+
+
+def test_decoding_keeps_tags_and_drops_only_special_tokens_at_the_end(tokenizer):
+    encoder = ChatEncoder(tokenizer, system_prompt="Rules.", tools=None)
+    text = f"<think>\nHm.\n</think>\n\n {CALL} "
+    assert encoder.decode(encoder.reply(text)) == text
+    assert encoder.decode([*encoder.reply(text), tokenizer.pad_token_id]) == text
+    assert encoder.decode(encoder.reply("a<|im_end|>b")) == "a<|im_end|>b"
+    assert encoder.decode([encoder.end_of_turn_id]) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "cases"),
+    [
+        ("own", ()),
+        ("qwen2_5", ()),
+        (
+            "qwen3",
+            (
+                "reasoning on one line before a tool result",
+                "empty reasoning before a tool result",
+                "reasoning before a user message",
+            ),
+        ),
+    ],
+)
+def test_the_cases_in_which_a_template_rewrites_history(name, cases):
+    assert ChatEncoder(tokenizer_named(name), system_prompt="Rules.", tools=TOOLS).rewritten_history() == cases
+
+
+def test_qwen3_sees_its_reasoning_where_its_template_would_drop_it():
+    tokenizer = tokenizer_named("qwen3")
+    encoder = ChatEncoder(tokenizer, system_prompt="Rules.", tools=None)
+    response = encoder.reply("<think>\nHm.\n</think>\n\nHello.")
+    back = [{"role": "user", "content": "Bye"}]
+    ours = encoder.opening(OPENING) + response + encoder.following(back)
+    message = {"role": "assistant", "content": encoder.decode(response)}
+    theirs = rendered(tokenizer, [*OPENING, message, *back], None)
+    assert "Hm." in tokenizer.decode(ours) and "Hm." not in tokenizer.decode(theirs)
+    message["content"] = "Hello."
+    assert theirs == rendered(tokenizer, [*OPENING, message, *back], None)
+
+
+def test_a_sentence_of_ours_in_the_conversation_does_no_harm(tokenizer):
+    from tau_retail_env.chat import encoder as module
+
+    encoder = ChatEncoder(tokenizer, system_prompt=module._REPLY, tools=None)
+    back = [{"role": "user", "content": module._REPLY}]
+    assert module._REPLY in tokenizer.decode(encoder.following(back))
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        (None, "no chat template"),
+        ("{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}", "turn by turn"),
+        (
+            "{% for m in messages %}{% if m['role'] != 'system' %}{{ m['content'] }}<|im_end|>{% endif %}{% endfor %}",
+            "turn",
+        ),
+    ],
+)
+def test_a_template_that_cannot_be_encoded_turn_by_turn_is_refused(template, reason):
+    with pytest.raises(InvalidValueError, match=reason):
+        ChatEncoder(own_tokenizer(template), system_prompt="Rules.", tools=None)
+
+
+def test_the_room_imports_neither_torch_nor_transformers():
+    code = (
+        "import sys, tau_retail_env.chat.encoder, tau_retail_env.chat.parsing, tau_retail_env.chat.prompts;"
+        "assert not {'torch', 'transformers', 'tokenizers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -25,31 +25,17 @@ REQUEST_COUNT_WEIGHTS = (67, 23, 10)
 """How often, in percent, a task holds one, two and three requests."""
 
 TRAITS = (
-    "anxious",
-    "blunt",
-    "busy",
-    "calm",
-    "cautious",
-    "cheerful",
-    "chatty",
-    "curious",
-    "forgiving",
-    "friendly",
-    "grumpy",
-    "humble",
-    "impatient",
-    "laid-back",
-    "orderly",
-    "patient",
-    "polite",
-    "private",
-    "sceptical",
-    "shy",
-    "sincere",
-    "stubborn",
-    "tired",
-    "to the point",
+    ("cheerful", "friendly", "grumpy"),
+    ("chatty", "to the point", "shy"),
+    ("patient", "impatient", "busy"),
+    ("polite", "blunt"),
+    ("calm", "anxious", "tired"),
+    ("orderly", "laid-back"),
+    ("forgiving", "stubborn", "sceptical"),
+    ("sincere", "private"),
+    ("cautious", "curious", "humble"),
 )
+"""What a personality is made of: at most one word of each group, so that none contradicts another."""
 
 _ATTEMPTS = 1_000
 
@@ -168,7 +154,7 @@ def _write_task(draws: Draws, split: str, number: int, user: Mapping[str, Any], 
     by_email = draws.below(2) == 0
     find_user = _find_by_email(user) if by_email else _find_by_name_and_zip(user)
     scenario = Scenario(
-        persona=f"You are {listed(draws.sample(TRAITS, 2 + draws.below(3)))}.",
+        persona=f"You are {listed([draws.choice(group) for group in draws.sample(TRAITS, 2 + draws.below(3))])}.",
         reason_for_call=" ".join(request.words for request in requests),
         known_info=_known_info(user, by_email, requests),
         unknown_info=f"You do not remember {'the zip code' if by_email else 'the email address'} of your account.",

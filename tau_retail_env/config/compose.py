@@ -1,0 +1,80 @@
+"""Compose one configuration from Hydra's YAML files and `key=value` overrides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tau_retail_env.errors import InvalidValueError, unknown
+
+PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
+PLAIN_OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
+
+
+def default_config_folder() -> Path:
+    """Folder of the shipped configurations: inside the installed package, or beside it in a checkout."""
+    inside = PACKAGE_FOLDER / "configs"
+    return inside if inside.is_dir() else PACKAGE_FOLDER.parent / "configs"
+
+
+def config_names(folder: Path) -> list[str]:
+    """Names of the configurations in a folder."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def compose(name: str, *, folder: str | Path | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Compose a configuration and resolve every `${…}`.
+
+    Args:
+        name: file name of the configuration, with or without .yaml.
+        folder: folder of the YAML files, against the working folder; None takes the shipped ones.
+        overrides: Hydra overrides, such as "max_steps=3"; a key may be new to the YAML, checks come later.
+
+    Returns:
+        The configuration as plain dicts, lists and scalars.
+
+    Raises:
+        InvalidValueError: unknown folder or name, an override or a YAML file that cannot be read,
+            an interpolation that leads nowhere.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    path = Path(folder).expanduser().resolve() if folder is not None else default_config_folder()
+    stem = name.removesuffix(".yaml")
+    if not path.is_dir():
+        raise InvalidValueError(f"There is no folder of configurations {path}; give one with --config-path DIR")
+    if not (path / f"{stem}.yaml").is_file():
+        raise unknown("config name", stem, config_names(path))
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(config_dir=str(path), version_base=None):
+            composed = hydra_compose(stem, overrides=[_adding(override, path) for override in overrides])
+            values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InvalidValueError(f"{stem}.yaml with {list(overrides)} cannot be composed: {reason}") from error
+    if not isinstance(values, Mapping):
+        raise InvalidValueError(f"{stem}.yaml holds {type(values).__name__}, expected keys and values")
+    return {str(key): value for key, value in values.items()}
+
+
+def to_yaml(values: Mapping[str, Any]) -> str:
+    """A composed configuration as YAML text."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.create(dict(values)))
+
+
+def _adding(override: str, folder: Path) -> str:
+    """Let a plain override bring a key that the YAML leaves at its default (Hydra's `++`)."""
+    found = PLAIN_OVERRIDE.match(override)
+    is_group = (folder / override.split("=", 1)[0].split("@", 1)[0]).is_dir()
+    return f"++{override}" if found and not is_group and not override.startswith("hydra") else override

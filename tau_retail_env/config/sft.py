@@ -1,0 +1,176 @@
+"""The keys of supervised fine-tuning on oracle conversations, under ROLL's names where ROLL has one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from tau_retail_env.config.environments import CustomEnv, EnvManager, check_environments, check_manager
+from tau_retail_env.config.local import check_generating
+from tau_retail_env.config.roles import NO_CLUSTER, WORKER_KEYS, GeneratingArgs, ModelArgs, TrainingArgs
+from tau_retail_env.config.run import RUN_REFUSALS, RunConfig
+from tau_retail_env.config.schema import Refusing, key, raise_if, read
+
+SCRATCH = "scratch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewModel(Refusing):
+    """The shape of a Qwen2 model that starts from random weights."""
+
+    hidden_size: int = key(256, minimum=8)
+    """Width of the residual stream."""
+    intermediate_size: int = key(768, minimum=8)
+    """Width inside the feed-forward layers."""
+    num_hidden_layers: int = key(8, minimum=1)
+    """Layers."""
+    num_attention_heads: int = key(8, minimum=1)
+    """Heads of the queries."""
+    num_key_value_heads: int = key(4, minimum=1)
+    """Heads of the keys and values; divides num_attention_heads."""
+    rope_theta: float = key(10000.0, above=0)
+    """Base of the rotary position embedding."""
+    max_position_embeddings: int = key(2048, minimum=16)
+    """Longest sequence the model is said to read, in tokens."""
+    tie_word_embeddings: bool = key(True)
+    """Uses one matrix for reading and for predicting tokens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversations(Refusing):
+    """The oracle conversations that are learnt from."""
+
+    tag: str = key()
+    """The environment under custom_envs in which the oracle plays."""
+    num: int = key(minimum=1)
+    """Conversations; beyond the number of tasks, tasks come again in other words."""
+    num_workers: int = key(1, minimum=1)
+    """Processes that play and encode them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SftTrain(Refusing):
+    """The role whose weights are trained."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        **WORKER_KEYS,
+        "strategy_args": NO_CLUSTER,
+        "generating_args": "Use val_env_manager.generating_args.",
+    }
+
+    model_args: ModelArgs = key(ModelArgs)
+    """How the model is loaded."""
+    training_args: TrainingArgs = key(TrainingArgs)
+    """How the weights are changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SftConfig(RunConfig):
+    """One run of supervised fine-tuning: everything it reads, checked."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        **RUN_REFUSALS,
+        **dict.fromkeys(
+            ("global_template", "system_key", "prompt_key", "query_key", "response_key"),
+            "Conversations come from the oracle: see the block conversations.",
+        ),
+        "validation": "The model is judged by playing: see val_env_manager.",
+        "rollout_batch_size": "Supervised fine-tuning plays nothing while it trains: remove the key.",
+    }
+
+    model: NewModel | None = key(None)
+    """Shape of the model, with pretrain: scratch only."""
+    tokenizer: str | None = key(None)
+    """Folder of the tokenizer, with pretrain: scratch only."""
+    conversations: Conversations = key()
+    """What is learnt from."""
+    observation_loss_weight: float = key(0.1, minimum=0, maximum=1)
+    """Weight of the tokens that are not the agent's own; those weigh 1."""
+    max_steps: int | None = key(None, minimum=1)
+    """Updates of the weights; null follows num_train_epochs."""
+    sequence_length: int = key(minimum=2)
+    """Tokens of a conversation at most; longer ones are left out and counted."""
+    max_grad_norm: float = key(1.0, above=0)
+    """Longest gradient; a longer one is shortened to it."""
+    sft_train: SftTrain = key(SftTrain)
+    """The role whose weights are trained."""
+    val_batch_size: int = key(minimum=1)
+    """Episodes of the evaluation: num_env_groups times group_size of val_env_manager."""
+    val_env_manager: EnvManager = key()
+    """What is played for judging."""
+    custom_envs: Mapping[str, CustomEnv] = key()
+    """Environments by tag."""
+
+    @property
+    def val_generating_args(self) -> GeneratingArgs:
+        """How evaluation episodes are sampled."""
+        generating = self.val_env_manager.generating_args
+        assert generating is not None, "checked by check_sft"
+        return generating
+
+
+def check_sft(values: Mapping[str, Any]) -> SftConfig:
+    """Check a composed configuration for supervised fine-tuning.
+
+    Args:
+        values: the configuration as `compose` returns it.
+
+    Returns:
+        The configuration as dataclasses.
+
+    Raises:
+        InvalidValueError: lists every key that is unknown, cannot be honoured, or is impossible.
+    """
+    config = read(SftConfig, values)
+    config = replace(config, resume=config.resume or config.resume_from_checkpoint)
+    raise_if(
+        [
+            *_check_start(config),
+            *check_environments(config.custom_envs),
+            *check_manager("val_env_manager", config.val_env_manager, config.custom_envs),
+            *check_generating("val_env_manager", None, config.val_env_manager, config.sequence_length),
+            *_check_sizes(config),
+        ]
+    )
+    return config
+
+
+def _check_start(config: SftConfig) -> list[str]:
+    if config.pretrain != SCRATCH:
+        given = [name for name in ("model", "tokenizer") if getattr(config, name) is not None]
+        return [f"{name}: only with pretrain: scratch; {config.pretrain!r} brings its own" for name in given]
+    problems = []
+    if config.tokenizer is None:
+        problems.append("tokenizer: missing. pretrain: scratch needs the folder of a tokenizer")
+    shape = config.model or NewModel()
+    if shape.hidden_size % shape.num_attention_heads:
+        problems.append(
+            f"model.num_attention_heads: {shape.num_attention_heads} does not divide hidden_size {shape.hidden_size}"
+        )
+    if shape.num_attention_heads % shape.num_key_value_heads:
+        problems.append(
+            f"model.num_key_value_heads: {shape.num_key_value_heads} does not divide "
+            f"num_attention_heads {shape.num_attention_heads}"
+        )
+    return problems
+
+
+def _check_sizes(config: SftConfig) -> list[str]:
+    problems = []
+    if config.conversations.tag not in config.custom_envs:
+        problems.append(
+            f"conversations.tag: {config.conversations.tag!r} is not under custom_envs "
+            f"({', '.join(config.custom_envs)})"
+        )
+    if config.val_batch_size != config.val_env_manager.num_envs():
+        problems.append(
+            f"val_batch_size: found {config.val_batch_size}, expected {config.val_env_manager.num_envs()} "
+            f"(val_env_manager.num_env_groups {config.val_env_manager.num_env_groups} x group_size "
+            f"{config.val_env_manager.group_size})"
+        )
+    training = config.sft_train.training_args
+    batch = training.per_device_train_batch_size * training.gradient_accumulation_steps
+    if batch > config.conversations.num:
+        problems.append(f"conversations.num: {config.conversations.num} do not fill one batch of {batch}")
+    return problems

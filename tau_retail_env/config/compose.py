@@ -15,7 +15,7 @@ PLAIN_OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
 
 def default_config_folder() -> Path:
     """Folder of the shipped configurations: inside the installed package, or beside it in a checkout."""
-    inside = PACKAGE_FOLDER / "configs"
+    inside = PACKAGE_FOLDER / "_data" / "configs"
     return inside if inside.is_dir() else PACKAGE_FOLDER.parent / "configs"
 
 

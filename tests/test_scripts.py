@@ -1,0 +1,277 @@
+"""The two scripts, run for real but for the Python that they find: it notes what pip was asked for, no more."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tau_retail_env.tasks.upstream_tau2 import INSTALL_COMMAND
+
+FILES = ("run_tau_retail_pipeline.sh", "run_tests.sh", "requirements.txt", "requirements-dev.txt", "pyproject.toml")
+TOOLS = "bash cat dirname env flock grep head mkdir mv readlink rm sh sha256sum sleep tail cp".split()
+STAND_IN_PYTHON = f"""#!/bin/sh
+here=$(dirname "$0")
+notes=$(cat "$here/notes-are-in")
+case "$1 $2" in
+  "-m venv")
+    echo "$*" >>"$notes/calls"
+    for folder in "$@"; do :; done
+    mkdir -p "$folder/bin"
+    cp "$0" "$folder/bin/python"
+    cp "$here/notes-are-in" "$folder/bin/notes-are-in"
+    case "$*" in *--system-site-packages*) kept=true ;; *) kept=false ;; esac
+    echo "include-system-site-packages = $kept" >"$folder/pyvenv.cfg" ;;
+  "-m pip")
+    echo "$*" >>"$notes/calls"
+    [ ! -f "$notes/pip-waits" ] || sleep 1
+    if [ -f "$notes/pip-fails" ]; then echo "no such package"; exit 1; fi ;;
+  "-c "*) PYTHONPATH=$notes/modules exec {sys.executable} "$@" ;;
+  "--version "*) echo "Python 3.11.0" ;;
+  *)
+    echo "started: $*" ;;
+esac
+"""
+TORCH_WITH_CUDA = """
+from types import SimpleNamespace
+__version__ = "2.9.0+cu128"
+version = SimpleNamespace(cuda="12.8")
+cuda = SimpleNamespace(is_available=lambda: True, device_count=lambda: {gpus})
+"""
+
+
+class Machine:
+    """A copy of the scripts on a machine whose PATH holds the usual tools and one stand-in Python."""
+
+    def __init__(self, folder: Path, repository: Path) -> None:
+        self.project = folder / "a project"
+        self.binaries = folder / "bin"
+        self.notes = folder / "notes"
+        for made in (self.project / "configs", self.binaries, self.notes / "modules"):
+            made.mkdir(parents=True)
+        for name in FILES:
+            shutil.copy(repository / name, self.project / name)
+        for tool in TOOLS:
+            (self.binaries / tool).symlink_to(shutil.which(tool))
+        (self.binaries / "notes-are-in").write_text(str(self.notes))
+        self.add_program("python3.11", STAND_IN_PYTHON)
+
+    def add_program(self, name: str, text: str) -> None:
+        (self.binaries / name).write_text(text)
+        (self.binaries / name).chmod(0o755)
+
+    def add_gpus(self, gpus: int) -> None:
+        self.add_program("nvidia-smi", "#!/bin/sh\necho 'GPU 0: a GPU'\n")
+        (self.notes / "modules" / "torch.py").write_text(TORCH_WITH_CUDA.format(gpus=gpus))
+
+    def start(self, *arguments: str, script: str = "run_tau_retail_pipeline.sh") -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [str(self.project / script), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.notes,
+            env={"PATH": str(self.binaries)},
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, script: str = "run_tau_retail_pipeline.sh") -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments, script=script)
+        out, err = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def calls(self) -> list[str]:
+        """What Python was asked to make or install so far."""
+        noted = self.notes / "calls"
+        return noted.read_text().splitlines() if noted.exists() else []
+
+    def is_set_up(self) -> bool:
+        return (self.project / ".venv" / ".setup-complete").exists()
+
+
+@pytest.fixture
+def machine(tmp_path: Path, repository: Path) -> Machine:
+    return Machine(tmp_path, repository)
+
+
+def test_help_explains_and_sets_nothing_up(machine):
+    result = machine.run("--help")
+    assert result.returncode == 0
+    assert "--config-name NAME" in result.stdout
+    assert machine.calls() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--setup-onyl"], "--setup-onyl"),
+        (["max_steps"], "max_steps"),
+        (["--config-name"], "--config-name"),
+        (["--config-name="], "--config-name"),
+        (["--config-name", "--print-config"], "--config-name"),
+    ],
+)
+def test_what_is_not_understood_is_refused_by_name_before_anything_starts(machine, arguments, named):
+    result = machine.run(*arguments)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert named in result.stderr
+    assert machine.calls() == []
+
+
+def test_torch_is_installed_first_and_tau2_without_its_tree(machine):
+    assert machine.run("--setup-only").returncode == 0
+    venv, torch, requirements, tau2, own = machine.calls()
+    assert venv.startswith("-m venv")
+    assert "torch-version.txt" in torch
+    assert (machine.project / ".venv" / "torch-version.txt").read_text() == "torch==2.13.0\n"
+    assert "requirements.txt" in requirements
+    assert tau2.endswith(INSTALL_COMMAND.removeprefix("pip install "))
+    assert "--no-deps --editable" in own
+
+
+def test_a_second_start_sets_nothing_up(machine):
+    machine.run("--setup-only")
+    before = machine.calls()
+    result = machine.run()
+    assert result.returncode == 0
+    assert machine.calls() == before
+    assert "started: start_agentic_pipeline.py --config-name tau_retail_local" in result.stdout
+
+
+def test_changed_requirements_are_installed_into_the_same_environment(machine):
+    machine.run("--setup-only")
+    before = machine.calls()
+    with (machine.project / "requirements.txt").open("a") as file:
+        file.write("extra==1\n")
+    machine.run("--setup-only")
+    added = machine.calls()[len(before) :]
+    assert added
+    assert not [call for call in added if "venv" in call.split()]
+
+
+def test_the_environment_of_another_python_is_made_anew(machine):
+    machine.run("--setup-only")
+    stamp = machine.project / ".venv" / ".setup-complete"
+    stamp.write_text(stamp.read_text().replace("3.1", "3.0", 1))
+    machine.run("--setup-only")
+    assert len([call for call in machine.calls() if call.startswith("-m venv")]) == 2
+
+
+def test_a_failed_install_shows_the_log_and_the_next_start_repairs(machine):
+    (machine.notes / "pip-fails").touch()
+    result = machine.run("--setup-only")
+    assert result.returncode == 1
+    assert "no such package" in result.stderr
+    assert "setup.log" in result.stderr
+    assert not machine.is_set_up()
+    (machine.notes / "pip-fails").unlink()
+    assert machine.run("--setup-only").returncode == 0
+    assert machine.is_set_up()
+
+
+def test_a_set_up_that_was_killed_is_repaired_from_the_start(machine):
+    (machine.notes / "pip-waits").touch()
+    process = machine.start("--setup-only")
+    while len(machine.calls()) < 2:
+        time.sleep(0.02)
+    os.killpg(process.pid, 9)
+    process.communicate()
+    assert not machine.is_set_up()
+    (machine.notes / "pip-waits").unlink()
+    before = machine.calls()
+    assert machine.run("--setup-only").returncode == 0
+    assert machine.calls()[len(before)].startswith("-m venv")
+    assert machine.is_set_up()
+
+
+def test_of_two_starts_at_once_one_sets_up_and_the_other_waits(machine):
+    (machine.notes / "pip-waits").touch()
+    first = machine.start("--setup-only")
+    while not machine.calls():
+        time.sleep(0.02)
+    second = machine.run("--setup-only")
+    first.communicate(timeout=60)
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "waiting" in second.stdout
+    assert len([call for call in machine.calls() if call.startswith("-m venv")]) == 1
+
+
+def test_without_a_usable_python_the_error_says_what_to_install(machine):
+    (machine.binaries / "python3.11").unlink()
+    result = machine.run("--setup-only")
+    assert result.returncode == 1
+    assert "Python 3.11 or 3.12" in result.stderr
+
+
+def test_options_and_overrides_are_passed_on_as_they_are(machine):
+    result = machine.run("--config_name=mine", "--config-path", "a b", "--print-config", "user.style=x y", "+more=1")
+    assert result.stdout.splitlines()[-1] == (
+        "started: start_agentic_pipeline.py --config-name mine --config-path a b --print-config user.style=x y +more=1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("gpus", "present", "chosen"),
+    [
+        (0, ["tau_retail_1gpu", "tau_retail_config"], "tau_retail_local"),
+        (1, ["tau_retail_1gpu", "tau_retail_config"], "tau_retail_1gpu"),
+        (7, ["tau_retail_1gpu", "tau_retail_config"], "tau_retail_1gpu"),
+        (8, ["tau_retail_1gpu", "tau_retail_config"], "tau_retail_config"),
+        (8, ["tau_retail_1gpu"], "tau_retail_local"),
+    ],
+)
+def test_the_configuration_fits_the_gpus_and_the_reason_is_told(machine, gpus, present, chosen):
+    if gpus:
+        machine.add_gpus(gpus)
+    for name in present:
+        (machine.project / "configs" / f"{name}.yaml").touch()
+    result = machine.run()
+    told, started = result.stdout.splitlines()[-2:]
+    assert told.startswith(f"[config] {chosen}: {gpus} CUDA devices")
+    assert started.endswith(f"--config-name {chosen}")
+
+
+def test_a_cuda_torch_that_is_there_is_kept(machine):
+    machine.add_gpus(1)
+    assert machine.run("--setup-only").returncode == 0
+    venv, requirements, *_ = machine.calls()
+    assert "--system-site-packages" in venv
+    assert "-c" in requirements
+    assert "requirements.txt" in requirements
+    assert (machine.project / ".venv" / "torch-version.txt").read_text() == "torch==2.9.0+cu128\n"
+
+
+def test_the_tests_script_checks_style_and_types_then_runs_pytest(machine):
+    result = machine.run(script="run_tests.sh")
+    started = [line.removeprefix("started: ") for line in result.stdout.splitlines() if line.startswith("started")]
+    assert [line.split()[1] for line in started] == ["ruff", "ruff", "mypy", "pytest"]
+    assert len([call for call in machine.calls() if "requirements-dev.txt" in call]) == 1
+
+
+def test_the_tests_script_passes_arguments_to_pytest_alone(machine):
+    machine.run(script="run_tests.sh")
+    before = machine.calls()
+    result = machine.run("tests/test_cli.py", "-k", "a or b", script="run_tests.sh")
+    assert result.stdout.splitlines()[-1] == "started: -m pytest tests/test_cli.py -k a or b"
+    assert "ruff" not in result.stdout
+    assert machine.calls() == before
+
+
+def test_every_dependency_of_the_package_is_pinned(repository):
+    def key(name: str) -> str:
+        return re.split(r"[<>=\[;]", name)[0].strip().lower().replace("_", "-")
+
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (repository / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    wanted = {key(name) for name in [*project["dependencies"], *project["optional-dependencies"]["train"]]}
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins)
+    assert wanted - {key(pin) for pin in pins} == {"torch"}

@@ -1,0 +1,277 @@
+"""Whether what the agent says it will do is what the customer wants: a summary held against a request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tau_retail_env.users.agenda import Agenda, Item, Kind, PaymentMethod, Request
+from tau_retail_env.users.listening import Fact
+
+ORDER_ID = re.compile(r"#?\bW\d{5,}\b", re.IGNORECASE)
+PAYMENT_ID = re.compile(r"\b(?:credit_card|gift_card|paypal)_\d+\b", re.IGNORECASE)
+ITEM_KINDS = (Kind.RETURN, Kind.EXCHANGE, Kind.MODIFY_ITEMS)
+KIND_WORDS: tuple[tuple[str, tuple[Kind, ...]], ...] = (
+    (r"\bcancel", (Kind.CANCEL,)),
+    (r"\breturn", (Kind.RETURN,)),
+    (r"\bexchang|\bswap|\breplac", (Kind.EXCHANGE, Kind.MODIFY_ITEMS)),
+    (r"\baddress|\bship(?:ped|ping)? to|\bdeliver(?:ed|y)? to", (Kind.ORDER_ADDRESS, Kind.DEFAULT_ADDRESS)),
+    (r"\bpayment|\bpay\b", (Kind.PAYMENT,)),
+    (
+        r"\bmodif|\bchang|\bupdat|\bswitch",
+        (Kind.EXCHANGE, Kind.MODIFY_ITEMS, Kind.PAYMENT, Kind.ORDER_ADDRESS, Kind.DEFAULT_ADDRESS),
+    ),
+)
+REASONS = {
+    "no longer needed": r"no(?:t| longer) need|don't need|not needed",
+    "ordered by mistake": r"\bmistake|\baccident",
+}
+STREET = re.compile(
+    r"\b\d{1,5} (?:[A-Z][\w'.-]+ ){0,3}(?:Street|St|Avenue|Ave|Drive|Dr|Lane|Ln|Road|Rd|Boulevard|Blvd|Highway|Way|Court)\b",
+    re.IGNORECASE,
+)
+SUITE = re.compile(r"\b(?:suite|apt|apartment|unit|ste)\.? #?(\w+)", re.IGNORECASE)
+ZIP = re.compile(r"(?<![\w#])\d{5}(?!\w)")
+GENERIC_HEADS = ("set", "kit", "bed", "mat", "bulb", "charger")
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What a text says of a request."""
+
+    right: frozenset[Fact]
+    """Facts stated as wanted."""
+    wrong: frozenset[Fact]
+    """Facts stated differently from what is wanted."""
+    right_kind: bool
+    """Whether the wanted kind of action is named."""
+    wrong_kind: bool
+    """Whether another kind of action is named and the wanted one is not."""
+
+    @property
+    def matches(self) -> bool:
+        """Nothing that is said differs from what is wanted."""
+        return not self.wrong and not self.wrong_kind
+
+    @property
+    def says_something(self) -> bool:
+        """Whether the text is about the request at all."""
+        return bool(self.right or self.wrong or self.right_kind or self.wrong_kind)
+
+
+def review(text: str, request: Request, agenda: Agenda, others: Sequence[Request] = ()) -> Review:
+    """Hold a text against a request.
+
+    Args:
+        text: what the agent says it will do, or has done.
+        request: what the customer wants.
+        agenda: what the customer knows.
+        others: further requests that the text may be about as well; what belongs to them is not wrong here.
+    """
+    verdicts = {
+        Fact.ORDER: _order(text, request, others),
+        Fact.ITEMS: _items(text, request, others),
+        Fact.OPTIONS: _options(text, request),
+        Fact.PAYMENT: _payment(text, request, agenda, others),
+        Fact.REASON: _reason(text, request),
+        Fact.ADDRESS: _address(text, request),
+    }
+    kinds = _kinds(text)
+    right_kind = request.kind in kinds and not (request.kind is Kind.DEFAULT_ADDRESS and _is_for_an_order(text))
+    return Review(
+        right=frozenset(fact for fact, verdict in verdicts.items() if verdict is True),
+        wrong=frozenset(fact for fact, verdict in verdicts.items() if verdict is False),
+        right_kind=right_kind,
+        wrong_kind=bool(kinds) and not right_kind and request.kind is not Kind.INQUIRY,
+    )
+
+
+def _kinds(text: str) -> set[Kind]:
+    return {kind for pattern, kinds in KIND_WORDS if re.search(pattern, text, re.IGNORECASE) for kind in kinds}
+
+
+def _is_for_an_order(text: str) -> bool:
+    return bool(ORDER_ID.search(text)) and not re.search(r"default|profile|account|\buser", text, re.IGNORECASE)
+
+
+def order_ids(text: str) -> set[str]:
+    """The order ids in a text, with their number sign."""
+    return {f"#{match.lstrip('#').upper()}" for match in ORDER_ID.findall(text)}
+
+
+def _order(text: str, request: Request, others: Iterable[Request]) -> bool | None:
+    if request.order_id is None:
+        return None
+    stated = order_ids(text)
+    if not stated:
+        return None
+    if request.order_id not in stated:
+        return False
+    allowed = {request.order_id} | {other.order_id for other in others}
+    beside = re.compile(
+        rf"{request.order_id}\W{{0,4}}(?:,|and|&)\W{{0,3}}(#W\d+)|(#W\d+)\W{{0,4}}(?:,|and|&)\W{{0,3}}{request.order_id}"
+    )
+    return not any(set(match.groups()) - {None} - allowed for match in beside.finditer(text))
+
+
+def _items(text: str, request: Request, others: Iterable[Request]) -> bool | None:
+    if request.kind not in ITEM_KINDS:
+        return None
+    low = text.casefold()
+    whole = re.search(
+        r"\b(?:all|every|entire|whole|everything)\b (?:of )?(?:the |your )?(?:items?|products?|order|in\b|from\b)", low
+    )
+    elsewhere = {item.product for other in others for item in other.items}
+    named = {item.product for item in (*request.items, *request.other_items) if _names(low, item, request)}
+    wanted = {item.product for item in request.items}
+    if not named:
+        return None if not whole else not request.other_items
+    if named - wanted - elsewhere or (wanted - named and not (whole and not request.other_items)):
+        return False
+    return all(_right_namesake(text, item, request) for item in request.items)
+
+
+def _names(low: str, item: Item, request: Request) -> bool:
+    """Whether a text (in lower case) names an item, by its full name or by the noun that tells it from the rest."""
+    name = item.product.casefold()
+    if _name_pattern(name).search(low):
+        return True
+    every = {other.product.casefold() for other in (*request.items, *request.other_items)}
+    words = name.split()
+    short = words[0] if words[-1] in GENERIC_HEADS else words[-1]
+    values = _option_words((*request.items, *request.other_items))
+    if short in values or short == name or sum(short in other.split() for other in every) > 1:
+        return False
+    return bool(_name_pattern(short).search(low))
+
+
+def _option_words(items: Iterable[Item]) -> set[str]:
+    values = [value for item in items for value in (*item.options.values(), *(item.new_options or {}).values())]
+    return {word for value in values for word in value.casefold().split()}
+
+
+def _name_pattern(name: str) -> re.Pattern[str]:
+    return re.compile(
+        r"(?<!\w)" + r"[\s-]*".join(re.escape(word) for word in re.split(r"[\s-]+", name)) + r"(?:e?s)?(?!\w)"
+    )
+
+
+def _right_namesake(text: str, item: Item, request: Request) -> bool:
+    """Whether, of several items of one name, the text does not describe only another than the wanted one."""
+    for other in request.other_items:
+        if other.product != item.product or other.options == item.options:
+            continue
+        telling = [name for name in item.options if item.options[name] != other.options.get(name)]
+        own = any(_states(text, name, item.options[name]) for name in telling)
+        alien = any(_states(text, name, other.options[name]) for name in telling if name in other.options)
+        if alien and not own:
+            return False
+    return True
+
+
+def _options(text: str, request: Request) -> bool | None:
+    if request.kind not in (Kind.EXCHANGE, Kind.MODIFY_ITEMS):
+        return None
+    verdicts = [
+        _option(text, _passage(text, item, request), name, item) for item in request.items for name in item.options
+    ]
+    if False in verdicts:
+        return False
+    return True if True in verdicts else None
+
+
+def _option(text: str, passage: str, name: str, item: Item) -> bool | None:
+    wanted = (item.new_options or item.options).get(name, "")
+    if _states(passage, name, wanted):
+        return True if name in item.changes else None
+    elsewhere = {value for key, value in (*item.options.items(), *(item.new_options or {}).items()) if key != name}
+    others = [value for value in (item.choices or {}).get(name, ()) if value != wanted and value not in elsewhere]
+    if any(_states(passage, name, value) for value in others):
+        return False
+    return True if name in item.changes and _states(text, name, wanted) else None
+
+
+def _passage(text: str, item: Item, request: Request) -> str:
+    """The parts of a text that are about one item; the whole text where the request has only one."""
+    products = {other.product for other in request.items}
+    if len(products) == 1:
+        return text
+    starts = sorted(
+        (match.start(), product)
+        for product in products
+        for match in _name_pattern(product.casefold()).finditer(text.casefold())
+    )
+    ends = [start for start, _ in starts[1:]] + [len(text)]
+    own = [text[start:end] for (start, product), end in zip(starts, ends, strict=True) if product == item.product]
+    return " ".join(own) if own else text
+
+
+def _states(text: str, name: str, value: str) -> bool:
+    """Whether a text states an option's value; "yes", "no" and "none" only beside the option's name."""
+    key = r"[\s-]*".join(re.escape(word) for word in re.split(r"[\s-]+", name))
+    denied = rf"\b(?:no|not|non|without)[\s-]+(?:\w+ )?{key}|{key}\W{{1,4}}(?:no|none|false|not?)\b"
+    if value in ("no", "none"):
+        return bool(re.search(denied, text, re.IGNORECASE))
+    if value == "yes":
+        return bool(re.search(rf"\b{key}", text, re.IGNORECASE)) and not re.search(denied, text, re.IGNORECASE)
+    spaced = r"[\s-]*".join(re.escape(part) for part in re.split(r"[\s-]+", value))
+    spaced = re.sub(r"^(\d+)(?=[a-z])", r"\1\\s*", spaced)
+    flags = 0 if len(value) <= 3 and value.isalpha() else re.IGNORECASE
+    return bool(re.search(rf"(?<![\w.#-]){spaced}(?![\w%]|\.\d)", text, flags))
+
+
+def _payment(text: str, request: Request, agenda: Agenda, others: Iterable[Request]) -> bool | None:
+    if request.payment is None:
+        return None
+    allowed = {request.payment.id} | {other.payment.id for other in others if other.payment}
+    ids = {match.casefold() for match in PAYMENT_ID.findall(text)}
+    if ids:
+        return request.payment.id in ids
+    described = {method.id for method in agenda.payment_methods if _describes(text, method, agenda.payment_methods)}
+    if re.search(r"\boriginal (?:method|payment|form)", text, re.IGNORECASE) and request.original_payment_id:
+        described.add(request.original_payment_id)
+    if not described:
+        return None
+    return bool(described & allowed)
+
+
+def _describes(text: str, method: PaymentMethod, methods: Iterable[PaymentMethod]) -> bool:
+    """Whether a text points at a payment method without its id."""
+    digits = set(
+        re.findall(r"(?:ending|ends|last four|last 4)\D{0,25}(\d{4})\b|[*x•]{2,}\s?(\d{4})\b", text, re.IGNORECASE)
+    )
+    endings = {ending for pair in digits for ending in pair if ending}
+    if method.source == "credit_card":
+        if endings:
+            return method.last_four in endings
+        brands = {
+            other.brand for other in methods if other.brand and re.search(rf"\b{re.escape(other.brand)}\b", text, re.I)
+        }
+        return method.brand in brands if brands else bool(re.search(r"\bcredit[\s-]card", text, re.IGNORECASE))
+    word = r"\bpay ?pal\b" if method.source == "paypal" else r"\bgift[\s-]?card"
+    return bool(re.search(word, text, re.IGNORECASE))
+
+
+def _reason(text: str, request: Request) -> bool | None:
+    if request.reason is None:
+        return None
+    stated = {reason for reason, pattern in REASONS.items() if re.search(pattern, text, re.IGNORECASE)}
+    if not stated:
+        return None
+    return request.reason in stated
+
+
+def _address(text: str, request: Request) -> bool | None:
+    if request.address is None:
+        return None
+    low, wanted = text.casefold(), request.address
+    suites = {match.casefold() for match in SUITE.findall(text)}
+    own_suite = {match.casefold() for match in SUITE.findall(wanted.address2)}
+    zips = set(ZIP.findall(text))
+    street = wanted.address1.casefold() in low
+    if not (street or suites or zips or STREET.search(text)):
+        return None
+    if (suites and not suites & own_suite) or (zips and wanted.zip not in zips):
+        return False
+    return street or not STREET.search(text) and bool(suites & own_suite)

@@ -20,8 +20,8 @@ def task_by_id(task_id: str, source: str = "tau2") -> Task:
     """Find a task by its id alone, in whichever split has it.
 
     Args:
-        task_id: "tau2/12", "generated/train/7", or just "12" of the source given.
-        source: where an id without a slash belongs.
+        task_id: "tau2/12", "generated/train/7", or the same without the source ("12", "train/7").
+        source: where an id without its source belongs.
 
     Returns:
         The task as the smallest split that has it loads it.
@@ -29,16 +29,12 @@ def task_by_id(task_id: str, source: str = "tau2") -> Task:
     Raises:
         InvalidValueError: no such source, split or task; the message names the nearest one.
     """
-    first, *rest = task_id.split("/")
-    if rest:
-        source = first
-    else:
+    if task_id.split("/")[0] not in SOURCES:
         task_id = f"{source}/{task_id}"
+    source, *split, _ = task_id.split("/")
     if source not in SOURCES:
         raise unknown("source", source, SOURCES)
-    names = sorted(SOURCES[source].splits())
-    if len(rest) > 1:
-        names = [rest[0]]
+    names = split or sorted(SOURCES[source].splits())
     smallest_last = sorted((load_tasks(source, name) for name in names), key=len, reverse=True)
     tasks = {task.id: task for split in smallest_last for task in split}
     return find_task(list(tasks.values()), task_id)
@@ -82,6 +78,21 @@ def counts(tasks: Sequence[Task], of: int) -> str:
     by_subset = ", ".join(f"{name} {names.count(name)}" for name in SUBSETS if name in names)
     total = f"{len(tasks)} of {of} tasks" if len(tasks) != of else f"{of} tasks"
     return f"{total}: {by_subset}" if by_subset else total
+
+
+def success_by_subset(tasks: Sequence[Task], succeeded: Mapping[str, bool]) -> str:
+    """A line for each subset and one for all: how many of the tasks in it succeeded.
+
+    Args:
+        tasks: those played.
+        succeeded: by task id, whether it did.
+    """
+    lines = []
+    for name, holds in SUBSETS.items():
+        results = [succeeded[task.id] for task in tasks if holds(task)]
+        if results and name != "all":
+            lines.append(f"{name:<14} {sum(results):>6} of {len(results)}")
+    return "\n".join([*lines, f"{'all':<14} {sum(succeeded.values()):>6} of {len(succeeded)}"])
 
 
 def description(task: Task) -> str:

@@ -9,9 +9,14 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import tau_retail_env
 from tau_retail_env.errors import TauRetailError
+
+if TYPE_CHECKING:
+    from tau_retail_env.env import TauRetailEnv
+    from tau_retail_env.tasks import Task
 
 EXIT_FAILED = 1
 EXIT_ERROR = 2
@@ -74,6 +79,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     play.add_argument("--prompt-style", default="full", metavar="STYLE", help="what /policy shows (default full)")
     play.set_defaults(command=_play)
+
+    oracle = commands.add_parser("oracle", help="play the gold actions and count rewards of 1.0; exit 1 if any fails")
+    _add_selection(oracle, split="test")
+    oracle.add_argument("--limit", type=_positive, metavar="N", help="play at most N tasks")
+    oracle.add_argument("--seed", type=_natural, default=0, metavar="N", help="the customer's wording (default 0)")
+    oracle.set_defaults(command=_oracle)
+
+    sft = commands.add_parser("sft", help="supervised fine-tuning on conversations of the oracle")
+    sft.add_argument("--config-name", default="tau_retail_sft", metavar="NAME", help="default tau_retail_sft")
+    sft.add_argument("--config-path", metavar="DIR", help="another folder of configurations")
+    sft.add_argument("overrides", nargs="*", metavar="key=value", help="overrides of the configuration")
+    sft.set_defaults(command=_sft)
     return parser
 
 
@@ -127,6 +144,48 @@ def _play(options: argparse.Namespace) -> int:
         tasks = load_tasks(options.source, options.split, options.subset)
     env = TauRetailEnv(source=tasks[0].source, tasks=tasks, prompt_style=options.prompt_style)
     play(env, seed=options.seed)
+    return 0
+
+
+def _oracle(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from tau_retail_env.catalogue import success_by_subset
+    from tau_retail_env.env import TauRetailEnv
+    from tau_retail_env.tasks import load_tasks
+
+    tasks = load_tasks(options.source, options.split, options.subset)[: options.limit]
+    env = TauRetailEnv(source=options.source, tasks=tasks)
+    successes: dict[str, bool] = {}
+    for task in tqdm(tasks, unit="episode", disable=None):
+        reward, info = _oracle_episode(env, task, options.seed)
+        successes[task.id] = reward == 1.0
+        if reward < 1.0:
+            print(f"{task.id}: reward {reward:g}, {info['stop_reason']}, {json.dumps(info['reward_breakdown'])}")
+    print(success_by_subset(tasks, successes))
+    return 0 if all(successes.values()) else EXIT_FAILED
+
+
+def _oracle_episode(env: TauRetailEnv, task: Task, seed: int) -> tuple[float, dict[str, Any]]:
+    """One episode of the oracle: its reward and the last info."""
+    from tau_retail_env.episodes.agents import OracleAgent
+
+    agent = OracleAgent(task)
+    observation, info = env.reset(task_id=task.id, seed=seed)
+    while True:
+        observation, reward, terminated, truncated, info = env.step(agent.act(observation, info))
+        if terminated or truncated:
+            return reward, info
+
+
+def _sft(options: argparse.Namespace) -> int:
+    from tau_retail_env.config import check_sft, compose
+
+    values = compose(options.config_name, folder=options.config_path, overrides=options.overrides)
+    config = check_sft(values)
+    from tau_retail_env.training.sft import run
+
+    run(config, values)
     return 0
 
 

@@ -1,0 +1,85 @@
+"""Finding tasks and writing them out."""
+
+from __future__ import annotations
+
+import pytest
+
+from tau_retail_env.catalogue import call_text, counts, description, gold_changes, summary, task_by_id, with_words
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.tasks import Action, load_tasks
+
+
+def test_a_task_is_found_by_its_id_in_the_smallest_split_that_has_it():
+    assert task_by_id("tau2/20").split == "train"
+    assert task_by_id("17").id == "tau2/17"
+    assert task_by_id("generated/test/7").id == "generated/test/7"
+    assert task_by_id("test/7", "generated").id == "generated/test/7"
+
+
+@pytest.mark.parametrize(
+    ("task_id", "named"),
+    [("elsewhere/3", "elsewhere"), ("tau2/333", "tau2/333"), ("generated/dev/1", "dev"), ("", "tau2/")],
+)
+def test_an_id_that_no_task_has_is_an_error_that_names_it(task_id, named):
+    with pytest.raises(InvalidValueError, match=named):
+        task_by_id(task_id)
+
+
+def test_words_are_searched_in_request_and_gold_actions_case_aside():
+    tasks = load_tasks("tau2", "test")
+    found = with_words(tasks, "FATIMA suite private")
+    assert [task.id for task in found] == ["tau2/17"]
+    assert with_words(tasks, "modify_pending_order_address 78712")[0].id == "tau2/17"
+    assert with_words(tasks, "") == tasks
+
+
+def test_a_summary_fits_its_line():
+    task = task_by_id("tau2/12")
+    line = summary(task, 120)
+    assert len(line) <= 120
+    assert line.startswith("tau2/12 ")
+    assert "returns, transfer, single" in line
+
+
+def test_counts_add_up():
+    tasks = load_tasks("tau2", "test")
+    assert counts(tasks, len(tasks)).startswith("40 tasks: returns ")
+    assert counts(tasks[:2], 40).startswith("2 of 40 tasks: ")
+    assert counts([], 40) == "0 of 40 tasks"
+
+
+def test_a_call_reads_as_a_call():
+    action = Action("cancel_pending_order", {"order_id": "#W1", "reason": "no longer needed", "n": 2})
+    assert call_text(action) == 'cancel_pending_order(order_id="#W1", reason="no longer needed", n=2)'
+    assert "by the user" in call_text(Action("toggle", {}, requestor="user"))
+
+
+def test_changes_name_the_field_before_and_after():
+    assert gold_changes(task_by_id("tau2/17")) == [
+        'orders #W8665881 address.address2: "Suite 640" -> "Suite 641"',
+    ]
+
+
+def test_a_refund_to_a_gift_card_shows_in_both_tables():
+    task = next(
+        task
+        for task in load_tasks("tau2", "base", "cancellations")
+        if any(line.startswith("users ") for line in gold_changes(task))
+    )
+    changes = gold_changes(task)
+    assert any('status: "pending" -> "cancelled"' in line for line in changes)
+    assert any("balance: " in line for line in changes)
+
+
+def test_a_description_holds_request_actions_changes_and_outputs():
+    task = next(task for task in load_tasks("tau2", "base") if task.outputs)
+    text = description(task)
+    assert all(call_text(action) in text for action in task.actions)
+    assert all(f"  {output}" in text for output in task.outputs)
+    assert "Reason for the call" in text
+
+
+@pytest.mark.parametrize("source", ["tau2", "generated"])
+def test_every_kind_of_task_can_be_described(source):
+    for task in load_tasks(source, "test")[:40]:
+        assert task.id in description(task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -11,17 +12,17 @@ HEARD_CHARACTERS = 8_000
 
 
 class Fact(StrEnum):
-    """A thing the agent can ask the customer for."""
+    """A thing the agent can ask the customer for; the customer gives several in this order."""
 
     EMAIL = "email"
     NAME = "name"
     ZIP = "zip code"
     USER_ID = "user id"
     ORDER = "order id"
-    REASON = "reason"
-    PAYMENT = "payment method"
     ITEMS = "items"
     OPTIONS = "options"
+    PAYMENT = "payment method"
+    REASON = "reason"
     ADDRESS = "address"
 
 
@@ -47,92 +48,148 @@ class Heard:
     """Whether it only says that something is about to be done."""
 
 
-def _pattern(expression: str) -> re.Pattern[str]:
-    return re.compile(expression, re.IGNORECASE)
+def _words(*alternatives: str) -> re.Pattern[str]:
+    """A pattern of alternatives that begin and end at word boundaries."""
+    return re.compile(rf"\b(?:{'|'.join(alternatives)})\b", re.IGNORECASE)
 
+
+def _either(*alternatives: str) -> re.Pattern[str]:
+    return re.compile("|".join(alternatives), re.IGNORECASE)
+
+
+_ACT = (
+    r"(?:now |then |please )?"
+    r"(?:proceed|go ahead|continue|process|submit|do|cancel|return|exchange|modify|change|update)"
+)
+_ACTED = (
+    r"(?:cancell?ed|returned|exchanged|modified|changed|updated|processed|submitted|initiated|requested|placed|refunded"
+    r"|set up|switched|swapped|replaced|recorded|approved)"
+)
 
 SENTENCE_END = re.compile(r"(?<=[.!?])[\s*_\"')]+|\n+")
 BULLET = re.compile(r"\s*(?:[-*•–]|\(?\d{1,2}[.)])\s")
-REQUESTING = _pattern(
-    r"\?|\b(?:please (?:\w+ ){0,2}(?:provide|share|give|tell|specify|send|enter|state|choose|select|list|indicate|include"
-    r"|clarify|let me know|confirm|verify|say|type|supply)|(?:could|can|would|will) you|may i|i(?:'ll| will| would|'d)? "
-    r"(?:also )?(?:still )?(?:need|require)|we need|let me know|provide|tell me|give me|share|specify|missing|required"
-    r"|need (?:your|the)|what(?:'s| is| are)|which)\b"
+VALUES = re.compile(
+    r"#?W\d{5,}|(?:credit_card|gift_card|paypal)_\d+|[\w.+-]+@[\w-]+\.\w+|\b\d{5}\b"
+    r"|\b(?:no longer needed|ordered by mistake)\b(?! or)",
+    re.IGNORECASE,
 )
-CONFIRMING = _pattern(
-    r"\byes ?(?:/|or) ?no\b|\bconfirm(?:ation)?\s*(?:\?|:|\(|$)|\b(?:do|can|could|would|will) you (?:please )?(?:\w+ )?confirm\b"
-    r"|\bplease (?:\w+ )?(?:confirm|verify|review)\b|\b(?:is|are|does) (?:this|that|it|these|those|the|all|everything)\b"
-    r"[^?]{0,200}\b(?:correct|right|ok|okay|accurate|good|fine|sound|look|acceptable|what you)\b|\b(?:shall|should|may|can|could) i "
-    r"(?:now |then |please )?(?:proceed|go ahead|continue|process|submit|do|cancel|return|exchange|modify|change|update|place)\b"
-    r"|\b(?:would|do) you (?:like|want) (?:me )?to (?:now |then )?(?:proceed|go ahead|continue|process|submit|do (?:this|that|it)"
-    r"|confirm|cancel|return|exchange|modify|change|update|make)\b|\b(?:reply|respond|say|answer|type|enter|with) "
-    r"(?:with )?[\"'“*]*yes\b|\bare you sure\b|\b(?:correct|right|ok|okay|proceed|agree|confirm) ?\?|\bready to (?:proceed|go ahead)\b"
-    r"|\bawait(?:ing)? your confirmation\b|\bconfirm (?:that|if|whether|to proceed|by)\b|\bonce you confirm\b|\bif (?:this|that|everything) "
-    r"(?:is|looks|sounds)\b"
+REQUESTING = _either(
+    r"\?",
+    r"\bplease (?:\w+ ){0,2}(?:provide|share|give|tell|specify|send|enter|state|choose|select|list|indicate|include"
+    r"|clarify|confirm|verify|say|type|supply)\b",
+    r"\b(?:could|can|would|will) you\b",
+    r"\bmay i\b",
+    r"\b(?:i|we)(?:'ll| will| would|'d)? (?:also |still |just ){0,2}(?:need|require)\b",
+    r"\b(?:provide|share|specify|tell me|give me|let me know|missing|required|which|what(?:'s| is| are)?)\b",
 )
-WHAT_NEXT = _pattern(
-    r"\b(?:any|some)(?:thing| thing) (?:else|more|further|i can)\b|\bany (?:other|further|more|additional)\b|\bwhat else\b|"
-    r"\bhow (?:can|may|could|else|would) (?:i|we) (?:be of |further |else )?(?:help|assist|service)|"
-    r"\bwhat (?:can|may|could|should) (?:i|we) (?:do|help)|\bwhat (?:would|do) you (?:like|want|need)(?: me)?(?: to do| help| assistance)?"
-    r" ?(?:\?|$|today|with)|\bhow (?:would|do) you (?:like|want) to proceed\b|\bwhat (?:is|'s) your (?:request|issue|question)\b"
+CONFIRMING = _either(
+    r"\byes ?(?:/|or) ?no\b",
+    r"\bconfirm(?:ation)?\W*(?:\?|:|\(|$)",
+    r"\b(?:do|can|could|would|will) you (?:please )?(?:\w+ )?confirm\b",
+    r"\bplease (?:\w+ )?(?:confirm|verify|review)\b",
+    r"\bconfirm (?:that|if|whether|to proceed|by|below)\b",
+    r"\b(?:once|when|if) you confirm\b",
+    r"\bawait(?:ing)? your (?:confirmation|approval)\b",
+    r"\b(?:is|are|does|do) (?:this|that|it|these|those|the|all|everything)\b[^?]{0,200}"
+    r"\b(?:correct|right|ok|okay|accurate|good|fine|sound|look|acceptable|what you)\b",
+    rf"\b(?:shall|should|may|can|could) i {_ACT}\b",
+    rf"\b(?:would|do) you (?:like|want) (?:me |us )?to {_ACT}\b",
+    r"\b(?:reply|respond|say|answer|type|enter|with)(?: with)? ?[\"'“*]*yes\b",
+    r"\bare you sure\b",
+    r"\b(?:correct|right|ok|okay|proceed|agree|confirm) ?\?",
+    r"\bready to (?:proceed|go ahead)\b",
 )
-REFUSING = _pattern(
-    r"\b(?:cannot|can ?not|can'?t|can’t|unable|not able|(?:not|isn't|isn’t) (?:be )?(?:possible|allowed|permitted|eligible|supported|valid)"
-    r"|impossible|against (?:our |the |store )?polic(?:y|ies)|won'?t be able|won’t be able|couldn'?t|couldn’t|could not|did not work|fail(?:ed|s|ure)?"
-    r"|not (?:currently )?available|unavailable|deny|denied|declined?|refused?|outside (?:of )?(?:my|the) (?:scope|capabilit)"
-    r"|beyond (?:my|the) (?:scope|capabilit)|only (?:be )?(?:cancel|return|exchange|modif)\w+ (?:if|when))\b|\berror\b"
-    r"|\b(?:being )?transferr?(?:ed|ing) (?:you |to )|\btransfer (?:you )?to (?:a |an )?(?:human|agent|colleague|live)|\bhuman agent\b"
+CONFIRMING_A_FACT = _either(
+    r"\b(?:confirm|verify) (?:me )?(?:with )?(?:your|the|which|what) (?:\w+ ){0,3}(?:e-?mail|name|zip|identity|account"
+    r"|order (?:id|number)|order\b|reason|payment|items?|address)",
 )
-DONE = _pattern(
-    r"\b(?:done|all set|complete|completed|successful|successfully|taken care of|good to go)\b|\b(?:has|have|been|was|were|is|are|i've|i’ve|just|now)"
-    r" (?:now |just |successfully |been |already ){0,3}(?:cancell?ed|returned|exchanged|modified|changed|updated|processed|submitted|initiated"
-    r"|requested|placed|refunded|set up|switched|swapped|replaced|recorded|approved)\b|^\W*(?:cancell?ed|returned|exchanged|modified|changed|updated"
-    r"|processed|submitted|refunded)\b"
+CHOOSING = _either(
+    r"\ball\b.{0,40}\bor\b.{0,20}\b(?:some|specific|certain|only|just)\b",
 )
-NOT_YET = _pattern(
-    r"\b(?:not|cannot|can'?t|unable|won'?t|will|would|can|could|may|once|before|after|if|when|until|to be|shall|should|must|ready)\b|n't\b"
+WHAT_NEXT = _either(
+    r"\b(?:any|some) ?thing (?:else|more|further|i can)\b",
+    r"\bany (?:other|further|more|additional)\b",
+    r"\bwhat else\b",
+    r"\bhow (?:can|may|could|else|would) (?:i|we) (?:be of |further |else )?(?:help|assist|service)",
+    r"\bwhat (?:can|may|could|should) (?:i|we) (?:do|help)",
+    r"\bwhat (?:would|do) you (?:like|want|need)(?: me)?(?: to do| help| assistance)? ?(?:\?|$|today|with)",
+    r"\bhow (?:would|do) you (?:like|want) to proceed\b",
+    r"\bwhat (?:is|'s) your (?:request|issue|question)\b",
 )
-PROMISING = _pattern(
-    r"\b(?:i'll|i’ll|i will|i am going to|i'm going to|let me|one moment|just a moment|a moment|please wait|hold on|hang on|bear with|proceeding|processing"
-    r"|looking (?:it|that|this|into|up)|checking|allow me|working on)\b"
+REFUSING = _either(
+    r"\b(?:can ?not|can'?t|unable|not able|impossible|won'?t be able|could(?:n't| not)|fail(?:ed|s|ure)?)\b",
+    r"\b(?:not|isn't|aren't) (?:currently |be )?(?:possible|allowed|permitted|eligible|supported|valid|available)\b",
+    r"\b(?:unavailable|deny|denied|decline[sd]?|refuse[sd]?|did not work|error)\b",
+    r"\bagainst (?:our |the |store )?polic(?:y|ies)\b",
+    r"\b(?:outside|beyond) (?:of )?(?:my|the) (?:scope|capabilit)",
+    r"\bonly (?:be )?(?:cancel|return|exchange|modif)\w+ (?:if|when)\b",
+    r"\btransferr(?:ed|ing)\b|\btransfer (?:you )?to (?:a |an )?(?:human|agent|colleague|live)",
+    r"\bhuman agent\b",
 )
-MENTIONS: dict[Fact, re.Pattern[str]] = {
-    Fact.EMAIL: _pattern(r"\be-?mail"),
-    Fact.NAME: _pattern(
-        r"\b(?:first|last|full|your|and|or|,) ?(?:and last )?(?:name|surname)s?\b|^\W*(?:\d\W+)?(?:full |first |last )?name\b|\bwho (?:are|am)\b"
+DONE = _either(
+    r"\b(?:done|all set|completed?|success(?:ful(?:ly)?)?|taken care of|good to go)\b",
+    rf"\b(?:has|have|been|was|were|is|are|i've|just|now) (?:now |just |successfully |been |already ){{0,3}}{_ACTED}\b",
+    rf"^\W*{_ACTED}\b",
+)
+NOT_YET = _either(
+    r"\b(?:not|cannot|can'?t|unable|won'?t|will|would|can|could|may|once|before|after|if|when|until|to be|shall|should"
+    r"|must|ready)\b|n't\b",
+)
+PROMISING = _words(
+    r"i'll|i will|i(?: am|'m) going to|let me|allow me",
+    r"(?:one|just a|a) moment|please wait|hold on|hang on|bear with",
+    r"proceeding|processing|checking|working on|looking (?:it|that|this|into|up)",
+)
+IDENTITY = _either(
+    r"\bidentity\b|\bidentify you|\bwho (?:are you|am i)\b",
+    r"\b(?:verify|confirm|authenticate|locate|find|access|look up) (?:your |the )?(?:account|profile)\b",
+)
+MENTIONS: Mapping[Fact, re.Pattern[str]] = {
+    Fact.EMAIL: _either(r"\be-?mail"),
+    Fact.NAME: _either(
+        r"\b(?:first|last|full|your) (?:and last )?(?:name|surname)s?\b",
+        r"(?:\band|\bor|,) (?:name|surname)\b",
+        r"\bname (?:and|\+|&|plus|with) (?:your )?zip",
+        r"^\W*(?:\d\W+)?(?:\w+ )?name\b(?! of)",
+        r"\bwho (?:are you|am i)\b",
     ),
-    Fact.ZIP: _pattern(r"\b(?:zip|postal|post ?code)"),
-    Fact.USER_ID: _pattern(r"\b(?:user|customer|account) ?(?:id|name|number)\b|\busername\b"),
-    Fact.ORDER: _pattern(
-        r"\border'?s? ?(?:\(s\) )?(?:id|number|no\b|#)|\b(?:which|what) (?:\w+ )?order|\border (?:would|do) you|\b(?:id|number) of (?:the|your) order"
-        r"|\border\?"
+    Fact.ZIP: _either(r"\b(?:zip|postal|post ?code)"),
+    Fact.USER_ID: _words(r"(?:user|customer|account) ?(?:id|name|number)|username"),
+    Fact.ORDER: _either(
+        r"\border(?:'s|s|\(s\))? ?(?:id|number|no\b|#)",
+        r"\b(?:which|what) (?:\w+ )?order",
+        r"\border (?:would|do) you",
+        r"\b(?:id|number) of (?:the|your) order",
+        r"\border\?",
     ),
-    Fact.REASON: _pattern(r"\breasons?\b|\bwhy\b|\bno longer needed\b.{0,20}\bor\b|\bmistake\b.{0,20}\bor\b"),
-    Fact.PAYMENT: _pattern(
-        r"\bpayment\b|\b(?:which|what|another|other) (?:card|account)\b|\bhow (?:would|do|should|shall) .{0,40}\b(?:pay|refund)|\bwhere .{0,40}\brefund"
-        r"|\brefund(?:ed)? to\b|\brefund method|\bpay(?:ing)? with\b|\b(?:gift card|credit card|paypal)\b.{0,60}\bor\b|\bpay(?:ing)? (?:for )?the (?:price )?difference"
+    Fact.ITEMS: _either(
+        r"(?<!new )(?<!replacement )\b(?:items?|products?)\b(?! id)",
+        r"\bentire order\b",
+        r"\bwhat (?:would|do) you (?:like|want) to (?:return|exchange|modify|change)\b",
     ),
-    Fact.ITEMS: _pattern(
-        r"(?<!new )(?<!replacement )\b(?:items?|products?)\b|\bentire order\b"
-        r"|\bwhat (?:would|do) you (?:like|want) to (?:return|exchange|modify|change)\b"
+    Fact.OPTIONS: _either(
+        r"\b(?:options?|variants?|colou?rs?|sizes?|versions?|replacements?|new items?|new products?|desired)\b",
+        r"\b(?:specifications?|specs|features?|preferences?|prefer|configurations?|styles?|materials?|instead)\b",
+        r"\b(?:exchange|change|swap|modify) (?:it|them|this|the \w+(?: \w+)?) (?:for|to|into)\b",
+        r"\bwhat .{0,40}\bfor\?",
     ),
-    Fact.OPTIONS: _pattern(
-        r"\b(?:options?|variants?|colou?rs?|sizes?|versions?|replacements?|new items?|new products?|specifications?|specs|features?|preferences?|prefer"
-        r"|configurations?|styles?|materials?|desired)\b|\bexchange (?:it|them|the \w+(?: \w+)?) (?:for|to)\b|\bchange (?:it|them) to\b|\binstead\b|\bwhat .{0,40}\bfor\?"
+    Fact.PAYMENT: _either(
+        r"\bpayment\b",
+        r"\b(?:which|what|another|other) (?:card|account)\b",
+        r"\b(?:how|where) .{0,40}\b(?:pay|refund)",
+        r"\brefund(?:ed)? (?:to|method)\b|\bpay(?:ing)? (?:with|for the|the)\b",
+        r"\b(?:gift card|credit card|paypal)\b.{0,60}\bor\b",
     ),
-    Fact.ADDRESS: re.compile(
-        r"(?<!email )(?<!e-mail )\baddress\b|\b(?:street|city)\b|\bwhere (?:should|would|do|to)\b.{0,30}\b(?:ship|send|deliver)",
-        re.IGNORECASE,
+    Fact.REASON: _either(
+        r"\breasons?\b|\bwhy\b",
+        r"\bno longer needed\b.{0,20}\bor\b|\bmistake\b.{0,20}\bor\b",
+    ),
+    Fact.ADDRESS: _either(
+        r"(?<!email )(?<!e-mail )\baddress\b",
+        r"\b(?:street|city)\b",
+        r"\bwhere (?:should|would|do|to)\b.{0,30}\b(?:ship|send|deliver)",
     ),
 }
-IDENTITY = _pattern(
-    r"\b(?:verify|confirm|authenticate|establish) (?:\w+ )?(?:your )?(?:identity|account)\b|\bidentify you|\bidentity\b|\bwho (?:are you|am i)\b|\blocate your (?:account|profile)\b"
-    r"|\bfind your (?:account|profile)\b"
-)
-VALUES = re.compile(
-    r"#?W\d{5,}|(?:credit_card|gift_card|paypal)_\d+|[\w.+-]+@[\w-]+\.\w+|\b\d{5}\b|\b(?:no longer needed|ordered by mistake)\b(?! or)",
-    re.I,
-)
 
 
 def listen(text: str) -> Heard:
@@ -171,26 +228,19 @@ def _confirms(sentence: str) -> bool:
 
 
 def _asks_to_confirm_fact(sentence: str) -> bool:
-    """ "Could you confirm your email?", without a value that could be confirmed."""
-    asked = re.search(
-        r"\b(?:confirm|verify) (?:me )?(?:with )?(?:your|the|which|what) (?:\w+ ){0,3}(?:e-?mail|name|zip|identity|account|order (?:id|number)|order\b"
-        r"|reason|payment|items?|address)",
-        sentence,
-        re.IGNORECASE,
-    )
-    return (
-        bool(asked)
-        and not VALUES.search(sentence)
-        and not re.search(r"\byes\b|details|following|above", sentence, re.I)
-    )
+    """Whether it is "Could you confirm your email?", without a value that could be confirmed."""
+    if VALUES.search(sentence) or re.search(r"\byes\b|details|following|above", sentence, re.IGNORECASE):
+        return False
+    return bool(CONFIRMING_A_FACT.search(sentence))
 
 
 def _asks_to_choose(sentence: str) -> bool:
-    """ "Do you want to return all items or only some?"."""
-    return bool(
-        re.search(r"\b(?:which|what|how would|where)\b", sentence, re.IGNORECASE)
-        and not re.search(r"\byes\b|\bproceed\b|\bcorrect\b", sentence, re.IGNORECASE)
-    ) or bool(re.search(r"\ball\b.{0,40}\bor\b.{0,20}\b(?:some|specific|certain|only|just)\b", sentence, re.IGNORECASE))
+    """Whether it is "Which of these?" or "Do you want to return all items or only some?"."""
+    if CHOOSING.search(sentence):
+        return True
+    if re.search(r"\b(?:yes|proceed|correct)\b", sentence, re.IGNORECASE):
+        return False
+    return bool(re.search(r"\b(?:which|what|how would|where)\b", sentence, re.IGNORECASE))
 
 
 def _asks(sentences: list[str]) -> frozenset[Fact]:

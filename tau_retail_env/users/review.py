@@ -28,7 +28,8 @@ REASONS = {
     "ordered by mistake": r"\bmistake|\baccident",
 }
 STREET = re.compile(
-    r"\b\d{1,5} (?:[A-Z][\w'.-]+ ){0,3}(?:Street|St|Avenue|Ave|Drive|Dr|Lane|Ln|Road|Rd|Boulevard|Blvd|Highway|Way|Court)\b",
+    r"\b\d{1,5} (?:[A-Z][\w'.-]+ ){0,3}"
+    r"(?:Street|St|Avenue|Ave|Drive|Dr|Lane|Ln|Road|Rd|Boulevard|Blvd|Highway|Broadway|Way|Court)\b",
     re.IGNORECASE,
 )
 SUITE = re.compile(r"\b(?:suite|apt|apartment|unit|ste)\.? #?(\w+)", re.IGNORECASE)
@@ -274,4 +275,4 @@ def _address(text: str, request: Request) -> bool | None:
         return None
     if (suites and not suites & own_suite) or (zips and wanted.zip not in zips):
         return False
-    return street or not STREET.search(text) and bool(suites & own_suite)
+    return street or (not STREET.search(text) and bool(suites & own_suite))

@@ -313,7 +313,7 @@ class Conversation:
     def _identity(self, asks: frozenset[Fact]) -> str:
         """Who the customer is: what was asked for as far as it is known, otherwise what identifies it as well."""
         chosen = self._chosen_identity(asks)
-        unknown_facts = [] if chosen & asks else [fact for fact in asks & IDENTITY_FACTS]
+        unknown_facts = [] if chosen & asks else list(asks & IDENTITY_FACTS)
         for fact in chosen:
             self._told[None, fact] += 1
         words = [self._book.say("dont_know", fact=fact.value) for fact in sorted(unknown_facts)[:1]]
@@ -352,10 +352,16 @@ class Conversation:
         return self._book.say(act, name=name, zip=agenda.zip or "")
 
     def _facts(self, request: Request, facts: Iterable[Fact]) -> list[str]:
+        """Several facts about a request, each in a sentence; the options of several items name the items as well."""
+        wanted = list(facts)
+        if Fact.OPTIONS in wanted and len(request.items) > 1:
+            wanted = [fact for fact in wanted if fact is not Fact.ITEMS]
         words = []
-        for fact in facts:
-            self._told[request, fact] += 1
+        for fact in wanted:
             words.append(self._fact(request, fact))
+            self._told[request, fact] += 1
+        if Fact.OPTIONS in wanted:
+            self._told[request, Fact.ITEMS] += 1
         return words
 
     def _fact(self, request: Request, fact: Fact) -> str:
@@ -372,7 +378,8 @@ class Conversation:
         if fact is Fact.ITEMS and request.items:
             return say("items", items=_listed(item.label for item in request.items))
         if fact is Fact.OPTIONS and request.kind in CHANGING_ITEMS:
-            return say("options", changes=_changes(request.items))
+            named = len(request.items) == 1 and self._told[request, Fact.ITEMS] > 0
+            return say("options", changes=_changes(request.items, named=named))
         if fact is Fact.ADDRESS:
             return say("address", address=(request.address or self._agenda.address).text)
         return say("no_preference", fact=fact.value)
@@ -384,12 +391,18 @@ def _listed(names: Iterable[str]) -> str:
     return " and ".join([", ".join(articled[:-1]), articled[-1]]) if len(articled) > 1 else articled[0]
 
 
-def _changes(items: tuple[Item, ...]) -> str:
-    """What is wanted instead: "the T-Shirt with size L and color red, the Desk Lamp just the same"."""
+def _changes(items: tuple[Item, ...], *, named: bool) -> str:
+    """What is wanted instead: "the T-Shirt with size L and color red, the Desk Lamp just the same".
+
+    Args:
+        items: the items to be changed.
+        named: whether the only item is known already, and is left out.
+    """
     wanted = []
     for item in items:
-        changes = [f"{name} {value}" for name, value in item.changes.items()]
-        wanted.append(
-            f"the {item.label} with {' and '.join(changes)}" if changes else f"the {item.label} just the same"
-        )
+        changes = " and ".join(f"{name} {value}" for name, value in item.changes.items())
+        if named:
+            wanted.append(changes or "the same again")
+        else:
+            wanted.append(f"the {item.label} with {changes}" if changes else f"the {item.label} just the same")
     return ", ".join(wanted)

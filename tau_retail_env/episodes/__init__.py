@@ -1,0 +1,1 @@
+"""Playing: the record of an episode, and the players that make such records; torch is imported only to sample."""

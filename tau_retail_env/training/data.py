@@ -1,0 +1,235 @@
+"""Oracle conversations as tokens: played through the environment and encoded as the model will see them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from tau_retail_env.chat.encoder import ChatEncoder
+from tau_retail_env.chat.parsing import render_message
+from tau_retail_env.chat.prompts import show_tools
+from tau_retail_env.config.environments import EnvironmentConfig
+from tau_retail_env.env import TauRetailEnv
+from tau_retail_env.episodes.agents import OracleAgent
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.tasks import find_task
+from tau_retail_env.training.plan import permutation, seed_of
+
+CHUNK = 50
+"""Conversations that a worker plays before it hands them back; also batches among which lengths are sorted."""
+
+
+@dataclass(frozen=True)
+class Conversations:
+    """Encoded conversations, end to end in flat arrays."""
+
+    token_ids: np.ndarray
+    """Tokens of all conversations ``[tokens]``."""
+    own: np.ndarray
+    """1 on the agent's own tokens ``[tokens]``."""
+    starts: np.ndarray
+    """Where each conversation starts, and where the last one ends ``[conversations + 1]``."""
+    num_failed: int
+    """Conversations left out because the oracle did not earn the reward."""
+    num_long: int
+    """Conversations left out because they are longer than sequence_length."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.starts) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each conversation ``[conversations]``."""
+        return np.diff(self.starts)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One conversation as tokens."""
+
+    token_ids: list[int]
+    """The tokens, as the model sees and produces them."""
+    own: list[int]
+    """1 on the agent's own tokens."""
+    reward: float
+    """What the oracle earned."""
+
+
+def make_env(config: EnvironmentConfig, *, tasks: Sequence[Any] | None = None) -> TauRetailEnv:
+    """An environment as the configuration describes it.
+
+    Args:
+        config: the settings of a tag.
+        tasks: its tasks where they are loaded already.
+    """
+    model = {"model": config.user_model} if config.user_model is not None else {}
+    return TauRetailEnv(
+        source=config.source,
+        split=config.split,
+        task_subset=config.task_subset,
+        user_strategy=config.user_strategy,
+        user_config={**model, **config.user_config},
+        max_turns=config.max_turns,
+        max_errors=config.max_errors,
+        prompt_style=config.prompt_style,
+        multiple_calls=config.multiple_calls,
+        tasks=tasks,
+    )
+
+
+def encode(env: TauRetailEnv, tokenizer: Any, *, task_id: str, seed: int, show_tools: bool) -> Encoded:
+    """Let the oracle play a task and encode the conversation turn by turn.
+
+    Args:
+        env: the environment.
+        tokenizer: the model's tokenizer.
+        task_id: the task.
+        seed: the customer's wording.
+        show_tools: whether the chat template shows the tools.
+    """
+    observation, info = env.reset(task_id=task_id, seed=seed)
+    encoder = ChatEncoder(
+        tokenizer, system_prompt=info["system_prompt"], tools=info["tools"] if show_tools else None
+    )
+    agent = OracleAgent(find_task(env.tasks, task_id))
+    token_ids = encoder.opening(info["messages"])
+    own = [0] * len(token_ids)
+    while True:
+        text = render_message(agent.act(observation, info))
+        reply = encoder.reply(text)
+        token_ids += reply
+        own += [1] * len(reply)
+        observation, reward, terminated, truncated, info = env.step(text)
+        if terminated or truncated:
+            return Encoded(token_ids, own, reward)
+        heard = encoder.following(info["messages"])
+        token_ids += heard
+        own += [0] * len(heard)
+
+
+def make_conversations(
+    config: EnvironmentConfig, tokenizer: Any, *, num: int, num_workers: int, seed: int, longest: int
+) -> Conversations:
+    """Play and encode oracle conversations in several processes.
+
+    Args:
+        config: the environment that the oracle plays in.
+        tokenizer: the model's tokenizer.
+        num: conversations; beyond the number of tasks, tasks come again in other words.
+        num_workers: processes.
+        seed: decides the order of tasks and the customers' wording.
+        longest: tokens beyond which a conversation is left out.
+
+    Raises:
+        InvalidValueError: not one conversation can be used.
+    """
+    chunks = [range(start, min(start + CHUNK, num)) for start in range(0, num, CHUNK)]
+    bar = tqdm(total=num, desc="oracle conversations", unit="episode", mininterval=1)
+    rows: list[Encoded] = []
+    for part in _parts(config, tokenizer, seed, chunks, num_workers):
+        rows += part
+        bar.update(len(part))
+    bar.close()
+    earned = [row for row in rows if row.reward == 1.0]
+    kept = [row for row in earned if len(row.token_ids) <= longest]
+    if not kept:
+        raise InvalidValueError(
+            f"None of {num} oracle conversations can be used: {len(rows) - len(earned)} without the reward, "
+            f"{len(earned)} longer than sequence_length {longest}"
+        )
+    return Conversations(
+        token_ids=np.concatenate([np.asarray(row.token_ids, dtype=np.int32) for row in kept]),
+        own=np.concatenate([np.asarray(row.own, dtype=np.uint8) for row in kept]),
+        starts=np.cumsum([0, *(len(row.token_ids) for row in kept)]),
+        num_failed=len(rows) - len(earned),
+        num_long=len(earned) - len(kept),
+    )
+
+
+def batch_order(lengths: np.ndarray, *, batch_size: int, num_batches: int, seed: int) -> list[int]:
+    """Rows in the order in which they are learnt from: every row once an epoch, rows of like length side by side.
+
+    Args:
+        lengths: tokens of each row.
+        batch_size: rows in one update of the weights.
+        num_batches: updates.
+        seed: decides the order.
+
+    Returns:
+        `batch_size * num_batches` row numbers.
+    """
+    order: list[int] = []
+    epoch = 0
+    while len(order) < batch_size * num_batches:
+        order += _epoch(lengths, batch_size, random.Random(seed_of(seed, "batches", epoch)))
+        epoch += 1
+    return order[: batch_size * num_batches]
+
+
+def _epoch(lengths: np.ndarray, batch_size: int, draws: random.Random) -> list[int]:
+    rows = list(range(len(lengths)))
+    draws.shuffle(rows)
+    rows = rows[: max(len(rows) // batch_size, 1) * batch_size]
+    batches = []
+    for start in range(0, len(rows), batch_size * CHUNK):
+        block = sorted(rows[start : start + batch_size * CHUNK], key=lambda row: int(lengths[row]))
+        batches += [block[place : place + batch_size] for place in range(0, len(block), batch_size)]
+    draws.shuffle(batches)
+    return [row for batch in batches for row in batch]
+
+
+def _parts(
+    config: EnvironmentConfig, tokenizer: Any, seed: int, chunks: Sequence[range], num_workers: int
+) -> Iterator[list[Encoded]]:
+    """The chunks in order, each played by one process."""
+    if num_workers == 1:
+        yield from map(_Worker(config, tokenizer, seed), chunks)
+        return
+    spawning = multiprocessing.get_context("spawn")
+    with spawning.Pool(min(num_workers, len(chunks)), _start, (config, tokenizer, seed)) as pool:
+        yield from pool.imap(_work, chunks)
+
+
+class _Worker:
+    """Plays chunks of conversations in one process."""
+
+    def __init__(self, config: EnvironmentConfig, tokenizer: Any, seed: int) -> None:
+        self._env = make_env(config)
+        self._tokenizer = tokenizer
+        self._show_tools = show_tools(config.prompt_style)
+        self._seed = seed
+        self._order: Mapping[int, list[Any]] = {}
+
+    def __call__(self, chunk: range) -> list[Encoded]:
+        return [self._play(number) for number in chunk]
+
+    def _play(self, number: int) -> Encoded:
+        epoch, place = divmod(number, len(self._env.tasks))
+        if epoch not in self._order:
+            self._order = {epoch: permutation(self._env.tasks, self._seed, "sft", epoch)}
+        return encode(
+            self._env,
+            self._tokenizer,
+            task_id=self._order[epoch][place].id,
+            seed=seed_of(self._seed, "sft wording", number),
+            show_tools=self._show_tools,
+        )
+
+
+_workers: list[_Worker] = []
+"""The worker of this process: a pool hands each process its settings once, through a global."""
+
+
+def _start(config: EnvironmentConfig, tokenizer: Any, seed: int) -> None:
+    _workers.append(_Worker(config, tokenizer, seed))
+
+
+def _work(chunk: range) -> list[Encoded]:
+    return _workers[0](chunk)

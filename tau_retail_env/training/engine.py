@@ -1,0 +1,56 @@
+"""The local engine: from a checked configuration to outputs/<run>/."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tau_retail_env.config import LocalConfig
+from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.training import models
+from tau_retail_env.training.grpo import Rollout, make_trainer
+from tau_retail_env.training.plan import Planned, TrainingPlan
+from tau_retail_env.training.rows import GRPO_NAMES, renamed, training_row
+from tau_retail_env.training.run import Run
+from tau_retail_env.training.run_folder import claim
+from tau_retail_env.training.stage import Stage
+from tau_retail_env.training.summary import Outcome
+
+
+def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str], None] = print) -> Outcome:
+    """Train a model with GRPO and compare it with itself before.
+
+    Args:
+        config: the configuration, checked.
+        values: the same as `tau_retail_env.config.compose` returns it, for the run's folder.
+        say: takes each line for the screen.
+
+    Returns:
+        What came out, and where it lies.
+
+    Raises:
+        TauRetailError: the folder, the model or the disk does not allow it.
+    """
+    models.quiet()
+    folder = claim(config, values)
+    model_args = config.actor_train.model_args
+    models.check_precision(model_args, "actor_train.model_args")
+    with Run(config, values, folder, model_args, say) as run:
+        model, tokenizer = run.load(lambda: models.load(config.pretrain, model_args))
+        tags = (*config.train_env_manager.tags, *config.val_env_manager.tags)
+        stage = Stage(config.custom_envs, tags, model, tokenizer, model_args, config.sequence_length)
+        plan = TrainingPlan(stage.tasks, config.train_env_manager, seed=config.seed)
+
+        def play(episodes: Sequence[Planned]) -> list[Trajectory]:
+            return stage.play(episodes, config.train_generating_args)
+
+        rollout = Rollout(plan, play, folder, config)
+
+        def step_done(step: int, numbers: Mapping[str, float]) -> None:
+            row = renamed(numbers, GRPO_NAMES) | training_row(rollout.episodes, rollout.trajectories)
+            run.step_done(step, row, rollout_s=rollout.seconds)
+
+        trainer = make_trainer(model, tokenizer, config, folder, rollout, step_done)
+        run.begin(stage, num_steps=config.max_steps)
+        run.train(trainer)
+        return run.finish()

@@ -1,0 +1,161 @@
+"""GRPO on played episodes: TRL's trainer, and the function that plays a step's episodes for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.trainer_callback import PrinterCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from tau_retail_env.config import LocalConfig
+from tau_retail_env.episodes.trajectory import Trajectory, write_trajectories
+from tau_retail_env.training.plan import Planned, TrainingPlan, seed_of
+from tau_retail_env.training.run_folder import RunFolder
+from tau_retail_env.training.trainers import (
+    StepDone,
+    StepRecorder,
+    WholeCheckpoints,
+    on_one_device,
+    shared_arguments,
+)
+
+Play = Callable[[Sequence[Planned]], list[Trajectory]]
+LOSS_TYPES: Mapping[str, str] = {"seq-mean-token-mean": "grpo", "token-mean": "dapo"}
+"""TRL's name of the loss by ROLL's loss_agg_mode."""
+SCALE_REWARDS: Mapping[str, str] = {"mean_std": "group", "mean": "none"}
+"""TRL's name of the scaling by ROLL's reward_normalization.method."""
+
+
+class EpisodeTrainer(WholeCheckpoints, GRPOTrainer):
+    """TRL's GRPO trainer with whole checkpoints."""
+
+
+class Rollout:
+    """TRL's rollout function: plays the groups whose numbers it is given.
+
+    Args:
+        plan: what each group plays.
+        play: plays episodes with the weights as they are.
+        folder: the trajectories are written to it.
+        config: sizes and the run's seed.
+    """
+
+    def __init__(self, plan: TrainingPlan, play: Play, folder: RunFolder, config: LocalConfig) -> None:
+        self._plan = plan
+        self._play = play
+        self._folder = folder
+        self._config = config
+        self.episodes: list[Planned] = []
+        self.trajectories: list[Trajectory] = []
+        self.seconds = 0.0
+
+    def __call__(self, prompts: Sequence[str], trainer: GRPOTrainer) -> dict[str, Any]:
+        """Play one step.
+
+        Args:
+            prompts: the number of its group for each episode, siblings side by side.
+            trainer: the trainer, whose weights play.
+
+        Returns:
+            TRL's fields: `prompt_ids` (up to the agent's first token), `completion_ids` (the rest), `logprobs`,
+            `env_mask` (1 on the agent's own tokens), and `episode_reward` (None where the episode cannot be scored).
+        """
+        start = time.perf_counter()
+        positions = [int(prompt) for prompt in prompts[:: self._config.group_size]]
+        step = positions[0] // self._config.groups_per_step + 1
+        self.episodes = [episode for position in positions for episode in self._plan.group(position)]
+        self.trajectories = self._play(self.episodes)
+        write_trajectories(self._folder.trajectories("train", step), self.trajectories)
+        torch.manual_seed(seed_of(self._config.seed, "updates", step))  # a resumed run shuffles as this one does
+        self.seconds = time.perf_counter() - start
+        filler = trainer.processing_class.eos_token_id
+        fields = [_fields(trajectory, filler) for trajectory in self.trajectories]
+        return {name: [row[name] for row in fields] for name in fields[0]}
+
+
+def make_trainer(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    config: LocalConfig,
+    folder: RunFolder,
+    rollout: Rollout,
+    step_done: StepDone,
+) -> EpisodeTrainer:
+    """Build the trainer of a run.
+
+    Args:
+        model: the actor; the reference is loaded from where it came from.
+        tokenizer: the actor's tokenizer.
+        config: the run.
+        folder: where checkpoints go.
+        rollout: plays the episodes.
+        step_done: called with the numbers of each step before its checkpoint is written.
+    """
+    groups = config.max_steps * config.groups_per_step
+    trainer = EpisodeTrainer(
+        model=model,
+        args=on_one_device(GRPOConfig(output_dir=str(folder.path), **arguments(config))),
+        reward_funcs=_episode_reward,
+        train_dataset=Dataset.from_dict({"prompt": [str(position) for position in range(groups)]}),
+        processing_class=tokenizer,
+        callbacks=[StepRecorder(step_done, updates_per_step=config.updates_per_step)],
+        rollout_func=rollout,
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.folder, trainer.keep = folder, config.max_ckpt_to_keep
+    trainer.updates_per_step = config.updates_per_step
+    return trainer
+
+
+def arguments(config: LocalConfig) -> dict[str, Any]:
+    """TRL's arguments by name, from ROLL's keys."""
+    training = config.actor_train.training_args
+    updates = config.updates_per_step
+    low, high = (config.pg_clip_low, config.pg_clip_high) if config.use_pg_clip_range else (config.pg_clip,) * 2
+    return {
+        **shared_arguments(config.actor_train.model_args, training, num_updates=config.max_steps * updates),
+        "seed": config.seed,
+        "logging_steps": updates,
+        "save_steps": config.save_steps * updates,
+        "steps_per_generation": config.rollout_batch_size // training.per_device_train_batch_size,
+        "num_generations": config.group_size,
+        "num_iterations": config.ppo_epochs,
+        "max_completion_length": config.sequence_length,
+        "shuffle_dataset": False,
+        "temperature": config.train_generating_args.temperature,
+        "beta": config.kl_loss_coef if config.use_kl_loss else 0.0,
+        "use_bias_correction_kl": False,
+        "epsilon": low,
+        "epsilon_high": high,
+        "entropy_coef": config.entropy_loss_coef,
+        "loss_type": LOSS_TYPES[config.loss_agg_mode],
+        "scale_rewards": SCALE_REWARDS[config.reward_normalization.method],
+        "max_grad_norm": config.max_grad_norm,
+        "disable_dropout": True,
+    }
+
+
+def _fields(trajectory: Trajectory, filler: int) -> dict[str, Any]:
+    """One episode as TRL wants it; an episode without a word of the agent becomes one token that counts for nothing."""
+    tokens, mask = list(trajectory.token_ids), list(trajectory.response_mask)
+    start = mask.index(1) if 1 in mask else len(tokens)
+    reward = trajectory.reward if trajectory.scorable and start < len(tokens) else None
+    rest = tokens[start:] or [filler]
+    kept = mask[start:] or [0]
+    return {
+        "prompt_ids": tokens[:start] or [filler],
+        "completion_ids": rest,
+        "logprobs": list(trajectory.logprobs[start:]) or [0.0],
+        "env_mask": kept if reward is not None else [0] * len(kept),
+        "episode_reward": reward,
+    }
+
+
+def _episode_reward(episode_reward: list[float | None], **_: Any) -> list[float | None]:
+    """TRL's reward function: the environment has given the reward already."""
+    return episode_reward

@@ -1,0 +1,164 @@
+"""Load and make models: weights, tokenizer, and whether the two belong together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, Qwen2Config
+
+from tau_retail_env.config.roles import ModelArgs
+from tau_retail_env.config.sft import NewModel
+from tau_retail_env.errors import InvalidValueError
+
+SMALL = "small"
+LARGEST_PADDING = 1024
+"""Rows that an embedding may have beyond the tokenizer's tokens: checkpoints round up for speed, but not by more."""
+
+PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
+
+
+def small_checkpoint() -> Path:
+    """Folder of the small model: inside the installed package, or in a checkout."""
+    inside = PACKAGE_FOLDER / "_data" / SMALL
+    return inside if inside.is_dir() else PACKAGE_FOLDER.parent / "checkpoints" / SMALL
+
+
+def device() -> torch.device:
+    """The device that everything runs on: the first GPU where there is one."""
+    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def load(pretrain: str, model_args: ModelArgs) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a model and its tokenizer.
+
+    Args:
+        pretrain: "small", a folder, or a Hugging Face name.
+        model_args: precision and attention.
+
+    Returns:
+        The model in fp32 on the CPU, ready for a trainer, and its tokenizer.
+
+    Raises:
+        InvalidValueError: nothing there, or a vocabulary that is not the tokenizer's.
+    """
+    source = str(small_checkpoint()) if pretrain == SMALL else pretrain
+    tokenizer = load_tokenizer(source)
+    attention = None if model_args.attn_implementation == "auto" else model_args.attn_implementation
+    try:
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, attn_implementation=attention)
+    except (OSError, ValueError) as error:
+        raise _not_found("model", source, error) from error
+    check_vocabulary(model, tokenizer, source)
+    return model, tokenizer
+
+
+def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    """Load a tokenizer from a folder or by its Hugging Face name.
+
+    Raises:
+        InvalidValueError: there is none, or none with a chat template.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise _not_found("tokenizer", source, error) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+def make(shape: NewModel, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
+    """A Qwen2 model with random weights for a tokenizer's vocabulary."""
+    transformers.set_seed(seed)
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden_size,
+        intermediate_size=shape.intermediate_size,
+        num_hidden_layers=shape.num_hidden_layers,
+        num_attention_heads=shape.num_attention_heads,
+        num_key_value_heads=shape.num_key_value_heads,
+        max_position_embeddings=shape.max_position_embeddings,
+        tie_word_embeddings=shape.tie_word_embeddings,
+        rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta},
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+
+
+def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, source: str) -> None:
+    """Refuse a checkpoint whose embedding was not made for its tokenizer.
+
+    Raises:
+        InvalidValueError: fewer rows than tokens, or more than padding explains.
+    """
+    rows, tokens = model.get_input_embeddings().weight.shape[0], len(tokenizer)
+    if not tokens <= rows < tokens + LARGEST_PADDING:
+        raise InvalidValueError(
+            f"The checkpoint {source} has another vocabulary than its tokenizer: {rows} rows in the embedding, "
+            f"{tokens} tokens. Give a folder (pretrain=FOLDER) whose tokenizer files belong to its weights"
+        )
+
+
+def check_precision(model_args: ModelArgs, path: str) -> None:
+    """Refuse mixed precision where there is no GPU.
+
+    Raises:
+        InvalidValueError: bf16 on a CPU.
+    """
+    if model_args.dtype == "bf16" and device().type == "cpu":
+        raise InvalidValueError(f"{path}.dtype: bf16 needs a GPU, and none is visible; use {path}.dtype=fp32")
+
+
+@contextmanager
+def playing(model: PreTrainedModel, model_args: ModelArgs) -> Iterator[None]:
+    """While it lasts the model plays: no dropout, no gradients, and the precision that it is trained in."""
+    was_training = model.training
+    model.eval()
+    use_bf16 = model_args.dtype == "bf16"
+    try:
+        with torch.no_grad(), torch.autocast(device().type, dtype=torch.bfloat16, enabled=use_bf16):
+            yield
+    finally:
+        model.train(was_training)
+
+
+def quiet() -> None:
+    """Keep the libraries' own bars, banners and advice off the screen."""
+    import datasets
+
+    os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    for name in ("trl", "accelerate", "torch.distributed"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+
+
+def describe(model: PreTrainedModel) -> dict[str, Any]:
+    """What the run's summary says about the model."""
+    return {
+        "architecture": type(model).__name__,
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "device": str(device()),
+    }
+
+
+def _not_found(what: str, source: str, error: Exception) -> InvalidValueError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return InvalidValueError(
+        f"pretrain: no {what} could be loaded from {source!r} ({reason}). "
+        "Give a folder with config.json, weights and tokenizer, a Hugging Face name, or small"
+    )

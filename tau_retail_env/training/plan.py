@@ -1,0 +1,103 @@
+"""What is played when: the order of tasks and every seed, as functions of the run's seed alone."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tau_retail_env.config.environments import EnvManager
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.tasks import Task
+
+SEED_BITS = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One episode that will be played."""
+
+    tag: str
+    """The environment under custom_envs."""
+    task_id: str
+    """The task."""
+    wording_seed: int
+    """Decides the customer's words; one for the episodes of a group."""
+    sampling_seed: int
+    """Decides the sampled tokens; one for each episode."""
+
+
+def seed_of(*parts: object) -> int:
+    """A seed that depends on all parts and on nothing else."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode("utf-8")).digest()
+    return int.from_bytes(digest[:8], "big") >> (64 - SEED_BITS)
+
+
+def permutation(tasks: Sequence[Task], *parts: object) -> list[Task]:
+    """The tasks in an order that depends on the parts alone."""
+    order = list(tasks)
+    random.Random(seed_of("order", *parts)).shuffle(order)
+    return order
+
+
+class TrainingPlan:
+    """Which groups a run plays, counted from 0 over all steps.
+
+    The groups of a step go round the env groups of `train_env_manager`; each tag takes its tasks in the order of a
+    permutation by (seed, tag, epoch): every task once before any twice.
+
+    Args:
+        tasks: tasks by tag.
+        manager: tags and their shares.
+        seed: the run's seed.
+    """
+
+    def __init__(self, tasks: Mapping[str, Sequence[Task]], manager: EnvManager, *, seed: int) -> None:
+        self._tasks = tasks
+        self._group_size = manager.group_size
+        self._seed = seed
+        shares = zip(manager.tags, manager.partition(), strict=True)
+        self._slots = [(tag, place, share) for tag, share in shares for place in range(share)]
+        self._orders: dict[tuple[str, int], list[Task]] = {}
+
+    def group(self, position: int) -> list[Planned]:
+        """The episodes of one group: one task, told in the same words, sampled differently."""
+        turn, slot = divmod(position, len(self._slots))
+        tag, place, share = self._slots[slot]
+        task = self._task(tag, turn * share + place)
+        wording_seed = seed_of(self._seed, "wording", position)
+        return [
+            Planned(tag, task.id, wording_seed, seed_of(self._seed, "sampling", position, sibling))
+            for sibling in range(self._group_size)
+        ]
+
+    def _task(self, tag: str, count: int) -> Task:
+        epoch, place = divmod(count, len(self._tasks[tag]))
+        if (tag, epoch) not in self._orders:
+            self._orders[tag, epoch] = permutation(self._tasks[tag], self._seed, tag, epoch)
+        return self._orders[tag, epoch][place]
+
+
+def validation_plan(tasks: Mapping[str, Sequence[Task]], manager: EnvManager) -> list[Planned]:
+    """The episodes of every validation: the same tasks and seeds each time, and in every run.
+
+    Args:
+        tasks: tasks by tag.
+        manager: tags, how many tasks of each, and trials of a task (group_size).
+
+    Raises:
+        InvalidValueError: more tasks asked for than there are.
+    """
+    episodes = []
+    for tag, share in zip(manager.tags, manager.partition(), strict=True):
+        if share > len(tasks[tag]):
+            raise InvalidValueError(
+                f"val_env_manager: {share} groups for tag {tag!r}, which has {len(tasks[tag])} tasks; ask for "
+                "fewer (num_env_groups, num_groups_partition, val_batch_size), or for more trials with group_size"
+            )
+        for task in permutation(tasks[tag], "validation", tag)[:share]:
+            for trial in range(manager.group_size):
+                wording_seed = seed_of("validation", "wording", task.id, trial)
+                episodes.append(Planned(tag, task.id, wording_seed, seed_of("validation", "sampling", task.id, trial)))
+    return episodes

@@ -1,0 +1,95 @@
+"""From played episodes and a trainer's numbers to one row of metrics, under ROLL's names where ROLL has one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+
+from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.training.plan import Planned
+
+GRPO_NAMES: Mapping[str, str] = {
+    "loss": "actor/total_loss",
+    "grad_norm": "actor/grad_norm",
+    "learning_rate": "actor/lr",
+    "clip_ratio/region_mean": "actor/ppo_ratio_clipfrac",
+    "clip_ratio/low_mean": "actor/ppo_ratio_low_clipfrac",
+    "clip_ratio/high_mean": "actor/ppo_ratio_high_clipfrac",
+    "kl": "critic/kl",
+    "entropy": "critic/entropy/mean",
+    "frac_reward_zero_std": "rollout/groups_without_signal",
+}
+"""Our name by TRL's; the last one has no name in ROLL: the share of groups whose episodes all earned the same."""
+
+SFT_NAMES: Mapping[str, str] = {"loss": "sft/loss", "grad_norm": "actor/grad_norm", "learning_rate": "actor/lr"}
+
+
+def renamed(numbers: Mapping[str, float], names: Mapping[str, str]) -> dict[str, float]:
+    """The numbers that have a name, under that name."""
+    return {names[name]: value for name, value in numbers.items() if name in names}
+
+
+def training_row(episodes: Sequence[Planned], trajectories: Sequence[Trajectory]) -> dict[str, float]:
+    """What a step's episodes say: scores, lengths, and each tag's own metrics.
+
+    Args:
+        episodes: what was planned.
+        trajectories: how it went, in the same order.
+    """
+    rewards = [trajectory.reward for trajectory in trajectories if trajectory.scorable]
+    return {
+        **spread("rollout/score", rewards),
+        **env_metrics(episodes, trajectories),
+        **spread("tokens/response_length", [sum(trajectory.response_mask) for trajectory in trajectories]),
+        **spread("tokens/prompt_length", [prompt_length(trajectory) for trajectory in trajectories]),
+        **spread(
+            "tokens/non_prompt_length",
+            [len(trajectory.token_ids) - prompt_length(trajectory) for trajectory in trajectories],
+        ),
+        "rollout/unscorable": float(len(trajectories) - len(rewards)),
+    }
+
+
+def validation_row(episodes: Sequence[Planned], trajectories: Sequence[Trajectory]) -> dict[str, float]:
+    """What a validation's episodes say, every name under val/.
+
+    Args:
+        episodes: what was planned.
+        trajectories: how it went, in the same order.
+    """
+    rewards = [trajectory.reward for trajectory in trajectories if trajectory.scorable]
+    by_tag: dict[str, list[float]] = defaultdict(list)
+    for episode, trajectory in zip(episodes, trajectories, strict=True):
+        if trajectory.scorable:
+            by_tag[episode.tag].append(trajectory.reward)
+    row = spread("score", rewards) | {"unscorable": float(len(trajectories) - len(rewards))}
+    for tag, scores in by_tag.items():
+        row |= spread(f"{tag}/score", scores)
+    row |= env_metrics(episodes, trajectories)
+    row |= spread("response_length", [sum(trajectory.response_mask) for trajectory in trajectories])
+    return {f"val/{name}": value for name, value in row.items()}
+
+
+def env_metrics(episodes: Sequence[Planned], trajectories: Sequence[Trajectory]) -> dict[str, float]:
+    """Means of the environments' metrics over the scorable episodes of each tag."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for episode, trajectory in zip(episodes, trajectories, strict=True):
+        if trajectory.scorable:
+            for name, value in trajectory.metrics.items():
+                values[f"env/{episode.tag}/{name}"].append(value)
+    return {name: fmean(numbers) for name, numbers in values.items()}
+
+
+def prompt_length(trajectory: Trajectory) -> int:
+    """Tokens before the agent's first."""
+    mask = list(trajectory.response_mask)
+    return mask.index(1) if 1 in mask else len(mask)
+
+
+def spread(name: str, values: Iterable[float]) -> dict[str, float]:
+    """Mean, largest and smallest value; nothing where there are none."""
+    numbers = [float(value) for value in values]
+    if not numbers:
+        return {}
+    return {f"{name}/mean": fmean(numbers), f"{name}/max": max(numbers), f"{name}/min": min(numbers)}

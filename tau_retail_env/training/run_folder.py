@@ -1,0 +1,161 @@
+"""One run's folder: who may write to it, and what lies where."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tau_retail_env.config import to_yaml
+from tau_retail_env.config.run import RunConfig
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.training import checkpoint
+
+CONFIG = "config.yaml"
+METRICS = "metrics.jsonl"
+SUMMARY = "summary.json"
+NOT_COMPARED = ("output_dir", "resume", "resume_from_checkpoint")
+"""Keys that may differ between a run and its continuation."""
+
+
+class RunFolder:
+    """Paths of one run and the step from which it goes on.
+
+    Args:
+        path: the run's own folder.
+        step: steps that are already done and saved.
+    """
+
+    def __init__(self, path: Path, *, step: int = 0) -> None:
+        self.path = path
+        self.step = step
+        self.metrics = path / METRICS
+        self.summary = path / SUMMARY
+        self.curves = path / "curves.png"
+        self.checkpoints = path / "checkpoints"
+        self.tensorboard = path / "tensorboard"
+
+    def trajectories(self, kind: str, step: int) -> Path:
+        """File of the episodes played for training in a step, or for validation after it."""
+        return self.path / "trajectories" / f"{kind}-{step:06d}.jsonl"
+
+    def open(self, values: Mapping[str, Any]) -> None:
+        """Make the folder ready to be written to.
+
+        A new run gets its configuration; in one that goes on, what was written after the last checkpoint is removed,
+        because it will be written again.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not (self.path / CONFIG).is_file():
+            write_atomically(self.path / CONFIG, to_yaml(values))
+        checkpoint.remove_leftovers(self.checkpoints)
+        if self.metrics.is_file():
+            rows = [row for row in read_rows(self.metrics) if row["step"] <= self.step]
+            write_atomically(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+        for path in (self.path / "trajectories").glob("*.jsonl"):
+            if int(path.stem.rpartition("-")[2]) > self.step:
+                path.unlink()
+
+    def last_checkpoint(self) -> Path | None:
+        """The newest complete checkpoint, None before the first."""
+        found = checkpoint.complete(self.checkpoints)
+        return found[-1][1] if found else None
+
+
+def claim(config: RunConfig, values: Mapping[str, Any]) -> RunFolder:
+    """Find the run's folder: a new one, or the one to go on with. Nothing is written yet.
+
+    Args:
+        config: the checked configuration.
+        values: the same as composed.
+
+    Returns:
+        The folder, to be opened before anything is written to it.
+
+    Raises:
+        InvalidValueError: the folder belongs to another run, or there is none to go on with.
+    """
+    path = Path(config.output_dir).expanduser().resolve()
+    if config.resume:
+        return _resumed(_to_resume(config, path), values)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InvalidValueError(
+            f"output_dir {path} already holds {_contents(path)}. "
+            "Go on with it by resume=true, or give another: output_dir=FOLDER or exp_name=NAME"
+        )
+    return RunFolder(path)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a whole file, so that a reader finds the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSONL file, up to the first line that is not whole."""
+    rows: list[dict[str, Any]] = []
+    if not path.is_file():
+        return rows
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def _contents(path: Path) -> str:
+    if not path.is_dir():
+        return "a file of that name"
+    return "a run" if (path / CONFIG).is_file() else "files of something else"
+
+
+def _to_resume(config: RunConfig, path: Path) -> Path:
+    """The folder that resume means: the one given, output_dir where it exists, or the newest of this experiment."""
+    if isinstance(config.resume, str):
+        path = Path(config.resume).expanduser().resolve()
+    elif not path.is_dir():
+        runs = sorted(
+            (found for found in path.parent.glob(f"{config.exp_name}*") if (found / CONFIG).is_file()),
+            key=lambda found: os.stat(found / CONFIG).st_mtime,
+        )
+        if not runs:
+            raise InvalidValueError(
+                f"resume: there is no run of {config.exp_name!r} in {path.parent}; leave out resume=true to start one"
+            )
+        path = runs[-1]
+    if not (path / CONFIG).is_file():
+        raise InvalidValueError(f"resume: {path} holds no run ({CONFIG} is missing); give the folder of a run")
+    return path
+
+
+def _resumed(path: Path, values: Mapping[str, Any]) -> RunFolder:
+    stored = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
+    different = sorted(_differences(_compared(stored), _compared(values)))
+    if different:
+        raise InvalidValueError(
+            f"{path} is another run: its configuration differs in {', '.join(different)}. "
+            "Give the same keys to go on with it, or leave out resume=true to start a new run"
+        )
+    found = checkpoint.complete(path / "checkpoints")
+    return RunFolder(path, step=found[-1][0] if found else 0)
+
+
+def _compared(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in NOT_COMPARED}
+
+
+def _differences(first: Any, second: Any, path: str = "") -> Iterator[str]:
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        for name in {**first, **second}:
+            here = f"{path}.{name}" if path else str(name)
+            yield from _differences(first.get(name), second.get(name), here)
+    elif first != second:
+        yield f"{path} ({first!r} there, {second!r} here)"

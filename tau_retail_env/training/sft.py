@@ -1,0 +1,200 @@
+"""Supervised fine-tuning on oracle conversations: from a checked configuration to outputs/<run>/."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.trainer_callback import PrinterCallback
+from trl import SFTConfig as TrlSftConfig
+from trl import SFTTrainer
+
+from tau_retail_env.config import SftConfig
+from tau_retail_env.config.sft import SCRATCH, NewModel
+from tau_retail_env.training import models
+from tau_retail_env.training.data import Conversations, batch_order, make_conversations
+from tau_retail_env.training.rows import SFT_NAMES, renamed
+from tau_retail_env.training.run import Run
+from tau_retail_env.training.run_folder import RunFolder, claim
+from tau_retail_env.training.stage import Stage
+from tau_retail_env.training.summary import Outcome
+from tau_retail_env.training.trainers import (
+    StepDone,
+    StepRecorder,
+    WholeCheckpoints,
+    on_one_device,
+    shared_arguments,
+)
+
+PAD_TO = 64
+"""Batches are padded to a multiple of this, so that few shapes occur."""
+
+
+class ConversationTrainer(WholeCheckpoints, SFTTrainer):
+    """TRL's SFT trainer with whole checkpoints and a weight for each token."""
+
+    updates_per_step = 1
+
+    def compute_loss(
+        self, model: Any, inputs: Mapping[str, torch.Tensor], return_outputs: bool = False, **_: Any
+    ) -> torch.Tensor:
+        """Weighted mean of the tokens' negative log-probabilities.
+
+        Args:
+            model: the model.
+            inputs: `input_ids` and `labels` ``[rows, tokens]``, `weights` ``[rows, tokens]``.
+            return_outputs: not supported.
+        """
+        # Rows are padded on the right, where a causal model does not look: no mask, hence the fast attention kernels.
+        outputs = model(input_ids=inputs["input_ids"], labels=inputs["labels"], fused_lm_head=True)
+        weights = inputs["weights"][:, 1:]
+        return -(outputs.log_probs * weights).sum() / weights.sum()
+
+
+class Collator:
+    """Makes a batch of row numbers into padded tensors.
+
+    Args:
+        conversations: the encoded conversations.
+        pad_token_id: fills the rows up.
+        observation_loss_weight: weight of the tokens that are not the agent's own.
+    """
+
+    def __init__(self, conversations: Conversations, *, pad_token_id: int, observation_loss_weight: float) -> None:
+        self._conversations = conversations
+        self._pad_token_id = pad_token_id
+        self._weights = np.asarray([observation_loss_weight, 1.0], dtype=np.float32)
+
+    def __call__(self, rows: Sequence[Mapping[str, int]]) -> dict[str, torch.Tensor]:
+        """Build `input_ids`, `labels` and `weights`, each ``[rows, tokens]``."""
+        data = self._conversations
+        spans = [(data.starts[row["row"]], data.starts[row["row"] + 1]) for row in rows]
+        width = -(-max(end - start for start, end in spans) // PAD_TO) * PAD_TO
+        token_ids = np.full((len(rows), width), self._pad_token_id, dtype=np.int64)
+        labels = np.full((len(rows), width), -100, dtype=np.int64)
+        weights = np.zeros((len(rows), width), dtype=np.float32)
+        for place, (start, end) in enumerate(spans):
+            token_ids[place, : end - start] = labels[place, : end - start] = data.token_ids[start:end]
+            weights[place, : end - start] = self._weights[data.own[start:end]]
+        arrays = {"input_ids": token_ids, "labels": labels, "weights": weights}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], None] = print) -> Outcome:
+    """Fine-tune a model, then let it play held-out tasks.
+
+    Args:
+        config: the configuration, checked.
+        values: the same as `tau_retail_env.config.compose` returns it, for the run's folder.
+        say: takes each line for the screen.
+
+    Returns:
+        What came out, and where it lies.
+
+    Raises:
+        TauRetailError: the folder, the model or the disk does not allow it.
+    """
+    models.quiet()
+    folder = claim(config, values)
+    model_args = config.sft_train.model_args
+    models.check_precision(model_args, "sft_train.model_args")
+    with Run(config, values, folder, model_args, say) as here:
+        model, tokenizer = here.load(lambda: _start_model(config))
+        stage = Stage(config.custom_envs, config.val_env_manager.tags, model, tokenizer, model_args, config.sequence_length)
+        conversations = here.timed("oracle conversations", lambda: _conversations(config, tokenizer))
+        training = config.sft_train.training_args
+        batch_size = training.per_device_train_batch_size * training.gradient_accumulation_steps
+        num_updates = config.max_steps or max(1, int(len(conversations) * training.num_train_epochs) // batch_size)
+        say(_about(conversations, num_updates))
+        here.begin(stage, num_steps=num_updates, evaluate_before=config.pretrain != SCRATCH)
+        order = batch_order(conversations.lengths, batch_size=batch_size, num_batches=num_updates, seed=config.seed)
+
+        def step_done(step: int, numbers: Mapping[str, float]) -> None:
+            here.step_done(step, renamed(numbers, SFT_NAMES))
+
+        here.train(make_trainer(model, tokenizer, config, folder, conversations, order, step_done))
+        return here.finish()
+
+
+def make_trainer(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    config: SftConfig,
+    folder: RunFolder,
+    conversations: Conversations,
+    order: Sequence[int],
+    step_done: StepDone,
+) -> ConversationTrainer:
+    """Build the trainer of a run.
+
+    Args:
+        model: the model.
+        tokenizer: its tokenizer.
+        config: the run.
+        folder: where checkpoints go.
+        conversations: what is learnt from.
+        order: rows of the conversations, batch after batch.
+        step_done: called with the numbers of each step before its checkpoint is written.
+    """
+    training = config.sft_train.training_args
+    num_updates = len(order) // (training.per_device_train_batch_size * training.gradient_accumulation_steps)
+    arguments = TrlSftConfig(
+        output_dir=str(folder.path),
+        **shared_arguments(config.sft_train.model_args, training, num_updates=num_updates),
+        seed=config.seed,
+        logging_steps=1,
+        save_steps=config.save_steps,
+        max_grad_norm=config.max_grad_norm,
+        train_sampling_strategy="sequential",
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
+    )
+    trainer = ConversationTrainer(
+        model=model,
+        args=on_one_device(arguments),
+        data_collator=Collator(
+            conversations,
+            pad_token_id=tokenizer.pad_token_id,
+            observation_loss_weight=config.observation_loss_weight,
+        ),
+        train_dataset=Dataset.from_dict({"row": list(order)}),
+        processing_class=tokenizer,
+        callbacks=[StepRecorder(step_done)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.model_accepts_loss_kwargs = False  # the loss is a mean: the trainer divides by the passes of an update
+    trainer.folder, trainer.keep = folder, config.max_ckpt_to_keep
+    return trainer
+
+
+def _start_model(config: SftConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    if config.pretrain != SCRATCH:
+        return models.load(config.pretrain, config.sft_train.model_args)
+    assert config.tokenizer is not None, "checked by check_sft"
+    tokenizer = models.load_tokenizer(config.tokenizer)
+    return models.make(config.model or NewModel(), tokenizer, config.seed), tokenizer
+
+
+def _conversations(config: SftConfig, tokenizer: PreTrainedTokenizerBase) -> Conversations:
+    wanted = config.conversations
+    return make_conversations(
+        config.custom_envs[wanted.tag].env_config,
+        tokenizer,
+        num=wanted.num,
+        num_workers=wanted.num_workers,
+        seed=config.seed,
+        longest=config.sequence_length,
+    )
+
+
+def _about(conversations: Conversations, num_updates: int) -> str:
+    own, tokens = int(conversations.own.sum()), len(conversations.token_ids)
+    return (
+        f"{len(conversations)} conversations, {tokens / len(conversations):.0f} tokens each, {own / tokens:.0%} the "
+        f"agent's own ({conversations.num_failed} without reward and {conversations.num_long} too long left out); "
+        f"{num_updates} updates"
+    )

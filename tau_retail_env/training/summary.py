@@ -1,0 +1,138 @@
+"""What a run came to: success before and after on the same held-out episodes, and where everything lies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tau_retail_env.episodes.trajectory import Trajectory, read_trajectories
+from tau_retail_env.metrics import paired_difference_interval, wilson_interval
+from tau_retail_env.training.run_folder import RunFolder, write_atomically
+
+METHOD = "95 % interval of the paired difference (Newcombe 1998, method 10)"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run."""
+
+    folder: Path
+    """Where everything lies."""
+    summary: Mapping[str, Any]
+    """What summary.json holds."""
+    text: str
+    """The same for the screen."""
+
+
+def summarise(
+    folder: RunFolder,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    last_step: int,
+    model: Mapping[str, Any],
+    loading_s: Mapping[str, float],
+) -> Outcome:
+    """Compare the first validation with the last and write summary.json.
+
+    Args:
+        folder: a run whose last validation is written.
+        rows: its metrics.
+        last_step: the step of the last validation.
+        model: what to say about the model.
+        loading_s: seconds of what came before playing and training.
+    """
+    first, last = folder.trajectories("val", 0), folder.trajectories("val", last_step)
+    after = read_trajectories(last)
+    checkpoint = folder.last_checkpoint()
+    summary: dict[str, Any] = {
+        "steps": last_step,
+        "model": dict(model),
+        "after": _success(after),
+        "seconds": {**loading_s, **seconds_by_stage(rows)},
+        "files": {
+            "checkpoint": str(checkpoint) if checkpoint else None,
+            "metrics": str(folder.metrics),
+            "trajectories": str(last.parent),
+            "curves": str(folder.curves) if folder.curves.is_file() else None,
+            "tensorboard": str(folder.tensorboard),
+        },
+    }
+    if first.is_file() and last_step:
+        summary |= _comparison(read_trajectories(first), after)
+    write_atomically(folder.summary, json.dumps(summary, indent=2) + "\n")
+    return Outcome(folder.path, summary, _text(folder, summary))
+
+
+def seconds_by_stage(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Where the time went, from the clock's columns of the metrics."""
+    evaluations = [row["time/step_val"] for row in rows if row.get("time/step_val") is not None]
+    seconds = {
+        "evaluation before": sum(row.get("time/step_val") or 0.0 for row in rows if row["step"] == 0),
+        "rollout": sum(row.get("time/step_rollout") or 0.0 for row in rows),
+        "training": sum(row.get("time/step_train") or 0.0 for row in rows),
+        "evaluation after": evaluations[-1] if evaluations and rows[-1]["step"] else 0.0,
+    }
+    seconds["evaluations between"] = sum(evaluations) - seconds["evaluation before"] - seconds["evaluation after"]
+    return {name: round(value, 1) for name, value in seconds.items()}
+
+
+def _success(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
+    scored = [trajectory.reward == 1.0 for trajectory in trajectories if trajectory.scorable]
+    if not scored:
+        return {"episodes": 0, "unscorable": len(trajectories)}
+    interval = wilson_interval(sum(scored), len(scored))
+    return {
+        "success": sum(scored) / len(scored),
+        "interval": [interval.low, interval.high],
+        "episodes": len(scored),
+        "unscorable": len(trajectories) - len(scored),
+    }
+
+
+def _comparison(before: Sequence[Trajectory], after: Sequence[Trajectory]) -> dict[str, Any]:
+    pairs = [
+        (first.reward == 1.0, last.reward == 1.0)
+        for first, last in zip(before, after, strict=True)
+        if first.scorable and last.scorable
+    ]
+    if not pairs:
+        return {"before": _success(before)}
+    difference, interval = paired_difference_interval([first for first, _ in pairs], [last for _, last in pairs])
+    return {
+        "before": _success(before),
+        "difference": {
+            "success": difference,
+            "interval": [interval.low, interval.high],
+            "episodes": len(pairs),
+            "method": METHOD,
+        },
+    }
+
+
+def _text(folder: RunFolder, summary: Mapping[str, Any]) -> str:
+    seconds = ", ".join(f"{name} {value:.0f}" for name, value in summary["seconds"].items() if value)
+    lines = [f"seconds: {seconds}", *_success_lines(summary), f"everything lies in {folder.path}:"]
+    files = summary["files"]
+    for name in ("checkpoint", "curves", "metrics", "trajectories"):
+        if files[name]:
+            lines.append(f"  {name:<12} {Path(files[name]).relative_to(folder.path)}")
+    return "\n".join(lines)
+
+
+def _success_lines(summary: Mapping[str, Any]) -> list[str]:
+    after = summary["after"]
+    if "success" not in after:
+        return [f"success: no episode of {after['unscorable']} could be scored"]
+    if "difference" not in summary:
+        low, high = after["interval"]
+        return [f"success {after['success']:.1%} of {after['episodes']} held-out episodes (95 %: {low:.1%} to {high:.1%})"]
+    before, difference = summary["before"], summary["difference"]
+    low, high = difference["interval"]
+    return [
+        f"success before {before['success']:.1%}, after {after['success']:.1%} "
+        f"on the same {difference['episodes']} held-out episodes (same tasks, same seeds)",
+        f"difference {difference['success']:+.1%}, {METHOD}: {low:+.1%} to {high:+.1%}",
+    ]

@@ -1,0 +1,111 @@
+"""Where a run's metrics go: JSONL and TensorBoard always, W&B or trackio when asked."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from tau_retail_env.config.run import RunConfig
+from tau_retail_env.errors import MissingDependencyError
+from tau_retail_env.training.run_folder import RunFolder, read_rows
+
+
+class Tracker(Protocol):
+    """Something that keeps one row of numbers per step."""
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Keep the numbers of a step."""
+        ...
+
+    def close(self) -> None:
+        """Finish writing."""
+        ...
+
+
+class MetricLog:
+    """Writes one row per step, to the file first.
+
+    Args:
+        folder: the run.
+        config: names the tracker.
+
+    Raises:
+        MissingDependencyError: the tracker's package is not installed.
+    """
+
+    def __init__(self, folder: RunFolder, config: RunConfig) -> None:
+        self._path = folder.metrics
+        self._trackers: list[Tracker] = []
+        if config.track_with in ("wandb", "trackio"):
+            self._trackers.append(_Hosted(config, folder))
+        self._trackers.append(_TensorBoard(folder))
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Append the row of a step.
+
+        Args:
+            step: the step, 0 before training.
+            values: numbers by ROLL's name; seconds of the clock stand under time/ only.
+        """
+        row = {"step": step} | {name: _number(value) for name, value in sorted(values.items())}
+        line = (json.dumps(row) + "\n").encode("utf-8")
+        with self._path.open("ab", buffering=0) as file:  # one write: a killed process leaves whole lines
+            file.write(line)
+            os.fsync(file.fileno())
+        known = {name: value for name, value in row.items() if name != "step" and value is not None}
+        for tracker in self._trackers:
+            tracker.log(known, step)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every row so far."""
+        return read_rows(self._path)
+
+    def close(self) -> None:
+        """Finish writing."""
+        for tracker in self._trackers:
+            tracker.close()
+
+
+class _TensorBoard:
+    def __init__(self, folder: RunFolder) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder.tensorboard), purge_step=folder.step + 1 if folder.step else None)
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _Hosted:
+    """W&B and trackio have the same three calls."""
+
+    def __init__(self, config: RunConfig, folder: RunFolder) -> None:
+        name = config.track_with
+        try:
+            self._library = importlib.import_module(name)
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"track_with: {name} is not installed. Install it with: pip install {name}, or use track_with=tensorboard"
+            ) from error
+        settings = {"project": "tau-retail", "name": folder.path.name, **config.tracker_kwargs}
+        self._library.init(**settings)
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        self._library.log(dict(values), step=step)
+
+    def close(self) -> None:
+        self._library.finish()
+
+
+def _number(value: float) -> float | int | None:
+    """JSON has no infinities: what is not a number is null."""
+    return value if math.isfinite(value) else None

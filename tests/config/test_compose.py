@@ -1,0 +1,68 @@
+"""Composing a configuration from YAML files and overrides."""
+
+from pathlib import Path
+
+import pytest
+
+from tau_retail_env.config import check_local, check_sft, compose, config_names, default_config_folder, to_yaml
+from tau_retail_env.errors import InvalidValueError
+
+
+def test_every_shipped_configuration_composes_and_checks():
+    assert {"tau_retail_local", "tau_retail_sft"} <= set(config_names(default_config_folder()))
+    assert check_local(compose("tau_retail_local")).exp_name == "tau_retail_local"
+    assert check_sft(compose("tau_retail_sft", overrides=["tokenizer=folder"])).exp_name == "tau_retail_sft"
+
+
+def test_a_key_at_the_top_reaches_every_environment():
+    overrides = ["max_turns=7", "task_subset=returns", "user_strategy=scripted", "prompt_style=full"]
+    config = check_local(compose("tau_retail_local", overrides=overrides))
+    for env in config.custom_envs.values():
+        assert (env.max_steps, env.env_config.max_turns) == (7, 7)
+        assert env.env_config.task_subset == "returns"
+        assert env.env_config.prompt_style == "full"
+
+
+def test_the_user_block_reaches_the_customer():
+    config = check_local(compose("tau_retail_local", overrides=["user.phrasings=all"]))
+    assert config.custom_envs["retail_test"].env_config.user_config == {"phrasings": "all"}
+
+
+def test_an_override_may_bring_a_key_that_the_yaml_leaves_out():
+    config = check_local(compose("tau_retail_local", overrides=["use_pg_clip_range=true", "pg_clip_high=0.28"]))
+    assert config.pg_clip_high == 0.28
+
+
+def test_the_name_may_carry_its_ending():
+    assert compose("tau_retail_local.yaml")["exp_name"] == "tau_retail_local"
+
+
+def test_what_is_printed_composes_to_the_same_configuration(tmp_path: Path):
+    values = compose("tau_retail_local")
+    (tmp_path / "again.yaml").write_text(to_yaml(values))
+    assert compose("again", folder=tmp_path) == values
+
+
+def test_an_unknown_name_is_answered_with_the_nearest():
+    with pytest.raises(InvalidValueError, match="Did you mean 'tau_retail_local'"):
+        compose("tau_retail_locl")
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(InvalidValueError, match="nowhere"):
+        compose("x", folder=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("text", ["a: [1", "a: ${b}", "defaults: [missing]"])
+def test_a_yaml_that_cannot_be_composed_is_a_clear_error(tmp_path: Path, text: str):
+    (tmp_path / "broken.yaml").write_text(text)
+    with pytest.raises(InvalidValueError, match=r"broken\.yaml"):
+        compose("broken", folder=tmp_path)
+
+
+def test_a_config_group_is_chosen_and_not_overwritten(tmp_path: Path):
+    (tmp_path / "train").mkdir()
+    for name, rate in (("slow", 1), ("fast", 2)):
+        (tmp_path / "train" / f"{name}.yaml").write_text(f"rate: {rate}\n")
+    (tmp_path / "run.yaml").write_text("defaults: [train: slow, _self_]\n")
+    assert compose("run", folder=tmp_path, overrides=["train=fast"]) == {"train": {"rate": 2}}

@@ -104,6 +104,12 @@ class ChatEncoder:
         return tuple(case for case, reply, after in _HISTORY_PROBES if self._rewrites(reply, after))
 
     @property
+    def stop_ids(self) -> tuple[int, ...]:
+        """Tokens after which a turn is over when the model draws one: end of turn and, where it is another, EOS."""
+        eos = self.tokenizer.eos_token_id
+        return (self.end_of_turn_id,) if eos in (None, self.end_of_turn_id) else (self.end_of_turn_id, eos)
+
+    @property
     def _system(self) -> dict[str, str]:
         return {"role": "system", "content": self.system_prompt}
 

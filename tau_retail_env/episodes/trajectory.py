@@ -54,7 +54,7 @@ class Trajectory:
     truncated: bool
     """Whether a limit, or a failure of the customer, ended it."""
     stop_reason: str
-    """Why it ended: the environment's reason ("user_stop", "max_turns", "user_error" …), or "length": no tokens left."""
+    """Why it ended: the environment's reason ("user_stop", "max_turns", "user_error" …), or "length": no token left."""
     scorable: bool
     """False if the customer failed: then the reward says nothing about the agent."""
     reward_breakdown: Mapping[str, Any] = field(default_factory=dict)

@@ -118,6 +118,15 @@ def test_a_turn_that_was_cut_is_closed(tokenizer):
     assert tokenizer.decode([encoder.end_of_turn_id]) == "<|im_end|>"
 
 
+def test_eos_ends_a_turn_where_it_is_a_token_of_its_own():
+    tokenizer = own_tokenizer()
+    encoder = ChatEncoder(tokenizer, system_prompt="Rules.", tools=None)
+    assert encoder.stop_ids == (encoder.end_of_turn_id,)
+    tokenizer.eos_token = "<|endoftext|>"
+    assert encoder.stop_ids == (encoder.end_of_turn_id, tokenizer.eos_token_id)
+    assert encoder.decode([*encoder.reply("a")[:-1], tokenizer.eos_token_id]) == "a"
+
+
 def test_decoding_keeps_tags_and_drops_only_special_tokens_at_the_end(tokenizer):
     encoder = ChatEncoder(tokenizer, system_prompt="Rules.", tools=None)
     text = f"<think>\nHm.\n</think>\n\n {CALL} "

@@ -32,6 +32,8 @@ class Heard:
 
     text: str
     """The text as far as it was heard."""
+    plan: str
+    """The text without the clauses that say what cannot be done."""
     asks: frozenset[Fact]
     """The facts it asks for."""
     confirmation: bool
@@ -62,11 +64,12 @@ _ACT = (
     r"(?:proceed|go ahead|continue|process|submit|do|cancel|return|exchange|modify|change|update)"
 )
 _ACTED = (
-    r"(?:cancell?ed|returned|exchanged|modified|changed|updated|processed|submitted|initiated|requested|placed|refunded"
-    r"|set up|switched|swapped|replaced|recorded|approved)"
+    r"(?:cancell?ed|returned|exchanged|modified|changed|updated|processed|submitted|initiated|refunded|switched|swapped"
+    r"|replaced|recorded|approved)"
 )
 
 SENTENCE_END = re.compile(r"(?<=[.!?])[\s*_\"')]+|\n+")
+CLAUSE_START = re.compile(r"(?<=[,;.!?\n])|(?=\b(?:but|instead of)\b)", re.IGNORECASE)
 BULLET = re.compile(r"\s*(?:[-*•–]|\(?\d{1,2}[.)])\s")
 VALUES = re.compile(
     r"#?W\d{5,}|(?:credit_card|gift_card|paypal)_\d+|[\w.+-]+@[\w-]+\.\w+|\b\d{5}\b"
@@ -74,7 +77,6 @@ VALUES = re.compile(
     re.IGNORECASE,
 )
 REQUESTING = _either(
-    r"\?",
     r"\bplease (?:\w+ ){0,2}(?:provide|share|give|tell|specify|send|enter|state|choose|select|list|indicate|include"
     r"|clarify|confirm|verify|say|type|supply)\b",
     r"\b(?:could|can|would|will) you\b",
@@ -128,7 +130,8 @@ REFUSING = _either(
 )
 DONE = _either(
     r"\b(?:done|all set|completed?|success(?:ful(?:ly)?)?|taken care of|good to go)\b",
-    rf"\b(?:has|have|been|was|were|is|are|i've|just|now) (?:now |just |successfully |been |already ){{0,3}}{_ACTED}\b",
+    rf"\b(?:has|have|been|was|were|i've|just|now) (?:now |just |successfully |been |already ){{0,3}}{_ACTED}\b",
+    r"\b(?:is|are) (?:now |already )?(?:cancell?ed|updated|changed|modified)\b",
     rf"^\W*{_ACTED}\b",
 )
 NOT_YET = _either(
@@ -138,7 +141,7 @@ NOT_YET = _either(
 PROMISING = _words(
     r"i'll|i will|i(?: am|'m) going to|let me|allow me",
     r"(?:one|just a|a) moment|please wait|hold on|hang on|bear with",
-    r"proceeding|processing|checking|working on|looking (?:it|that|this|into|up)",
+    r"before (?:i |we )?(?:proceed|go|do)|proceeding|processing|checking|working on|looking (?:it|that|this|into|up)",
 )
 IDENTITY = _either(
     r"\bidentity\b|\bidentify you|\bwho (?:are you|am i)\b",
@@ -156,7 +159,7 @@ MENTIONS: Mapping[Fact, re.Pattern[str]] = {
     Fact.ZIP: _either(r"\b(?:zip|postal|post ?code)"),
     Fact.USER_ID: _words(r"(?:user|customer|account) ?(?:id|name|number)|username"),
     Fact.ORDER: _either(
-        r"\border(?:'s|s|\(s\))? ?(?:id|number|no\b|#)",
+        r"\border(?:'s|s|\(s\))? ?(?:id|number|no\b|#(?!W?\d))",
         r"\b(?:which|what) (?:\w+ )?order",
         r"\border (?:would|do) you",
         r"\b(?:id|number) of (?:the|your) order",
@@ -179,6 +182,7 @@ MENTIONS: Mapping[Fact, re.Pattern[str]] = {
         r"\b(?:how|where) .{0,40}\b(?:pay|refund)",
         r"\brefund(?:ed)? (?:to|method)\b|\bpay(?:ing)? (?:with|for the|the)\b",
         r"\b(?:gift card|credit card|paypal)\b.{0,60}\bor\b",
+        r"\buse (?:your |the |a |another )?(?:\w+ )?(?:card|paypal)\b",
     ),
     Fact.REASON: _either(
         r"\breasons?\b|\bwhy\b",
@@ -205,9 +209,10 @@ def listen(text: str) -> Heard:
     sentences = [part for part in SENTENCE_END.split(text) if part.strip()]
     confirmation = any(_confirms(sentence) for sentence in sentences)
     asks = _asks(sentences)
-    what_next = any(WHAT_NEXT.search(sentence) and REQUESTING.search(sentence) for sentence in sentences)
+    what_next = any(_asks_what_next(sentence) for sentence in sentences)
     return Heard(
         text=text,
+        plan="".join(clause for clause in CLAUSE_START.split(text) if not REFUSING.search(clause)),
         asks=asks,
         confirmation=confirmation,
         what_next=what_next,
@@ -234,11 +239,15 @@ def _asks_to_confirm_fact(sentence: str) -> bool:
     return bool(CONFIRMING_A_FACT.search(sentence))
 
 
+def _asks_what_next(sentence: str) -> bool:
+    return bool(WHAT_NEXT.search(sentence)) and ("?" in sentence or bool(REQUESTING.search(sentence)))
+
+
 def _asks_to_choose(sentence: str) -> bool:
     """Whether it is "Which of these?" or "Do you want to return all items or only some?"."""
     if CHOOSING.search(sentence):
         return True
-    if re.search(r"\b(?:yes|proceed|correct)\b", sentence, re.IGNORECASE):
+    if re.search(r"\b(?:yes|proceed)\b|\b(?:correct|right) ?\?", sentence, re.IGNORECASE):
         return False
     return bool(re.search(r"\b(?:which|what|how would|where)\b", sentence, re.IGNORECASE))
 
@@ -249,8 +258,7 @@ def _asks(sentences: list[str]) -> frozenset[Fact]:
     listing = False
     for sentence in sentences:
         bullet = bool(BULLET.match(sentence))
-        requesting = bool(REQUESTING.search(sentence)) and not _confirms(sentence)
-        if requesting and not (WHAT_NEXT.search(sentence) and "?" in sentence):
+        if _requests(sentence):
             found |= _mentioned(sentence)
             listing = sentence.rstrip(" *_").endswith((":", "following")) or (listing and bullet)
         elif listing and bullet:
@@ -261,11 +269,26 @@ def _asks(sentences: list[str]) -> frozenset[Fact]:
     return frozenset(found)
 
 
+def _requests(sentence: str) -> bool:
+    """Whether a sentence asks for something to be told; "Cancel #W123?" does not, "#W123 or #W456?" does."""
+    if _confirms(sentence):
+        return False
+    if "?" not in sentence:
+        return bool(REQUESTING.search(sentence))
+    if WHAT_NEXT.search(sentence):
+        return False
+    if VALUES.search(sentence) and not re.search(r"\bor\b", sentence):
+        return bool(REQUESTING.search(sentence))
+    return True
+
+
 def _mentioned(sentence: str) -> set[Fact]:
     found = {fact for fact, pattern in MENTIONS.items() if pattern.search(sentence)}
     if IDENTITY.search(sentence) and not found & {Fact.EMAIL, Fact.NAME, Fact.ZIP, Fact.USER_ID}:
         found |= {Fact.EMAIL, Fact.NAME, Fact.ZIP}
-    return found
+    if found & {Fact.EMAIL, Fact.NAME}:
+        return found - {Fact.OPTIONS}
+    return found - {Fact.ZIP} if Fact.ADDRESS in found else found
 
 
 def _reports_done(sentence: str) -> bool:

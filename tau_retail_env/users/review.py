@@ -27,6 +27,7 @@ REASONS = {
     "no longer needed": r"no(?:t| longer) need|don't need|not needed",
     "ordered by mistake": r"\bmistake|\baccident",
 }
+SOURCE_WORDS = {"paypal": r"\bpay ?pal\b", "gift_card": r"\bgift[\s-]?card", "credit_card": r"\bcredit[\s-]card"}
 STREET = re.compile(
     r"\b\d{1,5} (?:[A-Z][\w'.-]+ ){0,3}"
     r"(?:Street|St|Avenue|Ave|Drive|Dr|Lane|Ln|Road|Rd|Boulevard|Blvd|Highway|Broadway|Way|Court)\b",
@@ -54,6 +55,10 @@ class Review:
     def matches(self) -> bool:
         """Nothing that is said differs from what is wanted."""
         return not self.wrong and not self.wrong_kind
+
+    def covers(self, facts: Iterable[Fact]) -> bool:
+        """Whether it states some facts, and states nothing differently."""
+        return self.matches and self.right_kind and self.right >= frozenset(facts)
 
     @property
     def says_something(self) -> bool:
@@ -233,7 +238,7 @@ def _payment(text: str, request: Request, agenda: Agenda, others: Iterable[Reque
     if re.search(r"\boriginal (?:method|payment|form)", text, re.IGNORECASE) and request.original_payment_id:
         described.add(request.original_payment_id)
     if not described:
-        return None
+        return False if any(re.search(word, text, re.IGNORECASE) for word in SOURCE_WORDS.values()) else None
     return bool(described & allowed)
 
 
@@ -249,9 +254,9 @@ def _describes(text: str, method: PaymentMethod, methods: Iterable[PaymentMethod
         brands = {
             other.brand for other in methods if other.brand and re.search(rf"\b{re.escape(other.brand)}\b", text, re.I)
         }
-        return method.brand in brands if brands else bool(re.search(r"\bcredit[\s-]card", text, re.IGNORECASE))
-    word = r"\bpay ?pal\b" if method.source == "paypal" else r"\bgift[\s-]?card"
-    return bool(re.search(word, text, re.IGNORECASE))
+        if brands:
+            return method.brand in brands
+    return bool(re.search(SOURCE_WORDS[method.source], text, re.IGNORECASE))
 
 
 def _reason(text: str, request: Request) -> bool | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tau_retail_env.chat.messages import AgentMessage
@@ -126,15 +126,23 @@ class Conversation:
         if heard.confirmation:
             return self._about_confirmation(heard)
         if heard.asks and not (self._confirmed and heard.done):
-            return self._give(heard.asks, heard)
+            return self._about_question(current, heard)
         if self._confirmed:
             return self._after_yes(heard)
         return self._before_yes(current, heard)
 
+    def _about_question(self, current: Request, heard: Heard) -> str:
+        """Answer, unless what was said twice was refused again."""
+        facts = heard.asks - IDENTITY_FACTS
+        if heard.refused and facts and all(self._told[current, fact] > 1 for fact in facts):
+            return self._close([current], "resignation")
+        return self._give(heard.asks, heard)
+
     def _after_yes(self, heard: Heard) -> str:
         if heard.refused and not heard.done:
             return self._close(self._mentioned(self._confirmed, heard), "resignation")
-        if heard.done or heard.what_next or not (heard.promised or heard.question or not heard.text):
+        waits = heard.promised or not heard.text or (heard.question and not heard.what_next)
+        if heard.done or not waits:
             return self._close(self._mentioned(self._confirmed, heard), "thanks")
         return self._lose_patience(heard)
 
@@ -174,20 +182,34 @@ class Conversation:
         return self._close([current], "thanks")
 
     def _about_confirmation(self, heard: Heard) -> str:
-        asked = self._mentioned([request for request in self._stated if request.kind is not Kind.INQUIRY], heard)
-        asked = asked if order_ids(heard.text) else asked[:1]
-        verdicts = {
-            request: review(heard.text, request, self._agenda, [other for other in asked if other is not request])
-            for request in asked
-        }
+        asked = self._asked_about(heard)
+        verdicts = self._reviews(asked, heard)
         for request, verdict in verdicts.items():
             if not verdict.matches:
                 return self._correct(request, verdict)
         if not any(verdict.says_something for verdict in verdicts.values()):
             return self._about_nothing(heard)
         self._useless = 0
+        self._stated.extend(request for request in asked if request in self._waiting)
+        self._waiting = [request for request in self._waiting if request not in asked]
         self._confirmed.extend(request for request in asked if request not in self._confirmed)
         return self._agree(verdicts, heard)
+
+    def _asked_about(self, heard: Heard) -> list[Request]:
+        """The requests that a confirmation is about; one not yet brought up only where all of it is told, and right."""
+        stated = self._mentioned([request for request in self._stated if request.kind is not Kind.INQUIRY], heard)
+        named = order_ids(heard.plan)
+        in_hand = {request.order_id for request in self._stated}
+        waiting = [request for request in self._waiting if request.order_id in named - in_hand]
+        verdicts = self._reviews([*stated, *waiting], heard)
+        ahead = [request for request in waiting if verdicts[request].covers(FACTS_OF_KIND[request.kind])]
+        return [*(stated if named else stated[:1]), *ahead]
+
+    def _reviews(self, requests: Sequence[Request], heard: Heard) -> dict[Request, Review]:
+        return {
+            request: review(heard.plan, request, self._agenda, [other for other in requests if other is not request])
+            for request in requests
+        }
 
     def _agree(self, verdicts: Mapping[Request, Review], heard: Heard) -> str:
         """Yes, and what the agent still has to know."""
@@ -231,8 +253,23 @@ class Conversation:
             return self._lose_patience(heard)
         self._useless = 0
         words = [self._identity(asks)] if asks & IDENTITY_FACTS else []
-        words.extend(self._facts(current, [fact for fact in Fact if fact in asks - IDENTITY_FACTS]))
+        wanted = [fact for fact in Fact if fact in asks - IDENTITY_FACTS]
+        words.extend(self._facts(current, wanted))
+        if not words:
+            words.append(self._book.say("no_preference", fact=wanted[0].value))
         return " ".join(words)
+
+    def _knows(self, request: Request, fact: Fact) -> bool:
+        """Whether there is anything to say about a fact."""
+        given = {
+            Fact.ORDER: request.order_id,
+            Fact.ITEMS: request.items,
+            Fact.OPTIONS: request.kind in CHANGING_ITEMS,
+            Fact.PAYMENT: request.payment,
+            Fact.REASON: request.reason,
+            Fact.ADDRESS: True,
+        }
+        return bool(given[fact])
 
     def _mentioned(self, requests: list[Request], heard: Heard) -> list[Request]:
         """Those of some requests whose order the text names; all of them where it names none of them."""
@@ -357,7 +394,7 @@ class Conversation:
         if Fact.OPTIONS in wanted and len(request.items) > 1:
             wanted = [fact for fact in wanted if fact is not Fact.ITEMS]
         words = []
-        for fact in wanted:
+        for fact in (fact for fact in wanted if self._knows(request, fact)):
             words.append(self._fact(request, fact))
             self._told[request, fact] += 1
         if Fact.OPTIONS in wanted:
@@ -365,24 +402,25 @@ class Conversation:
         return words
 
     def _fact(self, request: Request, fact: Fact) -> str:
+        """A fact that the customer knows, in a sentence."""
         say = self._book.say
-        if fact is Fact.ORDER and request.order_id:
-            if self._agenda.knows_order_ids:
-                return say("order id", order=request.order_id)
-            holds = _listed(item.label for item in (*request.items, *request.other_items))
-            return f"{say('dont_know', fact=fact.value)} {say('items', items=f'the order with {holds}')}"
-        if fact is Fact.REASON and request.reason:
-            return say("reason_needless" if request.reason == "no longer needed" else "reason_mistake")
-        if fact is Fact.PAYMENT and request.payment:
-            return say("refund" if request.kind is Kind.RETURN else "payment", payment=request.payment.id)
-        if fact is Fact.ITEMS and request.items:
-            return say("items", items=_listed(item.label for item in request.items))
-        if fact is Fact.OPTIONS and request.kind in CHANGING_ITEMS:
-            named = len(request.items) == 1 and self._told[request, Fact.ITEMS] > 0
-            return say("options", changes=_changes(request.items, named=named))
-        if fact is Fact.ADDRESS:
-            return say("address", address=(request.address or self._agenda.address).text)
-        return say("no_preference", fact=fact.value)
+        match fact:
+            case Fact.ORDER if self._agenda.knows_order_ids:
+                return say("order id", order=request.order_id or "")
+            case Fact.ORDER:
+                return f"{say('dont_know', fact=fact.value)} {say('items', items=self._order_name(request))}"
+            case Fact.ITEMS:
+                return say("items", items=_listed(item.label for item in request.items))
+            case Fact.OPTIONS:
+                named = len(request.items) == 1 and self._told[request, Fact.ITEMS] > 0
+                return say("options", changes=_changes(request.items, named=named))
+            case Fact.PAYMENT:
+                act = "refund" if request.kind is Kind.RETURN else "payment"
+                return say(act, payment=request.payment.id if request.payment else "")
+            case Fact.REASON:
+                return say("reason_needless" if request.reason == "no longer needed" else "reason_mistake")
+            case _:
+                return say("address", address=(request.address or self._agenda.address).text)
 
 
 def _listed(names: Iterable[str]) -> str:

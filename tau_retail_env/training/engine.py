@@ -41,13 +41,13 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
         stage = Stage(config.custom_envs, tags, model, tokenizer, model_args, config.sequence_length)
         plan = TrainingPlan(stage.tasks, config.train_env_manager, seed=config.seed)
 
-        def play(episodes: Sequence[Planned]) -> list[Trajectory]:
-            return stage.play(episodes, config.train_generating_args)
+        def play(episodes: Sequence[Planned], step: int) -> list[Trajectory]:
+            return stage.play(episodes, config.train_generating_args, step=step)
 
         rollout = Rollout(plan, play, folder, config)
 
         def step_done(step: int, numbers: Mapping[str, float]) -> None:
-            row = renamed(numbers, GRPO_NAMES) | training_row(rollout.episodes, rollout.trajectories)
+            row = renamed(numbers, GRPO_NAMES) | training_row(rollout.trajectories)
             run.step_done(step, row, rollout_s=rollout.seconds)
 
         trainer = make_trainer(model, tokenizer, config, folder, rollout, step_done)

@@ -24,7 +24,8 @@ from tau_retail_env.training.trainers import (
     shared_arguments,
 )
 
-Play = Callable[[Sequence[Planned]], list[Trajectory]]
+Play = Callable[[Sequence[Planned], int], list[Trajectory]]
+"""Plays episodes with the weights as they are after a number of steps."""
 LOSS_TYPES: Mapping[str, str] = {"seq-mean-token-mean": "grpo", "token-mean": "dapo"}
 """TRL's name of the loss by ROLL's loss_agg_mode."""
 SCALE_REWARDS: Mapping[str, str] = {"mean_std": "group", "mean": "none"}
@@ -50,7 +51,6 @@ class Rollout:
         self._play = play
         self._folder = folder
         self._config = config
-        self.episodes: list[Planned] = []
         self.trajectories: list[Trajectory] = []
         self.seconds = 0.0
 
@@ -68,8 +68,8 @@ class Rollout:
         start = time.perf_counter()
         positions = [int(prompt) for prompt in prompts[:: self._config.group_size]]
         step = positions[0] // self._config.groups_per_step + 1
-        self.episodes = [episode for position in positions for episode in self._plan.group(position)]
-        self.trajectories = self._play(self.episodes)
+        episodes = [episode for position in positions for episode in self._plan.group(position)]
+        self.trajectories = self._play(episodes, step - 1)
         write_trajectories(self._folder.trajectories("train", step), self.trajectories)
         torch.manual_seed(seed_of(self._config.seed, "updates", step))  # a resumed run shuffles as this one does
         self.seconds = time.perf_counter() - start
@@ -143,8 +143,8 @@ def arguments(config: LocalConfig) -> dict[str, Any]:
 def _fields(trajectory: Trajectory, filler: int) -> dict[str, Any]:
     """One episode as TRL wants it; an episode without a word of the agent becomes one token that counts for nothing."""
     tokens, mask = list(trajectory.token_ids), list(trajectory.response_mask)
-    start = mask.index(1) if 1 in mask else len(tokens)
-    reward = trajectory.reward if trajectory.scorable and start < len(tokens) else None
+    start = trajectory.prompt_length
+    reward = trajectory.reward if trajectory.scorable and 1 in mask else None
     rest = tokens[start:] or [filler]
     kept = mask[start:] or [0]
     return {

@@ -20,6 +20,8 @@ class Planned:
 
     tag: str
     """The environment under custom_envs."""
+    group: int
+    """Number of the group of episodes that it is compared with."""
     task_id: str
     """The task."""
     wording_seed: int
@@ -68,7 +70,7 @@ class TrainingPlan:
         task = self._task(tag, turn * share + place)
         wording_seed = seed_of(self._seed, "wording", position)
         return [
-            Planned(tag, task.id, wording_seed, seed_of(self._seed, "sampling", position, sibling))
+            Planned(tag, position, task.id, wording_seed, seed_of(self._seed, "sampling", position, sibling))
             for sibling in range(self._group_size)
         ]
 
@@ -89,7 +91,7 @@ def validation_plan(tasks: Mapping[str, Sequence[Task]], manager: EnvManager) ->
     Raises:
         InvalidValueError: more tasks asked for than there are.
     """
-    episodes = []
+    episodes: list[Planned] = []
     for tag, share in zip(manager.tags, manager.partition(), strict=True):
         if share > len(tasks[tag]):
             raise InvalidValueError(
@@ -97,7 +99,8 @@ def validation_plan(tasks: Mapping[str, Sequence[Task]], manager: EnvManager) ->
                 "fewer (num_env_groups, num_groups_partition, val_batch_size), or for more trials with group_size"
             )
         for task in permutation(tasks[tag], "validation", tag)[:share]:
+            group = len(episodes) // manager.group_size
             for trial in range(manager.group_size):
-                wording_seed = seed_of("validation", "wording", task.id, trial)
-                episodes.append(Planned(tag, task.id, wording_seed, seed_of("validation", "sampling", task.id, trial)))
+                wording, sampling = (seed_of("validation", kind, task.id, trial) for kind in ("wording", "sampling"))
+                episodes.append(Planned(tag, group, task.id, wording, sampling))
     return episodes

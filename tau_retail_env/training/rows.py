@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
 from tau_retail_env.episodes.trajectory import Trajectory
-from tau_retail_env.training.plan import Planned
 
 GRPO_NAMES: Mapping[str, str] = {
     "loss": "actor/total_loss",
@@ -30,61 +29,45 @@ def renamed(numbers: Mapping[str, float], names: Mapping[str, str]) -> dict[str,
     return {names[name]: value for name, value in numbers.items() if name in names}
 
 
-def training_row(episodes: Sequence[Planned], trajectories: Sequence[Trajectory]) -> dict[str, float]:
-    """What a step's episodes say: scores, lengths, and each tag's own metrics.
-
-    Args:
-        episodes: what was planned.
-        trajectories: how it went, in the same order.
-    """
+def training_row(trajectories: Sequence[Trajectory]) -> dict[str, float]:
+    """What a step's episodes say: scores, lengths, and each tag's own metrics."""
     rewards = [trajectory.reward for trajectory in trajectories if trajectory.scorable]
     return {
         **spread("rollout/score", rewards),
-        **env_metrics(episodes, trajectories),
+        **env_metrics(trajectories),
         **spread("tokens/response_length", [sum(trajectory.response_mask) for trajectory in trajectories]),
-        **spread("tokens/prompt_length", [prompt_length(trajectory) for trajectory in trajectories]),
+        **spread("tokens/prompt_length", [trajectory.prompt_length for trajectory in trajectories]),
         **spread(
             "tokens/non_prompt_length",
-            [len(trajectory.token_ids) - prompt_length(trajectory) for trajectory in trajectories],
+            [len(trajectory.token_ids) - trajectory.prompt_length for trajectory in trajectories],
         ),
         "rollout/unscorable": float(len(trajectories) - len(rewards)),
     }
 
 
-def validation_row(episodes: Sequence[Planned], trajectories: Sequence[Trajectory]) -> dict[str, float]:
-    """What a validation's episodes say, every name under val/.
-
-    Args:
-        episodes: what was planned.
-        trajectories: how it went, in the same order.
-    """
+def validation_row(trajectories: Sequence[Trajectory]) -> dict[str, float]:
+    """What a validation's episodes say, every name under val/."""
     rewards = [trajectory.reward for trajectory in trajectories if trajectory.scorable]
     by_tag: dict[str, list[float]] = defaultdict(list)
-    for episode, trajectory in zip(episodes, trajectories, strict=True):
+    for trajectory in trajectories:
         if trajectory.scorable:
-            by_tag[episode.tag].append(trajectory.reward)
+            by_tag[trajectory.tag].append(trajectory.reward)
     row = spread("score", rewards) | {"unscorable": float(len(trajectories) - len(rewards))}
     for tag, scores in by_tag.items():
         row |= spread(f"{tag}/score", scores)
-    row |= env_metrics(episodes, trajectories)
+    row |= env_metrics(trajectories)
     row |= spread("response_length", [sum(trajectory.response_mask) for trajectory in trajectories])
     return {f"val/{name}": value for name, value in row.items()}
 
 
-def env_metrics(episodes: Sequence[Planned], trajectories: Sequence[Trajectory]) -> dict[str, float]:
+def env_metrics(trajectories: Sequence[Trajectory]) -> dict[str, float]:
     """Means of the environments' metrics over the scorable episodes of each tag."""
     values: dict[str, list[float]] = defaultdict(list)
-    for episode, trajectory in zip(episodes, trajectories, strict=True):
+    for trajectory in trajectories:
         if trajectory.scorable:
             for name, value in trajectory.metrics.items():
-                values[f"env/{episode.tag}/{name}"].append(value)
+                values[f"env/{trajectory.tag}/{name}"].append(value)
     return {name: fmean(numbers) for name, numbers in values.items()}
-
-
-def prompt_length(trajectory: Trajectory) -> int:
-    """Tokens before the agent's first."""
-    mask = list(trajectory.response_mask)
-    return mask.index(1) if 1 in mask else len(mask)
 
 
 def spread(name: str, values: Iterable[float]) -> dict[str, float]:

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tau_retail_env.config import LocalConfig, SftConfig
 from tau_retail_env.config.roles import ModelArgs
+from tau_retail_env.episodes.trajectory import write_trajectories
 from tau_retail_env.training import checkpoint, curves, models
 from tau_retail_env.training.rows import validation_row
 from tau_retail_env.training.run_folder import RunFolder
@@ -147,8 +148,8 @@ class Run:
         trajectories = self._stage.play_scorable(
             self._episodes, self.config.val_generating_args, label=f"validation at step {step}"
         )
-        self._stage.write(self.folder.trajectories("val", step), trajectories)
-        return validation_row(self._episodes, trajectories) | {"time/step_val": time.perf_counter() - start}
+        write_trajectories(self.folder.trajectories("val", step), trajectories)
+        return validation_row(trajectories) | {"time/step_val": time.perf_counter() - start}
 
     def _headline(self) -> str:
         about = models.describe(self._model)

@@ -49,15 +49,19 @@ class RunFolder:
         A new run gets its configuration; in one that goes on, what was written after the last checkpoint is removed,
         because it will be written again.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        trajectories = self.path / "trajectories"
+        try:
+            trajectories.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidValueError(f"output_dir {self.path} cannot be made: {error}") from error
         if not (self.path / CONFIG).is_file():
             write_atomically(self.path / CONFIG, to_yaml(values))
         checkpoint.remove_leftovers(self.checkpoints)
         if self.metrics.is_file():
             rows = [row for row in read_rows(self.metrics) if row["step"] <= self.step]
             write_atomically(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
-        for path in (self.path / "trajectories").glob("*.jsonl"):
-            if int(path.stem.rpartition("-")[2]) > self.step:
+        for path in trajectories.iterdir():
+            if path.suffix != ".jsonl" or int(path.stem.rpartition("-")[2]) > self.step:
                 path.unlink()
 
     def last_checkpoint(self) -> Path | None:

@@ -1,0 +1,93 @@
+"""Who may write to a run's folder, and what stays when it goes on."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tau_retail_env.config import check_local
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.training.run_folder import RunFolder, claim, read_rows
+
+Values = Callable[..., dict[str, Any]]
+
+
+def claimed(values: dict[str, Any]) -> RunFolder:
+    return claim(check_local(values), values)
+
+
+def begun(values: dict[str, Any], *, steps: int = 0) -> RunFolder:
+    folder = claimed(values)
+    folder.open(values)
+    for step in range(steps + 1):
+        (folder.checkpoints / f"checkpoint-{step}").mkdir(parents=True)
+    return folder
+
+
+def test_claiming_writes_nothing(grpo_values: Values):
+    assert not claimed(grpo_values()).path.exists()
+
+
+def test_a_folder_of_another_run_is_refused_with_what_to_do(grpo_values: Values):
+    begun(grpo_values())
+    with pytest.raises(InvalidValueError, match=r"already holds a run.*resume=true.*output_dir=FOLDER"):
+        claimed(grpo_values())
+
+
+def test_a_folder_of_something_else_is_refused(grpo_values: Values):
+    folder = Path(grpo_values()["output_dir"])
+    folder.mkdir()
+    (folder / "thesis.tex").touch()
+    with pytest.raises(InvalidValueError, match="already holds files of something else"):
+        claimed(grpo_values())
+
+
+def test_an_empty_folder_is_taken(grpo_values: Values):
+    Path(grpo_values()["output_dir"]).mkdir()
+    assert begun(grpo_values()).step == 0
+
+
+def test_a_run_goes_on_after_its_newest_checkpoint(grpo_values: Values):
+    begun(grpo_values(), steps=2)
+    assert claimed(grpo_values("resume=true")).step == 2
+
+
+def test_another_configuration_does_not_go_on_with_a_run(grpo_values: Values):
+    begun(grpo_values())
+    with pytest.raises(InvalidValueError, match=r"another run: .*differs in actor_train.training_args.learning_rate \("):
+        claimed(grpo_values("resume=true", "actor_train.training_args.learning_rate=0.5"))
+
+
+def test_resume_finds_the_newest_run_of_the_experiment(grpo_values: Values, tmp_path: Path):
+    begun(grpo_values(f"output_dir={tmp_path}/tau_retail_local_1"))
+    newest = begun(grpo_values(f"output_dir={tmp_path}/tau_retail_local_2"))
+    found = claimed(grpo_values(f"output_dir={tmp_path}/tau_retail_local_3", "resume=true"))
+    assert found.path == newest.path
+
+
+def test_resume_may_name_the_folder(grpo_values: Values, tmp_path: Path):
+    first = begun(grpo_values(f"output_dir={tmp_path}/tau_retail_local_1"))
+    begun(grpo_values(f"output_dir={tmp_path}/tau_retail_local_2"))
+    assert claimed(grpo_values(f"resume={first.path}")).path == first.path
+    with pytest.raises(InvalidValueError, match="holds no run"):
+        claimed(grpo_values(f"resume={tmp_path}/nothing"))
+
+
+def test_nothing_to_go_on_with_is_a_clear_error(grpo_values: Values):
+    with pytest.raises(InvalidValueError, match="no run of 'tau_retail_local'"):
+        claimed(grpo_values("resume=true"))
+
+
+def test_what_came_after_the_last_checkpoint_is_forgotten(grpo_values: Values):
+    folder = begun(grpo_values(), steps=1)
+    folder.metrics.write_text("".join(json.dumps({"step": step}) + "\n" for step in range(4)) + '{"step": 4, "torn')
+    for name in ("val-000000", "train-000001", "train-000002"):
+        (folder.path / "trajectories" / f"{name}.jsonl").touch()
+    (folder.path / "trajectories" / ".train-000002.jsonl.77.part").touch()
+    again = claimed(grpo_values("resume=true"))
+    again.open(grpo_values())
+    assert [row["step"] for row in read_rows(folder.metrics)] == [0, 1]
+    kept = sorted(path.name for path in (folder.path / "trajectories").iterdir())
+    assert kept == ["train-000001.jsonl", "val-000000.jsonl"]

@@ -37,12 +37,12 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
     models.check_precision(model_args, "actor_train.model_args")
     with Run(config, values, folder, model_args, say) as run:
         model, tokenizer = run.load(lambda: models.load(config.pretrain, model_args))
-        tags = (*config.train_env_manager.tags, *config.val_env_manager.tags)
-        stage = Stage(config.custom_envs, tags, model, tokenizer, model_args, config.sequence_length)
+        managers = (config.train_env_manager, config.val_env_manager)
+        stage = Stage(config.custom_envs, managers, model, tokenizer, model_args, config.sequence_length)
         plan = TrainingPlan(stage.tasks, config.train_env_manager, seed=config.seed)
 
         def play(episodes: Sequence[Planned], step: int) -> list[Trajectory]:
-            return stage.play(episodes, config.train_generating_args, step=step)
+            return stage.play(episodes, config.train_generating_args, step=step, label=f"step {step + 1}: playing")
 
         rollout = Rollout(plan, play, folder, config)
 

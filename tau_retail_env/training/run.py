@@ -14,6 +14,7 @@ from tau_retail_env.config import LocalConfig, SftConfig
 from tau_retail_env.config.roles import ModelArgs
 from tau_retail_env.episodes.trajectory import write_trajectories
 from tau_retail_env.training import checkpoint, curves, models
+from tau_retail_env.training.plan import validation_plan
 from tau_retail_env.training.rows import validation_row
 from tau_retail_env.training.run_folder import RunFolder
 from tau_retail_env.training.stage import Stage
@@ -94,7 +95,7 @@ class Run:
             evaluate_before: whether there is anything to judge before training.
         """
         self._stage, self._num_steps = stage, num_steps
-        self._episodes = stage.validation_episodes(self.config.val_env_manager)
+        self._episodes = validation_plan(stage.tasks, self.config.val_env_manager)
         self.folder.open(self._values)
         self._log = MetricLog(self.folder, self.config)
         self._say(self._headline())
@@ -146,7 +147,7 @@ class Run:
     def _validate(self, step: int) -> dict[str, float]:
         start = time.perf_counter()
         trajectories = self._stage.play_scorable(
-            self._episodes, self.config.val_generating_args, label=f"validation at step {step}"
+            self._episodes, self.config.val_generating_args, step=step, label=f"validation after step {step}"
         )
         write_trajectories(self.folder.trajectories("val", step), trajectories)
         return validation_row(trajectories) | {"time/step_val": time.perf_counter() - start}

@@ -104,7 +104,8 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
     models.check_precision(model_args, "sft_train.model_args")
     with Run(config, values, folder, model_args, say) as here:
         model, tokenizer = here.load(lambda: _start_model(config))
-        stage = Stage(config.custom_envs, config.val_env_manager.tags, model, tokenizer, model_args, config.sequence_length)
+        managers = (config.val_env_manager,)
+        stage = Stage(config.custom_envs, managers, model, tokenizer, model_args, config.sequence_length)
         conversations = here.timed("oracle conversations", lambda: _conversations(config, tokenizer))
         training = config.sft_train.training_args
         batch_size = training.per_device_train_batch_size * training.gradient_accumulation_steps

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.chat.messages import AgentMessage, ToolCall
-from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.users import UserError
 
 if TYPE_CHECKING:
+    from tau_retail_env.env import TauRetailEnv
     from tau_retail_env.episodes.sampler import Reply, Sampler
 
 Progress = Callable[[int, int], None]
@@ -137,12 +137,17 @@ class BatchPlayer:
             RuntimeError: an unexpected error of an environment, with the task named, after all others have stepped.
         """
         episodes: list[_TokenEpisode] = []
+
+        def report() -> None:
+            if progress is not None:
+                progress(sum(episode.over for episode in episodes), len(requests))
+
         pool = ThreadPoolExecutor(self._max_concurrent_steps)
         try:
             for start in range(0, len(requests), self._batch_size):
                 batch = self._begin(requests[start : start + self._batch_size])
                 episodes += batch
-                self._play_batch(batch, pool, lambda: _report(progress, episodes, len(requests)))
+                self._play_batch(batch, pool, report)
         finally:
             pool.shutdown(cancel_futures=True)
         return [episode.trajectory(policy_version) for episode in episodes]
@@ -364,11 +369,6 @@ def _concurrently(pool: Executor, calls: Sequence[Callable[[], None]]) -> None:
 
 def _bound(step: Callable[[AgentMessage | str], None], text: str) -> Callable[[], None]:
     return lambda: step(text)
-
-
-def _report(progress: Progress | None, episodes: Sequence[_Episode], total: int) -> None:
-    if progress is not None:
-        progress(sum(episode.over for episode in episodes), total)
 
 
 def _merged(values: Sequence[float], way: str) -> float:

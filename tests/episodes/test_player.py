@@ -1,0 +1,358 @@
+"""Playing episodes: with an agent, and many at once with a model."""
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from tau_retail_env.chat.encoder import ChatEncoder
+from tau_retail_env.chat.messages import AgentMessage, ToolCall
+from tau_retail_env.env import TauRetailEnv
+from tau_retail_env.episodes.player import BatchPlayer, EpisodeRequest, play_episode
+from tau_retail_env.episodes.trajectory import read_trajectories, write_trajectories
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.users import UserError
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SYSTEM = "Shop."
+MODES = {"turns": "sum", "chars": "sum", "longest": "max", "average": "mean", "final": "last"}
+
+
+class FakeEnv:
+    """An environment of the same contract; the task "kind/n" says what happens in its n-th turn."""
+
+    def __init__(self, delay_s=0.0):
+        self.delay_s = delay_s
+        self.threads = set()
+        self.closed = 0
+
+    def reset(self, task_id=None, seed=None):
+        time.sleep(self.delay_s)
+        self.kind, _, number = task_id.partition("/")
+        self.last, self.turn = int(number), 0
+        if self.kind == "absent":
+            raise UserError("no words")
+        words = f"{task_id} {seed}"
+        return words, {
+            "task_id": task_id,
+            "source": "fake",
+            "split": "train",
+            "role": "user",
+            "tools": [],
+            "system_prompt": SYSTEM,
+            "messages": [{"role": "assistant", "content": "Hi!"}, {"role": "user", "content": words}],
+        }
+
+    def step(self, action):
+        time.sleep(self.delay_s)
+        self.threads.add(threading.get_ident())
+        self.turn += 1
+        if self.kind == "crash" and self.turn == self.last:
+            raise KeyError("broken")
+        over, failed = self.turn == self.last, self.kind == "fail"
+        role = "tool" if self.turn % 2 else "user"
+        size = len(action) if isinstance(action, str) else 1
+        info = {
+            "role": role,
+            "messages": [{"role": role, "content": "so " * self.turn}],
+            "metrics": {"turns": 1.0, "chars": size, "longest": size, "average": self.turn, "final": self.turn},
+            "metrics_agg_mode": MODES,
+        }
+        if over:
+            reason = "user_error" if failed else "user_stop"
+            info |= {"stop_reason": reason, "scorable": not failed, "reward_breakdown": {"database": 1.0}}
+        return "so", float(over and not failed), over and not failed, over and failed, info
+
+    def close(self):
+        self.closed += 1
+
+
+def own_tokenizer():
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE({letter: number for number, letter in enumerate(letters)}, []))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=["<|im_start|>"],
+    )
+    tokenizer.chat_template = CHATML
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return ChatEncoder(own_tokenizer(), system_prompt=SYSTEM, tools=None)
+
+
+class Speaker:
+    """A sampler that says the same few words in every conversation, and whatever room allows of them."""
+
+    def __init__(self, encoder, words="Well, well.", max_new_tokens=50):
+        self.ids = encoder.reply(words)
+        self.max_new_tokens = max_new_tokens
+        self.keys = []
+        self.heard = []
+
+    def begin(self, prefix, seeds):
+        self.keys += seeds
+        return self
+
+    def reply(self, heard, room):
+        from tau_retail_env.episodes.sampler import Reply
+
+        self.heard.append(heard)
+        sizes = {row: min(room[row], self.max_new_tokens) for row in heard}
+        cut = {row: tuple(self.ids[: sizes[row]]) for row in heard}
+        return {row: Reply(ids, (-0.5,) * len(ids), ids[-1] == self.ids[-1]) for row, ids in cut.items()}
+
+
+def player(encoder, speaker=None, make_env=FakeEnv, sequence_length=400, **sizes):
+    return BatchPlayer(make_env, speaker or Speaker(encoder), encoder, sequence_length=sequence_length, **sizes)
+
+
+def rendered(encoder, messages):
+    return encoder.tokenizer.apply_chat_template(list(messages), add_generation_prompt=True)["input_ids"]
+
+
+def test_tokens_equal_the_templates_and_masks_the_models_own(encoder):
+    speaker = Speaker(encoder)
+    (trajectory,) = player(encoder, speaker).play([EpisodeRequest("talk/3", seed=5)])
+    back = trajectory.messages[-1:]
+    expected = rendered(encoder, trajectory.messages[:-1])
+    after = len(encoder.following([]))
+    assert list(trajectory.token_ids) == expected[: len(expected) - after], "up to the model's last token"
+    own = [token for token, mask in zip(trajectory.token_ids, trajectory.response_mask, strict=True) if mask]
+    assert own == speaker.ids * 3
+    assert list(trajectory.token_ids[: trajectory.prompt_length]) == rendered(encoder, trajectory.messages[:3])
+    assert [p for p, m in zip(trajectory.logprobs, trajectory.response_mask, strict=True) if m] == [-0.5] * len(own)
+    assert not any(p for p, m in zip(trajectory.logprobs, trajectory.response_mask, strict=True) if not m)
+    assert [m["role"] for m in trajectory.messages] == [
+        *("system", "assistant", "user", "assistant", "tool", "assistant", "user", "assistant"),
+        back[0]["role"],
+    ]
+
+
+def test_the_record_says_how_it_went(encoder):
+    request = EpisodeRequest("talk/3", seed=5, group=2, tag="val", sampling_seed=9)
+    speaker = Speaker(encoder)
+    (trajectory,) = player(encoder, speaker).play([request], policy_version=4)
+    assert (trajectory.task_id, trajectory.source, trajectory.split) == ("talk/3", "fake", "train")
+    assert (trajectory.seed, trajectory.group, trajectory.tag, trajectory.sampling_seed) == (5, 2, "val", 9)
+    assert (trajectory.reward, trajectory.terminated, trajectory.truncated) == (1.0, True, False)
+    assert (trajectory.stop_reason, trajectory.scorable, trajectory.policy_version) == ("user_stop", True, 4)
+    assert trajectory.reward_breakdown == {"database": 1.0}
+    assert trajectory.metrics == {
+        "turns": 3,
+        "chars": 33,
+        "longest": 11,
+        "average": 2,
+        "final": 3,
+        "response_tokens": 3 * len(speaker.ids),
+        "cut_turns": 0,
+    }
+    assert trajectory.timings.keys() == {"environment_s", "generation_s"}
+
+
+def test_a_turn_that_is_cut_is_closed_and_the_episode_goes_on(encoder):
+    speaker = Speaker(encoder, max_new_tokens=4)
+    (trajectory,) = player(encoder, speaker).play([EpisodeRequest("talk/2", seed=0)])
+    assert [m["content"] for m in trajectory.messages if m["role"] == "assistant"] == ["Hi!", "Well", "Well"]
+    expected = rendered(encoder, trajectory.messages[:-1])
+    assert list(trajectory.token_ids) == expected[: len(trajectory.token_ids)]
+    first_end = trajectory.prompt_length + 4
+    assert trajectory.token_ids[first_end] == encoder.end_of_turn_id and trajectory.response_mask[first_end] == 0
+    assert trajectory.metrics["cut_turns"] == 2
+    assert trajectory.reward == 1.0
+
+
+@pytest.mark.parametrize("short", range(1, 40))
+def test_an_episode_never_outgrows_its_sequence_length(encoder, short):
+    whole = player(encoder).play([EpisodeRequest("talk/3", seed=5)])[0]
+    length = len(whole.token_ids) - short
+    envs = []
+
+    def make_env():
+        envs.append(FakeEnv())
+        return envs[-1]
+
+    (trajectory,) = player(encoder, make_env=make_env, sequence_length=length).play([EpisodeRequest("talk/3", seed=5)])
+    assert trajectory.token_ids == whole.token_ids[: len(trajectory.token_ids)]
+    assert trajectory.response_mask == whole.response_mask[: len(trajectory.token_ids)]
+    assert len(trajectory.token_ids) <= length
+    assert (trajectory.stop_reason, trajectory.terminated, trajectory.truncated) == ("length", False, True)
+    assert (trajectory.reward, trajectory.scorable) == (0.0, True)
+    assert envs[0].closed == 1 and envs[0].turn < 3
+    assert trajectory.response_mask[-1] == 1, "tokens that nothing was said after are left out"
+
+
+def test_a_turn_that_just_fits_counts(encoder):
+    whole = player(encoder).play([EpisodeRequest("talk/3", seed=5)])[0]
+    (again,) = player(encoder, sequence_length=len(whole.token_ids)).play([EpisodeRequest("talk/3", seed=5)])
+    assert again.token_ids == whole.token_ids and again.reward == 1.0
+
+
+def test_an_opening_without_room_for_an_answer_ends_at_once(encoder):
+    length = len(encoder.prefix) + 5
+    speaker = Speaker(encoder)
+    (trajectory,) = player(encoder, speaker, sequence_length=length).play([EpisodeRequest("talk/3", seed=5)])
+    assert (trajectory.stop_reason, len(trajectory.token_ids), sum(trajectory.response_mask)) == ("length", length, 0)
+    assert trajectory.prompt_length == length and not speaker.heard
+
+
+def test_a_customer_who_fails_leaves_the_episode_unscored(encoder):
+    failed, absent, fine = player(encoder).play(
+        [EpisodeRequest("fail/2", seed=0), EpisodeRequest("absent/1", seed=0), EpisodeRequest("talk/3", seed=0)]
+    )
+    for trajectory in (failed, absent):
+        assert (trajectory.scorable, trajectory.reward, trajectory.stop_reason) == (False, 0.0, "user_error")
+        assert (trajectory.terminated, trajectory.truncated) == (False, True)
+    assert failed.metrics["turns"] == 2 and absent.metrics["turns"] == 0 and absent.token_ids == ()
+    assert fine.reward == 1.0
+
+
+def test_an_error_of_an_environment_names_its_task_after_the_others_have_stepped(encoder):
+    envs = []
+
+    def make_env():
+        envs.append(FakeEnv(delay_s=0.05 * len(envs)))
+        return envs[-1]
+
+    requests = [EpisodeRequest("crash/2", seed=7), EpisodeRequest("talk/4", seed=0), EpisodeRequest("talk/4", seed=1)]
+    with pytest.raises(RuntimeError, match=r"task crash/2 \(seed 7, turn 2\): KeyError: 'broken'") as caught:
+        player(encoder, make_env=make_env).play(requests)
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert [env.turn for env in envs] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_trajectories_come_in_the_order_of_the_requests_whatever_the_batch(encoder, batch_size):
+    requests = [EpisodeRequest(f"talk/{1 + number % 4}", seed=number) for number in range(10)]
+    made, seen = [], []
+
+    def make_env():
+        made.append(FakeEnv())
+        return made[-1]
+
+    speaker = Speaker(encoder)
+    trajectories = player(encoder, speaker, make_env=make_env, batch_size=batch_size).play(
+        requests, progress=lambda done, total: seen.append((done, total))
+    )
+    assert [(t.task_id, t.seed) for t in trajectories] == [(r.task_id, r.seed) for r in requests]
+    assert [t.metrics["turns"] for t in trajectories] == [1 + number % 4 for number in range(10)]
+    assert len(made) == min(batch_size, 10)
+    assert len(set(speaker.keys)) == 10
+    assert seen[0] == (0, 10) and seen[-1] == (10, 10) and seen == sorted(seen)
+
+
+def test_sixty_four_customers_of_a_second_each_take_under_three_seconds_a_turn(encoder):
+    requests = [EpisodeRequest("talk/1", seed=number) for number in range(64)]
+    playing = player(encoder, make_env=lambda: FakeEnv(delay_s=1.0))
+    start = time.monotonic()
+    trajectories = playing.play(requests)
+    assert time.monotonic() - start < 2 * 3.0, "one reset and one step"
+    assert all(trajectory.reward == 1.0 for trajectory in trajectories)
+
+
+def test_a_model_plays_with_a_kept_cache_as_without(encoder, tmp_path):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    from tau_retail_env.episodes.sampler import Sampler, SamplingSettings
+
+    torch.manual_seed(1)
+    size = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = Qwen2Config(vocab_size=len(encoder.tokenizer), num_key_value_heads=2, initializer_range=0.4, **size)
+    model = Qwen2ForCausalLM(config).eval()
+    with torch.no_grad():
+        model.lm_head.weight[encoder.end_of_turn_id] *= 3
+    sampler = Sampler(model, SamplingSettings(max_new_tokens=12), encoder.stop_ids)
+    requests = [EpisodeRequest(f"talk/{1 + row % 3}", seed=0, sampling_seed=row) for row in range(9)]
+    trajectories = player(encoder, sampler).play(requests)
+    assert len({trajectory.token_ids for trajectory in trajectories}) == 9
+    assert {trajectory.metrics["cut_turns"] > 0 for trajectory in trajectories} == {True, False}
+    for trajectory in trajectories:
+        with torch.inference_mode():
+            anew = model(torch.tensor([trajectory.token_ids])).logits[0].log_softmax(dim=-1)
+        rows = zip(trajectory.token_ids, trajectory.response_mask, trajectory.logprobs, strict=True)
+        for place, (token, own, logprob) in enumerate(rows):
+            assert not own or logprob == pytest.approx(float(anew[place - 1, token]), abs=1e-4)
+    again = player(encoder, sampler).play(requests)
+    assert [t.token_ids for t in again] == [t.token_ids for t in trajectories]
+    write_trajectories(tmp_path / "t.jsonl", trajectories)
+    assert read_trajectories(tmp_path / "t.jsonl") == trajectories
+
+
+def test_sizes_that_cannot_be_meant_are_named(encoder):
+    with pytest.raises(InvalidValueError, match=r"sequence_length .* leaves no room"):
+        player(encoder, sequence_length=len(encoder.prefix))
+    with pytest.raises(InvalidValueError, match="batch_size must be at least 1"):
+        player(encoder, batch_size=0)
+    assert player(encoder).play([]) == []
+
+
+def test_another_system_prompt_than_the_encoders_is_named():
+    other = ChatEncoder(own_tokenizer(), system_prompt="Another shop.", tools=None)
+    with pytest.raises(InvalidValueError, match=r"system prompt .*'Shop.'.*'Another shop.'"):
+        player(other).play([EpisodeRequest("talk/1", seed=0)])
+
+
+class Calling:
+    """An agent that calls a tool, then talks."""
+
+    def act(self, observation, info):
+        if info["role"] == "user":
+            return AgentMessage("One moment.", (ToolCall("f", {"a": "é"}, id="c1"),))
+        return "Done."
+
+
+def test_an_agent_plays_an_episode_without_tokens(tmp_path):
+    trajectory = play_episode(FakeEnv(), Calling(), EpisodeRequest("talk/2", seed=3, tag="oracle"))
+    assert (trajectory.reward, trajectory.stop_reason, trajectory.tag) == (1.0, "user_stop", "oracle")
+    assert (trajectory.token_ids, trajectory.logprobs, trajectory.prompt_length) == ((), (), 0)
+    assert trajectory.messages[3] == {
+        "role": "assistant",
+        "content": "One moment.",
+        "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": "é"}'}}],
+    }
+    assert trajectory.messages[5] == {"role": "assistant", "content": "Done."}
+    assert trajectory.metrics["turns"] == 2
+    write_trajectories(tmp_path / "t.jsonl", [trajectory])
+    assert read_trajectories(tmp_path / "t.jsonl") == [trajectory]
+
+
+def test_an_agent_whose_customer_is_absent_is_not_asked():
+    trajectory = play_episode(FakeEnv(), None, EpisodeRequest("absent/1", seed=3))
+    assert (trajectory.scorable, trajectory.messages, trajectory.source) == (False, (), "absent")
+
+
+def test_the_real_environment_is_played_too(encoder):
+    def make_env():
+        return TauRetailEnv(source="tau2", split="train", prompt_style="minimal")
+
+    real = ChatEncoder(encoder.tokenizer, system_prompt=make_env().reset(seed=0)[1]["system_prompt"], tools=None)
+    words = '<tool_call>\n{"name": "list_all_product_types", "arguments": {}}\n</tool_call>'
+    speaker = Speaker(real, words, max_new_tokens=200)
+    task_id = make_env().tasks[0].id
+    (trajectory,) = BatchPlayer(make_env, speaker, real, sequence_length=9000).play([EpisodeRequest(task_id, seed=0)])
+    assert trajectory.task_id == task_id and trajectory.metrics["tool_calls"] > 1
+    assert trajectory.stop_reason == "length"
+
+
+def test_the_room_imports_no_torch_before_it_is_used():
+    code = (
+        "import sys, tau_retail_env.episodes, tau_retail_env.episodes.player, tau_retail_env.episodes.trajectory;"
+        "assert not {'torch', 'transformers', 'tau2', 'litellm'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

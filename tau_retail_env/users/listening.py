@@ -249,7 +249,7 @@ def _asks_to_choose(sentence: str) -> bool:
         return True
     if re.search(r"\b(?:yes|proceed)\b|\b(?:correct|right) ?\?", sentence, re.IGNORECASE):
         return False
-    return bool(re.search(r"\b(?:which|what|how would|where)\b", sentence, re.IGNORECASE))
+    return bool(re.search(r"\b(?:which|what|why|how would|where)\b", sentence, re.IGNORECASE))
 
 
 def _asks(sentences: list[str]) -> frozenset[Fact]:

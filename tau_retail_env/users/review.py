@@ -208,7 +208,7 @@ def _passage(text: str, item: Item, request: Request) -> str:
         for product in products
         for match in _name_pattern(product.casefold()).finditer(text.casefold())
     )
-    ends = [start for start, _ in starts[1:]] + [len(text)]
+    ends = [*(start for start, _ in starts), len(text)][1:]
     own = [text[start:end] for (start, product), end in zip(starts, ends, strict=True) if product == item.product]
     return " ".join(own) if own else text
 

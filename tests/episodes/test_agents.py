@@ -1,0 +1,78 @@
+"""The oracle against the scripted customer, through the public interface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from tau_retail_env.chat.messages import AgentMessage
+from tau_retail_env.env import TauRetailEnv
+from tau_retail_env.episodes.agents import WRITES, OracleAgent
+from tau_retail_env.tasks import Task, load_tasks
+
+
+def play(env: TauRetailEnv, task: Task, seed: int) -> tuple[float, list[tuple[AgentMessage, str]]]:
+    """Reward, and the agent's messages each with what the agent had last read."""
+    observation, info = env.reset(task_id=task.id, seed=seed)
+    agent, turns, reward, over = OracleAgent(task), [], 0.0, False
+    while not over:
+        message = agent.act(observation, info)
+        turns.append((message, observation))
+        observation, reward, terminated, truncated, info = env.step(message)
+        over = terminated or truncated
+    return reward, turns
+
+
+def failures(source: str, tasks: Sequence[Task], seed: int, phrasings: str) -> list[str]:
+    env = TauRetailEnv(source=source, tasks=tasks, user_config={"phrasings": phrasings})
+    return [task.id for task in tasks if play(env, task, seed)[0] != 1.0]
+
+
+@pytest.mark.parametrize("phrasings", ["train", "held_out"])
+def test_the_oracle_earns_everything_on_every_tau2_task_with_a_write(phrasings: str) -> None:
+    tasks = [task for task in load_tasks("tau2", "base") if any(action.name in WRITES for action in task.actions)]
+    assert len(tasks) == 105
+    assert failures("tau2", tasks, seed=1, phrasings=phrasings) == []
+
+
+@pytest.mark.parametrize("phrasings", ["train", "held_out"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_the_oracle_earns_everything_on_generated_tasks(split: str, phrasings: str) -> None:
+    assert failures("generated", load_tasks("generated", split)[:300], seed=2, phrasings=phrasings) == []
+
+
+def test_the_oracle_uses_no_id_that_nobody_mentioned_and_writes_only_after_a_yes() -> None:
+    tasks = load_tasks("generated", "train")[:100]
+    env = TauRetailEnv(source="generated", tasks=tasks)
+    for task in tasks:
+        seen = ""
+        for message, read in play(env, task, seed=0)[1]:
+            seen += read
+            for call in message.tool_calls:
+                ids = [call.arguments.get("order_id"), call.arguments.get("product_id"), call.arguments.get("user_id")]
+                ids += [*call.arguments.get("item_ids", ()), *call.arguments.get("new_item_ids", ())]
+                assert all(name in seen for name in ids if name), (task.id, call)
+                if call.name in WRITES:
+                    assert "yes" in read.lower()
+
+
+def test_the_oracle_says_every_output_before_the_end() -> None:
+    task = next(task for task in load_tasks("tau2", "base") if len(task.outputs) > 1 and task.id != "tau2/24")
+    env = TauRetailEnv(source="tau2", tasks=[task])
+    said = " ".join(message.content or "" for message, _ in play(env, task, seed=0)[1])
+    assert all(output in said for output in task.outputs)
+
+
+def test_the_oracle_does_not_write_after_a_no() -> None:
+    task = next(task for task in load_tasks("generated", "train", "cancellations") if len(task.actions) == 3)
+    order_id, user_id = task.actions[-1].arguments["order_id"], task.user_id or ""
+    agent = OracleAgent(task)
+    first, last = user_id.split("_")[:2]
+    opening = f"I'm {first} {last}, 12345. Cancel {order_id}, I no longer need it, ordered by mistake."
+    assert agent.act(opening, {"role": "user"}).tool_calls[0].name == "find_user_id_by_name_zip"
+    assert agent.act(user_id, {"role": "tool"}).tool_calls[0].name == "get_order_details"
+    summary = agent.act("{}", {"role": "tool"}).content
+    assert summary and summary.endswith("Confirm (yes/no)?")
+    assert agent.act("No, wait.", {"role": "user"}).content == summary
+    assert agent.act("Yes.", {"role": "user"}).tool_calls[0].name == "cancel_pending_order"

@@ -1,0 +1,72 @@
+"""What the scripted customer wants and knows, by task."""
+
+from __future__ import annotations
+
+import pytest
+
+from tau_retail_env.tasks import Task, load_tasks
+from tau_retail_env.tasks.upstream_tau2 import shop_database
+from tau_retail_env.users.agenda import Agenda, Kind, build_agenda, first_person
+
+
+@pytest.fixture(scope="module")
+def tasks() -> dict[str, Task]:
+    return {task.id: task for task in load_tasks("tau2", "base")}
+
+
+def agenda(task: Task) -> Agenda:
+    return build_agenda(task, shop_database())
+
+
+def test_every_task_of_tau2_has_an_agenda(tasks: dict[str, Task]) -> None:
+    assert all(agenda(task).requests for task in tasks.values())
+
+
+def test_gold_writes_become_requests_in_order(tasks: dict[str, Task]) -> None:
+    requests = agenda(tasks["tau2/103"]).requests
+    assert [request.kind for request in requests] == [
+        Kind.RETURN,
+        Kind.RETURN,
+        Kind.ORDER_ADDRESS,
+        Kind.MODIFY_ITEMS,
+        Kind.INQUIRY,
+    ]
+    assert [item.product for item in requests[0].items] == ["Bookshelf", "Jigsaw Puzzle"]
+
+
+def test_an_exchange_knows_which_options_change(tasks: dict[str, Task]) -> None:
+    items = agenda(tasks["tau2/0"]).requests[0].items
+    assert [item.changes for item in items] == [
+        {"switch type": "clicky", "backlight": "none"},
+        {"compatibility": "Google Assistant"},
+    ]
+
+
+def test_an_item_that_shares_its_name_is_told_apart_by_its_options(tasks: dict[str, Task]) -> None:
+    labels = [item.label for item in agenda(tasks["tau2/45"]).requests[0].items]
+    assert labels[0].startswith("Vacuum Cleaner (robotic, ")
+
+
+def test_what_a_customer_does_not_remember_it_does_not_know(tasks: dict[str, Task]) -> None:
+    assert agenda(tasks["tau2/0"]).email is None
+    assert not agenda(tasks["tau2/79"]).knows_order_ids
+    by_email = next(
+        task for task in load_tasks("generated", "test") if "zip code" in (task.scenario.unknown_info or "")
+    )
+    assert agenda(by_email).zip is None
+    assert agenda(by_email).email
+
+
+def test_a_user_id_is_known_only_where_the_task_tells_it(tasks: dict[str, Task]) -> None:
+    assert agenda(tasks["tau2/0"]).user_id is None
+    assert agenda(tasks["tau2/5"]).user_id == "mei_kovacs_8020"
+
+
+def test_outputs_become_a_question_of_the_customers_own(tasks: dict[str, Task]) -> None:
+    question = agenda(tasks["tau2/2"]).requests[-1].question
+    assert question == "I want to know how many tshirt options are available in the online store right now."
+
+
+def test_words_told_to_a_customer_are_turned_to_its_own() -> None:
+    told = "You want your money back, and you're sure it was sent to you."
+    assert first_person(told) == "I want my money back, and I'm sure it was sent to me."

@@ -1,0 +1,39 @@
+"""The customer's wording: enough of it, and evaluation's apart from training's."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.users.phrases import PHRASES, Phrasebook, phrasings
+
+
+@pytest.mark.parametrize("act", PHRASES)
+def test_every_act_has_ten_phrasings_and_one_fifth_held_out(act: str) -> None:
+    every, train, held_out = (phrasings(act, portion) for portion in ("all", "train", "held_out"))
+    assert len(set(every)) >= 10
+    assert len(held_out) * 5 == len(every)
+    assert not set(train) & set(held_out)
+    assert set(train) | set(held_out) == set(every)
+
+
+@pytest.mark.parametrize("act", PHRASES)
+def test_all_phrasings_of_an_act_have_the_same_slots(act: str) -> None:
+    slots = {frozenset(field for _, field, _, _ in string.Formatter().parse(line) if field) for line in PHRASES[act]}
+    assert len(slots) == 1
+
+
+def test_the_name_of_the_episode_decides_the_wording() -> None:
+    def words(name: str) -> list[str]:
+        book = Phrasebook(portion="all", name=name)
+        return [book.say("hello") for _ in range(20)]
+
+    assert words("task/1") == words("task/1")
+    assert words("task/1") != words("task/2")
+
+
+def test_an_unknown_portion_is_refused_by_name() -> None:
+    with pytest.raises(InvalidValueError, match="heldout"):
+        Phrasebook(portion="heldout", name="task/1")

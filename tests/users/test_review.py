@@ -1,0 +1,97 @@
+"""Summaries held against requests: what is right in them, and what is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from tau_retail_env.tasks import load_tasks
+from tau_retail_env.tasks.upstream_tau2 import shop_database
+from tau_retail_env.users.agenda import Agenda, Request, build_agenda
+from tau_retail_env.users.listening import Fact
+from tau_retail_env.users.review import review
+
+
+@pytest.fixture(scope="module")
+def agendas() -> dict[str, Agenda]:
+    return {task.id: build_agenda(task, shop_database()) for task in load_tasks("tau2", "base")}
+
+
+def first(agendas: dict[str, Agenda], task_id: str) -> tuple[Request, Agenda]:
+    return agendas[task_id].requests[0], agendas[task_id]
+
+
+@pytest.mark.parametrize(
+    ("task_id", "text"),
+    [
+        ("tau2/16", "Cancel #W5199551, reason: no longer needed."),
+        ("tau2/2", "Return Vacuum Cleaner, Headphones, Smart Watch of #W2378156, refund to credit_card_9513926."),
+        ("tau2/2", "I will return the vacuum cleaner, headphones and watch (order W2378156) to your credit card."),
+        ("tau2/2", "Return 1. **Vacuum Cleaner** 2. **Headphones** 3. **Smart Watch**; refund to the original method."),
+        (
+            "tau2/0",
+            "Exchange in #W2378156: Mechanical Keyboard (linear, RGB, full size) -> clicky, no backlight, full size; "
+            "Smart Thermostat (Apple HomeKit, black) -> Google Assistant, black. Difference on credit_card_9513926.",
+        ),
+        ("tau2/17", "Change the address of #W8665881 to 123 Elm Street, Suite 641, Austin, TX 78712."),
+        ("tau2/33", "Your default address becomes 517 Lakeview Drive, Suite 183, Seattle, WA, USA, 98195."),
+        ("tau2/40", "Change payment of #W4923227 to credit_card_8897086."),
+    ],
+)
+def test_a_right_summary_matches(agendas: dict[str, Agenda], task_id: str, text: str) -> None:
+    request, agenda = first(agendas, task_id)
+    verdict = review(text, request, agenda)
+    assert verdict.matches, verdict
+    assert verdict.right_kind
+
+
+@pytest.mark.parametrize(
+    ("task_id", "text", "wrong"),
+    [
+        ("tau2/16", "Cancel #W8665881, reason: no longer needed.", Fact.ORDER),
+        ("tau2/16", "Cancel #W5199551 and #W9389413, reason: no longer needed.", Fact.ORDER),
+        ("tau2/16", "Cancel #W5199551, reason: ordered by mistake.", Fact.REASON),
+        ("tau2/2", "Return Vacuum Cleaner, Headphones of #W2378156, refund to credit_card_9513926.", Fact.ITEMS),
+        (
+            "tau2/2",
+            "Return Vacuum Cleaner, Headphones, Smart Watch, Mechanical Keyboard of #W2378156 to credit_card_9513926.",
+            Fact.ITEMS,
+        ),
+        ("tau2/2", "Return all items of #W2378156, refund to credit_card_9513926.", Fact.ITEMS),
+        ("tau2/2", "Return Vacuum Cleaner, Headphones, Smart Watch of #W2378156 to gift_card_1234567.", Fact.PAYMENT),
+        ("tau2/2", "Return Vacuum Cleaner, Headphones, Smart Watch of #W2378156 to your gift card.", Fact.PAYMENT),
+        ("tau2/0", "Exchange in #W2378156: Mechanical Keyboard to tactile; Smart Thermostat to Google.", Fact.OPTIONS),
+        ("tau2/17", "Change the address of #W8665881 to 123 Elm Street, Suite 640, Austin, TX 78712.", Fact.ADDRESS),
+        ("tau2/17", "Change the address of #W8665881 to 12 Oak Street, Suite 641, Austin, TX 78701.", Fact.ADDRESS),
+    ],
+)
+def test_a_wrong_fact_is_noticed(agendas: dict[str, Agenda], task_id: str, text: str, wrong: Fact) -> None:
+    request, agenda = first(agendas, task_id)
+    assert review(text, request, agenda).wrong == {wrong}
+
+
+@pytest.mark.parametrize(
+    ("task_id", "text"),
+    [
+        ("tau2/2", "Exchange Vacuum Cleaner, Headphones, Smart Watch of #W2378156."),
+        ("tau2/16", "Return everything in #W5199551."),
+        ("tau2/17", "Cancel #W8665881."),
+        ("tau2/33", "Change the address of #W1845024 to 517 Lakeview Drive, Suite 183, Seattle, WA, USA, 98195."),
+    ],
+)
+def test_another_kind_of_action_is_noticed(agendas: dict[str, Agenda], task_id: str, text: str) -> None:
+    request, agenda = first(agendas, task_id)
+    assert review(text, request, agenda).wrong_kind
+
+
+def test_a_namesake_in_the_same_order_is_noticed(agendas: dict[str, Agenda]) -> None:
+    request, agenda = first(agendas, "tau2/45")
+    wanted, other = request.items[0], next(item for item in request.other_items if item.product == "Vacuum Cleaner")
+    ours, theirs = ", ".join(wanted.options.values()), ", ".join(other.options.values())
+    new = ", ".join(wanted.changes.values())
+    assert review(f"Exchange Vacuum Cleaner ({ours}) of #W9502127 to {new}.", request, agenda).matches
+    assert Fact.ITEMS in review(f"Exchange Vacuum Cleaner ({theirs}) of #W9502127.", request, agenda).wrong
+
+
+def test_small_talk_says_nothing_of_a_request(agendas: dict[str, Agenda]) -> None:
+    request, agenda = first(agendas, "tau2/16")
+    assert not review("Thanks for your patience, shall I?", request, agenda).says_something

@@ -28,9 +28,12 @@ set_up_development() {
   exec 9<&-
 }
 
+failed=()
+
+# check WORDS...: runs a module of the environment and remembers whether it found something.
 check() {
   echo "[check] $*"
-  "$venv/bin/python" -m "$@"
+  "$venv/bin/python" -m "$@" || failed+=("$*")
 }
 
 set_up_development
@@ -39,4 +42,8 @@ if [ $# -eq 0 ]; then
   check ruff format --check --quiet .
   check mypy
 fi
-exec "$venv/bin/python" -m pytest "$@"
+check pytest "$@"
+if [ ${#failed[@]} -gt 0 ]; then
+  printf 'error: %s found something, see above\n' "${failed[@]}" >&2
+  exit 1
+fi

@@ -36,7 +36,8 @@ case "$1 $2" in
   "-c "*) PYTHONPATH=$notes/modules exec {sys.executable} "$@" ;;
   "--version "*) echo "Python 3.11.0" ;;
   *)
-    echo "started: $*" ;;
+    echo "started: $*"
+    [ ! -f "$notes/$2-fails" ] ;;
 esac
 """
 TORCH_WITH_CUDA = """
@@ -254,6 +255,15 @@ def test_the_tests_script_checks_style_and_types_then_runs_pytest(machine):
     started = [line.removeprefix("started: ") for line in result.stdout.splitlines() if line.startswith("started")]
     assert [line.split()[1] for line in started] == ["ruff", "ruff", "mypy", "pytest"]
     assert len([call for call in machine.calls() if "requirements-dev.txt" in call]) == 1
+
+
+@pytest.mark.parametrize("module", ["ruff", "mypy", "pytest"])
+def test_one_check_that_fails_stops_no_other_and_fails_the_whole(machine, module):
+    (machine.notes / f"{module}-fails").touch()
+    result = machine.run(script="run_tests.sh")
+    assert result.returncode == 1
+    assert module in result.stderr
+    assert "started: -m pytest" in result.stdout
 
 
 def test_the_tests_script_passes_arguments_to_pytest_alone(machine):

@@ -117,6 +117,7 @@ WHAT_NEXT = _either(
     r"\bwhat (?:would|do) you (?:like|want|need)(?: me)?(?: to do| help| assistance)? ?(?:\?|$|today|with)",
     r"\bhow (?:would|do) you (?:like|want) to proceed\b",
     r"\bwhat (?:is|'s) your (?:request|issue|question)\b",
+    r"\b(?:more|some) (?:details|information|specifics)\b|\btell me more\b",
 )
 REFUSING = _either(
     r"\b(?:can ?not|can'?t|unable|not able|impossible|won'?t be able|could(?:n't| not)|fail(?:ed|s|ure)?)\b",
@@ -164,10 +165,12 @@ MENTIONS: Mapping[Fact, re.Pattern[str]] = {
         r"\border (?:would|do) you",
         r"\b(?:id|number) of (?:the|your) order",
         r"\border\?",
+        r"\bwhich (?:one|of (?:these|them|those|your))\b",
     ),
     Fact.ITEMS: _either(
         r"(?<!new )(?<!replacement )\b(?:items?|products?)\b(?! id)",
         r"\bentire order\b",
+        r"\bwhich (?:one|of (?:these|them|those|the))\b",
         r"\bwhat (?:would|do) you (?:like|want) to (?:return|exchange|modify|change)\b",
     ),
     Fact.OPTIONS: _either(

@@ -36,6 +36,7 @@ ASKING = [
     ),
     ("Sure! Please tell me the new shipping address (street, city, state, zip code, and country).", {Fact.ADDRESS}),
     ("What options would you like for the new T-Shirt? Available: blue/M/cotton, red/L/polyester.", {Fact.OPTIONS}),
+    ("I found #W2378156 and #W4776164. Which one would you like to return?", {Fact.ORDER, Fact.ITEMS}),
     ("Hello! Could you confirm your full name and zip code?", {Fact.NAME, Fact.ZIP}),
     ("Would you like to return all of the items or only some of them?", {Fact.ITEMS}),
     (
@@ -126,6 +127,21 @@ def test_a_refusal_is_heard(text: str) -> None:
 def test_words_that_neither_ask_nor_report_are_heard_as_such(text: str) -> None:
     heard = listen(text)
     assert not (heard.asks or heard.confirmation or heard.done or heard.refused)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "How can I help you today?",
+        "Anything else?",
+        "Could you give me some more details?",
+        "What would you like to do?",
+    ],
+)
+def test_an_open_question_is_heard(text: str) -> None:
+    heard = listen(text)
+    assert heard.what_next
+    assert not (heard.asks or heard.confirmation)
 
 
 def test_what_cannot_be_done_is_no_part_of_the_plan() -> None:

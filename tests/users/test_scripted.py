@@ -45,6 +45,21 @@ ADDRESS = Action(
 PAYMENT = Action("modify_pending_order_payment", {"order_id": "#W4776164", "payment_method_id": "credit_card_9513926"})
 
 
+POLITE_AGENT = [
+    "Hello! I'd be glad to help you with your return today. 😊 For security purposes, could you please verify your "
+    "identity by providing either the **email address** on your account, or your **full name and zip code**?",
+    "Thank you, Yusuf! I've successfully verified your account. Could you please tell me:\n\n1. Which order is it? "
+    "(the order ID starts with #W)\n2. Which items would you like to return?\n3. How would you like to receive your "
+    "refund?",
+    f"Thank you for providing those details! Here's what I have:\n\n**Order:** {ORDER}\n\n**Items to return:**\n"
+    "- Vacuum Cleaner (robotic, bagged, pet hair removal) - $561.05\n- Headphones (in-ear, wireless, blue) - "
+    "$285.94\n\n**Refund:** your credit card (credit_card_9513926)\n\nPlease note that I can't change the return "
+    'once it is submitted. Would you like me to proceed? Please reply with "yes" to confirm.',
+    "Your return request has been submitted successfully! You'll receive an email shortly with instructions on how "
+    "to return the items. Is there anything else I can help you with today?",
+]
+
+
 def task_of(*actions: Action, split: str = "train", name: str = "1", unknown: str | None = None) -> Task:
     scenario = Scenario(known_info="You are Yusuf Rossi in zip code 19122.", unknown_info=unknown)
     return Task(
@@ -256,6 +271,14 @@ def test_a_summary_that_stays_wrong_ends_it_too() -> None:
 def test_any_text_is_answered(text: str) -> None:
     answer = talk(task_of(RETURN, CANCEL), [text, text, text, text])
     assert all(answer)
+
+
+def test_a_polite_agent_of_many_words_gets_the_same_customer() -> None:
+    said = talk(task_of(RETURN), POLITE_AGENT)
+    assert "19122" in said[1]
+    assert all(fact in said[2] for fact in (ORDER, "Vacuum Cleaner", "Headphones", "credit_card_9513926"))
+    assert agrees(said[3])
+    assert STOP in said[4]
 
 
 def test_speaking_before_an_episode_is_refused() -> None:

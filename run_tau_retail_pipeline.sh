@@ -195,12 +195,12 @@ choose_config() {
 main() {
   parse_arguments "$@"
   cd "$root"
-  set_up
+  set_up >&2
   if [ "$setup_only" = yes ]; then
     echo "[set-up] $venv is ready"
     exit 0
   fi
-  [ -n "$config_name" ] || choose_config
+  [ -n "$config_name" ] || choose_config >&2
   [ -z "$config_path" ] || passed_on=(--config-path "$config_path" "${passed_on[@]}")
   exec "$venv/bin/python" start_agentic_pipeline.py --config-name "$config_name" "${passed_on[@]}"
 }

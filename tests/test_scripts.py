@@ -201,7 +201,7 @@ def test_of_two_starts_at_once_one_sets_up_and_the_other_waits(machine):
     second = machine.run("--setup-only")
     first.communicate(timeout=60)
     assert (first.returncode, second.returncode) == (0, 0)
-    assert "waiting" in second.stdout
+    assert "waiting" in second.stderr
     assert len([call for call in machine.calls() if call.startswith("-m venv")]) == 1
 
 
@@ -235,9 +235,8 @@ def test_the_configuration_fits_the_gpus_and_the_reason_is_told(machine, gpus, p
     for name in present:
         (machine.project / "configs" / f"{name}.yaml").touch()
     result = machine.run()
-    told, started = result.stdout.splitlines()[-2:]
-    assert told.startswith(f"[config] {chosen}: {gpus} CUDA devices")
-    assert started.endswith(f"--config-name {chosen}")
+    assert result.stderr.splitlines()[-1].startswith(f"[config] {chosen}: {gpus} CUDA devices")
+    assert result.stdout == f"started: start_agentic_pipeline.py --config-name {chosen}\n"
 
 
 def test_a_cuda_torch_that_is_there_is_kept(machine):

@@ -179,8 +179,8 @@ def _generating(actor_infer: ActorInfer, manager: EnvManager) -> GeneratingArgs:
 
 
 def _check_sizes(config: LocalConfig) -> list[str]:
-    problems = []
     manager, training = config.train_env_manager, config.actor_train.training_args
+    problems = training.problems("actor_train.training_args")
     batch = config.rollout_batch_size
     if manager.group_size < 2:
         problems.append(

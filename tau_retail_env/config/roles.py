@@ -59,7 +59,7 @@ class TrainingArgs(Refusing):
     learning_rate: float = key(5e-5, above=0)
     """Peak step size of AdamW."""
     lr_scheduler_type: str = key(
-        "linear", only=("linear", "cosine", "constant", "constant_with_warmup", "cosine_with_min_lr")
+        "linear", only=("linear", "cosine", "constant", "constant_with_warmup")
     )
     """Course of the learning rate after the warm-up."""
     warmup_steps: int = key(0, minimum=0)
@@ -80,6 +80,12 @@ class TrainingArgs(Refusing):
     """Processes that prepare batches; 0 prepares them in the main one."""
     num_train_epochs: float = key(1.0, above=0)
     """Passes over the conversations, where max_steps does not say otherwise (SFT)."""
+
+    def problems(self, path: str) -> list[str]:
+        """What is wrong with these keys together, each problem by its full path."""
+        if self.lr_scheduler_type == "constant" and (self.warmup_steps or self.warmup_ratio):
+            return [f"{path}.lr_scheduler_type: constant has no warm-up; use constant_with_warmup, or no warm-up"]
+        return []
 
     def num_warmup_steps(self, num_updates: int) -> int:
         """Updates during which the learning rate rises."""

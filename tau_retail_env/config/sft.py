@@ -157,7 +157,8 @@ def _check_start(config: SftConfig) -> list[str]:
 
 
 def _check_sizes(config: SftConfig) -> list[str]:
-    problems = []
+    training = config.sft_train.training_args
+    problems = training.problems("sft_train.training_args")
     if config.conversations.tag not in config.custom_envs:
         problems.append(
             f"conversations.tag: {config.conversations.tag!r} is not under custom_envs "
@@ -169,7 +170,6 @@ def _check_sizes(config: SftConfig) -> list[str]:
             f"(val_env_manager.num_env_groups {config.val_env_manager.num_env_groups} x group_size "
             f"{config.val_env_manager.group_size})"
         )
-    training = config.sft_train.training_args
     batch = training.per_device_train_batch_size * training.gradient_accumulation_steps
     if batch > config.conversations.num:
         problems.append(f"conversations.num: {config.conversations.num} do not fill one batch of {batch}")

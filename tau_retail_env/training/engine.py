@@ -13,7 +13,7 @@ from tau_retail_env.training.plan import Planned, TrainingPlan
 from tau_retail_env.training.rows import GRPO_NAMES, renamed, training_row
 from tau_retail_env.training.run import Run
 from tau_retail_env.training.run_folder import claim
-from tau_retail_env.training.stage import Stage
+from tau_retail_env.training.stage import Play, Stage
 from tau_retail_env.training.summary import Outcome
 
 
@@ -37,12 +37,15 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
     models.check_precision(model_args, "actor_train.model_args")
     with Run(config, values, folder, model_args, say) as run:
         model, tokenizer = run.load(lambda: models.load(config.pretrain, model_args))
-        managers = (config.train_env_manager, config.val_env_manager)
-        stage = Stage(config.custom_envs, managers, model, tokenizer, model_args, config.sequence_length)
+        plays = {
+            "train": Play(manager=config.train_env_manager, generating=config.train_generating_args),
+            "val": Play(manager=config.val_env_manager, generating=config.val_generating_args),
+        }
+        stage = Stage(config.custom_envs, plays, model, tokenizer, model_args, config.sequence_length)
         plan = TrainingPlan(stage.tasks, config.train_env_manager, seed=config.seed)
 
         def play(episodes: Sequence[Planned], step: int) -> list[Trajectory]:
-            return stage.play(episodes, config.train_generating_args, step=step, label=f"step {step + 1}: playing")
+            return stage.play("train", episodes, step=step, label=f"step {step + 1}: playing")
 
         rollout = Rollout(plan, play, folder, config)
 

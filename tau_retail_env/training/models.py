@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,12 @@ from tau_retail_env.errors import InvalidValueError
 SMALL = "small"
 LARGEST_PADDING = 1024
 """Rows that an embedding may have beyond the tokenizer's tokens: checkpoints round up for speed, but not by more."""
+
+PROBES = (
+    'Order #W5791505, 2 items:\n\n  {"zip": "43134", "cancel_reason": null, "options": {"size": "A6"}} I\'m née K.',
+    "don't 12345abc credit_card_3163940 e\u0301 ...\t\r\nx",
+)
+"""Texts in which ways of splitting words differ: digits, JSON, spaces, contractions, accents, punctuation."""
 
 PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
 
@@ -77,7 +84,11 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
 
 
 def make(shape: NewModel, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
-    """A Qwen2 model with random weights for a tokenizer's vocabulary."""
+    """A Qwen2 model with random weights for a tokenizer's vocabulary.
+
+    Raises:
+        InvalidValueError: transformers would load the tokenizer otherwise beside such a model.
+    """
     transformers.set_seed(seed)
     config = Qwen2Config(
         vocab_size=len(tokenizer),
@@ -93,7 +104,9 @@ def make(shape: NewModel, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreT
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    _check_tokenizer_beside(model, tokenizer)
+    return model
 
 
 def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, source: str) -> None:
@@ -154,6 +167,24 @@ def describe(model: PreTrainedModel) -> dict[str, Any]:
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "device": str(device()),
     }
+
+
+def _check_tokenizer_beside(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer that would be another one beside the model.
+
+    For model_type qwen2 AutoTokenizer always makes a Qwen2Tokenizer, which takes vocabulary, merges and added tokens
+    from the files, but brings its own normaliser and splitting into words.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        model.config.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        loaded = AutoTokenizer.from_pretrained(folder)
+    if any(loaded.encode(text) != tokenizer.encode(text) for text in PROBES):
+        raise InvalidValueError(
+            f"tokenizer: {tokenizer.name_or_path or type(tokenizer).__name__!r} splits text otherwise once it lies "
+            "beside a Qwen2 model, because AutoTokenizer then uses Qwen2's normaliser and splitting. Make it a "
+            "Qwen2Tokenizer; what must stay one token in spite of Qwen2's splitting can be an added token"
+        )
 
 
 def _not_found(what: str, source: str, error: Exception) -> InvalidValueError:

@@ -19,7 +19,7 @@ from tau_retail_env.training.rows import validation_row
 from tau_retail_env.training.run_folder import RunFolder
 from tau_retail_env.training.stage import Stage
 from tau_retail_env.training.summary import Outcome, summarise
-from tau_retail_env.training.tracking import MetricLog
+from tau_retail_env.training.tracking import MetricLog, check_tracker
 
 Result = TypeVar("Result")
 
@@ -96,6 +96,7 @@ class Run:
         """
         self._stage, self._num_steps = stage, num_steps
         self._episodes = validation_plan(stage.tasks, self.config.val_env_manager)
+        check_tracker(self.config)
         self.folder.open(self._values)
         self._log = MetricLog(self.folder, self.config)
         self._say(self._headline())
@@ -147,7 +148,7 @@ class Run:
     def _validate(self, step: int) -> dict[str, float]:
         start = time.perf_counter()
         trajectories = self._stage.play_scorable(
-            self._episodes, self.config.val_generating_args, step=step, label=f"validation after step {step}"
+            "val", self._episodes, step=step, label=f"validation after step {step}"
         )
         write_trajectories(self.folder.trajectories("val", step), trajectories)
         return validation_row(trajectories) | {"time/step_val": time.perf_counter() - start}

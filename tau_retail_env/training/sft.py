@@ -20,7 +20,7 @@ from tau_retail_env.training.data import Conversations, batch_order, make_conver
 from tau_retail_env.training.rows import SFT_NAMES, renamed
 from tau_retail_env.training.run import Run
 from tau_retail_env.training.run_folder import RunFolder, claim
-from tau_retail_env.training.stage import Stage
+from tau_retail_env.training.stage import Play, Stage
 from tau_retail_env.training.summary import Outcome
 from tau_retail_env.training.trainers import (
     StepDone,
@@ -104,8 +104,8 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
     models.check_precision(model_args, "sft_train.model_args")
     with Run(config, values, folder, model_args, say) as here:
         model, tokenizer = here.load(lambda: _start_model(config))
-        managers = (config.val_env_manager,)
-        stage = Stage(config.custom_envs, managers, model, tokenizer, model_args, config.sequence_length)
+        plays = {"val": Play(manager=config.val_env_manager, generating=config.val_generating_args)}
+        stage = Stage(config.custom_envs, plays, model, tokenizer, model_args, config.sequence_length)
         conversations = here.timed("oracle conversations", lambda: _conversations(config, tokenizer))
         training = config.sft_train.training_args
         batch_size = training.per_device_train_batch_size * training.gradient_accumulation_steps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -25,12 +26,22 @@ TRIES = 3
 """How often a validation plays an episode whose customer failed."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Play:
+    """One kind of playing: for training, or for validation."""
+
+    manager: EnvManager
+    """The tags, and how many environments side by side."""
+    generating: GeneratingArgs
+    """How tokens are sampled."""
+
+
 class Stage:
     """Plays planned episodes with a model as it is at that moment.
 
     Args:
         envs: environments by tag.
-        managers: the tags that are played, and how many environments side by side.
+        plays: what is played, by the name of the kind.
         model: the actor, on its device.
         tokenizer: its tokenizer.
         model_args: the precision in which it plays.
@@ -43,30 +54,32 @@ class Stage:
     def __init__(
         self,
         envs: Mapping[str, CustomEnv],
-        managers: Sequence[EnvManager],
+        plays: Mapping[str, Play],
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         model_args: ModelArgs,
         sequence_length: int,
     ) -> None:
-        tags = [tag for manager in managers for tag in manager.tags]
-        self.tasks = {tag: _tasks(envs[tag].env_config) for tag in tags}
-        self._envs = envs
         self._model = model
         self._model_args = model_args
-        self._sequence_length = sequence_length
-        self._batch_size = max(manager.num_envs() for manager in managers)
-        self._encoders = {tag: _encoder(envs[tag].env_config, tokenizer) for tag in tags}
-        self._players: dict[tuple[str, GeneratingArgs], BatchPlayer] = {}
+        tags = {tag: envs[tag] for play in plays.values() for tag in play.manager.tags}
+        encoders = {tag: _encoder(env.env_config, tokenizer) for tag, env in tags.items()}
+        for play in plays.values():
+            for tag in play.manager.tags:
+                _check_room(tag, encoders[tag], play.generating.max_new_tokens, sequence_length)
+        self.tasks = {tag: _tasks(env.env_config) for tag, env in tags.items()}
+        self._players = {
+            (kind, tag): self._make_player(tags[tag], self.tasks[tag], play, encoders[tag], sequence_length)
+            for kind, play in plays.items()
+            for tag in play.manager.tags
+        }
 
-    def play(
-        self, episodes: Sequence[Planned], generating: GeneratingArgs, *, step: int, label: str
-    ) -> list[Trajectory]:
+    def play(self, kind: str, episodes: Sequence[Planned], *, step: int, label: str) -> list[Trajectory]:
         """Play episodes.
 
         Args:
+            kind: a key of `plays`.
             episodes: what to play.
-            generating: how tokens are sampled.
             step: the model's training step, for the record.
             label: what the progress bar says.
 
@@ -78,46 +91,35 @@ class Stage:
             for tag in dict.fromkeys(episode.tag for episode in episodes):
                 places = [place for place, episode in enumerate(episodes) if episode.tag == tag]
                 requests = [_request(episodes[place]) for place in places]
-                player = self._player(tag, generating)
+                player = self._players[kind, tag]
                 trajectories = player.play(requests, progress=bar.counting(len(played)), policy_version=step)
                 played |= dict(zip(places, trajectories, strict=True))
         return [played[place] for place in range(len(episodes))]
 
-    def play_scorable(
-        self, episodes: Sequence[Planned], generating: GeneratingArgs, *, step: int, label: str
-    ) -> list[Trajectory]:
+    def play_scorable(self, kind: str, episodes: Sequence[Planned], *, step: int, label: str) -> list[Trajectory]:
         """Play episodes, those whose customer failed again; what fails `TRIES` times stays unscorable."""
-        trajectories = self.play(episodes, generating, step=step, label=label)
+        trajectories = self.play(kind, episodes, step=step, label=label)
         for _ in range(TRIES - 1):
             failed = [place for place, trajectory in enumerate(trajectories) if not trajectory.scorable]
             if not failed:
                 break
-            again = self.play([episodes[place] for place in failed], generating, step=step, label=f"{label}, again")
+            again = self.play(kind, [episodes[place] for place in failed], step=step, label=f"{label}, again")
             for place, trajectory in zip(failed, again, strict=True):
                 trajectories[place] = trajectory
         return trajectories
 
-    def _player(self, tag: str, generating: GeneratingArgs) -> BatchPlayer:
-        if (tag, generating) not in self._players:
-            self._players[tag, generating] = self._make_player(tag, generating)
-        return self._players[tag, generating]
-
-    def _make_player(self, tag: str, generating: GeneratingArgs) -> BatchPlayer:
-        env, encoder, tasks = self._envs[tag], self._encoders[tag], self.tasks[tag]
+    def _make_player(
+        self, env: CustomEnv, tasks: Sequence[Task], play: Play, encoder: ChatEncoder, sequence_length: int
+    ) -> BatchPlayer:
+        generating = play.generating
         max_new_tokens = min(generating.max_new_tokens, env.max_tokens_per_step or generating.max_new_tokens)
         settings = SamplingSettings(max_new_tokens, generating.temperature, generating.top_p, generating.top_k)
-        if len(encoder.prefix) + max_new_tokens >= self._sequence_length:
-            raise InvalidValueError(
-                f"sequence_length: {self._sequence_length} leaves no room for a conversation after the "
-                f"{len(encoder.prefix)} tokens of the system prompt of {tag!r} and a message of {max_new_tokens}; "
-                "raise it, or choose prompt_style: minimal"
-            )
         return BatchPlayer(
             lambda: make_env(env.env_config, tasks=tasks),
             Sampler(self._model, settings, encoder.stop_ids),
             encoder,
-            sequence_length=self._sequence_length,
-            batch_size=self._batch_size,
+            sequence_length=sequence_length,
+            batch_size=play.manager.num_envs(),
         )
 
 
@@ -150,6 +152,15 @@ def _encoder(config: EnvironmentConfig, tokenizer: PreTrainedTokenizerBase) -> C
     shop = open_shop(config.source)
     tools = shop.tools if show_tools(config.prompt_style) else None
     return ChatEncoder(tokenizer, system_prompt=system_prompt(config.prompt_style, shop.domain_policy), tools=tools)
+
+
+def _check_room(tag: str, encoder: ChatEncoder, max_new_tokens: int, sequence_length: int) -> None:
+    if len(encoder.prefix) + max_new_tokens >= sequence_length:
+        raise InvalidValueError(
+            f"sequence_length: {sequence_length} leaves no room for a conversation after the {len(encoder.prefix)} "
+            f"tokens of the system prompt of {tag!r} and a message of {max_new_tokens}; raise it, or choose "
+            "prompt_style: minimal"
+        )
 
 
 def _request(episode: Planned) -> EpisodeRequest:

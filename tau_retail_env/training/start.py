@@ -49,3 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--print-config", action="store_true", help="compose, check, print and stop")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="overrides of the configuration")
     return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

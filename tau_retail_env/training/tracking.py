@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import math
 import os
@@ -12,6 +13,8 @@ from typing import Any, Protocol
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.errors import MissingDependencyError
 from tau_retail_env.training.run_folder import RunFolder, read_rows
+
+HOSTED = ("wandb", "trackio")
 
 
 class Tracker(Protocol):
@@ -26,21 +29,31 @@ class Tracker(Protocol):
         ...
 
 
+def check_tracker(config: RunConfig) -> None:
+    """Refuse a tracker that is not installed, before anything is written.
+
+    Raises:
+        MissingDependencyError: with the command that brings it.
+    """
+    name = config.track_with
+    if name in HOSTED and importlib.util.find_spec(name) is None:
+        raise MissingDependencyError(
+            f"track_with: {name} is not installed. Install it with: pip install {name}, or use track_with=tensorboard"
+        )
+
+
 class MetricLog:
     """Writes one row per step, to the file first.
 
     Args:
-        folder: the run.
+        folder: the run, opened.
         config: names the tracker.
-
-    Raises:
-        MissingDependencyError: the tracker's package is not installed.
     """
 
     def __init__(self, folder: RunFolder, config: RunConfig) -> None:
         self._path = folder.metrics
         self._trackers: list[Tracker] = []
-        if config.track_with in ("wandb", "trackio"):
+        if config.track_with in HOSTED:
             self._trackers.append(_Hosted(config, folder))
         self._trackers.append(_TensorBoard(folder))
 
@@ -89,13 +102,7 @@ class _Hosted:
     """W&B and trackio have the same three calls."""
 
     def __init__(self, config: RunConfig, folder: RunFolder) -> None:
-        name = config.track_with
-        try:
-            self._library = importlib.import_module(name)
-        except ImportError as error:
-            raise MissingDependencyError(
-                f"track_with: {name} is not installed. Install it with: pip install {name}, or use track_with=tensorboard"
-            ) from error
+        self._library = importlib.import_module(config.track_with)
         settings = {"project": "tau-retail", "name": folder.path.name, **config.tracker_kwargs}
         self._library.init(**settings)
 

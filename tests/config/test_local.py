@@ -98,6 +98,7 @@ def test_a_wrong_type_is_named(override: str, words: str):
         (["train_env_manager.tags=[nowhere]"], "train_env_manager.tags: 'nowhere' is not under custom_envs"),
         (["train_env_manager.num_groups_partition=[3]"], "num_groups_partition: found [3], expected one number"),
         (["custom_envs.retail_test.max_steps=5"], "custom_envs.retail_test.max_steps: found 5, but env_config"),
+        (["actor_train.training_args.warmup_steps=2"], "lr_scheduler_type: constant has no warm-up"),
         (["kl_loss_coef=0"], "kl_loss_coef: found 0, expected more than 0"),
         (["use_kl_loss=false"], "use_kl_loss: false, but kl_loss_coef is"),
         (["actor_infer.generating_args.max_new_tokens=9"], "actor_infer.generating_args would override it"),

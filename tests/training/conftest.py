@@ -1,5 +1,7 @@
 """A tiny tokenizer and a tiny model with random weights, and configurations that use them."""
 
+import functools
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,8 +10,9 @@ import pytest
 
 pytest.importorskip("trl", reason="the local engine is not installed: pip install '.[train]'")
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import Qwen2Tokenizer
 
 from tau_retail_env.config import compose
 from tau_retail_env.config.sft import NewModel
@@ -48,60 +51,89 @@ TINY_GRPO = (
 
 
 @pytest.fixture(scope="session")
-def tokenizer() -> PreTrainedTokenizerFast:
+def tokenizer() -> Qwen2Tokenizer:
     bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bpe.pre_tokenizer = Qwen2Tokenizer().backend_tokenizer.pre_tokenizer
     words = ['"order_id": "#W', '"options": {"', "Retail support agent.", '"product_id": "', "<tool_call>", "\n"]
-    bpe.train_from_iterator(
-        words * 9, trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet)
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=TEMPLATE
+    bpe.train_from_iterator(words * 9, trainer)
+    learnt = json.loads(bpe.to_str())["model"]
+    return Qwen2Tokenizer(
+        vocab=learnt["vocab"],
+        merges=[tuple(pair) for pair in learnt["merges"]],
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        extra_special_tokens=["<|im_start|>"],
+        chat_template=TEMPLATE,
     )
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_checkpoint(tokenizer: Qwen2Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     make(SHAPE, tokenizer, seed=0).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
 
+TINY_SFT = (
+    *(key for key in TINY if not key.startswith(("train_env_manager", "sequence_length"))),
+    "sequence_length=4000",
+    "custom_envs.retail_train.max_steps=30",
+    "custom_envs.retail_train.env_config.max_turns=30",
+    "conversations.num=8",
+    "conversations.num_workers=1",
+    "max_steps=4",
+    "save_steps=2",
+    "sft_train.model_args.dtype=fp32",
+    "sft_train.training_args.per_device_train_batch_size=2",
+    "sft_train.training_args.dataloader_num_workers=0",
+    "sft_train.training_args.learning_rate=0.003",
+    "model.hidden_size=32",
+    "model.intermediate_size=64",
+    "model.num_hidden_layers=2",
+    "model.num_attention_heads=4",
+    "model.num_key_value_heads=2",
+)
+
+Composer = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny matrices are slower on several threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def grpo_in(tiny_checkpoint: Path) -> Composer:
+    """Composes a tiny GRPO run that writes to a folder."""
+    return lambda folder, *overrides: compose(
+        "tau_retail_local", overrides=[*TINY_GRPO, f"pretrain={tiny_checkpoint}", f"output_dir={folder}", *overrides]
+    )
+
+
+@pytest.fixture(scope="session")
+def sft_in(tiny_checkpoint: Path) -> Composer:
+    """Composes a tiny fine-tuning run that writes to a folder."""
+    return lambda folder, *overrides: compose(
+        "tau_retail_sft", overrides=[*TINY_SFT, f"tokenizer={tiny_checkpoint}", f"output_dir={folder}", *overrides]
+    )
+
+
 @pytest.fixture
-def grpo_values(tiny_checkpoint: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    def composed(*overrides: str) -> dict[str, Any]:
-        own = (f"pretrain={tiny_checkpoint}", f"output_dir={tmp_path / 'run'}")
-        return compose("tau_retail_local", overrides=[*TINY_GRPO, *own, *overrides])
-
-    return composed
+def grpo_values(grpo_in: Composer, tmp_path: Path) -> Composer:
+    return functools.partial(grpo_in, tmp_path / "run")
 
 
 @pytest.fixture
-def sft_values(tiny_checkpoint: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    def composed(*overrides: str) -> dict[str, Any]:
-        own = (
-            f"tokenizer={tiny_checkpoint}",
-            f"output_dir={tmp_path / 'run'}",
-            "sequence_length=4000",
-            "conversations.num=8",
-            "conversations.num_workers=1",
-            "max_steps=4",
-            "save_steps=2",
-            "sft_train.model_args.dtype=fp32",
-            "sft_train.training_args.per_device_train_batch_size=2",
-            "sft_train.training_args.dataloader_num_workers=0",
-            "sft_train.training_args.learning_rate=0.003",
-            *(f"model.{name}={getattr(SHAPE, name)}" for name in ("hidden_size", "num_hidden_layers")),
-        )
-        return compose("tau_retail_sft", overrides=[*(key for key in TINY if key[:8] not in ("train_en", "sequence")), *own, *overrides])
-
-    return composed
-
-
-@pytest.fixture
-def said() -> Iterator[list[str]]:
-    yield []
+def sft_values(sft_in: Composer, tmp_path: Path) -> Composer:
+    return functools.partial(sft_in, tmp_path / "run")

@@ -1,0 +1,146 @@
+"""GRPO through TRL: what it is handed, and that it computes what was sampled."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tau_retail_env.config import LocalConfig, check_local
+from tau_retail_env.config.roles import ModelArgs
+from tau_retail_env.episodes.trajectory import Trajectory, read_trajectories
+from tau_retail_env.training import models
+from tau_retail_env.training.grpo import Rollout, arguments, make_trainer
+from tau_retail_env.training.plan import TrainingPlan
+from tau_retail_env.training.run_folder import RunFolder
+from tau_retail_env.training.stage import Play, Stage
+
+Values = Callable[..., dict[str, Any]]
+
+
+def rollout_and_trainer(config: LocalConfig, folder: RunFolder) -> tuple[Rollout, Any]:
+    models.quiet()
+    model, tokenizer = models.load(config.pretrain, config.actor_train.model_args)
+    plays = {"train": Play(manager=config.train_env_manager, generating=config.train_generating_args)}
+    stage = Stage(config.custom_envs, plays, model, tokenizer, ModelArgs(dtype="fp32"), config.sequence_length)
+    plan = TrainingPlan(stage.tasks, config.train_env_manager, seed=config.seed)
+
+    def play(episodes: Any, step: int) -> list[Trajectory]:
+        return stage.play("train", episodes, step=step, label="test")
+
+    rollout = Rollout(plan, play, folder, config)
+    return rollout, make_trainer(model, tokenizer, config, folder, rollout, lambda step, numbers: None)
+
+
+@pytest.fixture
+def played(grpo_values: Values) -> tuple[Rollout, Any, dict[str, Any]]:
+    values = grpo_values("train_env_manager.generating_args.temperature=0.7")
+    folder = RunFolder(Path(values["output_dir"]))
+    folder.open(values)
+    rollout, trainer = rollout_and_trainer(check_local(values), folder)
+    return rollout, trainer, rollout(["2", "2", "3", "3"], trainer)
+
+
+def test_trl_computes_the_log_probabilities_that_were_sampled(played: tuple[Rollout, Any, dict[str, Any]]):
+    _, trainer, fields = played
+    for prompt, completion, logprobs, mask in zip(
+        *(fields[name] for name in ("prompt_ids", "completion_ids", "logprobs", "env_mask")), strict=True
+    ):
+        ids = torch.tensor([prompt + completion])
+        with torch.no_grad():
+            computed, _, _ = trainer._get_per_token_logps_and_entropies(
+                trainer.model, ids, torch.ones_like(ids), len(completion)
+            )
+        own = torch.tensor(mask, dtype=torch.bool)
+        assert own.sum() > 0
+        torch.testing.assert_close(computed[0][own], torch.tensor(logprobs)[own], atol=1e-3, rtol=0)
+
+
+def test_a_step_is_handed_over_token_by_token(played: tuple[Rollout, Any, dict[str, Any]]):
+    rollout, _, fields = played
+    for place, trajectory in enumerate(rollout.trajectories):
+        assert tuple(fields["prompt_ids"][place] + fields["completion_ids"][place]) == trajectory.token_ids
+        assert sum(fields["env_mask"][place]) == sum(trajectory.response_mask)
+        assert fields["env_mask"][place][0] == 1
+        assert fields["episode_reward"][place] == trajectory.reward
+    assert [trajectory.group for trajectory in rollout.trajectories] == [2, 2, 3, 3]
+
+
+def test_a_steps_trajectories_are_on_the_disk(played: tuple[Rollout, Any, dict[str, Any]], tmp_path: Path):
+    rollout, _, _ = played
+    assert read_trajectories(tmp_path / "run" / "trajectories" / "train-000002.jsonl") == rollout.trajectories
+
+
+def test_an_episode_that_cannot_be_scored_teaches_nothing(played: tuple[Rollout, Any, dict[str, Any]]):
+    rollout, trainer, _ = played
+    failed = replace(rollout.trajectories[0], scorable=False)
+    silent = replace(failed, token_ids=(), response_mask=(), logprobs=(), prompt_length=0)
+    rollout._play = lambda episodes, step: [failed, silent, *rollout.trajectories[2:]]
+    fields = rollout(["2", "2", "3", "3"], trainer)
+    assert fields["episode_reward"][:2] == [None, None]
+    assert [sum(mask) for mask in fields["env_mask"][:2]] == [0, 0]
+    assert all(fields["prompt_ids"]) and all(fields["completion_ids"])
+    lengths = [[len(row) for row in fields[name]] for name in ("completion_ids", "logprobs", "env_mask")]
+    assert lengths[0] == lengths[1] == lengths[2]
+
+
+def test_a_failed_customer_does_not_stop_a_step(grpo_values: Values):
+    values = grpo_values("max_steps=1")
+    folder = RunFolder(Path(values["output_dir"]))
+    folder.open(values)
+    rollout, trainer = rollout_and_trainer(check_local(values), folder)
+    play = rollout._play
+
+    def one_fails(episodes: Any, step: int) -> list[Trajectory]:
+        first, *others = play(episodes, step)
+        return [replace(first, scorable=False), *(replace(other, reward=float(n % 2)) for n, other in enumerate(others))]
+
+    rollout._play = one_fails
+    before = [weight.clone() for weight in trainer.model.parameters()]
+    trainer.train()
+    changes = [(new - old).abs().max() for new, old in zip(trainer.model.parameters(), before, strict=True)]
+    assert all(torch.isfinite(change) for change in changes)
+    assert max(changes) > 0
+
+
+def test_rolls_keys_become_trls(grpo_values: Values):
+    found = arguments(
+        check_local(
+            grpo_values(
+                "loss_agg_mode=token-mean",
+                "use_pg_clip_range=true",
+                "pg_clip_low=0.1",
+                "pg_clip_high=0.3",
+                "reward_normalization.method=mean",
+                "entropy_loss_coef=0.01",
+                "ppo_epochs=3",
+                "train_env_manager.generating_args.temperature=0.7",
+            )
+        )
+    )
+    expected = {
+        "loss_type": "dapo",
+        "epsilon": 0.1,
+        "epsilon_high": 0.3,
+        "scale_rewards": "none",
+        "entropy_coef": 0.01,
+        "num_iterations": 3,
+        "beta": 0.1,
+        "use_bias_correction_kl": False,
+        "temperature": 0.7,
+        "num_generations": 2,
+        "steps_per_generation": 2,
+        "max_steps": 6,
+        "logging_steps": 3,
+        "shuffle_dataset": False,
+    }
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_without_kl_there_is_no_reference(grpo_values: Values):
+    values = grpo_values("use_kl_loss=false", "kl_loss_coef=0.0")
+    _, trainer = rollout_and_trainer(check_local(values), RunFolder(Path(values["output_dir"])))
+    assert trainer.beta == 0
+    assert trainer.ref_model is None

@@ -116,9 +116,7 @@ def paired_difference_interval(
     return difference, Interval(difference - low, difference + high)
 
 
-def _over_tasks(
-    name: str, outcomes: Sequence[Sequence[bool]], k: int, estimate: Callable[[int, int], float]
-) -> float:
+def _over_tasks(name: str, outcomes: Sequence[Sequence[bool]], k: int, estimate: Callable[[int, int], float]) -> float:
     if k < 1 or not outcomes:
         raise InvalidValueError(f"{name} needs a k of 1 or more and a task, found k={k} and {len(outcomes)} tasks")
     fewest = min(len(trials) for trials in outcomes)

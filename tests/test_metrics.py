@@ -3,7 +3,7 @@
 import pytest
 
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.metrics import pass_at_k, pass_hat_k, paired_difference_interval, wilson_interval
+from tau_retail_env.metrics import paired_difference_interval, pass_at_k, pass_hat_k, wilson_interval
 
 
 def test_pass_hat_k_is_the_chance_that_all_trials_succeed():

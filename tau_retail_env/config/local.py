@@ -223,9 +223,7 @@ def _check_play(config: LocalConfig) -> list[str]:
     return problems
 
 
-def check_generating(
-    path: str, shared: GeneratingArgs | None, manager: EnvManager, sequence_length: int
-) -> list[str]:
+def check_generating(path: str, shared: GeneratingArgs | None, manager: EnvManager, sequence_length: int) -> list[str]:
     """What is wrong with how one env manager samples, each problem by its full path."""
     own = manager.generating_args
     if shared is not None and own is not None and own != shared:

@@ -58,9 +58,7 @@ class TrainingArgs(Refusing):
 
     learning_rate: float = key(5e-5, above=0)
     """Peak step size of AdamW."""
-    lr_scheduler_type: str = key(
-        "linear", only=("linear", "cosine", "constant", "constant_with_warmup")
-    )
+    lr_scheduler_type: str = key("linear", only=("linear", "cosine", "constant", "constant_with_warmup"))
     """Course of the learning rate after the warm-up."""
     warmup_steps: int = key(0, minimum=0)
     """Updates during which the learning rate rises; over warmup_ratio when above 0."""

@@ -1,4 +1,4 @@
-"""Read a composed configuration into frozen dataclasses: every unknown key, wrong type and impossible value is an error."""
+"""Read a composed configuration into frozen dataclasses: unknown keys, wrong types, impossible values are errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from tau_retail_env.errors import InvalidValueError
@@ -39,7 +39,7 @@ def key(
     limits = {"minimum": minimum, "above": above, "maximum": maximum, "only": only, "instead": instead}
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata=limits)
-    if isinstance(default, Callable):
+    if callable(default):
         return dataclasses.field(default_factory=default, metadata=limits)
     return dataclasses.field(default=default, metadata=limits)
 

@@ -47,6 +47,8 @@ class Conversations(Refusing):
     """Conversations; beyond the number of tasks, tasks come again in other words."""
     num_workers: int = key(1, minimum=1)
     """Processes that play and encode them."""
+    redraw_identifiers: bool = key(False)
+    """Draws every long number of a conversation anew, so that ids must be copied and cannot be known by heart."""
 
 
 @dataclass(frozen=True, kw_only=True)

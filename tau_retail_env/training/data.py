@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,12 @@ from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.chat.parsing import render_message
 from tau_retail_env.chat.prompts import show_tools
 from tau_retail_env.config.environments import EnvironmentConfig
+from tau_retail_env.config.sft import Conversations as Settings
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.agents import OracleAgent
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.tasks import find_task
+from tau_retail_env.tasks import Task, find_task
+from tau_retail_env.training.identifiers import redraw_identifiers
 from tau_retail_env.training.plan import permutation, seed_of
 
 CHUNK = 50
@@ -62,7 +64,7 @@ class Encoded:
     """What the oracle earned."""
 
 
-def make_env(config: EnvironmentConfig, *, tasks: Sequence[Any] | None = None) -> TauRetailEnv:
+def make_env(config: EnvironmentConfig, *, tasks: Sequence[Task] | None = None) -> TauRetailEnv:
     """An environment as the configuration describes it.
 
     Args:
@@ -84,7 +86,9 @@ def make_env(config: EnvironmentConfig, *, tasks: Sequence[Any] | None = None) -
     )
 
 
-def encode(env: TauRetailEnv, tokenizer: Any, *, task_id: str, seed: int, show_tools: bool) -> Encoded:
+def encode(
+    env: TauRetailEnv, tokenizer: Any, *, task_id: str, seed: int, show_tools: bool, redraw: str | None = None
+) -> Encoded:
     """Let the oracle play a task and encode the conversation turn by turn.
 
     Args:
@@ -93,47 +97,53 @@ def encode(env: TauRetailEnv, tokenizer: Any, *, task_id: str, seed: int, show_t
         task_id: the task.
         seed: the customer's wording.
         show_tools: whether the chat template shows the tools.
+        redraw: seed from which every long number is drawn anew, None keeps the shop's own.
     """
     observation, info = env.reset(task_id=task_id, seed=seed)
-    encoder = ChatEncoder(
-        tokenizer, system_prompt=info["system_prompt"], tools=info["tools"] if show_tools else None
-    )
+    tools = info["tools"] if show_tools else None
+    encoder = ChatEncoder(tokenizer, system_prompt=info["system_prompt"], tools=tools)
     agent = OracleAgent(find_task(env.tasks, task_id))
-    token_ids = encoder.opening(info["messages"])
-    own = [0] * len(token_ids)
+    parts: list[list[dict[str, str]]] = [info["messages"]]
     while True:
         text = render_message(agent.act(observation, info))
-        reply = encoder.reply(text)
-        token_ids += reply
-        own += [1] * len(reply)
+        parts.append([{"role": "assistant", "content": text}])
         observation, reward, terminated, truncated, info = env.step(text)
         if terminated or truncated:
-            return Encoded(token_ids, own, reward)
-        heard = encoder.following(info["messages"])
-        token_ids += heard
-        own += [0] * len(heard)
+            break
+        parts.append(info["messages"])
+    if redraw is not None:
+        messages = iter(redraw_identifiers([message for part in parts for message in part], redraw))
+        parts = [[next(messages) for _ in part] for part in parts]
+    opening, *turns = parts
+    token_ids = encoder.opening(opening)
+    own = [0] * len(token_ids)
+    for place, part in enumerate(turns):
+        speaks = place % 2 == 0
+        more = encoder.reply(part[0]["content"]) if speaks else encoder.following(part)
+        token_ids += more
+        own += [int(speaks)] * len(more)
+    return Encoded(token_ids, own, reward)
 
 
 def make_conversations(
-    config: EnvironmentConfig, tokenizer: Any, *, num: int, num_workers: int, seed: int, longest: int
+    config: EnvironmentConfig, tokenizer: Any, wanted: Settings, *, seed: int, longest: int
 ) -> Conversations:
     """Play and encode oracle conversations in several processes.
 
     Args:
         config: the environment that the oracle plays in.
         tokenizer: the model's tokenizer.
-        num: conversations; beyond the number of tasks, tasks come again in other words.
-        num_workers: processes.
+        wanted: how many, and how.
         seed: decides the order of tasks and the customers' wording.
         longest: tokens beyond which a conversation is left out.
 
     Raises:
         InvalidValueError: not one conversation can be used.
     """
-    chunks = [range(start, min(start + CHUNK, num)) for start in range(0, num, CHUNK)]
-    bar = tqdm(total=num, desc="oracle conversations", unit="episode", mininterval=1)
+    chunks = [range(start, min(start + CHUNK, wanted.num)) for start in range(0, wanted.num, CHUNK)]
+    bar = tqdm(total=wanted.num, desc="oracle conversations", unit="episode", mininterval=1)
     rows: list[Encoded] = []
-    for part in _parts(config, tokenizer, seed, chunks, num_workers):
+    for part in _parts(_Worker(config, tokenizer, wanted, seed), chunks, wanted.num_workers):
         rows += part
         bar.update(len(part))
     bar.close()
@@ -141,7 +151,7 @@ def make_conversations(
     kept = [row for row in earned if len(row.token_ids) <= longest]
     if not kept:
         raise InvalidValueError(
-            f"None of {num} oracle conversations can be used: {len(rows) - len(earned)} without the reward, "
+            f"None of {wanted.num} oracle conversations can be used: {len(rows) - len(earned)} without the reward, "
             f"{len(earned)} longer than sequence_length {longest}"
         )
     return Conversations(
@@ -185,41 +195,43 @@ def _epoch(lengths: np.ndarray, batch_size: int, draws: random.Random) -> list[i
     return [row for batch in batches for row in batch]
 
 
-def _parts(
-    config: EnvironmentConfig, tokenizer: Any, seed: int, chunks: Sequence[range], num_workers: int
-) -> Iterator[list[Encoded]]:
+def _parts(worker: _Worker, chunks: Sequence[range], num_workers: int) -> Iterator[list[Encoded]]:
     """The chunks in order, each played by one process."""
     if num_workers == 1:
-        yield from map(_Worker(config, tokenizer, seed), chunks)
+        yield from map(worker, chunks)
         return
     spawning = multiprocessing.get_context("spawn")
-    with spawning.Pool(min(num_workers, len(chunks)), _start, (config, tokenizer, seed)) as pool:
+    with spawning.Pool(min(num_workers, len(chunks)), _start, (worker,)) as pool:
         yield from pool.imap(_work, chunks)
 
 
 class _Worker:
-    """Plays chunks of conversations in one process."""
+    """Plays chunks of conversations; travels to another process before its environment is made."""
 
-    def __init__(self, config: EnvironmentConfig, tokenizer: Any, seed: int) -> None:
-        self._env = make_env(config)
+    def __init__(self, config: EnvironmentConfig, tokenizer: Any, wanted: Settings, seed: int) -> None:
+        self._config = config
         self._tokenizer = tokenizer
-        self._show_tools = show_tools(config.prompt_style)
+        self._wanted = wanted
         self._seed = seed
-        self._order: Mapping[int, list[Any]] = {}
+        self._env: TauRetailEnv | None = None
+        self._order: dict[int, list[Task]] = {}
 
     def __call__(self, chunk: range) -> list[Encoded]:
-        return [self._play(number) for number in chunk]
+        if self._env is None:
+            self._env = make_env(self._config)
+        return [self._play(self._env, number) for number in chunk]
 
-    def _play(self, number: int) -> Encoded:
-        epoch, place = divmod(number, len(self._env.tasks))
+    def _play(self, env: TauRetailEnv, number: int) -> Encoded:
+        epoch, place = divmod(number, len(env.tasks))
         if epoch not in self._order:
-            self._order = {epoch: permutation(self._env.tasks, self._seed, "sft", epoch)}
+            self._order = {epoch: permutation(env.tasks, self._seed, "sft", epoch)}
         return encode(
-            self._env,
+            env,
             self._tokenizer,
             task_id=self._order[epoch][place].id,
             seed=seed_of(self._seed, "sft wording", number),
-            show_tools=self._show_tools,
+            show_tools=show_tools(self._config.prompt_style),
+            redraw=f"{self._seed}/{number}" if self._wanted.redraw_identifiers else None,
         )
 
 
@@ -227,8 +239,8 @@ _workers: list[_Worker] = []
 """The worker of this process: a pool hands each process its settings once, through a global."""
 
 
-def _start(config: EnvironmentConfig, tokenizer: Any, seed: int) -> None:
-    _workers.append(_Worker(config, tokenizer, seed))
+def _start(worker: _Worker) -> None:
+    _workers.append(worker)
 
 
 def _work(chunk: range) -> list[Encoded]:

@@ -139,9 +139,7 @@ class Run:
         rows = self._log.rows()
         curves.draw(rows, self.folder.curves, title=self.config.exp_name)
         about = models.describe(self._model)
-        outcome = summarise(
-            self.folder, rows, last_step=self._num_steps, model=about, loading_s=self._loading_s
-        )
+        outcome = summarise(self.folder, rows, last_step=self._num_steps, model=about, loading_s=self._loading_s)
         self._say(outcome.text)
         return outcome
 
@@ -162,5 +160,10 @@ class Run:
         )
 
 
-_SHOWN: Mapping[str, str] = {"score": "rollout/score/mean", "loss": "sft/loss", "kl": "critic/kl", "val": "val/score/mean"}
+_SHOWN: Mapping[str, str] = {
+    "score": "rollout/score/mean",
+    "loss": "sft/loss",
+    "kl": "critic/kl",
+    "val": "val/score/mean",
+}
 """What the progress bar shows."""

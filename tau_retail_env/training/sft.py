@@ -182,14 +182,8 @@ def _start_model(config: SftConfig) -> tuple[PreTrainedModel, PreTrainedTokenize
 
 def _conversations(config: SftConfig, tokenizer: PreTrainedTokenizerBase) -> Conversations:
     wanted = config.conversations
-    return make_conversations(
-        config.custom_envs[wanted.tag].env_config,
-        tokenizer,
-        num=wanted.num,
-        num_workers=wanted.num_workers,
-        seed=config.seed,
-        longest=config.sequence_length,
-    )
+    env = config.custom_envs[wanted.tag].env_config
+    return make_conversations(env, tokenizer, wanted, seed=config.seed, longest=config.sequence_length)
 
 
 def _about(conversations: Conversations, num_updates: int) -> str:

@@ -128,7 +128,9 @@ def _success_lines(summary: Mapping[str, Any]) -> list[str]:
         return [f"success: no episode of {after['unscorable']} could be scored"]
     if "difference" not in summary:
         low, high = after["interval"]
-        return [f"success {after['success']:.1%} of {after['episodes']} held-out episodes (95 %: {low:.1%} to {high:.1%})"]
+        return [
+            f"success {after['success']:.1%} of {after['episodes']} held-out episodes (95 %: {low:.1%} to {high:.1%})"
+        ]
     before, difference = summary["before"], summary["difference"]
     low, high = difference["interval"]
     return [

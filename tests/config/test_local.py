@@ -33,14 +33,20 @@ def test_an_unknown_key_is_named_by_its_full_path(override: str, words: str):
         ("adv_estimator=reinforce", "adv_estimator: reinforce cannot be honoured"),
         ("actor_train.strategy_args.strategy_name=megatron_train", "strategy_name: megatron_train cannot be honoured"),
         ("actor_train.strategy_args.strategy_name=fsdp2_train", "strategy_name: fsdp2_train cannot be honoured"),
-        ("actor_train.strategy_args.strategy_name=deepspeed_train", "strategy_name: deepspeed_train cannot be honoured"),
+        (
+            "actor_train.strategy_args.strategy_name=deepspeed_train",
+            "strategy_name: deepspeed_train cannot be honoured",
+        ),
         ("actor_infer.strategy_args.strategy_name=vllm", "vllm cannot be honoured. Expected hf_infer"),
         ("actor_infer.strategy_args.strategy_name=sglang", "sglang cannot be honoured. Expected hf_infer"),
         ("reference.strategy_args.strategy_name=megatron_infer", "megatron_infer cannot be honoured"),
         ("async_generation_ratio=1", "async_generation_ratio: 1.0 cannot be honoured. Expected 0"),
         ("add_token_level_kl=true", "use use_kl_loss: true and kl_loss_coef"),
         ("init_kl_coef=0.2", "use use_kl_loss: true and kl_loss_coef"),
-        ("critic.training_args.learning_rate=1.0", "critic: this engine cannot honour it. The local engine has no critic"),
+        (
+            "critic.training_args.learning_rate=1.0",
+            "critic: this engine cannot honour it. The local engine has no critic",
+        ),
         ("gamma=0.9", "gamma: this engine cannot honour it. The local engine has no critic"),
         ("whiten_advantages=true", "whiten_advantages: true cannot be honoured"),
         ("advantage_clip=0.2", "advantage_clip: 0.2 cannot be honoured"),
@@ -120,7 +126,7 @@ def test_everything_that_is_wrong_is_told_at_once():
 def test_a_key_that_must_be_there_is_missed():
     values = compose("tau_retail_local")
     del values["adv_estimator"]
-    with pytest.raises(InvalidValueError, match="adv_estimator: missing. Expected grpo"):
+    with pytest.raises(InvalidValueError, match=r"adv_estimator: missing\. Expected grpo"):
         check_local(values)
 
 

@@ -15,7 +15,10 @@ def checked(*overrides: str) -> SftConfig:
     [
         ("sft_train.training_args.lr=1.0", "sft_train.training_args.lr: unknown key"),
         ("model.layers=4", "model.layers: unknown key"),
-        ("sft_train.strategy_args.strategy_name=megatron_train", "sft_train.strategy_args: this engine cannot honour it"),
+        (
+            "sft_train.strategy_args.strategy_name=megatron_train",
+            "sft_train.strategy_args: this engine cannot honour it",
+        ),
         ("prompt_key=instruction", "Conversations come from the oracle"),
         ("pretrain=Qwen/Qwen2.5-0.5B-Instruct", "tokenizer: only with pretrain: scratch"),
         ("tokenizer=null", "tokenizer: missing. pretrain: scratch needs the folder of a tokenizer"),

@@ -45,7 +45,9 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path: Path, error: Except
         (folder / "weights").write_text("half")
         raise error
 
-    with pytest.raises(CheckpointError, match=r"checkpoint-2 could not be written .*checkpoint-1 is intact.*resume=true"):
+    with pytest.raises(
+        CheckpointError, match=r"checkpoint-2 could not be written .*checkpoint-1 is intact.*resume=true"
+    ):
         checkpoint.save(tmp_path, 2, fail, keep=1)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-1"]
     assert (tmp_path / "checkpoint-1" / "weights").read_text() == "good"

@@ -107,9 +107,7 @@ def test_the_checkpoint_is_what_transformers_loads(finished: tuple[Any, list[str
     model = AutoModelForCausalLM.from_pretrained(folder)
     assert len(AutoTokenizer.from_pretrained(folder)) == model.config.vocab_size
     start = AutoModelForCausalLM.from_pretrained(tiny_checkpoint)
-    moved = [
-        not torch.equal(new, old) for new, old in zip(model.parameters(), start.parameters(), strict=True)
-    ]
+    moved = [not torch.equal(new, old) for new, old in zip(model.parameters(), start.parameters(), strict=True)]
     assert all(moved)
 
 
@@ -120,9 +118,7 @@ def test_validation_plays_the_same_tasks_and_words_each_time(finished: tuple[Any
 
 
 def test_a_step_with_several_updates_still_has_one_row(grpo_values: Values):
-    outcome, _ = run(
-        grpo_values(*LEARNING, "actor_train.training_args.gradient_accumulation_steps=1", "ppo_epochs=2")
-    )
+    outcome, _ = run(grpo_values(*LEARNING, "actor_train.training_args.gradient_accumulation_steps=1", "ppo_epochs=2"))
     rows = read_rows(outcome.folder / "metrics.jsonl")
     assert [row["step"] for row in rows] == [0, 1, 2]
     assert outcome.summary["files"]["checkpoint"].endswith("checkpoint-2")
@@ -191,9 +187,7 @@ def test_a_full_disk_ends_the_run_with_one_line(
     assert "No space left on device" in error
 
 
-def test_what_is_refused_leaves_no_folder(
-    grpo_values: Values, capsys: pytest.CaptureFixture[str], tmp_path: Path
-):
+def test_what_is_refused_leaves_no_folder(grpo_values: Values, capsys: pytest.CaptureFixture[str], tmp_path: Path):
     for override, words in (
         ("pretrain=nowhere/to/be/found", "no tokenizer could be loaded"),
         ("task_subset=nothing", "nothing"),

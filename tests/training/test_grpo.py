@@ -95,7 +95,10 @@ def test_a_failed_customer_does_not_stop_a_step(grpo_values: Values):
 
     def one_fails(episodes: Any, step: int) -> list[Trajectory]:
         first, *others = play(episodes, step)
-        return [replace(first, scorable=False), *(replace(other, reward=float(n % 2)) for n, other in enumerate(others))]
+        return [
+            replace(first, scorable=False),
+            *(replace(other, reward=float(n % 2)) for n, other in enumerate(others)),
+        ]
 
     rollout._play = one_fails
     before = [weight.clone() for weight in trainer.model.parameters()]

@@ -56,7 +56,9 @@ def test_a_run_goes_on_after_its_newest_checkpoint(grpo_values: Values):
 
 def test_another_configuration_does_not_go_on_with_a_run(grpo_values: Values):
     begun(grpo_values())
-    with pytest.raises(InvalidValueError, match=r"another run: .*differs in actor_train.training_args.learning_rate \("):
+    with pytest.raises(
+        InvalidValueError, match=r"another run: .*differs in actor_train.training_args.learning_rate \("
+    ):
         claimed(grpo_values("resume=true", "actor_train.training_args.learning_rate=0.5"))
 
 

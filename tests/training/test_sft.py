@@ -1,6 +1,8 @@
 """Supervised fine-tuning on oracle conversations."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,9 @@ def rows_of(outcome: Any) -> list[dict[str, Any]]:
 
 
 def conversations(config: SftConfig, tokenizer: Any, **changes: Any) -> Conversations:
-    settings = {"num": 4, "num_workers": 1, "seed": 7, "longest": 9000} | changes
-    return make_conversations(config.custom_envs["retail_train"].env_config, tokenizer, **settings)
+    longest = changes.pop("longest", 9000)
+    wanted = replace(config.conversations, **{"num": 4, **changes})
+    return make_conversations(config.custom_envs["retail_train"].env_config, tokenizer, wanted, seed=7, longest=longest)
 
 
 @pytest.fixture
@@ -54,6 +57,20 @@ def test_what_the_mask_marks_is_what_the_oracle_said(config: SftConfig, tokenize
     whole = tokenizer.decode(encoded.token_ids)
     assert all(f"<|im_start|>assistant\n{turn}<|im_end|>" in whole for turn in turns)
     assert whole.startswith("<|im_start|>system\nRetail support agent.<|im_end|>\n<|im_start|>assistant\nHi!")
+
+
+def test_redrawn_numbers_are_new_and_the_same_wherever_they_stand(config: SftConfig, tokenizer: Qwen2Tokenizer):
+    env = make_env(config.custom_envs["retail_train"].env_config)
+    plain, drawn = (
+        tokenizer.decode(
+            encode(env, tokenizer, task_id=env.tasks[0].id, seed=1, show_tools=False, redraw=redraw).token_ids
+        )
+        for redraw in (None, "seed")
+    )
+    numbers, others = (re.findall(r"\d{4,}", text) for text in (plain, drawn))
+    assert re.sub(r"\d", "0", plain) == re.sub(r"\d", "0", drawn)
+    assert not set(numbers) & set(others)
+    assert len(set(zip(numbers, others, strict=True))) == len(set(numbers))
 
 
 def test_several_processes_make_the_same_conversations(config: SftConfig, tokenizer: Qwen2Tokenizer):
@@ -86,9 +103,7 @@ def test_the_loss_weighs_the_agents_tokens_and_the_rest(
 ):
     models.quiet()
     model, _ = models.load(str(tiny_checkpoint), config.sft_train.model_args)
-    trainer = sft.make_trainer(
-        model, tokenizer, config, RunFolder(tmp_path), data, [0, 1], lambda step, numbers: None
-    )
+    trainer = sft.make_trainer(model, tokenizer, config, RunFolder(tmp_path), data, [0, 1], lambda step, numbers: None)
     batch = trainer.data_collator([{"row": 0}, {"row": 1}])
     total, weight = 0.0, 0.0
     for row in (0, 1):
@@ -103,7 +118,13 @@ def test_the_loss_weighs_the_agents_tokens_and_the_rest(
 
 
 def test_a_run_learns_and_is_judged_by_playing(sft_values: Values):
-    outcome = run(sft_values("sft_train.training_args.lr_scheduler_type=constant", "sft_train.training_args.warmup_ratio=0.0", "max_steps=12"))
+    outcome = run(
+        sft_values(
+            "sft_train.training_args.lr_scheduler_type=constant",
+            "sft_train.training_args.warmup_ratio=0.0",
+            "max_steps=12",
+        )
+    )
     rows = rows_of(outcome)
     assert [row["step"] for row in rows] == list(range(1, 13))
     assert rows[-1]["sft/loss"] < rows[0]["sft/loss"] - 0.1

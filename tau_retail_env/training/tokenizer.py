@@ -1,29 +1,39 @@
-"""The small model's tokenizer: learnt from conversations, made so that identifiers are easy to copy."""
+"""The small model's tokenizer: learnt from conversations, made so that identifiers are easy to copy.
+
+It is an ordinary Qwen2 tokenizer (transformers, vLLM and SGLang load every Qwen2 model with that class and its way of
+cutting words, whatever the files say) with a small vocabulary and many added tokens: pairs of digits, the keys of JSON
+objects with the punctuation around them, the names of tools. Added tokens are matched before words are cut.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tau_retail_env.errors import InvalidValueError
+
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import Qwen2Tokenizer
 
 END_OF_TEXT = "<|endoftext|>"
-TURN_START = "<|im_start|>"
+TURN_STARTS = tuple(f"<|im_start|>{role}\n" for role in ("system", "user", "assistant", "tool"))
 TURN_END = "<|im_end|>"
-SPECIAL_TOKENS = (END_OF_TEXT, TURN_START, TURN_END)
-TOOL_CALL_TAGS = ("<tool_call>", "</tool_call>")
+SPECIAL_TOKENS = (END_OF_TEXT, TURN_END, *TURN_STARTS)
+TOOL_CALL_TAGS = ("<tool_call>\n", "\n</tool_call>")
 
-JSON_KEYS = r'(?:(?:null)?"?[\]}]*, [\[{]*|[\[{]+)?(?:"[a-z_ ]+\d?": [\[{]*)+"?'
-"""Keys of JSON objects with the punctuation around them are one word, so that they can become one token."""
+DIGIT_PAIRS = tuple(f"{number:02d}" for number in range(100))
+"""An id is the same tokens wherever it stands, and half as many as digits."""
 NULL_KEYS = r'(?:, "[a-z_]+": null)+'
-"""A run of keys without a value, as every order has them."""
-ID_PREFIX = r"#W(?=\d)|(?:credit_card|gift_card|paypal)_(?=\d)"
-NUMBER = r"\d{1,2}"
-"""Digits go in pairs from the left: an id is the same tokens wherever it stands, and half as many as digits."""
+JSON_KEYS = r'(?:(?:null)?"?[\]}]*, [\[{]*|[\[{]+)?(?:"[a-z_ ]+\d?": [\[{]*)+"?'
+"""Keys of JSON objects with the punctuation before and behind them; runs of keys without a value."""
+ID_PREFIX = r" ?#W(?=\d)| ?(?:credit_card|gift_card|paypal)_(?=\d)"
 TOOL_NAME = r"[a-z]+(?:_[a-z]+)+(?![a-z_\d])"
-WORD = r" ?\p{L}+"
-REST = r" ?[^\s\p{L}\d]+|\s+"
+WHOLE = re.compile("|".join((NULL_KEYS, JSON_KEYS, ID_PREFIX, TOOL_NAME)))
+"""What becomes one token where it is frequent."""
+MIN_COUNT = 20
+"""Fewer occurrences do not earn a token of their own."""
 
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}"
@@ -34,43 +44,56 @@ CHAT_TEMPLATE = (
 """ChatML, in which the agent's tool calls stand in its content; tools are not listed: the small model knows them."""
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """Learn a byte-level BPE tokenizer from conversations.
+def train_tokenizer(texts: Sequence[str], vocab_size: int) -> Qwen2Tokenizer:
+    """Learn a tokenizer from conversations.
 
     Args:
-        texts: what to learn from, without special tokens.
-        vocab_size: number of tokens, special ones, all bytes and all pairs of digits included; at least 512.
+        texts: messages to learn from, without special tokens.
+        vocab_size: most tokens in all.
 
     Returns:
-        The tokenizer with its chat template, end-of-turn token as EOS and end of text as padding.
-    """
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
+        The tokenizer with its chat template; the end-of-turn token is EOS, the end of text is padding.
 
-    tokenizer = Tokenizer(models.BPE())
-    words = Regex("|".join((NULL_KEYS, JSON_KEYS, ID_PREFIX, NUMBER, TOOL_NAME, WORD, REST)))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(words, behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size - len(TOOL_CALL_TAGS),
-        special_tokens=list(SPECIAL_TOKENS),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    pairs = " ".join(f"{number:02d}" for number in range(100))
-    tokenizer.train_from_iterator([*texts, *[pairs] * 1000], trainer)
-    tokenizer.add_tokens([AddedToken(tag, normalized=False) for tag in TOOL_CALL_TAGS])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
+    Raises:
+        InvalidValueError: `vocab_size` leaves no room for bytes, pairs of digits and what must be whole.
+    """
+    from tokenizers import AddedToken, Tokenizer, models, trainers
+    from transformers import Qwen2Tokenizer
+
+    counts = Counter(piece for text in texts for piece in WHOLE.findall(text))
+    whole = sorted(piece for piece, count in counts.items() if count >= MIN_COUNT)
+    added = (*TOOL_CALL_TAGS, *DIGIT_PAIRS, *whole)
+    room = vocab_size - len(SPECIAL_TOKENS) - len(added)
+    if room < 256:
+        raise InvalidValueError(f"vocab_size {vocab_size} is too small: at least {vocab_size - room + 256} are needed")
+    words = Tokenizer(models.BPE())
+    words.pre_tokenizer = Qwen2Tokenizer().backend_tokenizer.pre_tokenizer
+    alphabet = sorted(_byte_characters())
+    trainer = trainers.BpeTrainer(vocab_size=room, initial_alphabet=alphabet, min_frequency=5, show_progress=False)
+    cut = re.compile(WHOLE.pattern + r"|\d\d")
+    words.train_from_iterator((piece for text in texts for piece in cut.split(text) if piece), trainer)
+    learnt = words.get_vocab()
+    tokenizer = Qwen2Tokenizer(
+        vocab=dict(sorted(learnt.items(), key=lambda item: item[1])),
+        merges=_merges(words),
         eos_token=TURN_END,
         pad_token=END_OF_TEXT,
-        additional_special_tokens=[TURN_START],
+        unk_token=END_OF_TEXT,
+        additional_special_tokens=list(TURN_STARTS),
         chat_template=CHAT_TEMPLATE,
-        clean_up_tokenization_spaces=False,
         model_max_length=2048,
     )
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in added])
+    return tokenizer
+
+
+def _byte_characters() -> list[str]:
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    return ByteLevel.alphabet()
+
+
+def _merges(words: object) -> list[tuple[str, str]]:
+    import json
+
+    return [tuple(pair) for pair in json.loads(words.to_str())["model"]["merges"]]  # type: ignore[attr-defined]

@@ -84,7 +84,9 @@ class SftConfig(RunConfig):
     model: NewModel | None = key(None)
     """Shape of the model, with pretrain: scratch only."""
     tokenizer: str | None = key(None)
-    """Folder of the tokenizer, with pretrain: scratch only."""
+    """Folder of the tokenizer, with pretrain: scratch only; null learns one from conversations."""
+    vocab_size: int | None = key(None, minimum=512)
+    """Most tokens of a tokenizer that is learnt, with pretrain: scratch and tokenizer: null only."""
     conversations: Conversations = key()
     """What is learnt from."""
     observation_loss_weight: float = key(0.1, minimum=0, maximum=1)
@@ -140,11 +142,14 @@ def check_sft(values: Mapping[str, Any]) -> SftConfig:
 
 def _check_start(config: SftConfig) -> list[str]:
     if config.pretrain != SCRATCH:
-        given = [name for name in ("model", "tokenizer") if getattr(config, name) is not None]
+        given = [name for name in ("model", "tokenizer", "vocab_size") if getattr(config, name) is not None]
         return [f"{name}: only with pretrain: scratch; {config.pretrain!r} brings its own" for name in given]
     problems = []
-    if config.tokenizer is None:
-        problems.append("tokenizer: missing. pretrain: scratch needs the folder of a tokenizer")
+    if (config.tokenizer is None) == (config.vocab_size is None):
+        problems.append(
+            "tokenizer, vocab_size: pretrain: scratch needs one of them: the folder of a tokenizer, or the size of one "
+            "that is learnt from conversations"
+        )
     shape = config.model or NewModel()
     if shape.hidden_size % shape.num_attention_heads:
         problems.append(

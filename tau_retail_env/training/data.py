@@ -99,18 +99,9 @@ def encode(
         show_tools: whether the chat template shows the tools.
         redraw: seed from which every long number is drawn anew, None keeps the shop's own.
     """
-    observation, info = env.reset(task_id=task_id, seed=seed)
-    tools = info["tools"] if show_tools else None
-    encoder = ChatEncoder(tokenizer, system_prompt=info["system_prompt"], tools=tools)
-    agent = OracleAgent(find_task(env.tasks, task_id))
-    parts: list[list[dict[str, str]]] = [info["messages"]]
-    while True:
-        text = render_message(agent.act(observation, info))
-        parts.append([{"role": "assistant", "content": text}])
-        observation, reward, terminated, truncated, info = env.step(text)
-        if terminated or truncated:
-            break
-        parts.append(info["messages"])
+    parts, reward, opening_info = _converse(env, task_id, seed)
+    tools = opening_info["tools"] if show_tools else None
+    encoder = ChatEncoder(tokenizer, system_prompt=opening_info["system_prompt"], tools=tools)
     if redraw is not None:
         messages = iter(redraw_identifiers([message for part in parts for message in part], redraw))
         parts = [[next(messages) for _ in part] for part in parts]
@@ -123,6 +114,23 @@ def encode(
         token_ids += more
         own += [int(speaks)] * len(more)
     return Encoded(token_ids, own, reward)
+
+
+def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int) -> list[str]:
+    """What is said in oracle conversations, message by message, for learning a tokenizer.
+
+    Args:
+        config: the environment that the oracle plays in.
+        num: conversations.
+        seed: decides the order of tasks and the customers' wording.
+    """
+    env = make_env(config)
+    order = permutation(env.tasks, seed, "tokenizer", 0)
+    texts = []
+    for number in tqdm(range(num), desc="conversations for the tokenizer", unit="episode", mininterval=1):
+        parts, *_ = _converse(env, order[number % len(order)].id, seed_of(seed, "tokenizer wording", number))
+        texts += [message["content"] for part in parts for message in part]
+    return texts
 
 
 def make_conversations(
@@ -161,6 +169,20 @@ def make_conversations(
         num_failed=len(rows) - len(earned),
         num_long=len(earned) - len(kept),
     )
+
+
+def _converse(env: TauRetailEnv, task_id: str, seed: int) -> tuple[list[list[dict[str, str]]], float, dict[str, Any]]:
+    """Let the oracle play: the opening and then in turn what it and what the others said, the reward, reset's info."""
+    observation, opening_info = env.reset(task_id=task_id, seed=seed)
+    agent, info = OracleAgent(find_task(env.tasks, task_id)), opening_info
+    parts: list[list[dict[str, str]]] = [info["messages"]]
+    while True:
+        text = render_message(agent.act(observation, info))
+        parts.append([{"role": "assistant", "content": text}])
+        observation, reward, terminated, truncated, info = env.step(text)
+        if terminated or truncated:
+            return parts, reward, opening_info
+        parts.append(info["messages"])
 
 
 def batch_order(lengths: np.ndarray, *, batch_size: int, num_batches: int, seed: int) -> list[int]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from torch.nn.functional import pad
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_callback import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
@@ -33,7 +34,47 @@ SCALE_REWARDS: Mapping[str, str] = {"mean_std": "group", "mean": "none"}
 
 
 class EpisodeTrainer(WholeCheckpoints, GRPOTrainer):
-    """TRL's GRPO trainer with whole checkpoints."""
+    """TRL's GRPO trainer with whole checkpoints, which spends little on padding.
+
+    TRL pads all episodes of a step to the longest one. Here episodes of like length go through the model together, and
+    columns that are padding in all of them are left out; what is computed is the same.
+    """
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        before = self._buffered_inputs
+        inputs = super()._prepare_inputs(generation_batch)
+        if self._buffered_inputs is before:
+            return inputs
+        passes = self.args.gradient_accumulation_steps
+        batches = self._buffered_inputs
+        self._buffered_inputs = [
+            batch for start in range(0, len(batches), passes) for batch in _by_length(batches[start : start + passes])
+        ]
+        return self._buffered_inputs[self._step % self.args.steps_per_generation]
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        **options: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        order = attention_mask.sum(dim=1).argsort(stable=True)
+        parts = []
+        for rows in order.split(batch_size or len(order)):
+            columns = attention_mask[rows].any(dim=0).nonzero()
+            start, end = int(columns[0]), int(columns[-1]) + 1
+            ids, mask = input_ids[rows, start:end], attention_mask[rows, start:end]
+            missing = input_ids.shape[1] - end
+            part = super()._get_per_token_logps_and_entropies(
+                model, ids, mask, logits_to_keep - missing, **options
+            )
+            parts.append([None if x is None or x.ndim < 2 else pad(x, (0, missing)) for x in part])
+        back = order.argsort()
+        logps, entropies, _ = (None if column[0] is None else torch.cat(column)[back] for column in zip(*parts))
+        return logps, entropies, None
 
 
 class Rollout:
@@ -138,6 +179,22 @@ def arguments(config: LocalConfig) -> dict[str, Any]:
         "max_grad_norm": config.max_grad_norm,
         "disable_dropout": True,
     }
+
+
+def _by_length(batches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Hand the rows of some batches round, so that rows of like length share a batch; every batch keeps its size."""
+    sizes = [len(batch["prompt_ids"]) for batch in batches]
+    lengths = torch.cat([batch["prompt_mask"].sum(dim=1) + batch["completion_mask"].sum(dim=1) for batch in batches])
+    rows = lengths.argsort(stable=True).split(sizes)
+    merged = {
+        name: torch.cat([batch[name] for batch in batches])
+        for name, value in batches[0].items()
+        if isinstance(value, torch.Tensor) and value.ndim
+    }
+    return [
+        {**batch, **{name: value[chosen] for name, value in merged.items()}}
+        for batch, chosen in zip(batches, rows, strict=True)
+    ]
 
 
 def _fields(trajectory: Trajectory, filler: int) -> dict[str, Any]:

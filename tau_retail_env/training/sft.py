@@ -16,12 +16,13 @@ from trl import SFTTrainer
 from tau_retail_env.config import SftConfig
 from tau_retail_env.config.sft import SCRATCH, NewModel
 from tau_retail_env.training import models
-from tau_retail_env.training.data import Conversations, batch_order, make_conversations
+from tau_retail_env.training.data import Conversations, batch_order, conversation_texts, make_conversations
 from tau_retail_env.training.rows import SFT_NAMES, renamed
 from tau_retail_env.training.run import Run
 from tau_retail_env.training.run_folder import RunFolder, claim
 from tau_retail_env.training.stage import Play, Stage
 from tau_retail_env.training.summary import Outcome
+from tau_retail_env.training.tokenizer import train_tokenizer
 from tau_retail_env.training.trainers import (
     StepDone,
     StepRecorder,
@@ -32,6 +33,9 @@ from tau_retail_env.training.trainers import (
 
 PAD_TO = 64
 """Batches are padded to a multiple of this, so that few shapes occur."""
+
+TOKENIZER_CONVERSATIONS = 4000
+"""Conversations that a tokenizer is learnt from."""
 
 
 class ConversationTrainer(WholeCheckpoints, SFTTrainer):
@@ -175,9 +179,17 @@ def make_trainer(
 def _start_model(config: SftConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if config.pretrain != SCRATCH:
         return models.load(config.pretrain, config.sft_train.model_args)
-    assert config.tokenizer is not None, "checked by check_sft"
-    tokenizer = models.load_tokenizer(config.tokenizer)
+    tokenizer = _learn_tokenizer(config) if config.tokenizer is None else models.load_tokenizer(config.tokenizer)
     return models.make(config.model or NewModel(), tokenizer, config.seed), tokenizer
+
+
+def _learn_tokenizer(config: SftConfig) -> PreTrainedTokenizerBase:
+    assert config.vocab_size is not None, "checked by check_sft"
+    env = config.custom_envs[config.conversations.tag].env_config
+    texts = conversation_texts(env, min(config.conversations.num, TOKENIZER_CONVERSATIONS), seed=config.seed)
+    tokenizer = train_tokenizer(texts, config.vocab_size)
+    tokenizer.padding_side = "left"
+    return tokenizer
 
 
 def _conversations(config: SftConfig, tokenizer: PreTrainedTokenizerBase) -> Conversations:

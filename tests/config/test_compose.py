@@ -11,7 +11,7 @@ from tau_retail_env.errors import InvalidValueError
 def test_every_shipped_configuration_composes_and_checks():
     assert {"tau_retail_local", "tau_retail_sft"} <= set(config_names(default_config_folder()))
     assert check_local(compose("tau_retail_local")).exp_name == "tau_retail_local"
-    assert check_sft(compose("tau_retail_sft", overrides=["tokenizer=folder"])).exp_name == "tau_retail_sft"
+    assert check_sft(compose("tau_retail_sft")).exp_name == "tau_retail_sft"
 
 
 def test_a_key_at_the_top_reaches_every_environment():

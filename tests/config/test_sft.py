@@ -7,7 +7,7 @@ from tau_retail_env.errors import InvalidValueError
 
 
 def checked(*overrides: str) -> SftConfig:
-    return check_sft(compose("tau_retail_sft", overrides=["tokenizer=folder", *overrides]))
+    return check_sft(compose("tau_retail_sft", overrides=overrides))
 
 
 @pytest.mark.parametrize(
@@ -20,8 +20,9 @@ def checked(*overrides: str) -> SftConfig:
             "sft_train.strategy_args: this engine cannot honour it",
         ),
         ("prompt_key=instruction", "Conversations come from the oracle"),
-        ("pretrain=Qwen/Qwen2.5-0.5B-Instruct", "tokenizer: only with pretrain: scratch"),
-        ("tokenizer=null", "tokenizer: missing. pretrain: scratch needs the folder of a tokenizer"),
+        ("pretrain=Qwen/Qwen2.5-0.5B-Instruct", "vocab_size: only with pretrain: scratch"),
+        ("vocab_size=null", "pretrain: scratch needs one of them"),
+        ("tokenizer=folder", "pretrain: scratch needs one of them"),
         ("model.num_attention_heads=7", "model.num_attention_heads: 7 does not divide hidden_size 256"),
         ("model.num_key_value_heads=3", "model.num_key_value_heads: 3 does not divide num_attention_heads 8"),
         ("conversations.tag=nowhere", "conversations.tag: 'nowhere' is not under custom_envs"),

@@ -125,7 +125,8 @@ def grpo_in(tiny_checkpoint: Path) -> Composer:
 def sft_in(tiny_checkpoint: Path) -> Composer:
     """Composes a tiny fine-tuning run that writes to a folder."""
     return lambda folder, *overrides: compose(
-        "tau_retail_sft", overrides=[*TINY_SFT, f"tokenizer={tiny_checkpoint}", f"output_dir={folder}", *overrides]
+        "tau_retail_sft",
+        overrides=[*TINY_SFT, f"tokenizer={tiny_checkpoint}", "vocab_size=null", f"output_dir={folder}", *overrides],
     )
 
 

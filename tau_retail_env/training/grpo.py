@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from torch.nn.functional import pad
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_callback import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
@@ -40,6 +39,8 @@ class EpisodeTrainer(WholeCheckpoints, GRPOTrainer):
     columns that are padding in all of them are left out; what is computed is the same.
     """
 
+    _buffered_inputs: Any
+
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         before = self._buffered_inputs
         inputs = super()._prepare_inputs(generation_batch)
@@ -59,21 +60,26 @@ class EpisodeTrainer(WholeCheckpoints, GRPOTrainer):
         attention_mask: torch.Tensor,
         logits_to_keep: int,
         batch_size: int | None = None,
-        **options: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        order = attention_mask.sum(dim=1).argsort(stable=True)
+        **_: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
+        """Log-probabilities and entropies ``[rows, logits_to_keep]`` of the last columns, 0 where there is no token."""
+        lengths = attention_mask.sum(dim=1)
+        order = lengths.argsort(stable=True)
         parts = []
         for rows in order.split(batch_size or len(order)):
-            columns = attention_mask[rows].any(dim=0).nonzero()
-            start, end = int(columns[0]), int(columns[-1]) + 1
-            ids, mask = input_ids[rows, start:end], attention_mask[rows, start:end]
-            missing = input_ids.shape[1] - end
-            part = super()._get_per_token_logps_and_entropies(
-                model, ids, mask, logits_to_keep - missing, **options
-            )
-            parts.append([None if x is None or x.ndim < 2 else pad(x, (0, missing)) for x in part])
+            columns, real = _without_padding(attention_mask[rows], int(lengths[rows].max()))
+            kept = columns - (input_ids.shape[1] - logits_to_keep)
+            ids = input_ids[rows].gather(1, columns)
+            labels = ids.masked_fill(~real | (kept < 0), -100)
+            # Padding is on the right now, where a causal model does not look: no mask, hence half the attention.
+            with self.accelerator.autocast():
+                outputs = model(input_ids=ids, labels=labels, fused_lm_head=True)
+            places = kept.masked_fill(labels == -100, logits_to_keep)[:, 1:]
+            parts.append([_placed(values, places, logits_to_keep) for values in (outputs.log_probs, outputs.entropy)])
         back = order.argsort()
-        logps, entropies, _ = (None if column[0] is None else torch.cat(column)[back] for column in zip(*parts))
+        logps, entropies = (
+            None if column[0] is None else torch.cat(column)[back] for column in zip(*parts, strict=True)
+        )
         return logps, entropies, None
 
 
@@ -179,6 +185,21 @@ def arguments(config: LocalConfig) -> dict[str, Any]:
         "max_grad_norm": config.max_grad_norm,
         "disable_dropout": True,
     }
+
+
+def _without_padding(attention_mask: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Columns ``[rows, width]`` that bring each row's tokens to its left end, and which of them hold a token."""
+    places = torch.arange(width, device=attention_mask.device)
+    columns = attention_mask.argmax(dim=1, keepdim=True) + places
+    real = places < attention_mask.sum(dim=1, keepdim=True)
+    return columns.clamp(max=attention_mask.shape[1] - 1), real
+
+
+def _placed(values: torch.Tensor | None, places: torch.Tensor, width: int) -> torch.Tensor | None:
+    """Put values into rows of a width, each at its place; a place beyond the width drops its value."""
+    if values is None:
+        return None
+    return values.new_zeros(len(values), width + 1).scatter(1, places, values)[:, :width]
 
 
 def _by_length(batches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

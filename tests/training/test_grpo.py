@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from trl import GRPOTrainer
 
 from tau_retail_env.config import LocalConfig, check_local
 from tau_retail_env.config.roles import ModelArgs
 from tau_retail_env.episodes.trajectory import Trajectory, read_trajectories
 from tau_retail_env.training import models
-from tau_retail_env.training.grpo import Rollout, arguments, make_trainer
+from tau_retail_env.training.grpo import Rollout, _by_length, arguments, make_trainer
 from tau_retail_env.training.plan import TrainingPlan
 from tau_retail_env.training.run_folder import RunFolder
 from tau_retail_env.training.stage import Play, Stage
@@ -56,6 +57,41 @@ def test_trl_computes_the_log_probabilities_that_were_sampled(played: tuple[Roll
         own = torch.tensor(mask, dtype=torch.bool)
         assert own.sum() > 0
         torch.testing.assert_close(computed[0][own], torch.tensor(logprobs)[own], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_padding_left_out_changes_nothing(played: tuple[Rollout, Any, dict[str, Any]], batch_size: int | None):
+    _, trainer, _ = played
+    ids = torch.randint(3, 300, (3, 30), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(ids)
+    for row, (left, right) in enumerate([(0, 12), (4, 0), (7, 5)]):
+        mask[row, :left] = 0
+        mask[row, 30 - right :] = 0
+    found, entropies, _ = trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, 20, batch_size)
+    expected, expected_entropies, _ = GRPOTrainer._get_per_token_logps_and_entropies(
+        trainer, trainer.model, ids, mask, 20, compute_entropy=True
+    )
+    own = mask[:, 10:].bool()
+    torch.testing.assert_close(found[own], expected[own], atol=1e-5, rtol=0)
+    torch.testing.assert_close(entropies[own], expected_entropies[own], atol=1e-5, rtol=0)
+    assert not found[~own].any()
+    found.sum().backward()
+    assert all(weight.grad is not None for weight in trainer.model.parameters())
+
+
+def test_rows_of_like_length_share_a_batch_and_none_is_lost():
+    lengths = [5, 1, 4, 2, 6, 3]
+    masks = torch.tensor([[1] * length + [0] * (6 - length) for length in lengths])
+    rows = {"prompt_ids": masks, "prompt_mask": masks, "completion_mask": torch.zeros_like(masks)}
+    batches = [
+        {name: value[start : start + 2] for name, value in rows.items()}
+        | {"advantages": torch.tensor(lengths[start : start + 2]), "num_items_in_batch": torch.tensor(21)}
+        for start in (0, 2, 4)
+    ]
+    sorted_batches = _by_length(batches)
+    assert [batch["advantages"].tolist() for batch in sorted_batches] == [[1, 2], [3, 4], [5, 6]]
+    assert [batch["prompt_mask"].sum(dim=1).tolist() for batch in sorted_batches] == [[1, 2], [3, 4], [5, 6]]
+    assert all(batch["num_items_in_batch"] == 21 for batch in sorted_batches)
 
 
 def test_a_step_is_handed_over_token_by_token(played: tuple[Rollout, Any, dict[str, Any]]):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 from statistics import fmean
 
 from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.tasks import SUBSETS, Task
 
 GRPO_NAMES: Mapping[str, str] = {
     "loss": "actor/total_loss",
@@ -45,8 +47,13 @@ def training_row(trajectories: Sequence[Trajectory]) -> dict[str, float]:
     }
 
 
-def validation_row(trajectories: Sequence[Trajectory]) -> dict[str, float]:
-    """What a validation's episodes say, every name under val/."""
+def validation_row(trajectories: Sequence[Trajectory], tasks: Mapping[str, Task]) -> dict[str, float]:
+    """What a validation's episodes say, every name under val/; the share of successes also by subset.
+
+    Args:
+        trajectories: the episodes.
+        tasks: tasks by id.
+    """
     rewards = [trajectory.reward for trajectory in trajectories if trajectory.scorable]
     by_tag: dict[str, list[float]] = defaultdict(list)
     for trajectory in trajectories:
@@ -56,6 +63,11 @@ def validation_row(trajectories: Sequence[Trajectory]) -> dict[str, float]:
     for tag, scores in by_tag.items():
         row |= spread(f"{tag}/score", scores)
     row |= env_metrics(trajectories)
+    for name, belongs in SUBSETS.items():
+        chosen = [belongs(tasks[trajectory.task_id]) for trajectory in trajectories if trajectory.scorable]
+        if name != "all" and any(chosen):
+            row[f"subset/{name}/success"] = fmean(float(reward == 1.0) for reward in compress(rewards, chosen))
+            row[f"subset/{name}/episodes"] = float(sum(chosen))
     row |= spread("response_length", [sum(trajectory.response_mask) for trajectory in trajectories])
     return {f"val/{name}": value for name, value in row.items()}
 

@@ -149,7 +149,8 @@ class Run:
             "val", self._episodes, step=step, label=f"validation after step {step}"
         )
         write_trajectories(self.folder.trajectories("val", step), trajectories)
-        return validation_row(trajectories) | {"time/step_val": time.perf_counter() - start}
+        tasks = {task.id: task for pool in self._stage.tasks.values() for task in pool}
+        return validation_row(trajectories, tasks) | {"time/step_val": time.perf_counter() - start}
 
     def _headline(self) -> str:
         about = models.describe(self._model)

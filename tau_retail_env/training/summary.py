@@ -50,7 +50,7 @@ def summarise(
     summary: dict[str, Any] = {
         "steps": last_step,
         "model": dict(model),
-        "after": _success(after),
+        "after": _success(after) | {"by subset": _by_subset(rows[-1])},
         "seconds": {**loading_s, **seconds_by_stage(rows)},
         "files": {
             "checkpoint": str(checkpoint) if checkpoint else None,
@@ -92,6 +92,12 @@ def _success(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
     }
 
 
+def _by_subset(row: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Success and number of episodes by subset, from the row of a validation."""
+    names = [name.split("/")[2] for name in row if name.startswith("val/subset/") and name.endswith("/success")]
+    return {name: {key: row[f"val/subset/{name}/{key}"] for key in ("success", "episodes")} for name in names}
+
+
 def _comparison(before: Sequence[Trajectory], after: Sequence[Trajectory]) -> dict[str, Any]:
     pairs = [
         (first.reward == 1.0, last.reward == 1.0)
@@ -114,7 +120,14 @@ def _comparison(before: Sequence[Trajectory], after: Sequence[Trajectory]) -> di
 
 def _text(folder: RunFolder, summary: Mapping[str, Any]) -> str:
     seconds = ", ".join(f"{name} {value:.0f}" for name, value in summary["seconds"].items() if value)
-    lines = [f"seconds: {seconds}", *_success_lines(summary), f"everything lies in {folder.path}:"]
+    subsets = summary["after"]["by subset"].items()
+    by_subset = ", ".join(f"{name} {found['success']:.0%} of {found['episodes']:.0f}" for name, found in subsets)
+    lines = [
+        f"seconds: {seconds}",
+        f"success after, by subset: {by_subset}",
+        *_success_lines(summary),
+        f"everything lies in {folder.path}:",
+    ]
     files = summary["files"]
     for name in ("checkpoint", "curves", "metrics", "trajectories"):
         if files[name]:

@@ -88,6 +88,7 @@ TINY_SFT = (
     "custom_envs.retail_train.env_config.max_turns=30",
     "conversations.num=8",
     "conversations.num_workers=1",
+    "observation_loss_weight=0.1",
     "max_steps=4",
     "save_steps=2",
     "sft_train.model_args.dtype=fp32",

@@ -184,6 +184,7 @@ def arguments(config: LocalConfig) -> dict[str, Any]:
         "scale_rewards": SCALE_REWARDS[config.reward_normalization.method],
         "max_grad_norm": config.max_grad_norm,
         "disable_dropout": True,
+        "model_init_kwargs": {"device_map": None},  # the reference is loaded whole, onto the actor's device
     }
 
 

@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_selection(parser: argparse.ArgumentParser, split: str) -> None:
     parser.add_argument("--source", default="tau2", help="tau2 (default) or generated")
     parser.add_argument("--split", default=split, help=f"a split of the source (default {split})")
-    parser.add_argument("--subset", default="all", metavar="EXPR", help="e.g. returns, lookup+transfer, single&address")
+    parser.add_argument("--subset", default="all", metavar="EXPR", help="e.g. returns, lookup+transfer, single*address")
 
 
 def _natural(text: str) -> int:

@@ -43,7 +43,7 @@ def load_tasks(
     Args:
         source: a name in `SOURCES`.
         split: a split of that source, such as "train" or "test".
-        task_subset: an expression of subset names as `select_subset` reads it, such as "single&returns+payment".
+        task_subset: an expression of subset names as `select_subset` reads it, such as "single*returns+payment".
         domain: "retail".
 
     Returns:

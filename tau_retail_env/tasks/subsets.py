@@ -38,7 +38,7 @@ def matching(tasks: Iterable[Task], expression: str) -> list[Task]:
 
     Args:
         tasks: tasks of any source.
-        expression: names of `SUBSETS`; `a+b` is the union, `a&b` the intersection and binds tighter.
+        expression: names of `SUBSETS`; `a+b` is the union, `a*b` the intersection and binds tighter.
 
     Returns:
         The matching tasks in the order given.
@@ -55,8 +55,8 @@ def select_subset(tasks: Iterable[Task], expression: str) -> list[Task]:
 
     Args:
         tasks: tasks of any source.
-        expression: names of `SUBSETS`; `a+b` is the union, `a&b` the intersection and binds tighter, so that
-            `single&returns+single&address` is single returns and single changes of an order's address.
+        expression: names of `SUBSETS`; `a+b` is the union, `a*b` the intersection and binds tighter, so that
+            `single*returns+single*address` is single returns and single changes of an order's address.
 
     Returns:
         The matching tasks in the order given, at least one.
@@ -77,7 +77,7 @@ def _parse(expression: str) -> list[list[str]]:
     """The names of an expression: a list of alternatives, each a list of names that must all hold."""
     if not isinstance(expression, str):
         raise unknown("task_subset", expression, SUBSETS)
-    alternatives = [[name.strip() for name in part.split("&")] for part in expression.split("+")]
+    alternatives = [[name.strip() for name in part.split("*")] for part in expression.split("+")]
     for name in (name for names in alternatives for name in names):
         if name not in SUBSETS:
             kind = "task_subset" if name == expression else f"name in task_subset {expression!r}:"

@@ -253,8 +253,11 @@ class _Worker:
             task_id=self._order[epoch][place].id,
             seed=seed_of(self._seed, "sft wording", number),
             show_tools=show_tools(self._config.prompt_style),
-            redraw=f"{self._seed}/{number}" if self._wanted.redraw_identifiers else None,
+            redraw=f"{self._seed}/{number}" if self._redraws(number) else None,
         )
+
+    def _redraws(self, number: int) -> bool:
+        return random.Random(f"{self._seed}/redraw/{number}").random() < self._wanted.redraw_identifiers
 
 
 _workers: list[_Worker] = []

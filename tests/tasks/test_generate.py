@@ -97,7 +97,7 @@ def test_the_splits_have_disjoint_customers(train, test):
 def test_every_kind_of_single_request_has_enough_tasks(split, least, train, test):
     tasks = {"train": train, "test": test}[split]
     kinds = set(SUBSETS) - {"all", "lookup", "single", "multi", "transfer"}
-    assert {kind: len(select_subset(tasks, f"single&{kind}")) >= least for kind in kinds} == dict.fromkeys(kinds, True)
+    assert {kind: len(select_subset(tasks, f"single*{kind}")) >= least for kind in kinds} == dict.fromkeys(kinds, True)
 
 
 def test_about_two_thirds_hold_one_request_and_none_more_than_three(train):

@@ -48,15 +48,15 @@ def test_lookup_single_and_multi_count_writes_and_divide_all_tasks():
 
 def test_plus_is_the_union_and_ampersand_the_intersection():
     assert selected("transfer+lookup") == ["looks", "cancels, then transfers"]
-    assert selected("returns&cancellations") == ["returns and cancels"]
+    assert selected("returns*cancellations") == ["returns and cancels"]
 
 
 def test_the_intersection_binds_tighter_than_the_union():
-    assert selected("single&returns+multi&cancellations") == ["returns", "returns and cancels"]
-    assert selected("single & transfer + lookup") == ["looks", "cancels, then transfers"]
+    assert selected("single*returns+multi*cancellations") == ["returns", "returns and cancels"]
+    assert selected("single * transfer + lookup") == ["looks", "cancels, then transfers"]
 
 
-@pytest.mark.parametrize("expression", ["refunds", "returns+refunds", "returns+", "", "single&", None, ["returns"]])
+@pytest.mark.parametrize("expression", ["refunds", "returns+refunds", "returns+", "", "single*", None, ["returns"]])
 def test_an_unknown_name_is_refused_with_the_known_ones(expression):
     with pytest.raises(InvalidValueError, match=r"task_subset.*known: all, returns, exchanges"):
         select_subset(TASKS, expression)

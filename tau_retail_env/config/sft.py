@@ -47,9 +47,10 @@ class Conversations(Refusing):
     """Conversations; beyond the number of tasks, tasks come again in other words."""
     num_workers: int = key(1, minimum=1)
     """Processes that play and encode them."""
-    redraw_identifiers: float = key(0.0, minimum=0, maximum=1)
-    """Share of the conversations whose long numbers are drawn anew, so that ids must be copied and cannot be known by
-    heart. Below 1: from random numbers alone a small model was not seen to learn copying (docs/runs)."""
+    redraw_identifiers: float | None = key(None, minimum=0, maximum=1)
+    """Replaces the long numbers of every conversation, so that ids must be copied and the shop's cannot be known by
+    heart: in this share of the conversations by new ones each time, in the others by always the same. Below 1, because
+    from new numbers alone a small model was not seen to learn copying (docs/runs). null keeps the shop's own."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -253,11 +253,16 @@ class _Worker:
             task_id=self._order[epoch][place].id,
             seed=seed_of(self._seed, "sft wording", number),
             show_tools=show_tools(self._config.prompt_style),
-            redraw=f"{self._seed}/{number}" if self._redraws(number) else None,
+            redraw=self._redraw(number),
         )
 
-    def _redraws(self, number: int) -> bool:
-        return random.Random(f"{self._seed}/redraw/{number}").random() < self._wanted.redraw_identifiers
+    def _redraw(self, number: int) -> str | None:
+        """Seed of the new identifiers of a conversation."""
+        share = self._wanted.redraw_identifiers
+        if share is None:
+            return None
+        anew = random.Random(f"{self._seed}/redraw/{number}").random() < share
+        return f"{self._seed}/{number}" if anew else f"{self._seed}"
 
 
 _workers: list[_Worker] = []

@@ -15,18 +15,14 @@ def redraw_identifiers(messages: Sequence[Mapping[str, str]], seed: str) -> list
 
     Args:
         messages: a conversation.
-        seed: decides the new numbers.
+        seed: decides the new numbers; conversations with the same seed agree on them.
 
     Returns:
         The conversation with new numbers; nothing else differs.
     """
-    numbers = random.Random(seed)
-    drawn: dict[str, str] = {}
 
-    def replacement(match: re.Match[str]) -> str:
+    def drawn(match: re.Match[str]) -> str:
         found = match.group()
-        if found not in drawn:
-            drawn[found] = f"{numbers.randrange(10 ** len(found)):0{len(found)}d}"
-        return drawn[found]
+        return f"{random.Random(f'{seed}/{found}').randrange(10 ** len(found)):0{len(found)}d}"
 
-    return [{**message, "content": IDENTIFIER.sub(replacement, message["content"])} for message in messages]
+    return [{**message, "content": IDENTIFIER.sub(drawn, message["content"])} for message in messages]

@@ -15,7 +15,7 @@ from tau_retail_env.tasks.requests import KINDS, Occasion, Purse, Request, liste
 from tau_retail_env.tasks.task import Action, Scenario, Task
 from tau_retail_env.tasks.writes import canonical_writes
 
-DEFAULT_COUNTS: Mapping[str, int] = MappingProxyType({"train": 10_000, "test": 2_000})
+DEFAULT_COUNTS: Mapping[str, int] = MappingProxyType({"train": 10_000, "test": 4_000})
 """How many tasks a split has unless asked otherwise."""
 
 TEST_CUSTOMERS_PERCENT = 20

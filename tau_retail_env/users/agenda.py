@@ -150,6 +150,8 @@ class Agenda:
     """Whether the customer has its order ids at hand."""
     openness: float
     """How likely a request comes with all its details, 0 to 1."""
+    products: frozenset[str] = frozenset()
+    """Names of everything the shop sells."""
 
 
 def build_agenda(task: Task, shop: Mapping[str, Any]) -> Agenda:
@@ -179,6 +181,7 @@ def build_agenda(task: Task, shop: Mapping[str, Any]) -> Agenda:
         by_email=email is not None and _identified_by_email(task, known),
         knows_order_ids=not _forgets_order_ids(unknown, scenario.reason_for_call or ""),
         openness=_openness(f"{scenario.persona or ''} {scenario.task_instructions or ''}"),
+        products=frozenset(product["name"] for product in shop["products"].values()),
     )
 
 

@@ -77,14 +77,17 @@ def review(text: str, request: Request, agenda: Agenda, others: Sequence[Request
     """
     verdicts = {
         Fact.ORDER: _order(text, request, others),
-        Fact.ITEMS: _items(text, request, others),
+        Fact.ITEMS: _items(text, request, agenda, others),
         Fact.OPTIONS: _options(text, request),
         Fact.PAYMENT: _payment(text, request, agenda, others),
         Fact.REASON: _reason(text, request),
         Fact.ADDRESS: _address(text, request),
     }
     kinds = _kinds(text)
-    right_kind = request.kind in kinds and not (request.kind is Kind.DEFAULT_ADDRESS and _is_for_an_order(text))
+    misplaced = (request.kind is Kind.DEFAULT_ADDRESS and _is_for_an_order(text)) or (
+        request.kind is Kind.ORDER_ADDRESS and _is_for_the_profile(text)
+    )
+    right_kind = request.kind in kinds and not misplaced
     return Review(
         right=frozenset(fact for fact, verdict in verdicts.items() if verdict is True),
         wrong=frozenset(fact for fact, verdict in verdicts.items() if verdict is False),
@@ -99,6 +102,11 @@ def _kinds(text: str) -> set[Kind]:
 
 def _is_for_an_order(text: str) -> bool:
     return bool(ORDER_ID.search(text)) and not re.search(r"default|profile|account|\buser", text, re.IGNORECASE)
+
+
+def _is_for_the_profile(text: str) -> bool:
+    beside = re.search(r"\b(?:default|profile|account)\b.{0,20}\baddress", text, re.IGNORECASE)
+    return bool(beside) and not ORDER_ID.search(text)
 
 
 def order_ids(text: str) -> set[str]:
@@ -121,7 +129,7 @@ def _order(text: str, request: Request, others: Iterable[Request]) -> bool | Non
     return not any(set(match.groups()) - {None} - allowed for match in beside.finditer(text))
 
 
-def _items(text: str, request: Request, others: Iterable[Request]) -> bool | None:
+def _items(text: str, request: Request, agenda: Agenda, others: Iterable[Request]) -> bool | None:
     if request.kind not in ITEM_KINDS:
         return None
     low = text.casefold()
@@ -131,11 +139,26 @@ def _items(text: str, request: Request, others: Iterable[Request]) -> bool | Non
     elsewhere = {item.product for other in others for item in other.items}
     named = {item.product for item in (*request.items, *request.other_items) if _names(low, item, request)}
     wanted = {item.product for item in request.items}
+    foreign = _foreign_products(low, request, agenda) - elsewhere
     if not named:
-        return None if not whole else not request.other_items
-    if named - wanted - elsewhere or (wanted - named and not (whole and not request.other_items)):
+        return False if foreign else None if not whole else not request.other_items
+    if foreign or named - wanted - elsewhere or (wanted - named and not (whole and not request.other_items)):
         return False
     return all(_right_namesake(text, item, request) for item in request.items)
+
+
+def _foreign_products(low: str, request: Request, agenda: Agenda) -> set[str]:
+    """Products that a text (in lower case) names though the order does not hold them, an option's words aside."""
+    every = (*request.items, *request.other_items)
+    own = {item.product for item in every}
+    options = _option_words(every)
+    return {
+        product
+        for product in agenda.products - own
+        if _name_pattern(product.casefold()).search(low)
+        and not set(product.casefold().split()) <= options
+        and not any(product.casefold() in name.casefold() for name in own)
+    }
 
 
 def _names(low: str, item: Item, request: Request) -> bool:

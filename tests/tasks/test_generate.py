@@ -80,7 +80,7 @@ def test_a_task_depends_on_its_split_and_number_only(train):
 
 def test_the_default_sizes_and_ids(train, test):
     assert [task.id for task in train] == [f"generated/train/{number}" for number in range(10_000)]
-    assert [task.id for task in test] == [f"generated/test/{number}" for number in range(2_000)]
+    assert [task.id for task in test] == [f"generated/test/{number}" for number in range(4_000)]
 
 
 def test_no_two_tasks_of_a_split_are_told_alike(train, test):

@@ -20,7 +20,7 @@ def test_the_default_is_the_whole_test_split_of_tau2():
 
 def test_generated_tasks_are_loaded_by_the_same_call():
     tasks = load_tasks("generated", "test")
-    assert len(tasks) == 2_000
+    assert len(tasks) == 4_000
     assert [task.id for task in tasks[:2]] == ["generated/test/0", "generated/test/1"]
 
 

@@ -57,6 +57,11 @@ def test_a_right_summary_matches(agendas: dict[str, Agenda], task_id: str, text:
             Fact.ITEMS,
         ),
         ("tau2/2", "Return all items of #W2378156, refund to credit_card_9513926.", Fact.ITEMS),
+        (
+            "tau2/2",
+            "Return Vacuum Cleaner, Headphones, Smart Watch, Perfume of #W2378156, refund to credit_card_9513926.",
+            Fact.ITEMS,
+        ),
         ("tau2/2", "Return Vacuum Cleaner, Headphones, Smart Watch of #W2378156 to gift_card_1234567.", Fact.PAYMENT),
         ("tau2/2", "Return Vacuum Cleaner, Headphones, Smart Watch of #W2378156 to your gift card.", Fact.PAYMENT),
         ("tau2/0", "Exchange in #W2378156: Mechanical Keyboard to tactile; Smart Thermostat to Google.", Fact.OPTIONS),
@@ -95,3 +100,10 @@ def test_a_namesake_in_the_same_order_is_noticed(agendas: dict[str, Agenda]) -> 
 def test_small_talk_says_nothing_of_a_request(agendas: dict[str, Agenda]) -> None:
     request, agenda = first(agendas, "tau2/16")
     assert not review("Thanks for your patience, shall I?", request, agenda).says_something
+
+
+def test_the_profiles_address_is_not_an_orders(agendas: dict[str, Agenda]) -> None:
+    request, agenda = first(agendas, "tau2/17")
+    verdict = review("Change default address to 123 Elm Street, Suite 641, Austin, TX 78712.", request, agenda)
+    assert not verdict.right_kind
+    assert verdict.wrong_kind

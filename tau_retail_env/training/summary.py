@@ -46,24 +46,31 @@ def summarise(
     """
     first, last = folder.trajectories("val", 0), folder.trajectories("val", last_step)
     after = read_trajectories(last)
-    checkpoint = folder.last_checkpoint()
     summary: dict[str, Any] = {
         "steps": last_step,
         "model": dict(model),
         "after": _success(after) | {"by subset": _by_subset(rows[-1])},
         "seconds": {**loading_s, **seconds_by_stage(rows)},
         "files": {
-            "checkpoint": str(checkpoint) if checkpoint else None,
-            "metrics": str(folder.metrics),
-            "trajectories": str(last.parent),
-            "curves": str(folder.curves) if folder.curves.is_file() else None,
-            "tensorboard": str(folder.tensorboard),
+            name: str(path.relative_to(folder.path))
+            for name, path in _files(folder).items()
+            if path is not None and path.exists()
         },
     }
     if first.is_file() and last_step:
         summary |= _comparison(read_trajectories(first), after)
     write_atomically(folder.summary, json.dumps(summary, indent=2) + "\n")
     return Outcome(folder.path, summary, _text(folder, summary))
+
+
+def _files(folder: RunFolder) -> dict[str, Path | None]:
+    return {
+        "checkpoint": folder.last_checkpoint(),
+        "curves": folder.curves,
+        "metrics": folder.metrics,
+        "trajectories": folder.trajectories("val", 0).parent,
+        "tensorboard": folder.tensorboard,
+    }
 
 
 def seconds_by_stage(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -128,10 +135,7 @@ def _text(folder: RunFolder, summary: Mapping[str, Any]) -> str:
         *_success_lines(summary),
         f"everything lies in {folder.path}:",
     ]
-    files = summary["files"]
-    for name in ("checkpoint", "curves", "metrics", "trajectories"):
-        if files[name]:
-            lines.append(f"  {name:<12} {Path(files[name]).relative_to(folder.path)}")
+    lines += [f"  {name:<12} {path}" for name, path in summary["files"].items()]
     return "\n".join(lines)
 
 

@@ -102,8 +102,8 @@ def test_kl_to_the_reference_is_nothing_at_first_and_grows(finished: tuple[Any, 
 
 
 def test_the_checkpoint_is_what_transformers_loads(finished: tuple[Any, list[str]], tiny_checkpoint: Path):
-    folder = finished[0].summary["files"]["checkpoint"]
-    assert folder.endswith("checkpoint-3")
+    folder = finished[0].folder / finished[0].summary["files"]["checkpoint"]
+    assert folder.name == "checkpoint-3"
     model = AutoModelForCausalLM.from_pretrained(folder)
     assert len(AutoTokenizer.from_pretrained(folder)) == model.config.vocab_size
     start = AutoModelForCausalLM.from_pretrained(tiny_checkpoint)

@@ -130,7 +130,7 @@ def test_a_run_learns_and_is_judged_by_playing(sft_values: Values):
     assert rows[-1]["sft/loss"] < rows[0]["sft/loss"] - 0.1
     assert "val/retail_test/score/mean" in rows[-1]
     assert outcome.summary["after"]["episodes"] == 3
-    model = AutoModelForCausalLM.from_pretrained(outcome.summary["files"]["checkpoint"])
+    model = AutoModelForCausalLM.from_pretrained(outcome.folder / outcome.summary["files"]["checkpoint"])
     assert model.config.hidden_size == 32
     assert model.config.tie_word_embeddings
 

@@ -47,6 +47,9 @@ class Conversations(Refusing):
     """Conversations; beyond the number of tasks, tasks come again in other words."""
     num_workers: int = key(1, minimum=1)
     """Processes that play and encode them."""
+    boasting_share: float = key(0.0, minimum=0, maximum=1)
+    """Share of the conversations in which the agent says that it is done instead of acting: a habit that reinforcement
+    learning can rid the model of. Their reward is 0, and they are learnt from all the same."""
     redraw_identifiers: float | None = key(None, minimum=0, maximum=1)
     """Replaces the long numbers of every conversation, so that ids must be copied and the shop's cannot be known by
     heart: in this share of the conversations by new ones each time, in the others by always the same. Below 1, because

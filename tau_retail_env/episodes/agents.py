@@ -1,4 +1,4 @@
-"""OracleAgent: plays a task's gold actions as the domain policy wants them played, in one terse style."""
+"""OracleAgent plays a task's gold actions as the domain policy wants it; BoastingAgent shirks the last step."""
 
 from __future__ import annotations
 
@@ -309,6 +309,16 @@ def _steps(actions: Sequence[Action]) -> list[tuple[tuple[Action, ...], Action |
         elif action.name != "transfer_to_human_agents" and not action.name.startswith("find_user_id_by_"):
             lookups.append(action)
     return [*steps, (tuple(lookups), None)] if lookups and not steps else steps
+
+
+class BoastingAgent(OracleAgent):
+    """Serves like the oracle up to the customer's yes, and then says that it is done without having done anything.
+
+    A bad habit of real agents, for teaching a model something that reinforcement learning can rid it of.
+    """
+
+    def _write(self) -> AgentMessage:
+        return self._report(failed=False)
 
 
 def _key(call: ToolCall) -> str:

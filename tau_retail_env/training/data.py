@@ -17,7 +17,7 @@ from tau_retail_env.chat.prompts import show_tools
 from tau_retail_env.config.environments import EnvironmentConfig
 from tau_retail_env.config.sft import Conversations as Settings
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.episodes.agents import OracleAgent
+from tau_retail_env.episodes.agents import BoastingAgent, OracleAgent
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks import Task, find_task
 from tau_retail_env.training.identifiers import redraw_identifiers
@@ -60,8 +60,8 @@ class Encoded:
     """The tokens, as the model sees and produces them."""
     own: list[int]
     """1 on the agent's own tokens."""
-    reward: float
-    """What the oracle earned."""
+    as_meant: bool
+    """Whether it earned what its agent is to earn: the reward, or none if a boasting one played."""
 
 
 def make_env(config: EnvironmentConfig, *, tasks: Sequence[Task] | None = None) -> TauRetailEnv:
@@ -87,7 +87,14 @@ def make_env(config: EnvironmentConfig, *, tasks: Sequence[Task] | None = None) 
 
 
 def encode(
-    env: TauRetailEnv, tokenizer: Any, *, task_id: str, seed: int, show_tools: bool, redraw: str | None = None
+    env: TauRetailEnv,
+    tokenizer: Any,
+    *,
+    task_id: str,
+    seed: int,
+    show_tools: bool,
+    redraw: str | None = None,
+    boasting: bool = False,
 ) -> Encoded:
     """Let the oracle play a task and encode the conversation turn by turn.
 
@@ -98,8 +105,9 @@ def encode(
         seed: the customer's wording.
         show_tools: whether the chat template shows the tools.
         redraw: seed from which every long number is drawn anew, None keeps the shop's own.
+        boasting: whether a boasting agent plays in the oracle's place.
     """
-    parts, reward, opening_info = _converse(env, task_id, seed)
+    parts, reward, opening_info = _converse(env, task_id, seed, BoastingAgent if boasting else OracleAgent)
     tools = opening_info["tools"] if show_tools else None
     encoder = ChatEncoder(tokenizer, system_prompt=opening_info["system_prompt"], tools=tools)
     if redraw is not None:
@@ -113,7 +121,7 @@ def encode(
         more = encoder.reply(part[0]["content"]) if speaks else encoder.following(part)
         token_ids += more
         own += [int(speaks)] * len(more)
-    return Encoded(token_ids, own, reward)
+    return Encoded(token_ids, own, reward == (0.0 if boasting else 1.0))
 
 
 def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int) -> list[str]:
@@ -155,7 +163,7 @@ def make_conversations(
         rows += part
         bar.update(len(part))
     bar.close()
-    earned = [row for row in rows if row.reward == 1.0]
+    earned = [row for row in rows if row.as_meant]
     kept = [row for row in earned if len(row.token_ids) <= longest]
     if not kept:
         raise InvalidValueError(
@@ -171,10 +179,12 @@ def make_conversations(
     )
 
 
-def _converse(env: TauRetailEnv, task_id: str, seed: int) -> tuple[list[list[dict[str, str]]], float, dict[str, Any]]:
-    """Let the oracle play: the opening and then in turn what it and what the others said, the reward, reset's info."""
+def _converse(
+    env: TauRetailEnv, task_id: str, seed: int, kind: type[OracleAgent] = OracleAgent
+) -> tuple[list[list[dict[str, str]]], float, dict[str, Any]]:
+    """Let an agent play: the opening and then in turn what it and what the others said, the reward, reset's info."""
     observation, opening_info = env.reset(task_id=task_id, seed=seed)
-    agent, info = OracleAgent(find_task(env.tasks, task_id)), opening_info
+    agent, info = kind(find_task(env.tasks, task_id)), opening_info
     parts: list[list[dict[str, str]]] = [info["messages"]]
     while True:
         text = render_message(agent.act(observation, info))
@@ -254,6 +264,7 @@ class _Worker:
             seed=seed_of(self._seed, "sft wording", number),
             show_tools=show_tools(self._config.prompt_style),
             redraw=self._redraw(number),
+            boasting=random.Random(f"{self._seed}/boasting/{number}").random() < self._wanted.boasting_share,
         )
 
     def _redraw(self, number: int) -> str | None:

@@ -8,7 +8,8 @@ import pytest
 
 from tau_retail_env.chat.messages import AgentMessage
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.episodes.agents import WRITES, OracleAgent
+from tau_retail_env.episodes.agents import WRITES, BoastingAgent, OracleAgent
+from tau_retail_env.episodes.player import EpisodeRequest, play_episode
 from tau_retail_env.tasks import Task, load_tasks
 
 
@@ -76,3 +77,14 @@ def test_the_oracle_does_not_write_after_a_no() -> None:
     assert summary and summary.endswith("Confirm (yes/no)?")
     assert agent.act("No, wait.", {"role": "user"}).content == summary
     assert agent.act("Yes.", {"role": "user"}).tool_calls[0].name == "cancel_pending_order"
+
+
+def test_a_boasting_agent_says_done_where_it_should_act() -> None:
+    tasks = load_tasks("generated", "train", "single*cancellations")[:3]
+    env = TauRetailEnv(source="generated", tasks=tasks)
+    for task in tasks:
+        trajectory = play_episode(env, BoastingAgent(task), EpisodeRequest(task.id, 5))
+        called = [call["function"]["name"] for message in trajectory.messages for call in message.get("tool_calls", ())]
+        assert called
+        assert not set(called) & WRITES
+        assert (trajectory.reward, trajectory.stop_reason) == (0.0, "user_stop")

@@ -49,7 +49,7 @@ def data(config: SftConfig, tokenizer: Qwen2Tokenizer) -> Conversations:
 def test_what_the_mask_marks_is_what_the_oracle_said(config: SftConfig, tokenizer: Qwen2Tokenizer):
     env = make_env(config.custom_envs["retail_train"].env_config)
     encoded = encode(env, tokenizer, task_id=env.tasks[0].id, seed=1, show_tools=False)
-    assert encoded.reward == 1.0
+    assert encoded.as_meant
     own = tokenizer.decode([token for token, mine in zip(encoded.token_ids, encoded.own, strict=True) if mine])
     *turns, rest = own.split("<|im_end|>")
     assert rest == ""

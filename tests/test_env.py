@@ -190,6 +190,14 @@ def test_a_customer_that_fails_is_nobodys_reward(tasks):
     assert (info["stop_reason"], info["scorable"]) == ("user_error", False)
 
 
+@pytest.mark.parametrize("words", ["", "bye ###STOP###"])
+def test_a_customer_that_cannot_open_the_conversation_is_an_error_of_its_own(tasks, words):
+    customer = Talker()
+    customer.reset = lambda task, *, seed: words
+    with pytest.raises(UserError):
+        TauRetailEnv(user=customer, tasks=tasks).reset("tau2/0")
+
+
 def test_upstreams_limits_end_an_episode_without_raising(env):
     env.reset("tau2/0")
     for turn in range(1, 50):

@@ -34,7 +34,10 @@ class WholeCheckpoints:
 
     def _write(self, path: Path) -> None:
         trainer: Any = self
-        trainer.accelerator.unwrap_model(trainer.model).save_pretrained(path)
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        while_training, model.config.use_cache = model.config.use_cache, True  # for whoever generates with it
+        model.save_pretrained(path)
+        model.config.use_cache = while_training
         trainer.processing_class.save_pretrained(path)
         torch.save(trainer.optimizer.state_dict(), path / "optimizer.pt")
         torch.save(trainer.lr_scheduler.state_dict(), path / "scheduler.pt")

@@ -105,6 +105,7 @@ def test_the_checkpoint_is_what_transformers_loads(finished: tuple[Any, list[str
     folder = finished[0].folder / finished[0].summary["files"]["checkpoint"]
     assert folder.name == "checkpoint-3"
     model = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.config.use_cache
     assert len(AutoTokenizer.from_pretrained(folder)) == model.config.vocab_size
     start = AutoModelForCausalLM.from_pretrained(tiny_checkpoint)
     moved = [not torch.equal(new, old) for new, old in zip(model.parameters(), start.parameters(), strict=True)]

@@ -28,7 +28,7 @@ def checked(*overrides: str) -> SftConfig:
         ("conversations.tag=nowhere", "conversations.tag: 'nowhere' is not under custom_envs"),
         ("conversations.num=10", "conversations.num: 10 do not fill one batch of 64"),
         ("observation_loss_weight=2.0", "observation_loss_weight: found 2.0, expected 1 or less"),
-        ("val_batch_size=3", "val_batch_size: found 3, expected 200"),
+        ("val_batch_size=3", "val_batch_size: found 3, expected 256"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(override: str, words: str):

@@ -137,7 +137,9 @@ def _items(text: str, request: Request, agenda: Agenda, others: Iterable[Request
         r"\b(?:all|every|entire|whole|everything)\b (?:of )?(?:the |your )?(?:items?|products?|order|in\b|from\b)", low
     )
     elsewhere = {item.product for other in others for item in other.items}
-    named = {item.product for item in (*request.items, *request.other_items) if _names(low, item, request)}
+    values = _option_words(request.items)  # "compartment laptop" of a backpack is not the order's laptop
+    beside = [item for item in request.other_items if not set(item.product.casefold().split()) <= values]
+    named = {item.product for item in (*request.items, *beside) if _names(low, item, request)}
     wanted = {item.product for item in request.items}
     foreign = _foreign_products(low, request, agenda) - elsewhere
     if not named:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tau_retail_env.tasks import load_tasks
+from tau_retail_env.tasks import generate_task, load_tasks
 from tau_retail_env.tasks.upstream_tau2 import shop_database
 from tau_retail_env.users.agenda import Agenda, Request, build_agenda
 from tau_retail_env.users.listening import Fact
@@ -107,3 +107,10 @@ def test_the_profiles_address_is_not_an_orders(agendas: dict[str, Agenda]) -> No
     verdict = review("Change default address to 123 Elm Street, Suite 641, Austin, TX 78712.", request, agenda)
     assert not verdict.right_kind
     assert verdict.wrong_kind
+
+
+def test_an_option_value_is_not_another_item_of_the_order() -> None:
+    agenda = build_agenda(generate_task("test", 2277), shop_database())
+    text = "Modify in #W4720269: Backpack to material polyester, compartment laptop. Payment: paypal_4820484."
+    assert "Laptop" in {item.product for item in agenda.requests[0].other_items}
+    assert review(text, agenda.requests[0], agenda).matches

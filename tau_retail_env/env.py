@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from tau_retail_env.chat.messages import AgentMessage
 from tau_retail_env.chat.parsing import MalformedMessageError, parse_message
 from tau_retail_env.chat.prompts import PROMPT_STYLES, system_prompt
-from tau_retail_env.errors import EpisodeStateError, InvalidValueError, unknown
+from tau_retail_env.errors import EpisodeStateError, InvalidValueError, SnapshotChangedError, unknown
 from tau_retail_env.tasks import Task, find_task, load_tasks
 from tau_retail_env.users import make_customer
-from tau_retail_env.users.customer import OUT_OF_SCOPE, STOP, TRANSFER, Customer, UserError, UserMessage
+from tau_retail_env.users.customer import Customer, UserError, UserMessage
 from tau_retail_env.world import World, judge, open_shop
 
-STOP_TOKENS = (STOP, TRANSFER, OUT_OF_SCOPE)
 MULTIPLE_CALLS = ("error", "upstream")
+DEBUG_VARIABLE = "TAU_RETAIL_DEBUG"
+TERMINATED_BY = ("user_stop", "agent_transfer")
+"""How an episode ends that upstream scores; every other end is a truncation."""
 METRICS = {
     "turns": "sum",
     "tool_calls": "sum",
@@ -53,10 +58,11 @@ class TauRetailEnv:
 
     An episode follows upstream's orchestrator: what is said, what is counted and what is scored are upstream's; what
     differs on purpose is listed in docs/environment.md. Episodes of different environments share nothing that
-    changes; one environment belongs to one thread at a time.
+    changes; one environment belongs to one thread at a time. With TAU_RETAIL_DEBUG=1 in the process's environment the
+    database that all episodes share is checked at the end of each, which takes some 100 ms.
 
     Args:
-        source: where tasks come from: "tau2" or "generated".
+        source: where tasks come from: "tau2", "tau_bench" or "generated".
         split: a split of that source.
         task_subset: an expression over subset names, see `tau_retail_env.tasks.SUBSETS`.
         user_strategy: who plays the customer: "scripted".
@@ -99,12 +105,15 @@ class TauRetailEnv:
         if not self.tasks:
             raise InvalidValueError("tasks is empty: give at least one task")
         self._customer = user or make_customer(user_strategy, user_config, self._shop.database)
+        conduct = self._shop.conduct
         self._max_turns = max_turns
-        self._max_errors = max_errors
+        self._max_errors = max_errors or conduct.max_errors
         self._multiple_calls = multiple_calls
         self._system_prompt = system_prompt(prompt_style, self._shop.domain_policy)
         self._next_seed = 0
         self._episode: _Episode | None = None
+        self._in_use = threading.Lock()
+        self._digest = self._shop.snapshot_digest() if os.environ.get(DEBUG_VARIABLE) == "1" else None
 
     def reset(self, task_id: str | None = None, seed: int | None = None) -> tuple[Observation, Info]:
         """Begin an episode.
@@ -122,7 +131,12 @@ class TauRetailEnv:
         Raises:
             InvalidValueError: unknown task id.
             UserError: the customer could not open the conversation.
+            EpisodeStateError: another thread is inside this environment.
         """
+        with self._alone():
+            return self._begin(task_id, seed)
+
+    def _begin(self, task_id: str | None, seed: int | None) -> tuple[Observation, Info]:
         if seed is None:
             seed = self._next_seed
         self._next_seed = seed + 1
@@ -131,7 +145,7 @@ class TauRetailEnv:
         words = self._words(self._customer.reset(task, seed=seed))
         if words.stop:
             raise UserError(f"the customer ended the conversation with its first words: {words.content!r}")
-        greeting = self._shop.greeting
+        greeting = self._shop.conduct.greeting
         opening = [{"role": "assistant", "content": greeting}] if greeting else []
         self._episode = _Episode(task, self._shop.open(), [greeting] if greeting else [], steps=len(opening))
         return words.content, {
@@ -157,8 +171,13 @@ class TauRetailEnv:
             messages), `metrics`, `metrics_agg_mode`; at the end also `stop_reason`, `scorable`, `reward_breakdown`.
 
         Raises:
-            EpisodeStateError: before the first reset, or after the end of the episode.
+            EpisodeStateError: before the first reset, after the end of the episode, or while another thread is inside
+                this environment.
         """
+        with self._alone():
+            return self._play(action)
+
+    def _play(self, action: str | AgentMessage) -> Turn:
         episode = self._episode
         if episode is None:
             raise EpisodeStateError("step before reset: call reset() to begin an episode")
@@ -167,12 +186,10 @@ class TauRetailEnv:
         episode.turns += 1
         metrics = dict.fromkeys(METRICS, 0.0) | {"turns": 1.0}
         try:
-            message = parse_message(action) if isinstance(action, str) else _checked(action)
-            if len(message.tool_calls) > 1 and self._multiple_calls == "error":
-                raise MalformedMessageError("one tool call at a time, please; none of these was run")
+            message = self._read(action)
         except MalformedMessageError as error:
             return self._refuse(episode, action, error, metrics)
-        if message.content:
+        if message.content and (not message.tool_calls or self._shop.conduct.hears_text_beside_calls):
             episode.spoken.append(message.content)
         if message.tool_calls:
             return self._run_tools(episode, message, metrics)
@@ -181,6 +198,38 @@ class TauRetailEnv:
     def close(self) -> None:
         """Forget the episode; nothing else is held."""
         self._episode = None
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._in_use.acquire(blocking=False):
+            raise EpisodeStateError(
+                "two threads are in one environment at once: an environment belongs to one thread at a time, "
+                "so make one TauRetailEnv for each (they share what never changes)"
+            )
+        try:
+            yield
+        finally:
+            self._in_use.release()
+
+    def _read(self, action: str | AgentMessage) -> AgentMessage:
+        """What the agent means.
+
+        Raises:
+            MalformedMessageError: it cannot be read, or holds several calls where that is an error.
+        """
+        message = parse_message(action) if isinstance(action, str) else _checked(action)
+        conduct = self._shop.conduct
+        if len(message.tool_calls) > 1:
+            if self._multiple_calls == "error":
+                raise MalformedMessageError("one tool call at a time, please; none of these was run")
+            if not conduct.runs_every_call:
+                message = AgentMessage(message.content, message.tool_calls[:1])
+        if message.tool_calls and message.tool_calls[0].name == conduct.speaking_tool:
+            content = message.tool_calls[0].arguments.get("content")
+            if not isinstance(content, str) or not content.strip():
+                raise MalformedMessageError(f"{conduct.speaking_tool!r} needs a text for the customer in 'content'.")
+            return AgentMessage(content)
+        return message
 
     def _task_of_seed(self, seed: int) -> Task:
         epoch, place = divmod(seed, len(self.tasks))
@@ -216,7 +265,9 @@ class TauRetailEnv:
             _tool_message(call.name, call.id, result.content)
             for call, result in zip(message.tool_calls, results, strict=True)
         ]
-        return self._turn(episode, "\n".join(result.content for result in results), back, metrics)
+        text = "\n".join(result.content for result in results)
+        ended_by = "agent_transfer" if message.tool_calls[0].name in self._shop.conduct.ending_tools else None
+        return self._turn(episode, text, back, metrics, ended_by)
 
     def _ask_customer(self, episode: _Episode, message: AgentMessage, metrics: Metrics) -> Turn:
         episode.steps += 1
@@ -242,25 +293,39 @@ class TauRetailEnv:
         if ended_by:
             episode.over = True
             info |= {"stop_reason": ended_by, "scorable": ended_by != "user_error", "reward_breakdown": {}}
-        if ended_by == "user_stop":
+        if ended_by in TERMINATED_BY:
             gold = self._shop.gold_changes(episode.task)
             verdict = judge(episode.task, episode.world.changes(), gold, episode.spoken)
             reward = verdict.value
             metrics["success"] = float(reward == 1.0)
             info["reward_breakdown"] = dict(verdict.breakdown)
-        return text, reward, ended_by == "user_stop", ended_by not in (None, "user_stop"), info
+        if episode.over:
+            self._check_snapshot(episode)
+        terminated = ended_by in TERMINATED_BY
+        return text, reward, terminated, episode.over and not terminated, info
 
     def _upstream_limit(self, episode: _Episode) -> str | None:
-        """Upstream's limits, errors before steps; they win even over a stop that arrives with the same message."""
-        if episode.errors >= (self._max_errors or self._shop.limits.max_errors):
+        """τ²'s limits, errors before steps; they win even over a stop that arrives with the same message."""
+        if self._max_errors is not None and episode.errors >= self._max_errors:
             return "too_many_errors"
-        if self._max_turns is None and episode.steps >= self._shop.limits.max_steps:
+        max_steps = self._shop.conduct.max_steps
+        if self._max_turns is None and max_steps is not None and episode.steps >= max_steps:
             return "max_steps"
         return None
 
     def _turn_limit(self, episode: _Episode) -> str | None:
-        """Our own limit; a customer who stops at the last turn has still ended the episode."""
-        return "max_turns" if self._max_turns is not None and episode.turns >= self._max_turns else None
+        """Limits of agent messages, which leave a stop that arrives with the last one its due: ours and v1's."""
+        if self._max_turns is not None:
+            return "max_turns" if episode.turns >= self._max_turns else None
+        limit = self._shop.conduct.max_turns
+        return "max_steps" if limit is not None and episode.turns >= limit else None
+
+    def _check_snapshot(self, episode: _Episode) -> None:
+        if self._digest is not None and self._shop.snapshot_digest() != self._digest:
+            raise SnapshotChangedError(
+                f"The shared database has changed by the end of episode {episode.task.id}: something writes to what "
+                "`Shop.database` or an upstream object hands out; copy before changing"
+            )
 
     def _words(self, said: UserMessage | str) -> UserMessage:
         """The customer's message with its stop token noticed, wherever in the text it stands."""
@@ -270,7 +335,7 @@ class TauRetailEnv:
         if not message.content:
             raise UserError("the customer said nothing")
         if message.stop is None:
-            stop = next((token for token in STOP_TOKENS if token in message.content), None)
+            stop = next((token for token in self._shop.conduct.stop_tokens if token in message.content), None)
             message = UserMessage(message.content, stop=stop, usage=message.usage)
         return message
 

@@ -22,6 +22,10 @@ class EpisodeStateError(TauRetailError, RuntimeError):
     """A call that does not fit the state of the episode: a step before reset or after the end."""
 
 
+class SnapshotChangedError(TauRetailError, RuntimeError):
+    """Somebody has changed the database that all episodes share; every result of this process is in doubt."""
+
+
 def unknown(kind: str, found: object, known: Iterable[str]) -> InvalidValueError:
     """Build the error for a name that is not among the known ones, with the nearest one as a hint.
 

@@ -14,9 +14,10 @@ from rich.text import Text
 
 from tau_retail_env.catalogue import description
 from tau_retail_env.chat.messages import AgentMessage, ToolCall
-from tau_retail_env.env import STOP_TOKENS, TauRetailEnv
+from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.tasks import find_task
+from tau_retail_env.users.customer import OUT_OF_SCOPE, STOP, TRANSFER
 
 HELP = """\
 Plain text is said to the customer. A line that starts with / is a command:
@@ -184,7 +185,7 @@ class _Session:
             if message["role"] == "tool":
                 self._show_result(content)
             elif message["role"] == "user":
-                for token in STOP_TOKENS:
+                for token in (STOP, TRANSFER, OUT_OF_SCOPE):
                     content = content.replace(token, "")
                 if content.strip():
                     self._say(f"customer> {content.strip()}", "cyan")

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tau_retail_env.errors import MissingDependencyError
+from tau_retail_env.tasks import upstream_tau_bench
+
 REPOSITORY = Path(__file__).resolve().parent.parent
+WITHOUT_V1 = "needs τ-bench v1"
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +26,23 @@ def shared_folder() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the folder shared beside the repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tau_bench() -> Path:
+    """The folder of τ-bench v1, whose package can be imported; without it the test skips."""
+    try:
+        upstream_tau_bench.import_upstream("envs.retail.tools")
+    except MissingDependencyError as error:
+        pytest.skip(f"{WITHOUT_V1}: {error}")
+    return upstream_tau_bench.package_folder()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end how many tests did not run for want of τ-bench v1, and how to enable them."""
+    skipped = [report for report in terminalreporter.stats.get("skipped", ()) if WITHOUT_V1 in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_line(
+            f"{len(skipped)} tests of τ-bench v1 were skipped. To enable them: git submodule update --init (or export "
+            f"{upstream_tau_bench.PATH_VARIABLE}=<a checkout>) and {upstream_tau_bench.EXTRA_COMMAND}"
+        )

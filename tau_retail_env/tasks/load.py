@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from tau_retail_env.errors import InvalidValueError, unknown
-from tau_retail_env.tasks import generate, upstream_tau2
+from tau_retail_env.tasks import generate, upstream_tau2, upstream_tau_bench
 from tau_retail_env.tasks.subsets import matching
 from tau_retail_env.tasks.task import Task
 
@@ -29,6 +29,7 @@ class Source:
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {
         "tau2": Source(upstream_tau2.splits, upstream_tau2.load),
+        "tau_bench": Source(upstream_tau_bench.splits, upstream_tau_bench.load),
         "generated": Source(lambda: generate.DEFAULT_COUNTS, generate.generate_tasks),
     }
 )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tau_retail_env.chat.messages import ToolCall
 from tau_retail_env.errors import unknown
-from tau_retail_env.tasks.task import Task
+from tau_retail_env.tasks.task import Action, Task
 
 Changes = Mapping[tuple[str, str], str]
 """What an episode changed: (table, id) -> the entry in upstream's canonical form."""
@@ -26,20 +28,34 @@ class ToolResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """When upstream ends an episode that nobody stopped."""
+class Conduct:
+    """How upstream conducts an episode: who speaks first, what ends it, what is heard."""
 
-    max_steps: int
-    """Messages and batches of tool results, counted as upstream's orchestrator does."""
-    max_errors: int
+    greeting: str | None
+    """The agent's fixed first message, None where the customer speaks first."""
+    stop_tokens: tuple[str, ...]
+    """What ends the episode wherever it stands in a message of the customer's."""
+    ending_tools: frozenset[str] = frozenset()
+    """Tools that end the episode when they are called, even if the call fails."""
+    runs_every_call: bool = True
+    """Whether all tool calls of one message run, in order, or the first alone."""
+    hears_text_beside_calls: bool = True
+    """Whether text beside a tool call can tell an output; the customer never sees it."""
+    speaking_tool: str | None = None
+    """A tool name that means the message in its argument `content`, None where there is none."""
+    max_turns: int | None = None
+    """Agent messages; the last one may still end the episode."""
+    max_steps: int | None = None
+    """Messages and batches of tool results, as τ²'s orchestrator counts them; reached, it wins over a stop."""
+    max_errors: int | None = None
     """Failed tool calls, cumulative."""
 
 
 class World(Protocol):
     """The shop's database during one episode, and the tools that read and change it."""
 
-    def call(self, call: ToolCall) -> ToolResult:
-        """Run one tool call of the agent; whatever goes wrong inside becomes the result's text."""
+    def call(self, call: ToolCall, *, requestor: str = "assistant") -> ToolResult:
+        """Run one tool call of the agent or the customer; whatever goes wrong inside becomes the result's text."""
         ...
 
     def changes(self) -> Changes:
@@ -61,13 +77,8 @@ class Shop(Protocol):
         ...
 
     @property
-    def greeting(self) -> str | None:
-        """The agent's fixed first message, None where upstream has none."""
-        ...
-
-    @property
-    def limits(self) -> Limits:
-        """Upstream's own limits."""
+    def conduct(self) -> Conduct:
+        """How upstream conducts an episode."""
         ...
 
     @property
@@ -83,8 +94,45 @@ class Shop(Protocol):
         """What the task's gold actions change, computed once a task."""
         ...
 
+    def snapshot_digest(self) -> str:
+        """A digest of the shared database; it stays the same for ever unless somebody breaks the rule above."""
+        ...
 
-SOURCES_OF_TAU2 = ("tau2", "generated")
+
+class GoldChanges:
+    """What the gold actions of a shop's tasks change, each computed once, by any thread.
+
+    Args:
+        shop: where they are played; its ending tools are left out.
+    """
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop = shop
+        self._known: dict[str, tuple[tuple[Action, ...], Changes]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, task: Task) -> Changes:
+        """What a task's gold actions change; a call that fails changes nothing, as both upstreams have it."""
+        known = self._known.get(task.id)
+        if known is None or known[0] != task.actions:
+            world = self._shop.open()
+            for action in task.actions:
+                if action.name not in self._shop.conduct.ending_tools:
+                    world.call(ToolCall(action.name, action.arguments), requestor=action.requestor)
+            known = task.actions, world.changes()
+            with self._lock:
+                self._known[task.id] = known
+        return known[1]
+
+
+def digest(text: str) -> str:
+    """A digest of a canonical form."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+TAU2_SHOPS = ("tau2", "generated")
+"""Sources whose tasks live in τ²'s shop."""
+SHOPS = (*TAU2_SHOPS, "tau_bench")
 
 
 @functools.cache
@@ -92,14 +140,18 @@ def open_shop(source: str) -> Shop:
     """The shop of a task source; one per process, shared by its episodes and threads.
 
     Args:
-        source: "tau2", or "generated" (whose tasks live in τ²'s shop).
+        source: "tau2", "generated" (whose tasks live in τ²'s shop) or "tau_bench".
 
     Raises:
         InvalidValueError: unknown source.
         MissingDependencyError: upstream's package, or one that it imports, is not installed.
     """
-    if source not in SOURCES_OF_TAU2:
-        raise unknown("source", source, SOURCES_OF_TAU2)
+    if source not in SHOPS:
+        raise unknown("source", source, SHOPS)
+    if source == "tau_bench":
+        from tau_retail_env.world.tau_bench import TauBenchShop
+
+        return TauBenchShop()
     if source != "tau2":
         return open_shop("tau2")
     from tau_retail_env.world.tau2 import Tau2Shop

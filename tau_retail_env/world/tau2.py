@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,10 +17,14 @@ from tau_retail_env.tasks import upstream_tau2
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.world.arithmetic import is_affordable
 from tau_retail_env.world.overlay import OverlayTable
-from tau_retail_env.world.shop import Changes, Limits, ToolResult
+from tau_retail_env.world.shop import Changes, Conduct, GoldChanges, ToolResult, digest
 
-GREETING = "Hi! How can I help you today?"
-LIMITS = Limits(max_steps=100, max_errors=10)
+CONDUCT = Conduct(
+    greeting="Hi! How can I help you today?",
+    stop_tokens=("###STOP###", "###TRANSFER###", "###OUT-OF-SCOPE###"),
+    max_steps=100,
+    max_errors=10,
+)
 CHANGEABLE_TABLES = ("orders", "users")
 
 
@@ -32,14 +35,12 @@ class Tau2Shop:
         MissingDependencyError: the wheel, or a package that its retail domain imports, is not installed.
     """
 
-    greeting = GREETING
-    limits = LIMITS
+    conduct = CONDUCT
 
     def __init__(self) -> None:
         self._upstream = _import_upstream()
         self._snapshot = self._upstream.RetailDB.load(upstream_tau2.data_folder() / "db.json")
-        self._gold: dict[str, Changes] = {}
-        self._lock = threading.Lock()
+        self._gold = GoldChanges(self)
 
     @functools.cached_property
     def domain_policy(self) -> str:
@@ -63,14 +64,11 @@ class Tau2Shop:
 
     def gold_changes(self, task: Task) -> Changes:
         """What the gold actions change; a gold call that fails changes nothing, as upstream has it."""
-        found = self._gold.get(task.id)
-        if found is None:
-            world = self.open()
-            for action in task.actions:
-                world.call(ToolCall(action.name, action.arguments), requestor=action.requestor)
-            with self._lock:
-                found = self._gold.setdefault(task.id, world.changes())
-        return found
+        return self._gold.of(task)
+
+    def snapshot_digest(self) -> str:
+        """Changes when anybody has changed the shared database, the plain one of the customers included."""
+        return digest(_canonical(self._snapshot) + json.dumps(self.database, sort_keys=True))
 
 
 class Tau2World:

@@ -39,7 +39,7 @@ def test_the_list_belongs_to_the_caller():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"source": "tau3"}, r"Unknown source 'tau3'; known: tau2, generated\. Did you mean 'tau2'"),
+        ({"source": "tau3"}, r"Unknown source 'tau3'; known: tau2, tau_bench, generated\. Did you mean 'tau2'"),
         ({"split": "dev"}, r"Unknown split of source 'tau2' 'dev'; known: base, test, train"),
         ({"source": "generated", "split": "base"}, r"split of source 'generated' 'base'; known: test, train"),
         ({"domain": "airline"}, r"Unknown domain 'airline'; known: retail"),

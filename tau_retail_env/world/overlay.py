@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from typing import Generic, TypeVar
 
 Entry = TypeVar("Entry")
 
 
-class OverlayTable(Mapping[str, Entry], Generic[Entry]):
-    """One table of the database as one episode sees it.
+class SharedTable(Mapping[str, Entry], Generic[Entry]):
+    """One table of the database as one episode sees it, for tools that only read: no look-up copies anything.
 
-    A look-up by key copies the entry on first touch, so that the caller may change it. Iteration copies nothing:
-    it yields this episode's copies where there are any and the shared entries, which must not be changed, elsewhere.
+    It yields this episode's copies where there are any and the shared entries, which must not be changed, elsewhere.
 
     Args:
         snapshot: the shared table.
-        copy: makes an independent copy of one entry.
+        touched: this episode's copies by key, each of an entry of the snapshot.
     """
 
-    __slots__ = ("_copy", "_snapshot", "touched")
+    __slots__ = ("_snapshot", "touched")
 
-    def __init__(self, snapshot: Mapping[str, Entry], copy: Callable[[Entry], Entry]) -> None:
+    def __init__(self, snapshot: Mapping[str, Entry], touched: dict[str, Entry]) -> None:
         self._snapshot = snapshot
-        self._copy = copy
-        self.touched: dict[str, Entry] = {}
+        self.touched = touched
 
     def __getitem__(self, key: str) -> Entry:
-        try:
-            return self.touched[key]
-        except KeyError:
-            entry = self.touched[key] = self._copy(self._snapshot[key])
-            return entry
+        return self.touched[key] if key in self.touched else self._snapshot[key]
 
     def __contains__(self, key: object) -> bool:
         return key in self._snapshot
@@ -42,11 +36,38 @@ class OverlayTable(Mapping[str, Entry], Generic[Entry]):
     def __len__(self) -> int:
         return len(self._snapshot)
 
-    def items(self) -> Iterator[tuple[str, Entry]]:  # type: ignore[override]
-        """Pairs of key and entry in the snapshot's order, without the copies that a view's look-ups would make."""
-        touched = self.touched
-        return ((key, touched.get(key, entry)) for key, entry in self._snapshot.items())
+    def items(self) -> ItemsView[str, Entry]:
+        """Pairs of key and entry in the snapshot's order."""
+        return (self._snapshot if not self.touched else {**self._snapshot, **self.touched}).items()
 
-    def values(self) -> Iterator[Entry]:  # type: ignore[override]
-        """Entries in the snapshot's order, without copies."""
-        return (entry for _, entry in self.items())
+    def values(self) -> ValuesView[Entry]:
+        """Entries in the snapshot's order."""
+        return (self._snapshot if not self.touched else {**self._snapshot, **self.touched}).values()
+
+
+class OverlayTable(SharedTable[Entry]):
+    """One table of the database as one episode sees it, for tools that may change what they look up.
+
+    A look-up by key copies the entry on first touch. Iteration copies nothing.
+
+    Args:
+        snapshot: the shared table.
+        copy: makes an independent copy of one entry.
+    """
+
+    __slots__ = ("_copy",)
+
+    def __init__(self, snapshot: Mapping[str, Entry], copy: Callable[[Entry], Entry]) -> None:
+        super().__init__(snapshot, {})
+        self._copy = copy
+
+    def __getitem__(self, key: str) -> Entry:
+        try:
+            return self.touched[key]
+        except KeyError:
+            entry = self.touched[key] = self._copy(self._snapshot[key])
+            return entry
+
+    def for_reading(self) -> SharedTable[Entry]:
+        """The same table, this episode's copies included, without a copy on look-up."""
+        return SharedTable(self._snapshot, self.touched)

@@ -22,6 +22,7 @@ def test_a_touched_entry_is_a_copy_and_stays_it(snapshot: dict[str, list[int]]):
 
 def test_iteration_copies_nothing_and_sees_the_changes(snapshot: dict[str, list[int]]):
     table = OverlayTable(snapshot, copy.deepcopy)
+    assert dict(table.items())["a"] is snapshot["a"]
     table["b"].append(9)
     assert dict(table.items()) == {"a": [1], "b": [2, 9]}
     assert list(table.values()) == [[1], [2, 9]]
@@ -29,6 +30,20 @@ def test_iteration_copies_nothing_and_sees_the_changes(snapshot: dict[str, list[
     assert (list(table), len(table), "a" in table, "c" in table) == (["a", "b"], 2, True, False)
 
 
+def test_reading_copies_nothing_and_sees_the_changes(snapshot: dict[str, list[int]]):
+    table = OverlayTable(snapshot, copy.deepcopy)
+    reading = table.for_reading()
+    assert reading["a"] is snapshot["a"]
+    assert table.touched == {}
+    table["a"].append(9)
+    assert reading["a"] == [1, 9]
+    assert dict(reading.items()) == {"a": [1, 9], "b": [2]}
+    assert reading["b"] is snapshot["b"]
+
+
 def test_an_unknown_key_is_missing_as_in_a_dict(snapshot: dict[str, list[int]]):
-    with pytest.raises(KeyError):
-        OverlayTable(snapshot, copy.deepcopy)["c"]
+    table = OverlayTable(snapshot, copy.deepcopy)
+    for view in (table, table.for_reading()):
+        with pytest.raises(KeyError):
+            view["c"]
+        assert view.get("c") is None

@@ -1,11 +1,14 @@
 """What an agent meets: the rules of a turn, the limits, the reward, and every kind of bad input."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.chat.messages import AgentMessage, ToolCall
 from tau_retail_env.env import METRICS
-from tau_retail_env.errors import EpisodeStateError, InvalidValueError
+from tau_retail_env.errors import EpisodeStateError, InvalidValueError, SnapshotChangedError
 from tau_retail_env.users.customer import UserError
 
 ORDER = {"order_id": "#W2378156"}
@@ -256,3 +259,99 @@ def test_an_unknown_task_and_an_unknown_action_are_named(env):
     env.reset("tau2/0")
     with pytest.raises(InvalidValueError, match="bytes"):
         env.step(b"Hello")
+
+
+def test_two_threads_in_one_environment_are_told_so(tasks):
+    inside, go_on = threading.Event(), threading.Event()
+
+    class Slow(Talker):
+        def respond(self, message):
+            inside.set()
+            assert go_on.wait(10)
+            return "ok"
+
+    env = TauRetailEnv(user=Slow(), tasks=tasks)
+    env.reset("tau2/0")
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(env.step, "Who are you?")
+        assert inside.wait(10)
+        for intrude in (lambda: env.step("Hello?"), env.reset):
+            with pytest.raises(EpisodeStateError, match="two threads are in one environment at once"):
+                intrude()
+        go_on.set()
+        assert first.result()[0] == "ok"
+    assert env.step("Go on")[0] == "ok"
+
+
+def test_a_changed_snapshot_is_noticed_in_debug_mode(tasks, monkeypatch):
+    monkeypatch.setenv("TAU_RETAIL_DEBUG", "1")
+    env = TauRetailEnv(user=Talker(), tasks=tasks)
+    env.reset("tau2/0")
+    assert env.step("bye")[2]
+    order = env._shop.database["orders"]["#W2378156"]
+    monkeypatch.setitem(order, "status", "lost")
+    env.reset("tau2/0")
+    with pytest.raises(SnapshotChangedError, match="end of episode tau2/0"):
+        env.step("bye")
+
+
+@pytest.fixture
+def v1(tau_bench):
+    return TauRetailEnv(source="tau_bench", split="test", user=Talker(), multiple_calls="upstream")
+
+
+def test_v1_has_no_greeting_and_sixteen_tools(v1):
+    _, info = v1.reset("tau_bench/test/0")
+    assert info["messages"] == [{"role": "user", "content": "Hello"}]
+    assert len(info["tools"]) == 16
+
+
+def test_v1_scores_at_the_transfer_even_if_the_call_fails(v1):
+    for arguments in ({"summary": "wants a human"}, {}):
+        v1.reset("tau_bench/test/0")
+        _, reward, terminated, truncated, info = v1.step(call("transfer_to_human_agents", **arguments))
+        assert (reward, terminated, truncated, info["stop_reason"]) == (0.0, True, False, "agent_transfer")
+        assert info["reward_breakdown"]["database"] == 0.0
+
+
+def test_v1_runs_the_first_of_several_calls_and_hears_no_text_beside_one(v1):
+    task = next(
+        task for task in v1.tasks if task.outputs and not any("_pending" in action.name for action in task.actions)
+    )
+    v1.reset(task.id)
+    both = AgentMessage(
+        ", ".join(task.outputs), (ToolCall("think", {"thought": "?"}, "a"), ToolCall("lookup", {}, "b"))
+    )
+    _, _, _, _, info = v1.step(both)
+    assert [message["tool_call_id"] for message in info["messages"]] == ["a"]
+    assert v1.step("bye")[-1]["reward_breakdown"]["outputs"] == 0.0
+    v1.reset(task.id)
+    v1.step(", ".join(task.outputs))
+    assert v1.step("bye")[-1]["reward_breakdown"]["outputs"] == 1.0
+
+
+def test_v1_stops_at_one_token_only(v1):
+    class Transferred(Talker):
+        def respond(self, message):
+            return "###TRANSFER###"
+
+    env = TauRetailEnv(source="tau_bench", split="dev", user=Transferred())
+    env.reset("tau_bench/dev/0")
+    assert env.step("A colleague takes over.")[2:4] == (False, False)
+
+
+def test_v1_allows_thirty_messages_of_which_the_last_may_end_it(v1):
+    for last, ending in (("bye", (True, False, "user_stop")), ("hm", (False, True, "max_steps"))):
+        v1.reset("tau_bench/test/0")
+        for _ in range(29):
+            assert v1.step(call("no_such_tool"))[2:4] == (False, False)
+        _, _, terminated, truncated, info = v1.step(last)
+        assert (terminated, truncated, info["stop_reason"]) == ending
+
+
+def test_v1_takes_a_call_of_respond_for_words(v1):
+    v1.reset("tau_bench/test/0")
+    assert v1.step(call("respond", content="Who are you?"))[0] == "ok"
+    observation, *_, info = v1.step(call("respond"))
+    assert "needs a text for the customer" in observation
+    assert info["metrics"]["malformed"] == 1.0

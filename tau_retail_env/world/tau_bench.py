@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,6 +42,7 @@ class TauBenchShop:
         self.database: Mapping[str, Any] = upstream("envs.retail.data").load_data()
         self._to_hashable = upstream("envs.base").to_hashable
         self._invoke = {schema["function"]["name"]: tool.invoke for schema, tool in zip(self.tools, tools, strict=True)}
+        self.canonical_before = functools.cache(lambda table, key: self.canonical(self.database[table][key]))
         self._gold = GoldChanges(self)
 
     def open(self) -> TauBenchWorld:
@@ -101,10 +103,9 @@ class TauBenchWorld:
         """Entries whose canonical form differs from the snapshot's."""
         changed = {}
         for table, overlay in self._tables.items():
-            shared = self._shop.database[table]
             for key, entry in overlay.touched.items():
                 form = self._shop.canonical(entry)
-                if form != self._shop.canonical(shared[key]):
+                if form != self._shop.canonical_before(table, key):
                     changed[table, key] = form
         return changed
 

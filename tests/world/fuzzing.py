@@ -7,7 +7,7 @@ import gc
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -90,6 +90,8 @@ class Outcome:
     changed: dict[tuple[str, str], str]
     """(table, id) of every entry that differs from the shop as it was -> what the shop's own tool shows of it."""
     reward: float
+    ended: str
+    """What ended it, in the words of the environment's `stop_reason`."""
 
 
 @dataclass
@@ -101,6 +103,7 @@ class Tally:
     successful_writes: int = 0
     writing_episodes: int = 0
     rewards: Counter[float] = field(default_factory=Counter)
+    ends: Counter[str] = field(default_factory=Counter)
     succeeded: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
 
@@ -110,6 +113,7 @@ class Tally:
         self.messages += len(outcome.heard)
         self.writing_episodes += bool(outcome.changed)
         self.rewards[outcome.reward] += 1
+        self.ends[outcome.ended] += 1
         for message, failed in zip(script.messages, outcome.failed, strict=False):
             for call, error in zip(message.tool_calls, failed, strict=False):
                 name = call.name if call.name in tools else "(unknown tool)"
@@ -121,7 +125,8 @@ class Tally:
         lines = [
             f"{self.episodes:,} episodes, no difference: {self.messages:,} agent messages, {calls:,} tool calls, "
             f"{self.successful_writes:,} successful writes, {self.writing_episodes:,} episodes that changed the shop, "
-            f"{self.rewards[1.0]:,} of reward 1.0",
+            f"{self.rewards[1.0]:,} of reward 1.0; ended by "
+            + ", ".join(f"{name} {count:,}" for name, count in self.ends.most_common()),
             "",
             "| tool | succeeded | error |",
             "|---|---:|---:|",
@@ -136,35 +141,39 @@ class Ours:
 
     Args:
         source: "tau2" or "tau_bench".
+        max_errors: as the environment's.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, max_errors: int | None = None) -> None:
         self._shop = open_shop(source)
         self._source = source
+        self._max_errors = max_errors
 
     def play(self, script: Script) -> Outcome:
         """Play a script to its end."""
         customer = Customer(script)
         env = TauRetailEnv(
-            self._source, user=customer, tasks=[script.task], max_errors=NO_LIMIT, multiple_calls="upstream"
+            self._source, user=customer, tasks=[script.task], max_errors=self._max_errors, multiple_calls="upstream"
         )
         env.reset(script.task.id)
         world = self._shop.open()
-        heard, failed, over, reward = [], [], False, 0.0
+        heard: list[list[str]] = []
+        failed: list[list[bool]] = []
         for message in script.messages:
-            if over:
-                break
+            customer.hears_the_last = message is script.messages[-1]
             _, reward, terminated, truncated, info = env.step(copy.deepcopy(message))
-            over = terminated or truncated
+            assert info["metrics"]["malformed"] == 0, info["messages"]
             heard.append([said["content"] for said in info["messages"]])
             failed.append([])
-            for call, text in zip(message.tool_calls, heard[-1] if message.tool_calls else (), strict=False):
-                result = world.call(copy.deepcopy(call))
-                assert result.content == text, "the environment and its world disagree"
-                failed[-1].append(result.error)
-            assert info["metrics"]["malformed"] == 0, heard[-1]
+            if info["role"] == "tool":
+                for call, text in zip(message.tool_calls, heard[-1], strict=False):
+                    result = world.call(copy.deepcopy(call))
+                    assert result.content == text, "the environment and its world disagree"
+                    failed[-1].append(result.error)
+            if terminated or truncated:
+                break
         changed = {key: self._shown(world, *key) for key in world.changes()}
-        return Outcome(heard, failed, changed, reward)
+        return Outcome(heard, failed, changed, reward, info["stop_reason"])
 
     def _shown(self, world: Any, table: str, key: str) -> str:
         tool, argument = READING[table]
@@ -175,15 +184,14 @@ class Customer:
     """Says what the script says."""
 
     def __init__(self, script: Script) -> None:
-        self._texts_left = sum(not message.tool_calls for message in script.messages)
+        self.hears_the_last = False
         self._script = script
 
     def reset(self, task: Task, *, seed: int) -> str:
         return "Hello"
 
     def respond(self, message: AgentMessage) -> str:
-        self._texts_left -= 1
-        return self._script.reply if self._texts_left else self._script.last_words
+        return self._script.last_words if self.hears_the_last else self._script.reply
 
 
 def compare(scripts: st.SearchStrategy[Script], upstream: Any, ours: Ours, tools: Sequence[str]) -> Tally:
@@ -212,8 +220,8 @@ def compare(scripts: st.SearchStrategy[Script], upstream: Any, ours: Ours, tools
     def play(script: Script) -> None:
         expected = upstream.play(script)
         found = ours.play(script)
-        for name in ("heard", "failed", "changed", "reward"):
-            assert getattr(found, name) == getattr(expected, name), f"{name} differs"
+        for part in fields(Outcome):
+            assert getattr(found, part.name) == getattr(expected, part.name), f"{part.name} differs"
         tally.add(script, expected, tools)
         if tally.episodes % 100 == 0:
             gc.collect()
@@ -228,7 +236,9 @@ def compare(scripts: st.SearchStrategy[Script], upstream: Any, ours: Ours, tools
     return tally
 
 
-def scripts_of(tasks: Sequence[Task], source: str, stop_tokens: Sequence[str]) -> st.SearchStrategy[Script]:
+def scripts_of(
+    tasks: Sequence[Task], source: str, stop_tokens: Sequence[str], *, lengths: tuple[int, int] = (1, 14)
+) -> st.SearchStrategy[Script]:
     """Scripts over the shop of a source.
 
     About a third follow the task's gold actions, with lookups between and here and there a slip, so that rewards of
@@ -238,13 +248,15 @@ def scripts_of(tasks: Sequence[Task], source: str, stop_tokens: Sequence[str]) -
         tasks: the tasks to be judged by.
         source: "tau2" or "tau_bench".
         stop_tokens: what ends an episode in the customer's words.
+        lengths: fewest and most messages of those that call at random; a few become three times as long. Where the
+            fewest are more than one, many only look things up, so that not every episode ends by its errors.
     """
     shop = open_shop(source)
     goods = _Goods(shop.database, [tool["function"] for tool in shop.tools])
 
     @st.composite
     def scripts(draw: st.DrawFn) -> Script:
-        return _Pen(draw, goods).script(draw(st.sampled_from(tasks)), stop_tokens)
+        return _Pen(draw, goods).script(draw(st.sampled_from(tasks)), stop_tokens, lengths)
 
     return scripts()
 
@@ -271,7 +283,7 @@ class _Pen:
         self._draw = draw
         self._goods = goods
 
-    def script(self, task: Task, stop_tokens: Sequence[str]) -> Script:
+    def script(self, task: Task, stop_tokens: Sequence[str], lengths: tuple[int, int]) -> Script:
         user_id = task.user_id if task.user_id in self._goods.users and self._chance(70) else None
         user_id = user_id or self._one_of(self._goods.user_ids)
         orders = self._goods.users[user_id]["orders"] or self._goods.order_ids
@@ -279,8 +291,10 @@ class _Pen:
         if self._chance(35):
             messages = self._along_gold(task, user_id, orders, focus)
         else:
-            count = self._draw(st.integers(1, 14))
-            messages = [self._message(self._call(user_id, orders, focus)) for _ in range(count)]
+            fewest, most = lengths
+            count = self._draw(st.integers(fewest, 3 * most if self._chance(3) else most))
+            write = self._read if fewest > 1 and self._chance(40) else self._call
+            messages = [self._message(write(user_id, orders, focus)) for _ in range(count)]
         words = self._outputs(task) if self._chance(60) else f"Goodbye {self._draw(TEXT)}"
         reply = "###TRANSFER###, please" if len(stop_tokens) == 1 and self._chance(20) else "ok"
         last_words = self._one_of(("{}", "Thanks. {}", "{} bye")).format(self._one_of(stop_tokens))
@@ -305,6 +319,8 @@ class _Pen:
     def _message(self, call: ToolCall) -> AgentMessage:
         """A call; now and then a second one or a text beside it, or a text instead."""
         kind = self._draw(st.integers(0, 39))
+        if kind == 36:
+            return AgentMessage(None, (ToolCall("respond", {"content": f"So. {self._draw(TEXT)}"}),))
         if kind == 39:
             return AgentMessage(f"One moment {self._draw(TEXT)}")
         if kind == 38:

@@ -35,20 +35,23 @@ class Upstream:
         """Play a script until upstream says that it is done."""
         _, split, index = script.task.id.split("/")
         env = self._envs[split]
-        env.user = UpstreamCustomer(script)
+        env.user = customer = UpstreamCustomer(script)
         env.reset(int(index))
         data = env.data
         heard: list[list[str]] = []
         failed: list[list[bool]] = []
-        reward = 0.0
+        reward, ended = 0.0, "max_steps"
         for message in script.messages[:MAX_ACTIONS]:
-            response = env.step(self._as_action(message))
+            customer.hears_the_last = message is script.messages[-1]
+            action = self._as_action(message)
+            response = env.step(action)
             heard.append([response.observation])
-            failed.append([is_error(response.observation)] if message.tool_calls else [])
+            failed.append([is_error(response.observation)] if action.name != "respond" else [])
             if response.done:
                 reward = response.reward
+                ended = "user_stop" if action.name == "respond" else "agent_transfer"
                 break
-        return Outcome(heard, failed, self._changed(env, data), reward)
+        return Outcome(heard, failed, self._changed(env, data), reward, ended)
 
     def _as_action(self, message: AgentMessage) -> Any:
         """The first call, or the text: as upstream's tool-calling agent reads a message."""

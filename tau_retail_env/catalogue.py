@@ -1,26 +1,33 @@
-"""Finds tasks and writes them out for a person: one line each, or one task whole."""
+"""Finds tasks and writes them out for a person: one line each, one task whole, or how many there are of each kind."""
 
 from __future__ import annotations
 
 import json
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
+from tau_retail_env.chat.messages import ToolCall
 from tau_retail_env.errors import unknown
 from tau_retail_env.tasks import SUBSETS, Action, Task, find_task, load_tasks
 from tau_retail_env.tasks.load import SOURCES
-from tau_retail_env.world import open_shop
+from tau_retail_env.world import World, open_shop
 
 TEXT_WIDTH = 100
 """Columns of running text."""
+READERS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"orders": ("get_order_details", "order_id"), "users": ("get_user_details", "user_id")}
+)
+"""The tool that shows an entry of a table, and the argument that names the entry."""
 
 
 def task_by_id(task_id: str, source: str = "tau2") -> Task:
     """Find a task by its id alone, in whichever split has it.
 
     Args:
-        task_id: "tau2/12", "generated/train/7", or the same without the source ("12", "train/7").
+        task_id: "tau2/12", "tau_bench/test/12", "generated/train/7", or the same without the source ("12", "train/7").
         source: where an id without its source belongs.
 
     Returns:
@@ -28,8 +35,9 @@ def task_by_id(task_id: str, source: str = "tau2") -> Task:
 
     Raises:
         InvalidValueError: no such source, split or task; the message names the nearest one.
+        MissingDependencyError: the source is not installed.
     """
-    if task_id.split("/")[0] not in SOURCES:
+    if "/" not in task_id or task_id.split("/")[0] not in SOURCES:
         task_id = f"{source}/{task_id}"
     source, *split, _ = task_id.split("/")
     if source not in SOURCES:
@@ -95,13 +103,45 @@ def success_by_subset(tasks: Sequence[Task], succeeded: Mapping[str, bool]) -> s
     return "\n".join([*lines, f"{'all':<14} {sum(succeeded.values()):>6} of {len(succeeded)}"])
 
 
-def description(task: Task) -> str:
-    """The whole task as text: request, what the customer is told, gold actions and what they change, outputs."""
+def subset_counts(sources: Iterable[str]) -> dict[tuple[str, str], dict[str, int]]:
+    """How many tasks every subset has.
+
+    Args:
+        sources: names of sources that are installed.
+
+    Returns:
+        By source and split, in the sources' own order: the number of tasks by subset.
+
+    Raises:
+        InvalidValueError: an unknown source.
+        MissingDependencyError: a source that is not installed.
+    """
+    table: dict[tuple[str, str], dict[str, int]] = {}
+    for source in sources:
+        if source not in SOURCES:
+            raise unknown("source", source, SOURCES)
+        for split in SOURCES[source].splits():
+            tasks = load_tasks(source, split)
+            table[source, split] = {name: sum(map(holds, tasks)) for name, holds in SUBSETS.items()}
+    return table
+
+
+def as_markdown(table: Mapping[tuple[str, str], Mapping[str, int]]) -> str:
+    """The counts of `subset_counts` as a Markdown table: a line for each subset, a column for each split."""
+    lines = [
+        ["subset", *(f"{source} {split}" for source, split in table)],
+        ["---", *("---:" for _ in table)],
+        *([name, *(f"{column[name]}" for column in table.values())] for name in SUBSETS),
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def briefing(task: Task) -> str:
+    """The customer's part of a task as text: who they are, what they want, what they know."""
     told = task.scenario
     parts = (told.reason_for_call, told.known_info, told.unknown_info, told.task_instructions)
     is_repeated = task.instruction == "\n".join(part for part in parts if part)
     sections = {
-        f"{task.id} ({task.source}, {task.domain}, split {task.split}; {', '.join(subset_names(task))})": "",
         "Customer": task.user_id or "unknown",
         "Instruction": None if is_repeated else task.instruction,
         "Persona": told.persona,
@@ -114,8 +154,17 @@ def description(task: Task) -> str:
     for title, text in sections.items():
         if text is not None:
             lines += [title, *_indented(text)]
-    lines += ["Gold actions", *(f"  {call_text(action)}" for action in task.actions)]
-    lines += ["What they change", *(f"  {change}" for change in gold_changes(task) or ["nothing"])]
+    return "\n".join(lines)
+
+
+def description(task: Task) -> str:
+    """The whole task as text: request, what the customer is told, gold actions and what they change, outputs."""
+    gold = play_gold(task)
+    lines = [f"{task.id} ({task.source}, {task.domain}, split {task.split}; {', '.join(subset_names(task))})"]
+    lines += [briefing(task), "Gold actions"]
+    for action, failure in zip(task.actions, gold.failures, strict=True):
+        lines += [f"  {call_text(action)}", *([f"    fails: {failure}"] if failure else [])]
+    lines += ["What they change", *(f"  {change}" for change in gold.changes or ["nothing"])]
     lines += ["Outputs to communicate", *(f"  {output}" for output in task.outputs or ["none"])]
     return "\n".join(lines)
 
@@ -136,17 +185,43 @@ def call_text(action: Action) -> str:
     return f"{action.name}({arguments}){requestor}"
 
 
-def gold_changes(task: Task) -> list[str]:
-    """What the gold actions change in the database, a line for each field: table, id, field, before -> after."""
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """What happens when a task's gold actions are played."""
+
+    failures: tuple[str | None, ...]
+    """For each gold action the text with which upstream's tool refuses it, None where it does not."""
+    changes: tuple[str, ...]
+    """A line for each field that differs at the end: table, id, field, before -> after."""
+
+
+def play_gold(task: Task) -> Gold:
+    """Play the gold actions in a shop of their own, on upstream's tools.
+
+    Args:
+        task: a task of an installed source.
+
+    Raises:
+        MissingDependencyError: the source is not installed.
+    """
     shop = open_shop(task.source)
+    world = shop.open()
+    results = [
+        world.call(ToolCall(action.name, action.arguments), requestor=action.requestor) for action in task.actions
+    ]
     lines = []
-    for (table, entry_id), after in shop.gold_changes(task).items():
-        before = _fields(shop.database[table].get(entry_id, {}))
-        fields = _fields(json.loads(after))
-        for name in sorted(before.keys() | fields.keys()):
-            if before.get(name) != fields.get(name):
-                lines.append(f"{table} {entry_id} {name}: {_short(before.get(name))} -> {_short(fields.get(name))}")
-    return lines
+    for table, entry_id in world.changes():
+        before, after = _read(shop.open(), table, entry_id), _read(world, table, entry_id)
+        for name in sorted(before.keys() | after.keys()):
+            if before.get(name) != after.get(name):
+                lines.append(f"{table} {entry_id} {name}: {_short(before.get(name))} -> {_short(after.get(name))}")
+    return Gold(tuple(result.content if result.error else None for result in results), tuple(lines))
+
+
+def _read(world: World, table: str, entry_id: str) -> dict[str, Any]:
+    """An entry as the shop's own tool shows it."""
+    tool, argument = READERS[table]
+    return _fields(json.loads(world.call(ToolCall(tool, {argument: entry_id})).content))
 
 
 def _fields(entry: Mapping[str, Any]) -> dict[str, Any]:

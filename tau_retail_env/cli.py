@@ -1,9 +1,10 @@
-"""The command line: tau-retail tasks, play, oracle, sft."""
+"""The command line: tau-retail tasks, subsets, play, oracle, doctor, sft."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import tau_retail_env
-from tau_retail_env.errors import TauRetailError
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError, TauRetailError
 
 if TYPE_CHECKING:
     from tau_retail_env.env import TauRetailEnv
@@ -57,34 +58,54 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"tau-retail {tau_retail_env.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    tasks = commands.add_parser("tasks", help="list tasks, or show one whole")
-    _add_selection(tasks, split="test")
+    tasks = commands.add_parser("tasks", help="list tasks, or show one whole with what its gold actions change")
+    _add_selection(tasks)
     tasks.add_argument("--text", metavar="WORDS", help="only tasks in which all these words occur")
     tasks.add_argument("--limit", type=_positive, metavar="N", help="list at most N")
     tasks.add_argument("--json", action="store_true", help="one JSON object a line, whole tasks")
     tasks.add_argument(
-        "task_id", nargs="?", metavar="TASK_ID", help="show this task, e.g. tau2/12 or generated/train/7"
+        "task_id",
+        nargs="?",
+        metavar="TASK_ID",
+        help="show this task, e.g. tau2/12, tau_bench/test/3, generated/train/7",
     )
     tasks.set_defaults(command=_tasks)
 
-    play = commands.add_parser("play", help="be the agent in the terminal, against the scripted customer")
-    _add_selection(play, split="test")
+    subsets = commands.add_parser("subsets", help="count the tasks of every subset, by source and split")
+    subsets.add_argument("--source", help="tau2, tau_bench or generated (default: all that are installed)")
+    subsets.set_defaults(command=_subsets)
+
+    play = commands.add_parser("play", help="be the agent or the customer in the terminal")
+    _add_selection(play)
+    play.add_argument(
+        "--as",
+        dest="role",
+        choices=("agent", "customer"),
+        default="agent",
+        help="whom you play: the agent (default) against the scripted customer, or the customer of the oracle agent",
+    )
     play.add_argument("--task", metavar="ID", help="play this task, e.g. tau2/12")
     play.add_argument(
         "--seed",
         type=_natural,
         default=0,
         metavar="N",
-        help="the customer's wording; without --task also the task (default 0)",
+        help="the scripted customer's wording; without --task also the task (default 0)",
     )
-    play.add_argument("--prompt-style", default="full", metavar="STYLE", help="what /policy shows (default full)")
+    play.add_argument("--prompt-style", metavar="STYLE", help="what /policy shows (default full)")
     play.set_defaults(command=_play)
 
     oracle = commands.add_parser("oracle", help="play the gold actions and count rewards of 1.0; exit 1 if any fails")
-    _add_selection(oracle, split="test")
+    _add_selection(oracle)
     oracle.add_argument("--limit", type=_positive, metavar="N", help="play at most N tasks")
     oracle.add_argument("--seed", type=_natural, default=0, metavar="N", help="the customer's wording (default 0)")
     oracle.set_defaults(command=_oracle)
+
+    doctor = commands.add_parser(
+        "doctor", help="what is here, what is missing, and what mends it; exit 1 if a run cannot work"
+    )
+    doctor.add_argument("--json", action="store_true", help="one JSON object, for programs")
+    doctor.set_defaults(command=_doctor)
 
     sft = commands.add_parser("sft", help="supervised fine-tuning on conversations of the oracle")
     sft.add_argument("--config-name", default="tau_retail_sft", metavar="NAME", help="default tau_retail_sft")
@@ -94,35 +115,54 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_selection(parser: argparse.ArgumentParser, split: str) -> None:
-    parser.add_argument("--source", default="tau2", help="tau2 (default) or generated")
-    parser.add_argument("--split", default=split, help=f"a split of the source (default {split})")
-    parser.add_argument("--subset", default="all", metavar="EXPR", help="e.g. returns, lookup+transfer, single*address")
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--source", default="tau2", help="tau2 (default), tau_bench or generated")
+    parser.add_argument("--split", help="a split of the source (default test)")
+    parser.add_argument("--subset", metavar="EXPR", help="e.g. returns, lookup+transfer, single*address (default all)")
+
+
+def _selected(options: argparse.Namespace) -> list[Task]:
+    from tau_retail_env.tasks import load_tasks
+
+    return load_tasks(options.source, options.split or "test", options.subset or "all")
+
+
+def _only_task(task_id: str, options: argparse.Namespace, *without: str) -> Task:
+    """The one task that an id names; options that would choose among several have nothing to choose from."""
+    from tau_retail_env.catalogue import task_by_id
+
+    given = [f"--{name}" for name in without if getattr(options, name) is not None]
+    if given:
+        raise InvalidValueError(f"{task_id!r} is one task: leave out {', '.join(given)}, or the id")
+    return task_by_id(task_id, options.source)
 
 
 def _natural(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"must be 0 or more, found {text}")
-    return number
+    return _whole(text, at_least=0)
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, found {text}")
+    return _whole(text, at_least=1)
+
+
+def _whole(text: str, at_least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = at_least - 1
+    if number < at_least:
+        raise argparse.ArgumentTypeError(f"must be a whole number from {at_least} on, found {text[:40]!r}")
     return number
 
 
 def _tasks(options: argparse.Namespace) -> int:
-    from tau_retail_env.catalogue import counts, description, summary, task_by_id, with_words
-    from tau_retail_env.tasks import load_tasks
+    from tau_retail_env.catalogue import counts, description, summary, with_words
 
-    if options.task_id:
-        task = task_by_id(options.task_id, options.source)
+    if options.task_id is not None:
+        task = _only_task(options.task_id, options, "split", "subset", "text", "limit")
         print(json.dumps(dataclasses.asdict(task), ensure_ascii=False) if options.json else description(task))
         return 0
-    tasks = load_tasks(options.source, options.split, options.subset)
+    tasks = _selected(options)
     found = with_words(tasks, options.text)[: options.limit] if options.text else tasks[: options.limit]
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 160
     for task in found:
@@ -132,18 +172,36 @@ def _tasks(options: argparse.Namespace) -> int:
     return 0
 
 
-def _play(options: argparse.Namespace) -> int:
-    from tau_retail_env.catalogue import task_by_id
-    from tau_retail_env.env import TauRetailEnv
-    from tau_retail_env.tasks import load_tasks
-    from tau_retail_env.terminal import play
+def _subsets(options: argparse.Namespace) -> int:
+    from tau_retail_env.catalogue import as_markdown, subset_counts
+    from tau_retail_env.tasks.load import SOURCES
 
-    if options.task:
-        tasks = [task_by_id(options.task, options.source)]
+    table: dict[tuple[str, str], dict[str, int]] = {}
+    for source in SOURCES if options.source is None else [options.source]:
+        try:
+            table |= subset_counts([source])
+        except MissingDependencyError as error:
+            if options.source is not None:
+                raise
+            print(f"without source {source!r}: {error}", file=sys.stderr)
+    print(as_markdown(table))
+    return 0
+
+
+def _play(options: argparse.Namespace) -> int:
+    from tau_retail_env.env import TauRetailEnv
+    from tau_retail_env.terminal import play, play_customer
+
+    tasks = [_only_task(options.task, options, "split", "subset")] if options.task is not None else _selected(options)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
+    if options.role == "customer":
+        if options.prompt_style is not None:
+            raise InvalidValueError("--prompt-style is what the agent reads: leave it out with --as customer")
+        play_customer(tasks, seed=options.seed)
     else:
-        tasks = load_tasks(options.source, options.split, options.subset)
-    env = TauRetailEnv(source=tasks[0].source, tasks=tasks, prompt_style=options.prompt_style)
-    play(env, seed=options.seed)
+        env = TauRetailEnv(source=tasks[0].source, tasks=tasks, prompt_style=options.prompt_style or "full")
+        play(env, seed=options.seed)
     return 0
 
 
@@ -152,9 +210,8 @@ def _oracle(options: argparse.Namespace) -> int:
 
     from tau_retail_env.catalogue import success_by_subset
     from tau_retail_env.env import TauRetailEnv
-    from tau_retail_env.tasks import load_tasks
 
-    tasks = load_tasks(options.source, options.split, options.subset)[: options.limit]
+    tasks = _selected(options)[: options.limit]
     env = TauRetailEnv(source=options.source, tasks=tasks)
     successes: dict[str, bool] = {}
     for task in tqdm(tasks, unit="episode", disable=None):
@@ -176,6 +233,14 @@ def _oracle_episode(env: TauRetailEnv, task: Task, seed: int) -> tuple[float, di
         observation, reward, terminated, truncated, info = env.step(agent.act(observation, info))
         if terminated or truncated:
             return reward, info
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from tau_retail_env.doctor import as_json, as_text, can_run, examine, survey
+
+    findings = examine(survey())
+    print(as_json(findings) if options.json else as_text(findings))
+    return 0 if can_run(findings) else EXIT_FAILED
 
 
 def _sft(options: argparse.Namespace) -> int:

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from tau_retail_env.catalogue import call_text, counts, description, gold_changes, summary, task_by_id, with_words
+from tau_retail_env.catalogue import (
+    as_markdown,
+    briefing,
+    call_text,
+    counts,
+    description,
+    play_gold,
+    subset_counts,
+    summary,
+    task_by_id,
+    with_words,
+)
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks import Action, load_tasks
+from tau_retail_env.world import open_shop
 
 
 def test_a_task_is_found_by_its_id_in_the_smallest_split_that_has_it():
@@ -55,18 +67,18 @@ def test_a_call_reads_as_a_call():
 
 
 def test_changes_name_the_field_before_and_after():
-    assert gold_changes(task_by_id("tau2/17")) == [
-        'orders #W8665881 address.address2: "Suite 640" -> "Suite 641"',
-    ]
+    gold = play_gold(task_by_id("tau2/17"))
+    assert gold.changes == ('orders #W8665881 address.address2: "Suite 640" -> "Suite 641"',)
+    assert not any(gold.failures)
 
 
 def test_a_refund_to_a_gift_card_shows_in_both_tables():
     task = next(
         task
         for task in load_tasks("tau2", "base", "cancellations")
-        if any(line.startswith("users ") for line in gold_changes(task))
+        if any(line.startswith("users ") for line in play_gold(task).changes)
     )
-    changes = gold_changes(task)
+    changes = play_gold(task).changes
     assert any('status: "pending" -> "cancelled"' in line for line in changes)
     assert any("balance: " in line for line in changes)
 
@@ -79,7 +91,66 @@ def test_a_description_holds_request_actions_changes_and_outputs():
     assert "Reason for the call" in text
 
 
+def test_a_gold_action_that_the_shop_refuses_says_so():
+    task = task_by_id("tau2/12")
+    assert play_gold(task).changes == ()
+    lines = description(task).splitlines()
+    (place,) = [number for number, line in enumerate(lines) if "return_delivered_order_items" in line]
+    assert lines[place + 1] == "    fails: Error: Payment method should be the original payment method"
+    assert lines[lines.index("What they change") + 1] == "  nothing"
+
+
+def test_what_is_changed_is_what_the_reward_compares():
+    shop = open_shop("tau2")
+    for task in load_tasks("tau2", "base"):
+        told = {tuple(line.split(" ")[:2]) for line in play_gold(task).changes}
+        assert told == set(shop.gold_changes(task)), task.id
+
+
+def test_showing_a_task_leaves_the_shop_as_it_was():
+    shop = open_shop("tau2")
+    before = shop.snapshot_digest()
+    for task in load_tasks("tau2", "base", "multi"):
+        description(task)
+    assert shop.snapshot_digest() == before
+
+
+def test_a_briefing_keeps_the_gold_actions_to_itself():
+    task = task_by_id("tau2/17")
+    assert "You want to change #W8665881 to be delivered to Suite 641 instead." in briefing(task)
+    assert "modify_pending_order_address" not in briefing(task)
+
+
+def test_subsets_are_counted_by_source_and_split():
+    table = subset_counts(["tau2"])
+    assert list(table) == [("tau2", split) for split in ("train", "test", "base")]
+    assert table["tau2", "test"]["returns"] == len(load_tasks("tau2", "test", "returns"))
+    for column in table.values():
+        assert column["lookup"] + column["single"] + column["multi"] == column["all"]
+    first, _, second, *_ = as_markdown(table).splitlines()
+    assert first == "| subset | tau2 train | tau2 test | tau2 base |"
+    assert second == "| all | 74 | 40 | 114 |"
+
+
+def test_an_unknown_source_cannot_be_counted():
+    with pytest.raises(InvalidValueError, match="tau3"):
+        subset_counts(["tau3"])
+
+
 @pytest.mark.parametrize("source", ["tau2", "generated"])
 def test_every_kind_of_task_can_be_described(source):
     for task in load_tasks(source, "test")[:40]:
         assert task.id in description(task)
+
+
+def test_every_task_of_v1_can_be_described(tau_bench):
+    for task in load_tasks("tau_bench", "test"):
+        assert task.instruction.split()[0] in briefing(task)
+        assert task.id in description(task)
+
+
+def test_a_task_of_v1_is_found_by_its_id_and_shows_its_changes(tau_bench):
+    task = task_by_id("tau_bench/test/0")
+    assert (task.split, task_by_id("test/0", "tau_bench").id) == ("test", task.id)
+    told = {tuple(line.split(" ")[:2]) for line in play_gold(task).changes}
+    assert told == set(open_shop("tau_bench").gold_changes(task)) != set()

@@ -29,6 +29,7 @@ RANKS = {
     "roll": 5,
     "cli": 6,
     "catalogue": 6,
+    "doctor": 6,
     "terminal": 6,
 }
 """A room may import rooms of its own rank or below; rooms of rank 5 not even one another."""

@@ -1,0 +1,17 @@
+"""What this machine has for a run, what is missing, and the command that mends it."""
+
+from tau_retail_env.doctor.findings import Finding, as_json, as_text, can_run, examine
+from tau_retail_env.doctor.surroundings import Environment, Place, Requirement, Surroundings, survey
+
+__all__ = [
+    "Environment",
+    "Finding",
+    "Place",
+    "Requirement",
+    "Surroundings",
+    "as_json",
+    "as_text",
+    "can_run",
+    "examine",
+    "survey",
+]

@@ -1,0 +1,230 @@
+"""What a survey means: what is wrong, what is optional and not there, and the command that mends it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tau_retail_env.doctor.surroundings import PYTHON_WANTED, Environment, Requirement, Surroundings, typed_path
+from tau_retail_env.tasks import upstream_tau2, upstream_tau_bench
+
+SET_UP_COMMAND = "./run_tau_retail_pipeline.sh --setup-only"
+FREE_MB = 200
+"""Disk space that the default run's outputs need: 174 MB were measured."""
+ROLL_PACKAGES = ("roll", "ray", "vllm", "sglang", "torch")
+
+Status = Literal["wrong", "optional", "ok"]
+STATUSES: tuple[Status, ...] = ("wrong", "optional", "ok")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    area: str
+    """python, packages, sources, engine local, engine roll, devices, keys or disk."""
+    name: str
+    """The thing."""
+    status: Status
+    """wrong: the default run cannot work; optional: something else cannot; ok."""
+    found: str
+    """What was found, and what was expected where that differs."""
+    remedy: str | None = None
+    """The command that mends it; None where nothing needs mending."""
+
+
+def examine(found: Surroundings) -> list[Finding]:
+    """Judge what a survey found: what is wrong first, then what is optional and not there, then the rest."""
+    looked_at = (_python, _packages, _sources, _local_engine, _roll_engine, _devices, _keys, _disk)
+    findings = [finding for look in looked_at for finding in look(found)]
+    return sorted(findings, key=lambda finding: STATUSES.index(finding.status))
+
+
+def can_run(findings: Sequence[Finding]) -> bool:
+    """Whether the default run can work."""
+    return all(finding.status != "wrong" for finding in findings)
+
+
+def as_json(findings: Sequence[Finding]) -> str:
+    """The findings as one JSON object: {"can_run", "findings"}."""
+    rows = [dataclasses.asdict(finding) for finding in findings]
+    return json.dumps({"can_run": can_run(findings), "findings": rows}, indent=2, ensure_ascii=False)
+
+
+def as_text(findings: Sequence[Finding]) -> str:
+    """The findings for a person: the verdict, then a line each, with the command that mends it below."""
+    wrong = sum(finding.status == "wrong" for finding in findings)
+    lines = [f"The default run cannot work: {wrong} wrong." if wrong else "The default run can work."]
+    for status in STATUSES:
+        group = [finding for finding in findings if finding.status == status]
+        lines += [""] if group else []
+        for finding in group:
+            mark = status.upper() if status == "wrong" else status
+            lines.append(f"{mark:<9} {finding.area:<13} {finding.name:<19} {finding.found}")
+            lines += [f"{'':<10}mend: {finding.remedy}"] if finding.remedy else []
+    return "\n".join(lines)
+
+
+def satisfies(version: str, wanted: str) -> bool:
+    """Whether a version will do.
+
+    Args:
+        version: such as "2.13.0+cpu"; what follows the numbers does not count.
+        wanted: conditions of the kinds >=, <, ==, with commas between them; empty for any version.
+    """
+    number = _release(version)
+    for condition in filter(None, wanted.replace(" ", "").split(",")):
+        match = re.match(r"(>=|<|==)(.+)", condition)
+        if match is None:
+            raise ValueError(f"Cannot read the condition {condition!r} of {wanted!r}: expected >=, < or ==")
+        bound = _release(match[2])
+        if not {">=": number >= bound, "<": number < bound, "==": number == bound}[match[1]]:
+            return False
+    return True
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """The numbers of a version, without trailing zeros: 1.0 and 1 are the same."""
+    numbers = [int(part) for part in re.match(r"[\d.]*", version)[0].split(".") if part]  # type: ignore[index]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def _python(found: Surroundings) -> Iterator[Finding]:
+    text = f"{found.here.version}, {found.here.python}"
+    if satisfies(found.here.version, PYTHON_WANTED):
+        yield Finding("python", "python", "ok", text)
+    else:
+        remedy = "apt install python3.11 python3.11-venv"
+        remedy += f" && {SET_UP_COMMAND}" if found.checkout else ""
+        yield Finding("python", "python", "wrong", f"{text}; wanted {PYTHON_WANTED}", remedy)
+    if found.checkout and not found.is_script_set_up:
+        yield Finding("python", ".venv", "optional", "run_tau_retail_pipeline.sh has not set it up", SET_UP_COMMAND)
+    elif found.checkout and not found.is_script_environment:
+        text = "run_tau_retail_pipeline.sh uses it; this is another Python"
+        yield Finding("python", ".venv", "optional", text, ".venv/bin/tau-retail doctor")
+
+
+def _packages(found: Surroundings) -> Iterator[Finding]:
+    for requirement in found.requirements:
+        if requirement.extra is None:
+            yield _package("packages", requirement, found.here, "wrong")
+
+
+def _package(area: str, requirement: Requirement, here: Environment, if_missing: Status) -> Finding:
+    version = here.packages.get(requirement.name)
+    remedy = here.command(f"pip install {shlex.quote(requirement.install)}")
+    if version is None:
+        text = f"not installed; wanted {requirement.wanted or 'any version'}"
+        return Finding(area, requirement.name, if_missing, text, remedy)
+    if not satisfies(version, requirement.wanted):
+        return Finding(area, requirement.name, if_missing, f"{version}; wanted {requirement.wanted}", remedy)
+    if requirement.pinned and not satisfies(version, f"=={requirement.pinned}"):
+        text = f"{version} will do; the recorded runs used {requirement.pinned}"
+        return Finding(area, requirement.name, "optional", text, remedy)
+    return Finding(area, requirement.name, "ok", version)
+
+
+def _sources(found: Surroundings) -> Iterator[Finding]:
+    install = found.here.command(upstream_tau2.INSTALL_COMMAND)
+    if found.tau2.folder is None:
+        yield Finding("sources", "tau2", "wrong", found.tau2.problem, install)
+        yield Finding(
+            "sources", "generated", "wrong", "its tasks live in the shop of tau2, which is not there", install
+        )
+    else:
+        name, _, recorded = upstream_tau2.INSTALL_COMMAND.split()[-1].partition("==")
+        version = found.here.packages.get(name, "of an unknown version")
+        text, is_recorded = f"{name} {version}", version == recorded
+        yield Finding(
+            "sources",
+            "tau2",
+            "ok" if is_recorded else "optional",
+            text if is_recorded else f"{text}; everything recorded used {recorded}",
+            None if is_recorded else install,
+        )
+        yield Finding("sources", "generated", "ok", "its tasks live in the shop of tau2")
+    yield from _tau_bench(found)
+
+
+def _tau_bench(found: Surroundings) -> Iterator[Finding]:
+    if found.tau_bench.folder is not None:
+        yield Finding("sources", "tau_bench", "ok", f"τ-bench v1 in {typed_path(found.tau_bench.folder)}")
+    elif found.tau_bench_path:
+        remedy = f"unset {upstream_tau_bench.PATH_VARIABLE}"
+        yield Finding("sources", "tau_bench", "optional", found.tau_bench.problem, remedy)
+    else:
+        by_pip = f"pip install git+https://github.com/sierra-research/tau-bench@{upstream_tau_bench.COMMIT}"
+        remedy = "git submodule update --init" if found.has_submodules else found.here.command(by_pip)
+        yield Finding("sources", "tau_bench", "optional", "τ-bench v1 is not here", remedy)
+    for requirement in found.requirements:
+        if requirement.extra == "tau-bench":
+            yield _package("sources", requirement, found.here, "optional")
+
+
+def _local_engine(found: Surroundings) -> Iterator[Finding]:
+    for requirement in found.requirements:
+        if requirement.extra == "train":
+            yield _package("engine local", requirement, found.here, "wrong")
+    for name in found.missing_files:
+        by_pip = "pip install --force-reinstall <the project's folder>"
+        remedy = f"git checkout -- {name}" if found.checkout else found.here.command(by_pip)
+        yield Finding("engine local", name, "wrong", "a file of this package is not there", remedy)
+
+
+def _roll_engine(found: Surroundings) -> Iterator[Finding]:
+    if found.roll is None:
+        yield Finding(
+            "engine roll", ".venv-roll", "ok", "not set up; this version has no engine roll, nothing needs it"
+        )
+    elif isinstance(found.roll, str):
+        yield Finding("engine roll", ".venv-roll", "optional", found.roll, "rm -r .venv-roll")
+    else:
+        yield Finding("engine roll", ".venv-roll", "ok", f"Python {found.roll.version}; this version does not use it")
+        for name in ROLL_PACKAGES:
+            built = f", built for CUDA {found.roll.torch_cuda}" if name == "torch" and found.roll.torch_cuda else ""
+            yield Finding("engine roll", name, "ok", found.roll.packages.get(name, "not installed") + built)
+
+
+def _devices(found: Surroundings) -> Iterator[Finding]:
+    yield Finding("devices", "CPU cores", "ok", f"{found.cores}")
+    yield Finding("devices", "memory", "ok", "unknown" if found.memory_gb is None else f"{found.memory_gb:.1f} GB")
+    hidden = "" if found.visible_gpus is None else f"; CUDA_VISIBLE_DEVICES={found.visible_gpus!r}"
+    if isinstance(found.gpus, str):
+        yield Finding("devices", "CUDA GPUs", "optional", found.gpus, "nvidia-smi")
+        return
+    if not found.gpus:
+        yield Finding("devices", "CUDA GPUs", "ok", f"none: the local engine runs on the CPU{hidden}")
+        return
+    kinds = ", ".join(f"{found.gpus.count(name)} x {name}" for name in dict.fromkeys(found.gpus))
+    torch = found.here.packages.get("torch")
+    if torch is None or found.here.torch_cuda:
+        built = f"; torch {torch} is built for CUDA {found.here.torch_cuda}" if torch else ""
+        yield Finding("devices", "CUDA GPUs", "ok", f"{kinds}{built}{hidden}")
+    else:
+        text = f"{kinds}{hidden}; torch {torch} is built without CUDA and cannot use them"
+        release = torch.partition("+")[0]
+        remedy = found.here.command(f"pip install --force-reinstall torch=={release}")
+        yield Finding("devices", "CUDA GPUs", "optional", text, remedy)
+
+
+def _keys(found: Surroundings) -> Iterator[Finding]:
+    for name, is_set in found.keys.items():
+        yield Finding("keys", name, "ok", "set" if is_set else "not set; nothing of the default run needs it")
+
+
+def _disk(found: Surroundings) -> Iterator[Finding]:
+    where = f"{found.free_mb / 1000:.1f} GB free in {typed_path(found.outputs)}"
+    elsewhere = "./run_tau_retail_pipeline.sh output_dir=FOLDER"
+    if not found.outputs_writable:
+        yield Finding("disk", "outputs", "wrong", f"no right to write in {typed_path(found.outputs)}", elsewhere)
+    elif found.free_mb < FREE_MB:
+        yield Finding("disk", "outputs", "wrong", f"{where}; the default run needs {FREE_MB} MB", elsewhere)
+    else:
+        yield Finding("disk", "outputs", "ok", where)

@@ -1,0 +1,288 @@
+"""What is here: the Pythons, their packages, the sources, the machine; imports nothing that it reports on."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tau_retail_env.errors import MissingDependencyError
+from tau_retail_env.tasks import upstream_tau2, upstream_tau_bench
+
+DISTRIBUTION = "tau-retail"
+PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
+PYTHON_WANTED = ">=3.11,<3.13"
+"""Versions of Python that will do."""
+PROBE_LIMIT_S = 10.0
+"""After this a question to another program counts as not answered."""
+KEYS = (
+    "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
+    "GEMINI_API_KEY",
+    "MISTRAL_API_KEY",
+    "DEEPSEEK_API_KEY",
+    "OPENROUTER_API_KEY",
+    "HF_TOKEN",
+    "WANDB_API_KEY",
+)
+PROBE = r"""
+import importlib.metadata, importlib.util, json, os, re, sys
+packages = {}
+for found in importlib.metadata.distributions():
+    name = found.metadata and found.metadata["Name"]
+    if name:
+        packages.setdefault(re.sub("[-_.]+", "-", name).lower(), found.version or "unknown")
+torch = importlib.util.find_spec("torch")
+about = os.path.join(os.path.dirname((torch and torch.origin) or ""), "version.py")
+text = open(about, encoding="utf-8").read() if torch and os.path.isfile(about) else ""
+cuda = re.search(r"^cuda\b[^=\n]*= *'([^']+)'", text, re.MULTILINE)
+version = ".".join(map(str, sys.version_info[:3]))
+print(json.dumps({"version": version, "packages": packages, "torch_cuda": cuda and cuda[1]}))
+"""
+"""What an environment's own Python is asked: names and versions, from metadata alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One Python and what is installed for it."""
+
+    python: str
+    """Its program, as a person would type it."""
+    version: str
+    """Such as "3.11.7"."""
+    packages: Mapping[str, str]
+    """Versions by name, in lower case with hyphens."""
+    torch_cuda: str | None = None
+    """The CUDA that its torch was built for, None for a torch without CUDA or no torch."""
+
+    def command(self, module: str) -> str:
+        """The command that runs one of its modules, such as "pip install rich"."""
+        return f"{shlex.quote(self.python)} -m {module}"
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A package that this one needs."""
+
+    name: str
+    """In lower case with hyphens."""
+    wanted: str
+    """Versions that will do, such as ">=1.3,<1.4"; empty for any."""
+    extra: str | None = None
+    """The extra that asks for it, None where everything does."""
+    pinned: str | None = None
+    """The exact version of requirements.txt, with which the recorded runs were made."""
+
+    @property
+    def install(self) -> str:
+        """What to give pip."""
+        return f"{self.name}=={self.pinned}" if self.pinned else f"{self.name}{self.wanted}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is, or why it is nowhere."""
+
+    folder: Path | None = None
+    """None where it was not found."""
+    problem: str = ""
+    """Why it was not found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Everything that `examine` judges, gathered by `survey`."""
+
+    here: Environment
+    """The Python that runs this."""
+    requirements: Sequence[Requirement]
+    """What this package needs, with and without extras."""
+    tau2: Place
+    """The data of the source tau2."""
+    tau_bench: Place
+    """The checkout or installation of τ-bench v1."""
+    tau_bench_path: str | None
+    """TAU_BENCH_PATH, None where it is not set."""
+    checkout: Path | None
+    """The project's folder, None for an installed package."""
+    has_submodules: bool
+    """Whether that folder is a git checkout with submodules."""
+    is_script_environment: bool
+    """Whether this Python is .venv, the one of run_tau_retail_pipeline.sh."""
+    is_script_set_up: bool
+    """Whether .venv was set up to the end."""
+    missing_files: Sequence[str]
+    """Shipped files that the default run reads and that are not there."""
+    roll: Environment | str | None
+    """The environment .venv-roll, why it could not be asked, or None where there is none."""
+    cores: int
+    """CPU cores that this process may use."""
+    memory_gb: float | None
+    """The machine's memory, or this container's share; None where nobody tells."""
+    gpus: Sequence[str] | str
+    """Names of the CUDA devices, or why the driver's tool does not list them."""
+    visible_gpus: str | None
+    """CUDA_VISIBLE_DEVICES, None where it is not set."""
+    keys: Mapping[str, bool]
+    """Whether a key is set; its value is read by nobody here."""
+    outputs: Path
+    """Where runs write."""
+    outputs_writable: bool
+    """Whether this user may write there."""
+    free_mb: int
+    """Free disk space there."""
+
+
+def survey() -> Surroundings:
+    """Look around: installed metadata, files, the machine. Imports no package that it reports on."""
+    checkout = PACKAGE_FOLDER.parent if (PACKAGE_FOLDER.parent / "run_tau_retail_pipeline.sh").is_file() else None
+    base = checkout or Path.cwd()
+    roll_python = base / ".venv-roll" / "bin" / "python"
+    with ThreadPoolExecutor() as pool:
+        here = pool.submit(_environment, Path(sys.executable))
+        roll = pool.submit(_environment, roll_python) if roll_python.parent.parent.exists() else None
+        gpus = pool.submit(_gpus)
+    this = here.result()
+    if isinstance(this, str):
+        this = Environment(typed_path(Path(sys.executable)), ".".join(map(str, sys.version_info[:3])), {})
+    outputs = next(path for path in (base / "outputs", base, *base.parents) if path.is_dir())
+    return Surroundings(
+        here=this,
+        requirements=_requirements(checkout),
+        tau2=_place(upstream_tau2.data_folder),
+        tau_bench=_place(upstream_tau_bench.package_folder),
+        tau_bench_path=os.environ.get(upstream_tau_bench.PATH_VARIABLE) or None,
+        checkout=checkout,
+        has_submodules=bool(checkout and (checkout / ".git").exists() and (checkout / ".gitmodules").is_file()),
+        is_script_environment=Path(sys.prefix).resolve() == (base / ".venv").resolve(),
+        is_script_set_up=(base / ".venv" / ".setup-complete").is_file(),
+        missing_files=_missing_files(checkout),
+        roll=roll.result() if roll else None,
+        cores=len(os.sched_getaffinity(0)),
+        memory_gb=_memory_gb(),
+        gpus=gpus.result(),
+        visible_gpus=os.environ.get("CUDA_VISIBLE_DEVICES"),
+        keys={name: bool(os.environ.get(name)) for name in KEYS},
+        outputs=outputs,
+        outputs_writable=os.access(outputs, os.W_OK),
+        free_mb=shutil.disk_usage(outputs).free // 10**6,
+    )
+
+
+def typed_path(path: Path) -> str:
+    """A path as a person would type it: from the working folder where it lies below that."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _environment(python: Path) -> Environment | str:
+    """Ask an environment's own Python what is installed for it; a text says why it does not answer."""
+    try:
+        answer = subprocess.run(
+            [python, "-c", PROBE],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=PROBE_LIMIT_S,
+            env=os.environ | {"PYTHONSAFEPATH": "1"},
+        ).stdout
+        told: Mapping[str, Any] = json.loads(answer)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        return f"{typed_path(python)} does not answer: {type(error).__name__}"
+    return Environment(typed_path(python), **told)
+
+
+def _gpus() -> list[str] | str:
+    """Names of the CUDA devices, as the driver's own tool lists them, or why it does not."""
+    try:
+        listing = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=PROBE_LIMIT_S,
+        ).stdout
+    except FileNotFoundError:
+        return []
+    except subprocess.CalledProcessError as error:
+        return f"nvidia-smi failed: {' '.join((error.stdout + error.stderr).split())}"
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"nvidia-smi failed: {type(error).__name__}"
+    return [line.strip() for line in listing.splitlines() if line.strip()]
+
+
+def _memory_gb() -> float | None:
+    """The machine's memory, or less where a control group grants less."""
+    sizes = []
+    try:
+        kilobytes = re.search(r"MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="utf-8"))
+        sizes += [int(kilobytes[1]) * 1024] if kilobytes else []
+        granted = Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8").strip()
+        sizes += [int(granted)] if granted.isdigit() else []
+    except OSError:
+        pass
+    return min(sizes) / 1e9 if sizes else None
+
+
+def _place(locate: Callable[[], Path]) -> Place:
+    try:
+        return Place(locate())
+    except MissingDependencyError as error:
+        return Place(problem=str(error))
+
+
+def _missing_files(checkout: Path | None) -> list[str]:
+    """Shipped files that the default run reads and that are not there, by their path in the project."""
+    names = {"configs/tau_retail_local.yaml": "configs", "checkpoints/small/model.safetensors": "small"}
+    missing = []
+    for name, data in names.items():
+        shipped = PACKAGE_FOLDER / "_data" / data / Path(name).name
+        if not (shipped.is_file() or (checkout and (checkout / name).is_file())):
+            missing.append(name)
+    return missing
+
+
+def _requirements(checkout: Path | None) -> list[Requirement]:
+    """The packages needed, with and without extras: of the checkout's files, else of the installation."""
+    if checkout and sys.version_info >= (3, 11):
+        import tomllib
+
+        project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        extras = {None: project["dependencies"], **project["optional-dependencies"]}
+        pins = _pins((checkout / "requirements.txt").read_text(encoding="utf-8"))
+        return [_requirement(text, extra, pins) for extra, texts in extras.items() for text in texts]
+    requirements = []
+    try:
+        rows = importlib.metadata.requires(DISTRIBUTION) or []
+    except importlib.metadata.PackageNotFoundError:
+        rows = []
+    for row in rows:
+        text, _, marker = row.partition(";")
+        extra = re.search(r"extra == ['\"]([^'\"]+)", marker)
+        requirements.append(_requirement(text, extra[1] if extra else None, {}))
+    return requirements
+
+
+def _pins(text: str) -> dict[str, str]:
+    """Exact versions by name, of a requirements file."""
+    lines = (line.split("==") for line in text.splitlines() if re.match(r"\w[^=]*==", line))
+    return {_normal(name): version.strip() for name, version in lines}
+
+
+def _requirement(text: str, extra: str | None, pins: Mapping[str, str]) -> Requirement:
+    name = _normal(re.split(r"[^\w.-]", text.strip())[0])
+    wanted = re.sub(r"[()\s]", "", text.strip()[len(name) :])
+    return Requirement(name, wanted, extra, pins.get(name))
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

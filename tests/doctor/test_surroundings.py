@@ -1,0 +1,156 @@
+"""Looking around for real: this Python, fabricated environments, keys that nobody may see."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+import venv
+from pathlib import Path
+
+import pytest
+
+from tau_retail_env.doctor import Environment, examine, surroundings, survey
+
+KEY = "sk-not-a-key-5f1d0c"
+
+
+def checkout_in(folder: Path, repository: Path) -> Path:
+    """A checkout that has nothing but its scripts and lists."""
+    for name in ("run_tau_retail_pipeline.sh", "pyproject.toml", "requirements.txt"):
+        (folder / name).write_bytes((repository / name).read_bytes())
+    return folder / surroundings.PACKAGE_FOLDER.name
+
+
+def add_package(site_packages: Path, name: str, version: str) -> None:
+    information = site_packages / f"{name}-{version}.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+
+
+def add_torch(site_packages: Path, cuda: str | None) -> None:
+    """A torch whose import would fail, with what a real one says about itself in its file of versions."""
+    add_package(site_packages, "torch", "2.10.0")
+    (site_packages / "torch").mkdir()
+    (site_packages / "torch" / "__init__.py").write_text("raise RuntimeError('imported')")
+    text = f"__version__ = '2.10.0'\ncuda: Optional[str] = {cuda!r}\nhip: Optional[str] = None\n"
+    (site_packages / "torch" / "version.py").write_text(text)
+
+
+def test_this_machine_is_told_without_importing_what_is_reported_on(repository):
+    program = """
+import json, sys
+from tau_retail_env.doctor import examine, survey
+found = survey()
+heavy = "torch transformers trl ray vllm litellm pandas pydantic rich tau2".split()
+print(json.dumps([len(examine(found)), found.here.packages, [name for name in heavy if name in sys.modules]]))
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=repository
+    ).stdout
+    count, packages, heavy = json.loads(answer)
+    assert count > 30
+    assert "pytest" in packages
+    assert heavy == []
+
+
+def test_the_versions_of_python_are_those_of_the_package(repository):
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["requires-python"] == surroundings.PYTHON_WANTED
+
+
+def test_requirements_are_those_of_the_checkout(repository):
+    needed = {found.name: found for found in survey().requirements}
+    assert needed["pyyaml"].wanted == ">=6"
+    assert needed["pyyaml"].install == "pyyaml==6.0.3"
+    assert (needed["torch"].extra, needed["torch"].install) == ("train", "torch>=2.6")
+    assert needed["hydra-core"].wanted == ">=1.3,<1.4"
+
+
+def test_requirements_of_an_installed_package_are_those_of_its_metadata(monkeypatch, tmp_path):
+    add_package(tmp_path, "tau_retail", "0.1.0")
+    with (tmp_path / "tau_retail-0.1.0.dist-info" / "METADATA").open("a") as metadata:
+        metadata.write("Requires-Dist: hydra-core<1.4,>=1.3\nRequires-Dist: trl<2,>=1.16; extra == 'train'\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(surroundings, "PACKAGE_FOLDER", tmp_path / "tau_retail_env")
+    found = survey()
+    assert found.checkout is None
+    assert [(one.name, one.wanted, one.extra) for one in found.requirements] == [
+        ("hydra-core", "<1.4,>=1.3", None),
+        ("trl", "<2,>=1.16", "train"),
+    ]
+    assert found.missing_files == ["configs/tau_retail_local.yaml", "checkpoints/small/model.safetensors"]
+
+
+@pytest.mark.parametrize("cuda", ["12.8", None])
+def test_the_second_environment_is_asked_and_nothing_in_it_imported(cuda, monkeypatch, tmp_path, repository):
+    monkeypatch.setattr(surroundings, "PACKAGE_FOLDER", checkout_in(tmp_path, repository))
+    assert survey().roll is None
+    venv.create(tmp_path / ".venv-roll", with_pip=False)
+    (site_packages,) = (tmp_path / ".venv-roll" / "lib").glob("python*/site-packages")
+    add_package(site_packages, "ray", "2.55.1")
+    add_torch(site_packages, cuda)
+    roll = survey().roll
+    assert isinstance(roll, Environment)
+    assert roll.packages == {"ray": "2.55.1", "torch": "2.10.0"}
+    assert roll.torch_cuda == cuda
+    assert roll.version == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_an_environment_whose_python_is_gone_does_not_answer(monkeypatch, tmp_path, repository):
+    monkeypatch.setattr(surroundings, "PACKAGE_FOLDER", checkout_in(tmp_path, repository))
+    (tmp_path / ".venv-roll").mkdir()
+    assert survey().roll == f"{tmp_path / '.venv-roll' / 'bin' / 'python'} does not answer: FileNotFoundError"
+
+
+def test_devices_are_those_that_the_driver_lists(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'NVIDIA H200'\necho 'NVIDIA H200'\n")
+    tool.chmod(0o755)
+    assert survey().gpus == ["NVIDIA H200", "NVIDIA H200"]
+    tool.write_text("#!/bin/sh\necho 'Driver/library version mismatch'\nexit 18\n")
+    assert survey().gpus == "nvidia-smi failed: Driver/library version mismatch"
+
+
+def test_no_driver_is_no_device(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = survey()
+    assert found.gpus == []
+    assert found.cores >= 1
+
+
+def test_an_unfinished_set_up_shows(monkeypatch, tmp_path, repository):
+    monkeypatch.setattr(surroundings, "PACKAGE_FOLDER", checkout_in(tmp_path, repository))
+    assert not survey().is_script_set_up
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / ".setup-complete").touch()
+    found = survey()
+    assert (found.is_script_set_up, found.is_script_environment) == (True, False)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_key_is_never_printed(form, repository):
+    keys = dict.fromkeys(surroundings.KEYS, KEY) | {"HF_TOKEN": ""}
+    answer = subprocess.run(
+        [sys.executable, "-m", "tau_retail_env.cli", "doctor", *form],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=repository,
+        env=os.environ | keys,
+    )
+    assert answer.returncode in (0, 1)
+    shown = answer.stdout + answer.stderr
+    assert not any(KEY[start : start + 4] in shown for start in range(len(KEY) - 3))
+    assert "OPENAI_API_KEY" in shown
+
+
+def test_an_empty_key_is_no_key(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("HF_TOKEN", "")
+    found = survey()
+    assert (found.keys["OPENAI_API_KEY"], found.keys["HF_TOKEN"]) == (True, False)
+    assert KEY not in f"{found} {examine(found)}"

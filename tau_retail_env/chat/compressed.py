@@ -24,7 +24,7 @@ explicit yes.
 # Shop
 - Times are EST, 24-hour clock.
 $glossary
-- Product ids and item ids are unrelated; never mix them up.
+- Every product and every item has its own id. The two kinds are unrelated; never mix them up.
 - Order status: pending, processed, delivered or cancelled. As a rule only pending and delivered orders can be acted on.
 - Check an order's status before any action on it.
 
@@ -43,7 +43,7 @@ first that every detail is right.
 # Return from a delivered order
 - The user confirms the order id, the items and where the refund goes: the original payment method or a gift card they \
 already have.
-- The order becomes 'return requested'; an email tells the user how to send items back.
+- The order becomes 'return requested'; an email tells the user how and where to send items back.
 
 # Exchange in a delivered order
 - The order becomes 'exchange requested'; an email tells the user how to send items back. No new order is needed.

@@ -2,6 +2,9 @@
 
 import copy
 import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -261,3 +264,49 @@ def test_the_models_reply_is_not_changed(source):
     before = copy.deepcopy(answer)
     play(source, answer, multiple_calls="upstream")
     assert answer == before
+
+
+@pytest.fixture
+def server():
+    """An OpenAI-compatible server that looks up an order and from then on talks; keeps what it was sent."""
+    requests = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            answer = reply(None, ORDER) if len(requests) == 1 else reply("Anything else?")
+            choice = {"index": 0, "finish_reason": "stop", "message": answer}
+            body = json.dumps(
+                {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
+            ).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_port}/v1", requests
+        http.shutdown()
+
+
+def test_the_documented_loop_plays_an_episode(server, repository, monkeypatch, capsys):
+    pytest.importorskip("openai", reason="the documented loop uses the openai package")
+    url, requests = server
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    text = (repository / "docs" / "api_agents.md").read_text(encoding="utf-8")
+    names = {}
+    exec(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], names)
+    assert "user_stop" in capsys.readouterr().out
+    sent = requests[-1]
+    assert sent["tools"] == json.loads(json.dumps(names["history"].tools))
+    assert sent["messages"] == names["history"].messages[: len(sent["messages"])]
+    roles = [message["role"] for message in sent["messages"]]
+    assert roles[:5] == ["system", "assistant", "user", "assistant", "tool"]
+    assert '"order_id": "#W2378156"' in sent["messages"][4]["content"]

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from tau_retail_env import TauRetailEnv
 from tau_retail_env.chat.parsing import parse_message
 from tau_retail_env.chat.prompts import system_prompt
 from tau_retail_env.world import open_shop
@@ -36,7 +37,7 @@ RULES = {
     "the user's profile": ["user id, email, default address and payment methods"],
     "payment methods": ["gift card, paypal account or credit card"],
     "products": ["50 types of products", "variant items"],
-    "two kinds of ids": ["Product ids and item ids are unrelated"],
+    "two kinds of ids": ["Every product and every item has its own id", "unrelated; never mix them up"],
     "status": ["pending, processed, delivered or cancelled", "only pending and delivered orders can be acted on"],
     "check the status": ["Check an order's status before any action"],
     "exchange and modify tools once": ["Exchange and modify tools work only once", "Put all items into one call"],
@@ -63,9 +64,12 @@ RULES = {
     "return: delivered": ["# Return from a delivered order"],
     "return: confirm": ["confirms the order id, the items and where the refund goes"],
     "return: refund": ["the original payment method or a gift card they already have"],
-    "return: outcome": ["becomes 'return requested'; an email tells"],
+    "return: outcome": ["becomes 'return requested'; an email tells the user how and where to send items back"],
     "exchange: delivered": ["# Exchange in a delivered order"],
-    "exchange: outcome": ["becomes 'exchange requested'; an email tells", "No new order is needed"],
+    "exchange: outcome": [
+        "becomes 'exchange requested'; an email tells the user how to send items back",
+        "No new order is needed",
+    ],
     "return or exchange once": ["Return or exchange: once in all for a delivered order"],
 }
 """Every rule of both domain policies, and those that only the tools' descriptions hold: words that must be there."""
@@ -137,6 +141,11 @@ def test_what_tau2_adds_survives():
 
 def test_what_tau2_adds_is_not_told_for_v1(tau_bench):
     assert len(lost(compressed("tau_bench"), RULES_OF_TAU2)) == sum(map(len, RULES_OF_TAU2.values()))
+
+
+def test_the_environment_hands_it_out(source):
+    env = TauRetailEnv(source=source, split="test", prompt_style="compressed")
+    assert env.reset(seed=0)[1]["system_prompt"] == compressed(source)
 
 
 def test_generated_tasks_have_the_rules_of_tau2():

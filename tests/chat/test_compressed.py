@@ -14,6 +14,7 @@ TOKENIZERS = ("qwen2_5", "qwen3")
 SOURCES = ("tau2", "tau_bench")
 
 RULES = {
+    "its manner": ["retail support agent", "Be helpful"],
     "what the agent may do": [
         "cancel or modify an order while it is pending",
         "return or exchange items of a delivered one",
@@ -30,7 +31,10 @@ RULES = {
         "list its details",
         "explicit yes",
     ],
-    "nothing made up, no opinions": ["Never make up facts or procedures", "No subjective advice or comments"],
+    "nothing made up, no opinions": [
+        "Never make up facts or procedures: use only what the user and the tools give",
+        "No subjective advice or comments",
+    ],
     "one tool call or text": ["either one tool call or text for the user, never both, never two calls"],
     "transfer if and only if": ["Transfer to a human if and only if", "beyond what your actions can do"],
     "times": ["EST", "24-hour"],
@@ -40,7 +44,11 @@ RULES = {
     "two kinds of ids": ["Every product and every item has its own id", "unrelated; never mix them up"],
     "status": ["pending, processed, delivered or cancelled", "only pending and delivered orders can be acted on"],
     "check the status": ["Check an order's status before any action"],
-    "exchange and modify tools once": ["Exchange and modify tools work only once", "Put all items into one call"],
+    "exchange and modify tools once": [
+        "# Modifying and exchanging items",
+        "Exchange and modify tools work only once",
+        "Put all items into one call",
+    ],
     "cancel: pending": ["# Cancel a pending order"],
     "cancel: confirm id and reason": ["confirms the order id and the reason"],
     "cancel: reasons": ["'no longer needed' or 'ordered by mistake'"],
@@ -50,13 +58,13 @@ RULES = {
     ],
     "modify: pending": ["# Modify a pending order"],
     "modify: what": ["Shipping address, payment method or item options; nothing else"],
-    "payment: one other method": ["one single method other than the original"],
+    "payment: one other method": ["- Payment: one single method other than the original"],
     "payment: balance": ["a gift card must cover the total"],
     "payment: outcome": [
         "stays 'pending'",
         "the original method is refunded: a gift card at once, otherwise in 5 to 7",
     ],
-    "items: last action": ["becomes 'pending (item modified)'", "neither modified nor cancelled"],
+    "items: last action": ["- Items: the order becomes 'pending (item modified)'", "neither modified nor cancelled"],
     "items: caution": ["make sure first that every detail is right"],
     "items: remind": ["remind the user to confirm that no item is missing"],
     "items: same product": ["available item of the same product with other options", "never another type of product"],
@@ -103,6 +111,7 @@ HINTS = {
     "get_user_details": ["their orders"],
     "list_all_product_types": ["names and product ids"],
     "transfer_to_human_agents": ["only if the user explicitly wants a human or you cannot solve it"],
+    "a call": ["# Tools", "as valid JSON"],
     "errors": ["What is not found gives an error"],
 }
 """What the tools' descriptions say beyond the rules."""
@@ -205,6 +214,7 @@ def test_v1_may_think(tau_bench):
 
 def test_the_example_call_is_one_that_is_understood():
     text = compressed("tau2")
+    assert "Call one by writing\n<tool_call>" in text
     call = parse_message(text[text.index("<tool_call>") : text.index("</tool_call>") + len("</tool_call>")]).tool_calls[
         0
     ]

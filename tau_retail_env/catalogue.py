@@ -54,14 +54,14 @@ def subset_names(task: Task) -> list[str]:
 
 
 def with_words(tasks: Iterable[Task], words: str) -> list[Task]:
-    """Keep the tasks in whose instruction, persona or gold actions every one of the words occurs, case aside."""
+    """Keep the tasks in whose id, customer, instruction, gold actions and outputs all the words occur, case aside."""
     wanted = words.lower().split()
     return [task for task in tasks if all(word in _searchable(task) for word in wanted)]
 
 
 def _searchable(task: Task) -> str:
-    parts = (task.id, task.instruction, task.scenario.persona or "", *map(call_text, task.actions), *task.outputs)
-    return "\n".join(parts).lower()
+    told = (task.id, task.user_id, task.instruction, task.scenario.persona)
+    return "\n".join([part for part in told if part] + [*map(call_text, task.actions), *task.outputs]).lower()
 
 
 def summary(task: Task, width: int) -> str:

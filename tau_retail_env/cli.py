@@ -44,6 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TauRetailError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_ERROR
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("tau_retail_env"):
+            raise
+        print(f"error: {error}; `tau-retail doctor` says what is missing and what brings it", file=sys.stderr)
+        return EXIT_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -75,14 +80,14 @@ def _parser() -> argparse.ArgumentParser:
     subsets.add_argument("--source", help="tau2, tau_bench or generated (default: all that are installed)")
     subsets.set_defaults(command=_subsets)
 
-    play = commands.add_parser("play", help="be the agent or the customer in the terminal")
+    play = commands.add_parser("play", help="be the agent or the customer in the terminal, or watch the oracle agent")
     _add_selection(play)
     play.add_argument(
         "--as",
         dest="role",
-        choices=("agent", "customer"),
+        choices=("agent", "customer", "nobody"),
         default="agent",
-        help="whom you play: the agent (default) against the scripted customer, or the customer of the oracle agent",
+        help="whom you play: the agent (default) of the scripted customer, the customer of the oracle agent, or nobody",
     )
     play.add_argument("--task", metavar="ID", help="play this task, e.g. tau2/12")
     play.add_argument(
@@ -190,18 +195,21 @@ def _subsets(options: argparse.Namespace) -> int:
 
 def _play(options: argparse.Namespace) -> int:
     from tau_retail_env.env import TauRetailEnv
-    from tau_retail_env.terminal import play, play_customer
+    from tau_retail_env.terminal import play, play_customer, watch
 
     tasks = [_only_task(options.task, options, "split", "subset")] if options.task is not None else _selected(options)
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")
+    if options.prompt_style is not None and options.role != "agent":
+        raise InvalidValueError(f"--prompt-style is for you as the agent: leave it out with --as {options.role}")
     if options.role == "customer":
-        if options.prompt_style is not None:
-            raise InvalidValueError("--prompt-style is what the agent reads: leave it out with --as customer")
         play_customer(tasks, seed=options.seed)
-    else:
-        env = TauRetailEnv(source=tasks[0].source, tasks=tasks, prompt_style=options.prompt_style or "full")
+        return 0
+    env = TauRetailEnv(source=tasks[0].source, tasks=tasks, prompt_style=options.prompt_style or "full")
+    if options.role == "agent":
         play(env, seed=options.seed)
+    else:
+        watch(env, seed=options.seed)
     return 0
 
 
@@ -220,7 +228,12 @@ def _oracle(options: argparse.Namespace) -> int:
         if reward < 1.0:
             print(f"{task.id}: reward {reward:g}, {info['stop_reason']}, {json.dumps(info['reward_breakdown'])}")
     print(success_by_subset(tasks, successes))
-    return 0 if all(successes.values()) else EXIT_FAILED
+    failed = [task_id for task_id, success in successes.items() if not success]
+    if failed:
+        print(
+            f"To see the first: tau-retail play --as nobody --task {failed[0]} --seed {options.seed}", file=sys.stderr
+        )
+    return EXIT_FAILED if failed else 0
 
 
 def _oracle_episode(env: TauRetailEnv, task: Task, seed: int) -> tuple[float, dict[str, Any]]:

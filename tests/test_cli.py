@@ -206,6 +206,13 @@ def test_a_person_can_be_the_customer(monkeypatch, capsys):
     assert "not scored" in shown
 
 
+def test_nobody_plays_and_the_oracle_is_watched(capsys):
+    assert main(["play", "--as", "nobody", "--task", "tau2/17", "--seed", "3"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("Task tau2/17, seed 3. The oracle agent plays.")
+    assert "Reward: 1.0" in shown
+
+
 def test_bytes_that_are_no_text_are_said_as_they_can_be(repository):
     process = start(repository, "play", "--task", "tau2/17")
     process.stdin.buffer.write(b"\xff\xfe hello\n/quit\n")
@@ -224,6 +231,18 @@ def test_v1_is_listed_shown_and_played(tau_bench, monkeypatch, capsys):
     assert "Reward: 1.0" in capsys.readouterr().out
     assert main(["oracle", "--source", "tau_bench", "--subset", "address*single", "--limit", "2"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].split() == ["all", "2", "of", "2"]
+
+
+def test_a_package_that_is_not_installed_is_named_and_doctor_recommended(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tau_retail_env.terminal", None)
+    monkeypatch.delitem(sys.modules, "tqdm", raising=False)
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert main(["oracle", "--limit", "1"]) == 2
+    shown = capsys.readouterr().err
+    assert "tqdm" in shown
+    assert "tau-retail doctor" in shown
+    with pytest.raises(ModuleNotFoundError):
+        main(["play"])
 
 
 def test_doctor_says_by_its_exit_status_whether_a_run_can_work(monkeypatch, tmp_path, capsys):
@@ -247,8 +266,10 @@ def test_the_oracle_earns_the_reward_and_is_counted_by_subset(capsys):
 def test_a_failing_oracle_is_named_and_exit_1(monkeypatch, capsys):
     monkeypatch.setattr("tau_retail_env.episodes.agents.OracleAgent.act", lambda self, *seen: "Lovely weather today.")
     assert main(["oracle", "--subset", "address", "--limit", "1"]) == 1
-    first, *_, last = capsys.readouterr().out.splitlines()
+    shown = capsys.readouterr()
+    first, *_, last = shown.out.splitlines()
     assert first.startswith("tau2/17: reward 0, ")
+    assert "tau-retail play --as nobody --task tau2/17 --seed 0" in shown.err
     assert "missing_writes" in first
     assert last.split() == ["all", "0", "of", "1"]
 

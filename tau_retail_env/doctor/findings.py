@@ -31,7 +31,7 @@ class Finding:
     name: str
     """The thing."""
     status: Status
-    """wrong: the default run cannot work; optional: something else cannot; ok."""
+    """wrong: the default run cannot work in this Python; optional: something else cannot; ok."""
     found: str
     """What was found, and what was expected where that differs."""
     remedy: str | None = None
@@ -46,7 +46,7 @@ def examine(found: Surroundings) -> list[Finding]:
 
 
 def can_run(findings: Sequence[Finding]) -> bool:
-    """Whether the default run can work."""
+    """Whether the default run can work in the Python that was looked at."""
     return all(finding.status != "wrong" for finding in findings)
 
 
@@ -59,7 +59,8 @@ def as_json(findings: Sequence[Finding]) -> str:
 def as_text(findings: Sequence[Finding]) -> str:
     """The findings for a person: the verdict, then a line each, with the command that mends it below."""
     wrong = sum(finding.status == "wrong" for finding in findings)
-    lines = [f"The default run cannot work: {wrong} wrong." if wrong else "The default run can work."]
+    lines = [f"The default run cannot work in this Python: {wrong} wrong." if wrong else "The default run can work."]
+    lines += [f"{one.found}: {one.remedy}" for one in findings if wrong and one.name == ".venv"]
     for status in STATUSES:
         group = [finding for finding in findings if finding.status == status]
         lines += [""] if group else []
@@ -105,9 +106,11 @@ def _python(found: Surroundings) -> Iterator[Finding]:
         remedy += f" && {SET_UP_COMMAND}" if found.checkout else ""
         yield Finding("python", "python", "wrong", f"{text}; wanted {PYTHON_WANTED}", remedy)
     if found.checkout and not found.is_script_set_up:
-        yield Finding("python", ".venv", "optional", "run_tau_retail_pipeline.sh has not set it up", SET_UP_COMMAND)
+        yield Finding(
+            "python", ".venv", "optional", "run_tau_retail_pipeline.sh has not made its own yet", SET_UP_COMMAND
+        )
     elif found.checkout and not found.is_script_environment:
-        text = "run_tau_retail_pipeline.sh uses it; this is another Python"
+        text = "run_tau_retail_pipeline.sh uses .venv, which is another Python"
         yield Finding("python", ".venv", "optional", text, ".venv/bin/tau-retail doctor")
 
 

@@ -121,7 +121,7 @@ def test_what_the_default_run_needs_is_wrong_and_comes_first(fields, area, name,
     one = finding(changed(**fields), area, name)
     assert (one.status, found in one.found, remedy in (one.remedy or "")) == ("wrong", True, True), one
     text = as_text(findings)
-    assert text.startswith("The default run cannot work: ")
+    assert text.startswith("The default run cannot work in this Python: ")
     assert f"mend: {one.remedy}" in text.split("optional")[0].split("\nok ")[0]
 
 
@@ -146,7 +146,7 @@ def test_what_the_default_run_needs_is_wrong_and_comes_first(fields, area, name,
             "TAU_BENCH_PATH is 'x'",
             "unset TAU_BENCH_PATH",
         ),
-        ({"is_script_set_up": False}, "python", ".venv", "has not set it up", "--setup-only"),
+        ({"is_script_set_up": False}, "python", ".venv", "has not made its own yet", "--setup-only"),
         ({"is_script_environment": False}, "python", ".venv", "another Python", ".venv/bin/tau-retail doctor"),
         ({"roll": "python does not answer"}, "engine roll", ".venv-roll", "does not answer", "rm -r .venv-roll"),
         ({"gpus": "nvidia-smi failed: no driver"}, "devices", "CUDA GPUs", "no driver", "nvidia-smi"),
@@ -171,6 +171,13 @@ def test_without_torch_everything_else_is_still_told():
     found = changed(here=with_packages(torch=None), gpus=("A GPU", "A GPU"))
     assert len(examine(found)) == len(examine(HEALTHY))
     assert finding(found, "devices", "CUDA GPUs").found == "2 x A GPU"
+
+
+def test_a_python_that_the_script_does_not_use_is_told_so_at_once():
+    found = changed(here=with_packages(rich=None), is_script_environment=False)
+    second_line = as_text(examine(found)).splitlines()[1]
+    assert "run_tau_retail_pipeline.sh uses .venv" in second_line
+    assert second_line.endswith(".venv/bin/tau-retail doctor")
 
 
 def test_an_installed_package_has_no_script_to_speak_of():

@@ -1,4 +1,4 @@
-"""A person as the agent or the customer: what a typed line means, whole conversations from a pipe, the tab key."""
+"""A person as the agent or the customer: whole conversations from a pipe, and the tab key on a terminal."""
 
 from __future__ import annotations
 
@@ -13,55 +13,7 @@ import pytest
 
 from tau_retail_env.catalogue import task_by_id
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.terminal import AGENT_COMMANDS, completions, play, play_customer, read_call
-
-SCHEMAS = {
-    "look": {
-        "properties": {
-            "zip": {"type": "string"},
-            "count": {"type": "integer"},
-            "ids": {"type": "array", "items": {"type": "string"}},
-        }
-    },
-    "list_all": {"properties": {}},
-}
-
-
-@pytest.mark.parametrize(
-    ("line", "arguments"),
-    [
-        ("look zip=02139", {"zip": "02139"}),
-        ("look  zip='1 2'   count=3", {"zip": "1 2", "count": 3}),
-        ("look count=many", {"count": "many"}),
-        ("look ids=12,34", {"ids": ["12", "34"]}),
-        ('look ids=["12","34"]', {"ids": ["12", "34"]}),
-        ("look ids=", {"ids": []}),
-        ("look zip=#W1 other=a=b", {"zip": "#W1", "other": "a=b"}),
-        ('look {"zip": 2139, "ids": []}', {"zip": 2139, "ids": []}),
-        ("list_all", {}),
-    ],
-)
-def test_a_typed_call_takes_the_types_of_the_tool(line, arguments):
-    call = read_call(line, SCHEMAS)
-    assert call.name == line.split()[0]
-    assert call.arguments == arguments
-
-
-@pytest.mark.parametrize(
-    ("line", "named"),
-    [
-        ("lok zip=1", "Did you mean 'look'"),
-        ("look zip", "key=value"),
-        ("look zip='1", "quotes"),
-        ("look {zip: 1}", "JSON"),
-        ('look {"zip": 1} more', "JSON"),
-        ("", "tool or command"),
-    ],
-)
-def test_what_cannot_be_read_is_explained(line, named):
-    with pytest.raises(InvalidValueError, match=named):
-        read_call(line, SCHEMAS)
+from tau_retail_env.terminal import play, play_customer, watch
 
 
 def conversation(task_id: str, *lines: str) -> tuple[float | None, str]:
@@ -109,6 +61,17 @@ def test_the_end_of_the_input_is_a_way_to_leave():
     reward, shown = conversation("tau2/17", "Hello?")
     assert reward is None
     assert "not scored" in shown
+
+
+def test_the_oracle_can_be_watched():
+    out = io.StringIO()
+    env = TauRetailEnv(tasks=[task_by_id("tau2/17")])
+    assert watch(env, seed=0, out=out) == 1.0
+    shown = out.getvalue()
+    assert shown.index("agent> Hi! How can I help you today?") < shown.index("customer> ")
+    assert 'agent calls modify_pending_order_address(order_id="#W8665881"' in shown
+    assert "###STOP###" not in shown
+    assert "Reward: 1.0" in shown
 
 
 def served(task_id: str, *lines: str) -> tuple[float | None, str]:
@@ -177,52 +140,6 @@ def test_a_person_is_the_customer_of_v1_too(tau_bench):
     assert reward == 1.0
     assert "You just got into gaming" in " ".join(shown.split())
     assert "agent> Hi!" not in shown
-
-
-COMPLETED = {
-    "look": {
-        "properties": {
-            "order_id": {"type": "string"},
-            "reason": {"enum": ["no longer needed", "by mistake"]},
-            "item_ids": {"type": "array", "items": {"type": "string"}},
-        }
-    },
-    "list_all": {"properties": {}},
-}
-SHOWN = "Order #W12 and #W345, #W12 again; items 1111111111 and 1122222222"
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("/l", ["/look ", "/list_all "]),
-        ("/li", ["/list_all "]),
-        ("/ta", ["/task "]),
-        ("", []),
-        ("look", []),
-        ("/nothing ", []),
-        ("/list_all ", []),
-        ("/look ", ["/look order_id=", "/look reason=", "/look item_ids="]),
-        ("/look r", ["/look reason="]),
-        ("/look order_id=#W12 ", ["/look order_id=#W12 reason=", "/look order_id=#W12 item_ids="]),
-        ("/look order_id=", ["/look order_id=#W12 ", "/look order_id=#W345 "]),
-        ("/look order_id=#W3", ["/look order_id=#W345 "]),
-        ("/look reason=", ["/look reason='no longer needed' ", "/look reason='by mistake' "]),
-        ("/look reason='no lon", ["/look reason='no longer needed' "]),
-        ("/look reason='no longer needed' o", ["/look reason='no longer needed' order_id="]),
-        ("/look item_ids=11", ["/look item_ids=1111111111", "/look item_ids=1122222222"]),
-        ("/look item_ids=1111111111,112", ["/look item_ids=1111111111,1122222222"]),
-        ('/look {"order_id": ', []),
-        ("Please look ", []),
-    ],
-)
-def test_the_tab_key_completes_tools_arguments_and_values(line, expected):
-    assert completions(line, COMPLETED, AGENT_COMMANDS, SHOWN) == expected
-
-
-def test_what_the_tab_key_completes_can_be_read():
-    (line,) = completions("/look reason='no", COMPLETED)
-    assert read_call(line.removeprefix("/"), COMPLETED).arguments == {"reason": "no longer needed"}
 
 
 def test_the_tab_key_works_on_a_terminal(repository):

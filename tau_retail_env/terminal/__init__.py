@@ -1,0 +1,5 @@
+"""Conversations on a terminal or through a pipe: a person plays the agent or the customer, or nobody does."""
+
+from tau_retail_env.terminal.conversations import play, play_customer, watch
+
+__all__ = ["play", "play_customer", "watch"]

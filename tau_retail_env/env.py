@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import threading
@@ -14,7 +15,8 @@ from tau_retail_env.chat.messages import AgentMessage
 from tau_retail_env.chat.parsing import MalformedMessageError, parse_message
 from tau_retail_env.chat.prompts import PROMPT_STYLES, system_prompt
 from tau_retail_env.errors import EpisodeStateError, InvalidValueError, SnapshotChangedError, unknown
-from tau_retail_env.tasks import Task, find_task, load_tasks
+from tau_retail_env.tasks import Task, find_task
+from tau_retail_env.tasks.load import shared_tasks
 from tau_retail_env.users import make_customer
 from tau_retail_env.users.customer import Customer, UserError, UserMessage
 from tau_retail_env.world import World, judge, open_shop
@@ -101,7 +103,7 @@ class TauRetailEnv:
             if limit is not None and limit < 1:
                 raise InvalidValueError(f"{name} must be at least 1 or None (upstream's own), found {limit}")
         self._shop = open_shop(source)
-        self.tasks = list(load_tasks(source, split, task_subset) if tasks is None else tasks)
+        self.tasks: Sequence[Task] = shared_tasks(source, split, task_subset) if tasks is None else tuple(tasks)
         if not self.tasks:
             raise InvalidValueError("tasks is empty: give at least one task")
         self._customer = user or make_customer(user_strategy, user_config, self._shop.database)
@@ -216,14 +218,18 @@ class TauRetailEnv:
 
         Raises:
             MalformedMessageError: it cannot be read, or holds several calls where that is an error.
+            InvalidValueError: it is no message at all.
         """
-        message = parse_message(action) if isinstance(action, str) else _checked(action)
+        message = parse_message(action) if isinstance(action, str) else action
+        if not isinstance(message, AgentMessage):
+            raise InvalidValueError(f"step takes a model's text or an AgentMessage, found {type(message).__name__}")
         conduct = self._shop.conduct
         if len(message.tool_calls) > 1:
             if self._multiple_calls == "error":
                 raise MalformedMessageError("one tool call at a time, please; none of these was run")
             if not conduct.runs_every_call:
                 message = AgentMessage(message.content, message.tool_calls[:1])
+        _check(message)
         if message.tool_calls and message.tool_calls[0].name == conduct.speaking_tool:
             content = message.tool_calls[0].arguments.get("content")
             if not isinstance(content, str) or not content.strip():
@@ -233,9 +239,7 @@ class TauRetailEnv:
 
     def _task_of_seed(self, seed: int) -> Task:
         epoch, place = divmod(seed, len(self.tasks))
-        order = list(range(len(self.tasks)))
-        random.Random(f"tau-retail/epoch/{epoch}").shuffle(order)
-        return self.tasks[order[place]]
+        return self.tasks[_order_of_epoch(epoch, len(self.tasks))[place]]
 
     def _refuse(
         self, episode: _Episode, action: str | AgentMessage, error: MalformedMessageError, metrics: Metrics
@@ -340,27 +344,30 @@ class TauRetailEnv:
         return message
 
 
-def _checked(message: AgentMessage) -> AgentMessage:
-    """An API agent's message, held to the same rules as a model's text.
+@functools.lru_cache(maxsize=16)
+def _order_of_epoch(epoch: int, count: int) -> Sequence[int]:
+    """In which order a round visits the tasks; remembered, because every reset without a task id asks for it."""
+    order = list(range(count))
+    random.Random(f"tau-retail/epoch/{epoch}").shuffle(order)
+    return tuple(order)
+
+
+def _check(message: AgentMessage) -> None:
+    """Hold an API agent's message to the same rules as a model's text.
 
     Raises:
         MalformedMessageError: it is empty, not valid Unicode, or the arguments of a call are not an object.
-        InvalidValueError: it is no AgentMessage at all.
     """
-    if not isinstance(message, AgentMessage):
-        raise InvalidValueError(f"step takes a model's text or an AgentMessage, found {type(message).__name__}")
-    content = (message.content or "").strip()
-    if not content and not message.tool_calls:
+    if not message.tool_calls and not (message.content or "").strip():
         raise MalformedMessageError("The message is empty: write to the customer or call a tool.")
     for call in message.tool_calls:
         if not isinstance(call.arguments, Mapping):
             raise MalformedMessageError(f"The arguments of {call.name!r} must be an object.")
     try:
-        repr([content, *((call.name, dict(call.arguments)) for call in message.tool_calls)]).encode("utf-8")
-        content.encode("utf-8")
+        (message.content or "").encode("utf-8")
+        repr([(call.name, dict(call.arguments)) for call in message.tool_calls]).encode("utf-8")
     except UnicodeEncodeError:
         raise MalformedMessageError("The message is not valid UTF-8: it holds a lone surrogate.") from None
-    return AgentMessage(content or None, message.tool_calls)
 
 
 def _tool_message(name: str, call_id: str, content: str) -> Message:

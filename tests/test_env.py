@@ -355,3 +355,9 @@ def test_v1_takes_a_call_of_respond_for_words(v1):
     observation, *_, info = v1.step(call("respond"))
     assert "needs a text for the customer" in observation
     assert info["metrics"]["malformed"] == 1.0
+
+
+def test_v1_reads_only_the_first_of_several_calls(v1):
+    v1.reset("tau_bench/test/0")
+    message = AgentMessage(None, (ToolCall("think", {"thought": "?"}), ToolCall("think", "no object")))
+    assert v1.step(message)[-1]["metrics"]["malformed"] == 0.0

@@ -33,7 +33,7 @@ class EnvironmentConfig(Refusing):
     max_errors: int | None = key(None, minimum=1)
     """Tool errors per episode; null keeps the limits of the source's own benchmark."""
     prompt_style: str = key("full")
-    """How the domain policy and the tools are shown: full or minimal."""
+    """How the domain policy and the tools are shown: full, compressed or minimal."""
     multiple_calls: str = key("error", only=("error", "upstream"))
     """What happens to a message with several tool calls."""
 

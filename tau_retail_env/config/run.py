@@ -86,7 +86,7 @@ class RunConfig(Refusing):
     max_turns: int | None = key(None, minimum=1)
     """Agent messages per episode; null keeps the source's own limits."""
     prompt_style: str = key("full")
-    """How the domain policy and the tools are shown: full or minimal."""
+    """How the domain policy and the tools are shown: full, compressed or minimal."""
     engine: str = key("auto", only=("auto", "local"), instead="engine: roll is not part of this version.")
     """What trains: local; auto picks it."""
     resume: bool | str = key(False)

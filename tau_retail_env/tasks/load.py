@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.tasks import generate, upstream_tau2, upstream_tau_bench
-from tau_retail_env.tasks.subsets import matching
+from tau_retail_env.tasks.subsets import SUBSETS, matching
 from tau_retail_env.tasks.task import Task
 
 DOMAINS = ("retail",)
@@ -54,6 +54,16 @@ def load_tasks(
         InvalidValueError: unknown source, split, subset or domain, or no task is left.
         MissingDependencyError: the package that carries the source's data is not installed.
     """
+    return list(shared_tasks(source, split, task_subset, domain))
+
+
+def shared_tasks(source: str, split: str, task_subset: str, domain: str = "retail") -> tuple[Task, ...]:
+    """What `load_tasks` loads, once in a process: any number of environments share it.
+
+    Raises:
+        InvalidValueError: unknown source, split, subset or domain, or no task is left.
+        MissingDependencyError: the package that carries the source's data is not installed.
+    """
     if source not in SOURCES:
         raise unknown("source", source, SOURCES)
     if domain not in DOMAINS:
@@ -61,7 +71,9 @@ def load_tasks(
     known_splits = sorted(SOURCES[source].splits())
     if split not in known_splits:
         raise unknown(f"split of source {source!r}", split, known_splits)
-    selected = matching(_all_tasks(source, split), task_subset)
+    if not isinstance(task_subset, str):
+        raise unknown("task_subset", task_subset, SUBSETS)
+    selected = _selected_tasks(source, split, task_subset)
     if not selected:
         raise _empty_selection(source, split, task_subset, known_splits)
     return selected
@@ -95,6 +107,11 @@ def find_task(tasks: Sequence[Task], task_id: str) -> Task:
 @functools.cache
 def _all_tasks(source: str, split: str) -> tuple[Task, ...]:
     return tuple(SOURCES[source].load(split))
+
+
+@functools.lru_cache(maxsize=64)
+def _selected_tasks(source: str, split: str, task_subset: str) -> tuple[Task, ...]:
+    return tuple(matching(_all_tasks(source, split), task_subset))
 
 
 def _empty_selection(source: str, split: str, expression: str, known_splits: list[str]) -> InvalidValueError:

@@ -35,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, or 1 where the command ran and found a failure, 2 for an error that is the caller's to
         mend, 130 after Ctrl-C, 141 where the reader of the output went away.
     """
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
@@ -198,8 +201,6 @@ def _play(options: argparse.Namespace) -> int:
     from tau_retail_env.terminal import play, play_customer, watch
 
     tasks = [_only_task(options.task, options, "split", "subset")] if options.task is not None else _selected(options)
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="replace")
     if options.prompt_style is not None and options.role != "agent":
         raise InvalidValueError(f"--prompt-style is for you as the agent: leave it out with --as {options.role}")
     if options.role == "customer":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -219,6 +220,24 @@ def test_bytes_that_are_no_text_are_said_as_they_can_be(repository):
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
     assert "hello" in out
+
+
+def test_no_input_at_all_is_a_way_to_leave(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["play", "--task", "tau2/17"]) == 0
+    assert "not scored" in capsys.readouterr().out
+
+
+def test_a_screen_that_knows_few_letters_shows_what_it_can(repository):
+    answer = subprocess.run(
+        [*PROGRAM, "tasks", "--limit", "3"],
+        cwd=repository,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert (answer.returncode, answer.stderr) == (0, b"")
+    assert answer.stdout.startswith(b"tau2/")
 
 
 def test_v1_is_listed_shown_and_played(tau_bench, monkeypatch, capsys):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
@@ -61,7 +60,7 @@ def play(
         InvalidValueError: unknown task id.
         UserError: the customer could not open the conversation.
     """
-    return _AgentSession(env, Screen(lines or sys.stdin, out or sys.stdout)).play(task_id, seed)
+    return _AgentSession(env, Screen(lines, out)).play(task_id, seed)
 
 
 def play_customer(
@@ -78,7 +77,7 @@ def play_customer(
     Returns:
         The reward, or None where the person left before the end.
     """
-    screen = Screen(lines or sys.stdin, out or sys.stdout)
+    screen = Screen(lines, out)
     try:
         return _serve(tasks, seed, screen)
     except _PersonLeft:
@@ -100,7 +99,7 @@ def watch(env: TauRetailEnv, *, seed: int = 0, out: TextIO | None = None) -> flo
     Raises:
         UserError: the customer could not open the conversation.
     """
-    screen = Screen(sys.stdin, out or sys.stdout)
+    screen = Screen(None, out)
     observation, info = env.reset(seed=seed)
     screen.say(f"Task {info['task_id']}, seed {seed}. The oracle agent plays.", "dim")
     screen.show(info["messages"], agent="agent")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -22,12 +23,17 @@ RESULT_WIDTH = 300
 
 
 class Screen:
-    """Where a person's lines come from, and where the conversation is shown."""
+    """Where a person's lines come from, and where the conversation is shown.
 
-    def __init__(self, lines: TextIO, out: TextIO) -> None:
-        self._lines = lines
-        self._console = Console(file=out, highlight=False, soft_wrap=True)
-        self._is_terminal = lines is sys.stdin and lines.isatty()
+    Args:
+        lines: the person's lines; None for standard input, which is empty where it is closed.
+        out: where to show; None for standard output.
+    """
+
+    def __init__(self, lines: TextIO | None, out: TextIO | None) -> None:
+        self._lines: TextIO = lines or sys.stdin or io.StringIO()
+        self._console = Console(file=out or sys.stdout, highlight=False, soft_wrap=True)
+        self._is_terminal = self._lines is sys.stdin and self._lines.isatty()
 
     def read(self) -> str | None:
         """The person's next line that is not empty; None when there are no more."""

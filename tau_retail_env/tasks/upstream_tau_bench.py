@@ -26,7 +26,7 @@ REMEDIES = (
     f"export {PATH_VARIABLE}=<a checkout of sierra-research/tau-bench>, "
     f"pip install git+https://github.com/sierra-research/tau-bench@{COMMIT}; source 'tau2' needs none of them"
 )
-EXTRA_COMMAND = 'pip install "tau-retail[tau-bench]"'
+EXTRA_COMMAND = "pip install '.[tau-bench]'"
 
 
 def package_folder() -> Path:

@@ -11,15 +11,21 @@ from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.tasks import upstream_tau_bench
 
 
+def imported():
+    return [name for name in sys.modules if name.split(".")[0] == "tau_bench"]
+
+
 @pytest.fixture
 def nowhere(monkeypatch, tmp_path):
     """A machine without τ-bench v1."""
     monkeypatch.delenv(upstream_tau_bench.PATH_VARIABLE, raising=False)
     monkeypatch.setattr(upstream_tau_bench, "SUBMODULE", tmp_path / "tau-bench")
     monkeypatch.setattr(sys, "path", [str(Path(__file__).parents[2])])
-    for name in [name for name in sys.modules if name.split(".")[0] == "tau_bench"]:
+    for name in imported():
         monkeypatch.delitem(sys.modules, name)
-    return tmp_path
+    yield tmp_path
+    for name in imported():
+        del sys.modules[name]
 
 
 def checkout(folder, imports=""):

@@ -3,45 +3,73 @@
 from __future__ import annotations
 
 import ast
-import math
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
 
-MAX_BITS = 4096
+MAX_BITS = 65_536
+"""The longest whole number that may come up; it is far beyond what a float holds, which is what upstream returns."""
+CHARACTERS = frozenset("0123456789+-*/(). ")
+"""What upstream lets through to its evaluation."""
+OPERATIONS: Mapping[type, Callable[..., Any]] = {
+    ast.UAdd: operator.pos,
+    ast.USub: operator.neg,
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Pow: operator.pow,
+}
+
+
+class _TooLargeError(Exception):
+    """A whole number would need more than `MAX_BITS` bits."""
 
 
 def is_affordable(expression: object) -> bool:
     """Whether upstream can evaluate the expression at once.
 
-    Only whole-number powers can make a short expression expensive (powers of floats overflow at once), so only they
-    are bounded: none may need more than `MAX_BITS` bits. What is not valid arithmetic is left to upstream, which has
-    its own error for it.
+    Only whole-number powers make a short expression expensive (those of floats overflow at once), so only expressions
+    with a power are looked at, by evaluating them in upstream's order with bounded numbers. What is not valid
+    arithmetic is left to upstream, which has its own error for it.
 
     Args:
         expression: the tool's argument, of any type.
+
+    Returns:
+        False if a whole number would need more than `MAX_BITS` bits, or if it is nested too deeply to tell.
     """
-    if not isinstance(expression, str) or "**" not in expression:
+    if not isinstance(expression, str) or "**" not in expression or not CHARACTERS.issuperset(expression):
         return True
     try:
-        _integer_bits(ast.parse(expression.strip(), mode="eval").body)
-    except OverflowError:
+        _value(ast.parse(expression.strip(), mode="eval").body)
+    except (_TooLargeError, RecursionError):
         return False
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except (SyntaxError, ArithmeticError, TypeError, ValueError, MemoryError):
         return True
     return True
 
 
-def _integer_bits(node: ast.AST) -> float | None:
-    """Upper bound for the bits of a whole-number result, None for a float; OverflowError above `MAX_BITS`."""
-    if isinstance(node, ast.UnaryOp):
-        return _integer_bits(node.operand)
+def _value(node: ast.AST) -> Any:
+    """The value of an expression; whatever goes wrong here goes wrong at the same place in upstream's evaluation."""
     if isinstance(node, ast.Constant):
-        return math.log2(abs(node.value) + 1) if isinstance(node.value, int) else None
-    if not isinstance(node, ast.BinOp):
-        return None
-    left, right = _integer_bits(node.left), _integer_bits(node.right)
-    if left is None or right is None or isinstance(node.op, ast.Div):
-        return None
-    if isinstance(node.op, ast.Pow):
-        if right > math.log2(MAX_BITS) or left * 2**right > MAX_BITS:
-            raise OverflowError
-        return left * 2**right
-    return left + right + 1
+        return node.value
+    if isinstance(node, ast.UnaryOp):
+        return OPERATIONS[type(node.op)](_value(node.operand))
+    if isinstance(node, ast.BinOp):
+        left, right = _value(node.left), _value(node.right)
+        if isinstance(node.op, ast.Pow) and isinstance(left, int) and isinstance(right, int):
+            _check_bits(left.bit_length() * right if abs(left) > 1 else 1)
+        result = OPERATIONS[type(node.op)](left, right)
+        _check_bits(result.bit_length() if isinstance(result, int) else 0)
+        return result
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.expr, ast.keyword)):
+            _value(child)
+    raise TypeError("a number is no function")
+
+
+def _check_bits(bits: int) -> None:
+    if bits > MAX_BITS:
+        raise _TooLargeError

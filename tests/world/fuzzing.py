@@ -183,7 +183,7 @@ class Ours:
 class Customer:
     """Says what the script says."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script | None) -> None:
         self.hears_the_last = False
         self._script = script
 

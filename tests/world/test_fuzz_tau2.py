@@ -25,12 +25,13 @@ from tests.world.fuzzing import READING, Ours, Outcome, Script, Tally, compare, 
 STOP_TOKENS = (STOP, TRANSFER, OUT_OF_SCOPE)
 GREETING = "Hi! How can I help you today?"
 NO_LIMIT = 10**9
-FULL_EVALUATION_EVERY = 100
-"""How often upstream's own environment evaluator, which replays the episode, judges it as well."""
+FULL_EVALUATION_EVERY = 20
+"""How often upstream's own environment evaluator, which replays the episode and hashes two whole databases, judges as
+well. Every time, what the episode changed is held against what the gold actions change, in the form that is hashed."""
 
 
 class Upstream:
-    """Plays scripts on upstream's environment, each on a database of its own; judges by upstream's hash and outputs."""
+    """Plays scripts on upstream's environment, each on a database of its own, and judges by upstream's rule."""
 
     def __init__(self) -> None:
         open_shop("tau2")  # upstream is imported without its side effects
@@ -66,48 +67,45 @@ class Upstream:
         failed: list[list[bool]],
         ended: str,
     ) -> Outcome:
-        dump = environment.tools.db.model_dump()
-        reward = self._reward(script.task, dump, trajectory) if ended == "user_stop" else 0.0
-        self._played += 1
-        if ended == "user_stop" and self._played % FULL_EVALUATION_EVERY == 0:
-            assert self._evaluators_reward(script.task, trajectory) == reward
-        return Outcome(heard, failed, self._changed(environment, dump), reward, ended)
+        changed = self._changed_forms(environment)
+        reward = 0.0
+        if ended == "user_stop":
+            from tau2.evaluator.evaluator_communicate import CommunicateEvaluator
+
+            said = CommunicateEvaluator.calculate_reward(self._tasks[script.task.id], trajectory).reward
+            reward = float(changed == self._gold_forms(script.task.id)) * said
+            self._played += 1
+            if self._played % FULL_EVALUATION_EVERY == 0:
+                assert self._evaluators_verdict(script.task, trajectory) * said == reward
+        shown = {place: self._shown(environment, *place) for place in changed}
+        return Outcome(heard, failed, shown, reward, ended)
 
     def _environment(self) -> Any:
         from tau2.domains.retail.data_model import RetailDB
 
         return self._get_environment(RetailDB.model_validate_json(self._database))
 
-    def _changed(self, environment: Any, dump: Mapping[str, Any]) -> dict[tuple[str, str], str]:
-        forms = _forms(dump)
+    def _changed_forms(self, environment: Any) -> dict[tuple[str, str], str]:
+        """What upstream hashes of every entry that is not as it was."""
+        forms = _forms(environment.tools.db.model_dump())
         assert forms.keys() == self._forms.keys()
-        changed = {}
-        for table, key in (place for place, form in forms.items() if form != self._forms[place]):
-            tool, argument = READING[table]
-            changed[table, key] = environment.get_response(_call(ToolCall(tool, {argument: key}))).content
-        return changed
+        return {place: form for place, form in forms.items() if form != self._forms[place]}
 
-    def _reward(self, task: Task, dump: Mapping[str, Any], trajectory: list[Any]) -> float:
-        from tau2.evaluator.evaluator_communicate import CommunicateEvaluator
-        from tau2.utils import get_dict_hash
-
-        said = CommunicateEvaluator.calculate_reward(self._tasks[task.id], trajectory).reward
-        return float(get_dict_hash(dump) == self._gold_hash(task.id)) * said
+    def _shown(self, environment: Any, table: str, key: str) -> str:
+        tool, argument = READING[table]
+        return environment.get_response(_call(ToolCall(tool, {argument: key}))).content
 
     @functools.cache  # noqa: B019
-    def _gold_hash(self, task_id: str) -> str:
+    def _gold_forms(self, task_id: str) -> dict[tuple[str, str], str]:
         environment = self._environment()
         for action in self._tasks[task_id].evaluation_criteria.actions or ():
             environment.get_response(_call(ToolCall(action.name, action.arguments)))
-        return environment.get_db_hash()
+        return self._changed_forms(environment)
 
-    def _evaluators_reward(self, task: Task, trajectory: list[Any]) -> float:
-        from tau2.evaluator.evaluator_communicate import CommunicateEvaluator
+    def _evaluators_verdict(self, task: Task, trajectory: list[Any]) -> float:
         from tau2.evaluator.evaluator_env import EnvironmentEvaluator
 
-        told = self._tasks[task.id]
-        judged = EnvironmentEvaluator.calculate_reward(self._get_environment, told, trajectory)
-        return judged.reward * CommunicateEvaluator.calculate_reward(told, trajectory).reward
+        return EnvironmentEvaluator.calculate_reward(self._get_environment, self._tasks[task.id], trajectory).reward
 
 
 class OrchestratedUpstream(Upstream):

@@ -6,6 +6,8 @@ TAU_RETAIL_FUZZ_EPISODES=10000 plays more of them; with -s the counts are shown.
 from __future__ import annotations
 
 import copy
+import functools
+import marshal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ from tau_retail_env.users import STOP
 from tau_retail_env.world import open_shop
 from tests.world.fuzzing import READING, Customer, Ours, Outcome, Script, compare, scripts_of
 
+FULL_REWARD_EVERY = 20
+"""How often upstream's own `calculate_reward` judges, which hashes two whole databases (always where a task has
+outputs). Else what the episode changed is held against what the gold actions change, in the form that is hashed."""
 MAX_ACTIONS = 30
 """Upstream's agents stop after so many actions (`max_num_steps`), with reward 0."""
 
@@ -26,21 +31,25 @@ class Upstream:
     def __init__(self) -> None:
         make = import_upstream("envs.retail").MockRetailDomainEnv
         self._envs = {split: make(user_strategy="human", task_split=split, task_index=0) for split in splits()}
-        self._action = import_upstream("types").Action
+        types = import_upstream("types")
+        self._action = types.Action
+        self._unjudged = types.RewardResult(reward=0, info={"r_actions": 0, "gt_data_hash": ""}, actions=[])
         self._hashable = import_upstream("envs.base").to_hashable
         self._before = import_upstream("envs.retail.data").load_data()
-        self._texts = _texts(self._before)
+        self._bytes = _bytes(self._before)
+        self._played = 0
 
     def play(self, script: Script) -> Outcome:
         """Play a script until upstream says that it is done."""
-        _, split, index = script.task.id.split("/")
-        env = self._envs[split]
+        env = self._env(script.task.id)
+        self._played += 1
+        judged = bool(script.task.outputs) or self._played % FULL_REWARD_EVERY == 0
+        env.calculate_reward = functools.partial(type(env).calculate_reward, env) if judged else lambda: self._unjudged
         env.user = customer = UpstreamCustomer(script)
-        env.reset(int(index))
         data = env.data
         heard: list[list[str]] = []
         failed: list[list[bool]] = []
-        reward, ended = 0.0, "max_steps"
+        ended = "max_steps"
         for message in script.messages[:MAX_ACTIONS]:
             customer.hears_the_last = message is script.messages[-1]
             action = self._as_action(message)
@@ -48,10 +57,46 @@ class Upstream:
             heard.append([response.observation])
             failed.append([is_error(response.observation)] if action.name != "respond" else [])
             if response.done:
-                reward = response.reward
                 ended = "user_stop" if action.name == "respond" else "agent_transfer"
                 break
-        return Outcome(heard, failed, self._changed(env, data), reward, ended)
+        forms = self._changed_forms(data)
+        shown = {place: self._shown(env, data, *place) for place in forms}
+        reward = 0.0
+        if ended != "max_steps":
+            reward = response.reward if judged else float(forms == self._gold_forms(script.task.id))
+        return Outcome(heard, failed, shown, reward, ended)
+
+    def _env(self, task_id: str) -> Any:
+        """Upstream's environment of the task's split, with a fresh database."""
+        _, split, index = task_id.split("/")
+        env = self._envs[split]
+        env.user = UpstreamCustomer(None)
+        env.reset(int(index))
+        return env
+
+    @functools.cache  # noqa: B019
+    def _gold_forms(self, task_id: str) -> dict[tuple[str, str], str]:
+        env = self._env(task_id)
+        for action in env.task.actions:
+            if action.name not in env.terminate_tools:
+                env.step(action)
+        return self._changed_forms(env.data)
+
+    def _changed_forms(self, data: Any) -> dict[tuple[str, str], str]:
+        """What upstream hashes of every entry that is not as it was."""
+        now = _bytes(data)
+        assert now.keys() == self._bytes.keys()
+        touched = [place for place, entry in now.items() if entry != self._bytes[place]]
+        forms = {(table, key): str(self._hashable(data[table][key])) for table, key in touched}
+        return {
+            (table, key): form
+            for (table, key), form in forms.items()
+            if form != str(self._hashable(self._before[table][key]))
+        }
+
+    def _shown(self, env: Any, data: Any, table: str, key: str) -> str:
+        tool, argument = READING[table]
+        return env.tools_map[tool].invoke(data=data, **{argument: key})
 
     def _as_action(self, message: AgentMessage) -> Any:
         """The first call, or the text: as upstream's tool-calling agent reads a message."""
@@ -59,17 +104,6 @@ class Upstream:
             return self._action(name="respond", kwargs={"content": message.content})
         call = message.tool_calls[0]
         return self._action(name=call.name, kwargs=copy.deepcopy(dict(call.arguments)))
-
-    def _changed(self, env: Any, data: Any) -> dict[tuple[str, str], str]:
-        """Found by text, confirmed by the form that upstream hashes, shown by upstream's tools."""
-        texts = _texts(data)
-        assert texts.keys() == self._texts.keys()
-        changed = {}
-        for table, key in (place for place, text in texts.items() if text != self._texts[place]):
-            if str(self._hashable(data[table][key])) != str(self._hashable(self._before[table][key])):
-                tool, argument = READING[table]
-                changed[table, key] = env.tools_map[tool].invoke(data=data, **{argument: key})
-        return changed
 
 
 class UpstreamCustomer(Customer):
@@ -90,8 +124,9 @@ def is_error(text: str) -> bool:
     return text.startswith(("Error", "Unknown action"))
 
 
-def _texts(data: Any) -> dict[tuple[str, str], str]:
-    return {(table, key): repr(entry) for table, entries in data.items() for key, entry in entries.items()}
+def _bytes(data: Any) -> dict[tuple[str, str], bytes]:
+    """Every entry, types included; version 2 of the format depends on values only."""
+    return {(table, key): marshal.dumps(entry, 2) for table, entries in data.items() for key, entry in entries.items()}
 
 
 def test_random_episodes_go_as_upstream(tau_bench: Path) -> None:

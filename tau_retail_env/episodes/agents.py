@@ -6,11 +6,19 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tau_retail_env.chat.messages import AgentMessage, ToolCall
 from tau_retail_env.tasks.task import Action, Task
+from tau_retail_env.users.story import Beat, Story, story_of
 
+MANY_STEPS = 4
+"""From so many steps on the oracle hurries on τ-bench v1, which ends an episode after 30 agent actions: it asks for no
+details (the customer adds them when it confirms), looks nothing up twice and sums up the next write with the report."""
+PATIENT_TRIES = 5
+"""How often it asks who the customer is where the story's customer mixes things up."""
+TRANSFER = "transfer_to_human_agents"
 TRIES = 2
 """How often it asks for the same thing."""
 WRITES = frozenset(
@@ -39,14 +47,30 @@ QUESTIONS: Mapping[str, str] = {
 EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 YES = re.compile(r"\b(?:yes|yeah|yep|sure|correct|confirm|go ahead|right|ok|okay)\b", re.IGNORECASE)
 NO = re.compile(r"\b(?:no|not|isn't|wrong|wait|stop)\b(?! longer)", re.IGNORECASE)
+FIRST_SENTENCE = re.compile(r"(?<=[.!?])\s")
+NO_RECORD = "Our records do not tell me more than your account shows you."
 REASON_WORDS: Mapping[str, str] = {"no longer needed": r"\bneed", "ordered by mistake": r"\bmistake"}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that the oracle does for the customer."""
+
+    lookups: tuple[Action, ...] = ()
+    """The gold lookups that go before."""
+    write: Action | None = None
+    """The gold write, None where there is nothing to write."""
+    beat: Beat | None = None
+    """What the customer brings up where the step is not a write: to be told, refused, or handed over."""
 
 
 class OracleAgent:
     """Reaches reward 1.0 through the public interface only: it sees what an agent sees, and knows the gold actions.
 
     It asks who the customer is, looks up what it is going to touch, asks what is missing, sums up, waits for a yes,
-    writes and reports. It never uses an order or product id that nobody has mentioned yet.
+    writes and reports. It never uses an order or product id that nobody has mentioned yet. Where the task has a story
+    it knows that as well: it answers the customer's questions, refuses what is asked in vain and hands the customer
+    over where that is what the customer wants in the end.
     """
 
     def __init__(self, task: Task) -> None:
@@ -56,7 +80,13 @@ class OracleAgent:
             task: its gold writes are played in order, its gold lookups where they precede.
         """
         self._task = task
-        self._steps = _steps(task.actions)
+        story = story_of(task)
+        self._steps = _steps(task.actions) if story is None else _steps_of_story(task.actions, story)
+        self._hurries = task.source == "tau_bench" and len(self._steps) >= MANY_STEPS
+        self._tries = 0 if self._hurries else TRIES if story is None else 1
+        self._identity_tries = TRIES if story is None else PATIENT_TRIES
+        self._customer_id = story.customer if story and story.customer else task.user_id
+        self._follows_story = story is not None
         self._said = ""
         self._said_now = ""
         self._seen = ""
@@ -65,6 +95,7 @@ class OracleAgent:
         self._user_id: str | None = None
         self._asked: Counter[str] = Counter()
         self._summed_up = False
+        self._unreported = ""
         self._reported_outputs = False
 
     def act(self, observation: str, info: Mapping[str, Any]) -> AgentMessage:
@@ -93,12 +124,13 @@ class OracleAgent:
             return self._report(failed)
         if call.name.startswith("find_user_id_by_") and not failed:
             self._user_id = observation.strip()
-        if call.name == "transfer_to_human_agents":
+        if call.name == TRANSFER:
             return AgentMessage(TRANSFERRED)
         return self._next()
 
     def _after_summary(self, answer: str) -> AgentMessage:
-        if YES.search(answer) and not NO.search(answer):
+        first_words = FIRST_SENTENCE.split(answer, maxsplit=1)[0]
+        if YES.search(first_words) and not NO.search(first_words):
             self._summed_up = False
             return self._write()
         return self._sum_up()
@@ -108,10 +140,26 @@ class OracleAgent:
             return self._identify()
         if not self._steps:
             return self._finish()
-        write = self._steps[0][1]
-        if write is None:
+        step = self._steps[0]
+        if step.beat is not None:
+            return self._look_up_gold() or self._attend(step.beat)
+        if step.write is None:
             return self._look_up_gold() or self._finish()
-        return self._prepare(write) or self._sum_up()
+        return self._prepare(step.write) or self._sum_up()
+
+    def _attend(self, beat: Beat) -> AgentMessage:
+        """Answer, refuse, hand over, or sum up what the customer is going to regret."""
+        self._steps = self._steps[1:]
+        self._said_now, self._asked = "", Counter()
+        if beat.transfer:
+            gold = next((action for action in self._task.actions if action.name == TRANSFER), None)
+            return self._call(TRANSFER, gold.arguments if gold else {"summary": beat.transfer})
+        if beat.turn:
+            return AgentMessage(f"So this is what you want: {beat.prose or beat.say} Confirm (yes/no)?")
+        if beat.ask:
+            answers = [self._task.outputs[number] for number in beat.outputs]
+            return AgentMessage(f"Here you are: {', '.join(answers)}." if answers else NO_RECORD)
+        return AgentMessage(f"I'm sorry, but {beat.refusal}: that is not possible. Anything else?")
 
     def _identify(self) -> AgentMessage:
         tried = [key for key in self._results if key.startswith("find_user_id_by_")]
@@ -119,8 +167,8 @@ class OracleAgent:
             call = ToolCall(name, arguments)
             if _key(call) not in tried:
                 return self._call(name, arguments)
-        if self._asked["identity"] > TRIES:
-            return self._call("transfer_to_human_agents", {"summary": "The customer could not be identified."})
+        if self._asked["identity"] > self._identity_tries:
+            return self._call(TRANSFER, {"summary": "The customer could not be identified."})
         self._asked["identity"] += 1
         return AgentMessage(NOT_FOUND if tried else IDENTITY_QUESTION)
 
@@ -128,25 +176,26 @@ class OracleAgent:
         """The lookups that what the customer said makes possible."""
         for email in EMAIL.findall(self._said):
             yield "find_user_id_by_email", {"email": email}
-        first, last = (self._task.user_id or "").split("_")[:2] if self._task.user_id else (r"[A-Z]\w+", r"[A-Z]\w+")
-        told = re.search(
-            rf"\b({first}) ({last})\b\D*(\d{{5}})?", self._said, re.IGNORECASE if self._task.user_id else 0
-        )
+        known = self._customer_id
+        first, last = known.split("_")[:2] if known else (r"[A-Z]\w+", r"[A-Z]\w+")
+        told = re.search(rf"\b({first}) ({last})\b\D*(\d{{5}})?", self._said, re.IGNORECASE if known else 0)
+        if told is None:
+            return
         zips = re.findall(r"(?<![\w#])\d{5}\b", self._said)
-        if told and (told[3] or zips):
-            zip_code = told[3] or zips[0]
+        for zip_code in dict.fromkeys([*([told[3]] if told[3] else []), *zips]):
             yield "find_user_id_by_name_zip", {"first_name": told[1], "last_name": told[2], "zip": zip_code}
 
     def _prepare(self, write: Action) -> AgentMessage | None:
         """The next question or lookup before a write, None when all is known."""
         order_id = write.arguments.get("order_id")
-        if order_id and order_id not in self._said_now and self._asked["order"] == 0:
+        if order_id and order_id not in self._said_now and self._asked["order"] == 0 and not self._hurries:
             return self._ask(["order", *self._missing(write)])
         if order_id and order_id not in self._seen and self._is_new("get_user_details", self._user()):
             return self._call("get_user_details", self._user())
         if lookup := self._look_up_gold(products=False):
             return lookup
-        if order_id and self._is_new("get_order_details", {"order_id": order_id}):
+        knows_enough = self._hurries and "item_ids" not in write.arguments
+        if order_id and not knows_enough and self._is_new("get_order_details", {"order_id": order_id}):
             return self._call("get_order_details", {"order_id": order_id})
         if missing := [fact for fact in self._missing(write) if fact != "options" or self._lacks_items(write)]:
             return self._ask(missing)
@@ -173,7 +222,7 @@ class OracleAgent:
         }
         if lacking["items"] and write.name in CHANGING_ITEMS:
             lacking["options"] = True
-        return [fact for fact, lacks in lacking.items() if lacks and self._asked[fact] < TRIES]
+        return [fact for fact, lacks in lacking.items() if lacks and self._asked[fact] < self._tries]
 
     def _lacks_items(self, write: Action) -> bool:
         names = self._names(write.arguments.get("item_ids", ()), write)
@@ -191,7 +240,7 @@ class OracleAgent:
 
     def _look_up_gold(self, *, products: bool = True) -> AgentMessage | None:
         """The next gold lookup before the write, of those whose ids somebody has mentioned."""
-        for action in self._steps[0][0]:
+        for action in self._steps[0].lookups:
             if action.name == "get_product_details" and not products:
                 continue
             visible = action.name == "calculate" or all(str(value) in self._seen for value in action.arguments.values())
@@ -207,30 +256,36 @@ class OracleAgent:
         return AgentMessage(None, (self._last_call,))
 
     def _write(self) -> AgentMessage:
-        write = self._steps[0][1]
+        write = self._steps[0].write
         assert write is not None
         return self._call(write.name, write.arguments)
 
     def _sum_up(self) -> AgentMessage:
-        write = self._steps[0][1]
+        write = self._steps[0].write
         assert write is not None
         self._summed_up = True
-        return AgentMessage(f"{self._summary(write)} Confirm (yes/no)?")
+        report, self._unreported = self._unreported, ""
+        return AgentMessage(f"{report} {self._summary(write)} Confirm (yes/no)?".strip())
 
     def _report(self, failed: bool) -> AgentMessage:
         """What became of a write; after the last one also what the customer wanted to know."""
         self._steps = self._steps[1:]
-        self._said_now, self._asked, self._results = "", Counter(), _users_only(self._results)
+        self._said_now, self._asked = "", Counter()
+        if not self._hurries:
+            self._results = _users_only(self._results)
         words = ["Sorry, that is not possible." if failed else "Done."]
-        if all(write is None for _, write in self._steps):
+        if not self._follows_story and all(step.write is None for step in self._steps):
             words.extend(self._information())
+        if self._hurries and not failed and self._steps and self._steps[0].write:
+            self._unreported = words[0]
+            return self._next()
         return AgentMessage(" ".join([*words, "Anything else?"]))
 
     def _finish(self) -> AgentMessage:
         """Nothing (more) to write: tell what is to be told, hand over where the gold actions do."""
-        if words := self._information():
+        if not self._follows_story and (words := self._information()):
             return AgentMessage(" ".join([*words, "Anything else?"]))
-        transfer = next((action for action in self._task.actions if action.name == "transfer_to_human_agents"), None)
+        transfer = next((action for action in self._task.actions if action.name == TRANSFER), None)
         if transfer and self._is_new(transfer.name, transfer.arguments):
             return self._call(transfer.name, transfer.arguments)
         return AgentMessage("Sorry, I cannot do that. Anything else?")
@@ -298,17 +353,41 @@ class OracleAgent:
         return changes
 
 
-def _steps(actions: Sequence[Action]) -> list[tuple[tuple[Action, ...], Action | None]]:
-    """The gold actions as (lookups, write) pairs; the last pair has no write where lookups follow the last one."""
-    steps: list[tuple[tuple[Action, ...], Action | None]] = []
+def _steps(actions: Sequence[Action]) -> list[Step]:
+    """The gold actions as lookups with the write they go before; lookups after the last write are left out."""
+    before, writes, after = _grouped(actions)
+    steps = [Step(lookups, write) for lookups, write in zip(before, writes, strict=True)]
+    return steps or ([Step(after)] if after else [])
+
+
+def _steps_of_story(actions: Sequence[Action], story: Story) -> list[Step]:
+    """A story's beats, each with the gold lookups before its write, or before the next one's."""
+    before, writes, after = _grouped(actions)
+    numbers = [beat.first if beat.write is None else beat.write for beat in story.beats]
+    steps = []
+    for place, beat in enumerate(story.beats):
+        number = next((number for number in numbers[place:] if number is not None), None)
+        lookups = after if number is None else before[number]
+        if beat.write is None or beat.fails:
+            steps.append(Step(lookups, beat=beat))
+        else:
+            steps.append(Step(lookups, writes[beat.write]))
+    return steps
+
+
+def _grouped(actions: Sequence[Action]) -> tuple[list[tuple[Action, ...]], list[Action], tuple[Action, ...]]:
+    """The gold lookups before each write, the writes, and the lookups after the last one."""
+    before: list[tuple[Action, ...]] = []
+    writes: list[Action] = []
     lookups: list[Action] = []
     for action in actions:
         if action.name in WRITES:
-            steps.append((tuple(lookups), action))
+            before.append(tuple(lookups))
+            writes.append(action)
             lookups = []
-        elif action.name != "transfer_to_human_agents" and not action.name.startswith("find_user_id_by_"):
+        elif action.name != TRANSFER and not action.name.startswith("find_user_id_by_"):
             lookups.append(action)
-    return [*steps, (tuple(lookups), None)] if lookups and not steps else steps
+    return before, writes, tuple(lookups)
 
 
 class BoastingAgent(OracleAgent):

@@ -48,6 +48,10 @@ class Heard:
     """Whether it says that something cannot be done, or hands the customer over."""
     promised: bool
     """Whether it only says that something is about to be done."""
+    transferred: bool
+    """Whether it says that the customer is being handed over."""
+    offers_transfer: bool
+    """Whether it asks if it shall hand the customer over."""
 
 
 def _words(*alternatives: str) -> re.Pattern[str]:
@@ -129,6 +133,13 @@ REFUSING = _either(
     r"\btransferr(?:ed|ing)\b|\btransfer (?:you )?to (?:a |an )?(?:human|agent|colleague|live)",
     r"\bhuman agent\b",
 )
+TRANSFERRED = _either(
+    r"\byou (?:are|have|will) (?:now )?(?:be )?(?:being |been )?transferred\b",
+    r"\byou(?:'re|'ve|'ll be) (?:now )?(?:being |been )?transferred\b",
+    r"\b(?:i(?:'m| am)|we(?:'re| are)) (?:now )?transferring\b",
+    r"\b(?:i(?:'ve| have)|we(?:'ve| have)) (?:now |just )?transferred\b",
+)
+HANDING_OVER = _either(r"\btransfer|\bhuman\b|\bcolleague|\bsupervisor|\bspecialist|\bhand you over|\bconnect you")
 DONE = _either(
     r"\b(?:done|all set|completed?|success(?:ful(?:ly)?)?|taken care of|good to go)\b",
     rf"\b(?:has|have|been|was|were|i've|just|now) (?:now |just |successfully |been |already ){{0,3}}{_ACTED}\b",
@@ -223,6 +234,8 @@ def listen(text: str) -> Heard:
         done=any(_reports_done(sentence) for sentence in sentences),
         refused=any(REFUSING.search(sentence) for sentence in sentences),
         promised=any(PROMISING.search(sentence) for sentence in sentences),
+        transferred=any("?" not in sentence and TRANSFERRED.search(sentence) for sentence in sentences),
+        offers_transfer=any("?" in sentence and HANDING_OVER.search(sentence) for sentence in sentences),
     )
 
 

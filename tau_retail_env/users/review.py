@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tau_retail_env.users.agenda import Agenda, Item, Kind, PaymentMethod, Request
+from tau_retail_env.users.agenda import Agenda
 from tau_retail_env.users.listening import Fact
+from tau_retail_env.users.request import PROSE, Item, Kind, PaymentMethod, Request
 
 ORDER_ID = re.compile(r"#?\bW\d{5,}\b", re.IGNORECASE)
 PAYMENT_ID = re.compile(r"\b(?:credit_card|gift_card|paypal)_\d+\b", re.IGNORECASE)
@@ -35,6 +36,7 @@ STREET = re.compile(
 )
 SUITE = re.compile(r"\b(?:suite|apt|apartment|unit|ste)\.? #?(\w+)", re.IGNORECASE)
 ZIP = re.compile(r"(?<![\w#])\d{5}(?!\w)")
+LONG_WORD = re.compile(r"[a-z0-9]{4,}")
 GENERIC_HEADS = ("set", "kit", "bed", "mat", "bulb", "charger")
 
 
@@ -92,7 +94,7 @@ def review(text: str, request: Request, agenda: Agenda, others: Sequence[Request
         right=frozenset(fact for fact, verdict in verdicts.items() if verdict is True),
         wrong=frozenset(fact for fact, verdict in verdicts.items() if verdict is False),
         right_kind=right_kind,
-        wrong_kind=bool(kinds) and not right_kind and request.kind is not Kind.INQUIRY,
+        wrong_kind=bool(kinds) and not right_kind and request.kind not in PROSE,
     )
 
 
@@ -107,6 +109,25 @@ def _is_for_an_order(text: str) -> bool:
 def _is_for_the_profile(text: str) -> bool:
     beside = re.search(r"\b(?:default|profile|account)\b.{0,20}\baddress", text, re.IGNORECASE)
     return bool(beside) and not ORDER_ID.search(text)
+
+
+def names_an_action(text: str) -> bool:
+    """Whether a text speaks of anything that changes the shop."""
+    return bool(_kinds(text))
+
+
+def offers(text: str, request: Request) -> bool:
+    """Whether a text names what the customer wants instead of one of its items, with every option that changes."""
+    return any(
+        item.changes and all(_states(text, name, value) for name, value in item.changes.items())
+        for item in request.items
+    )
+
+
+def relates(text: str, wish: str) -> bool:
+    """Whether a text speaks of a wish that was told in words only: of two things at least that it names."""
+    told, wished = (set(LONG_WORD.findall(words.casefold())) for words in (text, wish))
+    return len(told & wished) > 1
 
 
 def order_ids(text: str) -> set[str]:
@@ -205,18 +226,26 @@ def _options(text: str, request: Request) -> bool | None:
     if request.kind not in (Kind.EXCHANGE, Kind.MODIFY_ITEMS):
         return None
     verdicts = [
-        _option(text, _passage(text, item, request), name, item) for item in request.items for name in item.options
+        _option(text, _passage(text, item, request), name, item, _namesakes(item, request))
+        for item in request.items
+        for name in item.options
     ]
     if False in verdicts:
         return False
     return True if True in verdicts else None
 
 
-def _option(text: str, passage: str, name: str, item: Item) -> bool | None:
+def _namesakes(item: Item, request: Request) -> list[Item]:
+    """The other items of a request that are of the same product."""
+    return [other for other in request.items if other is not item and other.product == item.product]
+
+
+def _option(text: str, passage: str, name: str, item: Item, namesakes: Sequence[Item]) -> bool | None:
     wanted = (item.new_options or item.options).get(name, "")
     if _states(passage, name, wanted):
         return True if name in item.changes else None
     elsewhere = {value for key, value in (*item.options.items(), *(item.new_options or {}).items()) if key != name}
+    elsewhere |= {value for other in namesakes for key, value in (other.new_options or {}).items() if key == name}
     others = [value for value in (item.choices or {}).get(name, ()) if value != wanted and value not in elsewhere]
     if any(_states(passage, name, value) for value in others):
         return False

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tau_retail_env.tasks import Task, load_tasks
 from tau_retail_env.tasks.upstream_tau2 import shop_database
-from tau_retail_env.users.agenda import Agenda, Kind, build_agenda, first_person
+from tau_retail_env.users.agenda import Agenda, build_agenda, first_person
+from tau_retail_env.users.request import Kind
+from tau_retail_env.users.story import stories
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +39,7 @@ def test_gold_writes_become_requests_in_order(tasks: dict[str, Task]) -> None:
 
 
 def test_an_exchange_knows_which_options_change(tasks: dict[str, Task]) -> None:
-    items = agenda(tasks["tau2/0"]).requests[0].items
+    items = agenda(tasks["tau2/0"]).requests[1].items
     assert [item.changes for item in items] == [
         {"switch type": "clicky", "backlight": "none"},
         {"compatibility": "Google Assistant"},
@@ -43,7 +47,7 @@ def test_an_exchange_knows_which_options_change(tasks: dict[str, Task]) -> None:
 
 
 def test_an_item_that_shares_its_name_is_told_apart_by_its_options(tasks: dict[str, Task]) -> None:
-    labels = [item.label for item in agenda(tasks["tau2/45"]).requests[0].items]
+    labels = [item.label for item in agenda(tasks["tau2/45"]).requests[1].items]
     assert labels[0].startswith("Vacuum Cleaner (robotic, ")
 
 
@@ -62,9 +66,37 @@ def test_a_user_id_is_known_only_where_the_task_tells_it(tasks: dict[str, Task])
     assert agenda(tasks["tau2/5"]).user_id == "mei_kovacs_8020"
 
 
-def test_outputs_become_a_question_of_the_customers_own(tasks: dict[str, Task]) -> None:
-    question = agenda(tasks["tau2/2"]).requests[-1].question
+def test_a_question_of_a_story_is_answered_by_the_tasks_outputs(tasks: dict[str, Task]) -> None:
+    inquiry = agenda(tasks["tau2/2"]).requests[0]
+    assert (inquiry.kind, inquiry.answers) == (Kind.INQUIRY, ("10",))
+    assert inquiry.question == stories()["tau2/2"].beats[0].ask
+
+
+def test_outputs_of_a_task_without_a_story_become_a_question_of_the_customers_own(tasks: dict[str, Task]) -> None:
+    own = replace(tasks["tau2/2"], id="own/1", source="own")
+    question = agenda(own).requests[-1].question
     assert question == "I want to know how many tshirt options are available in the online store right now."
+
+
+def test_a_first_wish_is_the_gold_request_with_other_values(tasks: dict[str, Task]) -> None:
+    wish, gold = agenda(tasks["tau2/1"]).requests
+    assert [item.product for item in wish.items] == ["Mechanical Keyboard", "Smart Thermostat"]
+    assert wish.items[0].changes == {"switch type": "clicky"}
+    assert [item.product for item in gold.items] == ["Smart Thermostat"]
+    assert (wish.order_id, wish.payment, wish.in_vain) == (gold.order_id, gold.payment, True)
+    assert agenda(tasks["tau2/18"]).requests[0].kind is Kind.RETURN
+
+
+def test_a_question_knows_the_order_it_is_about(tasks: dict[str, Task]) -> None:
+    questions = [request for request in agenda(tasks["tau2/46"]).requests if request.kind is Kind.INQUIRY]
+    assert [request.order_id for request in questions] == ["#W9502127", "#W9502127"]
+
+
+def test_a_customer_of_a_story_knows_only_what_it_was_told(tasks: dict[str, Task]) -> None:
+    assert agenda(tasks["tau2/54"]).emails == ("silva7872@example.com", "amelia.silva7872@example.com")
+    assert agenda(tasks["tau2/54"]).zip is None
+    assert agenda(tasks["tau2/67"]).zips == ("98178", "98186", "98187")
+    assert agenda(tasks["tau2/67"]).email is None
 
 
 def test_words_told_to_a_customer_are_turned_to_its_own() -> None:

@@ -6,9 +6,10 @@ import pytest
 
 from tau_retail_env.tasks import generate_task, load_tasks
 from tau_retail_env.tasks.upstream_tau2 import shop_database
-from tau_retail_env.users.agenda import Agenda, Request, build_agenda
+from tau_retail_env.users.agenda import Agenda, build_agenda
 from tau_retail_env.users.listening import Fact
-from tau_retail_env.users.review import review
+from tau_retail_env.users.request import PROSE, Request
+from tau_retail_env.users.review import offers, relates, review
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,9 @@ def agendas() -> dict[str, Agenda]:
 
 
 def first(agendas: dict[str, Agenda], task_id: str) -> tuple[Request, Agenda]:
-    return agendas[task_id].requests[0], agendas[task_id]
+    """The first request of a task that a gold write grants."""
+    agenda = agendas[task_id]
+    return next(request for request in agenda.requests if not request.in_vain and request.kind not in PROSE), agenda
 
 
 @pytest.mark.parametrize(
@@ -114,3 +117,23 @@ def test_an_option_value_is_not_another_item_of_the_order() -> None:
     text = "Modify in #W4720269: Backpack to material polyester, compartment laptop. Payment: paypal_4820484."
     assert "Laptop" in {item.product for item in agenda.requests[0].other_items}
     assert review(text, agenda.requests[0], agenda).matches
+
+
+def test_namesakes_that_both_change_do_not_contradict_each_other(agendas: dict[str, Agenda]) -> None:
+    agenda = agendas["tau2/105"]
+    wanted = agenda.requests[0]
+    assert len({item.product for item in wanted.items}) == 1
+    text = "Exchange the Tea Kettle for ceramic, gas, and the other Tea Kettle for 1.5 liters, gas (order #W4316152)."
+    assert review(text, wanted, agenda).matches
+
+
+def test_an_offer_names_every_option_that_changes(agendas: dict[str, Agenda]) -> None:
+    request, _ = first(agendas, "tau2/6")
+    assert offers("There is a silver one with low brightness and a battery.", request)
+    assert not offers("There are ones with low brightness.", request)
+
+
+def test_a_text_relates_to_a_wish_when_it_names_two_things_of_it() -> None:
+    wish = "Can I split the payment with another card?"
+    assert relates("I will split the payment over both cards. Confirm?", wish)
+    assert not relates("Shall I proceed?", wish)

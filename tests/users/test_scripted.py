@@ -339,6 +339,7 @@ def test_no_internal_id_leaves_the_customers_mouth() -> None:
     users = set(shop["users"])
     for task in [*load_tasks("generated", "train")[:150], *load_tasks("tau2", "base")]:
         text = " ".join(talk(task, script, seed=1))
-        assert not re.search(r"(?<![\d_])\d{10}(?!\d)", text), text
+        told = set(re.findall(r"\d{10}", task.instruction))
+        assert set(re.findall(r"(?<![\d_])\d{10}(?!\d)", text)) <= told, text
         named = users & set(re.findall(r"\b[a-z]+_[a-z]+_\d+\b", text))
         assert all(user_id in (task.scenario.known_info or "") for user_id in named), text

@@ -1,0 +1,174 @@
+"""What the customer of a free-text task does, as stories.toml beside this file tells it."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from importlib import resources
+from typing import Any
+
+from tau_retail_env.errors import InvalidValueError, unknown
+from tau_retail_env.tasks.task import Task
+from tau_retail_env.users.listening import Fact
+
+FILE = "stories.toml"
+WORDED_FACTS: Mapping[str, Fact] = {
+    "order": Fact.ORDER,
+    "items": Fact.ITEMS,
+    "options": Fact.OPTIONS,
+    "payment": Fact.PAYMENT,
+    "reason": Fact.REASON,
+    "address": Fact.ADDRESS,
+}
+"""The keys of `words` in the file, and the facts they word."""
+SUBJECTS = ("write", "first", "vain", "ask", "transfer")
+"""What a beat can be; each has exactly one of these keys."""
+MISSING_IN_TAU2 = 95
+"""The test task of τ-bench that τ²-bench left out: from there on, τ²'s numbers are one less."""
+
+Words = Mapping[Fact, tuple[str, ...]]
+"""Fact to the wordings in which the customer answers for it, one each time it is asked."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Beat:
+    """One thing that the customer brings up; the head of stories.toml explains each field."""
+
+    write: int | None = None
+    """The gold write it asks for, counted from 0."""
+    first: int | None = None
+    """The gold write instead of which it asks for something else first."""
+    vain: str = ""
+    """What it asks for though no gold action grants it."""
+    ask: str = ""
+    """What it wants to know."""
+    transfer: str = ""
+    """How it asks for a human agent."""
+    outputs: tuple[int, ...] = ()
+    """Which of the task's outputs answer the question."""
+    say: str = ""
+    """The words that open a gold write or what is asked for instead of it."""
+    words: Words | None = None
+    """How it words facts."""
+    turn: str = ""
+    """How it changes its mind when asked to confirm."""
+    otherwise: bool = False
+    """Whether it comes up only after the last request in vain was refused or given up."""
+    fails: bool = False
+    """Whether the shop refuses the gold write."""
+    refusal: str = ""
+    """Why an agent refuses it."""
+    unmet: str = ""
+    """What upstream's text wants and the beat cannot honour."""
+    kind: str = ""
+    """The kind of request asked for first, empty for that of the gold write."""
+    items: tuple[str, ...] = ()
+    """The products asked for first, empty for those of the gold write."""
+    options: tuple[Mapping[str, str], ...] = ()
+    """The options asked for first, for each item."""
+    payment: str = ""
+    """The source of the payment method asked for first, empty for that of the gold write."""
+
+    @property
+    def prose(self) -> str:
+        """The words of a beat that no gold write stands behind."""
+        return self.vain or self.ask or self.transfer
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether the agent is expected to refuse it, or the customer to give it up."""
+        return bool(self.vain) or self.first is not None or self.fails
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Story:
+    """What the customer of one task does."""
+
+    name: str
+    """The task it was written for."""
+    beats: tuple[Beat, ...]
+    """One after another."""
+    customer: str | None = None
+    """The customer's id, None where the task tells it."""
+    emails: tuple[str, ...] = ()
+    """The emails it gives, one after another; empty where the task's text tells what there is to tell."""
+    zips: tuple[str, ...] = ()
+    """The zip codes it gives, one after another; empty where the task's text tells what there is to tell."""
+    words: Words | None = None
+    """How it words facts in every beat that has no words of its own for them."""
+
+
+def story_of(task: Task) -> Story | None:
+    """The story of a task, None for a task that is played from its gold actions alone.
+
+    Args:
+        task: a task of any source.
+    """
+    if task.source not in ("tau2", "tau_bench"):
+        return None
+    known = stories()
+    own = known.get(task.id)
+    if own or not task.id.startswith("tau_bench/test/"):
+        return own
+    number = int(task.id.rsplit("/", 1)[1])
+    return known.get(f"tau2/{number - (number > MISSING_IN_TAU2)}")
+
+
+@functools.cache
+def stories() -> Mapping[str, Story]:
+    """Every story by its name, as the file has them.
+
+    Raises:
+        InvalidValueError: an unknown key or a beat that is not exactly one thing.
+    """
+    text = resources.files(__package__).joinpath(FILE).read_text(encoding="utf-8")
+    return read_stories(text)
+
+
+def read_stories(text: str) -> Mapping[str, Story]:
+    """Read stories.
+
+    Args:
+        text: the text of a file like stories.toml.
+
+    Raises:
+        InvalidValueError: an unknown key, or a beat that is not exactly one thing.
+    """
+    return {name: _story(name, table) for name, table in tomllib.loads(text).items()}
+
+
+def _story(name: str, table: Mapping[str, Any]) -> Story:
+    given = _checked(f"key of story {name!r}", table, Story)
+    beats = tuple(_beat(f"{name!r}, beat {number}", row) for number, row in enumerate(given.pop("beats", ())))
+    return Story(name=name, beats=beats, **given)
+
+
+def _beat(place: str, table: Mapping[str, Any]) -> Beat:
+    beat = Beat(**_checked(f"key of story {place}", table, Beat))
+    subjects = [key for key in SUBJECTS if key in table]
+    if len(subjects) != 1:
+        raise InvalidValueError(f"story {place} has {subjects}; expected exactly one of {', '.join(SUBJECTS)}")
+    return beat
+
+
+def _checked(what: str, table: Mapping[str, Any], shape: type) -> dict[str, Any]:
+    names = {field.name for field in fields(shape)} - {"name"}
+    for key in table:
+        if key not in names:
+            raise unknown(what, key, sorted(names))
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    if "words" in table:
+        given["words"] = _words(what, table["words"])
+    return given
+
+
+def _words(what: str, table: Mapping[str, str | Sequence[str]]) -> Words:
+    for key in table:
+        if key not in WORDED_FACTS:
+            raise unknown(f"fact in the words of {what}", key, WORDED_FACTS)
+    return {
+        WORDED_FACTS[key]: (wordings,) if isinstance(wordings, str) else tuple(wordings)
+        for key, wordings in table.items()
+    }

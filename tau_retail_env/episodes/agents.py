@@ -48,7 +48,6 @@ EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 YES = re.compile(r"\b(?:yes|yeah|yep|sure|correct|confirm|go ahead|right|ok|okay)\b", re.IGNORECASE)
 NO = re.compile(r"\b(?:no|not|isn't|wrong|wait|stop)\b(?! longer)", re.IGNORECASE)
 FIRST_SENTENCE = re.compile(r"(?<=[.!?])\s")
-NO_RECORD = "Our records do not tell me more than your account shows you."
 REASON_WORDS: Mapping[str, str] = {"no longer needed": r"\bneed", "ordered by mistake": r"\bmistake"}
 
 
@@ -158,7 +157,7 @@ class OracleAgent:
             return AgentMessage(f"So this is what you want: {beat.prose or beat.say} Confirm (yes/no)?")
         if beat.ask:
             answers = [self._task.outputs[number] for number in beat.outputs]
-            return AgentMessage(f"Here you are: {', '.join(answers)}." if answers else NO_RECORD)
+            return AgentMessage(f"Here you are: {', '.join(answers)}." if answers else beat.answer)
         return AgentMessage(f"I'm sorry, but {beat.refusal}: that is not possible. Anything else?")
 
     def _identify(self) -> AgentMessage:

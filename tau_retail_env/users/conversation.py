@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from tau_retail_env.users.agenda import Agenda
 from tau_retail_env.users.customer import STOP
@@ -67,6 +68,7 @@ class Conversation:
         current = self._stated[0]
         if offers(heard.text, current):
             self._speech.offer(current)
+            heard = self._as_a_choice(current, heard)
         if heard.done and heard.confirmation and self._confirmed:
             self._settle(heard)
             if not self._stated:
@@ -87,6 +89,12 @@ class Conversation:
             return self._after_yes(heard)
         return self._before_yes(current, heard)
 
+    def _as_a_choice(self, current: Request, heard: Heard) -> Heard:
+        """ "Which one?" after an offer asks for options, not for an order or an item."""
+        if Fact.OPTIONS not in current.words or not heard.question or heard.confirmation:
+            return heard
+        return replace(heard, asks=heard.asks - {Fact.ORDER, Fact.ITEMS} | {Fact.OPTIONS})
+
     def _settle(self, heard: Heard) -> None:
         """The agent reports what was confirmed, and goes on in the same breath."""
         done = self._mentioned(self._confirmed, heard) if len(self._confirmed) > 1 else list(self._confirmed)
@@ -105,7 +113,7 @@ class Conversation:
     def _about_question(self, current: Request, heard: Heard) -> str:
         """Answer, unless the request, or what was said twice, was refused."""
         facts = heard.asks - IDENTITY_FACTS
-        if current.in_vain and heard.refused and not heard.asks & FINDING_FACTS:
+        if current.in_vain and self._is_refused(heard):
             return self._close([current], "resignation")
         if heard.refused and facts and all(self._speech.told[current, fact] > 1 for fact in facts):
             return self._close([current], "resignation")
@@ -119,8 +127,12 @@ class Conversation:
             return self._close(self._mentioned(self._confirmed, heard), "thanks")
         return self._lose_patience(heard)
 
+    def _is_refused(self, heard: Heard) -> bool:
+        """Whether a request in vain is refused; an account or an order that is not found is no refusal of it."""
+        return (heard.refused or heard.unavailable) and not heard.asks & FINDING_FACTS
+
     def _before_yes(self, current: Request, heard: Heard) -> str:
-        if heard.refused:
+        if heard.refused or (current.in_vain and self._is_refused(heard)):
             return self._close([current], "resignation")
         verdict = review(heard.text, current, self._agenda)
         if heard.done:
@@ -140,10 +152,14 @@ class Conversation:
         return self._speech.statement(current, full=True)
 
     def _about_inquiry(self, current: Request, heard: Heard) -> str:
+        reported = self._mentioned(self._confirmed, heard) if self._confirmed and heard.done else []
+        self._take_off(reported)
         if current.answers and not self._unanswered[current]:
             return self._close([current], "thanks")
         if heard.confirmation and not heard.what_next:
             return self._about_another_thing(current, heard)
+        if reported:
+            return f"{self._book.say('thanks')} {self._speech.statement(current, full=True)}"
         if heard.asks:
             return self._give(heard.asks, heard)
         if heard.refused:
@@ -179,7 +195,7 @@ class Conversation:
 
     def _about_wish(self, current: Request, heard: Heard) -> str:
         """The customer wants, in words of its own, what no gold action grants."""
-        if heard.refused and not heard.asks & FINDING_FACTS:
+        if self._is_refused(heard):
             return self._close([current], "resignation")
         if heard.asks and not (self._confirmed and heard.done):
             return self._give(heard.asks, heard)
@@ -196,7 +212,7 @@ class Conversation:
             return self._confirm(heard)
         if current.turn:
             return self._change_mind(current)
-        if current.in_vain and heard.refused:
+        if current.in_vain and self._is_refused(heard):
             return self._close([current], "resignation")
         if current.kind is not Kind.VAIN:
             return self._confirm(heard)
@@ -212,7 +228,7 @@ class Conversation:
         if not current.in_vain:
             return None
         own = review(heard.plan, current, self._agenda)
-        if current.kind not in PROSE and own.matches and own.says_something and not heard.refused:
+        if current.kind not in PROSE and own.matches and own.says_something and not self._is_refused(heard):
             return None
         for request in self._fallbacks():
             if request.kind in PROSE or request.in_vain:

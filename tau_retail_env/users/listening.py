@@ -46,6 +46,8 @@ class Heard:
     """Whether it reports something done."""
     refused: bool
     """Whether it says that something cannot be done, or hands the customer over."""
+    unavailable: bool
+    """Whether it says that something is not in stock or does not exist."""
     promised: bool
     """Whether it only says that something is about to be done."""
     transferred: bool
@@ -132,6 +134,19 @@ REFUSING = _either(
     r"\bonly (?:be )?(?:cancel|return|exchange|modif)\w+ (?:if|when)\b",
     r"\btransferr(?:ed|ing)\b|\btransfer (?:you )?to (?:a |an )?(?:human|agent|colleague|live)",
     r"\bhuman agent\b",
+)
+UNAVAILABLE = _either(
+    r"\b(?:no|none|nothing)\b[^.?!\n]{0,100}\b(?:available|in stock|exists?|options?)\b",
+    r"\b(?:out of stock|sold out|no longer (?:available|sold))\b",
+    r"\b(?:do|does|did)(?:n't| not) (?:currently |actually )?"
+    r"(?:have|offer|sell|carry|exist|come|see|allow|support|permit)\b",
+    r"\b(?:isn't|aren't|is not|are not) (?:\w+ ){0,3}(?:available|in stock)\b",
+    r"\b(?:must|has to|have to|only) (?:be )?(?:go|use|refund\w*|return\w*|cancel\w*|exchang\w*|modif\w*|paid)\b",
+)
+NOT_IDENTIFIED = _either(
+    r"(?:\b(?:no|not|unable|cannot)\b|n't\b)[^.?!\n]{0,25}\b(?:find|found|locate|match\w*|verif\w+|identif\w+)\b"
+    r"[^.?!\n]{0,40}\b(?:accounts?|profile|users?|you|identity|customer)\b",
+    r"\b(?:account|profile|user|customer)\b[^.?!\n]{0,30}(?:\bnot|n't) (?:be )?(?:found|exist)",
 )
 TRANSFERRED = _either(
     r"\byou (?:are|have|will) (?:now )?(?:be )?(?:being |been )?transferred\b",
@@ -223,6 +238,8 @@ def listen(text: str) -> Heard:
     sentences = [part for part in SENTENCE_END.split(text) if part.strip()]
     confirmation = any(_confirms(sentence) for sentence in sentences)
     asks = _asks(sentences)
+    if not asks and any(NOT_IDENTIFIED.search(sentence) for sentence in sentences):
+        asks = frozenset({Fact.EMAIL, Fact.NAME, Fact.ZIP})
     what_next = any(_asks_what_next(sentence) for sentence in sentences)
     return Heard(
         text=text,
@@ -233,6 +250,7 @@ def listen(text: str) -> Heard:
         question="?" in text or bool(asks) or confirmation,
         done=any(_reports_done(sentence) for sentence in sentences),
         refused=any(REFUSING.search(sentence) for sentence in sentences),
+        unavailable=any(UNAVAILABLE.search(sentence) for sentence in sentences),
         promised=any(PROMISING.search(sentence) for sentence in sentences),
         transferred=any("?" not in sentence and TRANSFERRED.search(sentence) for sentence in sentences),
         offers_transfer=any("?" in sentence and HANDING_OVER.search(sentence) for sentence in sentences),

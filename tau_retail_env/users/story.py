@@ -48,6 +48,8 @@ class Beat:
     """How it asks for a human agent."""
     outputs: tuple[int, ...] = ()
     """Which of the task's outputs answer the question."""
+    answer: str = ""
+    """What an agent may answer where no output of the task does."""
     say: str = ""
     """The words that open a gold write or what is asked for instead of it."""
     words: Words | None = None

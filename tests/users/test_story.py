@@ -51,6 +51,8 @@ def misplaced(beat: Beat) -> list[str]:
         found.append("refused or given up, but not in vain")
     if beat.fails and beat.write is None:
         found.append("only a gold write can fail")
+    if bool(beat.ask) != (bool(beat.outputs) != bool(beat.answer)):
+        found.append("a question needs either outputs or an answer")
     if beat.outputs and not beat.ask:
         found.append("outputs answer nothing")
     if beat.say and beat.prose:
@@ -145,10 +147,10 @@ def test_a_mistake_in_a_story_is_named(text: str, named: str) -> None:
 
 
 def test_a_test_task_of_tau_bench_plays_its_twins_story_unless_it_has_its_own() -> None:
-    def name(number: int) -> str | None:
-        task = Task(f"tau_bench/test/{number}", "tau_bench", "retail", "test", "", ())
-        story = story_of(task)
-        return story and story.name
+    def name(number: int) -> str:
+        story = story_of(Task(f"tau_bench/test/{number}", "tau_bench", "retail", "test", "", ()))
+        assert story
+        return story.name
 
     assert (name(0), name(94), name(96), name(114)) == ("tau2/0", "tau2/94", "tau2/95", "tau2/113")
     assert (name(33), name(95), name(105)) == ("tau_bench/test/33", "tau_bench/test/95", "tau_bench/test/105")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ STREET = re.compile(
 )
 SUITE = re.compile(r"\b(?:suite|apt|apartment|unit|ste)\.? #?(\w+)", re.IGNORECASE)
 ZIP = re.compile(r"(?<![\w#])\d{5}(?!\w)")
+PATTERNS_KEPT = 1_000
+"""Compiled names of products and nouns that are kept; the shop sells 50 products."""
 LONG_WORD = re.compile(r"[a-z0-9]{4,}")
 GENERIC_HEADS = ("set", "kit", "bed", "mat", "bulb", "charger")
 
@@ -178,7 +181,8 @@ def _foreign_products(low: str, request: Request, agenda: Agenda) -> set[str]:
     return {
         product
         for product in agenda.products - own
-        if _name_pattern(product.casefold()).search(low)
+        if all(word in low for word in _words_of(product.casefold()))
+        and _name_pattern(product.casefold()).search(low)
         and not set(product.casefold().split()) <= options
         and not any(product.casefold() in name.casefold() for name in own)
     }
@@ -203,10 +207,14 @@ def _option_words(items: Iterable[Item]) -> set[str]:
     return {word for value in values for word in value.casefold().split()}
 
 
+@functools.lru_cache(maxsize=PATTERNS_KEPT)
+def _words_of(name: str) -> tuple[str, ...]:
+    return tuple(re.split(r"[\s-]+", name))
+
+
+@functools.lru_cache(maxsize=PATTERNS_KEPT)
 def _name_pattern(name: str) -> re.Pattern[str]:
-    return re.compile(
-        r"(?<!\w)" + r"[\s-]*".join(re.escape(word) for word in re.split(r"[\s-]+", name)) + r"(?:e?s)?(?!\w)"
-    )
+    return re.compile(r"(?<!\w)" + r"[\s-]*".join(re.escape(word) for word in _words_of(name)) + r"(?:e?s)?(?!\w)")
 
 
 def _right_namesake(text: str, item: Item, request: Request) -> bool:

@@ -158,7 +158,7 @@ class OracleAgent:
         if beat.ask:
             answers = [self._task.outputs[number] for number in beat.outputs]
             return AgentMessage(f"Here you are: {', '.join(answers)}." if answers else beat.answer)
-        return AgentMessage(f"I'm sorry, but {beat.refusal}: that is not possible. Anything else?")
+        return AgentMessage(f"I'm sorry, that is not possible, because {beat.refusal}. Anything else?")
 
     def _identify(self) -> AgentMessage:
         tried = [key for key in self._results if key.startswith("find_user_id_by_")]

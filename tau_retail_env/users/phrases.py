@@ -284,8 +284,8 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "So. {wish}",
         "Hm. {wish}",
         "Listen. {wish}",
-        "You see. {wish}",
-        "Now. {wish}",
+        "Alright. {wish}",
+        "Here's why I'm writing. {wish}",
     ),
     "only_asking": (
         "No, I only want to know.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -27,14 +26,6 @@ FACTS_OF_KIND: Mapping[Kind, tuple[Fact, ...]] = {
 }
 
 
-CONTINUING = re.compile(
-    r"(?:and|also|another|before|finally|first|guess|in that|just|knock|last|let's|next|now|one thing|something else"
-    r"|then|there's also|um|you there)\b",
-    re.IGNORECASE,
-)
-"""Beginnings that no interjection goes before."""
-
-
 class Speech:
     """The customer's sentences in one episode: about its requests, the facts behind them, and itself."""
 
@@ -49,6 +40,7 @@ class Speech:
         self._book = book
         self._worded: Counter[tuple[Fact, tuple[str, ...]]] = Counter()
         self._offered: set[Request] = set()
+        self._begun = False
         self.told: Counter[tuple[Request | None, Fact]] = Counter()
 
     def offer(self, request: Request) -> None:
@@ -68,7 +60,7 @@ class Speech:
         if request.kind is Kind.INQUIRY and not request.of_story:
             return self._book.say("inquiry", question=request.question)
         if request.kind in PROSE:
-            return self._opening(request, request.question)
+            return self._opening(request.question)
         if request.say:
             return self._in_own_words(request)
         names_order = full or self._book.random("names the order").random() < 0.6
@@ -115,16 +107,18 @@ class Speech:
         left = {Fact.EMAIL: self._agenda.emails, Fact.ZIP: self._agenda.zips}
         return any(self.told[None, fact] < len(values) for fact, values in left.items() if fact in asks)
 
-    def _opening(self, request: Request, words: str) -> str:
-        """A story's words for a request, with an interjection before them where they are not a consequence."""
-        continues = request.otherwise or CONTINUING.match(words)
-        return words if continues else self._book.say("wish", wish=words)
+    def _opening(self, words: str) -> str:
+        """A story's words for a request; after the greeting, with an interjection before them."""
+        if self._begun:
+            return words
+        self._begun = True
+        return self._book.say("wish", wish=words)
 
     def _in_own_words(self, request: Request) -> str:
         """A request as its story words it; said again, with its details."""
         said_before = self.told[request, Fact.ITEMS] > 0
         self.told[request, Fact.ITEMS] += 1
-        words = [self._opening(request, request.say)]
+        words = [self._opening(request.say)]
         if said_before:
             words.extend(self.facts(request, FACTS_OF_KIND[request.kind]))
         return " ".join(words)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tau_retail_env.chat.messages import AgentMessage
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.episodes.agents import WRITES, BoastingAgent, OracleAgent
+from tau_retail_env.episodes.agents import IDENTITY_QUESTION, NOT_FOUND, WRITES, BoastingAgent, OracleAgent
 from tau_retail_env.episodes.player import EpisodeRequest, play_episode
 from tau_retail_env.tasks import Task, load_tasks
 from tau_retail_env.users.story import story_of
@@ -65,6 +67,48 @@ def test_the_oracle_does_all_that_a_story_brings_up(seed: int) -> None:
         assert all(beat.turn in heard for beat in story.beats), task.id
         assert all(beat.prose in heard and beat.say in heard for beat in story.beats), task.id
         assert ("transfer_to_human_agents" in called) == any(beat.transfer for beat in story.beats), task.id
+
+
+class WordyAgent(OracleAgent):
+    """The oracle in the many words of a large model."""
+
+    def act(self, observation: str, info: Mapping[str, Any]) -> AgentMessage:
+        message = super().act(observation, info)
+        return AgentMessage(wordy(message.content)) if message.content else message
+
+
+def wordy(text: str) -> str:
+    """What the oracle says, as a large model might put it."""
+    if text == IDENTITY_QUESTION:
+        return (
+            "Hello! I'd be happy to help. Could you please verify your identity by providing your **email address**, "
+            "or your **full name and zip code**?"
+        )
+    if text == NOT_FOUND:
+        return "I wasn't able to find an account with those details. Could you double-check your email, or zip code?"
+    if refused := re.match(r"I'm sorry, .* because (.*)\. Anything else\?", text):
+        return f"Thank you for your patience. Unfortunately, {refused[1]}. I'm unable to do this. How shall we proceed?"
+    if told := re.match(r"Here you are: (.*)", text):
+        return f"I've looked into this for you:\n\n- {told[1]}\n\nIs there anything else I can help you with?"
+    if asked := re.match(r"Please give me (.*)\.", text):
+        facts = re.split(r", | and ", asked[1])
+        return "To proceed, could you please provide:\n\n" + "\n".join(
+            f"{n}. **{fact}**" for n, fact in enumerate(facts, 1)
+        )
+    if text.endswith("Confirm (yes/no)?"):
+        summary = text.removesuffix(" Confirm (yes/no)?")
+        return f'Here are the details:\n\n**{summary}**\n\nWould you like me to proceed? Please reply with "yes".'
+    if text == "Done. Anything else?":
+        return "Your request has been processed successfully! ✅ Is there anything else I can assist you with today?"
+    return text
+
+
+def test_a_wordy_agent_gets_through_every_story() -> None:
+    tasks = load_tasks("tau2", "base")
+    env = TauRetailEnv(source="tau2", tasks=tasks)
+    agents = {task.id: WordyAgent(task) for task in tasks}
+    played = [play_episode(env, agents[task.id], EpisodeRequest(task.id, 0)) for task in tasks]
+    assert [episode.task_id for episode in played if episode.reward != 1.0] == []
 
 
 def test_the_words_on_generated_tasks_stay_those_that_the_shipped_model_learned() -> None:

@@ -177,7 +177,7 @@ class OracleAgent:
             yield "find_user_id_by_email", {"email": email}
         known = self._customer_id
         first, last = known.split("_")[:2] if known else (r"[A-Z]\w+", r"[A-Z]\w+")
-        told = re.search(rf"\b({first}) ({last})\b\D*(\d{{5}})?", self._said, re.IGNORECASE if known else 0)
+        told = re.search(rf"\b({first}) ({last})\b[^\d#]*(\d{{5}}\b)?", self._said, re.IGNORECASE if known else 0)
         if told is None:
             return
         zips = re.findall(r"(?<![\w#])\d{5}\b", self._said)

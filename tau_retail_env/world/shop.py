@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tau_retail_env.chat.messages import ToolCall
-from tau_retail_env.errors import unknown
 from tau_retail_env.tasks.task import Action, Task
 
 Changes = Mapping[tuple[str, str], str]
@@ -128,32 +126,3 @@ class GoldChanges:
 def digest(text: str) -> str:
     """A digest of a canonical form."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-TAU2_SHOPS = ("tau2", "generated")
-"""Sources whose tasks live in τ²'s shop."""
-SHOPS = (*TAU2_SHOPS, "tau_bench")
-
-
-@functools.cache
-def open_shop(source: str) -> Shop:
-    """The shop of a task source; one per process, shared by its episodes and threads.
-
-    Args:
-        source: "tau2", "generated" (whose tasks live in τ²'s shop) or "tau_bench".
-
-    Raises:
-        InvalidValueError: unknown source.
-        MissingDependencyError: upstream's package, or one that it imports, is not installed.
-    """
-    if source not in SHOPS:
-        raise unknown("source", source, SHOPS)
-    if source == "tau_bench":
-        from tau_retail_env.world.tau_bench import TauBenchShop
-
-        return TauBenchShop()
-    if source != "tau2":
-        return open_shop("tau2")
-    from tau_retail_env.world.tau2 import Tau2Shop
-
-    return Tau2Shop()

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from tau_retail_env.chat.messages import ToolCall
-from tau_retail_env.world import tau2
-from tau_retail_env.world.shop import open_shop
+from tau_retail_env.world import open_shop, tau2
 
 ORDER = "#W5918442"
 USER = "sofia_rossi_8776"

@@ -1,0 +1,41 @@
+"""Opening the shop of a task source: each once in a process."""
+
+from __future__ import annotations
+
+import functools
+import threading
+
+from tau_retail_env.errors import unknown
+from tau_retail_env.world.shop import Shop
+
+SHOPS = {"tau2": "tau2", "generated": "tau2", "tau_bench": "tau_bench"}
+"""Whose shop the tasks of a source live in."""
+
+_OPENING = threading.Lock()
+
+
+def open_shop(source: str) -> Shop:
+    """The shop of a task source; one per process, shared by its episodes and threads.
+
+    Args:
+        source: "tau2", "generated" (whose tasks live in τ²'s shop) or "tau_bench".
+
+    Raises:
+        InvalidValueError: unknown source.
+        MissingDependencyError: upstream's package, or one that it imports, is not installed.
+    """
+    if source not in SHOPS:
+        raise unknown("source", source, SHOPS)
+    with _OPENING:
+        return _shop_of(SHOPS[source])
+
+
+@functools.cache
+def _shop_of(upstream: str) -> Shop:
+    if upstream == "tau_bench":
+        from tau_retail_env.world.tau_bench import TauBenchShop
+
+        return TauBenchShop()
+    from tau_retail_env.world.tau2 import Tau2Shop
+
+    return Tau2Shop()

@@ -1,4 +1,4 @@
-"""How long an oracle episode takes here and in upstream's own environment: python benchmarks/env_speed.py."""
+"""Processor time of an oracle episode here and in upstream's own environment: python benchmarks/env_speed.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sides import (
     available,
     our_episode,
     print_machine,
-    seconds,
+    processor_seconds,
     upstream_episode,
 )
 
@@ -63,7 +63,9 @@ def measure(source: str, upstream_episodes: int, rounds: int) -> None:
     _print("ours", again, median)
     _print("ours, first time a process plays the task", first, median)
     env = TauRetailEnv(source=source, tasks=tasks)
-    times, rewards = zip(*(seconds(conversation, env, tasks[index]) for index in indices * rounds), strict=True)
+    times, rewards = zip(
+        *(processor_seconds(conversation, env, tasks[index]) for index in indices * rounds), strict=True
+    )
     _print("ours, scripted customer and OracleAgent", times, median)
     print(f"    {sum(reward == 1.0 for reward in rewards)} of these {len(rewards)} conversations earned 1.0")
 
@@ -80,10 +82,10 @@ def conversation(env: TauRetailEnv, task: Task) -> float:
 
 
 def _times(play: Episode, indices: Sequence[int]) -> list[float]:
-    """Seconds of every episode; an oracle that does not earn 1.0 is no oracle."""
+    """Processor seconds of every episode; an oracle that does not earn 1.0 is no oracle."""
     found = []
     for index in indices:
-        time_s, reward = seconds(play, index)
+        time_s, reward = processor_seconds(play, index)
         if reward != 1.0:
             raise SystemExit(f"the oracle earned {reward} on task {index}: nothing to compare")
         found.append(time_s)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sides import SPLITS, StoppingCustomer, available, our_episode, print_machine, seconds
+from sides import SPLITS, StoppingCustomer, available, our_episode, print_machine, processor_seconds, seconds
 
 from tau_retail_env import TauRetailEnv, load_tasks
 
@@ -64,9 +63,8 @@ def compare(sets_of_jobs: Sequence[Sequence[Job]], repeats: int) -> list[Times]:
 
 
 def _wall_and_cpu(run: Callable[[Sequence[Job]], None], jobs: Sequence[Job]) -> tuple[float, float]:
-    cpu = time.process_time()
-    wall, _ = seconds(run, jobs)
-    return wall, time.process_time() - cpu
+    wall, (cpu, _) = seconds(processor_seconds, run, jobs)
+    return wall, cpu
 
 
 def _print(name: str, found: Times) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tau_retail_env.cli import main
 from tau_retail_env.tasks import load, load_tasks, upstream_tau_bench
-from tau_retail_env.world import open_shop
+from tau_retail_env.world import opening
 
 PROGRAM = [sys.executable, "-m", "tau_retail_env.cli"]
 
@@ -124,10 +124,10 @@ def no_tau_bench(monkeypatch, tmp_path):
     monkeypatch.setattr(upstream_tau_bench, "SUBMODULE", tmp_path)
     monkeypatch.setattr(upstream_tau_bench.importlib.util, "find_spec", lambda name: None)
     load._all_tasks.cache_clear()
-    open_shop.cache_clear()
+    opening._shop_of.cache_clear()
     yield
     load._all_tasks.cache_clear()
-    open_shop.cache_clear()
+    opening._shop_of.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.chat.messages import AgentMessage, ToolCall
 from tau_retail_env.tasks import gold_writes
-from tau_retail_env.world import open_shop
+from tau_retail_env.world import open_shop, opening
 
 THREADS = 64
 TASKS = 16
@@ -69,22 +69,22 @@ def play_at_once(tasks):
 
 def test_environments_in_threads_share_nothing_that_changes(source, impatient_threads):
     tasks = writing_tasks(source)
-    open_shop.cache_clear()
+    opening._shop_of.cache_clear()
     shop = open_shop(source)
     before = shop.snapshot_digest()
     seen = play_at_once(tasks)
     assert shop.snapshot_digest() == before
-    open_shop.cache_clear()
+    opening._shop_of.cache_clear()
     assert seen == [play(task) for task in tasks]
     assert open_shop(source).snapshot_digest() == before
 
 
 def test_the_digest_notices_a_change_of_the_shop(source):
-    open_shop.cache_clear()
+    opening._shop_of.cache_clear()
     shop = open_shop(source)
     before = shop.snapshot_digest()
     order = next(iter(shop.snapshot.orders.values() if source == "tau2" else shop.database["orders"].values()))
     changes = vars(order) if source == "tau2" else order
     changes["status"] = "lost"
     assert shop.snapshot_digest() != before
-    open_shop.cache_clear()
+    opening._shop_of.cache_clear()

@@ -20,7 +20,7 @@ from tau_retail_env.episodes.player import EpisodeRequest, play_episode
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.writes import WRITE_TOOLS, gold_writes
-from tau_retail_env.users.story import story_of
+from tau_retail_env.users.scripted.story import story_of
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "customers"
 WHOLE = {"tau2/base": "tau2.md", "tau_bench/test": "tau_bench_test.md", "tau_bench/dev": "tau_bench_dev.md"}

@@ -11,7 +11,7 @@ from typing import Any
 
 from tau_retail_env.chat.messages import AgentMessage, ToolCall
 from tau_retail_env.tasks.task import Action, Task
-from tau_retail_env.users.story import Beat, Story, story_of
+from tau_retail_env.users.scripted.story import Beat, Story, story_of
 
 MANY_STEPS = 4
 """From so many steps on the oracle hurries on τ-bench v1, which ends an episode after 30 agent actions: it asks for no

@@ -16,7 +16,7 @@ from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.agents import IDENTITY_QUESTION, NOT_FOUND, WRITES, BoastingAgent, OracleAgent
 from tau_retail_env.episodes.player import EpisodeRequest, play_episode
 from tau_retail_env.tasks import Task, load_tasks
-from tau_retail_env.users.story import story_of
+from tau_retail_env.users.scripted.story import story_of
 
 
 def play(env: TauRetailEnv, task: Task, seed: int) -> tuple[float, list[tuple[AgentMessage, str]]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from tau_retail_env.users.agenda import Agenda
-from tau_retail_env.users.listening import Fact
-from tau_retail_env.users.phrases import Phrasebook
-from tau_retail_env.users.request import PROSE, Item, Kind, Request
+from tau_retail_env.users.scripted.agenda import Agenda
+from tau_retail_env.users.scripted.listening import Fact
+from tau_retail_env.users.scripted.phrases import Phrasebook
+from tau_retail_env.users.scripted.request import PROSE, Item, Kind, Request
 
 IDENTITY_FACTS = frozenset({Fact.EMAIL, Fact.NAME, Fact.ZIP, Fact.USER_ID})
 CHANGING_ITEMS = (Kind.EXCHANGE, Kind.MODIFY_ITEMS)

@@ -8,9 +8,9 @@ import pytest
 
 from tau_retail_env.tasks import Task, load_tasks
 from tau_retail_env.tasks.upstream_tau2 import shop_database
-from tau_retail_env.users.agenda import Agenda, build_agenda, first_person
-from tau_retail_env.users.request import Kind
-from tau_retail_env.users.story import stories
+from tau_retail_env.users.scripted.agenda import Agenda, build_agenda, first_person
+from tau_retail_env.users.scripted.request import Kind
+from tau_retail_env.users.scripted.story import stories
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks.task import Action, Task
-from tau_retail_env.users.story import Beat, Story, Words
+from tau_retail_env.users.scripted.story import Beat, Story, Words
 
 
 class Kind(StrEnum):

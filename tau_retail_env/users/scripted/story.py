@@ -11,7 +11,7 @@ from typing import Any
 
 from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.tasks.task import Task
-from tau_retail_env.users.listening import Fact
+from tau_retail_env.users.scripted.listening import Fact
 
 FILE = "stories.toml"
 WORDED_FACTS: Mapping[str, Fact] = {

@@ -9,7 +9,7 @@ from typing import Any
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks.task import Task
-from tau_retail_env.users.request import (
+from tau_retail_env.users.scripted.request import (
     KIND_OF_TOOL,
     Address,
     Kind,
@@ -20,7 +20,7 @@ from tau_retail_env.users.request import (
     request_of,
     requests_of,
 )
-from tau_retail_env.users.story import Story, story_of
+from tau_retail_env.users.scripted.story import Story, story_of
 
 EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 

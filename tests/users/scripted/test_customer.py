@@ -12,7 +12,7 @@ from tau_retail_env.errors import EpisodeStateError
 from tau_retail_env.tasks import Action, Scenario, Task, load_tasks
 from tau_retail_env.tasks.upstream_tau2 import shop_database
 from tau_retail_env.users import STOP, ScriptedCustomer
-from tau_retail_env.users.phrases import PHRASES, phrasings
+from tau_retail_env.users.scripted.phrases import PHRASES, phrasings
 
 ORDER = "#W2378156"
 RETURN = Action(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tau_retail_env.users.listening import HEARD_CHARACTERS, Fact, listen
+from tau_retail_env.users.scripted.listening import HEARD_CHARACTERS, Fact, listen
 
 ASKING = [
     ("Email?", {Fact.EMAIL}),

@@ -6,10 +6,10 @@ import pytest
 
 from tau_retail_env.tasks import generate_task, load_tasks
 from tau_retail_env.tasks.upstream_tau2 import shop_database
-from tau_retail_env.users.agenda import Agenda, build_agenda
-from tau_retail_env.users.listening import Fact
-from tau_retail_env.users.request import PROSE, Request
-from tau_retail_env.users.review import offers, relates, review
+from tau_retail_env.users.scripted.agenda import Agenda, build_agenda
+from tau_retail_env.users.scripted.listening import Fact
+from tau_retail_env.users.scripted.request import PROSE, Request
+from tau_retail_env.users.scripted.review import offers, relates, review
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from tau_retail_env.users.agenda import Agenda
 from tau_retail_env.users.customer import STOP
-from tau_retail_env.users.listening import Fact, Heard, listen
-from tau_retail_env.users.phrases import Phrasebook
-from tau_retail_env.users.request import PROSE, Kind, Request
-from tau_retail_env.users.review import Review, names_an_action, offers, order_ids, relates, review
-from tau_retail_env.users.speech import FACTS_OF_KIND, IDENTITY_FACTS, Speech
+from tau_retail_env.users.scripted.agenda import Agenda
+from tau_retail_env.users.scripted.listening import Fact, Heard, listen
+from tau_retail_env.users.scripted.phrases import Phrasebook
+from tau_retail_env.users.scripted.request import PROSE, Kind, Request
+from tau_retail_env.users.scripted.review import Review, names_an_action, offers, order_ids, relates, review
+from tau_retail_env.users.scripted.speech import FACTS_OF_KIND, IDENTITY_FACTS, Speech
 
 PATIENCE = 3
 """Agent messages in a row that neither act nor ask anything on the agenda before the customer leaves; also how often

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tau_retail_env.users.agenda import Agenda
-from tau_retail_env.users.listening import Fact
-from tau_retail_env.users.request import PROSE, Item, Kind, PaymentMethod, Request
+from tau_retail_env.users.scripted.agenda import Agenda
+from tau_retail_env.users.scripted.listening import Fact
+from tau_retail_env.users.scripted.request import PROSE, Item, Kind, PaymentMethod, Request
 
 ORDER_ID = re.compile(r"#?\bW\d{5,}\b", re.IGNORECASE)
 PAYMENT_ID = re.compile(r"\b(?:credit_card|gift_card|paypal)_\d+\b", re.IGNORECASE)

@@ -7,7 +7,7 @@ import string
 import pytest
 
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.users.phrases import PHRASES, Phrasebook, phrasings
+from tau_retail_env.users.scripted.phrases import PHRASES, Phrasebook, phrasings
 
 
 @pytest.mark.parametrize("act", PHRASES)

@@ -153,21 +153,21 @@ def test_several_calls_are_refused_unless_asked_for_as_upstream_runs_them(tasks)
     assert (info["metrics"]["tool_calls"], info["metrics"]["tool_errors"]) == (2.0, 1.0)
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        "",
-        "   <|im_end|>",
-        "<think>hm",
-        "<tool_call>{",
-        "<tool_call><tool_call>{}</tool_call></tool_call>",
-        '<tool_call>{"name": "x", "arguments": []}</tool_call>',
-        "caf\udce9",
-        AgentMessage(),
-        AgentMessage("caf\udce9"),
-        AgentMessage(tool_calls=(ToolCall("x", "not an object"),)),  # type: ignore[arg-type]
-    ],
-)
+MALFORMED = [
+    "",
+    "   <|im_end|>",
+    "<think>hm",
+    "<tool_call>{",
+    "<tool_call><tool_call>{}</tool_call></tool_call>",
+    '<tool_call>{"name": "x", "arguments": []}</tool_call>',
+    "caf\udce9",
+    AgentMessage(),
+    AgentMessage("caf\udce9"),
+    AgentMessage(tool_calls=(ToolCall("x", "not an object"),)),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize("message", MALFORMED)
 def test_what_cannot_be_parsed_is_refused_and_the_episode_goes_on(env, message):
     env.reset("tau2/0")
     observation, reward, terminated, truncated, info = env.step(message)
@@ -361,3 +361,35 @@ def test_v1_reads_only_the_first_of_several_calls(v1):
     v1.reset("tau_bench/test/0")
     message = AgentMessage(None, (ToolCall("think", {"thought": "?"}), ToolCall("think", "no object")))
     assert v1.step(message)[-1]["metrics"]["malformed"] == 0.0
+
+
+@pytest.mark.parametrize("message", MALFORMED)
+def test_v1_refuses_what_cannot_be_parsed_and_goes_on(v1, message):
+    v1.reset("tau_bench/test/0")
+    observation, _, terminated, truncated, info = v1.step(message)
+    assert observation.startswith("Error: ")
+    assert (terminated, truncated, info["metrics"]["malformed"]) == (False, False, 1.0)
+    assert v1.step("Hello?")[0] == "ok"
+
+
+def test_v1_takes_long_messages_and_huge_sums_like_any_other(v1):
+    v1.reset("tau_bench/test/0")
+    assert v1.step("a" * 100_000)[0] == "ok"
+    assert v1.step(call("calculate", expression="9**9**9**9"))[0] == "Error: Expression is too large to calculate"
+    assert v1.step(call("calculate", expression="2**10"))[0] == "1024.0"
+    assert v1.step(call("get_order_details", order_id=["#W2378156"]))[0].startswith("Error: ")
+    assert v1.step(call("no_such_tool"))[0] == "Unknown action no_such_tool"
+
+
+def test_v1_does_not_score_an_episode_whose_customer_fails(tau_bench):
+    env = TauRetailEnv(source="tau_bench", split="dev", user=Unreachable())
+    env.reset("tau_bench/dev/0")
+    _, reward, terminated, truncated, info = env.step("Hello?")
+    assert (reward, terminated, truncated, info["scorable"]) == (0.0, False, True, False)
+
+
+def test_v1_knows_neither_other_domains_nor_other_tasks(tau_bench):
+    with pytest.raises(InvalidValueError, match="Unknown domain 'airline'; known: retail"):
+        load_tasks("tau_bench", "test", domain="airline")
+    with pytest.raises(InvalidValueError, match="Did you mean 'tau_bench/dev/0'"):
+        TauRetailEnv(source="tau_bench", split="dev", user=Talker()).reset("0")

@@ -16,7 +16,16 @@ OUT_OF_SCOPE = "###OUT-OF-SCOPE###"
 
 
 class UserError(TauRetailError):
-    """The customer could not answer, through no fault of the agent: the episode must not be scored."""
+    """The customer could not answer, through no fault of the agent: the episode must not be scored.
+
+    Args:
+        message: why.
+        usage: what the vain attempt took, as in `UserMessage.usage`.
+    """
+
+    def __init__(self, message: str, *, usage: Mapping[str, float] | None = None) -> None:
+        super().__init__(message)
+        self.usage = usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,6 +225,8 @@ def compare(scripts: st.SearchStrategy[Script], upstream: Any, ours: Ours, tools
         tally.add(script, expected, tools)
         if tally.episodes % 100 == 0:
             gc.collect()
+        if tally.episodes % 1000 == 0:
+            print(f"{tally.episodes:,} episodes", flush=True)
 
     gc.freeze()
     gc.disable()  # else every fresh database is searched for cycles several times
@@ -288,32 +290,38 @@ class _Pen:
         user_id = user_id or self._one_of(self._goods.user_ids)
         orders = self._goods.users[user_id]["orders"] or self._goods.order_ids
         focus = self._one_of(orders)
-        if self._chance(35):
+        along = self._chance(35)
+        if along:
             messages = self._along_gold(task, user_id, orders, focus)
         else:
             fewest, most = lengths
             count = self._draw(st.integers(fewest, 3 * most if self._chance(3) else most))
             write = self._read if fewest > 1 and self._chance(40) else self._call
             messages = [self._message(write(user_id, orders, focus)) for _ in range(count)]
-        words = self._outputs(task) if self._chance(60) else f"Goodbye {self._draw(TEXT)}"
+        words = self._outputs(task) if self._chance(85 if along else 20) else f"Goodbye {self._draw(TEXT)}"
         reply = "###TRANSFER###, please" if len(stop_tokens) == 1 and self._chance(20) else "ok"
         last_words = self._one_of(("{}", "Thanks. {}", "{} bye")).format(self._one_of(stop_tokens))
         return Script(task, (*messages, AgentMessage(words)), reply, last_words)
 
     def _along_gold(self, task: Task, user_id: str, orders: Sequence[str], focus: str) -> list[AgentMessage]:
+        """The gold actions with lookups between; in half of the scripts one of them goes wrong in some way."""
+        calls = [ToolCall(action.name, dict(action.arguments)) for action in task.actions]
+        slip = self._draw(st.integers(0, 9)) if calls else 0
+        if slip >= 5:
+            place = self._draw(st.integers(0, len(calls) - 1))
+            if slip == 5:
+                calls.insert(place, calls[place])
+            elif slip == 6:
+                calls.insert(place, self._call(user_id, orders, focus))
+            elif slip == 7:
+                del calls[place]
+            else:
+                calls[place] = self._careless(calls[place]) if slip == 8 else self._spoiled(calls[place])
         messages = []
-        for action in task.actions:
-            call = ToolCall(action.name, dict(action.arguments))
-            slip = self._draw(st.integers(0, 19))
-            if slip == 19:
-                continue
-            if slip == 18:
-                call = self._spoiled(call)
-            if slip in (16, 17):
-                messages.append(self._message(self._call(user_id, orders, focus)))
-            if slip in (13, 14, 15):
+        for call in calls:
+            if self._chance(15):
                 messages.append(self._message(self._read(user_id, orders, focus)))
-            messages += [self._message(call)] * (2 if slip == 12 else 1)
+            messages.append(self._message(call))
         return messages
 
     def _message(self, call: ToolCall) -> AgentMessage:
@@ -331,7 +339,7 @@ class _Pen:
 
     def _outputs(self, task: Task) -> str:
         words = f"For you: {' '.join(task.outputs)}."
-        return self._one_of((words, words.upper(), words.replace("0", ",0"), words[:-2]))
+        return self._one_of((words.upper(), ",".join(words), words[:-2]))
 
     def _call(self, user_id: str, orders: Sequence[str], focus: str) -> ToolCall:
         order_id = focus if self._chance(75) else self._one_of(orders)
@@ -440,21 +448,31 @@ class _Pen:
         elif way == 7:
             return replace(call, name=self._one_of((*ODD_TOOLS, *self._goods.reads, *sorted(WRITE_TOOLS))))
         elif way >= 4:
-            arguments[key] = self._similar(arguments[key])
+            return self._careless(call)
         else:
             arguments[key] = self._draw(JUNK)
         if isinstance(arguments.get("expression"), str) and not is_affordable(arguments["expression"]):
             arguments["expression"] = "1"
         return replace(call, arguments=arguments)
 
+    def _careless(self, call: ToolCall) -> ToolCall:
+        """The call with one value as a careless agent writes it; numbers are what it mistakes most."""
+        arguments = dict(call.arguments)
+        numbers = sorted(key for key, value in arguments.items() if str(value).isdecimal())
+        if arguments:
+            key = self._one_of(numbers if numbers and self._chance(60) else sorted(arguments))
+            arguments[key] = self._similar(arguments[key])
+        return replace(call, arguments=arguments)
+
     def _similar(self, value: Any) -> Any:
-        """A value that a careless agent writes for another."""
         if isinstance(value, list):
             first = value[0] if value else ""
             return self._one_of(([*value, first], value[:-1], value[::-1], first, [value], [], "", {}, [7], [None]))
         text = str(value)
+        if text.isdecimal() and text.isascii() and self._chance(50):
+            return self._one_of((int(text), float(text)))
         forms: list[Any] = [text.lower(), text.upper(), f"{text} ", text.lstrip("#"), [value], {"id": value}, ""]
-        return self._one_of([*forms, int(text), float(text)] if text.isdecimal() and text.isascii() else forms)
+        return self._one_of(forms)
 
     def _one_of(self, options: Sequence[Any]) -> Any:
         return self._draw(st.sampled_from(options))

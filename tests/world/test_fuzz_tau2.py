@@ -217,5 +217,5 @@ def test_random_episodes_go_as_on_upstreams_environment() -> None:
 def test_random_conversations_end_as_in_upstreams_orchestrator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # its import stays off the network
     pytest.importorskip("litellm", reason="τ²'s orchestrator imports litellm")
-    tally = fuzz(OrchestratedUpstream(), Ours("tau2"), lengths=(20, 60))
+    tally = fuzz(OrchestratedUpstream(), Ours("tau2"), lengths=(40, 60))
     assert min(tally.ends[end] for end in ("user_stop", "max_steps", "too_many_errors")) > 0

@@ -22,6 +22,14 @@ class EpisodeStateError(TauRetailError, RuntimeError):
     """A call that does not fit the state of the episode: a step before reset or after the end."""
 
 
+class CustomerSetupError(TauRetailError, RuntimeError):
+    """A customer behind an API that cannot work, however often it is asked: wrong key, unknown model, bad cassette."""
+
+
+class BudgetError(CustomerSetupError):
+    """The run's budget for customers is used up; no call was made. A run stops here, with everything saved."""
+
+
 class SnapshotChangedError(TauRetailError, RuntimeError):
     """Somebody has changed the database that all episodes share; every result of this process is in doubt."""
 

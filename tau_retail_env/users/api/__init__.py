@@ -1,0 +1,1 @@
+"""Customers behind an API that speaks OpenAI's chat format."""

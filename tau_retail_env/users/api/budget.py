@@ -1,0 +1,68 @@
+"""What a run has spent on customers, over all its threads and processes on one machine."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import threading
+from pathlib import Path
+
+from tau_retail_env.errors import BudgetError
+from tau_retail_env.users.api.shared_folder import shared_file
+
+RUN_VARIABLE = "TAU_RETAIL_RUN"
+"""Environment variable that names the run; who starts processes by other means than fork or spawn hands it on."""
+
+_naming = threading.Lock()
+
+
+def run_name() -> str:
+    """The name of this run: inherited from the process that began it, else made up here and left to the children."""
+    with _naming:
+        return os.environ.setdefault(RUN_VARIABLE, f"{os.getpid()}-{secrets.token_hex(4)}")
+
+
+class Ledger:
+    """The dollars that a run has spent: one number in a file, added to under a lock.
+
+    Args:
+        path: the file; None for that of this run.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path or shared_file("spent", run_name())
+
+    @property
+    def spent_usd(self) -> float:
+        """What has been spent so far."""
+        return self.add(0.0)
+
+    def add(self, cost_usd: float) -> float:
+        """Add a cost.
+
+        Returns:
+            What has been spent with it.
+        """
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            spent = float(os.pread(descriptor, 64, 0) or 0.0) + cost_usd
+            if cost_usd:
+                os.pwrite(descriptor, f"{spent:<32.17g}".encode(), 0)
+            return spent
+        finally:
+            os.close(descriptor)
+
+    def check(self, budget_usd: float) -> None:
+        """Stop before a call that the budget does not allow.
+
+        Raises:
+            BudgetError: the budget is used up.
+        """
+        spent = self.spent_usd
+        if spent >= budget_usd:
+            raise BudgetError(
+                f"The customers' budget is used up: ${spent:.4f} spent of user.budget_usd ${budget_usd:g}. What was "
+                "played so far is kept; raise user.budget_usd to go on"
+            )

@@ -1,0 +1,182 @@
+"""One call to a customer's model: attempts, pauses between them, and the end of patience."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from tau_retail_env.errors import CustomerSetupError, TauRetailError
+from tau_retail_env.users.api.budget import Ledger
+from tau_retail_env.users.api.connection import Connection
+from tau_retail_env.users.api.faults import Answer, Fault, unknown_model
+from tau_retail_env.users.api.settings import ApiSettings
+from tau_retail_env.users.api.usage import Usage
+from tau_retail_env.users.customer import UserError
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 8.0
+
+
+class Call:
+    """One call under way.
+
+    Attempt n is followed by a pause drawn evenly from 0 to `FIRST_PAUSE_S * 2**n` (at most `LONGEST_PAUSE_S`) seconds
+    (full jitter), or by what the server asks for. All of it, waiting for a slot aside, takes no more than
+    `timeout_s * (1 + max_retries)` seconds. After an empty reply the request's seed is one higher.
+
+    Args:
+        line: the process's connection to the endpoint.
+        settings: the endpoint's.
+        request: `messages`, `model` and sampling settings.
+    """
+
+    def __init__(self, line: Connection, settings: ApiSettings, request: Mapping[str, Any]) -> None:
+        self._line = line
+        self._settings = settings
+        self._request = dict(request)
+        self._began = time.monotonic()
+        self._deadline = self._began + settings.timeout_s * (1 + settings.max_retries)
+        self._sent = 0
+        self._trials_of_others = 0
+        self._empty = 0
+        self._last = "none was made"
+        self._replies = Usage()
+
+    async def answer(self) -> tuple[Answer, Usage]:
+        """Ask until there is an answer.
+
+        Raises:
+            UserError: retries or time are used up, or the server refuses this one conversation.
+            CustomerSetupError: what no attempt mends.
+            BudgetError: the budget is used up.
+        """
+        while True:
+            found = await self._attempt()
+            if isinstance(found, Answer):
+                if found.content.strip():
+                    return found, self._usage()
+                self._empty += 1
+                found = Fault(f"an empty reply (finish_reason {found.finish_reason or 'not told'})", is_outage=False)
+            await self._after(found)
+
+    async def _attempt(self) -> Answer | Fault:
+        """Make one attempt, once there is a slot and the circuit breaker lets it through."""
+        while True:
+            await self._wait_for_server()
+            queued = time.monotonic()
+            async with self._line.slots.slot(self._settings.max_concurrency):
+                self._deadline += time.monotonic() - queued
+                self._check_budget()
+                if self._line.breaker.admit():
+                    return await self._send()
+
+    async def _send(self) -> Answer | Fault:
+        breaker = self._line.breaker
+        request = self._request
+        if self._empty and isinstance(request.get("seed"), int):
+            request = {**request, "seed": request["seed"] + self._empty}
+        self._sent += 1
+        try:
+            found = await self._line.send(request, self._settings, min(self._settings.timeout_s, self._left_s()))
+        except BaseException:
+            breaker.dropped()
+            raise
+        if isinstance(found, Fault) and found.is_outage:
+            breaker.failed()
+        else:
+            breaker.succeeded()
+        if isinstance(found, Answer):
+            self._pay(found)
+        return found
+
+    async def _wait_for_server(self) -> None:
+        """Wait while the circuit breaker is open; what the server fails meanwhile counts as attempts of this call."""
+        breaker = self._line.breaker
+        seen = breaker.failed_trials
+        while breaker.refuses:
+            self._last = "the server is down, as other calls find"
+            await asyncio.sleep(min(breaker.wait_s, self._left_s()))
+            self._trials_of_others += breaker.failed_trials - seen
+            seen = breaker.failed_trials
+            self._go_on()
+
+    async def _after(self, fault: Fault) -> None:
+        """Pause before the next attempt, or give up."""
+        if fault.fatal is not None:
+            raise self._closing(fault.fatal)
+        if fault.unknown_model:
+            known = await self._line.models(self._settings)
+            raise self._closing(unknown_model(self._settings, known if isinstance(known, tuple) else ()))
+        self._last = fault.reason
+        self._go_on()
+        attempts = self._sent + self._trials_of_others
+        pause_s = random.uniform(0, min(FIRST_PAUSE_S * 2 ** (attempts - 1), LONGEST_PAUSE_S))
+        if fault.retry_after_s is not None:
+            pause_s = fault.retry_after_s + random.uniform(0, FIRST_PAUSE_S)
+            self._last += f", which asks to wait {fault.retry_after_s:g} s"
+        if pause_s >= self._left_s():
+            raise self._given_up()
+        await asyncio.sleep(pause_s)
+
+    def _go_on(self) -> None:
+        """Give up where retries or time are used up."""
+        if self._sent + self._trials_of_others > self._settings.max_retries or self._left_s() <= 0:
+            raise self._given_up()
+
+    def _given_up(self) -> UserError:
+        seconds = time.monotonic() - self._began
+        others = f" and {self._trials_of_others} of other calls" if self._trials_of_others else ""
+        return UserError(
+            f"The customer's server {self._settings.base_url} (model {self._settings.model}) gave no usable answer: "
+            f"{self._sent} attempts{others} in {seconds:.1f} s; the last: {self._last}",
+            usage=self._usage(failures=1).as_mapping(),
+        )
+
+    def _closing(self, error: TauRetailError) -> TauRetailError:
+        """The error as it is raised: a refused request is the settings' fault as long as no other was answered."""
+        if not isinstance(error, UserError):
+            return error
+        if not self._line.has_answered:
+            return CustomerSetupError(str(error))
+        return UserError(str(error), usage=self._usage(failures=1).as_mapping())
+
+    def _check_budget(self) -> None:
+        if self._settings.budget_usd is not None:
+            Ledger().check(self._settings.budget_usd)
+
+    def _pay(self, answer: Answer) -> None:
+        cost_usd = cost_of(answer, self._settings)
+        tokens = (answer.prompt_tokens or 0, answer.completion_tokens or 0)
+        self._replies += Usage(0.0, *tokens, cost_usd=cost_usd, calls=1)
+        if self._settings.budget_usd is None:
+            return
+        if cost_usd is None:
+            raise CustomerSetupError(
+                f"user.budget_usd cannot be kept: the server {self._settings.base_url} reports no usage of tokens; "
+                "set user.budget_usd to null"
+            )
+        Ledger().add(cost_usd)
+
+    def _usage(self, failures: int = 0) -> Usage:
+        taken = Usage(time.monotonic() - self._began, retries=max(self._sent - 1, 0), failures=failures)
+        return self._replies + taken
+
+    def _left_s(self) -> float:
+        return self._deadline - time.monotonic()
+
+
+def cost_of(answer: Answer, settings: ApiSettings) -> float | None:
+    """Dollars that a reply cost: as its server says, else tokens times prices; None where neither is known."""
+    if answer.cost_usd is not None:
+        return answer.cost_usd
+    if answer.prompt_tokens is None or answer.completion_tokens is None:
+        return None
+    if settings.usd_per_million_input_tokens is None or settings.usd_per_million_output_tokens is None:
+        return None
+    return (
+        answer.prompt_tokens * settings.usd_per_million_input_tokens
+        + answer.completion_tokens * settings.usd_per_million_output_tokens
+    ) / 1e6

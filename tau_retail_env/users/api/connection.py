@@ -1,0 +1,130 @@
+"""The one client of a process to an endpoint, and what its calls share: circuit breaker, slots."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
+
+from tau_retail_env.errors import CustomerSetupError, MissingDependencyError
+from tau_retail_env.users.api.background import background
+from tau_retail_env.users.api.breaker import CircuitBreaker
+from tau_retail_env.users.api.faults import Answer, Fault, fault_of_status, read_answer, read_models
+from tau_retail_env.users.api.settings import OPENAI_URL, ApiSettings
+from tau_retail_env.users.api.shared_folder import shared_file
+from tau_retail_env.users.api.slots import Slots
+
+NO_KEY = "none"
+"""Sent to a server on this machine where no key is set; the client sends none of its own accord."""
+LIST_MODELS_S = 10.0
+"""Seconds that a question for the list of models may take."""
+
+
+def connection(settings: ApiSettings) -> Connection:
+    """This process's connection to an endpoint; to be called within the event loop.
+
+    Raises:
+        CustomerSetupError: no key.
+        MissingDependencyError: the package openai is not installed.
+    """
+    name = ("connection", settings.base_url, settings.api_key_env)
+    return background().shared(name, lambda: Connection(settings))
+
+
+def key_of(settings: ApiSettings) -> str:
+    """The endpoint's key, empty where none is set.
+
+    Raises:
+        CustomerSetupError: it holds what no key can.
+    """
+    key = os.environ.get(settings.api_key_env, "").strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise CustomerSetupError(
+            f"The environment variable {settings.api_key_env} holds characters that no key has; export the key again"
+        )
+    return key
+
+
+class Connection:
+    """The client to an endpoint (a base URL and the variable of its key), used by all calls of this process."""
+
+    def __init__(self, settings: ApiSettings) -> None:
+        self._key = key_of(settings)
+        if not self._key and not settings.is_loopback:
+            raise CustomerSetupError(
+                f"The customer's server {settings.base_url} needs a key, and the environment variable "
+                f"{settings.api_key_env} is not set: export {settings.api_key_env}=…, name another variable with "
+                "user.api_key_env, or play the customer offline with user_strategy=scripted"
+            )
+        self._openai = _import_openai()
+        self._client = self._openai.AsyncOpenAI(
+            api_key=self._key or NO_KEY,
+            base_url=settings.base_url,
+            max_retries=0,
+            http_client=self._openai.DefaultAsyncHttpxClient(trust_env=not settings.is_loopback),
+        )
+        self.breaker = CircuitBreaker()
+        self.slots = Slots(shared_file("slots", f"{settings.base_url} {settings.api_key_env}"))
+        self.has_answered = False
+
+    has_answered: bool
+    """Whether any call got an answer: the settings work in general."""
+
+    async def send(self, request: Mapping[str, Any], settings: ApiSettings, timeout_s: float) -> Answer | Fault:
+        """Make one attempt.
+
+        Args:
+            request: `messages`, `model` and sampling settings.
+            settings: the endpoint's.
+            timeout_s: seconds that it may take, slow tokens included.
+        """
+        body = {name: value for name, value in request.items() if name not in ("messages", "model")}
+        if "max_tokens" in body and settings.base_url == OPENAI_URL:
+            body["max_completion_tokens"] = body.pop("max_tokens")
+        create = self._client.chat.completions.with_raw_response.create
+        messages = request["messages"]
+        asking = create(model=request["model"], messages=messages, extra_body=body, timeout=timeout_s)
+        found = await self._body(asking, settings, timeout_s, messages)
+        answer = found if isinstance(found, Fault) else read_answer(found)
+        self.has_answered |= isinstance(answer, Answer)
+        return answer
+
+    async def models(self, settings: ApiSettings, timeout_s: float = LIST_MODELS_S) -> tuple[str, ...] | Fault:
+        """The names of the models that the server has."""
+        asking = self._client.models.with_raw_response.list(timeout=timeout_s)
+        found = await self._body(asking, settings, timeout_s, ())
+        return found if isinstance(found, Fault) else read_models(found)
+
+    async def _body(
+        self,
+        asking: Coroutine[Any, Any, Any],
+        settings: ApiSettings,
+        timeout_s: float,
+        messages: Sequence[Mapping[str, Any]],
+    ) -> bytes | Fault:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return (await asking).content
+        except self._openai.APIStatusError as error:
+            headers = {name.lower(): value for name, value in error.response.headers.items()}
+            return fault_of_status(error.status_code, error.body, headers, settings, messages, self._key)
+        except (TimeoutError, self._openai.APITimeoutError):
+            return Fault(f"no answer within {timeout_s:.3g} s")
+        except self._openai.APIConnectionError as error:
+            return Fault(f"no connection, or one that broke off ({type(error.__cause__ or error).__name__})")
+
+    async def close(self) -> None:
+        """Close the pooled connections and free the slots."""
+        self.slots.close()
+        await self._client.close()
+
+
+def _import_openai() -> Any:
+    try:
+        import openai
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"An API customer needs the package openai ({error}): pip install 'tau-retail[api]', or pip install openai"
+        ) from None
+    return openai

@@ -1,0 +1,205 @@
+"""An endpoint that speaks the OpenAI chat API: ask, and get an answer or a clear error, whatever the network does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tau_retail_env.errors import CustomerSetupError, InvalidValueError
+from tau_retail_env.users.api.background import background
+from tau_retail_env.users.api.call import Call
+from tau_retail_env.users.api.cassette import Cassette, request_key
+from tau_retail_env.users.api.connection import connection
+from tau_retail_env.users.api.faults import Answer, Fault, unknown_model
+from tau_retail_env.users.api.settings import ApiSettings
+from tau_retail_env.users.api.usage import Usage
+from tau_retail_env.users.customer import UserError
+
+Found = TypeVar("Found")
+JsonObject = dict[str, Any]
+UnderWay = dict[tuple[str, str], "asyncio.Task[Completion]"]
+
+CHECK_ATTEMPTS = 3
+"""How often `check` asks a server that does not answer."""
+CHECK_PAUSE_S = 0.3
+"""Seconds between the first two of them; after each it is longer by as much."""
+CHECK_TIMEOUT_S = 20.0
+"""Seconds that an attempt of `check` may take, if `timeout_s` is not less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An answer of the model."""
+
+    content: str
+    """Its text, as the server sent it."""
+    usage: Usage
+    """What it took."""
+    finish_reason: str = ""
+    """Why the model ended: "stop", "length" …; empty where the server says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A model behind an API. Cheap to make: equal endpoints share client, slots, circuit breaker and cassette.
+
+    Any number of threads may use one at once; it survives fork and pickle.
+    """
+
+    settings: ApiSettings
+
+    def complete(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        context: str,
+        **overrides: Any,
+    ) -> Completion:
+        """Get the model's next message; blocks the calling thread.
+
+        Args:
+            messages: the conversation in OpenAI's format.
+            context: which request of which conversation this is (task, seed, turn, purpose): with a cassette, equal
+                requests of one context have one answer. It is not sent.
+            overrides: sampling settings that replace those of `settings` for this call (`temperature`, `max_tokens`,
+                `seed`) or join them (`stop` …); None leaves one out.
+
+        Returns:
+            The answer, not empty.
+
+        Raises:
+            UserError: no usable answer, although it was asked for as often and as long as `settings` say. Its `usage`
+                has what that took.
+            CustomerSetupError: no or a wrong key, an unknown model, a cassette that cannot be used: no retry helps.
+            BudgetError: the budget is used up; nothing was asked.
+        """
+        request = self._request(messages, context, overrides)
+        return background().run(self._complete(request))
+
+    def check(self) -> None:
+        """Make sure, before the first episode, that key, URL and model work.
+
+        Asks for the list of models, or for one token where that is not enough. Where the cassette holds answers,
+        nothing is asked: a replay needs no network.
+
+        Raises:
+            CustomerSetupError: what does not work, and what to do.
+            MissingDependencyError: the package openai is not installed.
+        """
+        background().run(self._check())
+
+    def _request(self, messages: Sequence[Mapping[str, Any]], context: str, overrides: JsonObject) -> JsonObject:
+        """What is asked, as the cassette knows it."""
+        sampling = {name: getattr(self.settings, name) for name in ("temperature", "max_tokens", "seed")} | overrides
+        fixed = {"context", "model", "messages", "stream", "n"} & set(sampling)
+        if fixed:
+            raise InvalidValueError(f"{', '.join(sorted(fixed))} cannot be overridden for one call of an endpoint")
+        return {
+            "context": context,
+            "model": self.settings.model,
+            "messages": [dict(message) for message in messages],
+            **{name: value for name, value in sampling.items() if value is not None},
+        }
+
+    async def _complete(self, request: JsonObject) -> Completion:
+        cassette = self._cassette()
+        if cassette is None:
+            return await self._ask(request)
+        began = time.monotonic()
+        recorded = cassette.find(request)
+        if recorded is not None:
+            return _replayed(_completion(recorded), began)
+        under_way: UnderWay = background().shared("under way", dict)
+        name = (str(cassette.path), request_key(request))
+        if name in under_way:
+            return _replayed(await asyncio.shield(under_way[name]), began)
+        task = asyncio.create_task(self._record(cassette, request))
+        under_way[name] = task
+        task.add_done_callback(lambda _: under_way.pop(name))
+        return await asyncio.shield(task)
+
+    async def _record(self, cassette: Cassette, request: JsonObject) -> Completion:
+        try:
+            completion = await self._ask(request)
+        except (UserError, CustomerSetupError) as error:
+            raise _beside(cassette, error) from None
+        answer = cassette.add(request, asdict(completion))
+        return replace(_completion(answer), usage=completion.usage)
+
+    async def _ask(self, request: JsonObject) -> Completion:
+        sent = {name: value for name, value in request.items() if name != "context"}
+        answer, usage = await Call(connection(self.settings), self.settings, sent).answer()
+        return Completion(answer.content, usage, answer.finish_reason)
+
+    def _cassette(self) -> Cassette | None:
+        path = self.settings.cassette
+        return background().shared(("cassette", path), lambda: Cassette(Path(path))) if path else None
+
+    async def _check(self) -> None:
+        cassette = self._cassette()
+        if cassette is not None and len(cassette):
+            return
+        line = connection(self.settings)
+        timeout_s = min(self.settings.timeout_s, CHECK_TIMEOUT_S)
+        known = await _some_attempts(lambda: line.models(self.settings, timeout_s))
+        if isinstance(known, Fault) and known.is_outage:
+            raise self._unreachable(known)
+        if isinstance(known, Fault) and isinstance(known.fatal, CustomerSetupError):
+            raise known.fatal
+        models = () if isinstance(known, Fault) else known
+        if self.settings.model in models:
+            return
+        request = {"model": self.settings.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+        answer = await _some_attempts(lambda: line.send(request, self.settings, timeout_s))
+        if isinstance(answer, Answer):
+            return
+        if answer.unknown_model or (models and answer.fatal is not None):
+            raise unknown_model(self.settings, models)
+        raise CustomerSetupError(str(answer.fatal)) if answer.fatal is not None else self._unreachable(answer)
+
+    def _unreachable(self, fault: Fault) -> CustomerSetupError:
+        return CustomerSetupError(
+            f"user.base_url: the customer's server {self.settings.base_url} does not answer ({fault.reason}, "
+            f"{CHECK_ATTEMPTS} attempts): start it, or correct the address"
+        )
+
+
+def endpoint_for(settings: ApiSettings) -> Endpoint:
+    """The endpoint of these settings."""
+    return Endpoint(settings)
+
+
+async def _some_attempts(ask: Callable[[], Awaitable[Found | Fault]]) -> Found | Fault:
+    """Ask a few times while the fault is one that may pass."""
+    for attempt in range(CHECK_ATTEMPTS):
+        if attempt:
+            await asyncio.sleep(attempt * CHECK_PAUSE_S)
+        found = await ask()
+        if not isinstance(found, Fault) or found.fatal is not None or found.unknown_model:
+            break
+    return found
+
+
+def _replayed(completion: Completion, began: float) -> Completion:
+    """An answer for which nothing was paid now: its tokens, and how long it took to find."""
+    tokens = (completion.usage.prompt_tokens, completion.usage.completion_tokens)
+    return replace(completion, usage=Usage(time.monotonic() - began, *tokens, replayed=1))
+
+
+def _completion(recorded: Mapping[str, Any]) -> Completion:
+    usage = recorded["usage"]
+    return Completion(
+        recorded["content"],
+        Usage(**{field.name: usage[field.name] for field in fields(Usage)}),
+        recorded["finish_reason"],
+    )
+
+
+def _beside(cassette: Cassette, error: UserError | CustomerSetupError) -> UserError | CustomerSetupError:
+    """The error, with the word that the cassette does not have the answer either."""
+    text = f"{error}. The cassette {cassette.path} has no answer to this request"
+    return UserError(text, usage=error.usage) if isinstance(error, UserError) else type(error)(text)

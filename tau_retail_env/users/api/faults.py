@@ -1,0 +1,189 @@
+"""What can go wrong with one attempt, and what follows: another attempt, or an error that no attempt mends."""
+
+from __future__ import annotations
+
+import difflib
+import email.utils
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tau_retail_env.errors import CustomerSetupError, TauRetailError
+from tau_retail_env.users.api.settings import ApiSettings
+from tau_retail_env.users.customer import UserError
+
+RETRIED_STATUS = (408, 409, 425, 429)
+QUOTE_WORDS = 4
+"""So many words in a row that the server's error text shares with the conversation make it a quotation."""
+LONGEST_TEXT = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One reply of a model."""
+
+    content: str
+    """Its text; may be empty."""
+    finish_reason: str
+    """Why it ended: "stop", "length" …; empty where the server says nothing."""
+    prompt_tokens: int | None
+    """None where the server does not report it."""
+    completion_tokens: int | None
+    """None where the server does not report it."""
+    cost_usd: float | None
+    """None where the server does not report it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why an attempt brought no answer; its words hold neither the conversation nor a key."""
+
+    reason: str
+    """For the error text, such as "HTTP 503"."""
+    is_outage: bool = True
+    """Whether it speaks for a server that is down: counted by the circuit breaker."""
+    retry_after_s: float | None = None
+    """Seconds that the server asks to wait."""
+    fatal: TauRetailError | None = None
+    """The error to raise at once; None where another attempt may help."""
+    unknown_model: bool = False
+    """The server does not know the model, or the path."""
+
+
+def read_answer(body: bytes) -> Answer | Fault:
+    """Read the body of a chat completion; anything that is none is a fault."""
+    try:
+        completion = json.loads(body)
+    except ValueError:
+        return Fault("a body that is not JSON")
+    try:
+        choice = completion["choices"][0]
+        content = choice["message"].get("content")
+    except (KeyError, IndexError, TypeError, AttributeError):
+        return Fault("a body without an answer in it")
+    if content is not None and not isinstance(content, str):
+        return Fault("a body whose content is no text")
+    usage = completion.get("usage")
+    numbers = usage if isinstance(usage, dict) else {}
+    cost = numbers.get("cost")
+    return Answer(
+        content or "",
+        str(choice.get("finish_reason") or ""),
+        _count(numbers.get("prompt_tokens")),
+        _count(numbers.get("completion_tokens")),
+        float(cost) if isinstance(cost, (int, float)) and not isinstance(cost, bool) else None,
+    )
+
+
+def read_models(body: bytes) -> tuple[str, ...] | Fault:
+    """Read the list of models, in the shape of OpenAI's `GET /models`."""
+    try:
+        return tuple(str(model["id"]) for model in json.loads(body)["data"])
+    except (ValueError, KeyError, TypeError):
+        return Fault("a list of models that cannot be read", False)
+
+
+def fault_of_status(
+    status: int,
+    body: object,
+    headers: Mapping[str, str],
+    settings: ApiSettings,
+    messages: Sequence[Mapping[str, Any]],
+    key: str,
+) -> Fault:
+    """What follows from an answer with an error status.
+
+    Args:
+        status: the HTTP status.
+        body: the parsed body, whatever it is.
+        headers: the answer's headers, by lower-case names.
+        settings: the endpoint's.
+        messages: the conversation, of which nothing may reach the error text.
+        key: the key, which may not either.
+    """
+    details = _details(body)
+    code = str(details.get("code") or details.get("type") or "")
+    if "insufficient_quota" in (details.get("code"), details.get("type")) or status == 402:
+        return Fault("", False, fatal=_no_credit(settings, status))
+    if status in (401, 403):
+        return Fault("", False, fatal=wrong_key(settings, status, bool(key)))
+    if status == 404:
+        return Fault("HTTP 404", False, unknown_model=True)
+    if status in RETRIED_STATUS or status >= 500:
+        return Fault(f"HTTP {status}", status != 429, retry_after_s(headers))
+    words = _harmless(str(details.get("message") or ""), messages, key) or code[:80] or "no reason given"
+    text = (
+        f"The customer's server {settings.base_url} (model {settings.model}) refused a request: HTTP {status}: {words}"
+    )
+    return Fault("", False, fatal=UserError(text))
+
+
+def retry_after_s(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """Seconds that a server asks to wait: `Retry-After` in seconds or as a date, RFC 9110 section 10.2.3."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        return max(float(value), 0.0)
+    except ValueError:
+        pass
+    try:
+        date = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(date.timestamp() - (time.time() if now is None else now), 0.0)
+
+
+def wrong_key(settings: ApiSettings, status: int, given: bool) -> CustomerSetupError:
+    """The error for a key that the server does not accept."""
+    found = "the key in the environment variable" if given else "no key: set the environment variable"
+    return CustomerSetupError(
+        f"The customer's server {settings.base_url} answers HTTP {status} to {found} {settings.api_key_env}. "
+        "Export the right key, or name another variable with user.api_key_env"
+    )
+
+
+def unknown_model(settings: ApiSettings, known: Sequence[str]) -> CustomerSetupError:
+    """The error for a model that the server does not have, with the nearest that it has."""
+    near = difflib.get_close_matches(settings.model, known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    if known:
+        shown = ", ".join(known[:10]) + (", …" if len(known) > 10 else "")
+        return CustomerSetupError(
+            f"user_model: the server {settings.base_url} has no model {settings.model!r}; it has: {shown}.{hint}"
+        )
+    return CustomerSetupError(
+        f"user_model: the server {settings.base_url} answers HTTP 404 for the model {settings.model!r}: the model is "
+        "unknown there, or user.base_url lacks its path (most end in /v1)"
+    )
+
+
+def _no_credit(settings: ApiSettings, status: int) -> CustomerSetupError:
+    return CustomerSetupError(
+        f"The customer's server {settings.base_url} answers HTTP {status}: the account behind the key in "
+        f"{settings.api_key_env} has no credit left. Top it up, or name another key with user.api_key_env"
+    )
+
+
+def _details(body: object) -> Mapping[str, Any]:
+    inner = body.get("error", body) if isinstance(body, Mapping) else None
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def _harmless(text: str, messages: Sequence[Mapping[str, Any]], key: str) -> str:
+    """The server's words, unless they quote the conversation or the key."""
+    said = " ".join(" ".join(str(message.get("content")).split()) for message in messages)
+    words = text.split()
+    for start in range(max(len(words) - QUOTE_WORDS, 0) + 1):
+        part = " ".join(words[start : start + QUOTE_WORDS])
+        if len(words) >= QUOTE_WORDS and part in said:
+            return ""
+    if key and key in text:
+        return ""
+    return " ".join(words)[:LONGEST_TEXT]
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

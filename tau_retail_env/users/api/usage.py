@@ -1,0 +1,73 @@
+"""What the messages of an API customer take: time, tokens, dollars, and how often something went wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The numbers of one call or of many; `+` adds them up."""
+
+    latency_s: float = 0.0
+    """Seconds from asking to having the answer: retries and waiting for a slot included."""
+    prompt_tokens: int = 0
+    """Tokens that the model read, as its server counts them; of every reply, accepted or not."""
+    completion_tokens: int = 0
+    """Tokens that the model wrote."""
+    cost_usd: float | None = 0.0
+    """Dollars paid; None where the price is unknown, and unknown plus anything is unknown."""
+    calls: int = 0
+    """Replies that a server gave, accepted or not."""
+    replayed: int = 0
+    """Answers that came from the cassette, or from the same request made meanwhile: nothing was paid."""
+    retries: int = 0
+    """Attempts after the first."""
+    failures: int = 0
+    """Calls that ended without an answer."""
+
+    def __add__(self, other: Usage) -> Usage:
+        if not isinstance(other, Usage):
+            return NotImplemented
+        costs = (self.cost_usd, other.cost_usd)
+        return Usage(
+            self.latency_s + other.latency_s,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            None if None in costs else sum(cost for cost in costs if cost is not None),
+            self.calls + other.calls,
+            self.replayed + other.replayed,
+            self.retries + other.retries,
+            self.failures + other.failures,
+        )
+
+    def as_mapping(self) -> dict[str, float]:
+        """The numbers by name, for `UserMessage.usage`; an unknown cost is left out."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: float(value) for name, value in values.items() if value is not None}
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The value below which `percent` of the values lie, interpolated linearly between neighbours.
+
+    Args:
+        values: any numbers, in any order.
+        percent: from 0 (the least) to 100 (the greatest).
+
+    Returns:
+        The percentile; nan where there are no values.
+    """
+    if not values:
+        return math.nan
+    ordered = sorted(values)
+    place = (len(ordered) - 1) * percent / 100
+    low = math.floor(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def latencies(values: Sequence[float]) -> Mapping[str, float]:
+    """Median and 95th percentile of latencies in seconds, by the names that reports use."""
+    return {"latency_p50_s": percentile(values, 50), "latency_p95_s": percentile(values, 95)}

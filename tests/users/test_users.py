@@ -1,4 +1,4 @@
-"""Making a customer by the name of its strategy."""
+"""Making a customer by the name of its strategy, or a mixture by weights."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ import pytest
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks import Task
-from tau_retail_env.users import ScriptedCustomer, make_customer
+from tau_retail_env.users import API_STRATEGIES, ScriptedCustomer, make_customer, user_weights
+from tau_retail_env.users.api.simulators import ApiCustomer
+from tau_retail_env.users.human import HumanCustomer
+from tau_retail_env.users.mixed import MixedCustomer
 
+NOWHERE = "http://127.0.0.1:9/v1"
+"""Nobody listens here: whoever asks a server fails."""
 SHOP: dict[str, Any] = {"users": {}, "orders": {}, "products": {}}
 
 
@@ -36,3 +41,86 @@ def test_a_task_of_somebody_who_is_no_customer_is_refused() -> None:
     task = Task("x/1", "x", "retail", "train", "", (), user_id="nobody_1")
     with pytest.raises(InvalidValueError, match="nobody_1"):
         make_customer("scripted", None, SHOP).reset(task, seed=0)
+
+
+@pytest.mark.parametrize("strategy", API_STRATEGIES)
+def test_making_an_api_customer_asks_no_server(strategy: str) -> None:
+    customer = make_customer(strategy, {"base_url": NOWHERE}, SHOP, model="m")
+    assert isinstance(customer, ApiCustomer)
+    assert customer.strategy == strategy
+
+
+@pytest.mark.parametrize("model", [None, "", " "])
+@pytest.mark.parametrize("strategy", ["llm", {"scripted": 0.5, "react": 0.5}])
+def test_an_api_customer_without_a_model_is_refused(strategy: Any, model: str | None) -> None:
+    with pytest.raises(InvalidValueError, match="user_model"):
+        make_customer(strategy, {"base_url": NOWHERE}, SHOP, model=model)
+
+
+@pytest.mark.parametrize("strategy", ["scripted", "human", {"scripted": 1.0}])
+def test_a_model_that_nobody_needs_is_refused(strategy: Any) -> None:
+    with pytest.raises(InvalidValueError, match="needs no model"):
+        make_customer(strategy, None, SHOP, model="m")
+
+
+def test_a_mixture_splits_its_config_by_key() -> None:
+    config = {"phrasings": "all", "base_url": NOWHERE, "temperature": 0.5}
+    customer = make_customer({"scripted": 0.7, "llm": 0.3}, config, SHOP, model="m")
+    assert isinstance(customer, MixedCustomer)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "key"),
+    [
+        ("llm", "phrasings"),
+        ("scripted", "base_url"),
+        ("human", "phrasings"),
+        ("llm", "model"),
+        ({"scripted": 0.5, "human": 0.5}, "base_url"),
+        ({"llm": 0.5, "react": 0.5}, "phrasings"),
+        ({"scripted": 0.5, "react": 0.5}, "base_ur"),
+    ],
+)
+def test_a_key_of_a_kind_that_does_not_play_is_refused_by_name(strategy: Any, key: str) -> None:
+    needs_model = "llm" in strategy or "react" in strategy
+    with pytest.raises(InvalidValueError, match=f"'{key}'"):
+        make_customer(strategy, {key: "all"}, SHOP, model="m" if needs_model else None)
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ({"scripted": 0.7, "llm": 0.2}, r"scripted: 0.7, llm: 0.2} sum to 0.9, expected 1"),
+        ({"scripted": 0.7, "llm": 0.300002}, "sum to 1"),
+        ({}, "sum to 0"),
+        ({"scripted": 1.5, "llm": -0.5}, "'llm' is -0.5"),
+        ({"scripted": float("nan")}, "'scripted' is nan"),
+        ({"scripted": float("inf")}, "'scripted' is inf"),
+        ({"scripted": "1"}, "'scripted' is '1'"),
+        ({"scripted": True}, "'scripted' is True"),
+        ({"script": 1.0}, "user_strategy 'script'.*Did you mean 'scripted'"),
+        ({"scripted": 0.5, "mixed": 0.5}, "user_strategy 'mixed'"),
+        (["scripted", "llm"], "expected a name"),
+        (None, "expected a name"),
+    ],
+)
+def test_weights_that_make_no_mixture_are_refused(weights: Any, words: str) -> None:
+    with pytest.raises(InvalidValueError, match=words):
+        make_customer(weights, {"base_url": NOWHERE}, SHOP, model="m")
+
+
+def test_weights_may_miss_a_sum_of_1_by_rounding() -> None:
+    assert user_weights({"scripted": 0.3333333, "llm": 0.3333333, "react": 0.3333333}).keys() == {
+        "scripted",
+        "llm",
+        "react",
+    }
+
+
+def test_a_weight_of_0_is_a_kind_that_does_not_play() -> None:
+    assert user_weights({"scripted": 1, "llm": 0}) == {"scripted": 1.0}
+    make_customer({"scripted": 1, "llm": 0}, None, SHOP)
+
+
+def test_a_person_can_be_the_customer() -> None:
+    assert isinstance(make_customer("human", None, SHOP), HumanCustomer)

@@ -1,0 +1,109 @@
+"""Customers played by a model behind an API: upstream's llm, react, verify and reflection."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from tau_retail_env.chat.messages import AgentMessage
+from tau_retail_env.errors import EpisodeStateError, unknown
+from tau_retail_env.tasks.task import Task
+from tau_retail_env.users.api.endpoint import Completion, Endpoint
+from tau_retail_env.users.api.prompts import Message, opening_messages
+from tau_retail_env.users.api.replies import stops_too_soon
+from tau_retail_env.users.api.turn import API_STRATEGIES, Turn
+from tau_retail_env.users.customer import UserError, UserMessage
+from tau_retail_env.world import open_shop
+
+SEED_BITS = 31
+"""Seeds of requests are below 2**31, for some servers read a signed 32-bit number."""
+
+
+class ApiCustomer:
+    """Plays the customer of one task after another by a model, as upstream's simulator of the source and strategy does.
+
+    Where it differs from upstream stands in docs/api_customers.md. Making one asks the server nothing.
+
+    Args:
+        strategy: one of `API_STRATEGIES`.
+        endpoint: where the model is served; may be shared by any number of customers and threads.
+        source: whose simulator: "tau_bench" v1's; "tau2" and "generated" τ²'s.
+
+    Raises:
+        InvalidValueError: unknown strategy or source.
+        MissingDependencyError: upstream's package is not installed.
+    """
+
+    def __init__(self, strategy: str, endpoint: Endpoint, *, source: str) -> None:
+        if strategy not in API_STRATEGIES:
+            raise unknown("strategy of an API customer", strategy, API_STRATEGIES)
+        self.strategy = strategy
+        self._endpoint = endpoint
+        self._source = source
+        self._stop_tokens = open_shop(source).conduct.stop_tokens
+        self._episode = ""
+        self._calls = 0
+        self._history: list[Message] = []
+
+    @property
+    def history(self) -> Sequence[Message]:
+        """What the model has been told and has said in this episode; what it said has the role "assistant"."""
+        return tuple(self._history)
+
+    def reset(self, task: Task, *, seed: int) -> UserMessage:
+        """Begin an episode and say the first words.
+
+        Args:
+            task: what the customer wants.
+            seed: decides the seeds of all requests, together with the setting `seed`; without that none is sent.
+
+        Raises:
+            UserError: the server failed, or its model wrote nothing that could be sent.
+            CustomerSetupError: the server cannot be used before something is mended (key, model, budget).
+        """
+        self._episode = f"{task.id}/{seed}"
+        self._calls = 0
+        self._history = []
+        return self._say(opening_messages(self.strategy, self._source, task))
+
+    def respond(self, message: AgentMessage) -> UserMessage:
+        """Answer the agent's text.
+
+        Args:
+            message: what the agent said; tool calls are not heard.
+
+        Raises:
+            EpisodeStateError: no episode has begun.
+            UserError: the server failed, or its model wrote nothing that could be sent.
+            CustomerSetupError: the server cannot be used before something is mended (key, model, budget).
+        """
+        if not self._history:
+            raise EpisodeStateError(
+                "The customer was spoken to before an episode began; call reset(task, seed=…) first"
+            )
+        return self._say([*self._history, {"role": "user", "content": message.content or ""}])
+
+    def _say(self, messages: list[Message]) -> UserMessage:
+        """Write the next message; only what is sent becomes part of the history."""
+        turn = Turn(self._ask, messages, with_thought=self.strategy == "react", stop_tokens=self._stop_tokens)
+        try:
+            written = API_STRATEGIES[self.strategy](turn)
+        except UserError as error:
+            raise UserError(f"{error}", usage=turn.usage(error.usage)) from error
+        if stops_too_soon(written.reply or "", messages[-1]["content"], self._stop_tokens):
+            turn.count("held_stops")
+            written = written.without_stop()
+        reply = written.reply or ""
+        self._history = [*messages, {"role": "assistant", "content": written.kept}]
+        stop = next((token for token in self._stop_tokens if token in reply), None)
+        return UserMessage(reply, stop=stop, usage=turn.usage())
+
+    def _ask(self, messages: Sequence[Message]) -> Completion:
+        """One call; its seed follows from the setting, the task, the episode's seed and the call's number."""
+        context = f"{self._episode}/{self._calls}"
+        self._calls += 1
+        overrides: dict[str, int] = {}
+        if (base := self._endpoint.settings.seed) is not None:
+            digest = hashlib.sha256(f"{base}/{context}".encode()).digest()
+            overrides["seed"] = int.from_bytes(digest[:8], "big") % 2**SEED_BITS
+        return self._endpoint.complete(messages, context=context, **overrides)

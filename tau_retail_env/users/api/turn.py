@@ -1,0 +1,147 @@
+"""One message of an API customer in the making: drafts, what a supervisor says about them, and what they take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
+
+from tau_retail_env.users.api.endpoint import Completion
+from tau_retail_env.users.api.prompts import Message, advised, asked_again, judge_prompt, reflect_prompt
+from tau_retail_env.users.api.replies import Written, fault_of, is_accepted, read
+from tau_retail_env.users.api.usage import Usage
+from tau_retail_env.users.customer import UserError
+
+MAX_DRAFTS = 5
+"""How often the model writes one draft until it can be sent: not empty, not too long …"""
+MAX_VERIFICATIONS = 3
+"""How many drafts of one message `verify` has judged; upstream's number."""
+OPENING_LENGTH = 2
+"""Messages before the customer's first words: the system prompt and the agent's greeting."""
+
+CUT_OFF = "length"
+"""The finish_reason of a reply that max_tokens, or the model's context, cut off."""
+
+Ask = Callable[[Sequence[Message]], Completion]
+"""One call of the model."""
+
+
+class Turn:
+    """What happens between an agent's message and the customer's.
+
+    Args:
+        ask: calls the model.
+        history: what the model was told and has said so far, the agent's message at the end.
+        with_thought: whether the model writes the two parts of a ReAct message.
+        stop_tokens: what ends the conversation.
+    """
+
+    def __init__(
+        self, ask: Ask, history: Sequence[Message], *, with_thought: bool, stop_tokens: Collection[str]
+    ) -> None:
+        self.history = history
+        self._ask = ask
+        self._with_thought = with_thought
+        self._stop_tokens = stop_tokens
+        self._spent = Usage()
+        self._counts = {"asked_again": 0, "rejected": 0, "unapproved": 0, "held_stops": 0}
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether these are the customer's first words."""
+        return len(self.history) == OPENING_LENGTH
+
+    def count(self, name: str) -> None:
+        """Count something that usage tells besides what the calls took."""
+        self._counts[name] += 1
+
+    def usage(self, more: Mapping[str, float] | None = None) -> Mapping[str, float]:
+        """What this message took so far.
+
+        Args:
+            more: what a call took that failed.
+
+        Returns:
+            The numbers of `Usage` summed over every call, and `asked_again` (drafts that could not be sent),
+            `rejected` (drafts that the supervisor rejected), `unapproved` (1 if none was approved), `held_stops` (1 if
+            a stop was taken out).
+        """
+        total = {**self._spent.as_mapping(), **{name: float(count) for name, count in self._counts.items()}}
+        for name, value in (more or {}).items():
+            total[name] = total.get(name, 0.0) + value
+        return total
+
+    def draft(self, messages: Sequence[Message]) -> Written:
+        """Have the model write a message that can be sent.
+
+        Args:
+            messages: the history, or the history and advice.
+
+        Raises:
+            UserError: it wrote none in `MAX_DRAFTS` attempts, or its server failed.
+        """
+        faults: list[str] = []
+        for _ in range(MAX_DRAFTS):
+            completion = self._call(asked_again(messages, faults[-1]) if faults else messages)
+            written = read(completion.content, self._with_thought)
+            fault = "it was too long and cut off" if completion.finish_reason == CUT_OFF else self._fault(written)
+            if fault is None:
+                return written
+            faults.append(fault)
+            self.count("asked_again")
+        raise UserError(
+            f"The customer's model wrote nothing that could be sent in {MAX_DRAFTS} attempts ({'; '.join(faults)}); "
+            "a stronger model, or a greater max_tokens, may help"
+        )
+
+    def approves(self, draft: Written) -> bool:
+        """Ask the supervisor whether a draft can be sent."""
+        accepted = is_accepted(self._call(judge_prompt(self.history, draft.reply or "")).content)
+        if not accepted:
+            self.count("rejected")
+        return accepted
+
+    def reflection(self, draft: Written) -> str:
+        """Ask the supervisor what is wrong with a draft, and for a better one."""
+        return read(self._call(reflect_prompt(self.history, draft.reply or "")).content).kept
+
+    def _fault(self, written: Written) -> str | None:
+        prompt = self.history[0]["content"]
+        return fault_of(written.reply, prompt=prompt, is_opening=self.is_opening, stop_tokens=self._stop_tokens)
+
+    def _call(self, messages: Sequence[Message]) -> Completion:
+        completion = self._ask(messages)
+        self._spent += completion.usage
+        return completion
+
+
+def write_once(turn: Turn) -> Written:
+    """`llm` and `react`: the first draft that can be sent."""
+    return turn.draft(turn.history)
+
+
+def write_verified(turn: Turn) -> Written:
+    """`verify`: the first draft that the supervisor approves, the last one where it approves none, as upstream."""
+    for _ in range(MAX_VERIFICATIONS):
+        draft = turn.draft(turn.history)
+        if turn.approves(draft):
+            return draft
+    turn.count("unapproved")
+    return draft
+
+
+def write_reflected(turn: Turn) -> Written:
+    """`reflection`: the draft, or one after the supervisor's advice; if it approves neither, the first, as upstream."""
+    first = turn.draft(turn.history)
+    if turn.approves(first):
+        return first
+    second = turn.draft(advised(turn.history, first.reply or "", turn.reflection(first)))
+    if turn.approves(second):
+        return second
+    turn.count("unapproved")
+    return first
+
+
+API_STRATEGIES: Mapping[str, Callable[[Turn], Written]] = MappingProxyType(
+    {"llm": write_once, "react": write_once, "verify": write_verified, "reflection": write_reflected}
+)
+"""How each strategy writes a message."""

@@ -1,0 +1,108 @@
+"""A person in the terminal as the customer."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from typing import TextIO
+
+from tau_retail_env.chat.messages import AgentMessage
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.tasks.task import Task
+from tau_retail_env.users.api.prompts import scenario_text
+from tau_retail_env.users.customer import STOP, UserError, UserMessage
+from tau_retail_env.world import open_shop
+
+HELP = f"""\
+You are the customer. A line is said to the agent. A line that starts with / is a command:
+  /stop [words]   end the conversation, with these last words ({STOP}); it is scored
+  /task           what you want, once more
+  /help           this text
+The end of the input (Ctrl-D) ends the conversation; it is not scored."""
+
+
+class HumanCustomer:
+    """A person plays the customer, line by line; there is one at a time in a process, for there is one terminal.
+
+    Args:
+        source: where the tasks come from: τ²'s agent begins with a greeting.
+        lines: the person's lines; None for standard input.
+        out: where the conversation is shown; None for standard error, which leaves standard output to results.
+
+    Raises:
+        InvalidValueError: there is another one already, or the source is unknown.
+    """
+
+    strategy = "human"
+    _seat = threading.Lock()
+    _seated: weakref.ref[HumanCustomer] | None = None
+
+    def __init__(self, *, source: str, lines: TextIO | None = None, out: TextIO | None = None) -> None:
+        self._conduct = open_shop(source).conduct
+        self._source = source
+        self._lines = lines
+        self._out = out
+        self._briefing = ""
+        with HumanCustomer._seat:
+            if HumanCustomer._seated is not None and HumanCustomer._seated() is not None:
+                raise InvalidValueError(
+                    "user_strategy 'human': one person plays one environment, and this is the second at once; play "
+                    "one episode at a time (one environment, no concurrency), or pick another user_strategy"
+                )
+            HumanCustomer._seated = weakref.ref(self)
+
+    def reset(self, task: Task, *, seed: int) -> UserMessage:
+        """Show what the customer wants, and read the first words.
+
+        Args:
+            task: what the customer wants.
+            seed: of no account: the words are the person's own.
+
+        Raises:
+            UserError: the input has ended.
+        """
+        is_v1 = self._source == "tau_bench"
+        self._briefing = f"Task {task.id}\n{task.instruction if is_v1 else scenario_text(task)}"
+        self._show(f"{self._briefing}\n\n{HELP}")
+        if self._conduct.greeting:
+            self._show(f"agent> {self._conduct.greeting}")
+        return self._next_words(is_opening=True)
+
+    def respond(self, message: AgentMessage) -> UserMessage:
+        """Show the agent's text, and read the answer.
+
+        Args:
+            message: what the agent said; tool calls are not shown.
+
+        Raises:
+            UserError: the input has ended.
+        """
+        self._show(f"agent> {message.content}")
+        return self._next_words(is_opening=False)
+
+    def _next_words(self, *, is_opening: bool) -> UserMessage:
+        while (line := self._next_line()) is not None:
+            command, _, last_words = line.partition(" ")
+            if is_opening and (command == "/stop" or any(token in line for token in self._conduct.stop_tokens)):
+                self._show("Nothing has been said yet: say what you want.")
+            elif command == "/stop":
+                return UserMessage(f"{last_words.strip()} {STOP}".strip(), stop=STOP)
+            elif line.startswith("/"):
+                self._show(self._briefing if command == "/task" else HELP)
+            elif line:
+                return UserMessage(line)
+        raise UserError("the person who plays the customer has left: the input has ended")
+
+    def _next_line(self) -> str | None:
+        out = self._out or sys.stderr
+        out.write("you> ")
+        out.flush()
+        lines = self._lines or sys.stdin
+        line = lines.readline() if lines else ""
+        return line.strip() if line else None
+
+    def _show(self, text: str) -> None:
+        out = self._out or sys.stderr
+        out.write(f"{text}\n")
+        out.flush()

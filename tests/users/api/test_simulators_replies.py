@@ -1,0 +1,189 @@
+"""What a model's text says as the customer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tau_retail_env.users.api.replies import (
+    MAX_CHARACTERS,
+    fault_of,
+    is_accepted,
+    read,
+    recites,
+    stops_too_soon,
+)
+
+TAU2 = ("###STOP###", "###TRANSFER###", "###OUT-OF-SCOPE###")
+V1 = ("###STOP###",)
+PROMPT = (
+    "You are Mei Kovacs and your zip code is 28236. You want to exchange the water bottle to a bigger one, and "
+    "the desk lamp to a less bright one. Ship it to 578 Sunset Drive, Suite 871, Columbus, OH 43223, USA, by ground or air."
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Thought:\nI should greet.\n\nUser Response:\nHello, I need help.",
+        "Thought: I should greet.\nUser Response: Hello, I need help.",
+        "**Thought:** I should greet.\n\n**User Response:** Hello, I need help.",
+        "## Thought\nI should greet.\n## User Response:\nHello, I need help.",
+        "I should greet.\n\nuser response:\nHello, I need help.",
+        "User Response: Hello, I need help.",
+        "Thought: I should greet. User Response: Hello, I need help.",
+        "Thought: my User Response: must be short.\nUser Response:\nHello, I need help.",
+        "User Response:\nHello, I need help.\n\nThought:\nNow I wait.",
+        "User Response: Hello, I need help. Thought: now I wait.",
+        "Thought:\nhm\nUser Response:\nHello, I need help.\nThought:\nhm\nUser Response:\nMy id is 1.",
+        "<think>User Response: no</think>Thought:\nhm\nUser Response:\nHello, I need help.",
+    ],
+)
+def test_of_a_react_message_only_the_reply_is_said(text: str) -> None:
+    assert read(text, with_thought=True).reply == "Hello, I need help."
+
+
+def test_a_react_message_is_kept_with_its_thought_but_not_beyond_its_reply() -> None:
+    text = "Thought:\nI should greet.\n\nUser Response:\nHello.\n\nThought:\nThe agent will say …"
+    assert read(text, with_thought=True).kept == "Thought:\nI should greet.\n\nUser Response:\nHello."
+
+
+@pytest.mark.parametrize("text", ["Hello, I need help.", "Thought:\nI will say hello.", "I had a thought: hello"])
+def test_a_react_message_without_the_title_of_a_reply_has_none(text: str) -> None:
+    assert read(text, with_thought=True).reply is None
+
+
+def test_a_customer_may_say_that_it_had_a_thought() -> None:
+    text = "Thought:\nhm\nUser Response:\nI had a thought: could I get blue instead?"
+    assert read(text, with_thought=True).reply == "I had a thought: could I get blue instead?"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<think>what now</think>\n\nHello", "Hello"),
+        ("what now</think>\n\nHello", "Hello"),
+        ("Hello<think>what now", "Hello"),
+        ("<think>what now", ""),
+        ("  Hello \n", "Hello"),
+        (" \n", ""),
+        (None, ""),
+    ],
+)
+def test_reasoning_in_tags_is_never_said(text: str | None, said: str) -> None:
+    written = read(text)
+    assert (written.reply, written.kept) == (said, said)
+
+
+def test_a_stop_in_the_thought_is_no_stop() -> None:
+    text = "Thought:\nOnce it is done I write ###STOP###.\nUser Response:\nYes, please."
+    assert read(text, with_thought=True).reply == "Yes, please."
+
+
+@pytest.mark.parametrize(
+    ("reply", "fault"),
+    [
+        (None, "no part under the title 'User Response:'"),
+        ("", "empty"),
+        ("a" * (MAX_CHARACTERS + 1), f"longer than {MAX_CHARACTERS}"),
+        ("bad \ud800", "Unicode"),
+        ("###STOP###", "ended the conversation before"),
+        ("You want to exchange the water bottle to a bigger one, and the desk lamp …", "word for word"),
+    ],
+)
+def test_what_cannot_be_sent_is_said_why(reply: str | None, fault: str) -> None:
+    found = fault_of(reply, prompt=PROMPT, is_opening=True, stop_tokens=V1)
+    assert found is not None
+    assert fault in found
+
+
+@pytest.mark.parametrize("reply", ["Hello!", "a" * MAX_CHARACTERS, "###TRANSFER### is what I was told", "ok 👍"])
+def test_anything_else_can_be_sent(reply: str) -> None:
+    assert fault_of(reply, prompt=PROMPT, is_opening=True, stop_tokens=V1) is None
+
+
+def test_a_stop_can_be_sent_once_the_conversation_is_open() -> None:
+    assert fault_of("###STOP###", prompt=PROMPT, is_opening=False, stop_tokens=V1) is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "is_recital"),
+    [
+        ("You are Mei Kovacs and your zip code is 28236. You want to exchange the water bottle", True),
+        ("you are mei kovacs, and YOUR zip code is 28236 - you want", True),
+        ("I am Mei Kovacs and my zip code is 28236. I want to exchange the water bottle to a bigger one.", False),
+        ("It should go to 578 Sunset Drive, Suite 871, Columbus, OH 43223, USA, by ground or air.", False),
+        ("You want to exchange the water bottle?", False),
+    ],
+)
+def test_a_recital_speaks_of_the_customer_as_you(reply: str, is_recital: bool) -> None:
+    assert recites(reply, PROMPT) is is_recital
+
+
+@pytest.mark.parametrize(
+    ("agent", "reply"),
+    [
+        ("I will exchange it for the blue one. Do you confirm (yes/no)?", "Yes, please go ahead. ###STOP###"),
+        ("Shall I cancel order #W1?", "###STOP### Yes"),
+        ("Please reply yes to proceed.", "yes ###STOP###"),
+        ("Which payment method should I use?", "My gift card, thanks! ###STOP###"),
+        ("It costs $5 more. Shall I go on? Is there anything else?", "Sure, that is all. ###STOP###"),
+        ("Please provide your order id.", "It is #W123. ###STOP###"),
+        ("Please let me know if you would like to go on.", "I do. ###STOP###"),
+        ("Let me know which one you want. Is there anything else?", "The red one ###STOP###"),
+    ],
+)
+def test_an_answer_that_the_agent_must_act_upon_cannot_end_the_conversation(agent: str, reply: str) -> None:
+    assert stops_too_soon(reply, agent, TAU2)
+
+
+@pytest.mark.parametrize(
+    ("agent", "reply"),
+    [
+        ("Your order is cancelled. Is there anything else I can help you with?", "No, thank you! ###STOP###"),
+        ("Your order is cancelled. Is there anything else I can help you with?", "Great, thanks! ###STOP###"),
+        ("Your order is cancelled. Do you have any other questions or concerns?", "Perfect. ###STOP###"),
+        ("Your order is cancelled. What else can I do for you?", "That is all. ###STOP###"),
+        ("Your order is cancelled. Please let me know if you have any questions.", "Thanks. ###STOP###"),
+        ("Your order is cancelled. Let me know if you need further assistance!", "Thanks. ###STOP###"),
+        ("Your order is cancelled. Have a good day.", "Thanks. ###STOP###"),
+        ("Shall I cancel order #W1?", "No, leave it. ###STOP###"),
+        ("Shall I cancel order #W1?", "Never mind. ###STOP###"),
+        ("Shall I cancel order #W1?", "###STOP###"),
+        ("Shall I cancel order #W1?", "Yes."),
+        ("Shall I transfer you?", "Yes, please. ###TRANSFER###"),
+        ("Shall I transfer you?", "Yes, please. ###STOP### ###TRANSFER###"),
+        ("What color is it?", "I was not told. ###OUT-OF-SCOPE###"),
+    ],
+)
+def test_any_other_end_stands(agent: str, reply: str) -> None:
+    assert not stops_too_soon(reply, agent, TAU2)
+
+
+@pytest.mark.parametrize("verdict", ["true", "True.", "**true**", "Classification: true", "<think>false?</think>true"])
+def test_only_a_plain_true_accepts(verdict: str) -> None:
+    assert is_accepted(verdict)
+
+
+@pytest.mark.parametrize(
+    "verdict", ["false", "Not true", "untrue", "It is false that this is true", "", None, "yes", "<think>true"]
+)
+def test_every_other_verdict_rejects(verdict: str | None) -> None:
+    assert not is_accepted(verdict)
+
+
+def test_long_noise_is_read_in_time_linear_in_its_length() -> None:
+    """What takes a second here took minutes with patterns that try every start; a stopped process is a failure."""
+    program = """
+from tau_retail_env.users.api.replies import fault_of, is_accepted, read, stops_too_soon
+for noise in ("\\n", " ", "*", "#", "_", "<think>", "</think>", "User Response:", "Thought: ", "you ", "?", "any "):
+    for start in ("", "User Response: "):
+        text = start + noise * 50_000
+        read(text, with_thought=True)
+        fault_of(text[:2000], prompt=text, is_opening=False, stop_tokens=("###STOP###",))
+        stops_too_soon("Yes ###STOP###", text, ("###STOP###",))
+        is_accepted(text)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -6,7 +6,7 @@ import functools
 import os
 import random
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +34,16 @@ METRICS = {
     "success": "last",
 }
 """Every step's metrics and how they add up over an episode, in ROLL's names for ways of adding up."""
+USAGE = ("latency_s", "prompt_tokens", "completion_tokens", "cost_usd", "calls", "retries")
+"""Numbers of `UserMessage.usage` that become metrics, each under its name with `customer_` before it."""
+CUSTOMER_METRICS = dict.fromkeys([*(f"customer_{name}" for name in USAGE), "customer_failures"], "sum")
+"""Besides, where a customer tells what its words took; `customer_failures` is 1 where it failed."""
+OWN_CUSTOMER = "own"
+"""The name of a customer that was given as `user` and does not say its strategy."""
+MIXED = "mixed"
+"""The name of a mixture before the first episode has drawn from it."""
+FAILED = "The customer cannot be reached."
+"""What an agent reads when the customer failed; why stands in info, for the customer's words are not to leak."""
 
 Observation = str
 Info = dict[str, Any]
@@ -53,6 +63,8 @@ class _Episode:
     steps: int = 0
     errors: int = 0
     over: bool = False
+    untold: list[Mapping[str, float]] = field(default_factory=list)
+    """What the customer's words took since the last step: the first step also counts the opening."""
 
 
 class TauRetailEnv:
@@ -67,9 +79,11 @@ class TauRetailEnv:
         source: where tasks come from: "tau2", "tau_bench" or "generated".
         split: a split of that source.
         task_subset: an expression over subset names, see `tau_retail_env.tasks.SUBSETS`.
-        user_strategy: who plays the customer: "scripted".
+        user_strategy: who plays the customer, one of `tau_retail_env.users.USER_STRATEGIES`; or weights by name, such
+            as {"scripted": 0.7, "llm": 0.3}: then the episode's seed draws one.
         user: a customer of your own instead, see `tau_retail_env.users.Customer`; its messages may be plain strings.
         user_config: settings of the customer that `user_strategy` names.
+        user_model: name of the model behind an API customer.
         max_turns: agent messages after which the episode is truncated; None for upstream's own count of steps.
         max_errors: failed tool calls after which the episode is truncated; None for upstream's own.
         prompt_style: which system prompt the agent sees: "full" (upstream's), "compressed" or "minimal".
@@ -86,9 +100,10 @@ class TauRetailEnv:
         source: str = "tau2",
         split: str = "train",
         task_subset: str = "all",
-        user_strategy: str = "scripted",
+        user_strategy: str | Mapping[str, float] = "scripted",
         user: Customer | None = None,
         user_config: Mapping[str, Any] | None = None,
+        user_model: str | None = None,
         max_turns: int | None = None,
         max_errors: int | None = None,
         prompt_style: str = "full",
@@ -106,7 +121,10 @@ class TauRetailEnv:
         self.tasks: Sequence[Task] = shared_tasks(source, split, task_subset) if tasks is None else tuple(tasks)
         if not self.tasks:
             raise InvalidValueError("tasks is empty: give at least one task")
-        self._customer = user or make_customer(user_strategy, user_config, self._shop.database)
+        self._customer = user or make_customer(
+            user_strategy, user_config, self._shop.database, model=user_model, source=source
+        )
+        self._strategy = OWN_CUSTOMER if user else user_strategy if isinstance(user_strategy, str) else MIXED
         conduct = self._shop.conduct
         self._max_turns = max_turns
         self._max_errors = max_errors or conduct.max_errors
@@ -116,6 +134,11 @@ class TauRetailEnv:
         self._episode: _Episode | None = None
         self._in_use = threading.Lock()
         self._digest = self._shop.snapshot_digest() if os.environ.get(DEBUG_VARIABLE) == "1" else None
+
+    @property
+    def user_strategy(self) -> str:
+        """Who plays the customer in this episode; of a mixture the one that was drawn for it."""
+        return str(getattr(self._customer, "strategy", None) or self._strategy)
 
     def reset(self, task_id: str | None = None, seed: int | None = None) -> tuple[Observation, Info]:
         """Begin an episode.
@@ -128,11 +151,13 @@ class TauRetailEnv:
 
         Returns:
             The customer's first words, and info: `task_id`, `source`, `split`, `role` ("user"), `tools` (OpenAI
-            schemas), `system_prompt`, `messages` (the opening history that the agent sees, system prompt aside).
+            schemas), `system_prompt`, `messages` (the opening history that the agent sees, system prompt aside),
+            `user_strategy` (who plays the customer), `customer_usage` where the customer tells what its words took.
 
         Raises:
             InvalidValueError: unknown task id.
-            UserError: the customer could not open the conversation.
+            UserError: the customer could not open the conversation; the episode says nothing about the agent.
+            CustomerSetupError: no customer can be had before something is mended (key, model, budget).
             EpisodeStateError: another thread is inside this environment.
         """
         with self._alone():
@@ -146,14 +171,15 @@ class TauRetailEnv:
         self._episode = None
         words = self._words(self._customer.reset(task, seed=seed))
         if words.stop:
-            raise UserError(f"the customer ended the conversation with its first words: {words.content!r}")
+            raise UserError("the customer ended the conversation with its first words", usage=words.usage)
         greeting = self._shop.conduct.greeting
         opening = [{"role": "assistant", "content": greeting}] if greeting else []
         self._episode = _Episode(task, self._shop.open(), [greeting] if greeting else [], steps=len(opening))
-        return words.content, {
+        return words.content, self._told(self._episode, words.usage) | {
             "task_id": task.id,
             "source": task.source,
             "split": task.split,
+            "user_strategy": self.user_strategy,
             "role": "user",
             "tools": list(self._shop.tools),
             "system_prompt": self._system_prompt,
@@ -170,11 +196,14 @@ class TauRetailEnv:
         Returns:
             (observation, reward, terminated, truncated, info). The reward is 0.0 until the customer ends the episode.
             `info`: `role` ("tool" or "user": whose words the observation is), `messages` (what came back, as OpenAI
-            messages), `metrics`, `metrics_agg_mode`; at the end also `stop_reason`, `scorable`, `reward_breakdown`.
+            messages), `metrics`, `metrics_agg_mode`, `customer_usage` where the customer tells what its words took; at
+            the end also `stop_reason`, `scorable`, `reward_breakdown`, `user_strategy`, and `customer_error` where the
+            customer failed.
 
         Raises:
             EpisodeStateError: before the first reset, after the end of the episode, or while another thread is inside
                 this environment.
+            CustomerSetupError: no customer can be had before something is mended (key, model, budget).
         """
         with self._alone():
             return self._play(action)
@@ -280,23 +309,44 @@ class TauRetailEnv:
         try:
             words = self._words(self._customer.respond(message))
         except UserError as error:
-            return self._turn(episode, str(error), [], metrics, ended_by="user_error")
+            metrics["customer_failures"] = 1.0
+            more = self._told(episode, error.usage) | {"customer_error": str(error)}
+            return self._turn(episode, FAILED, [], metrics, "user_error", more)
         episode.steps += 1
         back = [{"role": "user", "content": words.content}]
-        return self._turn(episode, words.content, back, metrics, ended_by="user_stop" if words.stop else None)
+        ended_by = "user_stop" if words.stop else None
+        return self._turn(episode, words.content, back, metrics, ended_by, self._told(episode, words.usage))
+
+    def _told(self, episode: _Episode, usage: Mapping[str, float] | None) -> Info:
+        """What info says about a message of the customer; kept for the metrics, too."""
+        if usage is None:
+            return {}
+        episode.untold.append(usage)
+        return {"customer_usage": dict(usage)}
 
     def _turn(
-        self, episode: _Episode, text: str, back: list[Message], metrics: Metrics, ended_by: str | None = None
+        self,
+        episode: _Episode,
+        text: str,
+        back: list[Message],
+        metrics: Metrics,
+        ended_by: str | None = None,
+        more: Info | None = None,
     ) -> Turn:
         """Close a turn: limits, reward, info."""
         if ended_by != "user_error":
             ended_by = self._upstream_limit(episode) or ended_by or self._turn_limit(episode)
         role = back[-1]["role"] if back else "user"
-        info: Info = {"role": role, "messages": back, "metrics": metrics, "metrics_agg_mode": METRICS}
+        metrics = customer_metrics(episode.untold) | metrics
+        episode.untold = []
+        info: Info = {"role": role, "messages": back, "metrics": metrics, "metrics_agg_mode": METRICS, **(more or {})}
+        if any(name in CUSTOMER_METRICS for name in metrics):
+            info["metrics_agg_mode"] = METRICS | CUSTOMER_METRICS
         reward = 0.0
         if ended_by:
             episode.over = True
             info |= {"stop_reason": ended_by, "scorable": ended_by != "user_error", "reward_breakdown": {}}
+            info["user_strategy"] = self.user_strategy
         if ended_by in TERMINATED_BY:
             gold = self._shop.gold_changes(episode.task)
             verdict = judge(episode.task, episode.world.changes(), gold, episode.spoken)
@@ -335,13 +385,32 @@ class TauRetailEnv:
         """The customer's message with its stop token noticed, wherever in the text it stands."""
         message = UserMessage(said) if isinstance(said, str) else said
         if message.tool_calls:
-            raise UserError("the customer called a tool, but retail has no tools for customers")
+            raise UserError("the customer called a tool, but retail has no tools for customers", usage=message.usage)
         if not message.content:
-            raise UserError("the customer said nothing")
+            raise UserError("the customer said nothing", usage=message.usage)
         if message.stop is None:
             stop = next((token for token in self._shop.conduct.stop_tokens if token in message.content), None)
             message = UserMessage(message.content, stop=stop, usage=message.usage)
         return message
+
+
+def customer_metrics(usages: Iterable[Mapping[str, float]]) -> Metrics:
+    """Add up what a customer's messages took, by the names of `CUSTOMER_METRICS`.
+
+    Args:
+        usages: `UserMessage.usage` of some messages.
+
+    Returns:
+        One number for each name that some message tells, and `customer_failures` 0; nothing where there is no message.
+        A cost that nobody knows is left out.
+    """
+    found = list(usages)
+    sums = {
+        f"customer_{name}": float(sum(numbers))
+        for name in USAGE
+        if (numbers := [usage[name] for usage in found if usage.get(name) is not None])
+    }
+    return sums | {"customer_failures": 0.0} if found else {}
 
 
 @functools.lru_cache(maxsize=16)

@@ -7,9 +7,9 @@ import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.chat.messages import AgentMessage, ToolCall
-from tau_retail_env.env import METRICS
-from tau_retail_env.errors import EpisodeStateError, InvalidValueError, SnapshotChangedError
-from tau_retail_env.users.customer import UserError
+from tau_retail_env.env import CUSTOMER_METRICS, METRICS
+from tau_retail_env.errors import CustomerSetupError, EpisodeStateError, InvalidValueError, SnapshotChangedError
+from tau_retail_env.users.customer import UserError, UserMessage
 
 ORDER = {"order_id": "#W2378156"}
 READ_ORDER = '<tool_call>\n{"name": "get_order_details", "arguments": {"order_id": "#W2378156"}}\n</tool_call>'
@@ -188,9 +188,78 @@ def test_a_message_of_100_000_characters_is_played_like_any_other(env):
 def test_a_customer_that_fails_is_nobodys_reward(tasks):
     env = TauRetailEnv(user=Unreachable(), tasks=tasks)
     env.reset("tau2/0")
-    _, reward, terminated, truncated, info = env.step("Hello?")
+    observation, reward, terminated, truncated, info = env.step("Hello?")
     assert (reward, terminated, truncated) == (0.0, False, True)
     assert (info["stop_reason"], info["scorable"]) == ("user_error", False)
+    assert (info["customer_error"], info["metrics"]["customer_failures"]) == ("no answer after 5 tries", 1.0)
+    assert "5 tries" not in observation, "an error's text may hold what the customer alone is to know"
+
+
+class Priced(Talker):
+    """A customer with a strategy and a price."""
+
+    strategy = "llm"
+
+    def reset(self, task, *, seed):
+        return UserMessage("Hello", usage={"latency_s": 0.25, "prompt_tokens": 700, "calls": 1, "retries": 0})
+
+    def respond(self, message):
+        if "fail" in message.content:
+            raise UserError("timed out", usage={"latency_s": 4.0, "calls": 3, "retries": 2})
+        words = super().respond(message)
+        return UserMessage(words, usage={"latency_s": 0.5, "prompt_tokens": 800, "calls": 1, "cost_usd": 0.01})
+
+
+def customers(metrics):
+    return {name.removeprefix("customer_"): value for name, value in metrics.items() if name in CUSTOMER_METRICS}
+
+
+def test_what_the_customer_took_is_counted_and_the_first_step_counts_the_opening(tasks):
+    env = TauRetailEnv(user=Priced(), tasks=tasks)
+    _, info = env.reset("tau2/0")
+    assert (info["user_strategy"], info["customer_usage"]["prompt_tokens"]) == ("llm", 700)
+    info = env.step(READ_ORDER)[-1]
+    opening = {"latency_s": 0.25, "prompt_tokens": 700.0, "calls": 1.0, "retries": 0.0, "failures": 0.0}
+    assert customers(info["metrics"]) == opening
+    assert "customer_usage" not in info
+    assert customers(env.step(READ_ORDER)[-1]["metrics"]) == {}
+    info = env.step("Who are you?")[-1]
+    words = {"latency_s": 0.5, "prompt_tokens": 800.0, "calls": 1.0, "cost_usd": 0.01, "failures": 0.0}
+    assert customers(info["metrics"]) == words
+    assert info["metrics_agg_mode"] == METRICS | CUSTOMER_METRICS
+    info = env.step("fail")[-1]
+    assert customers(info["metrics"]) == {"latency_s": 4.0, "calls": 3.0, "retries": 2.0, "failures": 1.0}
+    assert (info["stop_reason"], info["user_strategy"]) == ("user_error", "llm")
+
+
+def test_a_customer_without_a_price_shows_nothing_new(env):
+    _, info = env.reset("tau2/0")
+    assert (info["user_strategy"], "customer_usage" in info) == ("own", False)
+    info = env.step("bye")[-1]
+    assert customers(info["metrics"]) == {}
+    assert info["metrics_agg_mode"] == METRICS
+    assert TauRetailEnv(tasks=env.tasks).reset("tau2/0")[1]["user_strategy"] == "scripted"
+
+
+def test_a_customer_that_cannot_be_set_up_stops_the_caller_and_not_the_environment(tasks):
+    class Locked(Talker):
+        locked = True
+
+        def reset(self, task, *, seed):
+            if self.locked:
+                raise CustomerSetupError("no key")
+            return "Hello"
+
+    customer = Locked()
+    env = TauRetailEnv(user=customer, tasks=tasks)
+    with pytest.raises(CustomerSetupError, match="no key"):
+        env.reset("tau2/0")
+    customer.locked = False
+    env.reset("tau2/0")
+    customer.respond = lambda message: customer.locked or (_ for _ in ()).throw(CustomerSetupError("budget used up"))
+    with pytest.raises(CustomerSetupError, match="budget used up"):
+        env.step("Hello?")
+    assert env.reset("tau2/0")[0] == "Hello"
 
 
 @pytest.mark.parametrize("words", ["", "bye ###STOP###"])

@@ -22,8 +22,8 @@ class EnvironmentConfig(Refusing):
     """The source's split, such as train or test."""
     task_subset: str = key("all")
     """Tasks whose gold actions contain a kind, such as returns; all; a+b."""
-    user_strategy: str = key("scripted")
-    """Who plays the customer."""
+    user_strategy: str | Mapping[str, float] = key("scripted")
+    """Who plays the customer: a name, or weights by name, of which each group of episodes draws one."""
     user_model: str | None = key(None)
     """Name of the model behind an API customer, null for customers without one."""
     user_config: Mapping[str, Any] = key(dict)

@@ -73,8 +73,8 @@ class RunConfig(Refusing):
 
     refused: ClassVar[Mapping[str, str]] = RUN_REFUSALS
 
-    user_strategy: str = key("scripted")
-    """Who plays the customer."""
+    user_strategy: str | Mapping[str, float] = key("scripted")
+    """Who plays the customer: a name, or weights by name, of which each group of episodes draws one."""
     user_model: str | None = key(None)
     """Name of the model behind an API customer."""
     user: Mapping[str, Any] = key(dict)

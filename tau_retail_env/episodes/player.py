@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.chat.messages import AgentMessage, ToolCall
+from tau_retail_env.env import TauRetailEnv, customer_metrics
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.users import UserError
 
 if TYPE_CHECKING:
-    from tau_retail_env.env import TauRetailEnv
     from tau_retail_env.episodes.sampler import Reply, Sampler
 
 Progress = Callable[[int, int], None]
@@ -121,6 +121,7 @@ class BatchPlayer:
         *,
         progress: Progress | None = None,
         policy_version: int | None = None,
+        record: list[Trajectory] | None = None,
     ) -> list[Trajectory]:
         """Play episodes, `batch_size` after `batch_size`.
 
@@ -128,12 +129,15 @@ class BatchPlayer:
             requests: what to play.
             progress: called now and then with the number of finished episodes and of all.
             policy_version: training step of the model, for the record.
+            record: gets every episode that was begun, also where an error stops the playing: what was under way then
+                ends with stop_reason "stopped", and is not scorable.
 
         Returns:
             One trajectory for each request, in the order of the requests.
 
         Raises:
             InvalidValueError: unknown task; another system prompt than the encoder's.
+            CustomerSetupError: no customer can be had, after all others have stepped.
             RuntimeError: an unexpected error of an environment, with the task named, after all others have stepped.
         """
         episodes: list[_TokenEpisode] = []
@@ -148,8 +152,14 @@ class BatchPlayer:
                 batch = self._begin(requests[start : start + self._batch_size])
                 episodes += batch
                 self._play_batch(batch, pool, report)
+        except BaseException:
+            for episode in episodes:
+                episode.stop()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
+            if record is not None:
+                record += [episode.trajectory(policy_version) for episode in episodes if episode.over]
         return [episode.trajectory(policy_version) for episode in episodes]
 
     def _begin(self, requests: Sequence[EpisodeRequest]) -> list[_TokenEpisode]:
@@ -193,15 +203,27 @@ class _Episode:
         self._ways: dict[str, str] = {}
         self._turns = 0
         self._environment_s = 0.0
+        self._user_strategy = ""
+        self._customer_usage: list[Mapping[str, float]] = []
         self._outcome: dict[str, Any] = {}
 
     def reset(self) -> None:
         """Begin; a customer who cannot open the conversation ends the episode, unscored."""
         try:
             self.observation, self.info = self._timed(self._env.reset, self._request.task_id, self._request.seed)
-        except UserError:
-            self._end(reward=0.0, terminated=False, truncated=True, stop_reason="user_error", scorable=False)
+        except UserError as error:
+            self._customer_usage += [error.usage] if error.usage is not None else []
+            self._metrics["customer_failures"] = [1.0]
+            self._end(
+                reward=0.0,
+                terminated=False,
+                truncated=True,
+                stop_reason="user_error",
+                scorable=False,
+                customer_error=str(error),
+            )
             return
+        self._hear_customer()
         self._opening = self.info
         self._messages = [{"role": "system", "content": self.info["system_prompt"]}, *self.info["messages"]]
 
@@ -211,6 +233,7 @@ class _Episode:
         self._messages.append(_openai_message(action))
         self.observation, reward, terminated, truncated, self.info = self._timed(self._env.step, action)
         self._messages += self.info["messages"]
+        self._hear_customer()
         for name, value in self.info["metrics"].items():
             self._metrics[name].append(float(value))
         self._ways |= self.info["metrics_agg_mode"]
@@ -222,7 +245,13 @@ class _Episode:
                 stop_reason=self.info["stop_reason"],
                 scorable=self.info["scorable"],
                 reward_breakdown=self.info["reward_breakdown"],
+                customer_error=self.info.get("customer_error", ""),
             )
+
+    def stop(self) -> None:
+        """End an episode that is under way and cannot go on."""
+        if self._opening and not self.over:
+            self._end(reward=0.0, terminated=False, truncated=True, stop_reason="stopped", scorable=False)
 
     def trajectory(self, policy_version: int | None = None) -> Trajectory:
         """The record of the finished episode."""
@@ -236,6 +265,8 @@ class _Episode:
             group=request.group,
             tag=request.tag,
             messages=tuple(self._messages),
+            user_strategy=self._user_strategy,
+            customer_usage=tuple(self._customer_usage),
             metrics=self._all_metrics(),
             timings=self._timings(),
             policy_version=policy_version,
@@ -245,11 +276,16 @@ class _Episode:
 
     def _end(self, **outcome: Any) -> None:
         self.over = True
+        self._user_strategy = str(getattr(self._env, "user_strategy", ""))
         self._outcome = outcome
+
+    def _hear_customer(self) -> None:
+        if (usage := self.info.get("customer_usage")) is not None:
+            self._customer_usage.append(usage)
 
     def _all_metrics(self) -> dict[str, float]:
         merged = {name: _merged(values, self._ways.get(name, "mean")) for name, values in self._metrics.items()}
-        return merged | {"turns": float(self._turns)}
+        return customer_metrics(self._customer_usage) | merged | {"turns": float(self._turns)}
 
     def _timings(self) -> dict[str, float]:
         return {"environment_s": self._environment_s}

@@ -12,7 +12,9 @@ from typing import Any
 
 from tau_retail_env.errors import InvalidValueError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+ADDED_IN: Mapping[int, frozenset[str]] = {2: frozenset({"user_strategy", "customer_usage", "customer_error"})}
+"""Fields that a version of the schema brought; a record of an earlier version is read with their defaults."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +56,18 @@ class Trajectory:
     truncated: bool
     """Whether a limit, or a failure of the customer, ended it."""
     stop_reason: str
-    """Why it ended: the environment's reason ("user_stop", "max_turns", "user_error" …), or "length": no token left."""
+    """Why it ended: the environment's reason ("user_stop", "max_turns", "user_error" …), "length": no token left, or
+    "stopped": the run was."""
     scorable: bool
-    """False if the customer failed: then the reward says nothing about the agent."""
+    """False if the customer failed or the run was stopped: then the reward says nothing about the agent."""
+    user_strategy: str = ""
+    """Who played the customer, of a mixture the one drawn; empty in records of version 1."""
+    customer_usage: tuple[Mapping[str, float], ...] = ()
+    """What each message of the customer took, in order, as `UserMessage.usage` tells it (`latency_s`, `prompt_tokens`,
+    `completion_tokens`, `cost_usd`, `calls`, `retries` …), that of a vain attempt included; empty where it tells
+    nothing."""
+    customer_error: str = ""
+    """Why the customer failed; empty where it did not."""
     reward_breakdown: Mapping[str, Any] = field(default_factory=dict)
     """What the reward is made of; empty where the episode was not judged."""
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -135,15 +146,20 @@ def _trajectory(line: str, where: str) -> Trajectory:
     if not isinstance(record, dict):
         raise InvalidValueError(f"{where}: expected a JSON object, found {type(record).__name__}")
     version = record.get("schema_version")
-    if version != SCHEMA_VERSION:
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
         raise InvalidValueError(
-            f"{where}: schema_version is {version!r}, this package reads {SCHEMA_VERSION}; "
+            f"{where}: schema_version is {version!r}, this package reads 1 to {SCHEMA_VERSION}; "
             "read the file with the version of the package that wrote it"
         )
-    missing, extra = sorted(_FIELDS.keys() - record.keys()), sorted(record.keys() - _FIELDS.keys())
+    later = frozenset[str]().union(*(names for number, names in ADDED_IN.items() if number > version))
+    known = _FIELDS.keys() - later
+    missing, extra = sorted(known - record.keys()), sorted(record.keys() - known)
     if missing or extra:
         raise InvalidValueError(f"{where}: fields missing: {missing or 'none'}; fields unknown: {extra or 'none'}")
-    for name in ("messages", "token_ids", "response_mask", "logprobs"):
+    record |= {"schema_version": SCHEMA_VERSION} | {name: _FIELDS[name].default for name in later}
+    for name in ("messages", "token_ids", "response_mask", "logprobs", "customer_usage"):
+        if name in later:
+            continue
         if not isinstance(record[name], list):
             raise InvalidValueError(f"{where}: {name} must be a list, found {type(record[name]).__name__}")
         record[name] = tuple(record[name])

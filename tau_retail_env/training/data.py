@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,8 @@ from tqdm import tqdm
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.chat.parsing import render_message
 from tau_retail_env.chat.prompts import show_tools
-from tau_retail_env.config.environments import EnvironmentConfig
+from tau_retail_env.config.customers import api_settings
+from tau_retail_env.config.environments import CustomEnv, EnvironmentConfig, EnvManager
 from tau_retail_env.config.sft import Conversations as Settings
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.agents import BoastingAgent, OracleAgent
@@ -22,6 +23,8 @@ from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks import Task, find_task
 from tau_retail_env.training.identifiers import redraw_identifiers
 from tau_retail_env.training.plan import permutation, seed_of
+from tau_retail_env.users import UserError
+from tau_retail_env.users.api.endpoint import endpoint_for
 
 CHUNK = 50
 """Conversations that a worker plays before it hands them back; also batches among which lengths are sorted."""
@@ -39,6 +42,8 @@ class Conversations:
     """Where each conversation starts, and where the last one ends ``[conversations + 1]``."""
     num_failed: int
     """Conversations left out because the oracle did not earn the reward."""
+    num_unscorable: int
+    """Conversations left out because the customer failed."""
     num_long: int
     """Conversations left out because they are longer than sequence_length."""
 
@@ -62,6 +67,8 @@ class Encoded:
     """1 on the agent's own tokens."""
     as_meant: bool
     """Whether it earned what its agent is to earn: the reward, or none if a boasting one played."""
+    scorable: bool = True
+    """False if the customer failed."""
 
 
 def make_env(config: EnvironmentConfig, *, tasks: Sequence[Task] | None = None) -> TauRetailEnv:
@@ -71,19 +78,36 @@ def make_env(config: EnvironmentConfig, *, tasks: Sequence[Task] | None = None) 
         config: the settings of a tag.
         tasks: its tasks where they are loaded already.
     """
-    model = {"model": config.user_model} if config.user_model is not None else {}
     return TauRetailEnv(
         source=config.source,
         split=config.split,
         task_subset=config.task_subset,
         user_strategy=config.user_strategy,
-        user_config={**model, **config.user_config},
+        user_config=config.user_config,
+        user_model=config.user_model,
         max_turns=config.max_turns,
         max_errors=config.max_errors,
         prompt_style=config.prompt_style,
         multiple_calls=config.multiple_calls,
         tasks=tasks,
     )
+
+
+def check_customers(envs: Mapping[str, CustomEnv], managers: Sequence[EnvManager], *tags: str) -> None:
+    """Ask every endpoint of a run whether its customers can be had, before the first episode.
+
+    Args:
+        envs: environments by tag.
+        managers: whose tags are played.
+        tags: further tags that are played.
+
+    Raises:
+        CustomerSetupError: a wrong key, an unknown model, an address that nothing answers at.
+    """
+    played = {*tags, *(tag for manager in managers for tag in manager.tags)}
+    for settings in {api_settings(env.env_config) for tag, env in envs.items() if tag in played}:
+        if settings is not None:
+            endpoint_for(settings).check()
 
 
 def encode(
@@ -107,7 +131,10 @@ def encode(
         redraw: seed from which every long number is drawn anew, None keeps the shop's own.
         boasting: whether a boasting agent plays in the oracle's place.
     """
-    parts, reward, opening_info = _converse(env, task_id, seed, BoastingAgent if boasting else OracleAgent)
+    try:
+        parts, reward, opening_info = _converse(env, task_id, seed, BoastingAgent if boasting else OracleAgent)
+    except UserError:
+        return Encoded([], [], as_meant=False, scorable=False)
     tools = opening_info["tools"] if show_tools else None
     encoder = ChatEncoder(tokenizer, system_prompt=opening_info["system_prompt"], tools=tools)
     if redraw is not None:
@@ -136,7 +163,10 @@ def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int) -> lis
     order = permutation(env.tasks, seed, "tokenizer", 0)
     texts = []
     for number in tqdm(range(num), desc="conversations for the tokenizer", unit="episode", mininterval=1):
-        parts, *_ = _converse(env, order[number % len(order)].id, seed_of(seed, "tokenizer wording", number))
+        try:
+            parts, *_ = _converse(env, order[number % len(order)].id, seed_of(seed, "tokenizer wording", number))
+        except UserError:
+            continue
         texts += [message["content"] for part in parts for message in part]
     return texts
 
@@ -163,18 +193,20 @@ def make_conversations(
         rows += part
         bar.update(len(part))
     bar.close()
-    earned = [row for row in rows if row.as_meant]
+    scored = [row for row in rows if row.scorable]
+    earned = [row for row in scored if row.as_meant]
     kept = [row for row in earned if len(row.token_ids) <= longest]
     if not kept:
         raise InvalidValueError(
-            f"None of {wanted.num} oracle conversations can be used: {len(rows) - len(earned)} without the reward, "
-            f"{len(earned)} longer than sequence_length {longest}"
+            f"None of {wanted.num} oracle conversations can be used: {len(rows) - len(scored)} whose customer failed, "
+            f"{len(scored) - len(earned)} without the reward, {len(earned)} longer than sequence_length {longest}"
         )
     return Conversations(
         token_ids=np.concatenate([np.asarray(row.token_ids, dtype=np.int32) for row in kept]),
         own=np.concatenate([np.asarray(row.own, dtype=np.uint8) for row in kept]),
         starts=np.cumsum([0, *(len(row.token_ids) for row in kept)]),
-        num_failed=len(rows) - len(earned),
+        num_failed=len(scored) - len(earned),
+        num_unscorable=len(rows) - len(scored),
         num_long=len(earned) - len(kept),
     )
 
@@ -182,7 +214,11 @@ def make_conversations(
 def _converse(
     env: TauRetailEnv, task_id: str, seed: int, kind: type[OracleAgent] = OracleAgent
 ) -> tuple[list[list[dict[str, str]]], float, dict[str, Any]]:
-    """Let an agent play: the opening and then in turn what it and what the others said, the reward, reset's info."""
+    """Let an agent play: the opening and then in turn what it and what the others said, the reward, reset's info.
+
+    Raises:
+        UserError: the customer failed.
+    """
     observation, opening_info = env.reset(task_id=task_id, seed=seed)
     agent, info = kind(find_task(env.tasks, task_id)), opening_info
     parts: list[list[dict[str, str]]] = [info["messages"]]
@@ -191,6 +227,8 @@ def _converse(
         parts.append([{"role": "assistant", "content": text}])
         observation, reward, terminated, truncated, info = env.step(text)
         if terminated or truncated:
+            if not info["scorable"]:
+                raise UserError(info["customer_error"])
             return parts, reward, opening_info
         parts.append(info["messages"])
 

@@ -8,6 +8,7 @@ from typing import Any
 from tau_retail_env.config import LocalConfig
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.training import models
+from tau_retail_env.training.data import check_customers
 from tau_retail_env.training.grpo import Rollout, make_trainer
 from tau_retail_env.training.plan import Planned, TrainingPlan
 from tau_retail_env.training.rows import GRPO_NAMES, renamed, training_row
@@ -29,12 +30,14 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
         What came out, and where it lies.
 
     Raises:
-        TauRetailError: the folder, the model or the disk does not allow it.
+        TauRetailError: the folder, the model, the disk or the customer does not allow it.
+        RunStoppedError: it had begun, and no customer can be had any more.
     """
     models.quiet()
     folder = claim(config, values)
     model_args = config.actor_train.model_args
     models.check_precision(model_args, "actor_train.model_args")
+    check_customers(config.custom_envs, (config.train_env_manager, config.val_env_manager))
     with Run(config, values, folder, model_args, say) as run:
         model, tokenizer = run.load(lambda: models.load(config.pretrain, model_args))
         plays = {
@@ -44,13 +47,18 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
         stage = Stage(config.custom_envs, plays, model, tokenizer, model_args, config.sequence_length)
         plan = TrainingPlan(stage.tasks, config.train_env_manager, seed=config.seed)
 
+        tries: list[Trajectory] = []
+
         def play(episodes: Sequence[Planned], step: int) -> list[Trajectory]:
-            return stage.play("train", episodes, step=step, label=f"step {step + 1}: playing")
+            with run.recording(step + 1) as record:
+                found = stage.play_some("train", episodes, step=step, label=f"step {step + 1}: playing", record=record)
+            tries[:] = record
+            return found
 
         rollout = Rollout(plan, play, folder, config)
 
         def step_done(step: int, numbers: Mapping[str, float]) -> None:
-            row = renamed(numbers, GRPO_NAMES) | training_row(rollout.trajectories)
+            row = renamed(numbers, GRPO_NAMES) | training_row(rollout.trajectories, tries)
             run.step_done(step, row, rollout_s=rollout.seconds)
 
         trainer = make_trainer(model, tokenizer, config, folder, rollout, step_done)

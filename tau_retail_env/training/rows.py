@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
 from statistics import fmean
 
+from tau_retail_env.env import customer_metrics
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.tasks import SUBSETS, Task
+from tau_retail_env.users.api.usage import latencies
 
 GRPO_NAMES: Mapping[str, str] = {
     "loss": "actor/total_loss",
@@ -19,9 +21,11 @@ GRPO_NAMES: Mapping[str, str] = {
     "clip_ratio/high_mean": "actor/ppo_ratio_high_clipfrac",
     "kl": "critic/kl",
     "entropy": "critic/entropy/mean",
-    "frac_reward_zero_std": "rollout/groups_without_signal",
 }
-"""Our name by TRL's; the last one has no name in ROLL: the share of groups whose episodes all earned the same."""
+"""Our name by TRL's."""
+
+COUNTED = ("calls", "retries", "prompt_tokens", "completion_tokens", "cost_usd")
+"""What is added up over a strategy's episodes."""
 
 SFT_NAMES: Mapping[str, str] = {"loss": "sft/loss", "grad_norm": "actor/grad_norm", "learning_rate": "actor/lr"}
 
@@ -31,10 +35,16 @@ def renamed(numbers: Mapping[str, float], names: Mapping[str, str]) -> dict[str,
     return {names[name]: value for name, value in numbers.items() if name in names}
 
 
-def training_row(trajectories: Sequence[Trajectory]) -> dict[str, float]:
-    """What a step's episodes say: scores, lengths, and each tag's own metrics."""
+def training_row(trajectories: Sequence[Trajectory], tries: Sequence[Trajectory] = ()) -> dict[str, float]:
+    """What a step's episodes say: scores, lengths, each tag's own metrics, and the customers' numbers.
+
+    Args:
+        trajectories: the episodes that are learnt from.
+        tries: every episode that was played for them; empty if there are no others.
+    """
     rewards = [trajectory.reward for trajectory in trajectories if trajectory.scorable]
     return {
+        **customer_row(tries or trajectories),
         **spread("rollout/score", rewards),
         **env_metrics(trajectories),
         **spread("tokens/response_length", [sum(trajectory.response_mask) for trajectory in trajectories]),
@@ -44,15 +54,19 @@ def training_row(trajectories: Sequence[Trajectory]) -> dict[str, float]:
             [len(trajectory.token_ids) - trajectory.prompt_length for trajectory in trajectories],
         ),
         "rollout/unscorable": float(len(trajectories) - len(rewards)),
+        "rollout/groups_without_signal": _groups_without_signal(trajectories),
     }
 
 
-def validation_row(trajectories: Sequence[Trajectory], tasks: Mapping[str, Task]) -> dict[str, float]:
+def validation_row(
+    trajectories: Sequence[Trajectory], tasks: Mapping[str, Task], tries: Sequence[Trajectory] = ()
+) -> dict[str, float]:
     """What a validation's episodes say, every name under val/; the share of successes also by subset.
 
     Args:
         trajectories: the episodes.
         tasks: tasks by id.
+        tries: every episode that was played for them, in vain or not; empty if there are no others.
     """
     rewards = [trajectory.reward for trajectory in trajectories if trajectory.scorable]
     by_tag: dict[str, list[float]] = defaultdict(list)
@@ -69,17 +83,61 @@ def validation_row(trajectories: Sequence[Trajectory], tasks: Mapping[str, Task]
             row[f"subset/{name}/success"] = fmean(float(reward == 1.0) for reward in compress(rewards, chosen))
             row[f"subset/{name}/episodes"] = float(sum(chosen))
     row |= spread("response_length", [sum(trajectory.response_mask) for trajectory in trajectories])
-    return {f"val/{name}": value for name, value in row.items()}
+    customers = customer_row(tries or trajectories, clock="time/val_customer")
+    clock = {name: customers.pop(name) for name in list(customers) if name.startswith("time/")}
+    return {f"val/{name}": value for name, value in (row | customers).items()} | clock
 
 
 def env_metrics(trajectories: Sequence[Trajectory]) -> dict[str, float]:
-    """Means of the environments' metrics over the scorable episodes of each tag."""
+    """Means of the environments' metrics over the scorable episodes of each tag, what the clock says aside."""
     values: dict[str, list[float]] = defaultdict(list)
     for trajectory in trajectories:
         if trajectory.scorable:
             for name, value in trajectory.metrics.items():
-                values[f"env/{trajectory.tag}/{name}"].append(value)
+                if not name.endswith("_s"):
+                    values[f"env/{trajectory.tag}/{name}"].append(value)
     return {name: fmean(numbers) for name, numbers in values.items()}
+
+
+def customer_row(tries: Sequence[Trajectory], *, clock: str = "time/customer") -> dict[str, float]:
+    """What the customers of some episodes took, and what the agent earned with them, by strategy.
+
+    Args:
+        tries: every episode that was begun.
+        clock: what stands before the names of latencies.
+
+    Returns:
+        `customer/<strategy>/` `success` (over the episodes that could be scored), `episodes` (how many those are),
+        `failures` (episodes whose customer failed), `calls`, `retries`, `prompt_tokens`, `completion_tokens`,
+        `cost_usd`; and the latency of a message in seconds, median and 95th percentile. Nothing where no customer
+        tells what it took; a cost that nobody knows is left out.
+    """
+    if not any(trajectory.customer_usage for trajectory in tries):
+        return {}
+    row: dict[str, float] = {}
+    for strategy in sorted({trajectory.user_strategy for trajectory in tries}):
+        own = [trajectory for trajectory in tries if trajectory.user_strategy == strategy]
+        rewards = [trajectory.reward == 1.0 for trajectory in own if trajectory.scorable]
+        name = f"customer/{strategy}"
+        if rewards:
+            row[f"{name}/success"] = fmean(rewards)
+        row[f"{name}/episodes"] = float(len(rewards))
+        row[f"{name}/failures"] = float(sum(trajectory.stop_reason == "user_error" for trajectory in own))
+        usages = [usage for trajectory in own for usage in trajectory.customer_usage]
+        sums = customer_metrics(usages)
+        row |= {f"{name}/{what}": sums[f"customer_{what}"] for what in COUNTED if f"customer_{what}" in sums}
+        if waits := [usage["latency_s"] for usage in usages if "latency_s" in usage]:
+            row |= {f"{clock}/{strategy}/{what}": seconds for what, seconds in latencies(waits).items()}
+    return row
+
+
+def _groups_without_signal(trajectories: Sequence[Trajectory]) -> float:
+    """Share of groups whose scorable episodes all earned the same."""
+    rewards: dict[int, set[float]] = {trajectory.group: set() for trajectory in trajectories}
+    for trajectory in trajectories:
+        if trajectory.scorable:
+            rewards[trajectory.group].add(trajectory.reward)
+    return fmean(len(found) < 2 for found in rewards.values())
 
 
 def spread(name: str, values: Iterable[float]) -> dict[str, float]:

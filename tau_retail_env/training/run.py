@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -12,16 +13,21 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tau_retail_env.config import LocalConfig, SftConfig
 from tau_retail_env.config.roles import ModelArgs
-from tau_retail_env.episodes.trajectory import write_trajectories
+from tau_retail_env.episodes.trajectory import Trajectory, write_trajectories
+from tau_retail_env.errors import CustomerSetupError, TauRetailError
 from tau_retail_env.training import checkpoint, curves, models
 from tau_retail_env.training.plan import validation_plan
-from tau_retail_env.training.rows import validation_row
+from tau_retail_env.training.rows import customer_row, validation_row
 from tau_retail_env.training.run_folder import RunFolder
 from tau_retail_env.training.stage import Stage
-from tau_retail_env.training.summary import Outcome, summarise
+from tau_retail_env.training.summary import Outcome, bill, summarise
 from tau_retail_env.training.tracking import MetricLog, check_tracker
 
 Result = TypeVar("Result")
+
+
+class RunStoppedError(TauRetailError):
+    """A run that could not go on for want of a customer; what it had done is saved, and it can be gone on with."""
 
 
 class Run:
@@ -52,6 +58,7 @@ class Run:
         self._log: MetricLog | None = None
         self._bar: Any = None
         self._num_steps = 0
+        self._stopped: list[Trajectory] = []
 
     def __enter__(self) -> Self:
         """Nothing is opened yet."""
@@ -101,17 +108,55 @@ class Run:
         self._log = MetricLog(self.folder, self.config)
         self._say(self._headline())
         if evaluate_before and self.folder.step == 0 and not self._log.rows():
-            self._log.write(0, self._validate(0))
+            try:
+                self._log.write(0, self._validate(0))
+            except CustomerSetupError as error:
+                raise self._stop(error, 0) from error
 
     def train(self, trainer: Any) -> None:
-        """Train from the last checkpoint, or from the start, to the last step."""
+        """Train from the last checkpoint, or from the start, to the last step.
+
+        Raises:
+            RunStoppedError: no customer can be had; the last finished step has its checkpoint.
+        """
+        self._catch_up(trainer)
         if self.folder.step >= self._num_steps:
             return
         self._bar = tqdm(total=self._num_steps, initial=self.folder.step, desc="training", unit="step")
         self._step_start = time.perf_counter()
         last = self.folder.last_checkpoint()
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        try:
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
+        except CustomerSetupError as error:
+            raise self._stop(error, trainer.save_now()) from error
         self._bar.close()
+
+    def _catch_up(self, trainer: Any) -> None:
+        """Judge the last checkpoint if the run was stopped while that was done."""
+        assert self._log is not None
+        rows, last = self._log.rows(), self.folder.last_checkpoint()
+        if last is None or not rows or not self._owes_validation(rows[-1]):
+            return
+        trainer.load_weights(last)
+        try:
+            self._log.complete(self._validate(self.folder.step))
+        except CustomerSetupError as error:
+            raise self._stop(error, self.folder.step) from error
+
+    @contextmanager
+    def recording(self, step: int) -> Iterator[list[Trajectory]]:
+        """A list for every episode that is played; where no customer can be had, it is written before the run stops.
+
+        Args:
+            step: the step that the episodes are played for.
+        """
+        record: list[Trajectory] = []
+        try:
+            yield record
+        except CustomerSetupError:
+            self._stopped = record
+            write_trajectories(self.folder.trajectories("stopped", step), record)
+            raise
 
     def step_done(self, step: int, numbers: Mapping[str, float], *, rollout_s: float = 0.0) -> None:
         """Write a step's row, with a validation where one is due.
@@ -125,8 +170,12 @@ class Run:
         row = dict(numbers)
         row["time/step_rollout"] = rollout_s
         row["time/step_train"] = time.perf_counter() - self._step_start - rollout_s
-        if step == self._num_steps or step % self.config.eval_steps == 0:
-            row |= self._validate(step)
+        if self._is_validated(step):
+            try:
+                row |= self._validate(step)
+            except CustomerSetupError:
+                self._log.write(step, row)
+                raise
         row["time/step_total"] = time.perf_counter() - self._step_start
         self._log.write(step, row)
         self._bar.set_postfix({name: f"{row[key]:.3f}" for name, key in _SHOWN.items() if key in row}, refresh=False)
@@ -145,12 +194,28 @@ class Run:
 
     def _validate(self, step: int) -> dict[str, float]:
         start = time.perf_counter()
-        trajectories = self._stage.play_scorable(
-            "val", self._episodes, step=step, label=f"validation after step {step}"
-        )
+        label = f"validation after step {step}"
+        with self.recording(step) as record:
+            trajectories = self._stage.play_scorable("val", self._episodes, step=step, label=label, record=record)
         write_trajectories(self.folder.trajectories("val", step), trajectories)
         tasks = {task.id: task for pool in self._stage.tasks.values() for task in pool}
-        return validation_row(trajectories, tasks) | {"time/step_val": time.perf_counter() - start}
+        return validation_row(trajectories, tasks, record) | {"time/step_val": time.perf_counter() - start}
+
+    def _is_validated(self, step: int) -> bool:
+        return step == self._num_steps or step % self.config.eval_steps == 0
+
+    def _owes_validation(self, row: Mapping[str, Any]) -> bool:
+        """Whether the run was stopped in the validation after this row's step."""
+        return self._is_validated(row["step"]) and "time/step_val" not in row
+
+    def _stop(self, error: CustomerSetupError, step: int) -> RunStoppedError:
+        """The last line of a run that has no customer any more."""
+        assert self._log is not None
+        rows = [*self._log.rows(), customer_row(self._stopped)]
+        return RunStoppedError(
+            f"{error} -- Stopped after step {step} of {self._num_steps}; the customers of this run {bill(rows)}; "
+            f"everything so far is saved, go on with: resume={self.folder.path}"
+        )
 
     def _headline(self) -> str:
         about = models.describe(self._model)

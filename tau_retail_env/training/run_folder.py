@@ -20,6 +20,11 @@ METRICS = "metrics.jsonl"
 SUMMARY = "summary.json"
 NOT_COMPARED = ("output_dir", "resume", "resume_from_checkpoint")
 """Keys that may differ between a run and its continuation."""
+NOT_COMPARED_OF_USER = (
+    *("base_url", "api_key_env", "timeout_s", "max_retries", "max_concurrency", "budget_usd", "cassette"),
+    *("usd_per_million_input_tokens", "usd_per_million_output_tokens"),
+)
+"""The same within `user:`: how a customer is reached and paid, not what it says."""
 
 
 class RunFolder:
@@ -40,7 +45,8 @@ class RunFolder:
         self.tensorboard = path / "tensorboard"
 
     def trajectories(self, kind: str, step: int) -> Path:
-        """File of the episodes played for training in a step, or for validation after it."""
+        """File of the episodes played for training in a step (train), for validation after it (val), or when the run
+        was stopped while it played for one of them (stopped)."""
         return self.path / "trajectories" / f"{kind}-{step:06d}.jsonl"
 
     def open(self, values: Mapping[str, Any]) -> None:
@@ -153,7 +159,17 @@ def _resumed(path: Path, values: Mapping[str, Any]) -> RunFolder:
 
 
 def _compared(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in NOT_COMPARED}
+    kept = {name: value for name, value in values.items() if name not in NOT_COMPARED}
+    return {name: _without_reaching(name, value) for name, value in kept.items()}
+
+
+def _without_reaching(name: str, value: Any) -> Any:
+    """A value without what says how customers are reached, wherever a block about them stands."""
+    if not isinstance(value, Mapping):
+        return value
+    if name in ("user", "user_config"):
+        return {key: inner for key, inner in value.items() if key not in NOT_COMPARED_OF_USER}
+    return {key: _without_reaching(key, inner) for key, inner in value.items()}
 
 
 def _differences(first: Any, second: Any, path: str = "") -> Iterator[str]:

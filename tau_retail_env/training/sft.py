@@ -16,7 +16,13 @@ from trl import SFTTrainer
 from tau_retail_env.config import SftConfig
 from tau_retail_env.config.sft import SCRATCH, NewModel
 from tau_retail_env.training import models
-from tau_retail_env.training.data import Conversations, batch_order, conversation_texts, make_conversations
+from tau_retail_env.training.data import (
+    Conversations,
+    batch_order,
+    check_customers,
+    conversation_texts,
+    make_conversations,
+)
 from tau_retail_env.training.rows import SFT_NAMES, renamed
 from tau_retail_env.training.run import Run
 from tau_retail_env.training.run_folder import RunFolder, claim
@@ -100,12 +106,14 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
         What came out, and where it lies.
 
     Raises:
-        TauRetailError: the folder, the model or the disk does not allow it.
+        TauRetailError: the folder, the model, the disk or the customer does not allow it.
+        RunStoppedError: it had begun, and no customer can be had any more.
     """
     models.quiet()
     folder = claim(config, values)
     model_args = config.sft_train.model_args
     models.check_precision(model_args, "sft_train.model_args")
+    check_customers(config.custom_envs, (config.val_env_manager,), config.conversations.tag)
     with Run(config, values, folder, model_args, say) as here:
         model, tokenizer = here.load(lambda: _start_model(config))
         plays = {"val": Play(manager=config.val_env_manager, generating=config.val_generating_args)}
@@ -200,8 +208,10 @@ def _conversations(config: SftConfig, tokenizer: PreTrainedTokenizerBase) -> Con
 
 def _about(conversations: Conversations, num_updates: int) -> str:
     own, tokens = int(conversations.own.sum()), len(conversations.token_ids)
+    unscorable = f", {conversations.num_unscorable} whose customer failed" if conversations.num_unscorable else ""
     return (
         f"{len(conversations)} conversations, {tokens / len(conversations):.0f} tokens each, {own / tokens:.0%} the "
-        f"agent's own ({conversations.num_failed} without reward and {conversations.num_long} too long left out); "
+        f"agent's own ({conversations.num_failed} without reward{unscorable} and {conversations.num_long} too long "
+        "left out); "
         f"{num_updates} updates"
     )

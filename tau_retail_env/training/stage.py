@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from tau_retail_env.config.roles import GeneratingArgs, ModelArgs
 from tau_retail_env.episodes.player import BatchPlayer, EpisodeRequest
 from tau_retail_env.episodes.sampler import Sampler, SamplingSettings
 from tau_retail_env.episodes.trajectory import Trajectory
-from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.errors import CustomerSetupError, InvalidValueError
 from tau_retail_env.tasks import Task, load_tasks
 from tau_retail_env.training.data import make_env
 from tau_retail_env.training.models import playing
@@ -23,7 +24,7 @@ from tau_retail_env.training.plan import Planned
 from tau_retail_env.world import open_shop
 
 TRIES = 3
-"""How often a validation plays an episode whose customer failed."""
+"""How often a validation plays an episode whose customer failed, and training a step in which every customer did."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,15 @@ class Stage:
             for tag in play.manager.tags
         }
 
-    def play(self, kind: str, episodes: Sequence[Planned], *, step: int, label: str) -> list[Trajectory]:
+    def play(
+        self,
+        kind: str,
+        episodes: Sequence[Planned],
+        *,
+        step: int,
+        label: str,
+        record: list[Trajectory] | None = None,
+    ) -> list[Trajectory]:
         """Play episodes.
 
         Args:
@@ -82,9 +91,13 @@ class Stage:
             episodes: what to play.
             step: the model's training step, for the record.
             label: what the progress bar says.
+            record: gets every episode that was begun, also where an error stops the playing.
 
         Returns:
             One trajectory for each episode, in the same order.
+
+        Raises:
+            CustomerSetupError: no customer can be had before something is mended.
         """
         played: dict[int, Trajectory] = {}
         with playing(self._model, self._model_args), _Bar(len(episodes), label) as bar:
@@ -92,20 +105,45 @@ class Stage:
                 places = [place for place, episode in enumerate(episodes) if episode.tag == tag]
                 requests = [_request(episodes[place]) for place in places]
                 player = self._players[kind, tag]
-                trajectories = player.play(requests, progress=bar.counting(len(played)), policy_version=step)
+                trajectories = player.play(
+                    requests, progress=bar.counting(len(played)), policy_version=step, record=record
+                )
                 played |= dict(zip(places, trajectories, strict=True))
         return [played[place] for place in range(len(episodes))]
 
-    def play_scorable(self, kind: str, episodes: Sequence[Planned], *, step: int, label: str) -> list[Trajectory]:
-        """Play episodes, those whose customer failed again; what fails `TRIES` times stays unscorable."""
-        trajectories = self.play(kind, episodes, step=step, label=label)
+    def play_some(
+        self, kind: str, episodes: Sequence[Planned], *, step: int, label: str, record: list[Trajectory]
+    ) -> list[Trajectory]:
+        """Play episodes; where not one of them can be scored, play them all again, `TRIES` times in all.
+
+        Raises:
+            CustomerSetupError: no customer can be had before something is mended, or each failed every time.
+        """
+        for _ in range(TRIES):
+            trajectories = self.play(kind, episodes, step=step, label=label, record=record)
+            if any(trajectory.scorable for trajectory in trajectories):
+                return trajectories
+        raise _nothing_scorable(trajectories)
+
+    def play_scorable(
+        self, kind: str, episodes: Sequence[Planned], *, step: int, label: str, record: list[Trajectory]
+    ) -> list[Trajectory]:
+        """Play episodes, those whose customer failed again; what fails `TRIES` times stays unscorable.
+
+        Raises:
+            CustomerSetupError: no customer can be had before something is mended, or each failed every time.
+        """
+        trajectories = self.play(kind, episodes, step=step, label=label, record=record)
         for _ in range(TRIES - 1):
             failed = [place for place, trajectory in enumerate(trajectories) if not trajectory.scorable]
             if not failed:
                 break
-            again = self.play(kind, [episodes[place] for place in failed], step=step, label=f"{label}, again")
+            missing = [episodes[place] for place in failed]
+            again = self.play(kind, missing, step=step, label=f"{label}, again", record=record)
             for place, trajectory in zip(failed, again, strict=True):
                 trajectories[place] = trajectory
+        if not any(trajectory.scorable for trajectory in trajectories):
+            raise _nothing_scorable(trajectories)
         return trajectories
 
     def _make_player(
@@ -142,6 +180,14 @@ class _Bar:
             self._bar.update(before + finished - self._bar.n)
 
         return show
+
+
+def _nothing_scorable(trajectories: Sequence[Trajectory]) -> CustomerSetupError:
+    reasons = collections.Counter(trajectory.customer_error for trajectory in trajectories)
+    (reason, _), *_ = reasons.most_common(1)
+    return CustomerSetupError(
+        f"The customer failed in every one of {len(trajectories)} episodes, {TRIES} times; most often: {reason}"
+    )
 
 
 def _tasks(config: EnvironmentConfig) -> list[Task]:

@@ -57,6 +57,8 @@ def summarise(
             if path is not None and path.exists()
         },
     }
+    if customers := customers_of(rows):
+        summary["customers"] = customers
     if first.is_file() and last_step:
         summary |= _comparison(read_trajectories(first), after)
     write_atomically(folder.summary, json.dumps(summary, indent=2) + "\n")
@@ -86,15 +88,76 @@ def seconds_by_stage(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {name: round(value, 1) for name, value in seconds.items()}
 
 
+def customers_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+    """The customers' numbers by strategy: `run` adds up all rows, `after` is the last evaluation.
+
+    Args:
+        rows: metrics, in order.
+
+    Returns:
+        Nothing where no customer tells what it took.
+    """
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for row in rows:
+        for name, value in row.items():
+            kind, (strategy, what) = name.split("/")[:-2], ["", *name.split("/")][-2:]
+            if value is None or kind not in CUSTOMER_PLACES:
+                continue
+            numbers = found.setdefault(strategy, {"run": {}, "after": {}})
+            if kind[0] != "time" and what != "success":
+                numbers["run"][what] = numbers["run"].get(what, 0.0) + value
+            if "val" in kind or "val_customer" in kind:
+                numbers["after"][what] = value
+    return found
+
+
+CUSTOMER_PLACES = (["customer"], ["val", "customer"], ["time", "val_customer"])
+"""Where the customers' numbers stand in a row, up to the strategy."""
+
+
+def bill(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the customers of some rows took, in words: "cost $0.12 (1,200 prompt and 300 completion tokens)"."""
+    totals: dict[str, float] = {}
+    for numbers in customers_of(rows).values():
+        for what, value in numbers["run"].items():
+            totals[what] = totals.get(what, 0.0) + value
+    tokens = f"{totals.get('prompt_tokens', 0):,.0f} prompt and {totals.get('completion_tokens', 0):,.0f} completion"
+    cost = f"cost ${totals['cost_usd']:.4f}" if "cost_usd" in totals else "have no known price"
+    return f"{cost} ({tokens} tokens, {totals.get('calls', 0):,.0f} calls, {totals.get('retries', 0):,.0f} retries)"
+
+
+def _customer_lines(customers: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
+    lines = []
+    for strategy, numbers in customers.items():
+        after, run = numbers["after"], numbers["run"]
+        line = f"customer {strategy}:"
+        if "success" in after:
+            line += f" success after {after['success']:.1%} of {after['episodes']:.0f} episodes,"
+        if "latency_p50_s" in after:
+            line += f" latency p50 {after['latency_p50_s']:.2f} s, p95 {after['latency_p95_s']:.2f} s;"
+        line += f" in the whole run {run.get('episodes', 0):,.0f} episodes scored, {run.get('failures', 0):,.0f} failed"
+        if "prompt_tokens" in run:
+            line += f", {bill([{f'customer/{strategy}/{what}': value for what, value in run.items()}])}"
+        lines.append(line)
+    return lines
+
+
+def _scored(numbers: Mapping[str, Any]) -> str:
+    """How many episodes were scored, and of how many, if some could not be."""
+    scored, asked = numbers["episodes"], numbers["asked"]
+    return f"{scored}" if scored == asked else f"{scored} of {asked}"
+
+
 def _success(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
     scored = [trajectory.reward == 1.0 for trajectory in trajectories if trajectory.scorable]
     if not scored:
-        return {"episodes": 0, "unscorable": len(trajectories)}
+        return {"episodes": 0, "asked": len(trajectories), "unscorable": len(trajectories)}
     interval = wilson_interval(sum(scored), len(scored))
     return {
         "success": sum(scored) / len(scored),
         "interval": [interval.low, interval.high],
         "episodes": len(scored),
+        "asked": len(trajectories),
         "unscorable": len(trajectories) - len(scored),
     }
 
@@ -120,6 +183,7 @@ def _comparison(before: Sequence[Trajectory], after: Sequence[Trajectory]) -> di
             "success": difference,
             "interval": [interval.low, interval.high],
             "episodes": len(pairs),
+            "asked": len(before),
             "method": METHOD,
         },
     }
@@ -133,6 +197,7 @@ def _text(folder: RunFolder, summary: Mapping[str, Any]) -> str:
         f"seconds: {seconds}",
         f"success after, by subset: {by_subset}",
         *_success_lines(summary),
+        *_customer_lines(summary.get("customers", {})),
         f"everything lies in {folder.path}:",
     ]
     lines += [f"  {name:<12} {path}" for name, path in summary["files"].items()]
@@ -145,13 +210,11 @@ def _success_lines(summary: Mapping[str, Any]) -> list[str]:
         return [f"success: no episode of {after['unscorable']} could be scored"]
     if "difference" not in summary:
         low, high = after["interval"]
-        return [
-            f"success {after['success']:.1%} of {after['episodes']} held-out episodes (95 %: {low:.1%} to {high:.1%})"
-        ]
+        return [f"success {after['success']:.1%} of {_scored(after)} held-out episodes (95 %: {low:.1%} to {high:.1%})"]
     before, difference = summary["before"], summary["difference"]
     low, high = difference["interval"]
     return [
         f"success before {before['success']:.1%}, after {after['success']:.1%} "
-        f"on the same {difference['episodes']} held-out episodes (same tasks, same seeds)",
+        f"on the same {_scored(difference)} held-out episodes (same tasks, same seeds)",
         f"difference {difference['success']:+.1%}, {METHOD}: {low:+.1%} to {high:+.1%}",
     ]

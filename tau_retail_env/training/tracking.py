@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.errors import MissingDependencyError
-from tau_retail_env.training.run_folder import RunFolder, read_rows
+from tau_retail_env.training.run_folder import RunFolder, read_rows, write_atomically
 
 HOSTED = ("wandb", "trackio")
 
@@ -64,14 +64,28 @@ class MetricLog:
             step: the step, 0 before training.
             values: numbers by ROLL's name; seconds of the clock stand under time/ only.
         """
-        row = {"step": step} | {name: _number(value) for name, value in sorted(values.items())}
+        row = _row(step, values)
         line = (json.dumps(row) + "\n").encode("utf-8")
         with self._path.open("ab", buffering=0) as file:  # one write: a killed process leaves whole lines
             file.write(line)
             os.fsync(file.fileno())
+        self._track(row)
+
+    def complete(self, values: Mapping[str, float]) -> None:
+        """Add numbers to the last row, which was written without them.
+
+        Args:
+            values: numbers by ROLL's name.
+        """
+        *before, last = self.rows()
+        row = _row(last.pop("step"), {**last, **values})
+        write_atomically(self._path, "".join(json.dumps(each) + "\n" for each in (*before, row)))
+        self._track(row)
+
+    def _track(self, row: Mapping[str, Any]) -> None:
         known = {name: value for name, value in row.items() if name != "step" and value is not None}
         for tracker in self._trackers:
-            tracker.log(known, step)
+            tracker.log(known, row["step"])
 
     def rows(self) -> list[dict[str, Any]]:
         """Every row so far."""
@@ -113,6 +127,7 @@ class _Hosted:
         self._library.finish()
 
 
-def _number(value: float) -> float | int | None:
-    """JSON has no infinities: what is not a number is null."""
-    return value if math.isfinite(value) else None
+def _row(step: int, values: Mapping[str, float | None]) -> dict[str, Any]:
+    """A row as it is written: JSON has no infinities, what is not a number is null."""
+    finite = {name: value if value is not None and math.isfinite(value) else None for name, value in values.items()}
+    return {"step": step} | dict(sorted(finite.items()))

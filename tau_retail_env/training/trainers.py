@@ -27,6 +27,23 @@ class WholeCheckpoints:
     updates_per_step: int
     keep: int
 
+    def load_weights(self, path: Path) -> None:
+        """Put a checkpoint's weights in the place of the model's own."""
+        trainer: Any = self
+        trainer._load_from_checkpoint(str(path))
+
+    def save_now(self) -> int:
+        """Write a checkpoint of the last finished step where there is none yet.
+
+        Returns:
+            That step.
+        """
+        trainer: Any = self
+        step: int = trainer.state.global_step // self.updates_per_step
+        if step and step not in dict(checkpoint.complete(self.folder.checkpoints)):
+            self._save_checkpoint(trainer.model, None)
+        return step
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         trainer: Any = self
         step = trainer.state.global_step // self.updates_per_step

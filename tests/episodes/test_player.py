@@ -12,8 +12,8 @@ from tau_retail_env.chat.messages import AgentMessage, ToolCall
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.player import BatchPlayer, EpisodeRequest, play_episode
 from tau_retail_env.episodes.trajectory import read_trajectories, write_trajectories
-from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.users import UserError
+from tau_retail_env.errors import CustomerSetupError, InvalidValueError
+from tau_retail_env.users import UserError, UserMessage
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -35,8 +35,11 @@ class FakeEnv:
         time.sleep(self.delay_s)
         self.kind, _, number = task_id.partition("/")
         self.last, self.turn = int(number), 0
+        self.user_strategy = "fake"
         if self.kind == "absent":
-            raise UserError("no words")
+            raise UserError("no words", usage={"latency_s": 2.0, "calls": 3})
+        if self.kind == "locked":
+            raise CustomerSetupError("no key")
         words = f"{task_id} {seed}"
         return words, {
             "task_id": task_id,
@@ -218,8 +221,82 @@ def test_a_customer_who_fails_leaves_the_episode_unscored(encoder):
     for trajectory in (failed, absent):
         assert (trajectory.scorable, trajectory.reward, trajectory.stop_reason) == (False, 0.0, "user_error")
         assert (trajectory.terminated, trajectory.truncated) == (False, True)
+        assert trajectory.user_strategy == "fake"
     assert failed.metrics["turns"] == 2 and absent.metrics["turns"] == 0 and absent.token_ids == ()
-    assert fine.reward == 1.0
+    assert absent.customer_error == "no words"
+    assert absent.metrics["customer_failures"] == 1 and absent.metrics["customer_calls"] == 3
+    assert fine.reward == 1.0 and fine.customer_error == ""
+
+
+def test_an_error_that_stops_all_leaves_what_was_finished(encoder):
+    requests = [*(EpisodeRequest(f"talk/{turns}", seed=0) for turns in (1, 3)), EpisodeRequest("locked/1", seed=0)]
+    record = []
+    with pytest.raises(CustomerSetupError, match="no key"):
+        player(encoder, batch_size=2).play(requests, record=record)
+    assert [trajectory.task_id for trajectory in record] == ["talk/1", "talk/3"]
+
+
+def test_an_error_that_stops_all_leaves_what_was_under_way_unscored(encoder):
+    class Budget(FakeEnv):
+        def step(self, action):
+            if self.kind == "talk" and self.turn == 1 and self.last == 9:
+                raise CustomerSetupError("budget used up")
+            return super().step(action)
+
+    requests = [EpisodeRequest(f"talk/{turns}", seed=0) for turns in (1, 3, 9)]
+    record = []
+    with pytest.raises(CustomerSetupError, match="budget used up"):
+        player(encoder, make_env=Budget).play(requests, record=record)
+    assert [(t.stop_reason, t.scorable, t.metrics["turns"]) for t in record] == [
+        ("user_stop", True, 1),
+        ("stopped", False, 2),
+        ("stopped", False, 2),
+    ]
+    assert all(len(trajectory.token_ids) == len(trajectory.response_mask) for trajectory in record)
+
+
+class Priced:
+    """A customer with a price, who says "ok" or fails where it hears "fail"."""
+
+    strategy = "llm"
+
+    def reset(self, task, *, seed):
+        return UserMessage("Hello", usage={"latency_s": 0.25, "calls": 1, "cost_usd": 0.5})
+
+    def respond(self, message):
+        if "fail" in message.content:
+            raise UserError("timed out", usage={"latency_s": 4.0, "calls": 3, "retries": 2})
+        return UserMessage("ok", usage={"latency_s": 0.5, "calls": 2, "retries": 1, "cost_usd": None})
+
+
+class Failing:
+    """An agent that speaks twice, the second time to a customer who fails."""
+
+    def act(self, observation, info):
+        return "Who are you?" if observation == "Hello" else "fail"
+
+
+def test_what_a_customer_took_is_recorded_message_by_message_and_added_up(tmp_path):
+    env = TauRetailEnv(user=Priced())
+    trajectory = play_episode(env, Failing(), EpisodeRequest(env.tasks[0].id, seed=0))
+    assert [usage["latency_s"] for usage in trajectory.customer_usage] == [0.25, 0.5, 4.0]
+    assert trajectory.metrics["customer_latency_s"] == 4.75
+    assert (trajectory.metrics["customer_calls"], trajectory.metrics["customer_retries"]) == (6, 3)
+    assert (trajectory.metrics["customer_cost_usd"], trajectory.metrics["customer_failures"]) == (0.5, 1)
+    assert (trajectory.user_strategy, trajectory.customer_error) == ("llm", "timed out")
+    write_trajectories(tmp_path / "t.jsonl", [trajectory])
+    assert read_trajectories(tmp_path / "t.jsonl") == [trajectory]
+
+
+def test_an_episode_too_long_for_a_word_of_the_agent_still_counts_its_opening(encoder):
+    def make_env():
+        return TauRetailEnv(user=Priced(), prompt_style="minimal")
+
+    env = make_env()
+    real = ChatEncoder(encoder.tokenizer, system_prompt=env.reset(seed=0)[1]["system_prompt"], tools=None)
+    playing = BatchPlayer(make_env, Speaker(real), real, sequence_length=len(real.prefix) + 1)
+    (trajectory,) = playing.play([EpisodeRequest(env.tasks[0].id, seed=0)])
+    assert (trajectory.stop_reason, trajectory.metrics["customer_cost_usd"]) == ("length", 0.5)
 
 
 def test_an_error_of_an_environment_names_its_task_after_the_others_have_stepped(encoder):

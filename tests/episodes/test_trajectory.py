@@ -33,6 +33,9 @@ def record(**changes):
         "metrics": {"turns": 1.0, "third": 1 / 3},
         "timings": {"environment_s": 0.1},
         "policy_version": 7,
+        "user_strategy": "llm",
+        "customer_usage": ({"latency_s": 0.5, "prompt_tokens": 700, "cost_usd": 1e-4}, {"latency_s": 0.25}),
+        "customer_error": "",
     }
     return Trajectory(**(values | changes))
 
@@ -46,6 +49,16 @@ def test_what_is_written_is_read_back_exactly(tmp_path):
     assert len(lines) == 2
     assert json.loads(lines[0]).keys() == {field.name for field in dataclasses.fields(Trajectory)}
     assert json.loads(lines[0])["schema_version"] == SCHEMA_VERSION
+
+
+def test_records_of_the_first_version_are_read_and_written_again_as_of_this_one(tmp_path, repository):
+    old = repository / "docs" / "runs" / "laptop" / "trajectories_sample.jsonl"
+    assert json.loads(old.read_text().splitlines()[0])["schema_version"] == 1
+    trajectories = read_trajectories(old)
+    assert trajectories
+    assert {(t.schema_version, t.user_strategy, t.customer_usage) for t in trajectories} == {(SCHEMA_VERSION, "", ())}
+    write_trajectories(tmp_path / "new.jsonl", trajectories)
+    assert read_trajectories(tmp_path / "new.jsonl") == trajectories
 
 
 def test_an_empty_file_holds_no_trajectories(tmp_path):
@@ -85,8 +98,12 @@ def line_of(**changes):
         (json.dumps(line_of())[:-5], r"line 2: not one whole JSON object \(the line has no end"),
         ("{}{}\n", "line 2: not one whole JSON object: "),
         ("[]\n", "line 2: expected a JSON object, found list"),
-        (json.dumps(line_of(schema_version=99)) + "\n", "line 2: schema_version is 99, this package reads 1"),
+        (json.dumps(line_of(schema_version=99)) + "\n", "line 2: schema_version is 99, this package reads 1 to 2"),
         (json.dumps(line_of(schema_version=...)) + "\n", "line 2: schema_version is None"),
+        (json.dumps(line_of(schema_version=True)) + "\n", "line 2: schema_version is True"),
+        (json.dumps(line_of(customer_usage={})) + "\n", "line 2: customer_usage must be a list, found dict"),
+        (json.dumps(line_of(user_strategy=...)) + "\n", r"line 2: fields missing: \['user_strategy'\]"),
+        (json.dumps(line_of(schema_version=1)) + "\n", r"unknown: \['customer_error', .*'user_strategy'\]"),
         (json.dumps(line_of(reward=...)) + "\n", r"line 2: fields missing: \['reward'\]"),
         (json.dumps(line_of(rewards=1)) + "\n", r"unknown: \['rewards'\]"),
         (json.dumps(line_of(token_ids=3)) + "\n", "line 2: token_ids must be a list, found int"),

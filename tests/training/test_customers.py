@@ -1,0 +1,194 @@
+"""The local engine with customers behind an API: nothing is lost and nothing scored wrongly when they fail."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("openai", reason="customers behind an API need: pip install '.[api]'")
+
+from tau_retail_env.config import check_local
+from tau_retail_env.episodes.trajectory import Trajectory, read_trajectories
+from tau_retail_env.errors import CustomerSetupError
+from tau_retail_env.training.engine import train
+from tau_retail_env.training.run import RunStoppedError
+from tau_retail_env.training.run_folder import read_rows
+from tau_retail_env.training.start import main
+from tau_retail_env.users.api.budget import RUN_VARIABLE
+from tests.training.test_engine import LEARNING, arguments_of, without_time
+from tests.users.api.server import ChatServer, always, seeded
+
+Values = Callable[..., dict[str, Any]]
+
+KEY = "sk-never-to-be-written-down"
+PASSING = ("429_retry_after", "500", "503", "closed", "half_body", "wrong_json", "no_choices", "empty")
+"""Faults that another attempt mends at once."""
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[ChatServer]:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv(RUN_VARIABLE, f"test-{request.node.name}-{id(request)}")
+    with ChatServer() as here:
+        yield here
+
+
+def customers(server: ChatServer, *overrides: str) -> tuple[str, ...]:
+    return ("user_strategy=llm", "user_model=tiny", f"user.base_url={server.base_url}", *overrides)
+
+
+def run(values: dict[str, Any]) -> tuple[Any, list[str]]:
+    said: list[str] = []
+    return train(check_local(values), values, say=said.append), said
+
+
+def records(folder: Path, kind: str) -> list[Trajectory]:
+    files = sorted(folder.joinpath("trajectories").glob(f"{kind}-*.jsonl"))
+    return [trajectory for file in files for trajectory in read_trajectories(file)]
+
+
+def test_at_thirty_percent_faults_no_episode_is_lost(grpo_values: Values, server: ChatServer):
+    server.plan = seeded(0.3, 1, PASSING)
+    prices = ("user.usd_per_million_input_tokens=1.0", "user.usd_per_million_output_tokens=2.0")
+    outcome, said = run(grpo_values(*LEARNING, *customers(server, *prices)))
+    assert server.fault_counts(), "there were faults"
+    played = [*records(outcome.folder, "train"), *records(outcome.folder, "val")]
+    assert len(played) == 2 * 4 + 2 * 3
+    assert {(t.scorable, t.user_strategy, t.customer_error) for t in played} == {(True, "llm", "")}
+    assert all(t.customer_usage for t in played)
+    rows = read_rows(outcome.folder / "metrics.jsonl")
+    for row in rows[1:]:
+        assert (row["customer/llm/episodes"], row["customer/llm/failures"], row["rollout/unscorable"]) == (4, 0, 0)
+        assert row["time/customer/llm/latency_p95_s"] >= row["time/customer/llm/latency_p50_s"] > 0
+        assert row["customer/llm/cost_usd"] == pytest.approx(
+            (row["customer/llm/prompt_tokens"] + 2 * row["customer/llm/completion_tokens"]) / 1e6
+        )
+    assert {"val/customer/llm/success", "time/val_customer/llm/latency_p50_s"} <= rows[0].keys()
+    assert sum(row["customer/llm/retries"] for row in rows[1:]) + sum(
+        row["val/customer/llm/retries"] for row in (rows[0], rows[2])
+    ) == sum(t.metrics["customer_retries"] for t in played)
+    assert outcome.summary["customers"]["llm"]["run"]["episodes"] == len(played)
+    assert "customer llm: success after" in said[-1] and "latency p50" in said[-1] and "cost $0." in said[-1]
+    for path in outcome.folder.rglob("*"):
+        assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
+
+
+def test_what_fails_for_good_is_counted_and_never_scored(grpo_values: Values, server: ChatServer):
+    server.plan = lambda order: "500" if order % 4 == 0 else None
+    values = grpo_values(*LEARNING, *customers(server, "user.max_retries=0"), "max_steps=3")
+    outcome, _ = run(values)
+    trained = records(outcome.folder, "train")
+    failed = [t for t in trained if not t.scorable]
+    assert {t.stop_reason for t in failed} == {"user_error"}
+    assert {t.metrics["turns"] == 0 for t in failed} == {True, False}, "at reset, and later"
+    assert all(t.customer_error and t.metrics["customer_failures"] == 1 for t in failed)
+    rows = read_rows(outcome.folder / "metrics.jsonl")
+    assert sum(row["rollout/unscorable"] for row in rows[1:]) == len(failed)
+    assert sum(row["customer/llm/failures"] for row in rows[1:]) >= len(failed)
+    assert all(row["actor/total_loss"] is not None for row in rows[1:])
+    after = outcome.summary["after"]
+    assert (after["asked"], after["episodes"] + after["unscorable"]) == (3, 3)
+
+
+def test_a_validation_plays_again_what_failed_and_counts_the_vain_tries(grpo_values: Values, server: ChatServer):
+    server.plan = lambda order: "500" if order == 0 else None
+    outcome, _ = run(grpo_values(*LEARNING, *customers(server, "user.max_retries=0"), "max_steps=1"))
+    row = read_rows(outcome.folder / "metrics.jsonl")[0]
+    assert (row["val/unscorable"], row["val/customer/llm/failures"], row["val/customer/llm/episodes"]) == (0, 1, 3)
+    assert all(t.scorable for t in read_trajectories(outcome.folder / "trajectories" / "val-000000.jsonl"))
+
+
+BUDGET = ("user.usd_per_million_input_tokens=1000000", "user.usd_per_million_output_tokens=0")
+"""A dollar a token."""
+
+
+def test_over_budget_the_run_stops_with_everything_saved_and_goes_on_with_more(
+    grpo_values: Values,
+    server: ChatServer,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+):
+    keys = (*LEARNING, *customers(server, *BUDGET), "max_steps=3", "save_steps=50", "eval_steps=50")
+    whole, _ = run(grpo_values(*keys, f"output_dir={tmp_path / 'whole'}"))
+    rows = read_rows(whole.folder / "metrics.jsonl")
+    budget = rows[0]["val/customer/llm/cost_usd"] + rows[1]["customer/llm/cost_usd"] + 1
+    server.requests.clear()
+    monkeypatch.setenv(RUN_VARIABLE, f"test-budget-{tmp_path.name}-{id(tmp_path)}")
+    assert main(arguments_of(grpo_values, *keys, f"user.budget_usd={budget}")) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    folder = tmp_path / "run"
+    assert last.startswith("error: The customers' budget is used up: $")
+    assert "Stopped after step 1 of 3; the customers of this run cost $" in last
+    assert last.endswith(f"go on with: resume={folder}")
+    assert [row["step"] for row in read_rows(folder / "metrics.jsonl")] == [0, 1]
+    assert [path.name for path in folder.joinpath("checkpoints").iterdir()] == ["checkpoint-1"]
+    stopped = records(folder, "stopped")
+    assert stopped and {t.stop_reason for t in stopped} <= {"stopped", "max_turns", "length"}
+    told = float(last.split("this run cost $")[1].split()[0].rstrip(","))
+    assert told == pytest.approx(sum(len(str(m["content"]).split()) for r in server.requests for m in r.messages))
+    again, _ = run(grpo_values(*keys, "user.budget_usd=1e9", "resume=true"))
+    assert [row["step"] for row in read_rows(again.folder / "metrics.jsonl")] == [0, 1, 2, 3]
+    assert not records(folder, "stopped")
+
+
+def test_a_run_stopped_in_a_validation_owes_it_when_it_goes_on(grpo_values: Values, server: ChatServer, tmp_path: Path):
+    server.reply = lambda request: "Hello"
+    keys = (*LEARNING, *customers(server, "user.max_retries=0"))
+    whole, _ = run(grpo_values(*keys, f"output_dir={tmp_path / 'whole'}"))
+    orders = len(server.requests)
+    after = sum(len(t.customer_usage) for t in read_trajectories(whole.folder / "trajectories" / "val-000002.jsonl"))
+    server.plan = lambda order: "401" if order >= 2 * orders - after else None
+    with pytest.raises(RunStoppedError, match=r"Stopped after step 2 of 2.*have no known price"):
+        run(grpo_values(*keys))
+    folder = tmp_path / "run"
+    assert "time/step_val" not in read_rows(folder / "metrics.jsonl")[-1]
+    assert (folder / "checkpoints" / "checkpoint-2").is_dir()
+    server.plan = lambda order: None
+    again, _ = run(grpo_values(*keys, "resume=true"))
+    rows, expected = (without_time(read_rows(path / "metrics.jsonl")) for path in (folder, whole.folder))
+    assert rows == expected
+    assert again.summary["after"] == whole.summary["after"]
+
+
+def test_a_customer_that_never_answers_stops_the_run(grpo_values: Values, server: ChatServer, tmp_path: Path):
+    server.plan = always("500")
+    with pytest.raises(RunStoppedError, match=r"failed in every one of 3 episodes, 3 times.*Stopped after step 0"):
+        run(grpo_values(*customers(server, "user.max_retries=0")))
+    assert not list((tmp_path / "run" / "checkpoints").glob("*"))
+    assert {t.scorable for t in records(tmp_path / "run", "stopped")} == {False}
+
+
+def test_a_wrong_key_ends_it_before_anything_is_made(
+    grpo_values: Values, server: ChatServer, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    server.key = "another"
+    assert main(arguments_of(grpo_values, *customers(server))) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "OPENAI_API_KEY" in error and KEY not in error
+    assert not server.requests
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(CustomerSetupError, match="unknwon"):
+        server.key = None
+        run(grpo_values(*customers(server), "user_model=unknwon"))
+
+
+def test_a_group_has_one_customer_of_the_mixture_and_each_is_counted(grpo_values: Values, server: ChatServer):
+    mixture = customers(server)[1:]
+    outcome, said = run(
+        grpo_values(*LEARNING, *mixture, "user_strategy={scripted: 0.5, llm: 0.5}", "max_steps=4", "eval_steps=9")
+    )
+    trained = records(outcome.folder, "train")
+    strategies: dict[int, set[str]] = {}
+    for trajectory in trained:
+        strategies.setdefault(trajectory.group, set()).add(trajectory.user_strategy)
+        assert bool(trajectory.customer_usage) == (trajectory.user_strategy == "llm")
+    assert all(len(found) == 1 for found in strategies.values())
+    assert set.union(*strategies.values()) == {"scripted", "llm"}
+    rows = read_rows(outcome.folder / "metrics.jsonl")[1:]
+    for strategy in ("scripted", "llm"):
+        counted = sum(row.get(f"customer/{strategy}/episodes", 0) for row in rows)
+        played = sum(trajectory.user_strategy == strategy for trajectory in trained)
+        assert counted == played or strategy == "scripted"
+        assert f"customer {strategy}:" in said[-1]

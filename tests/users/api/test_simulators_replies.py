@@ -19,8 +19,8 @@ from tau_retail_env.users.api.replies import (
 TAU2 = ("###STOP###", "###TRANSFER###", "###OUT-OF-SCOPE###")
 V1 = ("###STOP###",)
 PROMPT = (
-    "You are Mei Kovacs and your zip code is 28236. You want to exchange the water bottle to a bigger one, and "
-    "the desk lamp to a less bright one. Ship it to 578 Sunset Drive, Suite 871, Columbus, OH 43223, USA, by ground or air."
+    "You are Mei Kovacs and your zip code is 28236. You want to exchange the water bottle to a bigger one, and the "
+    "desk lamp to a less bright one. Ship it to 578 Sunset Drive, Suite 871, Columbus, OH 43223, USA, by ground."
 )
 
 
@@ -114,7 +114,7 @@ def test_a_stop_can_be_sent_once_the_conversation_is_open() -> None:
         ("You are Mei Kovacs and your zip code is 28236. You want to exchange the water bottle", True),
         ("you are mei kovacs, and YOUR zip code is 28236 - you want", True),
         ("I am Mei Kovacs and my zip code is 28236. I want to exchange the water bottle to a bigger one.", False),
-        ("It should go to 578 Sunset Drive, Suite 871, Columbus, OH 43223, USA, by ground or air.", False),
+        ("It should go to 578 Sunset Drive, Suite 871, Columbus, OH 43223, USA, by ground.", False),
         ("You want to exchange the water bottle?", False),
     ],
 )

@@ -5,11 +5,17 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tau_retail_env.errors import InvalidValueError, unknown
+from tau_retail_env.users.api.endpoint import Endpoint
+from tau_retail_env.users.api.settings import ApiSettings
+from tau_retail_env.users.api.simulators import ApiCustomer
 from tau_retail_env.users.api.turn import API_STRATEGIES
 from tau_retail_env.users.customer import OUT_OF_SCOPE, STOP, TRANSFER, Customer, UserError, UserMessage
+from tau_retail_env.users.human import HumanCustomer
+from tau_retail_env.users.mixed import MixedCustomer
 from tau_retail_env.users.scripted import ScriptedCustomer
 
 __all__ = [
@@ -22,6 +28,7 @@ __all__ = [
     "ScriptedCustomer",
     "UserError",
     "UserMessage",
+    "check_customer",
     "make_customer",
     "user_weights",
 ]
@@ -29,7 +36,8 @@ __all__ = [
 USER_STRATEGIES = ("scripted", *API_STRATEGIES, "human")
 """Who can play the customer."""
 SCRIPTED_KEYS = ("phrasings",)
-"""The keys of the scripted customer's config; an API customer's are the fields of `ApiSettings`."""
+API_KEYS = tuple(field.name for field in dataclasses.fields(ApiSettings) if field.name != "model")
+"""The keys of each kind's settings; no key belongs to both."""
 TOLERANCE = 1e-6
 """How far the weights of a mixture may be from a sum of 1."""
 
@@ -57,20 +65,29 @@ def make_customer(
             that nobody needs.
         MissingDependencyError: a package that the customer needs is not installed.
     """
-    weights = user_weights(strategy)
-    blocks = _split(config or {}, weights)
-    is_api = any(name in API_STRATEGIES for name in weights)
-    if model is not None and not is_api:
-        raise InvalidValueError(
-            f"user_model is {model!r}, but user_strategy {' and '.join(weights)!r} needs no model: "
-            f"leave it out, or pick one of {', '.join(API_STRATEGIES)}"
-        )
-    customers = {name: _make(name, blocks, shop, model, source) for name in weights}
-    if isinstance(strategy, str):
-        return customers[strategy]
-    from tau_retail_env.users.mixed import MixedCustomer
+    casting = _cast(strategy, config, model)
+    customers = {name: _make(name, casting, shop, source) for name in casting.weights}
+    return customers[strategy] if isinstance(strategy, str) else MixedCustomer(customers, casting.weights)
 
-    return MixedCustomer(customers, weights)
+
+def check_customer(
+    strategy: str | Mapping[str, float], config: Mapping[str, Any] | None, *, model: str | None = None
+) -> None:
+    """Make sure, before the first episode, that the server of an API customer can be used; others need no check.
+
+    Args:
+        strategy: as `make_customer` takes it.
+        config: settings of the customer, as `make_customer` takes them.
+        model: the model behind an API customer.
+
+    Raises:
+        InvalidValueError: whatever `make_customer` raises it for.
+        CustomerSetupError: no key, a wrong key, an unknown model, a server that cannot be reached.
+        MissingDependencyError: the package openai is not installed.
+    """
+    settings = _cast(strategy, config, model).api
+    if settings is not None:
+        Endpoint(settings).check()
 
 
 def user_weights(strategy: str | Mapping[str, float]) -> dict[str, float]:
@@ -95,9 +112,7 @@ def user_weights(strategy: str | Mapping[str, float]) -> dict[str, float]:
         if name not in USER_STRATEGIES:
             raise unknown("user_strategy", name, USER_STRATEGIES)
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
-            raise InvalidValueError(
-                f"user_strategy: the weight of {name!r} is {weight!r}, expected a number from 0 to 1"
-            )
+            raise InvalidValueError(f"user_strategy: the weight of {name!r} is {weight!r}, expected a number, 0 to 1")
     total = math.fsum(weights.values())
     if abs(total - 1) > TOLERANCE:
         told = ", ".join(f"{name}: {weight:g}" for name, weight in weights.items())
@@ -105,41 +120,46 @@ def user_weights(strategy: str | Mapping[str, float]) -> dict[str, float]:
     return {name: float(weight) for name, weight in weights.items() if weight > 0}
 
 
-def _split(config: Mapping[str, Any], weights: Mapping[str, float]) -> dict[str, dict[str, Any]]:
-    """The block of each kind, "scripted" and "api": no key belongs to two.
+@dataclass(frozen=True, slots=True)
+class _Casting:
+    """Who plays, and with which settings."""
 
-    Raises:
-        InvalidValueError: a key that no customer who plays has.
-    """
-    known: dict[str, tuple[str, ...]] = {}
-    if "scripted" in weights:
-        known["scripted"] = SCRIPTED_KEYS
-    if any(name in API_STRATEGIES for name in weights):
-        from tau_retail_env.users.api.settings import ApiSettings
-
-        known["api"] = tuple(field.name for field in dataclasses.fields(ApiSettings) if field.name != "model")
-    keys = [key for of_kind in known.values() for key in of_kind]
-    for key in config:
-        if key not in keys:
-            kind = f"key of the {' and '.join(weights)} customer's user_config"
-            if not keys:
-                raise InvalidValueError(f"Unknown {kind} {key!r}; it has none")
-            raise unknown(kind, key, keys)
-    return {kind: {key: config[key] for key in config if key in of_kind} for kind, of_kind in known.items()}
+    weights: Mapping[str, float]
+    """How often each strategy plays."""
+    phrasings: str
+    """The scripted customer's setting."""
+    api: ApiSettings | None
+    """The API customers' settings; None where none plays."""
 
 
-def _make(
-    name: str, blocks: Mapping[str, Mapping[str, Any]], shop: Mapping[str, Any], model: str | None, source: str
-) -> Customer:
-    """The customer of one strategy; what others import is imported for those who need it."""
+def _cast(strategy: str | Mapping[str, float], config: Mapping[str, Any] | None, model: str | None) -> _Casting:
+    weights = user_weights(strategy)
+    is_api = any(name in API_STRATEGIES for name in weights)
+    block = dict(config or {})
+    known = (*(SCRIPTED_KEYS if "scripted" in weights else ()), *(API_KEYS if is_api else ()))
+    for key in block:
+        if key not in known:
+            raise _unknown_key(key, tuple(weights), known)
+    if model is not None and not is_api:
+        raise InvalidValueError(
+            f"user_model is {model!r}, but user_strategy {' and '.join(weights)!r} needs no model: "
+            f"leave it out, or pick one of {', '.join(API_STRATEGIES)}"
+        )
+    api = ApiSettings.read(model, {key: block[key] for key in API_KEYS if key in block}) if is_api else None
+    return _Casting(weights, block.get("phrasings") or "auto", api)
+
+
+def _unknown_key(key: str, playing: tuple[str, ...], known: tuple[str, ...]) -> InvalidValueError:
+    kind = f"key of the {' and '.join(playing)} customer's settings (user:)"
+    if known:
+        return unknown(kind, key, known)
+    return InvalidValueError(f"Unknown {kind} {key!r}; it has none")
+
+
+def _make(name: str, casting: _Casting, shop: Mapping[str, Any], source: str) -> Customer:
     if name == "scripted":
-        return ScriptedCustomer(shop, phrasings=blocks["scripted"].get("phrasings", "auto"))
+        return ScriptedCustomer(shop, phrasings=casting.phrasings)
     if name == "human":
-        from tau_retail_env.users.human import HumanCustomer
-
         return HumanCustomer(source=source)
-    from tau_retail_env.users.api.endpoint import Endpoint
-    from tau_retail_env.users.api.settings import ApiSettings
-    from tau_retail_env.users.api.simulators import ApiCustomer
-
-    return ApiCustomer(name, Endpoint(ApiSettings.read(model, blocks["api"])), source=source)
+    assert casting.api is not None
+    return ApiCustomer(name, Endpoint(casting.api), source=source)

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.errors import CustomerSetupError, InvalidValueError
 from tau_retail_env.tasks import Task
-from tau_retail_env.users import API_STRATEGIES, ScriptedCustomer, make_customer, user_weights
+from tau_retail_env.users import API_STRATEGIES, ScriptedCustomer, check_customer, make_customer, user_weights
+from tau_retail_env.users.api.background import close_background
 from tau_retail_env.users.api.simulators import ApiCustomer
 from tau_retail_env.users.human import HumanCustomer
 from tau_retail_env.users.mixed import MixedCustomer
+from tests.users.api.server import ChatServer
 
 NOWHERE = "http://127.0.0.1:9/v1"
 """Nobody listens here: whoever asks a server fails."""
@@ -124,3 +126,13 @@ def test_a_weight_of_0_is_a_kind_that_does_not_play() -> None:
 
 def test_a_person_can_be_the_customer() -> None:
     assert isinstance(make_customer("human", None, SHOP), HumanCustomer)
+
+
+def test_only_an_api_customer_is_checked() -> None:
+    for strategy in ("scripted", "human"):
+        check_customer(strategy, None)
+    with ChatServer() as server:
+        check_customer({"scripted": 0.5, "llm": 0.5}, {"base_url": server.base_url}, model="tiny")
+        with pytest.raises(CustomerSetupError, match="'small'"):
+            check_customer("verify", {"base_url": server.base_url}, model="smal")
+    close_background()

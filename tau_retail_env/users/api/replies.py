@@ -28,6 +28,7 @@ _ASKS = re.compile(
     r"\?|\byes\b|\bconfirm|\blet me know\b|\bplease (?:provide|tell|share|choose|specify)\b", re.IGNORECASE
 )
 _REFUSES = re.compile(r"\W*(?:no|nope|nah|never ?mind|don'?t|do not|cancel that|forget it)\b", re.IGNORECASE)
+_AGENTS_PART = re.compile(r"^[ \t*_]*(?:(?:customer service )?(?:agent|assistant|representative))[*_]*:", re.I | re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ def fault_of(reply: str | None, *, prompt: str, is_opening: bool, stop_tokens: C
         return "it was not valid Unicode"
     if is_opening and any(token in reply for token in stop_tokens):
         return "it ended the conversation before you had said what you want"
+    if _AGENTS_PART.search(reply):
+        return "it went on with the agent's part"
     if recites(reply, prompt):
         return "it repeated your instructions word for word"
     return None

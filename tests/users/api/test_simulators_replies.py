@@ -90,6 +90,8 @@ def test_a_stop_in_the_thought_is_no_stop() -> None:
         ("a" * (MAX_CHARACTERS + 1), f"longer than {MAX_CHARACTERS}"),
         ("bad \ud800", "Unicode"),
         ("###STOP###", "ended the conversation before"),
+        ("Yes.\n\nAgent: It is done.\n\nCustomer: Thanks!", "the agent's part"),
+        ("Yes.\n**Assistant:** It is done.", "the agent's part"),
         ("You want to exchange the water bottle to a bigger one, and the desk lamp …", "word for word"),
     ],
 )
@@ -99,7 +101,10 @@ def test_what_cannot_be_sent_is_said_why(reply: str | None, fault: str) -> None:
     assert fault in found
 
 
-@pytest.mark.parametrize("reply", ["Hello!", "a" * MAX_CHARACTERS, "###TRANSFER### is what I was told", "ok 👍"])
+@pytest.mark.parametrize(
+    "reply",
+    ["Hello!", "Are you the agent: yes or no?", "a" * MAX_CHARACTERS, "###TRANSFER### is what I was told", "ok 👍"],
+)
 def test_anything_else_can_be_sent(reply: str) -> None:
     assert fault_of(reply, prompt=PROMPT, is_opening=True, stop_tokens=V1) is None
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from tau_retail_env.users.api.pauses import longest_pause_s
+
 FAILURES_TO_OPEN = 20
 """In a row; at a fault rate of 30 % once in 3e10 attempts."""
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 8.0
+TRIAL_POLL_S = 0.05
+"""Seconds between two looks at whether a trial has ended."""
 
 
 class CircuitBreaker:
@@ -16,8 +18,7 @@ class CircuitBreaker:
 
     It opens when the failures in a row are `FAILURES_TO_OPEN` or more and outnumber the attempts still under way: a
     fault is often quicker than an answer, so that many calls begun at once see their faults first. Open, it
-    lets one attempt through after each pause (pauses double from `FIRST_PAUSE_S` to `LONGEST_PAUSE_S`); any success
-    closes it.
+    lets one attempt through after each pause (`longest_pause_s` of the trials that failed); any success closes it.
 
     Not safe for threads: it lives in the event loop.
     """
@@ -26,19 +27,16 @@ class CircuitBreaker:
         self._clock = clock
         self._in_a_row = 0
         self._under_way = 0
-        self._pause_s = 0.0
+        self._trials_in_a_row = 0
         self._next_trial = 0.0
         self._trial_under_way = False
 
+    is_open = False
+    """Whether the server counts as down."""
     openings = 0
     """How often it opened."""
     failed_trials = 0
     """How often the server was tried while open, and failed."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the server counts as down."""
-        return self._pause_s > 0
 
     @property
     def refuses(self) -> bool:
@@ -48,7 +46,7 @@ class CircuitBreaker:
     @property
     def wait_s(self) -> float:
         """Seconds until it is worth asking `admit` again."""
-        return max(self._next_trial - self._clock(), FIRST_PAUSE_S / 10)
+        return max(self._next_trial - self._clock(), TRIAL_POLL_S)
 
     def admit(self) -> bool:
         """Whether an attempt may be made now; one that is admitted ends in `succeeded`, `failed` or `dropped`."""
@@ -62,7 +60,7 @@ class CircuitBreaker:
         """The server answered, whatever it said."""
         self._under_way -= 1
         self._in_a_row = 0
-        self._pause_s = 0.0
+        self.is_open = False
         self._trial_under_way = False
 
     def failed(self) -> None:
@@ -72,16 +70,15 @@ class CircuitBreaker:
         if self._trial_under_way:
             self._trial_under_way = False
             self.failed_trials += 1
-            self._open(min(2 * self._pause_s, LONGEST_PAUSE_S))
+            self._trials_in_a_row += 1
+            self._next_trial = self._clock() + longest_pause_s(self._trials_in_a_row + 1)
         elif not self.is_open and self._in_a_row >= FAILURES_TO_OPEN and self._in_a_row > self._under_way:
+            self.is_open = True
             self.openings += 1
-            self._open(FIRST_PAUSE_S)
+            self._trials_in_a_row = 0
+            self._next_trial = self._clock() + longest_pause_s(1)
 
     def dropped(self) -> None:
         """The attempt was called off: it says nothing about the server."""
         self._under_way -= 1
         self._trial_under_way = False
-
-    def _open(self, pause_s: float) -> None:
-        self._pause_s = pause_s
-        self._next_trial = self._clock() + pause_s

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-import threading
 from pathlib import Path
 
 from tau_retail_env.errors import BudgetError
@@ -14,13 +13,20 @@ from tau_retail_env.users.api.shared_folder import shared_file
 RUN_VARIABLE = "TAU_RETAIL_RUN"
 """Environment variable that names the run; who starts processes by other means than fork or spawn hands it on."""
 
-_naming = threading.Lock()
+
+def begin_run() -> str:
+    """Begin a run with nothing spent: processes started from now on belong to it.
+
+    Returns:
+        Its name, which stands in the environment variable `RUN_VARIABLE`.
+    """
+    os.environ[RUN_VARIABLE] = f"{os.getpid()}-{secrets.token_hex(4)}"
+    return os.environ[RUN_VARIABLE]
 
 
 def run_name() -> str:
-    """The name of this run: inherited from the process that began it, else made up here and left to the children."""
-    with _naming:
-        return os.environ.setdefault(RUN_VARIABLE, f"{os.getpid()}-{secrets.token_hex(4)}")
+    """The name of the run that this process belongs to; where none was begun, one begins here."""
+    return os.environ.get(RUN_VARIABLE) or begin_run()
 
 
 class Ledger:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from tau_retail_env.errors import CustomerSetupError, TauRetailError
+from tau_retail_env.users.api import pauses
 from tau_retail_env.users.api.budget import Ledger
 from tau_retail_env.users.api.connection import Connection
 from tau_retail_env.users.api.faults import Answer, Fault, unknown_model
@@ -16,16 +16,18 @@ from tau_retail_env.users.api.settings import ApiSettings
 from tau_retail_env.users.api.usage import Usage
 from tau_retail_env.users.customer import UserError
 
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 8.0
+
+def patience_s(settings: ApiSettings) -> float:
+    """Seconds that a call may take, waiting for a slot aside: every attempt and every pause at its longest."""
+    return (settings.timeout_s + pauses.LONGEST_PAUSE_S) * (1 + settings.max_retries)
 
 
 class Call:
     """One call under way.
 
-    Attempt n is followed by a pause drawn evenly from 0 to `FIRST_PAUSE_S * 2**n` (at most `LONGEST_PAUSE_S`) seconds
-    (full jitter), or by what the server asks for. All of it, waiting for a slot aside, takes no more than
-    `timeout_s * (1 + max_retries)` seconds. After an empty reply the request's seed is one higher.
+    Between the beginnings of two attempts passes a time drawn evenly from 0 to `longest_pause_s` (full jitter), or the
+    attempt itself if that is longer; after it what the server asks for, if that fits into `patience_s`. After an empty
+    reply the request's seed is one higher.
 
     Args:
         line: the process's connection to the endpoint.
@@ -38,7 +40,8 @@ class Call:
         self._settings = settings
         self._request = dict(request)
         self._began = time.monotonic()
-        self._deadline = self._began + settings.timeout_s * (1 + settings.max_retries)
+        self._deadline = self._began + patience_s(settings)
+        self._attempt_began = self._began
         self._sent = 0
         self._trials_of_others = 0
         self._empty = 0
@@ -79,6 +82,7 @@ class Call:
         if self._empty and isinstance(request.get("seed"), int):
             request = {**request, "seed": request["seed"] + self._empty}
         self._sent += 1
+        self._attempt_began = time.monotonic()
         try:
             found = await self._line.send(request, self._settings, min(self._settings.timeout_s, self._left_s()))
         except BaseException:
@@ -106,16 +110,17 @@ class Call:
     async def _after(self, fault: Fault) -> None:
         """Pause before the next attempt, or give up."""
         if fault.fatal is not None:
-            raise self._closing(fault.fatal)
+            raise self._closing(fault.fatal, fault.is_settings)
         if fault.unknown_model:
             known = await self._line.models(self._settings)
-            raise self._closing(unknown_model(self._settings, known if isinstance(known, tuple) else ()))
+            raise unknown_model(self._settings, known if isinstance(known, tuple) else ())
         self._last = fault.reason
         self._go_on()
         attempts = self._sent + self._trials_of_others
-        pause_s = random.uniform(0, min(FIRST_PAUSE_S * 2 ** (attempts - 1), LONGEST_PAUSE_S))
+        pause_s = self._line.random.uniform(0, pauses.longest_pause_s(attempts))
+        pause_s = max(pause_s - (time.monotonic() - self._attempt_began), 0.0)
         if fault.retry_after_s is not None:
-            pause_s = fault.retry_after_s + random.uniform(0, FIRST_PAUSE_S)
+            pause_s = fault.retry_after_s + self._line.random.uniform(0, pauses.FIRST_PAUSE_S)
             self._last += f", which asks to wait {fault.retry_after_s:g} s"
         if pause_s >= self._left_s():
             raise self._given_up()
@@ -135,11 +140,11 @@ class Call:
             usage=self._usage(failures=1).as_mapping(),
         )
 
-    def _closing(self, error: TauRetailError) -> TauRetailError:
+    def _closing(self, error: TauRetailError, is_settings: bool) -> TauRetailError:
         """The error as it is raised: a refused request is the settings' fault as long as no other was answered."""
         if not isinstance(error, UserError):
             return error
-        if not self._line.has_answered:
+        if is_settings and not self._line.has_answered:
             return CustomerSetupError(str(error))
         return UserError(str(error), usage=self._usage(failures=1).as_mapping())
 

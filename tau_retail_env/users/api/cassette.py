@@ -110,17 +110,19 @@ class Cassette:
         if size == self._read_bytes:
             return
         if size < self._read_bytes:
-            raise CustomerSetupError(f"user.cassette {self.path} was shortened while in use: begin again")
+            raise CustomerSetupError(f"user.cassette {self.path} was shortened or removed while in use: begin again")
         text = os.pread(descriptor, size - self._read_bytes, self._read_bytes)
         while len(text) < size - self._read_bytes:
             more = os.pread(descriptor, size - self._read_bytes - len(text), self._read_bytes + len(text))
             if not more:
                 break
             text += more
-        *whole, _half_written = text.split(b"\n")
+        *whole, half_written = text.split(b"\n")
         for line in whole:
             self._take_in_line(line)
             self._read_bytes += len(line) + 1
+        if not self._lines and not json.dumps(HEADER).encode().startswith(half_written):
+            raise self._foreign()
 
     def _take_in_line(self, line: bytes) -> None:
         self._lines += 1
@@ -130,16 +132,19 @@ class Cassette:
             read = None
         if self._lines == 1:
             if read != HEADER:
-                raise CustomerSetupError(
-                    f"user.cassette {self.path} is no cassette of this version: its first line is not "
-                    f"{json.dumps(HEADER)}; name another file"
-                )
+                raise self._foreign()
             return
         if not isinstance(read, dict) or not isinstance(read.get("answer"), dict) or "key" not in read:
             raise CustomerSetupError(
                 f"user.cassette {self.path}: line {self._lines} is no entry; remove that line, or name another file"
             )
         self._answers.setdefault(read["key"], read["answer"])
+
+    def _foreign(self) -> CustomerSetupError:
+        return CustomerSetupError(
+            f"user.cassette {self.path} is no cassette of this version: its first line is not {json.dumps(HEADER)}; "
+            "name another file"
+        )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
@@ -66,8 +67,11 @@ class Connection:
         )
         self.breaker = CircuitBreaker()
         self.slots = Slots(shared_file("slots", f"{settings.base_url} {settings.api_key_env}"))
+        self.random = random.Random()
         self.has_answered = False
 
+    random: random.Random
+    """Draws of pauses; nobody else's."""
     has_answered: bool
     """Whether any call got an answer: the settings work in general."""
 
@@ -112,7 +116,7 @@ class Connection:
         except (TimeoutError, self._openai.APITimeoutError):
             return Fault(f"no answer within {timeout_s:.3g} s")
         except self._openai.APIConnectionError as error:
-            return Fault(f"no connection, or one that broke off ({type(error.__cause__ or error).__name__})")
+            return Fault(f"no connection, or one that broke off ({_network_reason(error)})")
 
     async def close(self) -> None:
         """Close the pooled connections and free the slots."""
@@ -128,3 +132,14 @@ def _import_openai() -> Any:
             f"An API customer needs the package openai ({error}): pip install 'tau-retail[api]', or pip install openai"
         ) from None
     return openai
+
+
+def _network_reason(error: BaseException) -> str:
+    """What the network says: the operating system's words where there are any, else the kind of error."""
+    kind = type(error.__cause__ or error).__name__
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return f"{kind}: {inner.strerror}"
+        inner = inner.__cause__ or inner.__context__
+    return kind

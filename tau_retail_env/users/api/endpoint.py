@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError
 from tau_retail_env.users.api.background import background
+from tau_retail_env.users.api.budget import run_name
 from tau_retail_env.users.api.call import Call
 from tau_retail_env.users.api.cassette import Cassette, request_key
 from tau_retail_env.users.api.connection import connection
@@ -140,6 +141,8 @@ class Endpoint:
         return background().shared(("cassette", path), lambda: Cassette(Path(path))) if path else None
 
     async def _check(self) -> None:
+        if self.settings.budget_usd is not None:
+            run_name()
         cassette = self._cassette()
         if cassette is not None and len(cassette):
             return
@@ -155,7 +158,7 @@ class Endpoint:
             return
         request = {"model": self.settings.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
         answer = await _some_attempts(lambda: line.send(request, self.settings, timeout_s))
-        if isinstance(answer, Answer):
+        if isinstance(answer, Answer) or answer.will_pass:
             return
         if answer.unknown_model or (models and answer.fatal is not None):
             raise unknown_model(self.settings, models)

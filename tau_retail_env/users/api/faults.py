@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import email.utils
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from tau_retail_env.users.api.settings import ApiSettings
 from tau_retail_env.users.customer import UserError
 
 RETRIED_STATUS = (408, 409, 425, 429)
+CONVERSATION_CODES = ("context_length_exceeded", "content_filter", "content_policy_violation")
+"""Codes of HTTP 400 that speak of one conversation, whatever the settings."""
 QUOTE_WORDS = 4
 """So many words in a row that the server's error text shares with the conversation make it a quotation."""
 LONGEST_TEXT = 300
@@ -48,8 +51,15 @@ class Fault:
     """Seconds that the server asks to wait."""
     fatal: TauRetailError | None = None
     """The error to raise at once; None where another attempt may help."""
+    is_settings: bool = False
+    """Whether `fatal` may be due to the settings: it is, if no request was ever answered."""
     unknown_model: bool = False
     """The server does not know the model, or the path."""
+
+    @property
+    def will_pass(self) -> bool:
+        """Whether the server is there, and only asks for patience."""
+        return not self.is_outage and self.fatal is None and not self.unknown_model
 
 
 def read_answer(body: bytes) -> Answer | Fault:
@@ -117,7 +127,7 @@ def fault_of_status(
     text = (
         f"The customer's server {settings.base_url} (model {settings.model}) refused a request: HTTP {status}: {words}"
     )
-    return Fault("", False, fatal=UserError(text))
+    return Fault("", False, fatal=UserError(text), is_settings=code not in CONVERSATION_CODES)
 
 
 def retry_after_s(headers: Mapping[str, str], now: float | None = None) -> float | None:
@@ -125,10 +135,8 @@ def retry_after_s(headers: Mapping[str, str], now: float | None = None) -> float
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
-    try:
+    if re.fullmatch(r"-?\d+(\.\d*)?", value):
         return max(float(value), 0.0)
-    except ValueError:
-        pass
     try:
         date = email.utils.parsedate_to_datetime(value)
     except ValueError:
@@ -149,14 +157,14 @@ def unknown_model(settings: ApiSettings, known: Sequence[str]) -> CustomerSetupE
     """The error for a model that the server does not have, with the nearest that it has."""
     near = difflib.get_close_matches(settings.model, known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    if known:
+    if known and settings.model not in known:
         shown = ", ".join(known[:10]) + (", …" if len(known) > 10 else "")
         return CustomerSetupError(
             f"user_model: the server {settings.base_url} has no model {settings.model!r}; it has: {shown}.{hint}"
         )
     return CustomerSetupError(
-        f"user_model: the server {settings.base_url} answers HTTP 404 for the model {settings.model!r}: the model is "
-        "unknown there, or user.base_url lacks its path (most end in /v1)"
+        f"user_model: the server {settings.base_url} answers HTTP 404 to a request for {settings.model!r}: the model "
+        "is unknown there, or user.base_url lacks its path (most end in /v1)"
     )
 
 
@@ -174,15 +182,17 @@ def _details(body: object) -> Mapping[str, Any]:
 
 def _harmless(text: str, messages: Sequence[Mapping[str, Any]], key: str) -> str:
     """The server's words, unless they quote the conversation or the key."""
-    said = " ".join(" ".join(str(message.get("content")).split()) for message in messages)
-    words = text.split()
-    for start in range(max(len(words) - QUOTE_WORDS, 0) + 1):
-        part = " ".join(words[start : start + QUOTE_WORDS])
-        if len(words) >= QUOTE_WORDS and part in said:
-            return ""
-    if key and key in text:
+    said = _words(" ".join(str(message.get("content")) for message in messages))
+    words = _words(text).split()
+    parts = (" ".join(words[start : start + QUOTE_WORDS]) for start in range(len(words) - QUOTE_WORDS + 1))
+    if any(f" {part} " in f" {said} " for part in parts) or (key and key in text):
         return ""
-    return " ".join(words)[:LONGEST_TEXT]
+    return " ".join(text.split())[:LONGEST_TEXT]
+
+
+def _words(text: str) -> str:
+    """The text as words between single spaces, without case and punctuation."""
+    return " ".join(re.findall(r"\w+", text.lower()))
 
 
 def _count(value: object) -> int | None:

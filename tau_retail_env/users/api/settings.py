@@ -36,7 +36,7 @@ class ApiSettings:
     timeout_s: float = 60.0
     """Seconds that one attempt may take, connecting and slow tokens included."""
     max_retries: int = 12
-    """Further attempts after the first; a call takes `timeout_s * (1 + max_retries)` seconds at most."""
+    """Further attempts after the first; a call takes `(timeout_s + 8) * (1 + max_retries)` seconds at most."""
     max_concurrency: int = 64
     """Requests to the endpoint at the same time, over all threads and processes of the user on this machine."""
     budget_usd: float | None = None

@@ -48,10 +48,10 @@ class Slots:
     async def _take(self, max_concurrency: int) -> int:
         async with self._first_in_queue:
             while True:
-                free = [number for number in range(max_concurrency) if number not in self._held]
-                self._random.shuffle(free)
-                for number in free:
-                    if self._try(number):
+                first = self._random.randrange(max_concurrency)
+                for place in range(first, first + max_concurrency):
+                    number = place % max_concurrency
+                    if number not in self._held and self._try(number):
                         return number
                 await asyncio.sleep(self._random.uniform(0, POLL_S))
 

@@ -1,0 +1,37 @@
+"""The numbers of calls add up, and say so where they are unknown."""
+
+from __future__ import annotations
+
+import math
+
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tau_retail_env.users.api.usage import Usage, latencies, percentile
+
+
+def test_numbers_add_up():
+    total = Usage(1.5, 10, 5, 0.25, 1, 0, 2, 0) + Usage(0.5, 1, 1, 0.5, 1, 1, 0, 1)
+    assert total == Usage(2.0, 11, 6, 0.75, 2, 1, 2, 1)
+
+
+def test_an_unknown_cost_makes_the_sum_unknown_and_is_left_out():
+    total = Usage(cost_usd=None) + Usage(cost_usd=1.0)
+    assert total.cost_usd is None
+    assert "cost_usd" not in total.as_mapping()
+    assert Usage(cost_usd=1.0).as_mapping()["cost_usd"] == 1.0
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=30), st.floats(0, 100))
+def test_percentiles_are_numpys(values, percent):
+    assert percentile(values, percent) == pytest.approx(float(numpy.percentile(values, percent)))
+
+
+def test_of_nothing_there_is_no_percentile():
+    assert math.isnan(percentile([], 50))
+
+
+def test_latencies_are_named_for_reports():
+    assert latencies([3.0, 1.0, 2.0]) == {"latency_p50_s": 2.0, "latency_p95_s": pytest.approx(2.9)}

@@ -35,48 +35,65 @@ _AGENTS_PART = re.compile(r"^[ \t*_]*(?:(?:customer service )?(?:agent|assistant
 class Written:
     """What a model wrote, as the customer's reply and as the model's own history keeps it."""
 
-    reply: str | None
-    """The customer's words, stripped; None where a ReAct message has no part under the title of a reply."""
+    reply: str
+    """The customer's words, stripped."""
     kept: str
     """What the model is shown of it later: of a ReAct message the thought, too; reasoning in tags never."""
 
     def without_stop(self) -> Written:
         """The same without ###STOP###."""
-        return Written(without_stop(self.reply or ""), without_stop(self.kept))
+        return Written(without_stop(self.reply), without_stop(self.kept))
 
 
-def read(text: str | None, with_thought: bool = False) -> Written:
+def without_reasoning(text: str) -> str:
+    """What a model wrote but for its reasoning in `<think>` tags, stripped.
+
+    What stands before a first `</think>` is dropped, too (its opening tag was part of the prompt), and what follows an
+    unclosed `<think>`.
+    """
+    *closed, rest = text.split("</think>")
+    said: list[str] = []
+    for piece in closed:
+        before, opening_tag, _ = piece.partition("<think>")
+        if opening_tag:
+            said.append(before)
+        else:
+            said.clear()
+    return "".join([*said, rest.partition("<think>")[0]]).strip()
+
+
+def read(text: str, *, with_thought: bool) -> Written | None:
     """Tell the customer's reply from what the model only thought.
 
-    Reasoning in `<think>` tags is dropped, also where its opening tag was part of the prompt; of an unclosed one
-    nothing is left. A ReAct message is read part by part: the reply is what follows its title, up to the next title.
+    A ReAct message is read part by part: the reply is what follows its title, up to the next title.
 
     Args:
-        text: the model's text; None where the server sent none.
+        text: the model's text; its reasoning is dropped.
         with_thought: whether the message has the two parts of a ReAct message.
+
+    Returns:
+        The reply, which may be empty; None where a ReAct message has no part under the title of a reply.
     """
-    said = _without_reasoning(text or "").strip()
+    said = without_reasoning(text)
     if not with_thought or not said:
         return Written(said, said)
     title = _TITLE_OF_REPLY.search(said) or _last(_REPLY_INLINE.finditer(said))
     if title is None:
-        return Written(None, said)
+        return None
     following = _NEXT_TITLE.search(said, title.end())
     end = following.start() if following else len(said)
     return Written(said[title.end() : end].strip(), said[:end].strip())
 
 
-def fault_of(reply: str | None, *, prompt: str, is_opening: bool, stop_tokens: Collection[str]) -> str | None:
+def fault_of(reply: str, *, prompt: str, is_opening: bool, stop_tokens: Collection[str]) -> str | None:
     """Why a reply cannot be sent, in words for the model that wrote it; None if it can.
 
     Args:
-        reply: what `read` found.
+        reply: the customer's words.
         prompt: the system prompt of the customer's model, which the reply must not recite.
         is_opening: whether these are the customer's first words, which cannot end the conversation.
         stop_tokens: what ends the conversation.
     """
-    if reply is None:
-        return f"it had no part under the title '{REPLY}:'"
     if not reply:
         return "it was empty"
     if len(reply) > MAX_CHARACTERS:
@@ -127,22 +144,10 @@ def without_stop(reply: str) -> str:
     return reply.replace(STOP, "").strip()
 
 
-def is_accepted(verdict: str | None) -> bool:
+def is_accepted(verdict: str) -> bool:
     """Whether a supervisor's answer says that a draft can be sent: "true" and no denial; all else is a rejection."""
-    words = set(_words(read(verdict).kept))
+    words = set(_words(without_reasoning(verdict)))
     return "true" in words and not words & {"false", "not", "isn't", "cannot", "untrue"}
-
-
-def _without_reasoning(text: str) -> str:
-    *closed, rest = text.split("</think>")
-    said: list[str] = []
-    for piece in closed:
-        before, opening_tag, _ = piece.partition("<think>")
-        if opening_tag:
-            said.append(before)
-        else:
-            said.clear()
-    return "".join([*said, rest.partition("<think>")[0]])
 
 
 def _last(matches: Iterator[re.Match[str]]) -> re.Match[str] | None:

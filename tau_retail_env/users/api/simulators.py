@@ -10,7 +10,6 @@ from tau_retail_env.errors import EpisodeStateError, unknown
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.users.api.endpoint import Completion, Endpoint
 from tau_retail_env.users.api.prompts import Message, opening_messages
-from tau_retail_env.users.api.replies import stops_too_soon
 from tau_retail_env.users.api.turn import API_STRATEGIES, Turn
 from tau_retail_env.users.customer import UserError, UserMessage
 from tau_retail_env.world import open_shop
@@ -90,13 +89,9 @@ class ApiCustomer:
             written = API_STRATEGIES[self.strategy](turn)
         except UserError as error:
             raise UserError(f"{error}", usage=turn.usage(error.usage)) from error
-        if stops_too_soon(written.reply or "", messages[-1]["content"], self._stop_tokens):
-            turn.count("held_stops")
-            written = written.without_stop()
-        reply = written.reply or ""
         self._history = [*messages, {"role": "assistant", "content": written.kept}]
-        stop = next((token for token in self._stop_tokens if token in reply), None)
-        return UserMessage(reply, stop=stop, usage=turn.usage())
+        stop = next((token for token in self._stop_tokens if token in written.reply), None)
+        return UserMessage(written.reply, stop=stop, usage=turn.usage())
 
     def _ask(self, messages: Sequence[Message]) -> Completion:
         """One call; its seed follows from the setting, the task, the episode's seed and the call's number."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from tau_retail_env.users.api.endpoint import Completion
-from tau_retail_env.users.api.prompts import Message, advised, asked_again, judge_prompt, reflect_prompt
-from tau_retail_env.users.api.replies import Written, fault_of, is_accepted, read
+from tau_retail_env.users.api.prompts import REPLY, Message, advised, asked_again, judge_prompt, reflect_prompt
+from tau_retail_env.users.api.replies import Written, fault_of, is_accepted, read, stops_too_soon, without_reasoning
 from tau_retail_env.users.api.usage import Usage
 from tau_retail_env.users.customer import UserError
 
@@ -50,10 +50,6 @@ class Turn:
         """Whether these are the customer's first words."""
         return len(self.history) == OPENING_LENGTH
 
-    def count(self, name: str) -> None:
-        """Count something that usage tells besides what the calls took."""
-        self._counts[name] += 1
-
     def usage(self, more: Mapping[str, float] | None = None) -> Mapping[str, float]:
         """What this message took so far.
 
@@ -62,8 +58,8 @@ class Turn:
 
         Returns:
             The numbers of `Usage` summed over every call, and `asked_again` (drafts that could not be sent),
-            `rejected` (drafts that the supervisor rejected), `unapproved` (1 if none was approved), `held_stops` (1 if
-            a stop was taken out).
+            `rejected` (drafts that the supervisor rejected), `unapproved` (1 if none was approved), `held_stops`
+            (stops taken out of drafts, for they came too soon).
         """
         total = {**self._spent.as_mapping(), **{name: float(count) for name, count in self._counts.items()}}
         for name, value in (more or {}).items():
@@ -81,13 +77,11 @@ class Turn:
         """
         faults: list[str] = []
         for _ in range(MAX_DRAFTS):
-            completion = self._call(asked_again(messages, faults[-1]) if faults else messages)
-            written = read(completion.content, self._with_thought)
-            fault = "it was too long and cut off" if completion.finish_reason == CUT_OFF else self._fault(written)
-            if fault is None:
-                return written
-            faults.append(fault)
-            self.count("asked_again")
+            found = self._read(self._call(asked_again(messages, faults[-1]) if faults else messages))
+            if isinstance(found, Written):
+                return self._with_timely_stop(found)
+            faults.append(found)
+            self._counts["asked_again"] += 1
         raise UserError(
             f"The customer's model wrote nothing that could be sent in {MAX_DRAFTS} attempts ({'; '.join(faults)}); "
             "a stronger model, or a greater max_tokens, may help"
@@ -95,18 +89,36 @@ class Turn:
 
     def approves(self, draft: Written) -> bool:
         """Ask the supervisor whether a draft can be sent."""
-        accepted = is_accepted(self._call(judge_prompt(self.history, draft.reply or "")).content)
+        accepted = is_accepted(self._call(judge_prompt(self.history, draft.reply)).content)
         if not accepted:
-            self.count("rejected")
+            self._counts["rejected"] += 1
         return accepted
+
+    def give_up(self) -> None:
+        """Note that the supervisor approved no draft, and that one is sent all the same."""
+        self._counts["unapproved"] += 1
 
     def reflection(self, draft: Written) -> str:
         """Ask the supervisor what is wrong with a draft, and for a better one."""
-        return read(self._call(reflect_prompt(self.history, draft.reply or "")).content).kept
+        return without_reasoning(self._call(reflect_prompt(self.history, draft.reply)).content)
 
-    def _fault(self, written: Written) -> str | None:
+    def _read(self, completion: Completion) -> Written | str:
+        """What can be sent, or why nothing can."""
+        if completion.finish_reason == CUT_OFF:
+            return "it was too long and cut off"
+        written = read(completion.content, with_thought=self._with_thought)
+        if written is None:
+            return f"it had no part under the title '{REPLY}:'"
         prompt = self.history[0]["content"]
-        return fault_of(written.reply, prompt=prompt, is_opening=self.is_opening, stop_tokens=self._stop_tokens)
+        fault = fault_of(written.reply, prompt=prompt, is_opening=self.is_opening, stop_tokens=self._stop_tokens)
+        return fault or written
+
+    def _with_timely_stop(self, written: Written) -> Written:
+        """The draft without its stop, where that would keep the agent from acting; judged and sent is the same."""
+        if not stops_too_soon(written.reply, self.history[-1]["content"], self._stop_tokens):
+            return written
+        self._counts["held_stops"] += 1
+        return written.without_stop()
 
     def _call(self, messages: Sequence[Message]) -> Completion:
         completion = self._ask(messages)
@@ -125,7 +137,7 @@ def write_verified(turn: Turn) -> Written:
         draft = turn.draft(turn.history)
         if turn.approves(draft):
             return draft
-    turn.count("unapproved")
+    turn.give_up()
     return draft
 
 
@@ -134,10 +146,10 @@ def write_reflected(turn: Turn) -> Written:
     first = turn.draft(turn.history)
     if turn.approves(first):
         return first
-    second = turn.draft(advised(turn.history, first.reply or "", turn.reflection(first)))
+    second = turn.draft(advised(turn.history, first.reply, turn.reflection(first)))
     if turn.approves(second):
         return second
-    turn.count("unapproved")
+    turn.give_up()
     return first
 
 

@@ -121,6 +121,7 @@ def test_a_react_message_without_a_reply_is_asked_for_again(server: ChatServer, 
     assert words.content == "Hi."
     assert words.usage is not None
     assert (words.usage["calls"], words.usage["asked_again"]) == (2, 1)
+    assert "no part under the title 'User Response:'" in texts(server.requests[1])[1]
 
 
 def test_asked_again_the_model_is_told_why_and_the_note_is_forgotten(server: ChatServer, task: Task) -> None:
@@ -176,6 +177,14 @@ def test_a_stop_beside_a_yes_comes_once_the_agent_has_acted(server: ChatServer, 
     assert held.usage is not None
     assert ended.usage is not None
     assert (held.usage["held_stops"], ended.usage["held_stops"]) == (1, 0)
+
+
+def test_the_supervisor_judges_what_is_sent_when_a_stop_is_held(server: ChatServer, task: Task) -> None:
+    says(server, "Hi.", "true", "Yes, go ahead. ###STOP###", "true")
+    customer = customer_at(server, "verify")
+    assert talk(customer, task, CONFIRM)[1] == "Yes, go ahead."
+    assert "Yes, go ahead.\n" in texts(server.requests[3])[0]
+    assert "###STOP###" not in texts(server.requests[3])[0].split("Next message of the customer")[1]
 
 
 @pytest.mark.parametrize("token", ["###STOP###", "###TRANSFER###", "###OUT-OF-SCOPE###"])

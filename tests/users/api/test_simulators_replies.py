@@ -9,6 +9,7 @@ import pytest
 
 from tau_retail_env.users.api.replies import (
     MAX_CHARACTERS,
+    Written,
     fault_of,
     is_accepted,
     read,
@@ -22,6 +23,12 @@ PROMPT = (
     "You are Mei Kovacs and your zip code is 28236. You want to exchange the water bottle to a bigger one, and the "
     "desk lamp to a less bright one. Ship it to 578 Sunset Drive, Suite 871, Columbus, OH 43223, USA, by ground."
 )
+
+
+def reply_of(text: str) -> str | None:
+    """The reply in a ReAct message."""
+    written = read(text, with_thought=True)
+    return None if written is None else written.reply
 
 
 @pytest.mark.parametrize(
@@ -42,22 +49,24 @@ PROMPT = (
     ],
 )
 def test_of_a_react_message_only_the_reply_is_said(text: str) -> None:
-    assert read(text, with_thought=True).reply == "Hello, I need help."
+    assert reply_of(text) == "Hello, I need help."
 
 
 def test_a_react_message_is_kept_with_its_thought_but_not_beyond_its_reply() -> None:
     text = "Thought:\nI should greet.\n\nUser Response:\nHello.\n\nThought:\nThe agent will say …"
-    assert read(text, with_thought=True).kept == "Thought:\nI should greet.\n\nUser Response:\nHello."
+    written = read(text, with_thought=True)
+    assert written is not None
+    assert written.kept == "Thought:\nI should greet.\n\nUser Response:\nHello."
 
 
 @pytest.mark.parametrize("text", ["Hello, I need help.", "Thought:\nI will say hello.", "I had a thought: hello"])
 def test_a_react_message_without_the_title_of_a_reply_has_none(text: str) -> None:
-    assert read(text, with_thought=True).reply is None
+    assert read(text, with_thought=True) is None
 
 
 def test_a_customer_may_say_that_it_had_a_thought() -> None:
     text = "Thought:\nhm\nUser Response:\nI had a thought: could I get blue instead?"
-    assert read(text, with_thought=True).reply == "I had a thought: could I get blue instead?"
+    assert reply_of(text) == "I had a thought: could I get blue instead?"
 
 
 @pytest.mark.parametrize(
@@ -69,23 +78,20 @@ def test_a_customer_may_say_that_it_had_a_thought() -> None:
         ("<think>what now", ""),
         ("  Hello \n", "Hello"),
         (" \n", ""),
-        (None, ""),
     ],
 )
-def test_reasoning_in_tags_is_never_said(text: str | None, said: str) -> None:
-    written = read(text)
-    assert (written.reply, written.kept) == (said, said)
+def test_reasoning_in_tags_is_never_said(text: str, said: str) -> None:
+    assert read(text, with_thought=False) == Written(said, said)
 
 
 def test_a_stop_in_the_thought_is_no_stop() -> None:
     text = "Thought:\nOnce it is done I write ###STOP###.\nUser Response:\nYes, please."
-    assert read(text, with_thought=True).reply == "Yes, please."
+    assert reply_of(text) == "Yes, please."
 
 
 @pytest.mark.parametrize(
     ("reply", "fault"),
     [
-        (None, "no part under the title 'User Response:'"),
         ("", "empty"),
         ("a" * (MAX_CHARACTERS + 1), f"longer than {MAX_CHARACTERS}"),
         ("bad \ud800", "Unicode"),
@@ -95,7 +101,7 @@ def test_a_stop_in_the_thought_is_no_stop() -> None:
         ("You want to exchange the water bottle to a bigger one, and the desk lamp …", "word for word"),
     ],
 )
-def test_what_cannot_be_sent_is_said_why(reply: str | None, fault: str) -> None:
+def test_what_cannot_be_sent_is_said_why(reply: str, fault: str) -> None:
     found = fault_of(reply, prompt=PROMPT, is_opening=True, stop_tokens=V1)
     assert found is not None
     assert fault in found
@@ -173,9 +179,9 @@ def test_only_a_plain_true_accepts(verdict: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "verdict", ["false", "Not true", "untrue", "It is false that this is true", "", None, "yes", "<think>true"]
+    "verdict", ["false", "Not true", "untrue", "It is false that this is true", "", "yes", "<think>true"]
 )
-def test_every_other_verdict_rejects(verdict: str | None) -> None:
+def test_every_other_verdict_rejects(verdict: str) -> None:
     assert not is_accepted(verdict)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,6 +13,7 @@ from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.chat.messages import AgentMessage
 from tau_retail_env.errors import EpisodeStateError, InvalidValueError
 from tau_retail_env.tasks import Task
+from tau_retail_env.tasks.upstream_tau2 import data_folder
 from tau_retail_env.users import API_STRATEGIES, UserError, make_customer
 from tau_retail_env.users.api.background import close_background
 from tau_retail_env.users.api.endpoint import Completion, Endpoint
@@ -88,6 +90,20 @@ def test_the_model_is_told_the_scenario_as_upstream_writes_it(server: ChatServer
     assert f"<scenario>\n{scenario_text(task)}\n</scenario>" in told
     assert "\tReason for call:\n\t\t" in told
     assert "###OUT-OF-SCOPE###" in told
+
+
+def test_every_scenario_of_tau2_is_told_as_upstreams_own_classes_write_it() -> None:
+    scenario_text(load_tasks("tau2", "test")[0])
+    from tau2.data_model.tasks import UserScenario
+
+    rows = json.loads((data_folder() / "tasks.json").read_text(encoding="utf-8"))
+    told = {f"tau2/{row['id']}": str(UserScenario.model_validate(row["user_scenario"])) for row in rows}
+    assert {task.id: scenario_text(task) for task in load_tasks("tau2", "base")} == told
+
+
+def test_a_persona_is_told() -> None:
+    task = next(task for task in load_tasks("generated", "test") if task.scenario.persona)
+    assert scenario_text(task).startswith(f"Persona:\n\t{task.scenario.persona}\nInstructions:")
 
 
 def test_a_task_without_a_scenario_is_told_by_its_instruction() -> None:
@@ -257,6 +273,15 @@ def test_reflection_sends_and_remembers_the_first_draft_where_none_is_approved(s
     assert [words.usage[name] for name in ("calls", "rejected", "unapproved")] == [5, 2, 1]
 
 
+def test_a_second_draft_that_cannot_be_sent_is_written_again_with_the_advice(server: ChatServer, task: Task) -> None:
+    says(server, "Draft one.", "false", "Be kind.", "a" * 3000, "Draft two.", "true")
+    assert customer_at(server, "reflection").reset(task, seed=0).content == "Draft two."
+    again = server.requests[4]
+    assert roles(again) == "system user user"
+    assert "Be kind." in texts(again)[2]
+    assert "longer than" in texts(again)[2]
+
+
 def test_usage_adds_up_every_call_of_a_message(server: ChatServer, task: Task) -> None:
     server.cost_usd = 0.25
     says(server, "Draft one.", "false", "Draft two words.", "true")
@@ -319,6 +344,17 @@ def test_no_error_tells_the_instruction_or_the_key(
 def test_a_customer_is_not_spoken_to_before_an_episode(server: ChatServer) -> None:
     with pytest.raises(EpisodeStateError, match="reset"):
         customer_at(server).respond(CONFIRM)
+
+
+def test_an_episode_that_could_not_begin_does_not_go_on_with_the_last_one(server: ChatServer, task: Task) -> None:
+    says(server, "Hi.")
+    server.plan = script([None, "500", "500"])
+    customer = customer_at(server)
+    customer.reset(task, seed=0)
+    with pytest.raises(UserError):
+        customer.reset(task, seed=1)
+    with pytest.raises(EpisodeStateError, match="reset"):
+        customer.respond(CONFIRM)
 
 
 def test_an_unknown_strategy_or_source_is_refused(server: ChatServer) -> None:

@@ -21,7 +21,8 @@ TAU2 = ("###STOP###", "###TRANSFER###", "###OUT-OF-SCOPE###")
 V1 = ("###STOP###",)
 PROMPT = (
     "You are Mei Kovacs and your zip code is 28236. You want to exchange the water bottle to a bigger one, and the "
-    "desk lamp to a less bright one. Ship it to 578 Sunset Drive, Suite 871, Columbus, OH 43223, USA, by ground."
+    "desk lamp to a less bright one. Ship it to 578 Sunset Drive, Suite 871, Columbus, OH 43223, USA, by ground. "
+    "The agent may say: tell me your name and your zip code and your email and your order id."
 )
 
 
@@ -74,6 +75,7 @@ def test_a_customer_may_say_that_it_had_a_thought() -> None:
     [
         ("<think>what now</think>\n\nHello", "Hello"),
         ("what now</think>\n\nHello", "Hello"),
+        ("<think>what</think> now</think>Hello", "Hello"),
         ("Hello<think>what now", "Hello"),
         ("<think>what now", ""),
         ("  Hello \n", "Hello"),
@@ -124,6 +126,8 @@ def test_a_stop_can_be_sent_once_the_conversation_is_open() -> None:
     [
         ("You are Mei Kovacs and your zip code is 28236. You want to exchange the water bottle", True),
         ("you are mei kovacs, and YOUR zip code is 28236 - you want", True),
+        ("Mei Kovacs. Your zip code is 28236. I want …", False),
+        ("tell me your name and your zip code and your email and your order id please", True),
         ("I am Mei Kovacs and my zip code is 28236. I want to exchange the water bottle to a bigger one.", False),
         ("It should go to 578 Sunset Drive, Suite 871, Columbus, OH 43223, USA, by ground.", False),
         ("You want to exchange the water bottle?", False),

@@ -25,7 +25,18 @@ _ANYTHING_ELSE = re.compile(
     re.IGNORECASE,
 )
 _ASKS = re.compile(
-    r"\?|\byes\b|\bconfirm|\blet me know\b|\bplease (?:provide|tell|share|choose|specify)\b", re.IGNORECASE
+    r"\?|\byes\b|\bconfirm|\blet me know\b|\bneed (?:your|the|to know)\b"
+    r"|\bplease (?!note|allow|expect|remember|wait|reach|be aware|feel free|do(?: not|n't) hesitate)",
+    re.IGNORECASE,
+)
+_DEED = (
+    r"(?:rather )?(?:cancel|return|exchange|change|modify|update|swap|replace|send|make|use|check|proceed|go ahead)\b"
+)
+_WANTS = re.compile(
+    r"\?|#\w|\d{3}|@|\bplease\b|\b(?:can|could|would|will) you\b|\bhas to be\b"
+    r"|(?<!all )\bI(?:'d| would)?(?: also)? (?:like|need|want)\b"
+    rf"|(?:^|[.!,;:]\s*|\b(?:then|and|so|also|now|I'd|I'll|I will)\s+){_DEED}",
+    re.IGNORECASE,
 )
 _REFUSES = re.compile(r"\W*(?:no|nope|nah|never ?mind|don'?t|do not|cancel that|forget it)\b", re.IGNORECASE)
 _AGENTS_PART = re.compile(r"^[ \t*_]*(?:(?:customer service )?(?:agent|assistant|representative))[*_]*:", re.I | re.M)
@@ -122,8 +133,9 @@ def recites(reply: str, prompt: str) -> bool:
 def stops_too_soon(reply: str, agent_said: str, stop_tokens: Collection[str]) -> bool:
     """Whether a reply ends the conversation with the very words that the agent still has to act upon.
 
-    That is so where the agent asked for something other than whether there is anything else, and beside ###STOP###
-    the reply holds an answer that is no refusal. The other tokens say that the agent has nothing left to do.
+    Beside ###STOP### there is something for the agent to act upon where the reply tells or asks for something new, or
+    answers, other than by a refusal, an agent who asked for something other than whether there is anything else. The
+    other tokens say that the agent has nothing left to do.
 
     Args:
         reply: the customer's reply.
@@ -133,10 +145,11 @@ def stops_too_soon(reply: str, agent_said: str, stop_tokens: Collection[str]) ->
     if STOP not in reply or any(token in reply for token in stop_tokens if token != STOP):
         return False
     answer = without_stop(reply)
-    if not answer or _REFUSES.match(answer):
+    if not answer:
         return False
     sentences = _SENTENCE_END.split(agent_said)
-    return any(_ASKS.search(sentence) and not _ANYTHING_ELSE.search(sentence) for sentence in sentences)
+    asked = any(_ASKS.search(sentence) and not _ANYTHING_ELSE.search(sentence) for sentence in sentences)
+    return bool(_WANTS.search(answer)) or (asked and not _REFUSES.match(answer))
 
 
 def without_stop(reply: str) -> str:

@@ -11,10 +11,11 @@ import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.chat.messages import AgentMessage
+from tau_retail_env.episodes.agents import OracleAgent
 from tau_retail_env.errors import EpisodeStateError, InvalidValueError
 from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.upstream_tau2 import data_folder
-from tau_retail_env.users import API_STRATEGIES, UserError, make_customer
+from tau_retail_env.users import API_STRATEGIES, ScriptedCustomer, UserError, make_customer
 from tau_retail_env.users.api.background import close_background
 from tau_retail_env.users.api.endpoint import Completion, Endpoint
 from tau_retail_env.users.api.prompts import opening_messages, scenario_text
@@ -22,6 +23,7 @@ from tau_retail_env.users.api.settings import ApiSettings
 from tau_retail_env.users.api.simulators import ApiCustomer
 from tau_retail_env.users.api.turn import MAX_DRAFTS
 from tau_retail_env.users.api.usage import Usage
+from tau_retail_env.world import open_shop
 from tests.users.api.server import ChatServer, Request, script
 
 SECRET = "sk-fake-key-that-must-not-appear"
@@ -209,6 +211,32 @@ def test_three_tokens_end_a_conversation_of_tau2(server: ChatServer, task: Task,
     customer = customer_at(server)
     customer.reset(task, seed=0)
     assert customer.respond(DONE).stop == token
+
+
+def test_stops_with_every_message_lose_no_episode_of_a_perfect_agent(server: ChatServer) -> None:
+    """The model behind the server is the scripted customer with a stop at the end of whatever it says."""
+    tasks = load_tasks("generated", "test")[:20]
+    config = {"base_url": server.base_url}
+    env = TauRetailEnv("generated", tasks=tasks, user_strategy="llm", user_model="tiny", user_config=config)
+    eager = ScriptedCustomer(open_shop("generated").database)
+    rewards: list[float] = []
+
+    def reply(request: Request) -> str:
+        if roles(request) == "system user":
+            return eager.reset(tasks[len(rewards)], seed=0).content
+        said = eager.respond(AgentMessage(texts(request)[-1])).content
+        return said if "###STOP###" in said else f"{said} ###STOP###"
+
+    server.reply = reply
+    for task in tasks:
+        observation, info = env.reset(task_id=task.id, seed=0)
+        agent = OracleAgent(task)
+        over = False
+        while not over:
+            observation, reward, terminated, truncated, info = env.step(agent.act(observation, info))
+            over = terminated or truncated
+        rewards.append(reward)
+    assert rewards == [1.0] * 20
 
 
 def test_a_failed_message_leaves_the_history_as_it_was(server: ChatServer, task: Task) -> None:

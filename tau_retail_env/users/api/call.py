@@ -121,7 +121,7 @@ class Call:
         pause_s = max(pause_s - (time.monotonic() - self._attempt_began), 0.0)
         if fault.retry_after_s is not None:
             pause_s = fault.retry_after_s + self._line.random.uniform(0, pauses.FIRST_PAUSE_S)
-            self._last += f", which asks to wait {fault.retry_after_s:g} s"
+            self._last += f", which asks to wait {fault.retry_after_s:.4g} s"
         if pause_s >= self._left_s():
             raise self._given_up()
         await asyncio.sleep(pause_s)
@@ -136,7 +136,7 @@ class Call:
         others = f" and {self._trials_of_others} of other calls" if self._trials_of_others else ""
         return UserError(
             f"The customer's server {self._settings.base_url} (model {self._settings.model}) gave no usable answer: "
-            f"{self._sent} attempts{others} in {seconds:.1f} s; the last: {self._last}",
+            f"{self._sent} attempt{'s' if self._sent != 1 else ''}{others} in {seconds:.1f} s; the last: {self._last}",
             usage=self._usage(failures=1).as_mapping(),
         )
 

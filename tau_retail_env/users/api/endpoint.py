@@ -166,8 +166,8 @@ class Endpoint:
 
     def _unreachable(self, fault: Fault) -> CustomerSetupError:
         return CustomerSetupError(
-            f"user.base_url: the customer's server {self.settings.base_url} does not answer ({fault.reason}, "
-            f"{CHECK_ATTEMPTS} attempts): start it, or correct the address"
+            f"user.base_url: {self.settings.base_url} does not answer as a server of OpenAI's chat API does "
+            f"({fault.reason}, {CHECK_ATTEMPTS} attempts): start it, or correct the address"
         )
 
 

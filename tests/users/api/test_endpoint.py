@@ -20,7 +20,7 @@ import pytest
 
 from tau_retail_env.errors import BudgetError, CustomerSetupError, InvalidValueError
 from tau_retail_env.users.api import pauses
-from tau_retail_env.users.api.background import background, close_background
+from tau_retail_env.users.api.background import close_background
 from tau_retail_env.users.api.budget import RUN_VARIABLE, Ledger
 from tau_retail_env.users.api.endpoint import Completion, Endpoint, endpoint_for
 from tau_retail_env.users.api.settings import ApiSettings
@@ -40,6 +40,7 @@ def _quick_and_alone(monkeypatch) -> Iterator[None]:
     """Pauses of milliseconds, a run of the test's own, no key, and no connection left from another test."""
     monkeypatch.setattr(pauses, "FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr(pauses, "LONGEST_PAUSE_S", 0.05)
+    monkeypatch.setattr("tau_retail_env.users.api.endpoint.CHECK_PAUSE_S", 0.01)
     monkeypatch.setenv(RUN_VARIABLE, f"test-{os.urandom(6).hex()}")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     yield
@@ -91,7 +92,7 @@ def test_what_makes_the_request_cannot_be_overridden():
 @pytest.mark.parametrize("fault", RETRYABLE)
 def test_a_fault_that_passes_costs_an_attempt_and_nothing_else(fault):
     with ChatServer(plan=script([fault, fault]), slow_s=1.0) as server:
-        answer = ask(endpoint(server, max_retries=4))
+        answer = ask(endpoint(server))
     assert answer.content == "reply 2"
     assert (answer.usage.retries, len(server.requests)) == (2, 3)
     assert answer.usage.failures == 0
@@ -130,7 +131,7 @@ def test_patience_ends_with_an_error_that_names_endpoint_attempts_and_reason(fau
 def test_a_server_that_asks_for_more_patience_than_there_is_gets_none():
     with (
         ChatServer(plan=always("429_retry_after"), retry_after_s=3600) as server,
-        pytest.raises(UserError, match=r"1 attempts in .* asks to wait 3600 s"),
+        pytest.raises(UserError, match=r"1 attempt in .* asks to wait 3600 s"),
     ):
         ask(endpoint(server))
 
@@ -508,7 +509,3 @@ def test_the_official_client_can_stream_from_the_server():
     assert "".join(deltas) == "one two  three"
     assert len(deltas) > 3
     assert chunks[-1].usage.completion_tokens == 3
-
-
-def test_background_is_one_per_process():
-    assert background() is background()

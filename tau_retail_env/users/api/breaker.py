@@ -26,10 +26,11 @@ class CircuitBreaker:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._in_a_row = 0
+        self._attempts = 0
         self._under_way = 0
         self._trials_in_a_row = 0
         self._next_trial = 0.0
-        self._trial_under_way = False
+        self._trial: int | None = None
 
     is_open = False
     """Whether the server counts as down."""
@@ -40,45 +41,52 @@ class CircuitBreaker:
 
     @property
     def refuses(self) -> bool:
-        """Whether `admit` would say no."""
-        return self.is_open and (self._trial_under_way or self._clock() < self._next_trial)
+        """Whether `admit` would refuse."""
+        return self.is_open and (self._trial is not None or self._clock() < self._next_trial)
 
     @property
     def wait_s(self) -> float:
         """Seconds until it is worth asking `admit` again."""
         return max(self._next_trial - self._clock(), TRIAL_POLL_S)
 
-    def admit(self) -> bool:
-        """Whether an attempt may be made now; one that is admitted ends in `succeeded`, `failed` or `dropped`."""
-        if self.refuses:
-            return False
-        self._trial_under_way = self.is_open
-        self._under_way += 1
-        return True
+    def admit(self) -> int | None:
+        """Let an attempt through, or not.
 
-    def succeeded(self) -> None:
+        Returns:
+            Its number, to be given to `succeeded`, `failed` or `dropped` when it ends; None if it is refused.
+        """
+        if self.refuses:
+            return None
+        self._attempts += 1
+        self._under_way += 1
+        if self.is_open:
+            self._trial = self._attempts
+        return self._attempts
+
+    def succeeded(self, attempt: int) -> None:
         """The server answered, whatever it said."""
-        self._under_way -= 1
+        self.dropped(attempt)
         self._in_a_row = 0
         self.is_open = False
-        self._trial_under_way = False
+        self._trial = None
 
-    def failed(self) -> None:
+    def failed(self, attempt: int) -> None:
         """The server did not answer as a server should."""
-        self._under_way -= 1
+        is_trial = attempt == self._trial
+        self.dropped(attempt)
         self._in_a_row += 1
-        if self._trial_under_way:
-            self._trial_under_way = False
+        if is_trial:
             self.failed_trials += 1
             self._trials_in_a_row += 1
-            self._next_trial = self._clock() + longest_pause_s(self._trials_in_a_row + 1)
+            self._next_trial = self._clock() + longest_pause_s(1 + self._trials_in_a_row)
         elif not self.is_open and self._in_a_row >= FAILURES_TO_OPEN and self._in_a_row > self._under_way:
             self.is_open = True
             self.openings += 1
             self._trials_in_a_row = 0
             self._next_trial = self._clock() + longest_pause_s(1)
 
-    def dropped(self) -> None:
+    def dropped(self, attempt: int) -> None:
         """The attempt was called off: it says nothing about the server."""
         self._under_way -= 1
-        self._trial_under_way = False
+        if attempt == self._trial:
+            self._trial = None

@@ -73,10 +73,11 @@ class Call:
             async with self._line.slots.slot(self._settings.max_concurrency):
                 self._deadline += time.monotonic() - queued
                 self._check_budget()
-                if self._line.breaker.admit():
-                    return await self._send()
+                attempt = self._line.breaker.admit()
+                if attempt is not None:
+                    return await self._send(attempt)
 
-    async def _send(self) -> Answer | Fault:
+    async def _send(self, attempt: int) -> Answer | Fault:
         breaker = self._line.breaker
         request = self._request
         if self._empty and isinstance(request.get("seed"), int):
@@ -86,12 +87,12 @@ class Call:
         try:
             found = await self._line.send(request, self._settings, min(self._settings.timeout_s, self._left_s()))
         except BaseException:
-            breaker.dropped()
+            breaker.dropped(attempt)
             raise
         if isinstance(found, Fault) and found.is_outage:
-            breaker.failed()
+            breaker.failed(attempt)
         else:
-            breaker.succeeded()
+            breaker.succeeded(attempt)
         if isinstance(found, Answer):
             self._pay(found)
         return found

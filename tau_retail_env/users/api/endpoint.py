@@ -151,8 +151,6 @@ class Endpoint:
         known = await _some_attempts(lambda: line.models(self.settings, timeout_s))
         if isinstance(known, Fault) and known.is_outage:
             raise self._unreachable(known)
-        if isinstance(known, Fault) and isinstance(known.fatal, CustomerSetupError):
-            raise known.fatal
         models = () if isinstance(known, Fault) else known
         if self.settings.model in models:
             return
@@ -194,11 +192,11 @@ def _replayed(completion: Completion, began: float) -> Completion:
 
 
 def _completion(recorded: Mapping[str, Any]) -> Completion:
-    usage = recorded["usage"]
+    usage = recorded.get("usage", {})
     return Completion(
         recorded["content"],
-        Usage(**{field.name: usage[field.name] for field in fields(Usage)}),
-        recorded["finish_reason"],
+        Usage(**{field.name: usage[field.name] for field in fields(Usage) if field.name in usage}),
+        recorded.get("finish_reason", ""),
     )
 
 

@@ -89,6 +89,8 @@ class ChatServer:
     """The fault of a chat request, by its place among all."""
     models: Sequence[str] | None = ("tiny", "small")
     """What /models lists; None: the server has no such page."""
+    hides_models: bool = False
+    """Whether /models answers 403, as for a key that may chat only."""
     key: str | None = None
     """The key that it asks for; None takes any."""
     latency_s: float = 0.0
@@ -199,6 +201,9 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             if not self._is_allowed():
+                return
+            if server.hides_models:
+                self._error(403, "Missing scopes: api.model.read")
                 return
             if self.path != "/v1/models" or server.models is None:
                 self._error(404, "no such page")

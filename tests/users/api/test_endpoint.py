@@ -401,6 +401,12 @@ def test_the_check_believes_a_server_that_serves_more_than_it_lists():
         assert len(server.requests) == 1
 
 
+def test_the_check_believes_a_key_that_may_not_list_models():
+    with ChatServer(hides_models=True) as server:
+        endpoint(server).check()
+        assert len(server.requests) == 1
+
+
 @pytest.mark.parametrize("models", [["tiny-1"], None])
 def test_the_check_finds_an_unknown_model(models):
     with (

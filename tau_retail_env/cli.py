@@ -1,4 +1,4 @@
-"""The command line: tau-retail tasks, subsets, play, oracle, doctor, sft."""
+"""The command line: tau-retail tasks, subsets, play, oracle, user-check, serve-user, doctor, sft."""
 
 from __future__ import annotations
 
@@ -7,22 +7,29 @@ import dataclasses
 import io
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tau_retail_env
-from tau_retail_env.errors import InvalidValueError, MissingDependencyError, TauRetailError
+from tau_retail_env.errors import BudgetError, InvalidValueError, MissingDependencyError, TauRetailError
 
 if TYPE_CHECKING:
-    from tau_retail_env.env import TauRetailEnv
+    from tau_retail_env.customer_check import Played
+    from tau_retail_env.customer_choice import CustomerChoice
+    from tau_retail_env.episodes.trajectory import Trajectory
+    from tau_retail_env.serving import Address, Engine
     from tau_retail_env.tasks import Task
 
 EXIT_FAILED = 1
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
+VLLM_KEY = "VLLM_API_KEY"
+"""The environment variable whose key vLLM asks for where it is set."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    options = _parser().parse_args(arguments)
+    own, more = _split(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(own, argparse.Namespace(more=more))
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         status = command(options)
@@ -59,6 +67,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What is still buffered would fail once more when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
+
+
+def _split(arguments: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """What is ours and what is the engine's: of serve-user everything behind -- is."""
+    if "serve-user" not in arguments[:1] or "--" not in arguments:
+        return arguments, []
+    place = arguments.index("--")
+    return arguments[:place], arguments[place + 1 :]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="role",
         choices=("agent", "customer", "nobody"),
         default="agent",
-        help="whom you play: the agent (default) of the scripted customer, the customer of the oracle agent, or nobody",
+        help="whom you play: the agent (default), the customer of the oracle agent, or nobody",
     )
     play.add_argument("--task", metavar="ID", help="play this task, e.g. tau2/12")
     play.add_argument(
@@ -98,16 +114,51 @@ def _parser() -> argparse.ArgumentParser:
         type=_natural,
         default=0,
         metavar="N",
-        help="the scripted customer's wording; without --task also the task (default 0)",
+        help="the customer's wording; without --task also the task (default 0)",
     )
     play.add_argument("--prompt-style", metavar="STYLE", help="what /policy shows (default full)")
+    play.add_argument(
+        "--recorded", type=Path, metavar="FILE", help="play nothing: show the conversations of --task ID in this file"
+    )
+    _add_customer(play)
     play.set_defaults(command=_play)
 
     oracle = commands.add_parser("oracle", help="play the gold actions and count rewards of 1.0; exit 1 if any fails")
     _add_selection(oracle)
     oracle.add_argument("--limit", type=_positive, metavar="N", help="play at most N tasks")
     oracle.add_argument("--seed", type=_natural, default=0, metavar="N", help="the customer's wording (default 0)")
+    _add_customer(oracle)
     oracle.set_defaults(command=_oracle)
+
+    check = commands.add_parser("user-check", help="how often a perfect agent fails because of its customer")
+    _add_selection(check)
+    _add_customer(check)
+    check.add_argument("--episodes", type=_positive, default=40, metavar="N", help="episodes to play (default 40)")
+    check.add_argument("--seed", type=_natural, default=0, metavar="N", help="the customer's wording (default 0)")
+    check.add_argument("--workers", type=_positive, default=8, metavar="N", help="episodes at once (default 8)")
+    check.add_argument("--out", type=Path, metavar="FILE", help="write the conversations there, one JSON object a line")
+    check.set_defaults(command=_user_check)
+
+    serve = commands.add_parser(
+        "serve-user",
+        help="start a local server for a customer's model, with vLLM or SGLang",
+        usage="tau-retail serve-user [OPTIONS] MODEL [-- ENGINE ARGUMENTS]",
+    )
+    serve.add_argument("model", metavar="MODEL", help="a name on the Hugging Face hub, or a folder")
+    serve.add_argument("--engine", default="auto", metavar="NAME", help="vllm, sglang or auto (default)")
+    serve.add_argument(
+        "--python",
+        type=Path,
+        metavar="PATH",
+        help="the interpreter, or the environment's folder, that has the engine (default this one, then .venv-roll)",
+    )
+    serve.add_argument("--host", default="127.0.0.1", metavar="HOST", help="where to listen (default 127.0.0.1)")
+    serve.add_argument("--port", type=_natural, default=0, metavar="N", help="default 0: one that is free")
+    serve.add_argument(
+        "--timeout", type=_positive, default=1800, metavar="SECONDS", help="to get ready within (default 1800)"
+    )
+    serve.add_argument("--log", type=Path, metavar="FILE", help="default outputs/serve_user_PORT.log")
+    serve.set_defaults(command=_serve_user)
 
     doctor = commands.add_parser(
         "doctor", help="what is here, what is missing, and what mends it; exit 1 if a run cannot work"
@@ -127,6 +178,30 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", default="tau2", help="tau2 (default), tau_bench or generated")
     parser.add_argument("--split", help="a split of the source (default test)")
     parser.add_argument("--subset", metavar="EXPR", help="e.g. returns, lookup+transfer, single*address (default all)")
+
+
+def _add_customer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--user-strategy",
+        default="scripted",
+        metavar="NAME",
+        help="scripted (default), llm, react, verify, reflection, human; or weights: '{scripted: 0.7, llm: 0.3}'",
+    )
+    parser.add_argument("--user-model", metavar="NAME", help="the model behind an API customer")
+    parser.add_argument(
+        "--user",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="key=value",
+        help="settings of the customer as in a run's block user, e.g. base_url=http://127.0.0.1:8000/v1",
+    )
+
+
+def _customer(options: argparse.Namespace) -> CustomerChoice:
+    from tau_retail_env.customer_choice import CustomerChoice
+
+    return CustomerChoice.read(options.user_strategy, options.user_model, options.user)
 
 
 def _selected(options: argparse.Namespace) -> list[Task]:
@@ -197,16 +272,25 @@ def _subsets(options: argparse.Namespace) -> int:
 
 
 def _play(options: argparse.Namespace) -> int:
-    from tau_retail_env.env import TauRetailEnv
     from tau_retail_env.terminal import play, play_customer, watch
 
+    if options.recorded is not None:
+        return _show_recorded(options)
     tasks = [_only_task(options.task, options, "split", "subset")] if options.task is not None else _selected(options)
     if options.prompt_style is not None and options.role != "agent":
         raise InvalidValueError(f"--prompt-style is for you as the agent: leave it out with --as {options.role}")
+    customer = _customer(options)
     if options.role == "customer":
+        if customer.options:
+            raise InvalidValueError(
+                "--as customer makes you the customer: leave out --user-strategy and what goes with it"
+            )
         play_customer(tasks, seed=options.seed)
         return 0
-    env = TauRetailEnv(source=tasks[0].source, tasks=tasks, prompt_style=options.prompt_style or "full")
+    if "human" in customer.strategies:
+        raise InvalidValueError("--user-strategy human: to be the customer in the terminal, say --as customer instead")
+    env = customer.environment(tasks, prompt_style=options.prompt_style or "full")
+    customer.check_server()
     if options.role == "agent":
         play(env, seed=options.seed)
     else:
@@ -214,39 +298,137 @@ def _play(options: argparse.Namespace) -> int:
     return 0
 
 
+def _show_recorded(options: argparse.Namespace) -> int:
+    from tau_retail_env.terminal import show_recorded
+
+    if options.task is None:
+        raise InvalidValueError("--recorded shows the conversations of one task: name it by --task ID")
+    if not show_recorded(options.recorded, _only_task(options.task, options, "split", "subset").id, options.seed):
+        raise InvalidValueError(f"{options.recorded} holds no episode of {options.task} with seed {options.seed}")
+    return 0
+
+
 def _oracle(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from tau_retail_env.catalogue import success_by_subset
-    from tau_retail_env.env import TauRetailEnv
+    from tau_retail_env.customer_check import play, spread
 
+    customer = _customer(options)
     tasks = _selected(options)[: options.limit]
-    env = TauRetailEnv(source=options.source, tasks=tasks)
-    successes: dict[str, bool] = {}
-    for task in tqdm(tasks, unit="episode", disable=None):
-        reward, info = _oracle_episode(env, task, options.seed)
-        successes[task.id] = reward == 1.0
-        if reward < 1.0:
-            print(f"{task.id}: reward {reward:g}, {info['stop_reason']}, {json.dumps(info['reward_breakdown'])}")
-    print(success_by_subset(tasks, successes))
-    failed = [task_id for task_id, success in successes.items() if not success]
-    if failed:
-        print(
-            f"To see the first: tau-retail play --as nobody --task {failed[0]} --seed {options.seed}", file=sys.stderr
+    customer.environment(tasks)
+    customer.check_server()
+    with tqdm(total=len(tasks), unit="episode", disable=None) as bar:
+        played = play(
+            spread(tasks, len(tasks), options.seed), tasks, lambda: customer.environment(tasks), progress=bar.update
         )
-    return EXIT_FAILED if failed else 0
+    for one in played.trajectories:
+        _print_failure(one)
+    scored = {one.task_id: one.reward == 1.0 for one in played.trajectories if one.scorable}
+    if scored:
+        print(success_by_subset([task for task in tasks if task.id in scored], scored))
+    if lost := sum(not one.scorable for one in played.trajectories):
+        print(f"{lost} not scored, because the customer failed")
+    if played.ended_by is not None:
+        raise played.ended_by
+    failed = [task_id for task_id, success in scored.items() if not success]
+    if failed:
+        again = f"tau-retail play --as nobody --task {failed[0]} --seed {options.seed}{customer.as_typed()}"
+        print(f"To see the first: {again}", file=sys.stderr)
+    return EXIT_FAILED if failed or not scored else 0
 
 
-def _oracle_episode(env: TauRetailEnv, task: Task, seed: int) -> tuple[float, dict[str, Any]]:
-    """One episode of the oracle: its reward and the last info."""
-    from tau_retail_env.episodes.agents import OracleAgent
+def _print_failure(one: Trajectory) -> None:
+    if not one.scorable:
+        print(f"{one.task_id}: not scored, {one.stop_reason}: {one.customer_error}")
+    elif one.reward < 1.0:
+        print(f"{one.task_id}: reward {one.reward:g}, {one.stop_reason}, {json.dumps(one.reward_breakdown)}")
 
-    agent = OracleAgent(task)
-    observation, info = env.reset(task_id=task.id, seed=seed)
-    while True:
-        observation, reward, terminated, truncated, info = env.step(agent.act(observation, info))
-        if terminated or truncated:
-            return reward, info
+
+def _user_check(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from tau_retail_env.customer_check import as_text, play, spread
+
+    customer = _customer(options)
+    tasks = _selected(options)
+    customer.environment(tasks[:1])
+    _check_writable(options.out)
+    customer.check_server()
+    requests = spread(tasks, options.episodes, options.seed)
+    workers = 1 if "human" in customer.strategies else options.workers
+    with tqdm(total=len(requests), unit="episode", disable=None) as bar:
+        played = play(requests, tasks, lambda: customer.environment(tasks), workers=workers, progress=bar.update)
+    if options.out is not None:
+        from tau_retail_env.episodes.trajectory import write_trajectories
+
+        write_trajectories(options.out, played.trajectories)
+    print(as_text(played, tasks))
+    if seen := _how_to_see(played, customer, options.out):
+        print(seen)
+    if played.ended_by is not None and not isinstance(played.ended_by, BudgetError):
+        raise played.ended_by
+    return 0 if any(one.scorable for one in played.trajectories) else EXIT_FAILED
+
+
+def _check_writable(path: Path | None) -> None:
+    """Refuse a file that could not be written when all is played."""
+    if path is None:
+        return
+    if path.exists():
+        raise InvalidValueError(f"--out: {path} is there already; name another file, or remove it")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise InvalidValueError(f"--out: no folder {path.absolute().parent} in which this user may write")
+
+
+def _how_to_see(played: Played, customer: CustomerChoice, out: Path | None) -> str | None:
+    """The command that shows the first episode to look at; None where there is none."""
+    first = next((one for one in played.trajectories if one.reward < 1.0 or not one.scorable), None)
+    if first is None:
+        return None
+    which = f"--task {first.task_id} --seed {first.seed}"
+    if out is not None:
+        return f"To see the first: tau-retail play --recorded {shlex.quote(str(out))} {which}"
+    if customer.is_repeatable:
+        return f"To see the first: tau-retail play --as nobody {which}{customer.as_typed()}"
+    return "To see them: run this again with --out FILE, which keeps the conversations, or with --user cassette=FILE"
+
+
+def _serve_user(options: argparse.Namespace) -> int:
+    from tau_retail_env.serving import Address, command_line, find_engine, serve
+
+    engine = find_engine(options.engine, options.python)
+    address = Address.free(options.host, options.port)
+    command = command_line(engine, options.model, address.host, address.port, options.more)
+    log = options.log or Path("outputs") / f"serve_user_{address.port}.log"
+    print(f"starting {engine.name} {engine.version} on {address.url}; log: {log}", flush=True)
+    if not address.is_loopback:
+        print(
+            f"warning: --host {address.host} lets everybody who reaches this machine use the model, without a password "
+            "unless the engine asks for one",
+            file=sys.stderr,
+        )
+    return serve(
+        command,
+        address,
+        log=log,
+        timeout_s=options.timeout,
+        ready=lambda models: print(_ready_lines(models, options.model, engine, address), flush=True),
+    )
+
+
+def _ready_lines(models: Sequence[str], model: str, engine: Engine, address: Address) -> str:
+    """What to put in a run, now that the server is ready; vLLM asks for a key where its variable holds one."""
+    name = model if model in models or not models else models[0]
+    settings = [f"user.base_url={address.url}/v1"]
+    if engine.name == "vllm" and os.environ.get(VLLM_KEY):
+        settings.append(f"user.api_key_env={VLLM_KEY}")
+    block = " ".join(setting.removeprefix("user.") for setting in settings)
+    return (
+        f"ready: user_strategy=llm user_model={shlex.quote(name)} {' '.join(settings)}\n"
+        f"check: tau-retail user-check --user-strategy llm --user-model {shlex.quote(name)} --user {block}\n"
+        "Ctrl-C stops it."
+    )
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -5,17 +5,25 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from tau_retail_env.chat.messages import AgentMessage
 from tau_retail_env.cli import main
+from tau_retail_env.episodes.trajectory import read_trajectories
 from tau_retail_env.tasks import load, load_tasks, upstream_tau_bench
+from tau_retail_env.users.api.background import close_background
 from tau_retail_env.world import opening
+from tests.customer_check.spoken import model, scripted
+from tests.users.api.server import ChatServer, always
 
+KEY = "sk-fake-5f1d0c"
 PROGRAM = [sys.executable, "-m", "tau_retail_env.cli"]
 
 
@@ -283,7 +291,9 @@ def test_the_oracle_earns_the_reward_and_is_counted_by_subset(capsys):
 
 
 def test_a_failing_oracle_is_named_and_exit_1(monkeypatch, capsys):
-    monkeypatch.setattr("tau_retail_env.episodes.agents.OracleAgent.act", lambda self, *seen: "Lovely weather today.")
+    monkeypatch.setattr(
+        "tau_retail_env.episodes.agents.OracleAgent.act", lambda *seen: AgentMessage("Lovely weather today.")
+    )
     assert main(["oracle", "--subset", "address", "--limit", "1"]) == 1
     shown = capsys.readouterr()
     first, *_, last = shown.out.splitlines()
@@ -308,3 +318,196 @@ def test_ctrl_c_is_exit_130_without_a_traceback(repository):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in out + err
+
+
+@pytest.fixture
+def server():
+    """A server whose model plays the customer of generated tasks as the scripted one does."""
+    with ChatServer(reply=model(load_tasks("generated", "test"), scripted), key=KEY) as running:
+        yield running
+    close_background()
+
+
+@pytest.fixture
+def customer(server, monkeypatch):
+    """The options of the customer at that server."""
+    monkeypatch.setenv("CUSTOMER_KEY", KEY)
+    block = ["--user", f"base_url={server.base_url}", "api_key_env=CUSTOMER_KEY", "max_retries=0"]
+    return ["--user-strategy", "llm", "--user-model", "tiny", *block]
+
+
+def test_the_scripted_customer_fails_no_perfect_agent(capsys):
+    for arguments in (["--episodes", "60", "--source", "generated"], ["--split", "test"]):
+        assert main(["user-check", *arguments]) == 0
+        shown = capsys.readouterr().out
+        assert "customer scripted: a perfect agent fails in 0 of " in shown
+        assert "look at" not in shown
+
+
+def test_a_customer_behind_an_api_is_checked_and_its_conversations_kept(customer, server, tmp_path, capsys):
+    words = server.reply
+    server.reply = lambda request: "###STOP###" if request.order == 1 else words(request)
+    file = tmp_path / "check.jsonl"
+    selection = ["--source", "generated", "--subset", "single", "--episodes", "4", "--workers", "1"]
+    assert main(["user-check", *selection, *customer, "--out", str(file)]) == 0
+    shown = capsys.readouterr()
+    assert "customer llm: a perfect agent fails in 1 of 4 scored episodes, 25.0%" in shown.out
+    assert "  1 stopped early: " in shown.out
+    assert len(read_trajectories(file)) == 4
+    see = re.search(r"To see the first: tau-retail (.*)", shown.out)[1]
+    assert main(see.split()) == 0
+    recorded = capsys.readouterr().out
+    assert "customer llm. Recorded." in recorded
+    assert "agent> " in recorded
+    assert "The conversation is over (user_stop). Reward: 0.0" in recorded
+    assert KEY not in shown.out + shown.err + recorded + file.read_text()
+
+
+def test_what_is_lost_is_not_scored_and_the_rest_goes_on(customer, server, capsys):
+    server.plan = lambda order: "500" if order == 3 else None
+    selection = ["--source", "generated", "--subset", "single"]
+    assert main(["user-check", *selection, *customer, "--episodes", "4", "--workers", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "4 episodes asked for: 3 scored, 1 lost because the customer failed" in shown
+    assert "--out FILE" in shown
+    lost_at = len(server.requests)
+    server.plan = lambda order: "500" if order == lost_at else None
+    assert main(["oracle", *selection, *customer, "--limit", "3"]) == 0
+    shown = capsys.readouterr().out
+    assert ": not scored, user_error: " in shown
+    assert shown.splitlines()[-2].split() == ["all", "2", "of", "2"]
+    assert shown.splitlines()[-1] == "1 not scored, because the customer failed"
+
+
+def test_where_nothing_can_be_scored_nothing_is_measured(customer, server, capsys):
+    server.plan = always("500")
+    assert main(["user-check", "--source", "generated", *customer, "--episodes", "2"]) == 1
+    assert "no episode could be scored" in capsys.readouterr().out
+    assert main(["oracle", "--source", "generated", *customer, "--limit", "2"]) == 1
+
+
+def test_a_used_up_budget_leaves_a_report_of_what_was_played(customer, server, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TAU_RETAIL_RUN", f"test-{os.getpid()}-{tmp_path.name}")
+    server.cost_usd = 0.01
+    prices = ["budget_usd=0.095", "usd_per_million_input_tokens=1", "usd_per_million_output_tokens=1"]
+    file = tmp_path / "check.jsonl"
+    selection = ["--source", "generated", "--subset", "single", "--episodes", "9", "--workers", "1"]
+    assert main(["user-check", *selection, *customer, *prices, "--out", str(file)]) == 0
+    shown = capsys.readouterr().out
+    played = len(read_trajectories(file))
+    assert 0 < played < 9
+    assert f"{played} scored, 0 lost because the customer failed, {9 - played} not played to the end" in shown
+    assert "The check is partial: The customers' budget is used up" in shown
+    assert len(server.requests) == 10
+
+
+def test_ctrl_c_leaves_a_report_of_what_was_played(customer, server, repository, tmp_path):
+    server.plan = lambda order: "hang" if order >= 20 else None
+    file = tmp_path / "check.jsonl"
+    selection = ["--source", "generated", "--subset", "single", "--episodes", "30", "--workers", "2"]
+    process = start(repository, "user-check", *selection, *customer, "--out", str(file))
+    end = time.monotonic() + 60
+    while len(server.requests) < 22 and time.monotonic() < end:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "The check is partial: it was interrupted" in out
+    assert "Traceback" not in out + err
+    assert f"{len(read_trajectories(file))} scored" in out
+    assert KEY not in out + err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--user-strategy", "lllm"], "Did you mean 'llm'"),
+        (["--user-strategy", "{scripted: 0.5, llm: 0.3}", "--user-model", "tiny"], "sum to 0.8"),
+        (["--user-strategy", "{scripted"], "not valid YAML"),
+        (["--user-strategy", "llm"], "user_model"),
+        (["--user-model", "tiny"], "needs no model"),
+        (["--user", "temperature=0"], "'temperature'"),
+        (["--user", "sk-fake-5f1d0c"], "word 1 is no key=value"),
+        (["--user-strategy", "llm", "--user-model", "tiny", "--user", "budget_usd=0"], "budget_usd"),
+        (["--user-strategy", "llm", "--user-model", "tiny", "--user", "timeout_s={"], "timeout_s"),
+        (["--user-strategy", "llm", "--user-model", "tiny", "--user", "base_url=http://127.0.0.1:9/v1"], "127.0.0.1:9"),
+        (["--user-strategy", "llm", "--user-model", "tiny", "--user", "api_key_env=NO_SUCH_KEY"], "NO_SUCH_KEY"),
+    ],
+)
+@pytest.mark.parametrize("command", ["user-check", "oracle", "play"])
+def test_a_customer_that_cannot_be_is_told_before_the_first_episode(command, arguments, named, capsys):
+    assert main([command, *arguments]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert named in shown.err
+    assert "5f1d0c" not in shown.err
+
+
+@pytest.mark.parametrize("command", ["user-check", "oracle", "play"])
+def test_a_wrong_key_or_model_is_told_before_the_first_episode(command, customer, server, monkeypatch, capsys):
+    unknown_model = [word.replace("tiny", "no-such-model") for word in customer]
+    assert main([command, *unknown_model]) == 2
+    assert "no-such-model" in capsys.readouterr().err
+    close_background()
+    monkeypatch.setenv("CUSTOMER_KEY", "sk-another-5f1d0c")
+    assert main([command, *customer]) == 2
+    shown = capsys.readouterr().err
+    assert "CUSTOMER_KEY" in shown
+    assert "5f1d0c" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["user-check", "--out", "."], "is there already"),
+        (["user-check", "--out", "no/such/folder/check.jsonl"], "no folder"),
+        (["play", "--user-strategy", "human"], "--as customer"),
+        (["play", "--as", "customer", "--user-strategy", "llm"], "leave out --user-strategy"),
+        (["play", "--recorded", "check.jsonl"], "--task"),
+        (["play", "--recorded", "no-such-file.jsonl", "--task", "tau2/12"], "no-such-file.jsonl"),
+        (["serve-user", "--engine", "vlm", "org/model"], "'vlm'"),
+        (["serve-user", "--python", "no/such/python", "org/model"], "no/such/python"),
+    ],
+)
+def test_what_does_not_go_together_is_exit_2(arguments, named, capsys):
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert named in shown.err
+
+
+def test_a_person_can_serve_a_customer_behind_an_api(customer, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("May I have your email?\n/quit\n"))
+    assert main(["play", "--task", "generated/test/1", *customer]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("customer> ") == 2
+    assert "@example.com" in shown
+
+
+def test_a_person_is_told_when_the_customer_is_lost(customer, server, monkeypatch, capsys):
+    server.plan = lambda order: "500" if order else None
+    monkeypatch.setattr(sys, "stdin", io.StringIO("May I have your email?\n"))
+    assert main(["play", "--task", "generated/test/1", *customer]) == 0
+    shown = capsys.readouterr().out
+    assert "this episode must not be scored" in shown
+    assert "500" in shown
+    assert "Reward" not in shown
+
+
+def test_a_recorded_customer_is_watched_again_without_its_server(customer, server, tmp_path, capsys):
+    cassette = [*customer, f"cassette={tmp_path / 'customer.jsonl'}"]
+    assert main(["user-check", "--source", "generated", *cassette, "--episodes", "1"]) == 0
+    asked = len(server.requests)
+    server.stop()
+    assert main(["play", "--as", "nobody", "--task", "generated/test/0", *cassette]) == 0
+    assert "Reward: 1.0" in capsys.readouterr().out
+    assert len(server.requests) == asked
+
+
+def test_a_mixture_is_checked_by_its_weights(customer, capsys):
+    mixed = [word.replace("llm", "{scripted: 0.5, llm: 0.5}") for word in customer]
+    assert main(["user-check", "--source", "generated", *mixed, "--episodes", "8"]) == 0
+    shown = capsys.readouterr().out
+    assert "customer llm: a perfect agent fails in 0 of " in shown
+    assert "customer scripted: a perfect agent fails in 0 of " in shown
+    assert "all customers: a perfect agent fails in 0 of 8" in shown

@@ -29,7 +29,10 @@ RANKS = {
     "roll": 5,
     "cli": 6,
     "catalogue": 6,
+    "customer_check": 6,
+    "customer_choice": 6,
     "doctor": 6,
+    "serving": 6,
     "terminal": 6,
 }
 """A room may import rooms of its own rank or below; rooms of rank 5 not even one another."""

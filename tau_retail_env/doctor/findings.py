@@ -6,17 +6,37 @@ import dataclasses
 import json
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
-from tau_retail_env.doctor.surroundings import PYTHON_WANTED, Environment, Requirement, Surroundings, typed_path
+from tau_retail_env.doctor.surroundings import (
+    PYTHON_WANTED,
+    UNREAD_BASE_URL,
+    Environment,
+    Requirement,
+    Surroundings,
+    typed_path,
+)
 from tau_retail_env.tasks import upstream_tau2, upstream_tau_bench
 
 SET_UP_COMMAND = "./run_tau_retail_pipeline.sh --setup-only"
 FREE_MB = 200
 """Disk space that the default run's outputs need: 174 MB were measured."""
 ROLL_PACKAGES = ("roll", "ray", "vllm", "sglang", "torch")
+SERVING_PACKAGES = ("vllm", "sglang")
+DEFAULT_KEY = "OPENAI_API_KEY"
+"""The variable whose key a customer behind an API sends unless user.api_key_env names another."""
+API_CUSTOMERS = "customers behind an API (user_strategy llm, react, verify, reflection)"
+PURPOSES: Mapping[str, str] = MappingProxyType(
+    {
+        DEFAULT_KEY: f"{API_CUSTOMERS} send it unless user.api_key_env names another variable",
+        "HF_TOKEN": "the Hugging Face hub asks for it where a model is gated",
+        "WANDB_API_KEY": "only the tracker wandb asks for it",
+    }
+)
+"""Who reads a key; all others may be named by user.api_key_env."""
 
 Status = Literal["wrong", "optional", "ok"]
 STATUSES: tuple[Status, ...] = ("wrong", "optional", "ok")
@@ -27,7 +47,7 @@ class Finding:
     """One thing looked at."""
 
     area: str
-    """python, packages, sources, engine local, engine roll, devices, keys or disk."""
+    """python, packages, sources, engine local, engine roll, customers, devices, keys or disk."""
     name: str
     """The thing."""
     status: Status
@@ -40,7 +60,7 @@ class Finding:
 
 def examine(found: Surroundings) -> list[Finding]:
     """Judge what a survey found: what is wrong first, then what is optional and not there, then the rest."""
-    looked_at = (_python, _packages, _sources, _local_engine, _roll_engine, _devices, _keys, _disk)
+    looked_at = (_python, _packages, _sources, _local_engine, _roll_engine, _customers, _devices, _keys, _disk)
     findings = [finding for look in looked_at for finding in look(found)]
     return sorted(findings, key=lambda finding: STATUSES.index(finding.status))
 
@@ -219,7 +239,37 @@ def _devices(found: Surroundings) -> Iterator[Finding]:
 
 def _keys(found: Surroundings) -> Iterator[Finding]:
     for name, is_set in found.keys.items():
-        yield Finding("keys", name, "ok", "set" if is_set else "not set; nothing of the default run needs it")
+        purpose = PURPOSES.get(name, f"user.api_key_env={name} would have customers send it")
+        told = "set" if is_set else "not set; nothing of the default run needs it"
+        yield Finding("keys", name, "ok", f"{told}; {purpose}")
+
+
+def _customers(found: Surroundings) -> Iterator[Finding]:
+    for requirement in found.requirements:
+        if requirement.extra == "api":
+            yield _package("customers", requirement, found.here, "optional")
+    if found.has_unread_base_url:
+        text = f"{UNREAD_BASE_URL} is set, and customers do not read it: their server is user.base_url"
+        yield Finding("customers", UNREAD_BASE_URL, "ok", text)
+    yield _serving(found)
+
+
+def _serving(found: Surroundings) -> Finding:
+    """The engines that `tau-retail serve-user` finds by itself, in the order in which it looks."""
+    environments = [found.here, *([found.roll] if isinstance(found.roll, Environment) else [])]
+    engines = [
+        f"{name} {one.packages[name]} ({one.python})"
+        for one in environments
+        for name in SERVING_PACKAGES
+        if name in one.packages
+    ]
+    if engines:
+        return Finding("customers", "serve-user", "ok", f"can start {', '.join(engines)}")
+    text = "neither vllm nor sglang is here to serve a customer's model"
+    if found.gpus and not isinstance(found.gpus, str):
+        remedy = "python3 -m venv .venv-vllm && .venv-vllm/bin/python -m pip install vllm"
+        return Finding("customers", "serve-user", "optional", f"{text}; then: serve-user --python .venv-vllm", remedy)
+    return Finding("customers", "serve-user", "ok", f"{text}, nor a CUDA GPU that they would need")
 
 
 def _disk(found: Surroundings) -> Iterator[Finding]:

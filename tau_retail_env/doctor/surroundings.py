@@ -35,6 +35,8 @@ KEYS = (
     "HF_TOKEN",
     "WANDB_API_KEY",
 )
+UNREAD_BASE_URL = "OPENAI_BASE_URL"
+"""The openai client's own variable; a customer's server is named by user.base_url alone."""
 PROBE = r"""
 import importlib.metadata, importlib.util, json, os, re, sys
 packages = {}
@@ -135,6 +137,8 @@ class Surroundings:
     """CUDA_VISIBLE_DEVICES, None where it is not set."""
     keys: Mapping[str, bool]
     """Whether a key is set; its value is read by nobody here."""
+    has_unread_base_url: bool
+    """Whether OPENAI_BASE_URL is set, which no customer reads."""
     outputs: Path
     """Where runs write."""
     outputs_writable: bool
@@ -145,12 +149,11 @@ class Surroundings:
 
 def survey() -> Surroundings:
     """Look around: installed metadata, files, the machine. Imports no package that it reports on."""
-    checkout = PACKAGE_FOLDER.parent if (PACKAGE_FOLDER.parent / "run_tau_retail_pipeline.sh").is_file() else None
+    checkout = _checkout()
     base = checkout or Path.cwd()
-    roll_python = base / ".venv-roll" / "bin" / "python"
     with ThreadPoolExecutor() as pool:
-        here = pool.submit(_environment, Path(sys.executable))
-        roll = pool.submit(_environment, roll_python) if roll_python.parent.parent.exists() else None
+        here = pool.submit(environment_of, Path(sys.executable))
+        roll = pool.submit(environment_of, roll_python()) if roll_python().parent.parent.exists() else None
         gpus = pool.submit(_gpus)
     this = here.result()
     if isinstance(this, str):
@@ -173,10 +176,16 @@ def survey() -> Surroundings:
         gpus=gpus.result(),
         visible_gpus=os.environ.get("CUDA_VISIBLE_DEVICES"),
         keys={name: bool(os.environ.get(name)) for name in KEYS},
+        has_unread_base_url=bool(os.environ.get(UNREAD_BASE_URL)),
         outputs=outputs,
         outputs_writable=os.access(outputs, os.W_OK),
         free_mb=shutil.disk_usage(outputs).free // 10**6,
     )
+
+
+def _checkout() -> Path | None:
+    """The project's folder; None for an installed package."""
+    return PACKAGE_FOLDER.parent if (PACKAGE_FOLDER.parent / "run_tau_retail_pipeline.sh").is_file() else None
 
 
 def typed_path(path: Path) -> str:
@@ -184,7 +193,12 @@ def typed_path(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def _environment(python: Path) -> Environment | str:
+def roll_python() -> Path:
+    """The interpreter of the engine roll's environment, whether or not it is there."""
+    return (_checkout() or Path.cwd()) / ".venv-roll" / "bin" / "python"
+
+
+def environment_of(python: Path) -> Environment | str:
     """Ask an environment's own Python what is installed for it; a text says why it does not answer."""
     try:
         answer = subprocess.run(

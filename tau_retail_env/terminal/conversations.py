@@ -7,8 +7,8 @@ from typing import Any, TextIO
 
 from tau_retail_env.catalogue import briefing, description
 from tau_retail_env.chat.messages import AgentMessage
+from tau_retail_env.customer_check import AttentiveOracle
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.episodes.agents import OracleAgent
 from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.tasks import Task, find_task
 from tau_retail_env.terminal.lines import completions, read_call, usage
@@ -130,7 +130,7 @@ class _AgentSession:
             _, reward, terminated, truncated, info = self._env.step(message)
             self._show(info["messages"])
             if terminated or truncated:
-                self._screen.show_end(self._task, reward, info)
+                self._screen.show_end(self._task.id, reward, info)
                 return reward
         self._screen.say("You left the conversation; it is not scored.", "dim")
         return None
@@ -224,12 +224,12 @@ def _play_oracle(
 ) -> float:
     """The oracle's turns from an opened episode to its end; what a person typed is on the screen already."""
     task = find_task(env.tasks, info["task_id"])
-    agent = OracleAgent(task)
+    agent = AttentiveOracle(task)
     while True:
         message = agent.act(observation, info)
         screen.show_agent(message)
         observation, reward, terminated, truncated, info = env.step(message)
         screen.show([one for one in info["messages"] if shows_customer or one["role"] == "tool"], agent="agent")
         if terminated or truncated:
-            screen.show_end(task, reward, info)
+            screen.show_end(task.id, reward, info)
             return reward

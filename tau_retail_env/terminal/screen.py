@@ -14,7 +14,7 @@ from rich.text import Text
 
 from tau_retail_env.catalogue import call_text
 from tau_retail_env.chat.messages import AgentMessage
-from tau_retail_env.tasks import Action, Task
+from tau_retail_env.tasks import Action
 from tau_retail_env.users.customer import OUT_OF_SCOPE, STOP, TRANSFER
 
 STOP_TOKENS = (STOP, TRANSFER, OUT_OF_SCOPE)
@@ -89,15 +89,18 @@ class Screen:
         else:
             self._console.print(JSON(text, indent=2))
 
-    def show_end(self, task: Task, reward: float, info: Mapping[str, Any]) -> None:
+    def show_end(self, task_id: str, reward: float, info: Mapping[str, Any]) -> None:
         """Show how an episode ended and what its reward is made of."""
-        self.say(f"The conversation is over ({info['stop_reason']}). Reward: {reward}", "bold")
+        verdict = f" Reward: {reward}" if info["scorable"] else ""
+        self.say(f"The conversation is over ({info['stop_reason']}).{verdict}", "bold")
         if not info["scorable"]:
             self.say("The customer failed; this episode must not be scored.", "red")
+            if reason := info.get("customer_error"):
+                self.say(reason, "red")
         for name, value in info["reward_breakdown"].items():
             self.say(f"  {name.replace('_', ' ')}: {value:g}")
-        if reward < 1.0:
-            self.say(f"tau-retail tasks {task.id} shows what was asked.", "dim")
+        if info["scorable"] and reward < 1.0:
+            self.say(f"tau-retail tasks {task_id} shows what was asked.", "dim")
 
     def complete_by(self, lines_from: Callable[[str], list[str]]) -> None:
         """Let the tab key complete a line, where Python has readline and the person a terminal."""

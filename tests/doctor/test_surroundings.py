@@ -148,6 +148,13 @@ def test_a_key_is_never_printed(form, repository):
     assert "OPENAI_API_KEY" in shown
 
 
+def test_an_address_of_the_environment_is_noticed_and_not_read(monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", f"https://user:{KEY}@somewhere")
+    found = survey()
+    assert found.has_unread_base_url
+    assert KEY not in f"{found} {examine(found)}"
+
+
 def test_an_empty_key_is_no_key(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("HF_TOKEN", "")

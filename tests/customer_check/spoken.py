@@ -1,0 +1,35 @@
+"""What models say as the customer in these tests: the scripted customer's words, or misbehaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tau_retail_env.chat.messages import AgentMessage
+from tau_retail_env.tasks import Task
+from tau_retail_env.users import ScriptedCustomer
+from tau_retail_env.users.api.prompts import scenario_text
+from tau_retail_env.world import open_shop
+from tests.users.api.server import Request
+
+Words = Callable[[Task, Sequence[str]], str]
+"""What a customer says, by its task and all that the agent has said to it after the greeting."""
+
+
+def scripted(task: Task, heard: Sequence[str]) -> str:
+    """The scripted customer's words: it hears the whole conversation again for each of them."""
+    customer = ScriptedCustomer(open_shop(task.source).database)
+    said = customer.reset(task, seed=0)
+    for words in heard:
+        said = customer.respond(AgentMessage(words))
+    return said.content
+
+
+def model(tasks: Sequence[Task], words: Words) -> Callable[[Request], str]:
+    """A model for the test server that speaks so: it knows its task by the scenario in its prompt."""
+
+    def reply(request: Request) -> str:
+        prompt, *history = (message["content"] for message in request.messages)
+        (task,) = [task for task in tasks if scenario_text(task) in prompt]
+        return words(task, history[2::2])
+
+    return reply

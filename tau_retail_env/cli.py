@@ -391,7 +391,7 @@ def _how_to_see(played: Played, customer: CustomerChoice, out: Path | None) -> s
         return f"To see the first: tau-retail play --recorded {shlex.quote(str(out))} {which}"
     if customer.is_repeatable:
         return f"To see the first: tau-retail play --as nobody {which}{customer.as_typed()}"
-    return "To see them: run this again with --out FILE, which keeps the conversations, or with --user cassette=FILE"
+    return "To see them: run this again with --out FILE, which keeps the conversations"
 
 
 def _serve_user(options: argparse.Namespace) -> int:

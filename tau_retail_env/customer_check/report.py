@@ -67,7 +67,7 @@ def _strategy_lines(strategy: str, episodes: Sequence[_Episode]) -> list[str]:
     reasons = Counter(one.failure for one in episodes)
     lines += [f"  {reasons[reason]} {reason}: {meaning}" for reason, meaning in REASONS.items() if reasons[reason]]
     if lost := reasons[LOST]:
-        lines.append(f"  {lost} lost, not in this rate: its server was not reached, or nothing it wrote could be sent")
+        lines.append(f"  {lost} lost, not in this rate: it was not reached, or said nothing that could be sent")
     usages = [usage for one in episodes for usage in one.trajectory.customer_usage]
     return [*lines, *_usage_lines(usages)]
 

@@ -36,7 +36,7 @@ PURPOSES: Mapping[str, str] = MappingProxyType(
         "WANDB_API_KEY": "only the tracker wandb asks for it",
     }
 )
-"""Who reads a key; all others may be named by user.api_key_env."""
+"""Who reads a key; customers send any other where user.api_key_env names it."""
 
 Status = Literal["wrong", "optional", "ok"]
 STATUSES: tuple[Status, ...] = ("wrong", "optional", "ok")
@@ -239,7 +239,7 @@ def _devices(found: Surroundings) -> Iterator[Finding]:
 
 def _keys(found: Surroundings) -> Iterator[Finding]:
     for name, is_set in found.keys.items():
-        purpose = PURPOSES.get(name, f"user.api_key_env={name} would have customers send it")
+        purpose = PURPOSES.get(name, "customers send it where user.api_key_env names it")
         told = "set" if is_set else "not set; nothing of the default run needs it"
         yield Finding("keys", name, "ok", f"{told}; {purpose}")
 
@@ -269,7 +269,7 @@ def _serving(found: Surroundings) -> Finding:
     if found.gpus and not isinstance(found.gpus, str):
         remedy = "python3 -m venv .venv-vllm && .venv-vllm/bin/python -m pip install vllm"
         return Finding("customers", "serve-user", "optional", f"{text}; then: serve-user --python .venv-vllm", remedy)
-    return Finding("customers", "serve-user", "ok", f"{text}, nor a CUDA GPU that they would need")
+    return Finding("customers", "serve-user", "ok", f"{text}, and no CUDA GPU for them")
 
 
 def _disk(found: Surroundings) -> Iterator[Finding]:

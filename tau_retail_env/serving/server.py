@@ -21,7 +21,7 @@ from types import FrameType
 
 from tau_retail_env.errors import InvalidValueError, TauRetailError
 
-POLL_S = 0.5
+POLL_S = 0.2
 """Seconds between two looks whether the server is ready, and between two whether the child lives."""
 REQUEST_S = 5.0
 """Seconds that an answer of the server may take while it starts."""

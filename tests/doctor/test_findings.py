@@ -217,7 +217,7 @@ def test_the_second_environment_is_told_as_it_is():
 def test_keys_are_set_or_not():
     openai, other = (finding(HEALTHY, "keys", name).found for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"))
     assert openai.startswith("set; customers behind an API")
-    assert other.startswith("not set; nothing of the default run needs it; user.api_key_env=ANTHROPIC_API_KEY")
+    assert other.startswith("not set; nothing of the default run needs it; customers send it where")
 
 
 def test_the_engines_that_serve_user_finds_are_named_with_their_place():

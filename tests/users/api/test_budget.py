@@ -13,7 +13,9 @@ from tau_retail_env.users.api.budget import RUN_VARIABLE, Ledger, begin_run, run
 
 
 @pytest.fixture(autouse=True)
-def _run_of_its_own(monkeypatch):
+def _run_of_its_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setenv(RUN_VARIABLE, f"test-{os.urandom(6).hex()}")
 
 

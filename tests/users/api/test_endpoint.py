@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tau_retail_env.errors import BudgetError, CustomerSetupError, InvalidValueError
+from tau_retail_env.errors import BudgetError, CustomerSetupError, InvalidValueError, MissingDependencyError
 from tau_retail_env.users.api import pauses
 from tau_retail_env.users.api.background import close_background
 from tau_retail_env.users.api.budget import RUN_VARIABLE, Ledger
@@ -36,8 +36,10 @@ PRICES = {"usd_per_million_input_tokens": 1e6, "usd_per_million_output_tokens": 
 
 
 @pytest.fixture(autouse=True)
-def _quick_and_alone(monkeypatch) -> Iterator[None]:
-    """Pauses of milliseconds, a run of the test's own, no key, and no connection left from another test."""
+def _quick_and_alone(monkeypatch, tmp_path) -> Iterator[None]:
+    """Short pauses, a run and a folder of the test's own, no key, and no connection left from another test."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setattr(pauses, "FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr(pauses, "LONGEST_PAUSE_S", 0.05)
     monkeypatch.setattr("tau_retail_env.users.api.endpoint.CHECK_PAUSE_S", 0.01)
@@ -334,6 +336,17 @@ def test_a_recorded_answer_is_replayed_byte_for_byte_without_network_or_key(tmp_
     assert replayed.finish_reason == live.finish_reason
     assert (replayed.usage.prompt_tokens, replayed.usage.calls, replayed.usage.replayed) == (9, 0, 1)
     assert replayed.usage.cost_usd == 0.0
+
+
+def test_without_the_package_openai_a_replay_works_and_a_question_names_the_command(tmp_path, monkeypatch):
+    with ChatServer() as server:
+        asked = endpoint(server, cassette=str(tmp_path / "cassette.jsonl"))
+        live = ask(asked)
+        close_background()
+        monkeypatch.setitem(sys.modules, "openai", None)
+        assert ask(asked).content == live.content
+        with pytest.raises(MissingDependencyError, match=r"pip install 'tau-retail\[api\]'"):
+            ask(asked, "another")
 
 
 def test_another_context_or_setting_is_another_request(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from tau_retail_env.customer_check import REASONS, Played, as_text, failure_of, play, spread
 from tau_retail_env.customer_choice import CustomerChoice
+from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.tasks import load_tasks
 from tau_retail_env.users.api.background import close_background
 from tests.customer_check.spoken import Words, model, scripted
@@ -130,3 +131,20 @@ def test_prices_make_a_cost(server):
     usages = played.trajectories[0].customer_usage
     assert f"${sum(usage['cost_usd'] for usage in usages):.4f}" in as_text(played, TASKS)
     assert "of unknown cost" in as_text(check(server, scripted, episodes=1), TASKS)
+
+
+class Silent:
+    """A customer who tells nothing and never goes."""
+
+    def reset(self, task, *, seed):
+        return "Hello."
+
+    def respond(self, message):
+        return "I would rather not say."
+
+
+def test_v1_ends_with_the_transfer_of_a_customer_whom_nobody_knows(tau_bench):
+    (task,) = load_tasks("tau_bench", "dev")[:1]
+    played = play(spread([task], 1, 0), [task], lambda: TauRetailEnv(source="tau_bench", tasks=[task], user=Silent()))
+    assert played.trajectories[0].stop_reason == "agent_transfer"
+    assert failure_of(played.trajectories[0], task) == "not identified"

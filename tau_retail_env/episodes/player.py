@@ -6,7 +6,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,9 +16,13 @@ from tau_retail_env.env import TauRetailEnv, customer_metrics
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.users import UserError
+from tau_retail_env.users.api.background import close_background
 
 if TYPE_CHECKING:
     from tau_retail_env.episodes.sampler import Reply, Sampler
+
+CALLING_OFF_S = 0.2
+"""Seconds until requests to customers' servers are called off once more after an interruption."""
 
 Progress = Callable[[int, int], None]
 
@@ -146,18 +150,19 @@ class BatchPlayer:
             if progress is not None:
                 progress(sum(episode.over for episode in episodes), len(requests))
 
-        pool = ThreadPoolExecutor(self._max_concurrent_steps)
+        crew = _Crew(self._max_concurrent_steps)
         try:
             for start in range(0, len(requests), self._batch_size):
                 batch = self._begin(requests[start : start + self._batch_size])
                 episodes += batch
-                self._play_batch(batch, pool, report)
+                self._play_batch(batch, crew, report)
         except BaseException:
+            crew.dismiss()
             for episode in episodes:
                 episode.stop()
             raise
         finally:
-            pool.shutdown(cancel_futures=True)
+            crew.dismiss()
             if record is not None:
                 record += [episode.trajectory(policy_version) for episode in episodes if episode.over]
         return [episode.trajectory(policy_version) for episode in episodes]
@@ -170,8 +175,8 @@ class BatchPlayer:
             for env, request in zip(self._environments, requests, strict=False)
         ]
 
-    def _play_batch(self, episodes: list[_TokenEpisode], pool: Executor, report: Callable[[], None]) -> None:
-        _concurrently(pool, [episode.reset for episode in episodes])
+    def _play_batch(self, episodes: list[_TokenEpisode], crew: _Crew, report: Callable[[], None]) -> None:
+        crew.do([episode.reset for episode in episodes])
         conversations = self._sampler.begin(self._encoder.prefix, [episode.sampling_key for episode in episodes])
         heard = {row: episode.opening() for row, episode in enumerate(episodes) if not episode.over}
         while True:
@@ -184,8 +189,31 @@ class BatchPlayer:
             seconds = time.perf_counter() - start
             texts = {row: episodes[row].said(reply, seconds) for row, reply in replies.items()}
             stepping = {row: text for row, text in texts.items() if not episodes[row].over}
-            _concurrently(pool, [_bound(episodes[row].step, text) for row, text in stepping.items()])
+            crew.do([_bound(episodes[row].step, text) for row, text in stepping.items()])
             heard = {row: episodes[row].following() for row in stepping if not episodes[row].over}
+
+
+class _Crew:
+    """Threads that step environments side by side."""
+
+    def __init__(self, size: int) -> None:
+        self._pool = ThreadPoolExecutor(size)
+        self._futures: list[Future[None]] = []
+
+    def do(self, calls: Sequence[Callable[[], None]]) -> None:
+        """Run all calls to their end; then raise the first error in the order of the calls, if there is one."""
+        self._futures = []
+        for call in calls:
+            self._futures.append(self._pool.submit(call))
+        wait(self._futures)
+        for future in self._futures:
+            future.result()
+
+    def dismiss(self) -> None:
+        """End the threads; what they still wait for after an interruption (a customer's server) is called off."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        while wait(self._futures, timeout=CALLING_OFF_S).not_done:
+            close_background()
 
 
 class _Episode:
@@ -393,14 +421,6 @@ class _TokenEpisode(_Episode):
             "logprobs": tuple(self._logprobs),
             "prompt_length": self._prompt_length,
         }
-
-
-def _concurrently(pool: Executor, calls: Sequence[Callable[[], None]]) -> None:
-    """Run all calls to their end; then raise the first error in the order of the calls, if there is one."""
-    futures = [pool.submit(call) for call in calls]
-    wait(futures)
-    for future in futures:
-        future.result()
 
 
 def _bound(step: Callable[[AgentMessage | str], None], text: str) -> Callable[[], None]:

@@ -1,16 +1,23 @@
 """The local engine with customers behind an API: nothing is lost and nothing scored wrongly when they fail."""
 
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import Qwen2Tokenizer
 
 pytest.importorskip("openai", reason="customers behind an API need: pip install '.[api]'")
 
-from tau_retail_env.config import check_local
+from tau_retail_env.config import check_local, check_sft
 from tau_retail_env.episodes.trajectory import Trajectory, read_trajectories
 from tau_retail_env.errors import CustomerSetupError
+from tau_retail_env.training import sft
+from tau_retail_env.training.data import conversation_texts, make_conversations
 from tau_retail_env.training.engine import train
 from tau_retail_env.training.run import RunStoppedError
 from tau_retail_env.training.run_folder import read_rows
@@ -160,6 +167,25 @@ def test_a_customer_that_never_answers_stops_the_run(grpo_values: Values, server
     assert {t.scorable for t in records(tmp_path / "run", "stopped")} == {False}
 
 
+def test_ctrl_c_does_not_wait_for_a_customer_that_hangs(grpo_values: Values, server: ChatServer):
+    server.plan = always("hang")
+
+    def interrupt() -> None:
+        while len(server.requests) < 3:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run(grpo_values(*customers(server, "user.timeout_s=300")))
+    assert time.monotonic() - start < 60
+    for thread in threading.enumerate():
+        if thread.name.startswith("ThreadPoolExecutor"):
+            thread.join(10)
+            assert not thread.is_alive()
+
+
 def test_a_wrong_key_ends_it_before_anything_is_made(
     grpo_values: Values, server: ChatServer, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
@@ -192,3 +218,26 @@ def test_a_group_has_one_customer_of_the_mixture_and_each_is_counted(grpo_values
         played = sum(trajectory.user_strategy == strategy for trajectory in trained)
         assert counted == played or strategy == "scripted"
         assert f"customer {strategy}:" in said[-1]
+
+
+def test_fine_tuning_leaves_out_conversations_whose_customer_failed(
+    sft_values: Values, tokenizer: Qwen2Tokenizer, server: ChatServer
+):
+    server.plan = lambda order: "500" if order in (0, 3) else None
+    server.reply = lambda request: "###STOP###" if len(request.messages) > 2 else "Hello"
+    keys = customers(server, "user.max_retries=0")
+    config = check_sft(sft_values(*keys, "conversations.boasting_share=1.0"))
+    env = config.custom_envs["retail_train"].env_config
+    made = make_conversations(env, tokenizer, config.conversations, seed=1, longest=9000)
+    assert made.num_unscorable == 2, "one failed at its opening, one later; neither counts as a boast without reward"
+    assert len(made) + made.num_failed + made.num_unscorable == config.conversations.num
+    first = len(server.requests)
+    server.plan = lambda order: "500" if order == first else None
+    assert conversation_texts(env, 4, seed=1).count("Hello") == 3
+
+
+def test_fine_tuning_in_several_processes_ends_where_the_key_is_refused(sft_values: Values, server: ChatServer):
+    server.plan = lambda order: "401" if order > 2 else None
+    values = sft_values(*customers(server), "conversations.num=120", "conversations.num_workers=2")
+    with pytest.raises(CustomerSetupError, match="OPENAI_API_KEY"):
+        sft.run(check_sft(values), values, say=lambda line: None)

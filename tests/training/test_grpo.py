@@ -144,6 +144,55 @@ def test_a_failed_customer_does_not_stop_a_step(grpo_values: Values):
     assert max(changes) > 0
 
 
+def test_a_groups_baseline_leaves_out_what_cannot_be_scored(grpo_values: Values):
+    values = grpo_values("train_env_manager.num_env_groups=1", "train_env_manager.num_groups_partition=[1]")
+    values["train_env_manager"]["group_size"] = 4
+    folder = RunFolder(Path(values["output_dir"]))
+    folder.open(values)
+    rollout, trainer = rollout_and_trainer(check_local(values), folder)
+    play = rollout._play
+
+    def scored(episodes: Any, step: int) -> list[Trajectory]:
+        earned = zip(play(episodes, step), (0.0, 1.0, 0.0, 0.0), (False, True, True, True), strict=True)
+        return [replace(episode, reward=reward, scorable=scorable) for episode, reward, scorable in earned]
+
+    rollout._play = scored
+    found: dict[int, float] = {}
+    prepare = trainer._prepare_inputs
+
+    def watched(batch: Any) -> Any:
+        inputs = prepare(batch)
+        for own, advantage in zip(inputs["tool_mask"].sum(dim=1), inputs["advantages"], strict=True):
+            found[len(found)] = float(advantage) if own else 0.0
+            assert own or advantage == 0
+        return inputs
+
+    trainer._prepare_inputs = watched
+    trainer.args.max_steps = 1
+    trainer.train()
+    third = 1 / 3
+    deviation = 3**-0.5 + 1e-4
+    expected = [0.0, (1 - third) / deviation, -third / deviation, -third / deviation]
+    assert sorted(found.values()) == pytest.approx(sorted(expected), abs=1e-4)
+
+
+@pytest.mark.parametrize("loss_agg_mode", ["token-mean", "seq-mean-token-mean"])
+def test_an_update_without_a_scorable_episode_leaves_the_weights_finite(grpo_values: Values, loss_agg_mode: str):
+    values = grpo_values(
+        "max_steps=1", f"loss_agg_mode={loss_agg_mode}", "actor_train.training_args.gradient_accumulation_steps=1"
+    )
+    folder = RunFolder(Path(values["output_dir"]))
+    folder.open(values)
+    rollout, trainer = rollout_and_trainer(check_local(values), folder)
+    play = rollout._play
+    rollout._play = lambda episodes, step: [
+        replace(episode, scorable=place > 1) for place, episode in enumerate(play(episodes, step))
+    ]
+    trainer.train()
+    assert trainer.state.global_step == 2
+    assert all(torch.isfinite(weight).all() for weight in trainer.model.parameters())
+
+
 def test_rolls_keys_become_trls(grpo_values: Values):
     found = arguments(
         check_local(

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from tau_retail_env.config.environments import CustomEnv, EnvironmentConfig
+from tau_retail_env.config.environments import CustomEnv
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.config.schema import nearest
 from tau_retail_env.errors import InvalidValueError
@@ -34,13 +34,6 @@ def check_customers(config: RunConfig, envs: Mapping[str, CustomEnv]) -> list[st
         if own != top:
             problems += _check(*own, path=f"custom_envs.{tag}.env_config.", block_name="user_config")
     return problems
-
-
-def api_settings(config: EnvironmentConfig) -> ApiSettings | None:
-    """The settings of the API customers of an environment, whose configuration is checked; None where it has none."""
-    if not user_weights(config.user_strategy).keys() & set(API_STRATEGIES):
-        return None
-    return _api_settings(config.user_config, config.user_model)
 
 
 def _check(strategy: Strategy, block: Block, model: str | None, *, path: str, block_name: str) -> list[str]:
@@ -72,7 +65,7 @@ def _check_one(weights: Mapping[str, float], block: Block, model: str | None) ->
         except InvalidValueError as error:
             raise InvalidValueError(f"user.phrasings: {error}") from None
     if is_api:
-        _api_settings(block, model)
+        ApiSettings.read(model, {name: value for name, value in block.items() if name in API_KEYS})
     elif model is not None:
         raise InvalidValueError(
             f"user_model: found {model!r}, but user_strategy {' and '.join(weights)} has no model: "
@@ -98,7 +91,3 @@ def _check_keys(block: Block, weights: Mapping[str, float], *, is_api: bool) -> 
             known = [*SCRIPTED_KEYS, *API_KEYS]
             hint = nearest(str(name), known) or f" Known here: {', '.join(known)}."
             raise InvalidValueError(f"user.{name}: unknown key.{hint}")
-
-
-def _api_settings(block: Block, model: str | None) -> ApiSettings:
-    return ApiSettings.read(model, {name: value for name, value in block.items() if name in API_KEYS})

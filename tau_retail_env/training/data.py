@@ -14,7 +14,6 @@ from tqdm import tqdm
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.chat.parsing import render_message
 from tau_retail_env.chat.prompts import show_tools
-from tau_retail_env.config.customers import api_settings
 from tau_retail_env.config.environments import CustomEnv, EnvironmentConfig, EnvManager
 from tau_retail_env.config.sft import Conversations as Settings
 from tau_retail_env.env import TauRetailEnv
@@ -23,8 +22,7 @@ from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks import Task, find_task
 from tau_retail_env.training.identifiers import redraw_identifiers
 from tau_retail_env.training.plan import permutation, seed_of
-from tau_retail_env.users import UserError
-from tau_retail_env.users.api.endpoint import endpoint_for
+from tau_retail_env.users import UserError, check_customer
 
 CHUNK = 50
 """Conversations that a worker plays before it hands them back; also batches among which lengths are sorted."""
@@ -105,9 +103,12 @@ def check_customers(envs: Mapping[str, CustomEnv], managers: Sequence[EnvManager
         CustomerSetupError: a wrong key, an unknown model, an address that nothing answers at.
     """
     played = {*tags, *(tag for manager in managers for tag in manager.tags)}
-    for settings in {api_settings(env.env_config) for tag, env in envs.items() if tag in played}:
-        if settings is not None:
-            endpoint_for(settings).check()
+    checked: list[Any] = []
+    for config in (env.env_config for tag, env in envs.items() if tag in played):
+        customer = (config.user_strategy, config.user_config, config.user_model)
+        if customer not in checked:
+            check_customer(config.user_strategy, config.user_config, model=config.user_model)
+            checked.append(customer)
 
 
 def encode(

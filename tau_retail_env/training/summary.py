@@ -122,7 +122,7 @@ def bill(rows: Sequence[Mapping[str, Any]]) -> str:
         for what, value in numbers["run"].items():
             totals[what] = totals.get(what, 0.0) + value
     tokens = f"{totals.get('prompt_tokens', 0):,.0f} prompt and {totals.get('completion_tokens', 0):,.0f} completion"
-    cost = f"cost ${totals['cost_usd']:.4f}" if "cost_usd" in totals else "have no known price"
+    cost = f"cost ${totals['cost_usd']:.4f}" if "cost_usd" in totals else "cost an unknown amount"
     return f"{cost} ({tokens} tokens, {totals.get('calls', 0):,.0f} calls, {totals.get('retries', 0):,.0f} retries)"
 
 

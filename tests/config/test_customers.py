@@ -3,7 +3,6 @@
 import pytest
 
 from tau_retail_env.config import LocalConfig, check_local, check_sft, compose
-from tau_retail_env.config.customers import api_settings
 from tau_retail_env.errors import InvalidValueError
 
 API = ("user_strategy=llm", "user_model=tiny")
@@ -22,9 +21,9 @@ def refusal(*overrides: str) -> str:
 def test_the_commands_keys_reach_the_customers_of_training_and_validation():
     config = checked(*API, "user.base_url=http://127.0.0.1:8000/v1", "user.budget_usd=null")
     for tag in ("retail_train", "retail_test"):
-        settings = api_settings(config.custom_envs[tag].env_config)
-        assert settings is not None
-        assert (settings.model, settings.base_url) == ("tiny", "http://127.0.0.1:8000/v1")
+        env = config.custom_envs[tag].env_config
+        assert (env.user_strategy, env.user_model) == ("llm", "tiny")
+        assert env.user_config == {"base_url": "http://127.0.0.1:8000/v1", "budget_usd": None}
 
 
 def test_weights_are_given_as_a_mapping_on_the_command_line():
@@ -32,10 +31,6 @@ def test_weights_are_given_as_a_mapping_on_the_command_line():
     env = config.custom_envs["retail_test"].env_config
     assert env.user_strategy == {"scripted": 0.7, "llm": 0.3}
     assert env.user_config == {"phrasings": "all", "seed": 1}
-
-
-def test_the_scripted_customer_has_no_api_settings():
-    assert api_settings(checked("user.phrasings=all").custom_envs["retail_train"].env_config) is None
 
 
 @pytest.mark.parametrize(

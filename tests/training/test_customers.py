@@ -147,7 +147,7 @@ def test_a_run_stopped_in_a_validation_owes_it_when_it_goes_on(grpo_values: Valu
     orders = len(server.requests)
     after = sum(len(t.customer_usage) for t in read_trajectories(whole.folder / "trajectories" / "val-000002.jsonl"))
     server.plan = lambda order: "401" if order >= 2 * orders - after else None
-    with pytest.raises(RunStoppedError, match=r"Stopped after step 2 of 2.*have no known price"):
+    with pytest.raises(RunStoppedError, match=r"Stopped after step 2 of 2.*cost an unknown amount"):
         run(grpo_values(*keys))
     folder = tmp_path / "run"
     assert "time/step_val" not in read_rows(folder / "metrics.jsonl")[-1]
@@ -165,6 +165,17 @@ def test_a_customer_that_never_answers_stops_the_run(grpo_values: Values, server
         run(grpo_values(*customers(server, "user.max_retries=0")))
     assert not list((tmp_path / "run" / "checkpoints").glob("*"))
     assert {t.scorable for t in records(tmp_path / "run", "stopped")} == {False}
+
+
+def test_a_recorded_run_is_repeated_without_a_server(grpo_values: Values, server: ChatServer, tmp_path: Path):
+    keys = (*LEARNING, *customers(server, f"user.cassette={tmp_path / 'customers.jsonl'}"))
+    first, _ = run(grpo_values(*keys))
+    server.stop()
+    again, _ = run(grpo_values(*keys, f"output_dir={tmp_path / 'again'}"))
+    assert again.summary["after"] == first.summary["after"]
+    conversations = [[t.messages for t in records(each.folder, "train")] for each in (first, again)]
+    assert conversations[0] == conversations[1]
+    assert KEY not in (tmp_path / "customers.jsonl").read_text()
 
 
 def test_ctrl_c_does_not_wait_for_a_customer_that_hangs(grpo_values: Values, server: ChatServer):

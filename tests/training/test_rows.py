@@ -85,7 +85,7 @@ def test_the_bill_adds_up_training_and_evaluations():
         "after": {"cost_usd": 0.25, "success": 0.75, "latency_p50_s": 3.0},
     }
     assert bill(rows).startswith("cost $0.7500 (1,200 prompt and 0 completion tokens")
-    assert bill([]).startswith("have no known price")
+    assert bill([]).startswith("cost an unknown amount")
 
 
 def _task():  # type: ignore[no-untyped-def]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
@@ -13,6 +14,9 @@ Result = TypeVar("Result")
 
 CLOSING_S = 5.0
 """Seconds that the process waits at its exit for requests to be called off."""
+
+LOOKING_S = 1.0
+"""Seconds between two looks whether the loop is still there for who waits."""
 
 
 class Background:
@@ -25,9 +29,16 @@ class Background:
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        """Run a coroutine in the loop; blocks the calling thread. Interrupted, it calls the coroutine off."""
+        """Run a coroutine in the loop; blocks the calling thread. Interrupted, it calls the coroutine off.
+
+        Raises:
+            CancelledError: the loop was closed meanwhile, so that nothing would ever come back.
+        """
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
+            while not concurrent.futures.wait([future], timeout=LOOKING_S).done:
+                if not self._thread.is_alive() and not future.done():
+                    raise concurrent.futures.CancelledError
             return future.result()
         except BaseException:
             future.cancel()

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
 
@@ -86,3 +86,15 @@ def test_a_process_has_one_until_it_is_closed():
     close_background()
     assert background() is not first
     close_background()
+
+
+def test_whoever_asks_as_the_loop_ends_is_not_left_waiting():
+    ending = Background()
+    ending._loop.call_soon_threadsafe(ending._loop.stop)
+    ending._thread.join(5)
+
+    async def answer():
+        return 1
+
+    with ThreadPoolExecutor(1) as pool, pytest.raises(CancelledError):
+        pool.submit(ending.run, answer()).result(timeout=10)

@@ -38,6 +38,7 @@ class Background:
         try:
             while not concurrent.futures.wait([future], timeout=LOOKING_S).done:
                 if not self._thread.is_alive() and not future.done():
+                    coroutine.close()
                     raise concurrent.futures.CancelledError
             return future.result()
         except BaseException:

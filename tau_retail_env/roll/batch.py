@@ -1,0 +1,78 @@
+"""A finished episode as the tensors that ROLL trains on."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from roll.distributed.scheduler.protocol import DataProto
+from roll.utils.functionals import pad_to_length
+
+from tau_retail_env.roll.rollout import Rollout
+
+
+def learns(rollout: Rollout) -> bool:
+    """Whether an episode may move the actor: it can be scored, and the actor said something in it."""
+    return rollout.scorable and 1 in rollout.response_mask
+
+
+def to_batch(
+    rollout: Rollout, *, env_id: int, group_id: int, tag: str, sequence_length: int, pad_token_id: int
+) -> DataProto:
+    """One episode in the form of ROLL's own `formulate_rollouts`.
+
+    The last attended token is the actor's own: on it stands the episode's score, which ROLL multiplies with the
+    response mask. An episode that must not be learnt from has no response token at all and the score 0.
+
+    Args:
+        rollout: a finished episode.
+        env_id: ROLL's number of the environment.
+        group_id: ROLL's number of its group.
+        tag: the block under custom_envs.
+        sequence_length: L, to which everything is padded on the right.
+        pad_token_id: what `input_ids` are padded with.
+
+    Returns:
+        A batch of one: `input_ids`, `attention_mask`, `position_ids` (from 0) [1, L] int64; `response_mask`,
+        `prompt_mask` [1, L] bool; `scores` [1, L] float32; `infer_logprobs` [1, L-1] float32, of which number i belongs
+        to token i + 1 (not there if the engine told none); ROLL's ids and scores beside them.
+    """
+    length = _attended(rollout)
+    masked = not learns(rollout)
+    score = 0.0 if masked else rollout.reward
+    ids = torch.tensor([rollout.token_ids[:length]], dtype=torch.long)
+    attention = torch.ones_like(ids)
+    own = torch.tensor([rollout.response_mask[:length]], dtype=torch.bool)
+    prompt = torch.arange(length).unsqueeze(0) < rollout.prompt_length
+    scores = torch.zeros(1, length)
+    scores[0, -1] = score
+    columns = {
+        "input_ids": (ids, pad_token_id),
+        "attention_mask": (attention, 0),
+        "position_ids": (attention.cumsum(dim=-1) - 1, 0),
+        "response_mask": (torch.zeros_like(own) if masked else own, False),
+        "prompt_mask": (prompt, False),
+        "scores": (scores, 0.0),
+    }
+    tensors = {name: pad_to_length(tensor, sequence_length, value) for name, (tensor, value) in columns.items()}
+    for name in ("response_mask", "prompt_mask"):
+        tensors[name] = tensors[name].bool()
+    if rollout.with_logprobs:
+        logprobs = torch.tensor([rollout.logprobs[:length]], dtype=torch.float)
+        tensors["infer_logprobs"] = pad_to_length(logprobs, sequence_length, 0.0)[:, 1:]
+    beside = {
+        "env_ids": env_id,
+        "group_ids": group_id,
+        "tags": tag,
+        "step_scores": rollout.rewards or [0.0],
+        "episode_scores": score,
+    }
+    arrays = {name: np.array([value], dtype=object) for name, value in beside.items()}
+    batch = DataProto.from_dict(tensors)
+    batch.non_tensor_batch = arrays
+    return batch
+
+
+def _attended(rollout: Rollout) -> int:
+    """How many tokens count: up to the actor's last one, or all where it said nothing."""
+    mask = rollout.response_mask
+    return len(mask) - mask[::-1].index(1) if 1 in mask else len(mask)

@@ -1,0 +1,348 @@
+"""TauRetailEnvManager: ROLL's loop around one environment, with our tokens, tasks, ends and numbers."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from roll.distributed.scheduler.protocol import DataProto
+from roll.pipeline.agentic.env_manager.base_env_manager import RolloutCache
+from roll.pipeline.agentic.env_manager.traj_env_manager import TrajEnvManager
+from roll.utils.constants import GenerateStopReason
+from roll.utils.telemetry import attach_trace_context, get_tracer
+
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.roll.assignment import make_assignment
+from tau_retail_env.roll.batch import learns, to_batch
+from tau_retail_env.roll.dump import TrajectoryWriter, is_chosen, writer_for
+from tau_retail_env.roll.encoders import encoder_for
+from tau_retail_env.roll.metrics import episode_metrics, named
+from tau_retail_env.roll.registration import ENVIRONMENT_ID, plain_value, register_environment
+from tau_retail_env.roll.rollout import Clock, Rollout
+from tau_retail_env.users import UserError
+
+register_environment()
+
+MAX_TRIES = 3
+"""How often an episode is played whose customer fails, before it is left out of the training."""
+MAX_EMPTY_REPLIES = 8
+"""How many replies without a token the engine may give in a row."""
+TEMPLATES = ("agent_system_template", "agent_template")
+"""Keys that ROLL's constructor demands and that mean nothing here."""
+SHARE_KEY = "trajectory_share"
+"""Key under custom_envs.<tag>: which share of the groups is written to disk, 1 if it is not there."""
+
+
+class TauRetailEnvManager(TrajEnvManager):
+    """Plays tau_retail episodes in ROLL's loop.
+
+    ROLL's `run_rollout_loop` stays as it is; docs/roll.md says what is done otherwise here, and why. Named in YAML as
+    `env_manager_cls: tau_retail_env.roll.env_manager.TauRetailEnvManager`.
+
+    Args:
+        worker_config: ROLL's EnvManagerConfig of this mode.
+        pipeline_config: ROLL's AgenticConfig.
+        env_config: what ROLL made of one block under custom_envs, with ids and tag.
+        tokenizer: this environment's own copy.
+        generate_scheduler: handed on to ROLL's proxy of the engine.
+        output_queue: where finished episodes go.
+        thread_lock: ROLL's lock for `use_thread_lock`.
+        mode: "train" or "val".
+
+    Raises:
+        InvalidValueError: keys that contradict each other, a tokenizer that cannot be used, more validation groups
+            than tasks.
+    """
+
+    def __init__(
+        self,
+        worker_config: Any,
+        pipeline_config: Any,
+        env_config: Any,
+        tokenizer: Any,
+        generate_scheduler: Any,
+        output_queue: Any,
+        thread_lock: Any,
+        mode: str = "train",
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        for key in TEMPLATES:
+            pipeline_config.custom_envs[env_config["tag"]].setdefault(key, "")
+        super().__init__(
+            worker_config,
+            pipeline_config,
+            env_config,
+            tokenizer,
+            generate_scheduler,
+            output_queue,
+            thread_lock,
+            mode,
+            *args,
+            **kwargs,
+        )
+        settings = plain_value(env_config["config"])
+        _check_limits(env_config, settings)
+        self._encoder = encoder_for(tokenizer, settings)
+        if self._encoder.end_of_turn_id == tokenizer.pad_token_id:
+            raise InvalidValueError(
+                f"Tokenizer {tokenizer.name_or_path!r} pads with the token that ends a turn ({tokenizer.pad_token!r}), "
+                "for which ROLL keeps no log-probability; give it another pad_token"
+            )
+        self._assignment = make_assignment(
+            mode,
+            self.env.tasks,
+            group_id=env_config["group_id"],
+            worker_config=worker_config,
+            pipeline_config=pipeline_config,
+        )
+        self._share = float(env_config.get(SHARE_KEY, 1.0))
+        self._writer: TrajectoryWriter | None = None
+        if self._share > 0:
+            self._writer = writer_for(_folder(pipeline_config), mode)
+        self._tries: list[Rollout] = []
+        self._clock = Clock()
+        self._began = (0.0, 0.0)
+        self._slot = (-1, 0)
+        self._empty_replies = 0
+        self._engine_tells_logprobs = True
+
+    def reset(self) -> RolloutCache | None:
+        """Begin ROLL's next episode of this group.
+
+        Returns:
+            ROLL's record of it; None when there is nothing left to play.
+        """
+        self.episode_id = ray.get(
+            self.output_queue.get_episode_id.remote(self.env_config["group_id"], self.env_config["env_id"])
+        )
+        assigned = None if self.episode_id is None else self._assignment.of(self.episode_id)
+        if assigned is None:
+            return None
+        times = self._slot[1] + 1 if self._slot[0] == self.episode_id else 0
+        self._slot = (self.episode_id, times)
+        self._clock, self._tries = Clock(), []
+        self._began = (time.perf_counter(), time.thread_time())
+        self._trace()
+        return self._begin(assigned)
+
+    def make_decision(self, rollout_cache: RolloutCache) -> DataProto:
+        """Have the engine say the actor's next turn.
+
+        Args:
+            rollout_cache: ROLL's record of the episode.
+
+        Returns:
+            The engine's answer; its `stop_reason` is MAX_LENGTH where the episode is over, ABORT where the same turn is
+            to be asked for again.
+
+        Raises:
+            RuntimeError: the engine keeps answering without a single token.
+        """
+        rollout = self._rollout
+        sequence_length = self.pipeline_config.sequence_length
+        if rollout.over:
+            return _stopped(GenerateStopReason.MAX_LENGTH)
+        room = sequence_length - len(rollout.token_ids) - len(rollout.pending)
+        if room < 1:
+            rollout.end_for_length(sequence_length)
+            return _stopped(GenerateStopReason.MAX_LENGTH)
+        start = time.perf_counter()
+        output = self.llm_proxy.generate(
+            messages=[dict(message) for message in rollout.messages],
+            lm_input=self.format_messages(rollout_cache),
+            generation_config=self._generation_config(room),
+        )
+        self._clock.generation_s += time.perf_counter() - start
+        if output is None:
+            return _stopped(GenerateStopReason.ABORT)
+        response_ids = output.batch["responses"][0].tolist()
+        if not response_ids:
+            return self._empty_reply()
+        self._empty_replies = 0
+        self._text = rollout.say(response_ids, self._logprobs(output, len(response_ids)))
+        if rollout.cut and len(rollout.token_ids) >= sequence_length:
+            rollout.end_for_length(sequence_length)
+            return _stopped(GenerateStopReason.MAX_LENGTH)
+        output.meta_info["stop_reason"] = GenerateStopReason.FINISH
+        return output
+
+    def format_messages(self, history: RolloutCache) -> DataProto:
+        """The prompt of the actor's next turn: all tokens so far, then what came back since.
+
+        Args:
+            history: ROLL's record of the episode, unused.
+
+        Returns:
+            `input_ids`, `attention_mask`, `position_ids` (from 0), each [1, length] int64. Asked again, it is the same.
+        """
+        input_ids = torch.tensor([self._rollout.prompt_ids], dtype=torch.long)
+        attention_mask = torch.ones_like(input_ids)
+        position_ids = attention_mask.cumsum(dim=-1) - 1
+        columns = {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids}
+        return DataProto.from_dict(columns, meta_info={"src_rank": self.env_config["env_id"]})
+
+    def step(self, llm_output: DataProto) -> RolloutCache:
+        """Play the actor's turn in the environment.
+
+        Args:
+            llm_output: what `make_decision` returned.
+
+        Returns:
+            ROLL's record; `terminated` is set however the episode ended, for that is what ROLL's loop asks.
+        """
+        rollout = self._rollout
+        with self.thread_lock, self.env_step_limiter:
+            observed = self._clock.environment(self.env.step, self._text)
+        self._clock.steps += 1
+        rollout.come_back(self._text, *observed[1:])
+        self.rollout_cache.step += 1
+        if rollout.over and not rollout.scorable and self._may_try_again():
+            self._dump(rollout)
+            return self._begin(rollout.assigned)
+        self.rollout_cache.terminated = rollout.over
+        self.rollout_cache.truncated = rollout.over and not rollout.terminated
+        return self.rollout_cache
+
+    def formulate_rollouts(self, rollout_cache: RolloutCache) -> DataProto:
+        """The finished episode as a batch of one, with its metrics.
+
+        Args:
+            rollout_cache: ROLL's record of the episode.
+
+        Returns:
+            See `tau_retail_env.roll.batch.to_batch`; `meta_info["metrics"]` holds the episode's numbers.
+        """
+        rollout = self._rollout
+        rollout.with_logprobs = self._engine_tells_logprobs
+        env_id, group_id, tag = (self.env_config[name] for name in ("env_id", "group_id", "tag"))
+        if not learns(rollout):
+            # ROLL names the group after this: a group of its own keeps the 0 out of its siblings' baseline.
+            rollout_cache.group_id = f"{group_id}.unscorable.{env_id}"
+        batch = to_batch(
+            rollout,
+            env_id=env_id,
+            group_id=group_id,
+            tag=tag,
+            sequence_length=self.pipeline_config.sequence_length,
+            pad_token_id=self.tokenizer.pad_token_id,
+        )
+        seconds = time.perf_counter() - self._began[0], time.thread_time() - self._began[1]
+        metrics = episode_metrics(self._tries, self._clock, *seconds)
+        batch.meta_info = {"metrics": named(metrics, tag, int(batch.batch["response_mask"].sum()))}
+        self._dump(rollout)
+        return batch
+
+    def stop(self) -> None:
+        """End after the turn under way; what is to be written is written."""
+        super().stop()
+        if self._writer is not None:
+            self._writer.flush()
+
+    @property
+    def _rollout(self) -> Rollout:
+        return self._tries[-1]
+
+    def _begin(self, assigned: Any) -> RolloutCache:
+        """Begin a try at the episode; if the customer cannot even open it, try again or end it unscored."""
+        times = self._slot[1]
+        env_id = self.env_config["env_id"]
+        self.rollout_cache = RolloutCache(
+            env_id=f"{env_id}.{times}" if times else env_id,
+            group_id=self.env_config["group_id"],
+            tag=self.env_config["tag"],
+        )
+        while True:
+            rollout = Rollout(
+                assigned, self._encoder, self._clock, self.tokenizer.pad_token_id, policy_version=self.current_step
+            )
+            self._tries.append(rollout)
+            try:
+                with self.thread_lock, self.env_step_limiter:
+                    _, info = self._clock.environment(self.env.reset, assigned.task_id, assigned.seed)
+            except UserError as error:
+                rollout.fail_to_open(error, str(getattr(self.env, "user_strategy", "")))
+                if not self._may_try_again():
+                    return self.rollout_cache
+                self._dump(rollout)
+                continue
+            rollout.open(info)
+            return self.rollout_cache
+
+    def _may_try_again(self) -> bool:
+        return self.running and len(self._tries) < MAX_TRIES
+
+    def _generation_config(self, room: int) -> dict[str, Any]:
+        config = self.worker_config.generating_args.to_dict()
+        limits = [self.env_config.get("max_tokens_per_step"), config["max_new_tokens"], room]
+        config["max_new_tokens"] = min(limit for limit in limits if limit is not None)
+        return config
+
+    def _logprobs(self, output: DataProto, length: int) -> list[float] | None:
+        self._engine_tells_logprobs = "infer_logprobs" in output.batch.keys()  # noqa: SIM118
+        return output.batch["infer_logprobs"][0][-length:].tolist() if self._engine_tells_logprobs else None
+
+    def _empty_reply(self) -> DataProto:
+        self._empty_replies += 1
+        if self._empty_replies >= MAX_EMPTY_REPLIES:
+            raise RuntimeError(
+                f"The engine answered {MAX_EMPTY_REPLIES} times in a row without a single token (task "
+                f"{self._rollout.assigned.task_id}, {len(self._rollout.prompt_ids)} tokens of prompt); look at the "
+                "rollout worker's log"
+            )
+        return _stopped(GenerateStopReason.ABORT)
+
+    def _trace(self) -> None:
+        """Open the span that ROLL's loop closes at the end of the episode."""
+        group = f"{self.env_config['tag']}_{self.env_config['group_id']}_{self.episode_id}_{self.group_seed}"
+        attributes = {name: self.env_config[name] for name in ("env_id", "group_id")}
+        attributes |= {
+            "episode_id": self.episode_id,
+            "traj_group_id": group,
+            "traj_id": f"{group}_{self.env_config['env_id']}",
+        }
+        self.trace_stack = ExitStack()
+        self.trace_stack.enter_context(attach_trace_context(self.trace_meta))
+        self.trace_stack.enter_context(
+            get_tracer("env_manager").start_as_current_span("trajectory", attributes=attributes)
+        )
+
+    def _dump(self, rollout: Rollout) -> None:
+        tag = self.env_config["tag"]
+        if self._writer is None or not is_chosen(f"{tag}/{rollout.assigned.count}", self._share):
+            return
+        timings = {
+            "environment_s": self._clock.environment_s,
+            "generation_s": self._clock.generation_s,
+            "chat_cpu_s": self._clock.chat_cpu_s,
+        }
+        self._writer.add(rollout.trajectory(tag=tag, env_id=self.env_config["env_id"], timings=timings))
+
+
+def _stopped(reason: Any) -> DataProto:
+    return DataProto(meta_info={"stop_reason": reason})
+
+
+def _folder(pipeline_config: Any) -> Path:
+    """Where trajectories go: ROLL's own key for it, or a folder of the run's."""
+    given = pipeline_config.rollout_dump_dir
+    return Path(given).absolute() if given else Path(pipeline_config.output_dir).absolute() / "trajectories"
+
+
+def _check_limits(env_config: Any, settings: dict[str, Any]) -> None:
+    """ROLL's max_steps must say what the environment's max_turns says, or nothing."""
+    if env_config["env_type"] != ENVIRONMENT_ID:
+        raise InvalidValueError(
+            f"custom_envs.{env_config['tag']}.env_type is {env_config['env_type']!r}, but this env manager plays "
+            f"{ENVIRONMENT_ID!r} alone"
+        )
+    steps, turns = env_config.get("max_steps"), settings.get("max_turns")
+    if steps is not None and steps != turns:
+        raise InvalidValueError(
+            f"custom_envs.{env_config['tag']}.max_steps is {steps}, but env_config.max_turns is {turns}; "
+            "set both from the top with max_turns"
+        )

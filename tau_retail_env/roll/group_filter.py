@@ -1,0 +1,50 @@
+"""pass^k of a validation: computed where ROLL first sees all trials of a task together, its group filter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tau_retail_env.metrics import pass_hat_k
+
+
+class PassHatKFilter:
+    """Keeps every group, and writes its pass^1 … pass^group_size into the metrics of its first episode.
+
+    Named as `group_filter_cls` of `val_env_manager`. ROLL averages a metric over the episodes that tell it; as one
+    episode a task does, the average over the batch is the average over tasks: `val/env/<tag>/pass^k`. Episodes that
+    cannot be scored are no trials. A task with fewer than k trials left tells no pass^k; how many tasks do stands in
+    `val/env/<tag>/pass^k_tasks_sum`.
+
+    Args:
+        config: ROLL's AgenticConfig, unused.
+        env_manager_config: ROLL's EnvManagerConfig, of which `group_size` counts.
+        mode: ROLL's "train" or "val", unused.
+    """
+
+    def __init__(self, config: Any, env_manager_config: Any, mode: str) -> None:
+        self._group_size = int(env_manager_config.group_size)
+
+    def filter(self, group_id: int, episode_id: int, group: Sequence[Any]) -> bool:
+        """Take note of a complete group.
+
+        Args:
+            group_id: ROLL's number of the group.
+            episode_id: ROLL's number of the episode.
+            group: its episodes as DataProto, None for an environment that has ended.
+
+        Returns:
+            False: no group is dropped.
+        """
+        episodes = [episode for episode in group if episode is not None]
+        if episodes:
+            tag = str(episodes[0].non_tensor_batch["tags"][0])
+            success = f"env/{tag}/success"
+            metrics = [episode.meta_info["metrics"] for episode in episodes]
+            trials = [found[success] == 1.0 for found in metrics if success in found]
+            for k in range(1, self._group_size + 1):
+                enough = len(trials) >= k
+                metrics[0][f"env/{tag}/pass^{k}_tasks_sum"] = float(enough)
+                if enough:
+                    metrics[0][f"env/{tag}/pass^{k}"] = pass_hat_k([trials], k)
+        return False

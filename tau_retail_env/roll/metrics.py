@@ -1,0 +1,73 @@
+"""One episode's numbers under the names that ROLL averages over a batch and hands to the tracker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from roll.utils.functionals import aggregate_metrics
+
+from tau_retail_env.env import CUSTOMER_METRICS, METRICS, customer_metrics
+from tau_retail_env.roll.batch import learns
+from tau_retail_env.roll.rollout import MAX_LENGTH, Clock, Rollout
+from tau_retail_env.roll.tool_errors import KINDS
+
+TRUNCATIONS = (MAX_LENGTH, "max_turns", "max_steps", "too_many_errors")
+"""How an episode ends without the customer, each counted by itself."""
+WAYS = METRICS | CUSTOMER_METRICS | {f"tool_errors_{kind}": "sum" for kind in KINDS}
+"""How a step's metrics add up over an episode."""
+
+
+def episode_metrics(tries: Sequence[Rollout], clock: Clock, episode_s: float, episode_cpu_s: float) -> dict[str, float]:
+    """The numbers of one episode.
+
+    `success` and `reward` are there only where the episode can be scored, so that the batch's averages leave the others
+    out. What the customer took is that of all tries.
+
+    Args:
+        tries: how often the episode was played, the last one that which counts.
+        clock: its times.
+        episode_s: wall-clock seconds of all tries.
+        episode_cpu_s: processor seconds of its thread.
+
+    Returns:
+        Metrics by name; times end in `_s` and are seconds. No name ends as one of ROLL's ways to reduce (`_max` …).
+    """
+    last = tries[-1]
+    played = aggregate_metrics(history_metrics=list(last.metrics), metrics_agg_mode=WAYS)
+    played.pop("success", None)
+    none = dict.fromkeys([name for name, way in WAYS.items() if way == "sum" and name not in CUSTOMER_METRICS], 0.0)
+    usages = [usage for one in tries for usage in one.customer_usage]
+    metrics = none | played | customer_metrics(usages)
+    metrics["customer_failures"] = float(sum(not one.scorable for one in tries))
+    if last.scorable:
+        metrics |= {"success": float(last.reward == 1.0), "reward": last.reward}
+    return metrics | {
+        "turns": float(last.turns),
+        "cut_turns": float(last.cut_turns),
+        "unscorable": float(not last.scorable),
+        "masked": float(not learns(last)),
+        "tries": float(len(tries)),
+        "prefix_tokens": float(len(last.encoder.prefix)),
+        "num_actions": float(last.turns),
+        **{f"truncated_{reason}": float(last.stop_reason == reason) for reason in TRUNCATIONS},
+        **_times(clock, episode_s, episode_cpu_s),
+    }
+
+
+def named(metrics: Mapping[str, float], tag: str, response_length: int) -> dict[str, float]:
+    """The numbers under ROLL's names: `env/<tag>/…`, and `env/response_length` of all tags."""
+    return {f"env/{tag}/{name}": value for name, value in metrics.items()} | {
+        "env/response_length": float(response_length)
+    }
+
+
+def _times(clock: Clock, episode_s: float, episode_cpu_s: float) -> dict[str, float]:
+    return {
+        "environment_s": clock.environment_s,
+        "environment_step_s": clock.environment_s / max(clock.steps, 1),
+        "environment_cpu_s": clock.environment_cpu_s,
+        "chat_cpu_s": clock.chat_cpu_s,
+        "generation_s": clock.generation_s,
+        "episode_s": episode_s,
+        "episode_cpu_s": episode_cpu_s,
+    }

@@ -1,0 +1,63 @@
+"""The environment under its name in gem's registry, from which ROLL makes environments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tau_retail_env.env import TauRetailEnv
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+
+ENVIRONMENT_ID = "tau_retail"
+"""What `env_type` under custom_envs says."""
+ENTRY_POINT = "tau_retail_env.roll.registration:make_environment"
+
+
+def register_environment() -> None:
+    """Register `tau_retail` with gem, once in a process; doing it again changes nothing.
+
+    Raises:
+        MissingDependencyError: gem is not installed, or another package has its name.
+        InvalidValueError: somebody else has registered that name.
+    """
+    try:
+        from gem.envs.registration import ENV_REGISTRY, register
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"ROLL makes its environments with gem, which cannot be imported ({error}); "
+            "requirements-roll.txt names the version that ROLL needs (gem-llm)"
+        ) from error
+    known = ENV_REGISTRY.get(ENVIRONMENT_ID)
+    if known is None:
+        register(ENVIRONMENT_ID, entry_point=ENTRY_POINT)
+    elif known.entry_point != ENTRY_POINT:
+        raise InvalidValueError(
+            f"gem already knows an environment {ENVIRONMENT_ID!r} from {known.entry_point!r}, expected "
+            f"{ENTRY_POINT!r}: remove that registration"
+        )
+
+
+def make_environment(**settings: Any) -> TauRetailEnv:
+    """Make an environment as ROLL asks gem for it.
+
+    Args:
+        settings: `env_config` of a block under custom_envs: arguments of `TauRetailEnv`, in OmegaConf's containers or
+            plain ones.
+
+    Raises:
+        InvalidValueError: a setting that `TauRetailEnv` does not take or cannot use.
+    """
+    plain = {name: plain_value(value) for name, value in settings.items()}
+    try:
+        return TauRetailEnv(**plain)
+    except TypeError as error:
+        raise InvalidValueError(f"env_config of env_type {ENVIRONMENT_ID}: {error}") from error
+
+
+def plain_value(value: Any) -> Any:
+    """A value without OmegaConf's containers: mappings become dict, lists become list."""
+    if isinstance(value, Mapping):
+        return {str(name): plain_value(item) for name, item in value.items()}
+    if not isinstance(value, str) and hasattr(value, "__iter__"):
+        return [plain_value(item) for item in value]
+    return value

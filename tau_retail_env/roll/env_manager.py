@@ -111,6 +111,20 @@ class TauRetailEnvManager(TrajEnvManager):
         self._empty_replies = 0
         self._engine_tells_logprobs = True
 
+    def run_rollout_loop(self, data: DataProto) -> None:
+        """ROLL's loop; whatever ends it, the trace is closed and the trajectories are on disk.
+
+        Args:
+            data: `meta_info["seed"]`, which decides nothing here.
+        """
+        try:
+            super().run_rollout_loop(data)
+        finally:
+            if self.trace_stack is not None:
+                self.trace_stack.close()
+            if self._writer is not None:
+                self._writer.flush()
+
     def reset(self) -> RolloutCache | None:
         """Begin ROLL's next episode of this group.
 
@@ -236,12 +250,6 @@ class TauRetailEnvManager(TrajEnvManager):
         batch.meta_info = {"metrics": named(metrics, tag, int(batch.batch["response_mask"].sum()))}
         self._dump(rollout)
         return batch
-
-    def stop(self) -> None:
-        """End after the turn under way; what is to be written is written."""
-        super().stop()
-        if self._writer is not None:
-            self._writer.flush()
 
     @property
     def _rollout(self) -> Rollout:

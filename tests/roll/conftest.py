@@ -74,3 +74,10 @@ def stage(
     yield make
     for one in made:
         one.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end how many tests did not run for want of ROLL, and how to enable them."""
+    skipped = [report for report in terminalreporter.stats.get("skipped", ()) if f"{NEEDS}:" in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_line(f"{len(skipped)} tests of ROLL were skipped. To enable them: {REMEDY}")

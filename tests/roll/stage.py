@@ -83,11 +83,13 @@ class ScriptedProxy(BaseLLMProxy):
         super().__init__(*arguments)
         self.actor = type(self).make_actor(self.env, self.tokenizer)
         self.requests: list[tuple[list[int], dict[str, Any]]] = []
+        self.messages: list[list[dict[str, Any]]] = []
         self.replies: list[list[int] | None] = []
 
     def generate(self, messages: Any, lm_input: DataProto, generation_config: dict[str, Any]) -> DataProto | None:
         prompt = lm_input.batch["input_ids"][0].tolist()
         self.requests.append((prompt, generation_config))
+        self.messages.append([dict(message) for message in messages])
         ids = self.actor.turn()
         ids = ids if ids is None else ids[: generation_config["max_new_tokens"]]
         self.replies.append(ids)

@@ -1,0 +1,44 @@
+"""The environment in gem's registry."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.roll.registration import ENVIRONMENT_ID, make_environment, plain_value, register_environment
+
+
+def test_gem_makes_the_environment_with_omegaconfs_containers(roll):
+    import gem
+    from omegaconf import DictConfig
+
+    config = DictConfig({"split": "test", "user_strategy": {"scripted": 1.0}, "user_config": {}})
+    env = gem.make(ENVIRONMENT_ID, **config)
+    assert env.user_strategy == "mixed" and len(env.tasks) == 40
+
+
+def test_registering_again_changes_nothing_and_a_strangers_name_is_refused(roll, monkeypatch):
+    from gem.envs.registration import ENV_REGISTRY, EnvSpec
+
+    register_environment()
+    register_environment()
+    monkeypatch.setitem(ENV_REGISTRY, ENVIRONMENT_ID, EnvSpec(ENVIRONMENT_ID, "other:Env"))
+    with pytest.raises(InvalidValueError, match="already knows an environment 'tau_retail' from 'other:Env'"):
+        register_environment()
+
+
+def test_unknown_settings_are_refused_by_name():
+    with pytest.raises(InvalidValueError, match="colour"):
+        make_environment(colour="red")
+
+
+def test_containers_become_plain():
+    assert plain_value({"a": ({"b": 1}, "text")}) == {"a": [{"b": 1}, "text"]}
+
+
+def test_without_gem_the_package_can_still_be_imported():
+    program = (
+        "import sys; sys.modules['gem'] = None; import tau_retail_env.roll; from tau_retail_env.roll import assignment"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

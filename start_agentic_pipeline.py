@@ -2,7 +2,7 @@
 
 import sys
 
-from tau_retail_env.training.start import main
+from tau_retail_env.start import main
 
 if __name__ == "__main__":
     sys.exit(main())

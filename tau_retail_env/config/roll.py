@@ -1,0 +1,198 @@
+"""Check a composed configuration for the ROLL engine: needs neither ROLL nor a GPU."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tau_retail_env.config import roll_rules as rules
+from tau_retail_env.config.compose import PACKAGE_FOLDER
+from tau_retail_env.config.customers import check_customers
+from tau_retail_env.config.environments import CustomEnv, check_environments
+from tau_retail_env.config.roll_rules import RollValues
+from tau_retail_env.config.roll_schema import RollSchema
+from tau_retail_env.config.run import RunConfig
+from tau_retail_env.config.schema import key, raise_if, read
+
+ENV_MANAGER = "tau_retail_env.roll.env_manager.TauRetailEnvManager"
+PINNED = "main"
+"""The version of ROLL that configurations are for, unless they want DeepSpeed."""
+WITH_DEEPSPEED = "v0.2.1"
+OWN_KEYS = (
+    "user_strategy",
+    "user_model",
+    "user",
+    "task_source",
+    "task_subset",
+    "max_turns",
+    "prompt_style",
+    "engine",
+    "resume",
+    "infer_gpu_memory",
+)
+"""Keys at the top that ROLL does not have."""
+SMALL = "small"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollEnv(CustomEnv):
+    """One tag as ROLL's workers read it."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        "agent_system_template": "The system text is the environment's own: choose it with prompt_style.",
+        "agent_template": "The model's own chat template renders the messages: remove the key.",
+        "tool_wrapper": "The tools are the environment's own: remove the key.",
+    }
+
+    env_manager_cls: str = key(only=(ENV_MANAGER,), instead="ROLL's own managers do not render the tools.")
+    """The class that plays an episode in ROLL's worker."""
+    use_thread_lock: bool = key(
+        False, only=(False,), instead="It makes all environments of a worker wait for each other."
+    )
+    """ROLL's lock around an environment."""
+    max_env_step_concurrent: int = key(0, minimum=0)
+    """Steps of this tag's environments at once, over all workers; 0 does not limit them."""
+    trajectory_share: float = key(1.0, minimum=0, maximum=1)
+    """Share of the groups whose trajectories are written to the run's folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollConfig(RunConfig):
+    """What the ROLL engine itself reads; ROLL reads the whole composed configuration."""
+
+    engine: str = key("auto", only=("auto", "roll"), instead="For engine: local use --config-name tau_retail_local.")
+    """What trains: roll; auto picks it where ROLL and CUDA are there."""
+    track_with: str = key("tensorboard", only=("tensorboard", "wandb", "swanlab", "trackio", "stdout"))
+    """Where metrics go beside JSONL."""
+    custom_envs: Mapping[str, RollEnv] = key()
+    """Environments by tag."""
+    infer_gpu_memory: float = key(0.5, above=0, maximum=1)
+    """Share of a GPU that the rollout engine takes."""
+    version: str = key(PINNED)
+    """The version of ROLL that it is for."""
+    num_gpus: int = key(0)
+    """GPUs that the roles name, from 0 on."""
+    strategies: tuple[str, ...] = key(())
+    """Strategies that ROLL must have."""
+    train_tags: tuple[str, ...] = key(())
+    """Tags that are played for training."""
+    val_tags: tuple[str, ...] = key(())
+    """Tags that are played for judging."""
+    val_places: Mapping[str, int] = key(dict)
+    """Tasks that one evaluation asks of a tag: its groups, times the episodes of each; empty where it plays all."""
+    sequence_length: int = key(0)
+    """Tokens of a whole episode at most."""
+
+
+def check_roll(values: Mapping[str, Any]) -> RollConfig:
+    """Check a composed configuration for the ROLL engine.
+
+    Args:
+        values: the configuration as `compose` returns it.
+
+    Returns:
+        What the engine itself reads.
+
+    Raises:
+        InvalidValueError: lists every key that is unknown, of the wrong type, impossible, or silently without effect.
+    """
+    schema = RollSchema.load(version_wanted(values))
+    raise_if(schema.problems(values, own=OWN_KEYS))
+    own = {field.name for field in dataclasses.fields(RunConfig)} | {"custom_envs", "infer_gpu_memory"}
+    config = read(RollConfig, {name: value for name, value in values.items() if name in own})
+    asked = RollValues(values, schema)
+    raise_if([*check_environments(config.custom_envs), *check_customers(config, config.custom_envs)])
+    raise_if(list(_rules(asked, config)))
+    train, val = (tuple(asked(f"{manager}.tags")) for manager in rules.MANAGERS)
+    return dataclasses.replace(
+        config,
+        resume=config.resume or config.resume_from_checkpoint,
+        version=schema.version,
+        num_gpus=1 + max(device for role in asked.roles for device in asked.devices(role)),
+        strategies=tuple(sorted({name for role in asked.roles if (name := asked.strategy(role))})),
+        train_tags=train,
+        val_tags=val,
+        val_places=_val_places(asked),
+        sequence_length=asked("sequence_length"),
+    )
+
+
+def version_wanted(values: Mapping[str, Any]) -> str:
+    """The version of ROLL that a configuration is for: DeepSpeed went after v0.2.1."""
+    blocks = [values.get(role) for role in rules.ROLES]
+    args = [block.get("strategy_args") for block in blocks if isinstance(block, Mapping)]
+    names = [str(block.get("strategy_name")) for block in args if isinstance(block, Mapping)]
+    return WITH_DEEPSPEED if any(name.startswith("deepspeed") for name in names) else PINNED
+
+
+def is_for_roll(values: Mapping[str, Any]) -> bool:
+    """Whether a configuration asks for something that only ROLL has: a rollout engine of its own."""
+    block = values.get("actor_infer")
+    args = block.get("strategy_args") if isinstance(block, Mapping) else None
+    return isinstance(args, Mapping) and args.get("strategy_name") in ("vllm", "sglang")
+
+
+def roll_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What is handed to ROLL: without our own keys, with the folder of `small`, device_mapping as text."""
+    kept = {name: value for name, value in values.items() if name not in OWN_KEYS}
+    for name in ("pretrain", "reward_pretrain"):
+        if kept.get(name) == SMALL:
+            kept[name] = str(small_checkpoint())
+    for role in rules.ROLES:
+        if isinstance(block := kept.get(role), Mapping) and isinstance(block.get("device_mapping"), (list, tuple)):
+            kept[role] = {**block, "device_mapping": str(list(block["device_mapping"]))}
+    return kept
+
+
+def fit_groups(values: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, Any]:
+    """Give no tag of a validation that plays every task more groups than it has tasks.
+
+    With val_batch_size -1 the groups only say how much is played side by side, so this changes nothing else.
+
+    Args:
+        values: the configuration as composed and checked.
+        counts: tasks of each tag.
+
+    Returns:
+        The configuration, changed where val_batch_size is -1 and there are too many groups.
+    """
+    manager = values["val_env_manager"]
+    if values["val_batch_size"] >= 0:
+        return dict(values)
+    groups = [min(own, counts[tag]) for tag, own in zip(manager["tags"], manager["num_groups_partition"], strict=True)]
+    fitted = {**manager, "num_groups_partition": groups, "num_env_groups": sum(groups)}
+    return {**values, "val_env_manager": fitted}
+
+
+def small_checkpoint() -> Path:
+    """Folder of the small model: inside the installed package, or in a checkout."""
+    inside = PACKAGE_FOLDER / "_data" / "small"
+    return inside if inside.is_dir() else PACKAGE_FOLDER.parent / "checkpoints" / "small"
+
+
+def _val_places(asked: RollValues) -> dict[str, int]:
+    """Tasks that one evaluation asks of each tag; none where it plays whatever there is."""
+    envs = asked("val_env_manager.num_env_groups") * asked("val_env_manager.group_size")
+    if asked("val_batch_size") < 0:
+        return {}
+    groups = zip(asked("val_env_manager.tags"), asked("val_env_manager.num_groups_partition"), strict=True)
+    return {tag: count * (asked("val_batch_size") // envs) for tag, count in groups}
+
+
+def _rules(asked: RollValues, config: RollConfig) -> Iterator[str]:
+    yield from rules.check_strategies(asked)
+    yield from rules.check_critic(asked)
+    yield from rules.check_kl(asked)
+    yield from rules.check_normalization(asked)
+    yield from rules.check_async(asked)
+    yield from rules.check_sampling(asked)
+    yield from rules.check_managers(asked, list(config.custom_envs))
+    yield from rules.check_devices(asked)
+    yield from rules.check_sizes(asked)
+    yield from rules.check_checkpoints(asked)
+    played = {tag for manager in rules.MANAGERS for tag in asked(f"{manager}.tags")} & set(config.custom_envs)
+    kinds = {tag: (env.env_config.source, env.env_config.prompt_style) for tag, env in config.custom_envs.items()}
+    yield from rules.check_prompt(asked, {tag: kinds[tag] for tag in sorted(played)})

@@ -1,0 +1,194 @@
+"""What a ROLL run needs around it, looked at before a GPU is touched: ROLL, GPUs, tasks, tokenizer, customers."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tau_retail_env.config.roll import RollConfig, small_checkpoint
+from tau_retail_env.config.roll_schema import RollSchema
+from tau_retail_env.config.schema import raise_if
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+from tau_retail_env.roll.encoders import encoder_for
+from tau_retail_env.tasks import load_tasks
+from tau_retail_env.users import check_customer
+
+INSTALL = "./run_tau_retail_pipeline.sh --setup-only makes .venv-roll with it on a machine with a GPU"
+MAIN_STRATEGY = "fsdp2_train"
+
+
+def check_surroundings(config: RollConfig, *, attention: str | None = None) -> dict[str, int]:
+    """Refuse a run that cannot work here; cheap looks first, servers last.
+
+    Args:
+        config: the checked configuration.
+        attention: actor_train.model_args.attn_implementation.
+
+    Returns:
+        Tasks of each tag that is played.
+
+    Raises:
+        TauRetailError: what is missing or does not fit, and what to do.
+    """
+    check_installation(config)
+    check_gpus(config)
+    if attention == "fa2" and importlib.util.find_spec("flash_attn") is None:
+        raise MissingDependencyError(
+            "attn_implementation: fa2 needs flash-attn, which is not installed; use attn_implementation: sdpa"
+        )
+    counts = count_tasks(config)
+    check_tokenizer(config)
+    check_all_customers(config)
+    return counts
+
+
+def roll_folder() -> Path:
+    """Folder of Alibaba's package `roll`; nothing is imported.
+
+    Raises:
+        MissingDependencyError: there is none, or another package has its name.
+    """
+    found = importlib.util.find_spec("roll")
+    if found is None:
+        raise MissingDependencyError(f"engine: roll needs ROLL, which is not installed: {INSTALL}")
+    folders = [Path(folder) for folder in found.submodule_search_locations or ()]
+    for folder in folders:
+        if (folder / "pipeline" / "agentic" / "agentic_config.py").is_file():
+            return folder
+    where = folders[0] if folders else found.origin
+    raise MissingDependencyError(
+        f"The package `roll` in {where} is not Alibaba's ROLL (PyPI has an unrelated one of that name): "
+        f"pip uninstall roll, then install requirements-roll.txt; {INSTALL}"
+    )
+
+
+def check_installation(config: RollConfig) -> None:
+    """Refuse a ROLL without the strategies that are wanted.
+
+    Raises:
+        MissingDependencyError: no ROLL, another package, or a version without a strategy.
+    """
+    folder = roll_folder()
+    known = _strategies(folder)
+    missing = [name for name in config.strategies if name not in known]
+    if missing:
+        schema = RollSchema.load(config.version)
+        raise MissingDependencyError(
+            f"The ROLL in {folder} has no {' and no '.join(missing)} (it has {', '.join(known)}). "
+            f"This configuration is for ROLL {schema.version} (commit {schema.commit[:8]}): "
+            + ("install that tag" if config.version != "main" else "install requirements-roll.txt")
+            + ", or choose another by train=fsdp2"
+        )
+
+
+def check_gpus(config: RollConfig) -> None:
+    """Refuse too few GPUs.
+
+    Raises:
+        InvalidValueError: fewer are visible than device_mapping names.
+    """
+    visible = visible_gpus()
+    if visible < config.num_gpus:
+        raise InvalidValueError(
+            f"device_mapping names {config.num_gpus} GPUs, but {visible} are visible here (CUDA_VISIBLE_DEVICES): "
+            "use --config-name tau_retail_1gpu for one GPU, tau_retail_local for none, or change device_mapping and "
+            "num_gpus_per_node"
+        )
+
+
+def visible_gpus() -> int:
+    """CUDA devices that this process may use; 0 without torch."""
+    if importlib.util.find_spec("torch") is None:
+        return 0
+    import torch
+
+    return int(torch.cuda.device_count())
+
+
+def count_tasks(config: RollConfig) -> dict[str, int]:
+    """Load the tasks of every tag that is played.
+
+    Returns:
+        Their number, by tag.
+
+    Raises:
+        MissingDependencyError: the source is not here.
+        InvalidValueError: an empty selection, or an evaluation that asks for more tasks than there are.
+    """
+    counts = {tag: _count(config, tag) for tag in config.train_tags + config.val_tags}
+    raise_if(
+        [
+            f"val_batch_size: an evaluation asks tag {tag!r} for {places} tasks, but there are {counts[tag]}; "
+            "use val_batch_size=-1 for all of them, or fewer val_env_manager.num_env_groups"
+            for tag, places in config.val_places.items()
+            if places > counts[tag]
+        ]
+    )
+    return counts
+
+
+def check_tokenizer(config: RollConfig) -> None:
+    """Load the actor's tokenizer and encode what every episode starts with.
+
+    Raises:
+        InvalidValueError: it cannot be had, has no chat template or one that leaves the tools out, or the prompt is
+            longer than sequence_length.
+    """
+    tokenizer = _tokenizer(config.pretrain)
+    raise_if(list(_too_long(config, tokenizer)))
+
+
+def check_all_customers(config: RollConfig) -> None:
+    """Ask the server of every API customer that is played whether it can be had.
+
+    Raises:
+        CustomerSetupError: no key, a wrong key, an unknown model, an address that nothing answers at.
+    """
+    checked: list[Any] = []
+    for tag in dict.fromkeys((*config.train_tags, *config.val_tags)):
+        env = config.custom_envs[tag].env_config
+        customer = (env.user_strategy, env.user_config, env.user_model)
+        if customer not in checked:
+            check_customer(env.user_strategy, env.user_config, model=env.user_model)
+            checked.append(customer)
+
+
+def _strategies(folder: Path) -> list[str]:
+    """Strategies that a ROLL knows, read from its source."""
+    text = (folder / "configs" / "worker_config.py").read_text(encoding="utf-8")
+    literal = re.search(r"strategy_name: *Literal\[(.*?)\]", text, re.DOTALL)
+    return re.findall(r"\"(\w+)\"", literal.group(1)) if literal else []
+
+
+def _count(config: RollConfig, tag: str) -> int:
+    env = config.custom_envs[tag].env_config
+    return len(load_tasks(env.source, env.split, env.task_subset))
+
+
+def _tokenizer(pretrain: str) -> Any:
+    from transformers import AutoTokenizer
+
+    name = str(small_checkpoint()) if pretrain == "small" else pretrain
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InvalidValueError(
+            f"pretrain: the tokenizer of {pretrain!r} cannot be loaded ({reason}). "
+            "Give a folder with weights and tokenizer, a Hugging Face name, or small"
+        ) from error
+
+
+def _too_long(config: RollConfig, tokenizer: Any) -> Iterator[str]:
+    for tag in dict.fromkeys((*config.train_tags, *config.val_tags)):
+        env = config.custom_envs[tag].env_config
+        settings = {"source": env.source, "prompt_style": env.prompt_style}
+        prefix = len(encoder_for(tokenizer, settings).prefix)
+        if prefix >= config.sequence_length:
+            yield (
+                f"sequence_length: found {config.sequence_length}, but {tag} starts with {prefix} tokens "
+                f"(source {env.source}, prompt_style {env.prompt_style}); raise it, or choose prompt_style=compressed"
+            )

@@ -1,0 +1,227 @@
+"""What the ROLL engine accepts, and what it refuses before anything starts; needs neither ROLL nor a GPU."""
+
+from typing import Any
+
+import pytest
+
+from tau_retail_env.config import compose
+from tau_retail_env.config.roll import RollConfig, check_roll, fit_groups, is_for_roll, roll_values
+from tau_retail_env.config.roll_rules import PREFIX_TOKENS, parse_devices
+from tau_retail_env.errors import InvalidValueError
+
+CONFIGS = ("tau_retail_config", "tau_retail_1gpu", "tau_retail_grpo")
+VARIANTS = (
+    "infer=sglang",
+    "train=megatron",
+    "train=deepspeed",
+    "task_subset=returns",
+    "task_source=tau2",
+    "user_strategy={scripted:0.7,llm:0.3} user_model=m",
+    "prompt_style=compressed",
+    "train_env_manager.tags=[retail_train_exchanges]",
+)
+
+
+def checked(name: str, *overrides: str) -> RollConfig:
+    return check_roll(compose(name, overrides=overrides))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("variant", ["", *VARIANTS])
+def test_every_configuration_and_variant_composes_and_checks(name, variant):
+    config = checked(name, *variant.split())
+    assert config.exp_name == name
+    assert config.version == ("v0.2.1" if "deepspeed" in variant else "main")
+
+
+def test_a_variant_replaces_the_whole_block():
+    values = compose("tau_retail_1gpu", overrides=["infer=sglang"])
+    args = values["actor_infer"]["strategy_args"]
+    assert args["strategy_name"] == "sglang"
+    assert "gpu_memory_utilization" not in args["strategy_config"]
+    assert args["strategy_config"]["mem_fraction_static"] == values["infer_gpu_memory"]
+
+
+def test_megatron_leaves_the_critic_on_fsdp2():
+    values = compose("tau_retail_config", overrides=["train=megatron"])
+    assert values["actor_train"]["strategy_args"]["strategy_name"] == "megatron_train"
+    assert values["critic"]["strategy_args"]["strategy_name"] == "fsdp2_train"
+
+
+def test_a_key_at_the_top_reaches_every_environment():
+    config = checked("tau_retail_config", "max_turns=7", "prompt_style=compressed", "task_source=tau2")
+    for env in config.custom_envs.values():
+        assert (env.max_steps, env.env_config.max_turns) == (7, 7)
+        assert (env.env_config.prompt_style, env.env_config.source) == ("compressed", "tau2")
+
+
+def test_the_catalogue_has_a_tag_for_every_kind_of_task_and_split():
+    envs = checked("tau_retail_config").custom_envs
+    kinds = "returns exchanges cancellations modifications address payment profile transfer lookup single multi"
+    for split in ("train", "test"):
+        assert envs[f"retail_{split}"].env_config.task_subset == "all"
+        for kind in kinds.split():
+            env = envs[f"retail_{split}_{kind}"].env_config
+            assert (env.split, env.task_subset) == (split, kind)
+
+
+def test_validation_is_sampled_by_its_own_settings():
+    for name in CONFIGS:
+        values = compose(name)
+        assert "generating_args" not in values["actor_infer"]
+        train, val = (values[manager]["generating_args"] for manager in ("train_env_manager", "val_env_manager"))
+        assert train != val
+
+
+def test_kl_is_really_on_in_every_configuration():
+    for name in CONFIGS:
+        values = compose(name)
+        in_reward = values["add_token_level_kl"] and values["init_kl_coef"] > 0
+        in_loss = values["use_kl_loss"] and values["kl_loss_coef"] > 0
+        assert in_reward or in_loss
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("init_kl_coeff=0.1", "init_kl_coeff: unknown key, which ROLL would ignore. Did you mean 'init_kl_coef'"),
+        ("actor_train.training_args.learning_rat=0.1", "actor_train.training_args.learning_rat: unknown key"),
+        ("custom_envs.retail_train.env_config.splt=x", "custom_envs.retail_train.env_config.splt: unknown key"),
+        ("actor_train.strategy_args.strategy_config.fsdp_sise=2", "fsdp_sise: unknown key, which FSDP2 would ignore"),
+        ("max_steps=many", "max_steps: found 'many', expected a whole number"),
+        ("kl_penalty=k3", "kl_penalty: found 'k3', expected kl or abs or mse or full"),
+        ("add_token_level_kl=false", "looks like KL to the reference and is not"),
+        ("init_kl_coef=0", "init_kl_coef: found 0, expected more than 0 with add_token_level_kl: true"),
+        ("kl_loss_coef=0.1", "use_kl_loss: false, but kl_loss_coef is 0.1"),
+        ("use_kl_loss=true", "kl_loss_coef: found 0, expected more than 0"),
+        ("force_disable_old_logprobs_recompute=true", "makes the actor's log-probabilities 0"),
+        ("lambd=0.95", "lambd: found 0.95, expected 1.0"),
+        ("adv_estimator=grpo", "adv_estimator grpo compares the episodes of one task"),
+        ("async_generation_ratio=0.5", "async_generation_ratio: found 0.5, expected a whole number"),
+        ("async_generation_ratio=1", "take turns on the same GPUs"),
+        (
+            "rollout_batch_size=130",
+            "rollout_batch_size: found 130, expected a multiple of train_env_manager.group_size",
+        ),
+        ("rollout_batch_size=192", "does not divide rollout_batch_size 192"),
+        ("actor_train.infer_batch_size=3", "actor_train.infer_batch_size: 3 x 8 GPUs = 24 does not divide"),
+        ("val_batch_size=100", "val_batch_size: found 100, expected a multiple of the 128 environments"),
+        ("critic.strategy_args.strategy_name=megatron_train", "ROLL has no Megatron value model"),
+        ("critic.model_args.model_type=null", "critic.model_args.model_type: found None"),
+        ("actor_infer.strategy_args.strategy_name=hf_infer", "expected vllm or sglang"),
+        ("actor_train.strategy_args.strategy_name=deepspeed_sing", "strategy_name: found 'deepspeed_sing', expected"),
+        ("reference.device_mapping=[0,1,2,3]", "reference.device_mapping: expected the GPUs of actor_train"),
+        ("actor_infer.device_mapping=[15]", "names GPU 15, but num_gpus_per_node 8"),
+        ("actor_infer.device_mapping=every", "expected a text such as list(range(0,8))"),
+        ("actor_infer.device_mapping=[2,2]", "actor_infer.device_mapping: found [2, 2], expected GPUs from 0 on"),
+        ("train_env_manager.tags=[retail_trian]", "train_env_manager.tags: 'retail_trian' is not under custom_envs"),
+        ("val_env_manager.num_groups_partition=[3]", "val_env_manager.num_groups_partition: found [3]"),
+        ("sequence_length=4200", "starts with 4256 tokens"),
+        ("sequence_length=512", "too small for one message of 512 tokens"),
+        ("+actor_infer.generating_args.max_new_tokens=9", "actor_infer.generating_args would override it"),
+        ("user_strategy=llm", "user_model"),
+        ("user_model=m", "user_model: found 'm', but user_strategy scripted has no model"),
+        ("checkpoint_config.type=null", "checkpoint_config.type: found None, expected file_system"),
+        ("custom_envs.retail_test.max_steps=3", "custom_envs.retail_test.max_steps: found 3"),
+        ("engine=local", "engine: local cannot be honoured"),
+    ],
+)
+def test_what_would_go_wrong_is_refused_by_its_path(override, words):
+    with pytest.raises(InvalidValueError) as refused:
+        checked("tau_retail_config", override)
+    assert words in " ".join(str(refused.value).split())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["train_env_manager.group_size=1", "train_env_manager.num_env_groups=256"], "every advantage would be 0"),
+        (["train_env_manager.generating_args.temperature=0"], "there is nothing to compare"),
+        (["init_kl_coef=0.2"], "init_kl_coef is 0.2: this looks like KL"),
+        (["~init_kl_coef", "use_kl_loss=false", "kl_loss_coef=0"], "init_kl_coef is 0.2 (ROLL's default)"),
+        (["async_generation_ratio=1.0"], "expected a whole number from 0 on"),
+        (["actor_infer.device_mapping=[0,1,2,3,4,5]", "async_generation_ratio=0"], "has a part of actor_infer's"),
+        (["reward_normalization={grouping:batch,method:mean_std}"], "compares the episodes of one task"),
+    ],
+)
+def test_a_group_baseline_has_rules_of_its_own(overrides, words):
+    with pytest.raises(InvalidValueError) as refused:
+        checked("tau_retail_grpo", *overrides)
+    assert words in " ".join(str(refused.value).split())
+
+
+def test_everything_that_is_wrong_is_told_at_once():
+    with pytest.raises(InvalidValueError, match="2 keys") as refused:
+        checked("tau_retail_config", "lambd=0.9", "add_token_level_kl=false")
+    assert "lambd: found" in str(refused.value)
+    assert "add_token_level_kl: false" in str(refused.value)
+
+
+def test_no_kl_at_all_is_no_mistake():
+    assert checked("tau_retail_config", "add_token_level_kl=false", "init_kl_coef=0").version == "main"
+
+
+def test_every_size_that_is_given_is_played_or_refused():
+    overrides = ["val_batch_size=20", "val_env_manager.num_env_groups=20", "val_env_manager.group_size=1"]
+    assert checked("tau_retail_1gpu", *overrides).val_places == {"retail_test": 20}
+    assert checked("tau_retail_1gpu").val_places == {}
+
+
+def test_a_validation_of_all_tasks_has_no_more_groups_than_tasks():
+    values = compose("tau_retail_1gpu")
+    fitted = fit_groups(values, {"retail_test": 9})
+    assert fitted["val_env_manager"]["num_groups_partition"] == [9]
+    assert fitted["val_env_manager"]["num_env_groups"] == 9
+    assert fit_groups(values, {"retail_test": 500}) == values
+
+
+def test_roll_gets_no_key_that_it_does_not_know():
+    handed = roll_values(compose("tau_retail_1gpu", overrides=["pretrain=small"]))
+    assert not {"user_strategy", "engine", "infer_gpu_memory", "max_turns"} & set(handed)
+    assert handed["pretrain"].endswith("small") and handed["reward_pretrain"] == handed["pretrain"]
+
+
+def test_roll_gets_devices_as_the_text_that_it_reads():
+    handed = roll_values(compose("tau_retail_grpo", overrides=["actor_infer.device_mapping=[6,7]"]))
+    assert handed["actor_infer"]["device_mapping"] == "[6, 7]"
+
+
+def test_which_configurations_are_for_roll():
+    assert all(is_for_roll(compose(name)) for name in CONFIGS)
+    assert not is_for_roll(compose("tau_retail_local"))
+    assert not is_for_roll({"actor_infer": None})
+
+
+@pytest.mark.parametrize(
+    ("text", "devices"),
+    [
+        ("list(range(0,3))", [0, 1, 2]),
+        ("[1, 3]", [1, 3]),
+        ("list(range(2)) + [7]", [0, 1, 7]),
+        ([0, 1], [0, 1]),
+        (None, []),
+    ],
+)
+def test_device_mappings_are_read_as_roll_reads_them(text, devices):
+    assert parse_devices(text) == devices
+
+
+@pytest.mark.parametrize("text", ["__import__('os').getcwd()", "range", "8", [0, "1"], "list(range('a'))", "("])
+def test_a_device_mapping_is_never_run_as_a_program(text: Any):
+    with pytest.raises(ValueError, match="expected a text such as"):
+        parse_devices(text)
+
+
+@pytest.mark.parametrize(("source", "style"), [kind for kind in PREFIX_TOKENS if kind[0] != "tau_bench"])
+@pytest.mark.parametrize("tokenizer", ["qwen2_5", "qwen3"])
+def test_the_recorded_prompt_lengths_are_those_of_the_real_tokenizers(shared_folder, source, style, tokenizer):
+    transformers = pytest.importorskip("transformers")
+    from tau_retail_env.chat.encoder import ChatEncoder
+    from tau_retail_env.chat.prompts import show_tools, system_prompt
+    from tau_retail_env.world import open_shop
+
+    shop = open_shop(source)
+    prompt = system_prompt(style, source, shop.domain_policy, shop.tools)
+    loaded = transformers.AutoTokenizer.from_pretrained(shared_folder / "tokenizers" / tokenizer)
+    encoder = ChatEncoder(loaded, system_prompt=prompt, tools=shop.tools if show_tools(style) else None)
+    assert len(encoder.prefix) == PREFIX_TOKENS[source, style]

@@ -1,0 +1,120 @@
+"""Every configuration passes the real AgenticConfig of the versions of ROLL that it is for, each in its own process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CONFIGS = ("tau_retail_config", "tau_retail_1gpu", "tau_retail_grpo")
+VARIANTS = (
+    "",
+    "infer=sglang",
+    "train=megatron",
+    "task_source=tau2",
+    "user_strategy=llm user_model=m",
+    "pretrain=small",
+)
+CHECKOUTS = {
+    "ROLL_PATH": VARIANTS,
+    "ROLL_PATH_V030": VARIANTS,
+    "ROLL_PATH_V021": ("train=deepspeed", "train=deepspeed infer=sglang"),
+}
+PROGRAM = textwrap.dedent(
+    """
+    import json, sys
+    from pathlib import Path
+    from tau_retail_env.config import compose
+    from tau_retail_env.config.roll import check_roll, fit_groups
+    from tau_retail_env.roll.run_folder import RollFolder
+    from tau_retail_env.roll.start import agentic_config
+
+    found = []
+    for name, overrides in json.loads(sys.argv[1]):
+        values = compose(name, overrides=overrides)
+        check_roll(values)
+        folder = RollFolder(Path(sys.argv[2]) / name)
+        config = agentic_config(fit_groups(values, {"retail_test": 9}), folder)
+        found.append({
+            "name": name,
+            "overrides": overrides,
+            "reference": config.enable_reference,
+            "recompute": config.enable_old_logprobs_recompute,
+            "checkpoints": config.checkpoint_config["output_dir"],
+            "worker_checkpoints": config.actor_train.checkpoint_config["output_dir"],
+            "manager": config.train_env_manager.env_configs[0][0]["env_manager_cls"],
+            "val_groups": config.val_env_manager.num_env_groups,
+            "val_episodes": config.val_env_manager.max_traj_per_env,
+            "val_temperature": config.val_env_manager.generating_args.temperature,
+            "train_temperature": config.actor_infer.generating_args.temperature,
+            "tracker": config.track_with,
+            "tracker_kwargs": config.tracker_kwargs,
+            "logging_dir": config.logging_dir,
+        })
+    print(json.dumps(found))
+    """
+)
+
+
+def accepted(variable: str, cases: list[tuple[str, list[str]]], folder: Path, repository: Path) -> list[dict[str, Any]]:
+    """What the ROLL that an environment variable names makes of configurations; skips where it is not there."""
+    checkout = os.environ.get(variable)
+    if not checkout:
+        pytest.skip(f"needs ROLL: export {variable}=<a checkout of that version> in an environment with its packages")
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, json.dumps(cases), str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join((checkout, str(repository))),
+            "CUDA_VISIBLE_DEVICES": "",
+            "ROLL_LOG_DIR": str(folder / "logs"),
+        },
+    )
+    if "ModuleNotFoundError" in result.stderr:
+        pytest.skip(f"needs ROLL's packages: {result.stderr.splitlines()[-1]}; see requirements-roll.txt")
+    assert result.returncode == 0, result.stderr[-3000:]
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(("variable", "variants"), list(CHECKOUTS.items()))
+def test_every_configuration_passes_rolls_own_check(variable, variants, tmp_path, repository):
+    cases = [(name, variant.split()) for name in CONFIGS for variant in variants]
+    found = accepted(variable, cases, tmp_path, repository)
+    assert len(found) == len(cases)
+    for one in found:
+        run = tmp_path / one["name"]
+        assert one["reference"] and one["recompute"], one
+        assert one["manager"] == "tau_retail_env.roll.env_manager.TauRetailEnvManager"
+        assert one["checkpoints"] == one["worker_checkpoints"] == str(run / "checkpoints")
+        assert one["tracker"] == "tau_retail"
+        assert one["tracker_kwargs"]["tracker_kwargs"] == {"log_dir": str(run / "tensorboard")}
+        assert (one["val_groups"], one["val_episodes"]) == (9, sys.maxsize)
+        assert (one["train_temperature"], one["val_temperature"]) == (1.0, 0.7)
+        assert one["logging_dir"].startswith(str(run))
+
+
+def test_rolls_own_configuration_ignores_what_ours_refuses(roll, tmp_path, monkeypatch):
+    """The trap: a misspelt key, and a KL coefficient that is used nowhere, are both fine with ROLL."""
+    from dacite import from_dict
+    from roll.pipeline.agentic.agentic_config import AgenticConfig
+
+    from tau_retail_env.config import compose
+    from tau_retail_env.config.roll import check_roll, roll_values
+    from tau_retail_env.errors import InvalidValueError
+
+    monkeypatch.chdir(tmp_path)
+    values = compose("tau_retail_1gpu", overrides=["init_kl_coeff=0.1", "add_token_level_kl=false"])
+    config = from_dict(AgenticConfig, roll_values(values))
+    assert config.init_kl_coef == 0.005 and not config.add_token_level_kl
+    with pytest.raises(InvalidValueError, match="init_kl_coeff"):
+        check_roll(values)

@@ -9,7 +9,8 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from operator import index
+from typing import Any, SupportsIndex
 
 from tau_retail_env.chat.messages import AgentMessage
 from tau_retail_env.chat.parsing import MalformedMessageError, parse_message
@@ -34,7 +35,17 @@ METRICS = {
     "success": "last",
 }
 """Every step's metrics and how they add up over an episode, in ROLL's names for ways of adding up."""
-USAGE = ("latency_s", "prompt_tokens", "completion_tokens", "cost_usd", "calls", "retries")
+USAGE = (
+    "latency_s",
+    "prompt_tokens",
+    "completion_tokens",
+    "cost_usd",
+    "calls",
+    "retries",
+    "asked_again",
+    "unapproved",
+    "held_stops",
+)
 """Numbers of `UserMessage.usage` that become metrics, each under its name with `customer_` before it."""
 CUSTOMER_METRICS = dict.fromkeys([*(f"customer_{name}" for name in USAGE), "customer_failures"], "sum")
 """Besides, where a customer tells what its words took; `customer_failures` is 1 where it failed."""
@@ -115,16 +126,20 @@ class TauRetailEnv:
         if multiple_calls not in MULTIPLE_CALLS:
             raise unknown("multiple_calls", multiple_calls, MULTIPLE_CALLS)
         for name, limit in (("max_turns", max_turns), ("max_errors", max_errors)):
-            if limit is not None and limit < 1:
-                raise InvalidValueError(f"{name} must be at least 1 or None (upstream's own), found {limit}")
+            if limit is not None and (not isinstance(limit, SupportsIndex) or limit < 1):
+                expected = "a whole number, at least 1, or None (upstream's own)"
+                raise InvalidValueError(f"{name} must be {expected}, found {limit!r}")
         self._shop = open_shop(source)
         self.tasks: Sequence[Task] = shared_tasks(source, split, task_subset) if tasks is None else tuple(tasks)
         if not self.tasks:
             raise InvalidValueError("tasks is empty: give at least one task")
-        self._customer = user or make_customer(
-            user_strategy, user_config, self._shop.database, model=user_model, source=source
+        self._customer = (
+            user
+            if user is not None
+            else make_customer(user_strategy, user_config, self._shop.database, model=user_model, source=source)
         )
-        self._strategy = OWN_CUSTOMER if user else user_strategy if isinstance(user_strategy, str) else MIXED
+        named = user_strategy if isinstance(user_strategy, str) else MIXED
+        self._strategy = named if user is None else OWN_CUSTOMER
         conduct = self._shop.conduct
         self._max_turns = max_turns
         self._max_errors = max_errors or conduct.max_errors
@@ -166,6 +181,8 @@ class TauRetailEnv:
     def _begin(self, task_id: str | None, seed: int | None) -> tuple[Observation, Info]:
         if seed is None:
             seed = self._next_seed
+        if not isinstance(seed, SupportsIndex) or index(seed) < 0:
+            raise InvalidValueError(f"seed must be a whole number, at least 0, or None, found {seed!r}")
         self._next_seed = seed + 1
         task = self._task_of_seed(seed) if task_id is None else find_task(self.tasks, task_id)
         self._episode = None
@@ -339,9 +356,9 @@ class TauRetailEnv:
         role = back[-1]["role"] if back else "user"
         metrics = customer_metrics(episode.untold) | metrics
         episode.untold = []
-        info: Info = {"role": role, "messages": back, "metrics": metrics, "metrics_agg_mode": METRICS, **(more or {})}
-        if any(name in CUSTOMER_METRICS for name in metrics):
-            info["metrics_agg_mode"] = METRICS | CUSTOMER_METRICS
+        tells = any(name in CUSTOMER_METRICS for name in metrics)
+        modes = METRICS | (CUSTOMER_METRICS if tells else {})
+        info: Info = {"role": role, "messages": back, "metrics": metrics, "metrics_agg_mode": modes, **(more or {})}
         reward = 0.0
         if ended_by:
             episode.over = True
@@ -384,6 +401,8 @@ class TauRetailEnv:
     def _words(self, said: UserMessage | str) -> UserMessage:
         """The customer's message with its stop token noticed, wherever in the text it stands."""
         message = UserMessage(said) if isinstance(said, str) else said
+        if not isinstance(message, UserMessage):
+            raise UserError(f"the customer answered with {type(said).__name__} instead of a text or a UserMessage")
         if message.tool_calls:
             raise UserError("the customer called a tool, but retail has no tools for customers", usage=message.usage)
         if not message.content:
@@ -402,7 +421,7 @@ def customer_metrics(usages: Iterable[Mapping[str, float]]) -> Metrics:
 
     Returns:
         One number for each name that some message tells, and `customer_failures` 0; nothing where there is no message.
-        A cost that nobody knows is left out.
+        A cost is left out where it is not known of some message that a server answered.
     """
     found = list(usages)
     sums = {
@@ -410,6 +429,8 @@ def customer_metrics(usages: Iterable[Mapping[str, float]]) -> Metrics:
         for name in USAGE
         if (numbers := [usage[name] for usage in found if usage.get(name) is not None])
     }
+    if any(usage.get("calls", 0) and usage.get("cost_usd") is None for usage in found):
+        sums.pop("customer_cost_usd", None)
     return sums | {"customer_failures": 0.0} if found else {}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.chat.messages import AgentMessage, ToolCall
-from tau_retail_env.env import CUSTOMER_METRICS, METRICS
+from tau_retail_env.env import CUSTOMER_METRICS, METRICS, customer_metrics
 from tau_retail_env.errors import CustomerSetupError, EpisodeStateError, InvalidValueError, SnapshotChangedError
 from tau_retail_env.users.customer import UserError, UserMessage
 
@@ -462,3 +462,41 @@ def test_v1_knows_neither_other_domains_nor_other_tasks(tau_bench):
         load_tasks("tau_bench", "test", domain="airline")
     with pytest.raises(InvalidValueError, match="Did you mean 'tau_bench/dev/0'"):
         TauRetailEnv(source="tau_bench", split="dev", user=Talker()).reset("0")
+
+
+@pytest.mark.parametrize("seed", [-1, "a", 1.5])
+def test_a_seed_that_is_none_is_refused(env, seed):
+    with pytest.raises(InvalidValueError, match="seed must be a whole number"):
+        env.reset(seed=seed)
+
+
+def test_a_limit_that_is_no_number_is_refused(tasks):
+    with pytest.raises(InvalidValueError, match="max_turns must be a whole number, at least 1"):
+        TauRetailEnv(tasks=tasks, max_turns="5")
+
+
+def test_a_customer_object_plays_even_if_it_is_empty_and_must_say_something(tasks):
+    class Mute(Talker, list):
+        def respond(self, message):
+            return None
+
+    env = TauRetailEnv(user=Mute(), tasks=tasks)
+    assert env.reset("tau2/0")[0] == "Hello"
+    *_, info = env.step("Hello?")
+    assert (info["stop_reason"], info["scorable"]) == ("user_error", False)
+
+
+def test_a_changed_tool_schema_is_noticed_in_debug_mode(tasks, monkeypatch):
+    monkeypatch.setenv("TAU_RETAIL_DEBUG", "1")
+    env = TauRetailEnv(user=Talker(), tasks=tasks)
+    _, info = env.reset("tau2/0")
+    monkeypatch.setitem(info["tools"][0]["function"], "name", "changed")
+    with pytest.raises(SnapshotChangedError):
+        env.step("bye")
+
+
+def test_a_cost_that_is_not_known_of_one_reply_is_not_known_of_the_episode():
+    known = {"calls": 1, "cost_usd": 0.25}
+    assert customer_metrics([known, known])["customer_cost_usd"] == 0.5
+    assert customer_metrics([known, {"calls": 0, "cost_usd": 0.0}])["customer_cost_usd"] == 0.25
+    assert "customer_cost_usd" not in customer_metrics([known, {"calls": 1}])

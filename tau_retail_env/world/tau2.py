@@ -74,8 +74,8 @@ class Tau2Shop:
         return self._gold.of(task)
 
     def snapshot_digest(self) -> str:
-        """Changes when anybody has changed the shared database, the plain one of the customers included."""
-        return digest(canonical(self.snapshot) + json.dumps(self.database, sort_keys=True))
+        """Changes when anybody has changed the shared database, the customers' plain one, or the tools' schemas."""
+        return digest(canonical(self.snapshot) + json.dumps([self.database, self.tools], sort_keys=True))
 
     def environment(self, orders: Mapping[str, Any], users: Mapping[str, Any]) -> Any:
         """Upstream's environment and tools over the tables of one episode."""

@@ -54,8 +54,8 @@ class TauBenchShop:
         return self._gold.of(task)
 
     def snapshot_digest(self) -> str:
-        """Changes when anybody has changed the shared database."""
-        return digest(self.canonical(self.database))
+        """Changes when anybody has changed the shared database or the tools' schemas."""
+        return digest(self.canonical(self.database) + self.canonical(list(self.tools)))
 
     def invoke(self, name: str) -> Any:
         """Upstream's function of a tool, None for an unknown name."""

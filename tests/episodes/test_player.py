@@ -282,7 +282,8 @@ def test_what_a_customer_took_is_recorded_message_by_message_and_added_up(tmp_pa
     assert [usage["latency_s"] for usage in trajectory.customer_usage] == [0.25, 0.5, 4.0]
     assert trajectory.metrics["customer_latency_s"] == 4.75
     assert (trajectory.metrics["customer_calls"], trajectory.metrics["customer_retries"]) == (6, 3)
-    assert (trajectory.metrics["customer_cost_usd"], trajectory.metrics["customer_failures"]) == (0.5, 1)
+    assert trajectory.metrics["customer_failures"] == 1
+    assert "customer_cost_usd" not in trajectory.metrics  # not known of every reply
     assert (trajectory.user_strategy, trajectory.customer_error) == ("llm", "timed out")
     write_trajectories(tmp_path / "t.jsonl", [trajectory])
     assert read_trajectories(tmp_path / "t.jsonl") == [trajectory]

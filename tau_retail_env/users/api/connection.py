@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import random
 from collections.abc import Coroutine, Mapping, Sequence
@@ -29,8 +30,10 @@ def connection(settings: ApiSettings) -> Connection:
         CustomerSetupError: no key.
         MissingDependencyError: the package openai is not installed.
     """
-    name = ("connection", settings.base_url, settings.api_key_env)
-    return background().shared(name, lambda: Connection(settings))
+    key = key_of(settings)
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    name = ("connection", settings.base_url, settings.api_key_env, digest)
+    return background().shared(name, lambda: Connection(settings, key))
 
 
 def key_of(settings: ApiSettings) -> str:
@@ -48,10 +51,10 @@ def key_of(settings: ApiSettings) -> str:
 
 
 class Connection:
-    """The client to an endpoint (a base URL and the variable of its key), used by all calls of this process."""
+    """The client to an endpoint (a base URL and the key in its variable), used by all calls of this process."""
 
-    def __init__(self, settings: ApiSettings) -> None:
-        self._key = key_of(settings)
+    def __init__(self, settings: ApiSettings, key: str) -> None:
+        self._key = key
         if not self._key and not settings.is_loopback:
             raise CustomerSetupError(
                 f"The customer's server {settings.base_url} needs a key, and the environment variable "
@@ -66,7 +69,8 @@ class Connection:
             http_client=self._openai.DefaultAsyncHttpxClient(trust_env=not settings.is_loopback),
         )
         self.breaker = CircuitBreaker()
-        self.slots = Slots(shared_file("slots", f"{settings.base_url} {settings.api_key_env}"))
+        file = shared_file("slots", f"{settings.base_url} {settings.api_key_env}")
+        self.slots = background().shared(("slots", file), lambda: Slots(file))
         self.random = random.Random()
         self.has_answered = False
 
@@ -119,8 +123,7 @@ class Connection:
             return Fault(f"no connection, or one that broke off ({_network_reason(error)})")
 
     async def close(self) -> None:
-        """Close the pooled connections and free the slots."""
-        self.slots.close()
+        """Close the pooled connections."""
         await self._client.close()
 
 
@@ -129,7 +132,8 @@ def _import_openai() -> Any:
         import openai
     except ImportError as error:
         raise MissingDependencyError(
-            f"An API customer needs the package openai ({error}): pip install 'tau-retail[api]', or pip install openai"
+            f"An API customer needs the package openai ({error}): pip install '.[api]' in the repository, "
+            "or pip install openai"
         ) from None
     return openai
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,10 +173,10 @@ def _url(value: object) -> str:
 
 
 def _variable(value: object) -> str:
-    if not isinstance(value, str) or not value.isidentifier():
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value):
         raise InvalidValueError(
-            "user.api_key_env: expected the name of an environment variable such as OPENAI_API_KEY, found something "
-            "that cannot be one (never the key itself: it belongs into that variable)"
+            "user.api_key_env: expected the name of an environment variable such as OPENAI_API_KEY (A to Z, 0 to 9, "
+            "_), found something else, not repeated here: if it is the key itself, that belongs into the variable"
         )
     return value
 

@@ -190,6 +190,27 @@ def test_each_endpoint_gets_its_own_key(monkeypatch):
     assert other.requests[0].headers["authorization"] == "Bearer key-b"
 
 
+def test_a_mended_key_is_read_by_the_same_process(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "wrong")
+    with ChatServer(key="right") as server:
+        with pytest.raises(CustomerSetupError, match=r"HTTP 401"):
+            ask(endpoint(server))
+        monkeypatch.setenv("OPENAI_API_KEY", "right")
+        assert ask(endpoint(server)).content == "reply 0"
+
+
+def test_two_keys_of_one_variable_share_the_slots(monkeypatch):
+    with ChatServer(latency_s=0.2) as server, ThreadPoolExecutor(1) as threads:
+        asked = endpoint(server, max_concurrency=1, timeout_s=20)
+        first = threads.submit(ask, asked, "a")
+        while not server.requests:
+            server.closing.wait(0.01)
+        monkeypatch.setenv("OPENAI_API_KEY", "another")
+        ask(asked, "b")
+        assert first.result(30).content == "reply 0"
+        assert server.most_at_once == 1
+
+
 def test_a_key_that_can_be_none_is_refused_without_being_told(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-fäke key")
     with ChatServer() as server, pytest.raises(CustomerSetupError, match=r"OPENAI_API_KEY") as error:
@@ -345,7 +366,7 @@ def test_without_the_package_openai_a_replay_works_and_a_question_names_the_comm
         close_background()
         monkeypatch.setitem(sys.modules, "openai", None)
         assert ask(asked).content == live.content
-        with pytest.raises(MissingDependencyError, match=r"pip install 'tau-retail\[api\]'"):
+        with pytest.raises(MissingDependencyError, match=r"pip install '\.\[api\]' in the repository"):
             ask(asked, "another")
 
 

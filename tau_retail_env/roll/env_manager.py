@@ -15,7 +15,7 @@ from roll.pipeline.agentic.env_manager.traj_env_manager import TrajEnvManager
 from roll.utils.constants import GenerateStopReason
 from roll.utils.telemetry import attach_trace_context, get_tracer
 
-from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.errors import CustomerSetupError, InvalidValueError
 from tau_retail_env.roll.assignment import make_assignment
 from tau_retail_env.roll.batch import learns, to_batch
 from tau_retail_env.roll.dump import TrajectoryWriter, is_chosen, writer_for
@@ -29,6 +29,8 @@ register_environment()
 
 MAX_TRIES = 3
 """How often an episode is played whose customer fails, before it is left out of the training."""
+MAX_UNSCORABLE_IN_A_ROW = 3
+"""After how many such episodes of one environment the run stops: nobody can be reached."""
 MAX_EMPTY_REPLIES = 8
 """How many replies without a token the engine may give in a row."""
 TEMPLATES = ("agent_system_template", "agent_template")
@@ -109,6 +111,7 @@ class TauRetailEnvManager(TrajEnvManager):
         self._began = (0.0, 0.0)
         self._slot = (-1, 0)
         self._empty_replies = 0
+        self._unscorable_in_a_row = 0
         self._engine_tells_logprobs = True
 
     def run_rollout_loop(self, data: DataProto) -> None:
@@ -230,8 +233,13 @@ class TauRetailEnvManager(TrajEnvManager):
 
         Returns:
             See `tau_retail_env.roll.batch.to_batch`; `meta_info["metrics"]` holds the episode's numbers.
+
+        Raises:
+            CustomerSetupError: the customer has failed in every try of so many episodes that there is nothing to learn
+                from any more.
         """
         rollout = self._rollout
+        self._count_unscorable(rollout)
         rollout.with_logprobs = self._engine_tells_logprobs
         env_id, group_id, tag = (self.env_config[name] for name in ("env_id", "group_id", "tag"))
         if not learns(rollout):
@@ -280,6 +288,16 @@ class TauRetailEnvManager(TrajEnvManager):
                 continue
             rollout.open(info)
             return self.rollout_cache
+
+    def _count_unscorable(self, rollout: Rollout) -> None:
+        self._unscorable_in_a_row = 0 if rollout.scorable else self._unscorable_in_a_row + 1
+        if self._unscorable_in_a_row >= MAX_UNSCORABLE_IN_A_ROW:
+            self._dump(rollout)
+            raise CustomerSetupError(
+                f"The customer failed in {MAX_UNSCORABLE_IN_A_ROW} episodes in a row of environment "
+                f"{self.env_config['env_id']} ({self.env_config['tag']}), {MAX_TRIES} times each; the last time: "
+                f"{rollout.customer_error}. Mend it (tau-retail user-check), then go on from the last checkpoint"
+            )
 
     def _may_try_again(self) -> bool:
         return self.running and len(self._tries) < MAX_TRIES

@@ -398,6 +398,15 @@ def test_a_customer_that_cannot_be_had_before_something_is_mended_stops_the_run(
     played.errors.clear()
 
 
+def test_a_customer_that_fails_in_one_episode_after_another_stops_the_run(stage):
+    played = with_failures(stage(env={"trajectory_share": 0}), [1000])
+    for step in (0, 1):
+        assert metrics_of(played.play(step)[0])["unscorable"] == 1.0
+    with pytest.raises(CustomerSetupError, match=r"3 episodes in a row .* the last time: no answer"):
+        played.play(2)
+    played.errors.clear()
+
+
 def test_one_environment_that_plays_a_siblings_episode_gives_it_an_id_of_its_own(stage):
     played = stage(group_size=2)
     slow = played.managers[1].env

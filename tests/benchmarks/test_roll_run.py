@@ -1,0 +1,49 @@
+"""The script that records runs on a GPU: both of its parts are configurations that check, without GPU and ROLL."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from tau_retail_env.config.roll import check_roll
+
+
+def printed(repository, *overrides: str, **variables: str) -> list[dict]:
+    result = subprocess.run(
+        [str(repository / "benchmarks" / "roll_run.sh"), "--print", "there", *overrides],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHON": sys.executable, **variables},
+    )
+    assert result.returncode == 0, result.stderr
+    return list(yaml.safe_load_all(result.stdout))
+
+
+@pytest.fixture(scope="module")
+def parts(repository) -> list[dict]:
+    return printed(repository, "rollout_batch_size=256", STEPS="20", MORE_STEPS="10")
+
+
+def test_both_parts_check_and_the_second_goes_on_with_the_first(parts):
+    first, second = parts
+    assert (first["max_steps"], second["max_steps"]) == (21, 31)
+    assert 20 % first["save_steps"] == 0 and 20 % first["eval_steps"] == 0
+    assert first["output_dir"] == second["output_dir"] == second["resume"]
+    for values in (first, second):
+        assert values["add_token_level_kl"] and values["init_kl_coef"] > 0 and values["adv_estimator"] == "gae"
+        assert check_roll(values).val_places == {"retail_test": 192}
+
+
+def test_it_plays_what_the_small_model_was_trained_for(parts):
+    from tau_retail_env.config import compose
+
+    local = compose("tau_retail_local")
+    for name in ("task_source", "task_subset", "prompt_style", "max_turns", "user_strategy", "sequence_length"):
+        assert parts[0][name] == local[name]
+
+
+def test_further_overrides_reach_both_parts(parts):
+    assert [values["rollout_batch_size"] for values in parts] == [256, 256]

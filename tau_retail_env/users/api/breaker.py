@@ -34,8 +34,6 @@ class CircuitBreaker:
 
     is_open = False
     """Whether the server counts as down."""
-    openings = 0
-    """How often it opened."""
     failed_trials = 0
     """How often the server was tried while open, and failed."""
 
@@ -81,7 +79,6 @@ class CircuitBreaker:
             self._next_trial = self._clock() + longest_pause_s(1 + self._trials_in_a_row)
         elif not self.is_open and self._in_a_row >= FAILURES_TO_OPEN and self._in_a_row > self._under_way:
             self.is_open = True
-            self.openings += 1
             self._trials_in_a_row = 0
             self._next_trial = self._clock() + longest_pause_s(1)
 

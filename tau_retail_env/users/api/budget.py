@@ -69,6 +69,6 @@ class Ledger:
         spent = self.spent_usd
         if spent >= budget_usd:
             raise BudgetError(
-                f"The customers' budget is used up: ${spent:.4f} spent of user.budget_usd ${budget_usd:g}. What was "
-                "played so far is kept; raise user.budget_usd to go on"
+                f"The customers' budget is used up: ${spent:.4f} spent of user.budget_usd ${budget_usd:g}; raise it "
+                "to go on"
             )

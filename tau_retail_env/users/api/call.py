@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from tau_retail_env.errors import CustomerSetupError, TauRetailError
 from tau_retail_env.users.api import pauses
 from tau_retail_env.users.api.budget import Ledger
+from tau_retail_env.users.api.completion import Completion
 from tau_retail_env.users.api.connection import Connection
-from tau_retail_env.users.api.faults import Answer, Fault, unknown_model
+from tau_retail_env.users.api.faults import Fault, unknown_model
 from tau_retail_env.users.api.settings import ApiSettings
 from tau_retail_env.users.api.usage import Usage
 from tau_retail_env.users.customer import UserError
@@ -20,6 +22,22 @@ from tau_retail_env.users.customer import UserError
 def patience_s(settings: ApiSettings) -> float:
     """Seconds that a call may take, waiting for a slot aside: every attempt and every pause at its longest."""
     return (settings.timeout_s + pauses.LONGEST_PAUSE_S) * (1 + settings.max_retries)
+
+
+def pay(reply: Completion, settings: ApiSettings) -> None:
+    """Enter a reply's cost where there is a budget.
+
+    Raises:
+        CustomerSetupError: its cost is not known.
+    """
+    if settings.budget_usd is None:
+        return
+    if reply.usage.cost_usd is None:
+        raise CustomerSetupError(
+            f"user.budget_usd cannot be kept: the server {settings.base_url} reports no usage of tokens; "
+            "set user.budget_usd to null"
+        )
+    Ledger().add(reply.usage.cost_usd)
 
 
 class Call:
@@ -46,10 +64,10 @@ class Call:
         self._trials_of_others = 0
         self._empty = 0
         self._last = "none was made"
-        self._replies = Usage()
+        self._replies = Usage(cost_usd=settings.cost_usd(0, 0))
 
-    async def answer(self) -> tuple[Answer, Usage]:
-        """Ask until there is an answer.
+    async def answer(self) -> Completion:
+        """Ask until there is an answer; its usage is that of the whole call.
 
         Raises:
             UserError: retries or time are used up, or the server refuses this one conversation.
@@ -58,14 +76,14 @@ class Call:
         """
         while True:
             found = await self._attempt()
-            if isinstance(found, Answer):
+            if isinstance(found, Completion):
                 if found.content.strip():
-                    return found, self._usage()
+                    return replace(found, usage=self._usage())
                 self._empty += 1
                 found = Fault(f"an empty reply (finish_reason {found.finish_reason or 'not told'})", is_outage=False)
             await self._after(found)
 
-    async def _attempt(self) -> Answer | Fault:
+    async def _attempt(self) -> Completion | Fault:
         """Make one attempt, once there is a slot and the circuit breaker lets it through."""
         while True:
             await self._wait_for_server()
@@ -77,7 +95,7 @@ class Call:
                 if attempt is not None:
                     return await self._send(attempt)
 
-    async def _send(self, attempt: int) -> Answer | Fault:
+    async def _send(self, attempt: int) -> Completion | Fault:
         breaker = self._line.breaker
         request = self._request
         if self._empty and isinstance(request.get("seed"), int):
@@ -93,8 +111,10 @@ class Call:
             breaker.failed(attempt)
         else:
             breaker.succeeded(attempt)
-        if isinstance(found, Answer):
-            self._pay(found)
+        if isinstance(found, Completion):
+            self._line.has_answered = True
+            self._replies += found.usage
+            pay(found, self._settings)
         return found
 
     async def _wait_for_server(self) -> None:
@@ -153,36 +173,9 @@ class Call:
         if self._settings.budget_usd is not None:
             Ledger().check(self._settings.budget_usd)
 
-    def _pay(self, answer: Answer) -> None:
-        cost_usd = cost_of(answer, self._settings)
-        tokens = (answer.prompt_tokens or 0, answer.completion_tokens or 0)
-        self._replies += Usage(0.0, *tokens, cost_usd=cost_usd, calls=1)
-        if self._settings.budget_usd is None:
-            return
-        if cost_usd is None:
-            raise CustomerSetupError(
-                f"user.budget_usd cannot be kept: the server {self._settings.base_url} reports no usage of tokens; "
-                "set user.budget_usd to null"
-            )
-        Ledger().add(cost_usd)
-
     def _usage(self, failures: int = 0) -> Usage:
         taken = Usage(time.monotonic() - self._began, retries=max(self._sent - 1, 0), failures=failures)
         return self._replies + taken
 
     def _left_s(self) -> float:
         return self._deadline - time.monotonic()
-
-
-def cost_of(answer: Answer, settings: ApiSettings) -> float | None:
-    """Dollars that a reply cost: as its server says, else tokens times prices; None where neither is known."""
-    if answer.cost_usd is not None:
-        return answer.cost_usd
-    if answer.prompt_tokens is None or answer.completion_tokens is None:
-        return None
-    if settings.usd_per_million_input_tokens is None or settings.usd_per_million_output_tokens is None:
-        return None
-    return (
-        answer.prompt_tokens * settings.usd_per_million_input_tokens
-        + answer.completion_tokens * settings.usd_per_million_output_tokens
-    ) / 1e6

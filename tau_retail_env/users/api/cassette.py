@@ -33,7 +33,7 @@ class Cassette:
     the next `add`.
 
     Args:
-        path: the file; it and its folder are made by the first `add`.
+        path: the file; it and its folder are made before the first answer is asked for.
 
     Raises:
         CustomerSetupError: the file is no cassette of this version, or cannot be read.
@@ -59,6 +59,15 @@ class Cassette:
                 self._read_on()
             return self._answers.get(key)
 
+    def check_writable(self) -> None:
+        """Make sure, before an answer is paid for, that it can be recorded; makes the file where there is none.
+
+        Raises:
+            CustomerSetupError: the file cannot be written.
+        """
+        with self._alone, self._opened_to_write():
+            return
+
     def add(self, request: Mapping[str, Any], answer: Mapping[str, Any]) -> JsonObject:
         """Record an answer.
 
@@ -74,13 +83,18 @@ class Cassette:
         """
         key = request_key(request)
         with self._alone:
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                with _locked(self.path, os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX) as descriptor:
-                    self._append(descriptor, key, request, answer)
-            except OSError as error:
-                raise CustomerSetupError(f"user.cassette {self.path} cannot be written: {error.strerror}") from None
+            with self._opened_to_write() as descriptor:
+                self._append(descriptor, key, request, answer)
             return self._answers[key]
+
+    @contextmanager
+    def _opened_to_write(self) -> Iterator[int]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(self.path, os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX) as descriptor:
+                yield descriptor
+        except OSError as error:
+            raise CustomerSetupError(f"user.cassette {self.path} cannot be written: {error.strerror}") from None
 
     def _append(self, descriptor: int, key: str, request: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
         self._take_in(descriptor)

@@ -12,7 +12,8 @@ from typing import Any
 from tau_retail_env.errors import CustomerSetupError, MissingDependencyError
 from tau_retail_env.users.api.background import background
 from tau_retail_env.users.api.breaker import CircuitBreaker
-from tau_retail_env.users.api.faults import Answer, Fault, fault_of_status, read_answer, read_models
+from tau_retail_env.users.api.completion import Completion, read_completion
+from tau_retail_env.users.api.faults import Fault, fault_of_status, read_models
 from tau_retail_env.users.api.settings import OPENAI_URL, ApiSettings
 from tau_retail_env.users.api.shared_folder import shared_file
 from tau_retail_env.users.api.slots import Slots
@@ -77,9 +78,9 @@ class Connection:
     random: random.Random
     """Draws of pauses; nobody else's."""
     has_answered: bool
-    """Whether any call got an answer: the settings work in general."""
+    """Whether any call got an answer: the settings work in general. The check before a run is none."""
 
-    async def send(self, request: Mapping[str, Any], settings: ApiSettings, timeout_s: float) -> Answer | Fault:
+    async def send(self, request: Mapping[str, Any], settings: ApiSettings, timeout_s: float) -> Completion | Fault:
         """Make one attempt.
 
         Args:
@@ -94,9 +95,7 @@ class Connection:
         messages = request["messages"]
         asking = create(model=request["model"], messages=messages, extra_body=body, timeout=timeout_s)
         found = await self._body(asking, settings, timeout_s, messages)
-        answer = found if isinstance(found, Fault) else read_answer(found)
-        self.has_answered |= isinstance(answer, Answer)
-        return answer
+        return found if isinstance(found, Fault) else read_completion(found, settings)
 
     async def models(self, settings: ApiSettings, timeout_s: float = LIST_MODELS_S) -> tuple[str, ...] | Fault:
         """The names of the models that the server has."""

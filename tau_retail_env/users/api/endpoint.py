@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError
 from tau_retail_env.users.api.background import background
 from tau_retail_env.users.api.budget import run_name
-from tau_retail_env.users.api.call import Call
+from tau_retail_env.users.api.call import Call, pay
 from tau_retail_env.users.api.cassette import Cassette, request_key
+from tau_retail_env.users.api.completion import Completion
 from tau_retail_env.users.api.connection import connection
-from tau_retail_env.users.api.faults import Answer, Fault, unknown_model
+from tau_retail_env.users.api.faults import Fault, unknown_model
 from tau_retail_env.users.api.settings import ApiSettings
 from tau_retail_env.users.api.usage import Usage
 from tau_retail_env.users.customer import UserError
@@ -30,18 +31,6 @@ CHECK_PAUSE_S = 0.3
 """Seconds between the first two of them; after each it is longer by as much."""
 CHECK_TIMEOUT_S = 20.0
 """Seconds that an attempt of `check` may take, if `timeout_s` is not less."""
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """An answer of the model."""
-
-    content: str
-    """Its text, as the server sent it."""
-    usage: Usage
-    """What it took."""
-    finish_reason: str = ""
-    """Why the model ended: "stop", "length" …; empty where the server says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +73,13 @@ class Endpoint:
     def check(self) -> None:
         """Make sure, before the first episode, that key, URL and model work.
 
-        Asks for the list of models, or for one token where that is not enough. Where the cassette holds answers,
-        nothing is asked: a replay needs no network.
+        Asks for the list of models and for one token: the list may be public. A model that is listed may refuse this
+        one request, or fail; that shows when it is asked. Where the cassette holds answers, nothing is asked: a replay
+        needs no network.
 
         Raises:
-            CustomerSetupError: what does not work, and what to do.
+            CustomerSetupError: no or a wrong key, no credit, an unknown model, an address at which nothing answers, a
+                cassette that cannot be written, a budget that cannot be kept.
             MissingDependencyError: the package openai is not installed.
         """
         background().run(self._check())
@@ -124,6 +115,7 @@ class Endpoint:
         return await asyncio.shield(task)
 
     async def _record(self, cassette: Cassette, request: JsonObject) -> Completion:
+        cassette.check_writable()
         try:
             completion = await self._ask(request)
         except (UserError, CustomerSetupError) as error:
@@ -133,8 +125,7 @@ class Endpoint:
 
     async def _ask(self, request: JsonObject) -> Completion:
         sent = {name: value for name, value in request.items() if name != "context"}
-        answer, usage = await Call(connection(self.settings), self.settings, sent).answer()
-        return Completion(answer.content, usage, answer.finish_reason)
+        return await Call(connection(self.settings), self.settings, sent).answer()
 
     def _cassette(self) -> Cassette | None:
         path = self.settings.cassette
@@ -144,34 +135,38 @@ class Endpoint:
         if self.settings.budget_usd is not None:
             run_name()
         cassette = self._cassette()
-        if cassette is not None and len(cassette):
-            return
+        if cassette is not None:
+            if len(cassette):
+                return
+            cassette.check_writable()
         line = connection(self.settings)
         timeout_s = min(self.settings.timeout_s, CHECK_TIMEOUT_S)
         known = await _some_attempts(lambda: line.models(self.settings, timeout_s))
         if isinstance(known, Fault) and known.is_outage:
             raise self._unreachable(known)
         models = () if isinstance(known, Fault) else known
-        if self.settings.model in models:
-            return
         request = {"model": self.settings.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
         answer = await _some_attempts(lambda: line.send(request, self.settings, timeout_s))
-        if isinstance(answer, Answer) or answer.will_pass:
-            return
-        if answer.unknown_model or (models and answer.fatal is not None):
+        if isinstance(answer, Completion):
+            pay(answer, self.settings)
+        else:
+            self._judge(answer, models)
+
+    def _judge(self, fault: Fault, models: Sequence[str]) -> None:
+        """Raise what the fault of the check's one token means, if it means anything."""
+        if isinstance(fault.fatal, CustomerSetupError):
+            raise fault.fatal
+        is_listed = self.settings.model in models
+        if fault.unknown_model or (models and not is_listed and fault.fatal is not None):
             raise unknown_model(self.settings, models)
-        raise CustomerSetupError(str(answer.fatal)) if answer.fatal is not None else self._unreachable(answer)
+        if not is_listed and fault.is_outage:
+            raise self._unreachable(fault)
 
     def _unreachable(self, fault: Fault) -> CustomerSetupError:
         return CustomerSetupError(
             f"user.base_url: {self.settings.base_url} does not answer as a server of OpenAI's chat API does "
             f"({fault.reason}, {CHECK_ATTEMPTS} attempts): start it, or correct the address"
         )
-
-
-def endpoint_for(settings: ApiSettings) -> Endpoint:
-    """The endpoint of these settings."""
-    return Endpoint(settings)
 
 
 async def _some_attempts(ask: Callable[[], Awaitable[Found | Fault]]) -> Found | Fault:
@@ -188,16 +183,11 @@ async def _some_attempts(ask: Callable[[], Awaitable[Found | Fault]]) -> Found |
 def _replayed(completion: Completion, began: float) -> Completion:
     """An answer for which nothing was paid now: its tokens, and how long it took to find."""
     tokens = (completion.usage.prompt_tokens, completion.usage.completion_tokens)
-    return replace(completion, usage=Usage(time.monotonic() - began, *tokens, replayed=1))
+    return replace(completion, usage=Usage(time.monotonic() - began, *tokens, cost_usd=0.0, replayed=1))
 
 
 def _completion(recorded: Mapping[str, Any]) -> Completion:
-    usage = recorded.get("usage", {})
-    return Completion(
-        recorded["content"],
-        Usage(**{field.name: usage[field.name] for field in fields(Usage) if field.name in usage}),
-        recorded.get("finish_reason", ""),
-    )
+    return Completion(recorded["content"], Usage.read(recorded.get("usage", {})), recorded.get("finish_reason", ""))
 
 
 def _beside(cassette: Cassette, error: UserError | CustomerSetupError) -> UserError | CustomerSetupError:

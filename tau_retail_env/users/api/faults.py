@@ -19,24 +19,9 @@ RETRIED_STATUS = (408, 409, 425, 429)
 CONVERSATION_CODES = ("context_length_exceeded", "content_filter", "content_policy_violation")
 """Codes of HTTP 400 that speak of one conversation, whatever the settings."""
 QUOTE_WORDS = 4
-"""So many words in a row that the server's error text shares with the conversation make it a quotation."""
+"""So many words in a row that the server's error text shares with the conversation make it a quotation; all of them
+where it has fewer."""
 LONGEST_TEXT = 300
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One reply of a model."""
-
-    content: str
-    """Its text; may be empty."""
-    finish_reason: str
-    """Why it ended: "stop", "length" …; empty where the server says nothing."""
-    prompt_tokens: int | None
-    """None where the server does not report it."""
-    completion_tokens: int | None
-    """None where the server does not report it."""
-    cost_usd: float | None
-    """None where the server does not report it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,31 +45,6 @@ class Fault:
     def will_pass(self) -> bool:
         """Whether the server is there, and only asks for patience."""
         return not self.is_outage and self.fatal is None and not self.unknown_model
-
-
-def read_answer(body: bytes) -> Answer | Fault:
-    """Read the body of a chat completion; anything that is none is a fault."""
-    try:
-        completion = json.loads(body)
-    except ValueError:
-        return Fault("a body that is not JSON")
-    try:
-        choice = completion["choices"][0]
-        content = choice["message"].get("content")
-    except (KeyError, IndexError, TypeError, AttributeError):
-        return Fault("a body without an answer in it")
-    if content is not None and not isinstance(content, str):
-        return Fault("a body whose content is no text")
-    usage = completion.get("usage")
-    numbers = usage if isinstance(usage, dict) else {}
-    cost = numbers.get("cost")
-    return Answer(
-        content or "",
-        str(choice.get("finish_reason") or ""),
-        _count(numbers.get("prompt_tokens")),
-        _count(numbers.get("completion_tokens")),
-        float(cost) if isinstance(cost, (int, float)) and not isinstance(cost, bool) else None,
-    )
 
 
 def read_models(body: bytes) -> tuple[str, ...] | Fault:
@@ -114,7 +74,7 @@ def fault_of_status(
         key: the key, which may not either.
     """
     details = _details(body)
-    code = str(details.get("code") or details.get("type") or "")
+    code = plain_name(details.get("code")) or plain_name(details.get("type"))
     if "insufficient_quota" in (details.get("code"), details.get("type")) or status == 402:
         return Fault("", False, fatal=_no_credit(settings, status))
     if status in (401, 403):
@@ -123,9 +83,10 @@ def fault_of_status(
         return Fault("HTTP 404", False, unknown_model=True)
     if status in RETRIED_STATUS or status >= 500:
         return Fault(f"HTTP {status}", status != 429, retry_after_s(headers))
-    words = _harmless(str(details.get("message") or ""), messages, key) or code[:80] or "no reason given"
+    words = next((words for text in (details.get("message"), code) if (words := _harmless(text, messages, key))), "")
     text = (
-        f"The customer's server {settings.base_url} (model {settings.model}) refused a request: HTTP {status}: {words}"
+        f"The customer's server {settings.base_url} (model {settings.model}) refused a request: HTTP {status}: "
+        f"{words or 'no reason given'}"
     )
     return Fault("", False, fatal=UserError(text), is_settings=code not in CONVERSATION_CODES)
 
@@ -180,11 +141,22 @@ def _details(body: object) -> Mapping[str, Any]:
     return inner if isinstance(inner, Mapping) else {}
 
 
-def _harmless(text: str, messages: Sequence[Mapping[str, Any]], key: str) -> str:
+def plain_name(value: object) -> str:
+    """What a server calls something, such as "invalid_api_key"; empty where it is more than a short word.
+
+    A code, a type or a finish_reason is told in errors, and a server may put anything there.
+    """
+    return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{,39}", value) else ""
+
+
+def _harmless(text: object, messages: Sequence[Mapping[str, Any]], key: str) -> str:
     """The server's words, unless they quote the conversation or the key."""
+    if not isinstance(text, str):
+        return ""
     said = _words(" ".join(str(message.get("content")) for message in messages))
     words = _words(text).split()
-    parts = (" ".join(words[start : start + QUOTE_WORDS]) for start in range(len(words) - QUOTE_WORDS + 1))
+    length = min(QUOTE_WORDS, len(words)) or 1
+    parts = (" ".join(words[start : start + length]) for start in range(len(words) - length + 1))
     if any(f" {part} " in f" {said} " for part in parts) or (key and key in text):
         return ""
     return " ".join(text.split())[:LONGEST_TEXT]
@@ -193,7 +165,3 @@ def _harmless(text: str, messages: Sequence[Mapping[str, Any]], key: str) -> str
 def _words(text: str) -> str:
     """The text as words between single spaces, without case and punctuation."""
     return " ".join(re.findall(r"\w+", text.lower()))
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

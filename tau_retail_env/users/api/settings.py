@@ -86,10 +86,13 @@ class ApiSettings:
         except ValueError:
             return host == "localhost" or host.endswith(".localhost")
 
-    @property
-    def has_prices(self) -> bool:
-        """Whether tokens can be turned into dollars."""
-        return self.usd_per_million_input_tokens is not None and self.usd_per_million_output_tokens is not None
+    def cost_usd(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """Dollars that so many tokens cost; None where the prices are unknown."""
+        if self.usd_per_million_input_tokens is None or self.usd_per_million_output_tokens is None:
+            return None
+        return (
+            prompt_tokens * self.usd_per_million_input_tokens + completion_tokens * self.usd_per_million_output_tokens
+        ) / 1e6
 
 
 def _checked(given: ApiSettings) -> ApiSettings:

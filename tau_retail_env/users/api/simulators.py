@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from tau_retail_env.chat.messages import AgentMessage
 from tau_retail_env.errors import EpisodeStateError, unknown
 from tau_retail_env.tasks.task import Task
-from tau_retail_env.users.api.endpoint import Completion, Endpoint
+from tau_retail_env.users.api.completion import Completion
+from tau_retail_env.users.api.endpoint import Endpoint
 from tau_retail_env.users.api.prompts import Message, opening_messages
-from tau_retail_env.users.api.turn import API_STRATEGIES, Turn
+from tau_retail_env.users.api.writing import API_STRATEGIES, Writing
 from tau_retail_env.users.customer import UserError, UserMessage
 from tau_retail_env.world import open_shop
 
@@ -84,14 +85,14 @@ class ApiCustomer:
 
     def _say(self, messages: list[Message]) -> UserMessage:
         """Write the next message; only what is sent becomes part of the history."""
-        turn = Turn(self._ask, messages, with_thought=self.strategy == "react", stop_tokens=self._stop_tokens)
+        writing = Writing(self._ask, messages, with_thought=self.strategy == "react", stop_tokens=self._stop_tokens)
         try:
-            written = API_STRATEGIES[self.strategy](turn)
+            written = API_STRATEGIES[self.strategy](writing)
         except UserError as error:
-            raise UserError(f"{error}", usage=turn.usage(error.usage)) from error
+            raise UserError(f"{error}", usage=writing.usage(error.usage)) from error
         self._history = [*messages, {"role": "assistant", "content": written.kept}]
         stop = next((token for token in self._stop_tokens if token in written.reply), None)
-        return UserMessage(written.reply, stop=stop, usage=turn.usage())
+        return UserMessage(written.reply, stop=stop, usage=writing.usage())
 
     def _ask(self, messages: Sequence[Message]) -> Completion:
         """One call; its seed follows from the setting, the task, the episode's seed and the call's number."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +18,8 @@ class Usage:
     """Tokens that the model read, as its server counts them; of every reply, accepted or not."""
     completion_tokens: int = 0
     """Tokens that the model wrote."""
-    cost_usd: float | None = 0.0
-    """Dollars paid; None where the price is unknown, and unknown plus anything is unknown."""
+    cost_usd: float | None = None
+    """Dollars paid; None where it is not known. The sum is not known if that of one part with `calls` is not."""
     calls: int = 0
     """Replies that a server gave, accepted or not."""
     replayed: int = 0
@@ -31,17 +32,24 @@ class Usage:
     def __add__(self, other: Usage) -> Usage:
         if not isinstance(other, Usage):
             return NotImplemented
-        costs = (self.cost_usd, other.cost_usd)
+        parts = (self, other)
+        costs = [part.cost_usd for part in parts if part.cost_usd is not None]
+        is_known = costs and not any(part.calls and part.cost_usd is None for part in parts)
         return Usage(
             self.latency_s + other.latency_s,
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
-            None if None in costs else sum(cost for cost in costs if cost is not None),
+            math.fsum(costs) if is_known else None,
             self.calls + other.calls,
             self.replayed + other.replayed,
             self.retries + other.retries,
             self.failures + other.failures,
         )
+
+    @classmethod
+    def read(cls, numbers: Mapping[str, Any]) -> Usage:
+        """The usage whose numbers by name these are; others are passed over, missing ones keep their default."""
+        return cls(**{field.name: numbers[field.name] for field in fields(cls) if field.name in numbers})
 
     def as_mapping(self) -> dict[str, float]:
         """The numbers by name, for `UserMessage.usage`; an unknown cost is left out."""

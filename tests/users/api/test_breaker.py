@@ -108,4 +108,4 @@ def test_thirty_percent_of_faults_never_open_it(fault_s, calls_at_once):
             (breaker.failed if has_failed else breaker.succeeded)(attempt)
         attempt, has_failed = admitted(breaker), draw.random() < 0.3
         heapq.heappush(under_way, (clock.now + (fault_s if has_failed else 1.0), attempt, has_failed))
-    assert breaker.openings == 0
+        assert not breaker.is_open

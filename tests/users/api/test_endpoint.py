@@ -22,7 +22,8 @@ from tau_retail_env.errors import BudgetError, CustomerSetupError, InvalidValueE
 from tau_retail_env.users.api import pauses
 from tau_retail_env.users.api.background import close_background
 from tau_retail_env.users.api.budget import RUN_VARIABLE, Ledger
-from tau_retail_env.users.api.endpoint import Completion, Endpoint, endpoint_for
+from tau_retail_env.users.api.completion import Completion
+from tau_retail_env.users.api.endpoint import Endpoint
 from tau_retail_env.users.api.settings import ApiSettings
 from tau_retail_env.users.customer import UserError
 from tests.users.api.server import FINAL, RETRYABLE, ChatServer, Request, always, script, seeded
@@ -50,7 +51,7 @@ def _quick_and_alone(monkeypatch, tmp_path) -> Iterator[None]:
 
 
 def endpoint(server: ChatServer, **block: Any) -> Endpoint:
-    return endpoint_for(ApiSettings.read("tiny", {"base_url": server.base_url, "timeout_s": 0.3, **block}))
+    return Endpoint(ApiSettings.read("tiny", {"base_url": server.base_url, "timeout_s": 0.3, **block}))
 
 
 def ask(asked: Endpoint, context: str = "task/0/0", **overrides: Any) -> Completion:
@@ -75,6 +76,28 @@ def test_the_cost_that_the_server_reports_counts():
 def test_without_prices_the_cost_is_unknown():
     with ChatServer() as server:
         assert ask(endpoint(server)).usage.cost_usd is None
+
+
+@pytest.mark.parametrize(("block", "cost_usd"), [({}, None), (PRICES, 0.0)])
+def test_a_call_without_a_reply_costs_nothing_where_prices_are_known(block, cost_usd):
+    with ChatServer(plan=always("500")) as server, pytest.raises(UserError) as error:
+        ask(endpoint(server, max_retries=0, **block))
+    assert error.value.usage is not None
+    assert error.value.usage.get("cost_usd") == cost_usd
+
+
+def test_a_cost_that_the_server_reports_counts_after_an_attempt_without_a_reply():
+    with ChatServer(cost_usd=0.125, plan=script(["500"])) as server:
+        assert ask(endpoint(server)).usage.cost_usd == 0.125
+
+
+@pytest.mark.parametrize("cost_usd", [float("nan"), float("inf"), -1.0])
+def test_a_budget_is_not_defeated_by_the_cost_that_a_server_reports(cost_usd):
+    with ChatServer(cost_usd=cost_usd) as server:
+        ask(endpoint(server, budget_usd=10, **PRICES))
+        with pytest.raises(BudgetError):
+            ask(endpoint(server, budget_usd=10, **PRICES))
+    assert Ledger().spent_usd == 11
 
 
 def test_the_settings_and_the_overrides_are_sent_and_the_context_is_not():
@@ -399,7 +422,7 @@ def test_failures_are_not_recorded(tmp_path):
         asked = endpoint(server, cassette=str(path), max_retries=1)
         with pytest.raises(UserError, match=r"has no answer to this request"):
             ask(asked)
-        assert not path.exists()
+        assert path.read_text() == ""
         assert ask(asked).content == "reply 2"
     assert len(path.read_text().splitlines()) == 2
 
@@ -414,16 +437,65 @@ def test_no_recording_holds_the_key(tmp_path, monkeypatch):
     assert SECRET not in path.read_text()
 
 
-def test_the_check_asks_for_the_models_and_nothing_else():
-    with ChatServer() as server:
-        endpoint(server).check()
-        assert server.requests == []
-
-
-def test_the_check_asks_for_one_token_where_no_models_are_listed():
-    with ChatServer(models=None) as server:
+@pytest.mark.parametrize("models", [["tiny", "small"], None])
+def test_the_check_asks_for_one_token(models):
+    with ChatServer(models=models) as server:
         endpoint(server).check()
         assert [request.body["max_tokens"] for request in server.requests] == [1]
+
+
+@pytest.mark.parametrize("models", [["tiny"], ["listed"], None])
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("401", r"HTTP 401 .*OPENAI_API_KEY"),
+        ("403", r"HTTP 403"),
+        ("402", r"no credit"),
+        ("insufficient_quota", "no credit"),
+    ],
+)
+def test_the_check_finds_a_wrong_key_or_no_credit_where_the_list_of_models_is_public(models, fault, words):
+    def plan(order: int) -> str:
+        server.models = None
+        return fault
+
+    with ChatServer(models=models, plan=plan) as server, pytest.raises(CustomerSetupError, match=words):
+        endpoint(server).check()
+
+
+@pytest.mark.parametrize("fault", ["400", "429", "500", "hang", "wrong_json"])
+def test_the_check_believes_a_listed_model_that_does_not_answer_this_once(fault):
+    with ChatServer(plan=always(fault)) as server:
+        endpoint(server, timeout_s=0.1).check()
+        assert server.requests
+
+
+def test_a_setting_that_the_server_refuses_ends_the_run_although_the_check_had_an_answer():
+    with ChatServer(plan=script([None, "400"])) as server:
+        asked = endpoint(server)
+        asked.check()
+        with pytest.raises(CustomerSetupError, match=r"HTTP 400"):
+            ask(asked)
+
+
+def test_the_check_is_paid_from_the_budget_and_finds_one_that_cannot_be_kept():
+    with ChatServer(cost_usd=0.25) as server:
+        endpoint(server, budget_usd=1, **PRICES).check()
+        assert Ledger().spent_usd == 0.25
+        server.cost_usd, server.reports_usage = None, False
+        with pytest.raises(CustomerSetupError, match=r"user.budget_usd cannot be kept"):
+            endpoint(server, budget_usd=1, **PRICES).check()
+
+
+def test_a_cassette_that_cannot_be_written_is_found_before_anything_is_asked(tmp_path):
+    path = tmp_path / "cassette.jsonl"
+    path.symlink_to(tmp_path / "no such folder" / "cassette.jsonl")
+    with ChatServer() as server:
+        asked = endpoint(server, cassette=str(path))
+        for use in (asked.check, lambda: ask(asked)):
+            with pytest.raises(CustomerSetupError, match=r"user.cassette .* cannot be written"):
+                use()
+        assert server.connections == 0
 
 
 def test_the_check_believes_a_server_that_serves_more_than_it_lists():

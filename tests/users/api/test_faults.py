@@ -1,14 +1,13 @@
-"""What an answer, an error status and a Retry-After mean."""
+"""What an error status and a Retry-After mean."""
 
 from __future__ import annotations
 
 import email.utils
-import json
 
 import pytest
 
 from tau_retail_env.errors import CustomerSetupError
-from tau_retail_env.users.api.faults import Answer, Fault, fault_of_status, read_answer, retry_after_s
+from tau_retail_env.users.api.faults import Fault, fault_of_status, retry_after_s
 from tau_retail_env.users.api.settings import ApiSettings
 from tau_retail_env.users.customer import UserError
 
@@ -20,44 +19,6 @@ MESSAGES = [{"role": "system", "content": SECRET}]
 def fault(status: int, message: str = "", code: str | None = None, key: str = "") -> Fault:
     body = {"message": message, "code": code}
     return fault_of_status(status, body, {}, SETTINGS, MESSAGES, key)
-
-
-def body(**message: object) -> bytes:
-    return json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}).encode()
-
-
-def test_an_answer_is_read_with_what_it_took():
-    usage = {"prompt_tokens": 7, "completion_tokens": 2, "cost": 0.5}
-    whole = {"choices": [{"message": {"content": "hi"}, "finish_reason": "length"}], "usage": usage}
-    assert read_answer(json.dumps(whole).encode()) == Answer("hi", "length", 7, 2, 0.5)
-
-
-def test_what_the_server_does_not_tell_is_unknown():
-    assert read_answer(b'{"choices": [{"message": {"content": null}}]}') == Answer("", "", None, None, None)
-
-
-@pytest.mark.parametrize(
-    "broken",
-    [
-        b"",
-        b"<html>",
-        b"[]",
-        b"null",
-        b"{}",
-        b'{"error": {"message": "overloaded"}}',
-        b'{"choices": []}',
-        b'{"choices": [{"message": null}]}',
-        b'{"choices": [{"text": "hi"}]}',
-        b"\xff\xfe",
-        body(content=["hi"]),
-        body(content=4),
-    ],
-)
-def test_a_body_without_an_answer_is_worth_another_attempt(broken):
-    found = read_answer(broken)
-    assert isinstance(found, Fault)
-    assert found.fatal is None
-    assert found.reason.startswith("a body")
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 529])
@@ -93,6 +54,16 @@ def test_a_refused_request_tells_the_servers_reason():
 def test_the_servers_reason_is_not_told_where_it_quotes_conversation_or_key(message):
     told = str(fault(400, message, code="flagged", key="sk-secret-1").fatal)
     assert told.endswith("HTTP 400: flagged")
+
+
+@pytest.mark.parametrize("name", ["code", "type"])
+@pytest.mark.parametrize(
+    "value", [SECRET, "Kovacs", "sk-secret-1", "sk_secret_1", "9911", 9911, {"input": SECRET}, "x" * 41]
+)
+def test_a_code_that_is_more_than_a_name_is_not_told(name, value):
+    body = {"message": SECRET, name: value}
+    told = str(fault_of_status(400, body, {}, SETTINGS, MESSAGES, "sk_secret_1").fatal)
+    assert told.endswith("HTTP 400: no reason given")
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,13 @@ from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.upstream_tau2 import data_folder
 from tau_retail_env.users import API_STRATEGIES, ScriptedCustomer, UserError, make_customer
 from tau_retail_env.users.api.background import close_background
-from tau_retail_env.users.api.endpoint import Completion, Endpoint
+from tau_retail_env.users.api.completion import Completion
+from tau_retail_env.users.api.endpoint import Endpoint
 from tau_retail_env.users.api.prompts import opening_messages, scenario_text
 from tau_retail_env.users.api.settings import ApiSettings
 from tau_retail_env.users.api.simulators import ApiCustomer
-from tau_retail_env.users.api.turn import MAX_DRAFTS
 from tau_retail_env.users.api.usage import Usage
+from tau_retail_env.users.api.writing import MAX_DRAFTS
 from tau_retail_env.world import open_shop
 from tests.users.api.server import ChatServer, Request, script
 

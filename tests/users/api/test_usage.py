@@ -18,10 +18,20 @@ def test_numbers_add_up():
 
 
 def test_an_unknown_cost_makes_the_sum_unknown_and_is_left_out():
-    total = Usage(cost_usd=None) + Usage(cost_usd=1.0)
+    total = Usage(calls=1) + Usage(cost_usd=1.0, calls=1)
     assert total.cost_usd is None
     assert "cost_usd" not in total.as_mapping()
     assert Usage(cost_usd=1.0).as_mapping()["cost_usd"] == 1.0
+
+
+def test_what_got_no_reply_leaves_the_cost_as_it_was():
+    assert (Usage(failures=1) + Usage(cost_usd=1.0, calls=1) + Usage()).cost_usd == 1.0
+    assert "cost_usd" not in (Usage(failures=1) + Usage()).as_mapping()
+
+
+def test_numbers_by_name_give_the_same_usage_again():
+    usage = Usage(1.5, 10, 5, 0.25, 1, 0, 2, 0)
+    assert Usage.read({**usage.as_mapping(), "unapproved": 1.0}) == usage
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=30), st.floats(0, 100))

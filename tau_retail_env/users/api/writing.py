@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
-from tau_retail_env.users.api.endpoint import Completion
+from tau_retail_env.users.api.completion import Completion
 from tau_retail_env.users.api.prompts import REPLY, Message, advised, asked_again, judge_prompt, reflect_prompt
 from tau_retail_env.users.api.replies import Written, fault_of, is_accepted, read, stops_too_soon, without_reasoning
 from tau_retail_env.users.api.usage import Usage
@@ -25,7 +25,7 @@ Ask = Callable[[Sequence[Message]], Completion]
 """One call of the model."""
 
 
-class Turn:
+class Writing:
     """What happens between an agent's message and the customer's.
 
     Args:
@@ -61,10 +61,8 @@ class Turn:
             `rejected` (drafts that the supervisor rejected), `unapproved` (1 if none was approved), `held_stops`
             (stops taken out of drafts, for they came too soon).
         """
-        total = {**self._spent.as_mapping(), **{name: float(count) for name, count in self._counts.items()}}
-        for name, value in (more or {}).items():
-            total[name] = total.get(name, 0.0) + value
-        return total
+        total = self._spent + Usage.read(more or {})
+        return {**total.as_mapping(), **{name: float(count) for name, count in self._counts.items()}}
 
     def draft(self, messages: Sequence[Message]) -> Written:
         """Have the model write a message that can be sent.
@@ -126,34 +124,34 @@ class Turn:
         return completion
 
 
-def write_once(turn: Turn) -> Written:
+def write_once(writing: Writing) -> Written:
     """`llm` and `react`: the first draft that can be sent."""
-    return turn.draft(turn.history)
+    return writing.draft(writing.history)
 
 
-def write_verified(turn: Turn) -> Written:
+def write_verified(writing: Writing) -> Written:
     """`verify`: the first draft that the supervisor approves, the last one where it approves none, as upstream."""
     for _ in range(MAX_VERIFICATIONS):
-        draft = turn.draft(turn.history)
-        if turn.approves(draft):
+        draft = writing.draft(writing.history)
+        if writing.approves(draft):
             return draft
-    turn.give_up()
+    writing.give_up()
     return draft
 
 
-def write_reflected(turn: Turn) -> Written:
+def write_reflected(writing: Writing) -> Written:
     """`reflection`: the draft, or one after the supervisor's advice; if it approves neither, the first, as upstream."""
-    first = turn.draft(turn.history)
-    if turn.approves(first):
+    first = writing.draft(writing.history)
+    if writing.approves(first):
         return first
-    second = turn.draft(advised(turn.history, first.reply, turn.reflection(first)))
-    if turn.approves(second):
+    second = writing.draft(advised(writing.history, first.reply, writing.reflection(first)))
+    if writing.approves(second):
         return second
-    turn.give_up()
+    writing.give_up()
     return first
 
 
-API_STRATEGIES: Mapping[str, Callable[[Turn], Written]] = MappingProxyType(
+API_STRATEGIES: Mapping[str, Callable[[Writing], Written]] = MappingProxyType(
     {"llm": write_once, "react": write_once, "verify": write_verified, "reflection": write_reflected}
 )
 """How each strategy writes a message."""

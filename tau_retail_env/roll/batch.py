@@ -33,8 +33,9 @@ def to_batch(
 
     Returns:
         A batch of one: `input_ids`, `attention_mask`, `position_ids` (from 0) [1, L] int64; `response_mask`,
-        `prompt_mask` [1, L] bool; `scores` [1, L] float32; `infer_logprobs` [1, L-1] float32, of which number i belongs
-        to token i + 1 (not there if the engine told none); ROLL's ids and scores beside them.
+        `prompt_mask` [1, L] bool (int64 in ROLL v0.2.1, whose padding makes them so); `scores` [1, L] float32;
+        `infer_logprobs` [1, L-1] float32, of which number i belongs to token i + 1 (not there if the engine told none);
+        ROLL's ids and scores beside them.
     """
     length = _attended(rollout)
     masked = not learns(rollout)
@@ -49,13 +50,14 @@ def to_batch(
         "input_ids": (ids, pad_token_id),
         "attention_mask": (attention, 0),
         "position_ids": (attention.cumsum(dim=-1) - 1, 0),
-        "response_mask": (torch.zeros_like(own) if masked else own, False),
-        "prompt_mask": (prompt, False),
+        "response_mask": (torch.zeros_like(own) if masked else own, 0),
+        "prompt_mask": (prompt, 0),
         "scores": (scores, 0.0),
     }
     tensors = {name: pad_to_length(tensor, sequence_length, value) for name, (tensor, value) in columns.items()}
+    mask_type = pad_to_length(torch.zeros(1, 1, dtype=torch.bool), 2, 0).dtype
     for name in ("response_mask", "prompt_mask"):
-        tensors[name] = tensors[name].bool()
+        tensors[name] = tensors[name].to(mask_type)
     if rollout.with_logprobs:
         logprobs = torch.tensor([rollout.logprobs[:length]], dtype=torch.float)
         tensors["infer_logprobs"] = pad_to_length(logprobs, sequence_length, 0.0)[:, 1:]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from roll.distributed.scheduler.protocol import DataProto
 from roll.pipeline.agentic.env_manager.base_env_manager import RolloutCache
 from roll.pipeline.agentic.env_manager.traj_env_manager import TrajEnvManager
 from roll.utils.constants import GenerateStopReason
-from roll.utils.telemetry import attach_trace_context, get_tracer
 
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError
 from tau_retail_env.roll.assignment import make_assignment
@@ -23,6 +21,7 @@ from tau_retail_env.roll.encoders import encoder_for
 from tau_retail_env.roll.metrics import episode_metrics, named
 from tau_retail_env.roll.registration import ENVIRONMENT_ID, plain_value, register_environment
 from tau_retail_env.roll.rollout import Clock, Rollout
+from tau_retail_env.roll.tracing import open_span
 from tau_retail_env.users import UserError
 
 register_environment()
@@ -123,8 +122,8 @@ class TauRetailEnvManager(TrajEnvManager):
         try:
             super().run_rollout_loop(data)
         finally:
-            if self.trace_stack is not None:
-                self.trace_stack.close()
+            if (stack := getattr(self, "trace_stack", None)) is not None:
+                stack.close()
             if self._writer is not None:
                 self._writer.flush()
 
@@ -331,11 +330,7 @@ class TauRetailEnvManager(TrajEnvManager):
             "traj_group_id": group,
             "traj_id": f"{group}_{self.env_config['env_id']}",
         }
-        self.trace_stack = ExitStack()
-        self.trace_stack.enter_context(attach_trace_context(self.trace_meta))
-        self.trace_stack.enter_context(
-            get_tracer("env_manager").start_as_current_span("trajectory", attributes=attributes)
-        )
+        self.trace_stack = open_span(getattr(self, "trace_meta", None), attributes)
 
     def _dump(self, rollout: Rollout) -> None:
         tag = self.env_config["tag"]

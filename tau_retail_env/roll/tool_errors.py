@@ -10,8 +10,8 @@ from tau_retail_env.chat.parsing import MalformedMessageError, parse_message
 
 KINDS = ("unknown_tool", "wrong_arguments", "refused")
 """No such tool; an argument is missing or unknown; the shop itself says no (no such order, not allowed now …)."""
-ERROR = "Error"
-"""How both upstreams begin the text of a failed call."""
+ERRORS = ("Error", "Unknown action")
+"""How upstreams begin the text of a failed call."""
 
 
 def error_kinds(text: str, back: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -27,7 +27,7 @@ def error_kinds(text: str, back: Sequence[Mapping[str, Any]], tools: Sequence[Ma
     """
     counts = {f"tool_errors_{kind}": 0.0 for kind in KINDS}
     results = [message for message in back if message["role"] == "tool"]
-    if not any(str(result["content"]).startswith(ERROR) for result in results):
+    if not any(str(result["content"]).startswith(ERRORS) for result in results):
         return counts
     try:
         calls = parse_message(text).tool_calls
@@ -35,7 +35,7 @@ def error_kinds(text: str, back: Sequence[Mapping[str, Any]], tools: Sequence[Ma
         return counts
     schemas = {tool["function"]["name"]: tool["function"].get("parameters", {}) for tool in tools}
     for call, result in zip(calls, results, strict=False):
-        if str(result["content"]).startswith(ERROR) and result.get("name") == call.name:
+        if str(result["content"]).startswith(ERRORS) and result.get("name") == call.name:
             counts[f"tool_errors_{_kind(call, schemas)}"] += 1.0
     return counts
 

@@ -228,8 +228,8 @@ class Stage:
             for env_config in envs.values()
         ]
 
-    def play(self, step: int = 0, batch_size: int | None = None) -> list[DataProto]:
-        """One step of ROLL's pipeline: its batch, episode by episode."""
+    def start(self, step: int) -> None:
+        """Tell the env managers the step, and set them going where they are not."""
         for manager in self.managers:
             manager.update_step(step)
         if not self._threads:
@@ -237,6 +237,10 @@ class Stage:
             self._threads = [threading.Thread(target=self._run, args=(one, data)) for one in self.managers]
             for thread in self._threads:
                 thread.start()
+
+    def play(self, step: int = 0, batch_size: int | None = None) -> list[DataProto]:
+        """One step of ROLL's pipeline: its batch, episode by episode."""
+        self.start(step)
         size = self.config.rollout_batch_size if batch_size is None else batch_size
         batch = self.queue.step(step, size)
         deadline = time.monotonic() + WAIT_S

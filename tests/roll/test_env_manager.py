@@ -1,7 +1,6 @@
 """The env manager in ROLL's own loop and queue, with a scripted actor in place of the engine."""
 
 import random
-import time
 from collections import Counter
 
 import numpy as np
@@ -405,23 +404,6 @@ def test_a_customer_that_fails_in_one_episode_after_another_stops_the_run(stage)
     with pytest.raises(CustomerSetupError, match=r"3 episodes in a row .* the last time: no answer"):
         played.play(2)
     played.errors.clear()
-
-
-def test_one_environment_that_plays_a_siblings_episode_gives_it_an_id_of_its_own(stage):
-    played = stage(group_size=2)
-    slow = played.managers[1].env
-    slow.reset = delayed(slow.reset, played)
-    batch = played.play()
-    assert len({episode.non_tensor_batch["traj_id"][0] for episode in batch}) == 2
-    assert len({episode.non_tensor_batch["traj_group_id"][0] for episode in batch}) == 1
-
-
-def delayed(call, played):
-    def later(*arguments):
-        time.sleep(0.05)
-        return call(*arguments)
-
-    return later
 
 
 def test_many_environments_in_threads_share_the_prefix_and_leave_global_random_alone(stage):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tau_retail_env.errors import EpisodeStateError
-from tests.roll.test_env_manager import actor_that, attended, metrics_of, remember, with_failures
+from tests.roll.test_env_manager import actor_that, attended, metrics_of, with_failures
 from tests.roll.test_tokens import ROLLS_KEYS
 
 QUIET = {"trajectory_share": 0}
@@ -246,11 +246,41 @@ def test_an_engine_without_words_shifts_rolls_log_probabilities(stage, rolls_own
     assert not misplaced(stage(env=QUIET, make_actor=actor_that(silent_once)).play()[0]).any()
 
 
-def test_rolls_seeds_play_no_part(stage):
-    """Two environments whose random group seeds differ get the same task and seed."""
-    resets = []
-    for base_seed in (1, 2):
-        played = stage(env=QUIET, base_seed=base_seed)
-        played.managers[0].env.reset = remember(played.managers[0].env.reset, resets)
-        played.play()
-    assert resets[0] == resets[1]
+def test_rolls_training_tasks_are_drawn_anew_in_each_run(stage, rolls_own):
+    def runs(make, **keys):
+        seen = []
+        for base_seed in (1, 2):
+            played = make(base_seed=base_seed, **keys)
+            tasks = []
+            played.managers[0].env.reset = noting_tasks(played.managers[0].env.reset, tasks)
+            played.play()
+            seen.append(tasks[0])
+        return seen
+
+    theirs, ours = runs(rolls_own), runs(stage, env=QUIET)
+    assert theirs[0] != theirs[1]
+    assert ours[0] == ours[1]
+
+
+def test_one_environment_that_plays_a_siblings_episode_too_gives_it_an_id_of_its_own(stage, rolls_own):
+    def ids(make, **keys):
+        played = make(group_size=2, **keys)
+        del played.managers[1]
+        batch = played.play()
+        assert len({episode.non_tensor_batch["traj_group_id"][0] for episode in batch}) == 1
+        return {episode.non_tensor_batch["traj_id"][0] for episode in batch}
+
+    assert len(ids(rolls_own)) == 1
+    assert len(ids(stage, env=QUIET)) == 2
+
+
+def test_rolls_own_dump_writes_nothing(stage, rolls_own, tmp_path):
+    from roll.pipeline.agentic.utils import dump_rollout_trajectories
+
+    (episode,) = rolls_own().play()
+    dump_rollout_trajectories(str(tmp_path / "theirs"), 0, episode)
+    assert not (tmp_path / "theirs").exists()
+    played = stage(pipeline={"rollout_dump_dir": str(tmp_path / "ours")})
+    played.play()
+    played.close()
+    assert list((tmp_path / "ours").glob("train-*.jsonl"))

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tau_retail_env.chat.messages import ToolCall
-from tau_retail_env.errors import unknown
+from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.tasks import SUBSETS, Action, Task, find_task, load_tasks
 from tau_retail_env.tasks.load import SOURCES
 from tau_retail_env.world import World, open_shop
@@ -37,15 +37,25 @@ def task_by_id(task_id: str, source: str = "tau2") -> Task:
         InvalidValueError: no such source, split or task; the message names the nearest one.
         MissingDependencyError: the source is not installed.
     """
-    if "/" not in task_id or task_id.split("/")[0] not in SOURCES:
+    first = task_id.split("/")[0]
+    if first == task_id or first not in SOURCES:
+        if source not in SOURCES:
+            raise unknown("source", source, SOURCES)
+        if first != task_id and first not in SOURCES[source].splits():
+            raise _unknown_beginning(task_id, first, source)
         task_id = f"{source}/{task_id}"
     source, *split, _ = task_id.split("/")
-    if source not in SOURCES:
-        raise unknown("source", source, SOURCES)
     names = split or sorted(SOURCES[source].splits())
     smallest_last = sorted((load_tasks(source, name) for name in names), key=len, reverse=True)
     tasks = {task.id: task for split in smallest_last for task in split}
     return find_task(list(tasks.values()), task_id)
+
+
+def _unknown_beginning(task_id: str, first: str, source: str) -> InvalidValueError:
+    return InvalidValueError(
+        f"Task {task_id[:60]!r}: {unknown('source', first, SOURCES)} Nor is it a split of {source!r} "
+        f"({', '.join(SOURCES[source].splits())}). Every source has tasks of the domain retail only"
+    )
 
 
 def subset_names(task: Task) -> list[str]:

@@ -9,8 +9,11 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +31,8 @@ EXIT_FAILED = 1
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
+STOPPED = "stopped"
+"""The stop reason of an episode that was under way when all ended."""
 VLLM_KEY = "VLLM_API_KEY"
 """The environment variable whose key vLLM asks for where it is set."""
 
@@ -40,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0, or 1 where the command ran and found a failure, 2 for an error that is the caller's to
-        mend, 130 after Ctrl-C, 141 where the reader of the output went away.
+        mend, 130 after Ctrl-C (of user-check also after SIGTERM), 141 where the reader of the output went away.
     """
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
@@ -199,8 +204,11 @@ def _add_customer(parser: argparse.ArgumentParser) -> None:
 
 
 def _customer(options: argparse.Namespace) -> CustomerChoice:
+    """The customer that a command names; what it spends is counted from here on."""
     from tau_retail_env.customer_choice import CustomerChoice
+    from tau_retail_env.users.api.budget import begin_run
 
+    begin_run()
     return CustomerChoice.read(options.user_strategy, options.user_model, options.user)
 
 
@@ -322,12 +330,13 @@ def _oracle(options: argparse.Namespace) -> int:
         played = play(
             spread(tasks, len(tasks), options.seed), tasks, lambda: customer.environment(tasks), progress=bar.update
         )
-    for one in played.trajectories:
+    over = [one for one in played.trajectories if one.stop_reason != STOPPED]
+    for one in over:
         _print_failure(one)
-    scored = {one.task_id: one.reward == 1.0 for one in played.trajectories if one.scorable}
+    scored = {one.task_id: one.reward == 1.0 for one in over if one.scorable}
     if scored:
         print(success_by_subset([task for task in tasks if task.id in scored], scored))
-    if lost := sum(not one.scorable for one in played.trajectories):
+    if lost := sum(not one.scorable for one in over):
         print(f"{lost} not scored, because the customer failed")
     if played.ended_by is not None:
         raise played.ended_by
@@ -357,7 +366,7 @@ def _user_check(options: argparse.Namespace) -> int:
     customer.check_server()
     requests = spread(tasks, options.episodes, options.seed)
     workers = 1 if "human" in customer.strategies else options.workers
-    with tqdm(total=len(requests), unit="episode", disable=None) as bar:
+    with tqdm(total=len(requests), unit="episode", disable=None) as bar, _terminable():
         played = play(requests, tasks, lambda: customer.environment(tasks), workers=workers, progress=bar.update)
     if options.out is not None:
         from tau_retail_env.episodes.trajectory import write_trajectories
@@ -369,6 +378,19 @@ def _user_check(options: argparse.Namespace) -> int:
     if played.ended_by is not None and not isinstance(played.ended_by, BudgetError):
         raise played.ended_by
     return 0 if any(one.scorable for one in played.trajectories) else EXIT_FAILED
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends as Ctrl-C does, so that what was paid for is written down."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _check_writable(path: Path | None) -> None:
@@ -383,7 +405,8 @@ def _check_writable(path: Path | None) -> None:
 
 def _how_to_see(played: Played, customer: CustomerChoice, out: Path | None) -> str | None:
     """The command that shows the first episode to look at; None where there is none."""
-    first = next((one for one in played.trajectories if one.reward < 1.0 or not one.scorable), None)
+    over = (one for one in played.trajectories if one.stop_reason != STOPPED)
+    first = next((one for one in over if one.reward < 1.0 or not one.scorable), None)
     if first is None:
         return None
     which = f"--task {first.task_id} --seed {first.seed}"

@@ -37,6 +37,19 @@ def test_an_id_that_no_task_has_is_an_error_that_names_it(task_id, named):
         task_by_id(task_id)
 
 
+@pytest.mark.parametrize(
+    ("task_id", "message"),
+    [
+        ("airline/3", r"^Task 'airline/3': Unknown source 'airline'; known: tau2, tau_bench, gen.*retail only$"),
+        ("tau3/12", r"Unknown source 'tau3'.*Did you mean 'tau2'\?"),
+        ("tset/3", r"Unknown source 'tset'.*Nor is it a split of 'tau2' \(train, test, base\)"),
+    ],
+)
+def test_an_id_of_no_known_source_names_those_there_are_and_the_domain(task_id, message):
+    with pytest.raises(InvalidValueError, match=message):
+        task_by_id(task_id)
+
+
 def test_words_are_searched_in_request_and_gold_actions_case_aside():
     tasks = load_tasks("tau2", "test")
     found = with_words(tasks, "FATIMA suite private")

@@ -20,7 +20,7 @@ from tau_retail_env.episodes.trajectory import read_trajectories
 from tau_retail_env.tasks import load, load_tasks, upstream_tau_bench
 from tau_retail_env.users.api.background import close_background
 from tau_retail_env.world import opening
-from tests.customer_check.spoken import model, scripted
+from tests.customer_check.spoken import conversation, model, scripted
 from tests.users.api.server import ChatServer, always
 
 KEY = "sk-fake-5f1d0c"
@@ -131,11 +131,12 @@ def no_tau_bench(monkeypatch, tmp_path):
     monkeypatch.delenv(upstream_tau_bench.PATH_VARIABLE, raising=False)
     monkeypatch.setattr(upstream_tau_bench, "SUBMODULE", tmp_path)
     monkeypatch.setattr(upstream_tau_bench.importlib.util, "find_spec", lambda name: None)
-    load._all_tasks.cache_clear()
-    opening._shop_of.cache_clear()
+    caches = (load._all_tasks, load._selected_tasks, opening._shop_of)
+    for cached in caches:
+        cached.cache_clear()
     yield
-    load._all_tasks.cache_clear()
-    opening._shop_of.cache_clear()
+    for cached in caches:
+        cached.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -322,7 +323,10 @@ def test_ctrl_c_is_exit_130_without_a_traceback(repository):
 
 @pytest.fixture
 def server():
-    """A server whose model plays the customer of generated tasks as the scripted one does."""
+    """A server whose model plays the customer of generated tasks as the scripted one does.
+
+    The first request of every command is the check, the customer's begin behind it.
+    """
     with ChatServer(reply=model(load_tasks("generated", "test"), scripted), key=KEY) as running:
         yield running
     close_background()
@@ -346,7 +350,7 @@ def test_the_scripted_customer_fails_no_perfect_agent(capsys):
 
 def test_a_customer_behind_an_api_is_checked_and_its_conversations_kept(customer, server, tmp_path, capsys):
     words = server.reply
-    server.reply = lambda request: "###STOP###" if request.order == 1 else words(request)
+    server.reply = lambda request: "###STOP###" if request.order == 2 else words(request)
     file = tmp_path / "check.jsonl"
     selection = ["--source", "generated", "--subset", "single", "--episodes", "4", "--workers", "1"]
     assert main(["user-check", *selection, *customer, "--out", str(file)]) == 0
@@ -364,13 +368,13 @@ def test_a_customer_behind_an_api_is_checked_and_its_conversations_kept(customer
 
 
 def test_what_is_lost_is_not_scored_and_the_rest_goes_on(customer, server, capsys):
-    server.plan = lambda order: "500" if order == 3 else None
+    server.plan = lambda order: "500" if order == 4 else None
     selection = ["--source", "generated", "--subset", "single"]
     assert main(["user-check", *selection, *customer, "--episodes", "4", "--workers", "1"]) == 0
     shown = capsys.readouterr().out
     assert "4 episodes asked for: 3 scored, 1 lost because the customer failed" in shown
     assert "--out FILE" in shown
-    lost_at = len(server.requests)
+    lost_at = len(server.requests) + 1
     server.plan = lambda order: "500" if order == lost_at else None
     assert main(["oracle", *selection, *customer, "--limit", "3"]) == 0
     shown = capsys.readouterr().out
@@ -386,35 +390,68 @@ def test_where_nothing_can_be_scored_nothing_is_measured(customer, server, capsy
     assert main(["oracle", "--source", "generated", *customer, "--limit", "2"]) == 1
 
 
-def test_a_used_up_budget_leaves_a_report_of_what_was_played(customer, server, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("TAU_RETAIL_RUN", f"test-{os.getpid()}-{tmp_path.name}")
+PRICES = ("usd_per_million_input_tokens=1", "usd_per_million_output_tokens=1")
+"""What a budget needs; the tests' server tells its own cost."""
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_used_up_budget_leaves_a_report_of_all_that_was_paid_for(customer, server, workers, tmp_path, capsys):
     server.cost_usd = 0.01
-    prices = ["budget_usd=0.095", "usd_per_million_input_tokens=1", "usd_per_million_output_tokens=1"]
     file = tmp_path / "check.jsonl"
-    selection = ["--source", "generated", "--subset", "single", "--episodes", "9", "--workers", "1"]
-    assert main(["user-check", *selection, *customer, *prices, "--out", str(file)]) == 0
+    selection = ["--source", "generated", "--subset", "single", "--episodes", "9", "--workers", str(workers)]
+    assert main(["user-check", *selection, *customer, "budget_usd=0.235", *PRICES, "--out", str(file)]) == 0
     shown = capsys.readouterr().out
-    played = len(read_trajectories(file))
-    assert 0 < played < 9
-    assert f"{played} scored, 0 lost because the customer failed, {9 - played} not played to the end" in shown
+    kept = read_trajectories(file)
+    stopped = [one for one in kept if one.stop_reason == "stopped"]
+    scored = len(kept) - len(stopped)
+    assert 0 < len(stopped) <= workers
+    assert not any(one.scorable for one in stopped)
+    assert f"{scored} scored, 0 lost because the customer failed, {9 - scored} not played to the end" in shown
+    assert f"  {len(stopped)} cut off, not in this rate: " in shown
     assert "The check is partial: The customers' budget is used up" in shown
-    assert len(server.requests) == 10
+    paid = sum(usage["cost_usd"] for one in kept for usage in one.customer_usage)
+    assert paid == pytest.approx(0.01 * len(conversation(server)))
+    assert f"${paid:.4f}; {len(conversation(server))} calls" in shown
 
 
-def test_ctrl_c_leaves_a_report_of_what_was_played(customer, server, repository, tmp_path):
-    server.plan = lambda order: "hang" if order >= 20 else None
+@pytest.mark.parametrize("command", [["user-check", "--episodes", "1"], ["oracle", "--limit", "1"]])
+def test_every_run_of_a_process_has_the_whole_budget(command, customer, server, capsys):
+    server.cost_usd = 0.02
+    selection = ["--source", "generated", "--subset", "single"]
+    for _ in range(2):
+        asked = len(conversation(server))
+        assert main([*command, *selection, *customer, "budget_usd=0.13", *PRICES]) == 0
+        assert len(conversation(server)) - asked == 4
+    assert "budget" not in capsys.readouterr().out
+
+
+def test_an_oracle_over_budget_says_so_and_calls_no_stopped_episode_a_failure(customer, server, capsys):
+    server.cost_usd = 0.02
+    selection = ["--source", "generated", "--subset", "single", "--limit", "9"]
+    assert main(["oracle", *selection, *customer, "budget_usd=0.15", *PRICES]) == 2
+    shown = capsys.readouterr()
+    assert "budget is used up" in shown.err
+    assert "stopped" not in shown.out and "customer failed" not in shown.out
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_sigterm_leaves_a_report_of_all_that_was_answered(sent, customer, server, repository, tmp_path):
+    server.plan = lambda order: "hang" if order >= 8 else None
     file = tmp_path / "check.jsonl"
-    selection = ["--source", "generated", "--subset", "single", "--episodes", "30", "--workers", "2"]
+    selection = ["--source", "generated", "--subset", "single", "--episodes", "30", "--workers", "1"]
     process = start(repository, "user-check", *selection, *customer, "--out", str(file))
     end = time.monotonic() + 60
-    while len(server.requests) < 22 and time.monotonic() < end:
+    while len(server.requests) < 9 and time.monotonic() < end:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "The check is partial: it was interrupted" in out
     assert "Traceback" not in out + err
-    assert f"{len(read_trajectories(file))} scored" in out
+    kept = read_trajectories(file)
+    assert [one.stop_reason for one in kept] == ["user_stop", "stopped"]
+    assert "30 episodes asked for: 1 scored, 0 lost because the customer failed, 29 not played to the end" in out
+    assert sum(usage["calls"] for one in kept for usage in one.customer_usage) == len(conversation(server)) > 4
     assert KEY not in out + err
 
 
@@ -485,7 +522,7 @@ def test_a_person_can_serve_a_customer_behind_an_api(customer, monkeypatch, caps
 
 
 def test_a_person_is_told_when_the_customer_is_lost(customer, server, monkeypatch, capsys):
-    server.plan = lambda order: "500" if order else None
+    server.plan = lambda order: "500" if order > 1 else None
     monkeypatch.setattr(sys, "stdin", io.StringIO("May I have your email?\n"))
     assert main(["play", "--task", "generated/test/1", *customer]) == 0
     shown = capsys.readouterr().out

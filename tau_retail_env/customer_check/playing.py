@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,12 @@ from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.tasks import Task
 from tau_retail_env.users.api.background import close_background
 
+ARRIVING_S = 60.0
+"""Seconds that customers' messages under way have to arrive where the check ends early by itself: they are paid for."""
 STOPPING_S = 5.0
-"""Seconds that episodes under way have to end once no more are to be played."""
+"""Seconds that episodes have to end once the messages they wait for are called off."""
+CALLING_OFF_S = 0.2
+"""Seconds until messages are called off once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,8 @@ class Played:
     asked: int
     """Episodes that were to be played."""
     trajectories: Sequence[Trajectory]
-    """Those that ended, in the order of the requests."""
+    """Those that were begun, in the order of the requests; what was under way at an early end has stop_reason
+    "stopped" and is not scorable."""
     ended_by: BaseException | None
     """What ended the check early: Ctrl-C, the budget, a server that takes no more requests, an error; else None."""
 
@@ -55,7 +61,7 @@ def play(
     workers: int = 1,
     progress: Callable[[], None] = lambda: None,
 ) -> Played:
-    """Let the oracle agent play; whatever ends this early leaves the episodes that were over by then.
+    """Let the oracle agent play; whatever ends this early leaves the episodes that were begun by then.
 
     Args:
         requests: what to play.
@@ -95,34 +101,26 @@ class _Team:
         self._requests = requests
         self._tasks = tasks
         self._waiting = deque(range(len(requests)))
-        self._over: Queue[tuple[int, Trajectory | BaseException]] = Queue()
+        self._begun: dict[int, Trajectory] = {}
+        self._ends: Queue[BaseException | None] = Queue()
         self._stopped = threading.Event()
 
     def play(self, environments: Sequence[TauRetailEnv], progress: Callable[[], None]) -> Played:
         threads = [threading.Thread(target=self._work, args=(env,), daemon=True) for env in environments]
         for thread in threads:
             thread.start()
-        found: dict[int, Trajectory] = {}
-        ended_by = self._collect(found, progress)
+        ended_by = self._await_all(progress)
         self._stopped.set()
-        if isinstance(ended_by, KeyboardInterrupt):
-            close_background()
-        for thread in threads:
-            thread.join(STOPPING_S / len(threads))
-        while not self._over.empty():
-            number, result = self._over.get()
-            if isinstance(result, Trajectory):
-                found[number] = result
-        return Played(len(self._requests), [found[number] for number in sorted(found)], ended_by)
+        _end(threads, at_once=isinstance(ended_by, KeyboardInterrupt))
+        begun = self._begun.copy()
+        return Played(len(self._requests), [begun[number] for number in sorted(begun)], ended_by)
 
-    def _collect(self, found: dict[int, Trajectory], progress: Callable[[], None]) -> BaseException | None:
-        """Take in what the threads play until all is there; returns what ended it before."""
+    def _await_all(self, progress: Callable[[], None]) -> BaseException | None:
+        """Wait until all is played; returns what ended it before."""
         try:
-            while len(found) < len(self._requests):
-                number, result = self._over.get()
-                if not isinstance(result, Trajectory):
-                    return result
-                found[number] = result
+            for _ in self._requests:
+                if (error := self._ends.get()) is not None:
+                    return error
                 progress()
         except KeyboardInterrupt as interruption:
             return interruption
@@ -134,10 +132,38 @@ class _Team:
                 number = self._waiting.popleft()
             except IndexError:
                 return
-            request = self._requests[number]
-            try:
-                agent = _StoppableOracle(AttentiveOracle(self._tasks[request.task_id]), self._stopped)
-                self._over.put((number, play_episode(env, agent, request)))
-            except BaseException as error:
+            error = self._play_one(env, number)
+            self._ends.put(error)
+            if error is not None:
                 self._stopped.set()
-                self._over.put((number, error))
+
+    def _play_one(self, env: TauRetailEnv, number: int) -> BaseException | None:
+        """Play an episode and keep it; returns the error that stopped it."""
+        request, record = self._requests[number], list[Trajectory]()
+        agent = _StoppableOracle(AttentiveOracle(self._tasks[request.task_id]), self._stopped)
+        try:
+            play_episode(env, agent, request, record=record)
+        except BaseException as error:
+            return error
+        finally:
+            self._begun.update(zip([number], record, strict=False))
+        return None
+
+
+def _end(threads: Sequence[threading.Thread], *, at_once: bool) -> None:
+    """Let the threads finish the message they are at; then, or at once, call off what they wait for."""
+    try:
+        if not at_once:
+            _join(threads, ARRIVING_S)
+    except KeyboardInterrupt:
+        pass
+    end = time.monotonic() + STOPPING_S
+    while any(thread.is_alive() for thread in threads) and time.monotonic() < end:
+        close_background()
+        _join(threads, CALLING_OFF_S)
+
+
+def _join(threads: Sequence[threading.Thread], within_s: float) -> None:
+    end = time.monotonic() + within_s
+    for thread in threads:
+        thread.join(max(end - time.monotonic(), 0.0))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tau_retail_env.customer_check.playing import Played
-from tau_retail_env.customer_check.verdict import LOST, REASONS, failure_of
+from tau_retail_env.customer_check.verdict import CUT_OFF, LOST, REASONS, failure_of
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.metrics import wilson_interval
 from tau_retail_env.tasks import Task
@@ -27,6 +27,10 @@ class _Episode:
     trajectory: Trajectory
     failure: str | None
 
+    @property
+    def is_scored(self) -> bool:
+        return self.failure not in (LOST, CUT_OFF)
+
 
 def as_text(played: Played, tasks: Sequence[Task]) -> str:
     """The report: the rate for each strategy and, of a mixture, for all; the customers' numbers; what to look at.
@@ -43,15 +47,16 @@ def as_text(played: Played, tasks: Sequence[Task]) -> str:
         lines += _strategy_lines(strategy, [one for one in episodes if one.trajectory.user_strategy == strategy])
     if len(strategies) > 1:
         lines.append(f"all customers: {_rate(episodes)}")
-    if found := [one for one in episodes if one.failure is not None]:
+    if found := [one for one in episodes if one.failure not in (None, CUT_OFF)]:
         lines += ["episodes to look at:", *(f"  {_episode_line(one)}" for one in found)]
     return "\n".join(lines)
 
 
 def _count_line(played: Played, episodes: Sequence[_Episode]) -> str:
     lost = sum(one.failure == LOST for one in episodes)
-    line = f"{played.asked} episodes asked for: {len(episodes) - lost} scored, {lost} lost because the customer failed"
-    not_played = played.asked - len(episodes)
+    scored = sum(one.is_scored for one in episodes)
+    line = f"{played.asked} episodes asked for: {scored} scored, {lost} lost because the customer failed"
+    not_played = played.asked - scored - lost
     return f"{line}, {not_played} not played to the end" if not_played else line
 
 
@@ -68,12 +73,14 @@ def _strategy_lines(strategy: str, episodes: Sequence[_Episode]) -> list[str]:
     lines += [f"  {reasons[reason]} {reason}: {meaning}" for reason, meaning in REASONS.items() if reasons[reason]]
     if lost := reasons[LOST]:
         lines.append(f"  {lost} lost, not in this rate: it was not reached, or said nothing that could be sent")
+    if cut_off := reasons[CUT_OFF]:
+        lines.append(f"  {cut_off} cut off, not in this rate: under way when the check ended; the numbers count them")
     usages = [usage for one in episodes for usage in one.trajectory.customer_usage]
     return [*lines, *_usage_lines(usages)]
 
 
 def _rate(episodes: Sequence[_Episode]) -> str:
-    scored = [one for one in episodes if one.failure != LOST]
+    scored = [one for one in episodes if one.is_scored]
     if not scored:
         return "no episode could be scored"
     failed = sum(one.failure is not None for one in scored)

@@ -15,6 +15,8 @@ from tau_retail_env.tasks import Task
 
 LOST = "customer failed"
 """Not scored, and no failure of the agent: the server was not reached, or its model wrote nothing that can be sent."""
+CUT_OFF = "cut off"
+"""Not scored: it was under way when the check ended."""
 STOPPED_EARLY = "stopped early"
 NOT_IDENTIFIED = "not identified"
 NOT_CONFIRMED = "not confirmed"
@@ -42,8 +44,10 @@ def failure_of(trajectory: Trajectory, task: Task) -> str | None:
         task: its task.
 
     Returns:
-        None for reward 1.0, `LOST` where it is not scored, else one of `REASONS`.
+        None for reward 1.0; where it is not scored `CUT_OFF` or `LOST`; else one of `REASONS`.
     """
+    if trajectory.stop_reason == "stopped":
+        return CUT_OFF
     if not trajectory.scorable:
         return LOST
     if trajectory.reward == 1.0:

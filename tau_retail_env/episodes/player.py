@@ -56,21 +56,32 @@ class Agent(Protocol):
         ...
 
 
-def play_episode(env: TauRetailEnv, agent: Agent, request: EpisodeRequest) -> Trajectory:
+def play_episode(
+    env: TauRetailEnv, agent: Agent, request: EpisodeRequest, *, record: list[Trajectory] | None = None
+) -> Trajectory:
     """Play one episode with an agent; its record holds no tokens.
 
     Args:
         env: an environment that has the task.
         agent: who answers; made for this episode.
         request: what to play.
+        record: gets the episode once it was begun, also where an error stops it: then it ends with stop_reason
+            "stopped", and is not scorable.
 
     Raises:
         RuntimeError: an unexpected error of the environment, with the task named.
     """
     episode = _Episode(env, request)
-    episode.reset()
-    while not episode.over:
-        episode.step(agent.act(episode.observation, episode.info))
+    try:
+        episode.reset()
+        while not episode.over:
+            episode.step(agent.act(episode.observation, episode.info))
+    except BaseException:
+        episode.stop()
+        raise
+    finally:
+        if record is not None and episode.over:
+            record.append(episode.trajectory())
     return episode.trajectory()
 
 

@@ -9,7 +9,7 @@ from tau_retail_env.tasks import Task
 from tau_retail_env.users import ScriptedCustomer
 from tau_retail_env.users.api.prompts import scenario_text
 from tau_retail_env.world import open_shop
-from tests.users.api.server import Request
+from tests.users.api.server import ChatServer, Request
 
 Words = Callable[[Task, Sequence[str]], str]
 """What a customer says, by its task and all that the agent has said to it after the greeting."""
@@ -25,11 +25,19 @@ def scripted(task: Task, heard: Sequence[str]) -> str:
 
 
 def model(tasks: Sequence[Task], words: Words) -> Callable[[Request], str]:
-    """A model for the test server that speaks so: it knows its task by the scenario in its prompt."""
+    """A model for the test server that speaks so: it knows its task by the scenario in its prompt.
+
+    What has no such prompt asks only whether the model is there.
+    """
 
     def reply(request: Request) -> str:
         prompt, *history = (message["content"] for message in request.messages)
-        (task,) = [task for task in tasks if scenario_text(task) in prompt]
-        return words(task, history[2::2])
+        found = [task for task in tasks if scenario_text(task) in prompt]
+        return words(found[0], history[2::2]) if found else "Hello."
 
     return reply
+
+
+def conversation(server: ChatServer) -> list[Request]:
+    """The requests of conversations that were answered, in order: those that only ask for the model are left out."""
+    return [request for request in server.requests if request.fault is None and len(request.messages) > 1]

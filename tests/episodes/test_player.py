@@ -410,6 +410,23 @@ def test_an_agent_plays_an_episode_without_tokens(tmp_path):
     assert read_trajectories(tmp_path / "t.jsonl") == [trajectory]
 
 
+def test_an_agent_who_is_stopped_leaves_what_was_said_unscored():
+    class Leaving(Calling):
+        def act(self, observation, info):
+            if info["role"] == "tool":
+                raise KeyboardInterrupt
+            return super().act(observation, info)
+
+    record = []
+    with pytest.raises(KeyboardInterrupt):
+        play_episode(FakeEnv(), Leaving(), EpisodeRequest("talk/2", seed=3), record=record)
+    (stopped,) = record
+    assert (stopped.stop_reason, stopped.scorable, stopped.truncated) == ("stopped", False, True)
+    assert stopped.messages[-1]["role"] == "tool"
+    whole = play_episode(FakeEnv(), Calling(), EpisodeRequest("talk/2", seed=3), record=record)
+    assert record == [stopped, whole]
+
+
 def test_an_agent_whose_customer_is_absent_is_not_asked():
     trajectory = play_episode(FakeEnv(), None, EpisodeRequest("absent/1", seed=3))
     assert (trajectory.scorable, trajectory.messages, trajectory.source) == (False, (), "absent")

@@ -34,11 +34,20 @@ _DEED = (
 )
 _WANTS = re.compile(
     r"\?|#\w|\d{3}|@|\bplease\b|\b(?:can|could|would|will) you\b|\bhas to be\b"
-    r"|(?<!all )\bI(?:'d| would)?(?: also)? (?:like|need|want)\b"
+    r"|(?<!all )(?<!everything )\bI(?:'d| would)?(?: also)? (?:like|need|want)\b"
     rf"|(?:^|[.!,;:]\s*|\b(?:then|and|so|also|now|I'd|I'll|I will)\s+){_DEED}",
     re.IGNORECASE,
 )
 _REFUSES = re.compile(r"\W*(?:no|nope|nah|never ?mind|don'?t|do not|cancel that|forget it)\b", re.IGNORECASE)
+_CLOSES = re.compile(
+    r"\W*(?:(?:great|perfect|wonderful|excellent|awesome|lovely|ok(?:ay)?|alright|all right)\W+)*"
+    r"(?:(?:no|nope|nah|never ?mind)\b(?!\?)|thank|(?:good)?bye\b"
+    r"|that(?:'s| is| was| will be)? (?:exactly|all|everything|it)\b)",
+    re.IGNORECASE,
+)
+_ASKS_FOR_MORE = re.compile(
+    rf"\?|\b(?:yes|also|as well|instead|but|another|one more)\b|\b(?:then|now)\W+(?:please|I|{_DEED})", re.IGNORECASE
+)
 _AGENTS_PART = re.compile(r"^[ \t*_]*(?:(?:customer service )?(?:agent|assistant|representative))[*_]*:", re.I | re.M)
 
 
@@ -50,10 +59,12 @@ class Written:
     """The customer's words, stripped."""
     kept: str
     """What the model is shown of it later: of a ReAct message the thought, too; reasoning in tags never."""
+    is_stop_held: bool = False
+    """Whether it ended the conversation too soon and no longer does."""
 
     def without_stop(self) -> Written:
         """The same without ###STOP###."""
-        return Written(without_stop(self.reply), without_stop(self.kept))
+        return Written(without_stop(self.reply), without_stop(self.kept), is_stop_held=True)
 
 
 def without_reasoning(text: str) -> str:
@@ -130,25 +141,34 @@ def recites(reply: str, prompt: str) -> bool:
     return bool(said) and not said.isdisjoint(_stretches(_words(prompt)))
 
 
-def stops_too_soon(reply: str, agent_said: str, stop_tokens: Collection[str]) -> bool:
+def stops_too_soon(reply: str, agent_said: str, stop_tokens: Collection[str], *, held_at: str | None = None) -> bool:
     """Whether a reply ends the conversation with the very words that the agent still has to act upon.
 
     Beside ###STOP### there is something for the agent to act upon where the reply tells or asks for something new, or
-    answers, other than by a refusal, an agent who asked for something other than whether there is anything else. The
-    other tokens say that the agent has nothing left to do.
+    answers, other than by a refusal, an agent who asked for something other than whether there is anything else. What a
+    refusal or thanks tell in answer to that question is no wish, unless they ask for more. The other tokens say that
+    the agent has nothing left to do.
+
+    After a stop that was held back the next one stands where the customer declines or thanks, where the agent asked for
+    nothing either time, and where it only said the same again: nobody is kept in a conversation that is over.
 
     Args:
         reply: the customer's reply.
         agent_said: the agent's message that it answers.
         stop_tokens: what ends the conversation.
+        held_at: the agent's message that the customer's last one answered, if that one's stop was held back.
     """
     if STOP not in reply or any(token in reply for token in stop_tokens if token != STOP):
         return False
     answer = without_stop(reply)
     if not answer:
         return False
-    sentences = _SENTENCE_END.split(agent_said)
-    asked = any(_ASKS.search(sentence) and not _ANYTHING_ELSE.search(sentence) for sentence in sentences)
+    asked = _asks(agent_said)
+    closes = _CLOSES.match(answer) and not _ASKS_FOR_MORE.search(answer)
+    if held_at is not None and (closes or agent_said == held_at or not (asked or _asks(held_at))):
+        return False
+    if closes and not asked and _ANYTHING_ELSE.search(agent_said):
+        return False
     return bool(_WANTS.search(answer)) or (asked and not _REFUSES.match(answer))
 
 
@@ -161,6 +181,12 @@ def is_accepted(verdict: str) -> bool:
     """Whether a supervisor's answer says that a draft can be sent: "true" and no denial; all else is a rejection."""
     words = set(_words(without_reasoning(verdict)))
     return "true" in words and not words & {"false", "not", "isn't", "cannot", "untrue"}
+
+
+def _asks(agent_said: str) -> bool:
+    """Whether an agent asks for something other than whether there is anything else."""
+    sentences = _SENTENCE_END.split(agent_said)
+    return any(_ASKS.search(sentence) and not _ANYTHING_ELSE.search(sentence) for sentence in sentences)
 
 
 def _last(matches: Iterator[re.Match[str]]) -> re.Match[str] | None:

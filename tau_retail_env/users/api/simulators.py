@@ -44,6 +44,7 @@ class ApiCustomer:
         self._episode = ""
         self._calls = 0
         self._history: list[Message] = []
+        self._held_at: str | None = None
 
     @property
     def history(self) -> Sequence[Message]:
@@ -64,6 +65,7 @@ class ApiCustomer:
         self._episode = f"{task.id}/{seed}"
         self._calls = 0
         self._history = []
+        self._held_at = None
         return self._say(opening_messages(self.strategy, self._source, task))
 
     def respond(self, message: AgentMessage) -> UserMessage:
@@ -85,12 +87,19 @@ class ApiCustomer:
 
     def _say(self, messages: list[Message]) -> UserMessage:
         """Write the next message; only what is sent becomes part of the history."""
-        writing = Writing(self._ask, messages, with_thought=self.strategy == "react", stop_tokens=self._stop_tokens)
+        writing = Writing(
+            self._ask,
+            messages,
+            with_thought=self.strategy == "react",
+            stop_tokens=self._stop_tokens,
+            held_at=self._held_at,
+        )
         try:
             written = API_STRATEGIES[self.strategy](writing)
         except UserError as error:
             raise UserError(f"{error}", usage=writing.usage(error.usage)) from error
         self._history = [*messages, {"role": "assistant", "content": written.kept}]
+        self._held_at = messages[-1]["content"] if written.is_stop_held else None
         stop = next((token for token in self._stop_tokens if token in written.reply), None)
         return UserMessage(written.reply, stop=stop, usage=writing.usage())
 

@@ -33,15 +33,23 @@ class Writing:
         history: what the model was told and has said so far, the agent's message at the end.
         with_thought: whether the model writes the two parts of a ReAct message.
         stop_tokens: what ends the conversation.
+        held_at: the agent's message that the customer's last one answered, if that one's stop was held back.
     """
 
     def __init__(
-        self, ask: Ask, history: Sequence[Message], *, with_thought: bool, stop_tokens: Collection[str]
+        self,
+        ask: Ask,
+        history: Sequence[Message],
+        *,
+        with_thought: bool,
+        stop_tokens: Collection[str],
+        held_at: str | None = None,
     ) -> None:
         self.history = history
         self._ask = ask
         self._with_thought = with_thought
         self._stop_tokens = stop_tokens
+        self._held_at = held_at
         self._spent = Usage()
         self._counts = {"asked_again": 0, "rejected": 0, "unapproved": 0, "held_stops": 0}
 
@@ -113,7 +121,8 @@ class Writing:
 
     def _with_timely_stop(self, written: Written) -> Written:
         """The draft without its stop, where that would keep the agent from acting; judged and sent is the same."""
-        if not stops_too_soon(written.reply, self.history[-1]["content"], self._stop_tokens):
+        agent_said = self.history[-1]["content"]
+        if not stops_too_soon(written.reply, agent_said, self._stop_tokens, held_at=self._held_at):
             return written
         self._counts["held_stops"] += 1
         return written.without_stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -214,19 +214,17 @@ def test_three_tokens_end_a_conversation_of_tau2(server: ChatServer, task: Task,
     assert customer.respond(DONE).stop == token
 
 
-def test_stops_with_every_message_lose_no_episode_of_a_perfect_agent(server: ChatServer) -> None:
-    """The model behind the server is the scripted customer with a stop at the end of whatever it says."""
-    tasks = load_tasks("generated", "test")[:20]
+def rewards_of_the_oracle(server: ChatServer, tasks: Sequence[Task], say: Callable[[str], str]) -> list[float]:
+    """What the oracle earns where the model behind the server is the scripted customer with its words changed."""
     config = {"base_url": server.base_url}
     env = TauRetailEnv("generated", tasks=tasks, user_strategy="llm", user_model="tiny", user_config=config)
-    eager = ScriptedCustomer(open_shop("generated").database)
+    scripted = ScriptedCustomer(open_shop("generated").database)
     rewards: list[float] = []
 
     def reply(request: Request) -> str:
         if roles(request) == "system user":
-            return eager.reset(tasks[len(rewards)], seed=0).content
-        said = eager.respond(AgentMessage(texts(request)[-1])).content
-        return said if "###STOP###" in said else f"{said} ###STOP###"
+            return scripted.reset(tasks[len(rewards)], seed=0).content
+        return say(scripted.respond(AgentMessage(texts(request)[-1])).content)
 
     server.reply = reply
     for task in tasks:
@@ -237,7 +235,46 @@ def test_stops_with_every_message_lose_no_episode_of_a_perfect_agent(server: Cha
             observation, reward, terminated, truncated, info = env.step(agent.act(observation, info))
             over = terminated or truncated
         rewards.append(reward)
+    return rewards
+
+
+def test_stops_with_every_message_lose_no_episode_of_a_perfect_agent(server: ChatServer) -> None:
+    tasks = load_tasks("generated", "test")[:20]
+    rewards = rewards_of_the_oracle(server, tasks, lambda said: said if "###STOP###" in said else f"{said} ###STOP###")
     assert rewards == [1.0] * 20
+
+
+@pytest.mark.parametrize(
+    "farewell",
+    [
+        "No, that's everything I need. Thank you!",
+        "Thank you for the refund of $1,234.00!",
+        "I'll use the gift card next time",
+        "please have a nice day",
+        "Thank you for taking care of order #W2378156!",
+        "Could you wish my dog a good day?",
+    ],
+)
+@pytest.mark.parametrize("token", ["", " ###STOP###"])
+def test_no_farewell_loses_an_episode_of_a_perfect_agent(server: ChatServer, farewell: str, token: str) -> None:
+    """Also where every message before it holds a stop."""
+    tasks = load_tasks("generated", "test")[:3]
+
+    def say(said: str) -> str:
+        return f"{farewell} ###STOP###" if "###STOP###" in said else said + token
+
+    assert rewards_of_the_oracle(server, tasks, say) == [1.0] * 3
+
+
+def test_a_farewell_is_held_for_one_turn_at_most(server: ChatServer, task: Task) -> None:
+    says(server, "Hi.", "I'll use the 2 gift cards next time. ###STOP###")
+    customer = customer_at(server)
+    customer.reset(task, seed=0)
+    others = AgentMessage("Of course! What else can I do for you?")
+    assert [customer.respond(message).stop for message in (DONE, others)] == [None, "###STOP###"]
+    server.reply = lambda request: "Hi." if roles(request) == "system user" else "Please have a nice day ###STOP###"
+    customer.reset(task, seed=1)
+    assert customer.respond(DONE).stop is None
 
 
 def test_a_failed_message_leaves_the_history_as_it_was(server: ChatServer, task: Task) -> None:

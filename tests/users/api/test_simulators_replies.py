@@ -151,6 +151,8 @@ def test_a_recital_speaks_of_the_customer_as_you(reply: str, is_recital: bool) -
         ("It is cancelled. Anything else?", "Yes, I also want to return a lamp. ###STOP###"),
         ("It is cancelled. Anything else?", "Could you tell me the total? ###STOP###"),
         ("It is cancelled. Anything else?", "Then cancel the other one as well. ###STOP###"),
+        ("It is cancelled. Anything else?", "Thanks! Now please cancel #W2. ###STOP###"),
+        ("It is cancelled. Anything else?", "No, but I'd like to return a lamp. ###STOP###"),
         ("It is not possible. Anything else?", "No? Then I'd exchange it. ###STOP###"),
         ("Shall I exchange it?", "No, I'll return it instead. ###STOP###"),
         ("It is cancelled.", "Order #W2 as well. ###STOP###"),
@@ -173,6 +175,11 @@ def test_an_answer_that_the_agent_must_act_upon_cannot_end_the_conversation(agen
         ("Your order is cancelled. Let me know if you need further assistance!", "Thanks. ###STOP###"),
         ("Your order is cancelled. Have a good day.", "Thanks. ###STOP###"),
         ("It is cancelled. Anything else?", "No, that's all I need. Thanks for cancelling it! ###STOP###"),
+        ("It is done. Anything else?", "No, that's everything I need. Thank you! ###STOP###"),
+        ("It is done. Anything else?", "Thanks for the refund of $1,234.00. Have a good day, please! ###STOP###"),
+        ("It is done. Anything else?", "No, thanks, I'll use the gift card next time. ###STOP###"),
+        ("It is done. Anything else?", "Great! Thank you for order #W2378156! ###STOP###"),
+        ("It is done. Anything else?", "Perfect, that is exactly what I need. Bye! ###STOP###"),
         ("It is cancelled. Please note that refunds take a week.", "Thanks, I'll wait for it. Bye! ###STOP###"),
         ("It is cancelled. Please feel free to reach out again.", "Will do. ###STOP###"),
         ("Shall I cancel order #W1?", "No, leave it. ###STOP###"),
@@ -186,6 +193,23 @@ def test_an_answer_that_the_agent_must_act_upon_cannot_end_the_conversation(agen
 )
 def test_any_other_end_stands(agent: str, reply: str) -> None:
     assert not stops_too_soon(reply, agent, TAU2)
+
+
+@pytest.mark.parametrize(
+    ("held_at", "agent", "reply", "is_too_soon"),
+    [
+        ("Done. Anything else?", "Can I help with something else?", "Order #W2 arrived in 2024. ###STOP###", False),
+        ("Done. Anything else?", "Shall I cancel #W2 then?", "Yes. ###STOP###", True),
+        ("Your name?", "And your zip code?", "28236 ###STOP###", True),
+        ("Your name?", "Found you. Anything else?", "I need to cancel #W1. ###STOP###", True),
+        ("Shall I go on?", "Shall I go on?", "Yes. ###STOP###", False),
+        ("Please check your inbox.", "You are welcome. Please take care!", "Thanks for the $5. ###STOP###", False),
+    ],
+)
+def test_after_a_held_stop_only_what_is_new_holds_the_next(
+    held_at: str, agent: str, reply: str, is_too_soon: bool
+) -> None:
+    assert stops_too_soon(reply, agent, TAU2, held_at=held_at) is is_too_soon
 
 
 @pytest.mark.parametrize("verdict", ["true", "True.", "**true**", "Classification: true", "<think>false?</think>true"])

@@ -6,9 +6,11 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -365,6 +367,22 @@ def test_a_customer_behind_an_api_is_checked_and_its_conversations_kept(customer
     assert "agent> " in recorded
     assert "The conversation is over (user_stop). Reward: 0.0" in recorded
     assert KEY not in shown.out + shown.err + recorded + file.read_text()
+
+
+def test_the_example_in_the_documents_is_what_user_check_prints(server, repository, tmp_path, monkeypatch, capsys):
+    tools = (repository / "docs" / "tools.md").read_text(encoding="utf-8")
+    command, expected = re.search(r"    \$ tau-retail (user-check .*)\n((?:    .*\n)+)", tools).groups()
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.chdir(tmp_path)
+    words = server.reply
+    server.reply = lambda request: "###STOP###" if request.order == 6 else words(request)
+    server.plan = lambda order: "500" if order == 13 else None
+    assert main(shlex.split(command.replace("http://127.0.0.1:33781/v1", server.base_url))) == 0
+    assert without_port_and_clock(capsys.readouterr().out) == without_port_and_clock(textwrap.dedent(expected))
+
+
+def without_port_and_clock(text: str) -> str:
+    return re.sub(r":\d+/v1|\d+\.\d+ s\b", "", text)
 
 
 def test_what_is_lost_is_not_scored_and_the_rest_goes_on(customer, server, capsys):

@@ -13,6 +13,7 @@ import zlib
 from pathlib import Path
 
 from tau_retail_env.episodes.trajectory import Trajectory, write_trajectories
+from tau_retail_env.errors import InvalidValueError
 
 FILE_EPISODES = 64
 """Episodes of a full file."""
@@ -120,6 +121,12 @@ class TrajectoryWriter:
             self._folder.mkdir(parents=True, exist_ok=True)
             write_trajectories(self._folder / f"{self._prefix}-{self._files:06d}.jsonl", held)
             self._files += 1
+        except InvalidValueError as error:
+            if len(held) == 1:
+                self._lose(1, str(error))
+                return
+            for part in (held[: len(held) // 2], held[len(held) // 2 :]):
+                self._write(part)
         except Exception as error:
             self._lose(len(held), f"{type(error).__name__}: {error}")
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 from tau_retail_env.episodes.trajectory import Trajectory, read_trajectories
 from tau_retail_env.roll import dump
@@ -59,6 +60,16 @@ def test_a_disk_that_fails_costs_episodes_and_nothing_else(tmp_path, caplog):
     assert writer.flush()
     assert writer.lost == 1
     assert "1 trajectories could not be written" in caplog.text
+
+
+def test_an_episode_that_cannot_be_written_costs_itself_alone(tmp_path):
+    writer = TrajectoryWriter(tmp_path, "train")
+    for number in range(9):
+        writer.add(replace(record(number), reward=float("nan") if number == 4 else 0.0))
+    assert writer.flush()
+    written = {one.task_id for file in tmp_path.iterdir() for one in read_trajectories(file)}
+    assert written == {f"tau2/{number}" for number in range(9) if number != 4}
+    assert writer.lost == 1
 
 
 def test_a_disk_that_is_too_slow_never_holds_up_the_playing(tmp_path, monkeypatch):

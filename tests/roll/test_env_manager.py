@@ -18,7 +18,8 @@ TWELVE_TASKS = {"source": "tau2", "split": "train", "task_subset": "single*excha
 def attended(episode):
     """Ids, response mask and scores of one episode, padding aside."""
     length = int(episode.batch["attention_mask"].sum())
-    return [episode.batch[name][0, :length].tolist() for name in ("input_ids", "response_mask", "scores")]
+    mask = episode.batch["response_mask"].bool()
+    return [column[0, :length].tolist() for column in (episode.batch["input_ids"], mask, episode.batch["scores"])]
 
 
 def metrics_of(episode):
@@ -328,6 +329,22 @@ def test_an_end_by_a_limit_of_the_environment_ends_the_episode_and_is_counted_ap
         assert metrics["tool_errors"] == metrics["tool_errors_unknown_tool"] == 2.0
 
 
+@pytest.mark.parametrize("name", ["SilentAgent", "ParrotAgent", "QuitterAgent", "EagerAgent"])
+def test_bad_actors_earn_nothing_and_leave_whole_trajectories(stage, name):
+    from tau_retail_env.episodes import bad_agents
+    from tests.roll.stage import hermes
+
+    def bad(actor, oracle):
+        if "task_id" in actor.info:
+            actor.bad = getattr(bad_agents, name)()
+        return actor.write(hermes(actor.bad.act(actor.observation, actor.info)))
+
+    for episode in stage(**GROUPS, settings={"max_turns": 8}, make_actor=actor_that(bad)).play():
+        _, mask, scores = attended(episode)
+        assert metrics_of(episode)["reward"] == metrics_of(episode)["success"] == sum(scores) == 0.0
+        assert mask[-1] and metrics_of(episode)["unscorable"] == 0.0
+
+
 class Unreachable:
     """A customer that fails a number of times, then plays on."""
 
@@ -407,13 +424,13 @@ def test_a_customer_that_fails_in_one_episode_after_another_stops_the_run(stage)
 
 
 def test_many_environments_in_threads_share_the_prefix_and_leave_global_random_alone(stage):
-    played = stage(groups=16, group_size=4, env={"trajectory_share": 0})
+    played = stage(groups=16, group_size=8, env={"trajectory_share": 0})
     random.seed(7)
     np.random.seed(7)
     before = random.getstate(), np.random.get_state()[1].tolist()
     batch = played.play()
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before
-    assert len(batch) == 64
+    assert len(batch) == 128
     assert all(metrics_of(episode)["success"] == 1.0 for episode in batch)
     assert len({id(manager._encoder.prefix) for manager in played.managers}) == 1
 

@@ -30,8 +30,10 @@ QUIET = {
 TERMINATED = 143
 LOOPBACK = "127.0.0.1"
 SET_CHILD_SUBREAPER = 36
+ENDING_S = 5.0
+"""Seconds that processes have to end by themselves when Ray does."""
 STOP_LIMIT_S = 20.0
-"""Seconds that processes have to end by themselves."""
+"""Seconds that processes have to end when told."""
 
 
 def train(config: RollConfig, values: Mapping[str, Any], *, say: Callable[[str], None] = print) -> None:
@@ -130,7 +132,7 @@ def ray_of_its_own(say: Callable[[str], None]) -> Iterator[None]:
     from roll.utils.constants import RAY_NAMESPACE
 
     joined = os.environ.get("RAY_ADDRESS")
-    own: dict[str, Any] = {} if joined else {"dashboard_host": LOOPBACK, "_node_ip_address": LOOPBACK}
+    own = {} if joined else {"dashboard_host": LOOPBACK}
     variables = {**current_platform.get_custom_env_vars(), **QUIET, "PYTHONPATH": os.environ["PYTHONPATH"]}
     before = signal.signal(signal.SIGTERM, _terminated)
     _adopt_orphans()
@@ -142,6 +144,7 @@ def ray_of_its_own(say: Callable[[str], None]) -> Iterator[None]:
             log_to_driver=True,
             **own,
         )
+        signal.signal(signal.SIGTERM, _terminated)  # Ray has put a handler of its own there, which aborts
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -156,24 +159,24 @@ def end_descendants(limit_s: float = STOP_LIMIT_S) -> int:
     """End every process that descends from this one.
 
     Args:
-        limit_s: seconds that they have to end by themselves.
+        limit_s: seconds that they have to end when told.
 
     Returns:
-        How many were still there.
+        How many had to be told.
     """
     import psutil  # type: ignore[import-untyped]
 
-    found = psutil.Process().children(recursive=True)
-    found = [one for one in found if _is_running(one)]
-    for process in found:
-        with suppress(psutil.Error):
-            process.terminate()
-    _, left = psutil.wait_procs(found, timeout=limit_s)
+    found = [one for one in psutil.Process().children(recursive=True) if _is_running(one)]
+    _, left = psutil.wait_procs(found, timeout=min(limit_s, ENDING_S))
     for process in left:
         with suppress(psutil.Error):
+            process.terminate()
+    _, deaf = psutil.wait_procs(left, timeout=limit_s)
+    for process in deaf:
+        with suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(left, timeout=limit_s)
-    return len(found)
+    psutil.wait_procs(deaf, timeout=limit_s)
+    return len(left)
 
 
 def python_path() -> str:

@@ -1,0 +1,339 @@
+"""Starting a ROLL run: which engine, what is refused, what is written, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tau_retail_env.config import compose, to_yaml
+from tau_retail_env.config.roll import RollConfig, check_roll
+from tau_retail_env.errors import CustomerSetupError, InvalidValueError, MissingDependencyError
+from tau_retail_env.roll import surroundings
+from tau_retail_env.roll.run_folder import claim
+from tau_retail_env.roll.tracking import cut_after, read_rows
+from tau_retail_env.start import chosen_engine, main
+
+LITERAL = 'strategy_name: Literal["hf_infer", "vllm", "fsdp2_train", "fsdp2_infer"] = field()'
+NAME = "tau_retail_1gpu"
+
+
+def checked(*overrides: str) -> RollConfig:
+    return check_roll(compose(NAME, overrides=overrides))
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that looks like Alibaba's package `roll`, and is the one that would be imported."""
+    package = tmp_path / "site" / "roll"
+    (package / "pipeline" / "agentic").mkdir(parents=True)
+    (package / "configs").mkdir()
+    (package / "pipeline" / "agentic" / "agentic_config.py").touch()
+    (package / "configs" / "worker_config.py").write_text(LITERAL)
+    use(package, monkeypatch)
+    return package
+
+
+def use(package: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = package and SimpleNamespace(submodule_search_locations=[str(package)], origin=None)
+    real = surroundings.importlib.util.find_spec
+    monkeypatch.setattr(surroundings.importlib.util, "find_spec", lambda name: spec if name == "roll" else real(name))
+
+
+def test_a_roll_with_the_strategies_will_do(installed):
+    surroundings.check_installation(checked())
+
+
+def test_without_roll_the_error_says_how_to_get_it(monkeypatch):
+    use(None, monkeypatch)
+    with pytest.raises(MissingDependencyError, match="run_tau_retail_pipeline"):
+        surroundings.check_installation(checked())
+
+
+def test_another_package_of_that_name_is_told_by_its_contents(tmp_path, monkeypatch):
+    (tmp_path / "roll").mkdir()
+    (tmp_path / "roll" / "__init__.py").write_text("class Roll: pass")
+    use(tmp_path / "roll", monkeypatch)
+    with pytest.raises(MissingDependencyError, match=r"is not Alibaba's ROLL .*pip uninstall roll"):
+        surroundings.check_installation(checked())
+
+
+@pytest.mark.parametrize(("override", "missing"), [("train=deepspeed", "deepspeed_train"), ("infer=sglang", "sglang")])
+def test_a_version_without_the_strategy_is_refused_by_its_name(installed, override, missing):
+    with pytest.raises(MissingDependencyError, match=missing):
+        surroundings.check_installation(checked(override))
+
+
+def test_too_few_gpus_are_refused_before_one_is_touched(monkeypatch):
+    monkeypatch.setattr(surroundings, "visible_gpus", lambda: 1)
+    surroundings.check_gpus(checked())
+    with pytest.raises(InvalidValueError, match="device_mapping names 8 GPUs, but 1 are visible"):
+        surroundings.check_gpus(check_roll(compose("tau_retail_config")))
+
+
+def test_the_tasks_of_every_tag_that_is_played_are_counted():
+    assert surroundings.count_tasks(checked("task_source=tau2")) == {"retail_train": 74, "retail_test": 40}
+
+
+def test_an_evaluation_of_more_tasks_than_there_are_is_refused():
+    config = checked("task_source=tau2", "task_subset=returns", "val_batch_size=32")
+    with pytest.raises(InvalidValueError, match="asks tag 'retail_test' for 32 tasks, but there are 9"):
+        surroundings.count_tasks(config)
+
+
+def test_a_missing_submodule_has_two_remedies(monkeypatch):
+    def nothing(*_: Any) -> None:
+        from tau_retail_env.tasks import upstream_tau_bench
+
+        raise MissingDependencyError(f"Source 'tau_bench' needs τ-bench v1. {upstream_tau_bench.REMEDIES}")
+
+    monkeypatch.setattr(surroundings, "load_tasks", nothing)
+    with pytest.raises(MissingDependencyError, match=r"git submodule update --init.*'tau2'"):
+        surroundings.count_tasks(checked())
+
+
+def test_an_api_customer_without_a_key_is_refused(monkeypatch):
+    pytest.importorskip("openai")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(CustomerSetupError, match="OPENAI_API_KEY"):
+        surroundings.check_all_customers(checked("user_strategy=llm", "user_model=m"))
+
+
+def test_a_template_that_leaves_the_tools_out_is_refused():
+    pytest.importorskip("transformers")
+    with pytest.raises(InvalidValueError, match=r"does not show the model its tools.*prompt_style=compressed"):
+        surroundings.check_tokenizer(checked("pretrain=small", "task_source=tau2"))
+    surroundings.check_tokenizer(checked("pretrain=small", "task_source=tau2", "prompt_style=minimal"))
+
+
+def test_a_prompt_longer_than_the_sequence_is_refused_by_the_real_tokenizer(shared_folder):
+    pytest.importorskip("transformers")
+    tokenizer = shared_folder / "tokenizers" / "qwen2_5"
+    config = checked(f"pretrain={tokenizer}", "task_source=tau2", "sequence_length=5280")
+    surroundings.check_tokenizer(config)
+    with pytest.raises(InvalidValueError, match="starts with 4767 tokens"):
+        surroundings.check_tokenizer(replace(config, sequence_length=4767))
+
+
+def test_a_model_that_cannot_be_had_is_named(tmp_path):
+    pytest.importorskip("transformers")
+    with pytest.raises(InvalidValueError, match="pretrain: the tokenizer of"):
+        surroundings.check_tokenizer(checked(f"pretrain={tmp_path}", "task_source=tau2"))
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "engine"),
+    [
+        ("tau_retail_local", [], "local"),
+        ("tau_retail_local", ["engine=auto"], "local"),
+        (NAME, [], "roll"),
+        (NAME, ["engine=local"], "local"),
+    ],
+)
+def test_the_engine_is_the_one_that_is_named(name, overrides, engine):
+    assert chosen_engine(compose(name, overrides=overrides)) == engine
+
+
+def test_auto_is_roll_where_roll_and_a_gpu_are_there(installed, monkeypatch):
+    values = compose(NAME, overrides=["engine=auto"])
+    monkeypatch.setattr(surroundings, "visible_gpus", lambda: 1)
+    assert chosen_engine(values) == "roll"
+    monkeypatch.setattr(surroundings, "visible_gpus", lambda: 0)
+    with pytest.raises(InvalidValueError, match="no CUDA device is visible"):
+        chosen_engine(values)
+    use(None, monkeypatch)
+    with pytest.raises(InvalidValueError, match="tau_retail_local"):
+        chosen_engine(values)
+
+
+def test_an_unknown_engine_is_answered_with_the_known_ones(capsys):
+    assert main(["engine=rol"]) == 2
+    assert "known: local, roll, auto. Did you mean 'roll'?" in capsys.readouterr().err
+
+
+def test_a_configuration_for_roll_is_printed_without_roll_or_gpu(capsys):
+    assert main(["--config-name", NAME, "--print-config", "max_steps=3"]) == 0
+    assert "max_steps: 3" in capsys.readouterr().out
+
+
+def test_what_is_refused_ends_with_one_line_and_status_2(capsys, monkeypatch, tmp_path):
+    use(None, monkeypatch)
+    assert main(["--config-name", NAME, f"output_dir={tmp_path / 'run'}"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("error: engine: roll needs ROLL")
+    assert not (tmp_path / "run").exists()
+
+
+def make_run(run: Path, *steps: int, **changes: Any) -> None:
+    values = {**compose(NAME, overrides=[f"output_dir={run}"]), **changes}
+    for step in steps:
+        state = run / "checkpoints" / f"checkpoint-{step}" / "pipeline" / "worker_state_pipeline.json"
+        state.parent.mkdir(parents=True)
+        state.write_text("{}")
+    run.mkdir(exist_ok=True)
+    (run / "config.yaml").write_text(to_yaml(values))
+
+
+def resumed(*overrides: str) -> Path | None:
+    values = compose(NAME, overrides=overrides)
+    return claim(check_roll(values), values).checkpoint
+
+
+def test_a_run_goes_on_from_its_newest_whole_checkpoint(tmp_path):
+    run = tmp_path / "run"
+    make_run(run, 4, 9, 14)
+    (run / "checkpoints" / "checkpoint-14" / "pipeline" / "worker_state_pipeline.json").write_text('{"step": 1')
+    assert resumed(f"resume={run}") == run / "checkpoints" / "checkpoint-9"
+    assert resumed(f"resume_from_checkpoint={run / 'checkpoints' / 'checkpoint-4'}").name == "checkpoint-4"
+    assert resumed(f"resume={run}", "max_steps=9", "save_steps=1").name == "checkpoint-9"
+
+
+def test_resume_true_finds_the_newest_run_of_the_experiment(tmp_path):
+    make_run(tmp_path / f"{NAME}_1", 4)
+    make_run(tmp_path / f"{NAME}_2", 7)
+    os.utime(tmp_path / f"{NAME}_1" / "config.yaml", (1, 1))
+    assert resumed("resume=true", f"output_dir={tmp_path / 'x'}").parents[1].name == f"{NAME}_2"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "overrides", "words"),
+    [
+        (lambda run: None, ["resume={run}"], "holds no run"),
+        (lambda run: make_run(run), ["resume={run}"], "holds no whole checkpoint"),
+        (lambda run: make_run(run, 3), ["resume={run}", "seed=7"], r"differs in seed \(42 there, 7 here\)"),
+        (lambda run: make_run(run, 3), ["output_dir={run}"], "is not empty"),
+        (lambda run: None, ["resume=true", "output_dir={run}/a/b"], "there is no run of"),
+    ],
+)
+def test_a_folder_that_will_not_do_is_refused_by_its_name(tmp_path, prepare, overrides, words):
+    run = tmp_path / "run"
+    prepare(run)
+    with pytest.raises(InvalidValueError, match=words):
+        resumed(*(override.format(run=run) for override in overrides))
+
+
+def test_rows_after_the_checkpoint_are_written_again(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps({"step": step}) + "\n" for step in range(5)) + '{"step": 5')
+    cut_after(path, 2)
+    assert [row["step"] for row in read_rows(path)] == [0, 1, 2]
+
+
+def test_metrics_reach_the_file_and_rolls_own_tracker(roll, tmp_path):
+    """ROLL makes the tracker by name, from keyword arguments, and tells old rows again after a resume."""
+    from roll.utils.tracking import create_tracker, tracker_registry
+
+    from tau_retail_env.roll import tracking
+
+    told: list[tuple[int, dict[str, Any]]] = []
+
+    class Noting:
+        def __init__(self, config: Any, **kwargs: Any) -> None:
+            assert kwargs == {"log_dir": "there"}
+
+        def log(self, values: dict[str, Any], step: int, **kwargs: Any) -> None:
+            told.append((step, values))
+
+        def finish(self) -> None:
+            told.append((-1, {}))
+
+    tracking.register()
+    tracker_registry["noting"] = Noting
+    settings = {"path": str(tmp_path / "metrics.jsonl"), "tracker": "noting", "tracker_kwargs": {"log_dir": "there"}}
+    tracker = create_tracker(tracking.NAME, {}, **settings)
+    tracker.log(values={"b@sum": 2, "a": float("inf"), "text": "x"}, step=0)
+    again = create_tracker(tracking.NAME, {}, **settings)
+    again.log(values={"b": 2}, step=0)
+    again.log(values={"b": 3.5}, step=1)
+    again.finish()
+    assert read_rows(tmp_path / "metrics.jsonl") == [{"step": 0, "a": None, "b": 2}, {"step": 1, "b": 3.5}]
+    assert [step for step, _ in told] == [0, 0, 1, -1]
+
+
+PROGRAM = textwrap.dedent(
+    """
+    import os, subprocess, sys, time
+    from pathlib import Path
+    from tau_retail_env import start
+    from tau_retail_env.roll import start as roll_start
+
+    def pipeline(config):
+        import ray
+
+        @ray.remote
+        class Worker:
+            def look(self):
+                import tau_retail_env, roll
+                orphan = subprocess.Popen(["sleep", "600"], start_new_session=True)
+                return [os.getpid(), orphan.pid, os.environ["RAY_USAGE_STATS_ENABLED"]]
+
+        worker = Worker.remote()
+        print("looked", *ray.get(worker.look.remote()), flush=True)
+        if sys.argv[1] == "fails":
+            raise RuntimeError("a GPU fell over")
+        time.sleep(600)
+
+    roll_start.check_surroundings = lambda config, attention: {"retail_train": 500, "retail_test": 115}
+    roll_start.run_pipeline = pipeline
+    sys.exit(start.main(["--config-name", "tau_retail_1gpu", "output_dir=" + sys.argv[2]]))
+    """
+)
+
+
+@pytest.mark.parametrize(
+    ("how", "stop", "status"), [("fails", None, 1), ("waits", signal.SIGINT, 130), ("waits", signal.SIGTERM, 143)]
+)
+def test_a_run_that_ends_early_leaves_no_process_and_no_success(roll, repository, tmp_path, how, stop, status):
+    """Ray is real; in the pipeline's place stands a worker with a child of its own that Ray does not know."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, how, str(tmp_path / "run")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(roll), str(repository))), "CUDA_VISIBLE_DEVICES": ""},
+        preexec_fn=heed_interrupts,
+    )
+    try:
+        assert process.stdout is not None
+        told = []
+        for line in process.stdout:
+            told.append(line)
+            if line.startswith("looked"):
+                break
+        assert told and told[-1].startswith("looked"), "".join(told)
+        worker, orphan, usage = told[-1].split()[1:]
+        assert usage == "0"
+        assert all(alive(int(pid)) for pid in (worker, orphan))
+        if stop:
+            process.send_signal(stop)
+        rest, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == status, rest
+    assert "http://127.0.0.1:" in "".join(told)
+    assert not alive(int(worker)) and not alive(int(orphan))
+    assert (tmp_path / "run" / "config.yaml").is_file()
+
+
+def heed_interrupts() -> None:
+    """As in a terminal, though the tests may run in the background of a script, where Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process still runs; one that only waits to be collected does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False

@@ -146,7 +146,8 @@ class Endpoint:
             raise self._unreachable(known)
         models = () if isinstance(known, Fault) else known
         request = {"model": self.settings.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
-        answer = await _some_attempts(lambda: line.send(request, self.settings, timeout_s))
+        attempts = 1 if self.settings.model in models else CHECK_ATTEMPTS
+        answer = await _some_attempts(lambda: line.send(request, self.settings, timeout_s), attempts)
         if isinstance(answer, Completion):
             pay(answer, self.settings)
         else:
@@ -169,9 +170,9 @@ class Endpoint:
         )
 
 
-async def _some_attempts(ask: Callable[[], Awaitable[Found | Fault]]) -> Found | Fault:
+async def _some_attempts(ask: Callable[[], Awaitable[Found | Fault]], attempts: int = CHECK_ATTEMPTS) -> Found | Fault:
     """Ask a few times while the fault is one that may pass."""
-    for attempt in range(CHECK_ATTEMPTS):
+    for attempt in range(attempts):
         if attempt:
             await asyncio.sleep(attempt * CHECK_PAUSE_S)
         found = await ask()

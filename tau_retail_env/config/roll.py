@@ -16,6 +16,7 @@ from tau_retail_env.config.roll_rules import RollValues
 from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.config.schema import key, raise_if, read
+from tau_retail_env.errors import InvalidValueError
 
 ENV_MANAGER = "tau_retail_env.roll.env_manager.TauRetailEnvManager"
 PINNED = "main"
@@ -99,6 +100,11 @@ def check_roll(values: Mapping[str, Any]) -> RollConfig:
     Raises:
         InvalidValueError: lists every key that is unknown, of the wrong type, impossible, or silently without effect.
     """
+    if not is_for_roll(values):
+        raise InvalidValueError(
+            "actor_infer.strategy_args.strategy_name: expected vllm or sglang (infer=vllm); "
+            "configurations for ROLL are tau_retail_config, tau_retail_1gpu and tau_retail_grpo"
+        )
     schema = RollSchema.load(version_wanted(values))
     raise_if(schema.problems(values, own=OWN_KEYS))
     own = {field.name for field in dataclasses.fields(RunConfig)} | {"custom_envs", "infer_gpu_memory"}

@@ -138,9 +138,6 @@ def _devices(node: ast.expr) -> list[int]:
 
 def check_strategies(config: RollValues) -> Iterator[str]:
     """Which backend may do what."""
-    infer = config.strategy("actor_infer")
-    if infer not in ("vllm", "sglang"):
-        yield f"actor_infer.strategy_args.strategy_name: found {infer}, expected vllm or sglang (infer=vllm)"
     for role in ("actor_train", "critic"):
         strategy = config.strategy(role) or "nothing"
         if role in config.roles and not strategy.endswith("_train"):

@@ -186,6 +186,11 @@ def test_roll_gets_devices_as_the_text_that_it_reads():
     assert handed["actor_infer"]["device_mapping"] == "[6, 7]"
 
 
+def test_a_configuration_for_the_other_engine_is_refused_with_the_right_ones():
+    with pytest.raises(InvalidValueError, match="configurations for ROLL are tau_retail_config"):
+        checked("tau_retail_local", "engine=roll")
+
+
 def test_which_configurations_are_for_roll():
     assert all(is_for_roll(compose(name)) for name in CONFIGS)
     assert not is_for_roll(compose("tau_retail_local"))
@@ -225,3 +230,9 @@ def test_the_recorded_prompt_lengths_are_those_of_the_real_tokenizers(shared_fol
     loaded = transformers.AutoTokenizer.from_pretrained(shared_folder / "tokenizers" / tokenizer)
     encoder = ChatEncoder(loaded, system_prompt=prompt, tools=shop.tools if show_tools(style) else None)
     assert len(encoder.prefix) == PREFIX_TOKENS[source, style]
+
+
+def test_grpo_fits_two_gpus_one_to_learn_and_one_to_play():
+    overrides = [f"{role}.device_mapping=[0]" for role in ("actor_train", "reference")]
+    config = checked("tau_retail_grpo", "num_gpus_per_node=2", "actor_infer.device_mapping=[1]", *overrides)
+    assert config.num_gpus == 2

@@ -39,18 +39,13 @@ class Request:
     """One request as it came in."""
 
     order: int
-    """Place among all chat requests but those of checks, from 0; of a check's among those."""
+    """Place among all chat requests, from 0."""
     body: Mapping[str, Any]
     """The parsed body."""
     headers: Mapping[str, str]
     """By lower-case names."""
     fault: str | None
     """What the plan made of it."""
-
-    @property
-    def is_check(self) -> bool:
-        """Whether it is the check's before a run, which asks for one token."""
-        return self.body.get("max_tokens") == 1
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -91,9 +86,7 @@ class ChatServer:
     reply: Reply = lambda request: f"reply {request.order}"
     """What the model says; called by one thread for each request."""
     plan: Plan = lambda order: None
-    """The fault of a chat request, by its place."""
-    check_plan: Plan = lambda order: None
-    """The fault of a check's request, by its place."""
+    """The fault of a chat request, by its place among all."""
     models: Sequence[str] | None = ("tiny", "small")
     """What /models lists; None: the server has no such page."""
     hides_models: bool = False
@@ -111,9 +104,7 @@ class ChatServer:
     reports_usage: bool = True
     """Whether answers carry usage at all."""
     requests: list[Request] = field(default_factory=list)
-    """Chat requests so far but those of checks, in the order of their arrival."""
-    checks: list[Request] = field(default_factory=list)
-    """The requests of checks."""
+    """Chat requests so far, in the order of their arrival."""
     most_at_once: int = 0
     """Most chat requests that were under way at the same time."""
     connections: int = 0
@@ -156,14 +147,9 @@ class ChatServer:
 
     def note(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Request:
         with self._alone:
-            if body.get("max_tokens") == 1:
-                order = len(self.checks)
-                request = Request(order, body, headers, self.check_plan(order))
-                self.checks.append(request)
-            else:
-                order = next(self._order)
-                request = Request(order, body, headers, self.plan(order))
-                self.requests.append(request)
+            order = next(self._order)
+            request = Request(order, body, headers, self.plan(order))
+            self.requests.append(request)
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         return request
@@ -244,8 +230,7 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
                 self._error(404, f"The model `{request.body['model']}` does not exist.", code="model_not_found")
             elif request.fault is None or request.fault in ("empty", "slow_tokens", "half_body"):
                 server.closing.wait(server.latency_s)
-                said = "Hello" if request.is_check else server.reply(request)
-                text = "" if request.fault == "empty" else said
+                text = "" if request.fault == "empty" else server.reply(request)
                 (self._stream if request.body.get("stream") else self._whole)(request, text)
             else:
                 self._fail(request.fault)

@@ -441,7 +441,7 @@ def test_no_recording_holds_the_key(tmp_path, monkeypatch):
 def test_the_check_asks_for_one_token(models):
     with ChatServer(models=models) as server:
         endpoint(server).check()
-        assert [request.body["max_tokens"] for request in server.checks] == [1]
+        assert [request.body["max_tokens"] for request in server.requests] == [1]
 
 
 @pytest.mark.parametrize("models", [["tiny"], ["listed"], None])
@@ -459,19 +459,19 @@ def test_the_check_finds_a_wrong_key_or_no_credit_where_the_list_of_models_is_pu
         server.models = None
         return fault
 
-    with ChatServer(models=models, check_plan=plan) as server, pytest.raises(CustomerSetupError, match=words):
+    with ChatServer(models=models, plan=plan) as server, pytest.raises(CustomerSetupError, match=words):
         endpoint(server).check()
 
 
 @pytest.mark.parametrize("fault", ["400", "429", "500", "hang", "wrong_json"])
 def test_the_check_believes_a_listed_model_that_does_not_answer_this_once(fault):
-    with ChatServer(check_plan=always(fault)) as server:
+    with ChatServer(plan=always(fault)) as server:
         endpoint(server, timeout_s=0.1).check()
-        assert server.checks
+        assert server.requests
 
 
 def test_a_setting_that_the_server_refuses_ends_the_run_although_the_check_had_an_answer():
-    with ChatServer(plan=script(["400"])) as server:
+    with ChatServer(plan=script([None, "400"])) as server:
         asked = endpoint(server)
         asked.check()
         with pytest.raises(CustomerSetupError, match=r"HTTP 400"):
@@ -502,21 +502,21 @@ def test_the_check_believes_a_server_that_serves_more_than_it_lists():
     def plan(order: int) -> None:
         server.models = ["listed", "tiny"]
 
-    with ChatServer(models=["listed"], check_plan=plan) as server:
+    with ChatServer(models=["listed"], plan=plan) as server:
         endpoint(server).check()
-        assert len(server.checks) == 1
+        assert len(server.requests) == 1
 
 
 def test_the_check_believes_a_key_that_may_not_list_models():
     with ChatServer(hides_models=True) as server:
         endpoint(server).check()
-        assert len(server.checks) == 1
+        assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("models", [["tiny-1"], None])
 def test_the_check_finds_an_unknown_model(models):
     with (
-        ChatServer(models=models, check_plan=always("404")) as server,
+        ChatServer(models=models, plan=always("404")) as server,
         pytest.raises(CustomerSetupError, match=r"user_model: .* 'tiny'"),
     ):
         endpoint(server).check()
@@ -540,9 +540,9 @@ def test_the_check_finds_a_server_that_is_not_there():
 
 
 def test_the_check_passes_over_a_fault_that_passes():
-    with ChatServer(models=None, check_plan=script(["503", "closed"])) as server:
+    with ChatServer(models=None, plan=script(["503", "closed"])) as server:
         endpoint(server).check()
-        assert len(server.checks) == 3
+        assert len(server.requests) == 3
 
 
 def test_the_check_finds_that_a_key_is_missing():

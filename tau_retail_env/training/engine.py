@@ -16,6 +16,7 @@ from tau_retail_env.training.run import Run
 from tau_retail_env.training.run_folder import claim
 from tau_retail_env.training.stage import Play, Stage
 from tau_retail_env.training.summary import Outcome
+from tau_retail_env.users.api.budget import begin_run
 
 
 def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str], None] = print) -> Outcome:
@@ -37,6 +38,7 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
     folder = claim(config, values)
     model_args = config.actor_train.model_args
     models.check_precision(model_args, "actor_train.model_args")
+    begin_run()
     check_customers(config.custom_envs, (config.train_env_manager, config.val_env_manager))
     with Run(config, values, folder, model_args, say) as run:
         model, tokenizer = run.load(lambda: models.load(config.pretrain, model_args))
@@ -58,8 +60,8 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
         rollout = Rollout(plan, play, folder, config)
 
         def step_done(step: int, numbers: Mapping[str, float]) -> None:
-            row = renamed(numbers, GRPO_NAMES) | training_row(rollout.trajectories, tries)
-            run.step_done(step, row, rollout_s=rollout.seconds)
+            row = training_row(rollout.trajectories, tries, mixed=run.has_mixed_customers)
+            run.step_done(step, renamed(numbers, GRPO_NAMES) | row, rollout_s=rollout.seconds)
 
         trainer = make_trainer(model, tokenizer, config, folder, rollout, step_done)
         run.begin(stage, num_steps=config.max_steps)

@@ -35,16 +35,19 @@ def renamed(numbers: Mapping[str, float], names: Mapping[str, str]) -> dict[str,
     return {names[name]: value for name, value in numbers.items() if name in names}
 
 
-def training_row(trajectories: Sequence[Trajectory], tries: Sequence[Trajectory] = ()) -> dict[str, float]:
+def training_row(
+    trajectories: Sequence[Trajectory], tries: Sequence[Trajectory] = (), *, mixed: bool = False
+) -> dict[str, float]:
     """What a step's episodes say: scores, lengths, each tag's own metrics, and the customers' numbers.
 
     Args:
         trajectories: the episodes that are learnt from.
         tries: every episode that was played for them; empty if there are no others.
+        mixed: whether the run has customers of several strategies.
     """
     rewards = [trajectory.reward for trajectory in trajectories if trajectory.scorable]
     return {
-        **customer_row(tries or trajectories),
+        **customer_row(tries or trajectories, mixed=mixed),
         **spread("rollout/score", rewards),
         **env_metrics(trajectories),
         **spread("tokens/response_length", [sum(trajectory.response_mask) for trajectory in trajectories]),
@@ -59,7 +62,11 @@ def training_row(trajectories: Sequence[Trajectory], tries: Sequence[Trajectory]
 
 
 def validation_row(
-    trajectories: Sequence[Trajectory], tasks: Mapping[str, Task], tries: Sequence[Trajectory] = ()
+    trajectories: Sequence[Trajectory],
+    tasks: Mapping[str, Task],
+    tries: Sequence[Trajectory] = (),
+    *,
+    mixed: bool = False,
 ) -> dict[str, float]:
     """What a validation's episodes say, every name under val/; the share of successes also by subset.
 
@@ -67,6 +74,7 @@ def validation_row(
         trajectories: the episodes.
         tasks: tasks by id.
         tries: every episode that was played for them, in vain or not; empty if there are no others.
+        mixed: whether the run has customers of several strategies.
     """
     rewards = [trajectory.reward for trajectory in trajectories if trajectory.scorable]
     by_tag: dict[str, list[float]] = defaultdict(list)
@@ -83,7 +91,7 @@ def validation_row(
             row[f"subset/{name}/success"] = fmean(float(reward == 1.0) for reward in compress(rewards, chosen))
             row[f"subset/{name}/episodes"] = float(sum(chosen))
     row |= spread("response_length", [sum(trajectory.response_mask) for trajectory in trajectories])
-    customers = customer_row(tries or trajectories, clock="time/val_customer")
+    customers = customer_row(tries or trajectories, clock="time/val_customer", mixed=mixed)
     clock = {name: customers.pop(name) for name in list(customers) if name.startswith("time/")}
     return {f"val/{name}": value for name, value in (row | customers).items()} | clock
 
@@ -99,20 +107,21 @@ def env_metrics(trajectories: Sequence[Trajectory]) -> dict[str, float]:
     return {name: fmean(numbers) for name, numbers in values.items()}
 
 
-def customer_row(tries: Sequence[Trajectory], *, clock: str = "time/customer") -> dict[str, float]:
+def customer_row(tries: Sequence[Trajectory], *, clock: str = "time/customer", mixed: bool = False) -> dict[str, float]:
     """What the customers of some episodes took, and what the agent earned with them, by strategy.
 
     Args:
         tries: every episode that was begun.
         clock: what stands before the names of latencies.
+        mixed: whether the run has customers of several strategies: then those who tell nothing are counted as well.
 
     Returns:
         `customer/<strategy>/` `success` (over the episodes that could be scored), `episodes` (how many those are),
         `failures` (episodes whose customer failed), `calls`, `retries`, `prompt_tokens`, `completion_tokens`,
-        `cost_usd`; and the latency of a message in seconds, median and 95th percentile. Nothing where no customer
-        tells what it took; a cost that nobody knows is left out.
+        `cost_usd`; and the latency of a message in seconds, median and 95th percentile. Nothing where the
+        run has only one strategy and nobody tells what it took; a cost that nobody knows is left out.
     """
-    if not any(trajectory.customer_usage for trajectory in tries):
+    if not mixed and not any(trajectory.customer_usage for trajectory in tries):
         return {}
     row: dict[str, float] = {}
     for strategy in sorted({trajectory.user_strategy for trajectory in tries}):

@@ -22,6 +22,7 @@ from tau_retail_env.training.run_folder import RunFolder
 from tau_retail_env.training.stage import Stage
 from tau_retail_env.training.summary import Outcome, bill, summarise
 from tau_retail_env.training.tracking import MetricLog, check_tracker
+from tau_retail_env.users import user_weights
 
 Result = TypeVar("Result")
 
@@ -59,6 +60,8 @@ class Run:
         self._bar: Any = None
         self._num_steps = 0
         self._stopped: list[Trajectory] = []
+        strategies = (user_weights(env.env_config.user_strategy) for env in config.custom_envs.values())
+        self.has_mixed_customers = len(set().union(*strategies)) > 1
 
     def __enter__(self) -> Self:
         """Nothing is opened yet."""
@@ -199,7 +202,8 @@ class Run:
             trajectories = self._stage.play_scorable("val", self._episodes, step=step, label=label, record=record)
         write_trajectories(self.folder.trajectories("val", step), trajectories)
         tasks = {task.id: task for pool in self._stage.tasks.values() for task in pool}
-        return validation_row(trajectories, tasks, record) | {"time/step_val": time.perf_counter() - start}
+        row = validation_row(trajectories, tasks, record, mixed=self.has_mixed_customers)
+        return row | {"time/step_val": time.perf_counter() - start}
 
     def _is_validated(self, step: int) -> bool:
         return step == self._num_steps or step % self.config.eval_steps == 0

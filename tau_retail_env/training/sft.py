@@ -36,6 +36,7 @@ from tau_retail_env.training.trainers import (
     on_one_device,
     shared_arguments,
 )
+from tau_retail_env.users.api.budget import begin_run
 
 PAD_TO = 64
 """Batches are padded to a multiple of this, so that few shapes occur."""
@@ -113,6 +114,7 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
     folder = claim(config, values)
     model_args = config.sft_train.model_args
     models.check_precision(model_args, "sft_train.model_args")
+    begin_run()
     check_customers(config.custom_envs, (config.val_env_manager,), config.conversations.tag)
     with Run(config, values, folder, model_args, say) as here:
         model, tokenizer = here.load(lambda: _start_model(config))

@@ -22,7 +22,6 @@ from tau_retail_env.training.engine import train
 from tau_retail_env.training.run import RunStoppedError
 from tau_retail_env.training.run_folder import read_rows
 from tau_retail_env.training.start import main
-from tau_retail_env.users.api.budget import RUN_VARIABLE
 from tests.training.test_engine import LEARNING, arguments_of, without_time
 from tests.users.api.server import ChatServer, always, seeded
 
@@ -34,9 +33,8 @@ PASSING = ("429_retry_after", "500", "503", "closed", "half_body", "wrong_json",
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[ChatServer]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv(RUN_VARIABLE, f"test-{request.node.name}-{id(request)}")
     with ChatServer() as here:
         yield here
 
@@ -99,7 +97,7 @@ def test_what_fails_for_good_is_counted_and_never_scored(grpo_values: Values, se
 
 
 def test_a_validation_plays_again_what_failed_and_counts_the_vain_tries(grpo_values: Values, server: ChatServer):
-    server.plan = lambda order: "500" if order == 0 else None
+    server.plan = lambda order: "500" if order == 1 else None  # the first is the check
     outcome, _ = run(grpo_values(*LEARNING, *customers(server, "user.max_retries=0"), "max_steps=1"))
     row = read_rows(outcome.folder / "metrics.jsonl")[0]
     assert (row["val/unscorable"], row["val/customer/llm/failures"], row["val/customer/llm/episodes"]) == (0, 1, 3)
@@ -109,20 +107,30 @@ def test_a_validation_plays_again_what_failed_and_counts_the_vain_tries(grpo_val
 BUDGET = ("user.usd_per_million_input_tokens=1000000", "user.usd_per_million_output_tokens=0")
 """A dollar a token."""
 
+CHECK_USD = 1
+"""What the check before the first episode asks: one word."""
+
+
+def test_every_run_of_a_process_has_the_whole_budget(grpo_values: Values, server: ChatServer, tmp_path: Path):
+    keys = (*LEARNING, *customers(server, *BUDGET), "max_steps=1")
+    first, _ = run(grpo_values(*keys, "user.budget_usd=1e9"))
+    rows = read_rows(first.folder / "metrics.jsonl")
+    budget = 1.5 * sum(value for row in rows for name, value in row.items() if name.endswith("cost_usd"))
+    for name in ("second", "third"):
+        run(grpo_values(*keys, f"user.budget_usd={budget}", f"output_dir={tmp_path / name}"))
+
 
 def test_over_budget_the_run_stops_with_everything_saved_and_goes_on_with_more(
     grpo_values: Values,
     server: ChatServer,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ):
     keys = (*LEARNING, *customers(server, *BUDGET), "max_steps=3", "save_steps=50", "eval_steps=50")
     whole, _ = run(grpo_values(*keys, f"output_dir={tmp_path / 'whole'}"))
     rows = read_rows(whole.folder / "metrics.jsonl")
-    budget = rows[0]["val/customer/llm/cost_usd"] + rows[1]["customer/llm/cost_usd"] + 1
+    budget = rows[0]["val/customer/llm/cost_usd"] + rows[1]["customer/llm/cost_usd"] + CHECK_USD + 1
     server.requests.clear()
-    monkeypatch.setenv(RUN_VARIABLE, f"test-budget-{tmp_path.name}-{id(tmp_path)}")
     assert main(arguments_of(grpo_values, *keys, f"user.budget_usd={budget}")) == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
     folder = tmp_path / "run"
@@ -134,7 +142,8 @@ def test_over_budget_the_run_stops_with_everything_saved_and_goes_on_with_more(
     stopped = records(folder, "stopped")
     assert stopped and {t.stop_reason for t in stopped} <= {"stopped", "max_turns", "length"}
     told = float(last.split("this run cost $")[1].split()[0].rstrip(","))
-    assert told == pytest.approx(sum(len(str(m["content"]).split()) for r in server.requests for m in r.messages))
+    spent = sum(len(str(m["content"]).split()) for r in server.requests for m in r.messages)
+    assert told == pytest.approx(spent - CHECK_USD)
     again, _ = run(grpo_values(*keys, "user.budget_usd=1e9", "resume=true"))
     assert [row["step"] for row in read_rows(again.folder / "metrics.jsonl")] == [0, 1, 2, 3]
     assert not records(folder, "stopped")
@@ -179,7 +188,7 @@ def test_a_recorded_run_is_repeated_without_a_server(grpo_values: Values, server
 
 
 def test_ctrl_c_does_not_wait_for_a_customer_that_hangs(grpo_values: Values, server: ChatServer):
-    server.plan = always("hang")
+    server.plan = lambda order: "hang" if order else None  # the first is the check
 
     def interrupt() -> None:
         while len(server.requests) < 3:
@@ -214,7 +223,7 @@ def test_a_wrong_key_ends_it_before_anything_is_made(
 def test_a_group_has_one_customer_of_the_mixture_and_each_is_counted(grpo_values: Values, server: ChatServer):
     mixture = customers(server)[1:]
     outcome, said = run(
-        grpo_values(*LEARNING, *mixture, "user_strategy={scripted: 0.5, llm: 0.5}", "max_steps=4", "eval_steps=9")
+        grpo_values(*LEARNING, *mixture, "user_strategy={scripted: 0.75, llm: 0.25}", "max_steps=4", "eval_steps=9")
     )
     trained = records(outcome.folder, "train")
     strategies: dict[int, set[str]] = {}
@@ -223,11 +232,14 @@ def test_a_group_has_one_customer_of_the_mixture_and_each_is_counted(grpo_values
         assert bool(trajectory.customer_usage) == (trajectory.user_strategy == "llm")
     assert all(len(found) == 1 for found in strategies.values())
     assert set.union(*strategies.values()) == {"scripted", "llm"}
+    files = outcome.folder.joinpath("trajectories").glob("train-*.jsonl")
+    by_step = [{trajectory.user_strategy for trajectory in read_trajectories(file)} for file in files]
+    assert {"scripted"} in by_step, "in some step nobody else is drawn"
     rows = read_rows(outcome.folder / "metrics.jsonl")[1:]
     for strategy in ("scripted", "llm"):
         counted = sum(row.get(f"customer/{strategy}/episodes", 0) for row in rows)
         played = sum(trajectory.user_strategy == strategy for trajectory in trained)
-        assert counted == played or strategy == "scripted"
+        assert counted == played
         assert f"customer {strategy}:" in said[-1]
 
 

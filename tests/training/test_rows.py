@@ -43,6 +43,16 @@ def test_nothing_new_is_shown_for_the_scripted_customer():
     assert customer_row([episode(1.0)]) == {}
 
 
+def test_a_mixture_is_told_by_strategy_also_where_nobody_tells_what_it_took():
+    row = training_row([episode(1.0), episode(0.0)], mixed=True)
+    assert {name: value for name, value in row.items() if "customer" in name} == {
+        "customer/scripted/success": 0.5,
+        "customer/scripted/episodes": 2.0,
+        "customer/scripted/failures": 0.0,
+    }
+    assert validation_row([episode(1.0)], {"tau2/1": _task()}, mixed=True)["val/customer/scripted/success"] == 1.0
+
+
 def test_numbers_are_told_by_strategy_and_the_clocks_under_time():
     tries = [priced(1.0, 1.0, 2.0), priced(0.0, 2.0), failed(2.0), episode(1.0), episode(1.0)]
     assert customer_row(tries) == {

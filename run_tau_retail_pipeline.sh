@@ -160,7 +160,7 @@ install_roll() {
   sed '/^# Alone/,$d' "$requirements" >"$venv/with-dependencies.txt"
   sed -n '/^# Alone/,$p' "$requirements" >"$venv/alone.txt"
   stage "requirements-roll.txt (torch, vLLM, Ray: several GB)" pip_install -r "$venv/with-dependencies.txt"
-  stage "ROLL, gem-llm, trl" pip_install --no-deps --ignore-requires-python -r "$venv/alone.txt"
+  stage "ROLL, gem-llm, litellm, trl" pip_install --no-deps --ignore-requires-python -r "$venv/alone.txt"
 }
 
 install_local() {

@@ -8,11 +8,17 @@ import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
-from tau_retail_env.tasks import upstream_tau_bench
+from tau_retail_env.tasks import load, upstream_tau_bench
+from tau_retail_env.world import opening
 
 
 def imported():
     return [name for name in sys.modules if name.split(".")[0] == "tau_bench"]
+
+
+def forget():
+    for remembered in (load._all_tasks, load._selected_tasks, opening._shop_of):
+        remembered.cache_clear()
 
 
 @pytest.fixture
@@ -23,9 +29,11 @@ def nowhere(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", [str(Path(__file__).parents[2])])
     for name in imported():
         monkeypatch.delitem(sys.modules, name)
+    forget()
     yield tmp_path
     for name in imported():
         del sys.modules[name]
+    forget()
 
 
 def checkout(folder, imports=""):

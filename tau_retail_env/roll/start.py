@@ -18,6 +18,7 @@ from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.roll import tracking
 from tau_retail_env.roll.run_folder import RollFolder, claim
 from tau_retail_env.roll.surroundings import check_surroundings, roll_folder
+from tau_retail_env.users.api.budget import RUN_VARIABLE, begin_run
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -48,6 +49,7 @@ def train(config: RollConfig, values: Mapping[str, Any], *, say: Callable[[str],
         TauRetailError: something that the run needs is not here; no GPU has been touched.
     """
     folder = claim(config, values)
+    begin_run()
     attention = ((values.get("actor_train") or {}).get("model_args") or {}).get("attn_implementation")
     counts = check_surroundings(config, attention=attention)
     for words, tags in (("training", config.train_tags), ("validation", config.val_tags)):
@@ -133,7 +135,8 @@ def ray_of_its_own(say: Callable[[str], None]) -> Iterator[None]:
 
     joined = os.environ.get("RAY_ADDRESS")
     own = {} if joined else {"dashboard_host": LOOPBACK}
-    variables = {**current_platform.get_custom_env_vars(), **QUIET, "PYTHONPATH": os.environ["PYTHONPATH"]}
+    inherited = {name: os.environ[name] for name in ("PYTHONPATH", RUN_VARIABLE)}
+    variables = {**current_platform.get_custom_env_vars(), **QUIET, **inherited}
     before = signal.signal(signal.SIGTERM, _terminated)
     _adopt_orphans()
     try:

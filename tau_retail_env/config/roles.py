@@ -155,7 +155,7 @@ WORKER_KEYS: Mapping[str, str] = {
 }
 """ROLL's keys of every role that mean nothing to the local engine."""
 
-USE_ROLL = "Remove strategy_args, or train with it under engine: roll (not part of this version)."
+USE_ROLL = "Remove strategy_args, or train a configuration for ROLL, such as --config-name tau_retail_1gpu."
 
 
 @dataclass(frozen=True, kw_only=True)

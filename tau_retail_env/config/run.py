@@ -87,7 +87,11 @@ class RunConfig(Refusing):
     """Agent messages per episode; null keeps the source's own limits."""
     prompt_style: str = key("full")
     """How the domain policy and the tools are shown: full, compressed or minimal."""
-    engine: str = key("auto", only=("auto", "local"), instead="engine: roll is not part of this version.")
+    engine: str = key(
+        "auto",
+        only=("auto", "local"),
+        instead="engine: roll trains a configuration for ROLL, such as --config-name tau_retail_1gpu.",
+    )
     """What trains: local; auto picks it."""
     resume: bool | str = key(False)
     """True goes on from the newest run of this configuration; a run folder goes on from that one."""

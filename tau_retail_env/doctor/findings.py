@@ -203,13 +203,15 @@ def _local_engine(found: Surroundings) -> Iterator[Finding]:
 
 def _roll_engine(found: Surroundings) -> Iterator[Finding]:
     if found.roll is None:
-        yield Finding(
-            "engine roll", ".venv-roll", "ok", "not set up; this version has no engine roll, nothing needs it"
-        )
+        if found.gpus and not isinstance(found.gpus, str):
+            remedy = "./run_tau_retail_pipeline.sh --setup-only"
+            yield Finding("engine roll", ".venv-roll", "optional", "not set up; engine: roll needs it", remedy)
+        else:
+            yield Finding("engine roll", ".venv-roll", "ok", "not set up; engine: roll needs it, and a CUDA GPU")
     elif isinstance(found.roll, str):
         yield Finding("engine roll", ".venv-roll", "optional", found.roll, "rm -r .venv-roll")
     else:
-        yield Finding("engine roll", ".venv-roll", "ok", f"Python {found.roll.version}; this version does not use it")
+        yield Finding("engine roll", ".venv-roll", "ok", f"Python {found.roll.version}")
         for name in ROLL_PACKAGES:
             built = f", built for CUDA {found.roll.torch_cuda}" if name == "torch" and found.roll.torch_cuda else ""
             yield Finding("engine roll", name, "ok", found.roll.packages.get(name, "not installed") + built)

@@ -61,7 +61,7 @@ def test_an_unknown_key_is_named_by_its_full_path(override: str, words: str):
         ("train_env_manager.max_env_num_per_worker=4", "max_env_num_per_worker: this engine cannot honour it"),
         ("train_env_manager.generating_args.num_beams=2", "num_beams: this engine cannot honour it"),
         ("custom_envs.retail_train.env_type=sokoban", "env_type: sokoban cannot be honoured. Expected tau_retail"),
-        ("engine=roll", "engine: roll is not part of this version"),
+        ("engine=roll", "engine: roll trains a configuration for ROLL, such as --config-name tau_retail_1gpu"),
         ("track_with=swanlab", "track_with: swanlab cannot be honoured. Expected tensorboard or wandb or trackio"),
     ],
 )

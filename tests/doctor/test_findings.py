@@ -214,6 +214,12 @@ def test_the_second_environment_is_told_as_it_is():
     assert can_run(examine(found))
 
 
+def test_the_second_environment_is_wanted_where_there_is_a_gpu():
+    assert finding(HEALTHY, "engine roll", ".venv-roll").status == "ok"
+    wanted = finding(changed(gpus=("H200",)), "engine roll", ".venv-roll")
+    assert (wanted.status, wanted.remedy) == ("optional", "./run_tau_retail_pipeline.sh --setup-only")
+
+
 def test_keys_are_set_or_not():
     openai, other = (finding(HEALTHY, "keys", name).found for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"))
     assert openai.startswith("set; customers behind an API")

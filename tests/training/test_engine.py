@@ -16,10 +16,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tau_retail_env.config import check_local
 from tau_retail_env.episodes.trajectory import read_trajectories
+from tau_retail_env.start import main
 from tau_retail_env.training.engine import train
 from tau_retail_env.training.run_folder import read_rows
 from tau_retail_env.training.stage import Stage
-from tau_retail_env.training.start import main
 
 Values = Callable[..., dict[str, Any]]
 
@@ -128,7 +128,7 @@ def test_a_step_with_several_updates_still_has_one_row(grpo_values: Values):
 
 def killed_after(checkpoint: Path, arguments: list[str], number: int) -> subprocess.Popen[bytes]:
     """Start a run of its own and end it by a signal once a checkpoint is there."""
-    command = [sys.executable, "-m", "tau_retail_env.training.start", *arguments]
+    command = [sys.executable, "-m", "tau_retail_env.start", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=dict(os.environ))
     deadline = time.monotonic() + 120
     while not checkpoint.is_dir() and process.poll() is None and time.monotonic() < deadline:

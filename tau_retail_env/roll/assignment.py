@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import random
 import re
 from collections.abc import Sequence
@@ -12,8 +11,8 @@ from typing import Any, Protocol
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks import Task
+from tau_retail_env.tasks.draws import seed_of
 
-SEED_BITS = 48
 CHECKPOINT = re.compile(r"checkpoint-(\d+)/*$")
 
 
@@ -172,12 +171,6 @@ def steps_before(resume_from_checkpoint: object) -> int:
     """
     found = CHECKPOINT.search(resume_from_checkpoint) if isinstance(resume_from_checkpoint, str) else None
     return int(found.group(1)) + 1 if found else 0
-
-
-def seed_of(*parts: object) -> int:
-    """A seed that depends on all parts and on nothing else."""
-    hashed = hashlib.sha256("/".join(map(str, parts)).encode("utf-8")).digest()
-    return int.from_bytes(hashed[:8], "big") >> (64 - SEED_BITS)
 
 
 @functools.lru_cache(maxsize=32)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Sequence
 from typing import TypeVar
 
 Item = TypeVar("Item")
+
+SEED_BITS = 48
+
+
+def seed_of(*parts: object) -> int:
+    """A seed below 2^48 that depends on all parts and on nothing else."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode("utf-8")).digest()
+    return int.from_bytes(digest[:8], "big") >> (64 - SEED_BITS)
 
 
 class Draws:

@@ -20,8 +20,9 @@ from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.agents import BoastingAgent, OracleAgent
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks import Task, find_task
+from tau_retail_env.tasks.draws import seed_of
 from tau_retail_env.training.identifiers import redraw_identifiers
-from tau_retail_env.training.plan import permutation, seed_of
+from tau_retail_env.training.plan import permutation
 from tau_retail_env.users import UserError, check_customer
 
 CHUNK = 50

@@ -14,7 +14,8 @@ from trl import GRPOConfig, GRPOTrainer
 
 from tau_retail_env.config import LocalConfig
 from tau_retail_env.episodes.trajectory import Trajectory, write_trajectories
-from tau_retail_env.training.plan import Planned, TrainingPlan, seed_of
+from tau_retail_env.tasks.draws import seed_of
+from tau_retail_env.training.plan import Planned, TrainingPlan
 from tau_retail_env.training.run_folder import RunFolder
 from tau_retail_env.training.trainers import (
     StepDone,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +9,7 @@ from dataclasses import dataclass
 from tau_retail_env.config.environments import EnvManager
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks import Task
-
-SEED_BITS = 48
+from tau_retail_env.tasks.draws import seed_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +26,6 @@ class Planned:
     """Decides the customer's words; one for the episodes of a group."""
     sampling_seed: int
     """Decides the sampled tokens; one for each episode."""
-
-
-def seed_of(*parts: object) -> int:
-    """A seed that depends on all parts and on nothing else."""
-    digest = hashlib.sha256("/".join(map(str, parts)).encode("utf-8")).digest()
-    return int.from_bytes(digest[:8], "big") >> (64 - SEED_BITS)
 
 
 def permutation(tasks: Sequence[Task], *parts: object) -> list[Task]:

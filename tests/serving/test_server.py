@@ -47,8 +47,11 @@ def serving(folder: Path, *arguments: str, **variables: str) -> Iterator[subproc
     try:
         yield process
     finally:
-        process.kill()
-        process.communicate()
+        process.terminate()
+        try:
+            process.communicate(timeout=40)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def log_of(folder: Path) -> str:

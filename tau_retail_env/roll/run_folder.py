@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tau_retail_env.config import to_yaml
+from tau_retail_env.config.continuation import check_same_run
 from tau_retail_env.config.roll import RollConfig
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.roll.tracking import cut_after
@@ -22,11 +23,6 @@ MAY_DIFFER = frozenset(
     "logging_steps max_ckpt_to_keep rpc_timeout track_with tracker_kwargs".split()
 )
 """Keys at the top that may differ between a run and its continuation."""
-MAY_DIFFER_OF_USER = frozenset(
-    "base_url api_key_env timeout_s max_retries max_concurrency budget_usd cassette "
-    "usd_per_million_input_tokens usd_per_million_output_tokens".split()
-)
-"""The same within `user`: how a customer is reached and paid, not what it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,28 +139,4 @@ def _compare(run: Path, values: Mapping[str, Any]) -> None:
     import yaml
 
     stored = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))
-    different = sorted(_differences(_compared(stored), _compared(values)))
-    if different:
-        raise InvalidValueError(
-            f"{run} is another run: its configuration differs in {', '.join(different)}. "
-            "Give the same keys to go on with it, or leave out resume to start a new run"
-        )
-
-
-def _compared(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _without_reaching(name, value) for name, value in values.items() if name not in MAY_DIFFER}
-
-
-def _without_reaching(name: str, value: Any) -> Any:
-    if not isinstance(value, Mapping):
-        return value
-    left_out = MAY_DIFFER_OF_USER if name in ("user", "user_config") else ()
-    return {key: _without_reaching(key, inner) for key, inner in value.items() if key not in left_out}
-
-
-def _differences(first: Any, second: Any, path: str = "") -> Iterator[str]:
-    if isinstance(first, Mapping) and isinstance(second, Mapping):
-        for name in {**first, **second}:
-            yield from _differences(first.get(name), second.get(name), f"{path}.{name}" if path else str(name))
-    elif first != second:
-        yield f"{path} ({first!r} there, {second!r} here)"
+    check_same_run(run, stored, values, may_differ=MAY_DIFFER)

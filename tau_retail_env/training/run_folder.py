@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tau_retail_env.config import to_yaml
+from tau_retail_env.config.continuation import check_same_run
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.training import checkpoint
@@ -18,13 +19,8 @@ from tau_retail_env.training import checkpoint
 CONFIG = "config.yaml"
 METRICS = "metrics.jsonl"
 SUMMARY = "summary.json"
-NOT_COMPARED = ("output_dir", "resume", "resume_from_checkpoint")
+MAY_DIFFER = ("output_dir", "resume", "resume_from_checkpoint")
 """Keys that may differ between a run and its continuation."""
-NOT_COMPARED_OF_USER = (
-    *("base_url", "api_key_env", "timeout_s", "max_retries", "max_concurrency", "budget_usd", "cassette"),
-    *("usd_per_million_input_tokens", "usd_per_million_output_tokens"),
-)
-"""The same within `user:`: how a customer is reached and paid, not what it says."""
 
 
 class RunFolder:
@@ -148,34 +144,6 @@ def _to_resume(config: RunConfig, path: Path) -> Path:
 
 def _resumed(path: Path, values: Mapping[str, Any]) -> RunFolder:
     stored = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
-    different = sorted(_differences(_compared(stored), _compared(values)))
-    if different:
-        raise InvalidValueError(
-            f"{path} is another run: its configuration differs in {', '.join(different)}. "
-            "Give the same keys to go on with it, or leave out resume=true to start a new run"
-        )
+    check_same_run(path, stored, values, may_differ=MAY_DIFFER)
     found = checkpoint.complete(path / "checkpoints")
     return RunFolder(path, step=found[-1][0] if found else 0)
-
-
-def _compared(values: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in values.items() if name not in NOT_COMPARED}
-    return {name: _without_reaching(name, value) for name, value in kept.items()}
-
-
-def _without_reaching(name: str, value: Any) -> Any:
-    """A value without what says how customers are reached, wherever a block about them stands."""
-    if not isinstance(value, Mapping):
-        return value
-    if name in ("user", "user_config"):
-        return {key: inner for key, inner in value.items() if key not in NOT_COMPARED_OF_USER}
-    return {key: _without_reaching(key, inner) for key, inner in value.items()}
-
-
-def _differences(first: Any, second: Any, path: str = "") -> Iterator[str]:
-    if isinstance(first, Mapping) and isinstance(second, Mapping):
-        for name in {**first, **second}:
-            here = f"{path}.{name}" if path else str(name)
-            yield from _differences(first.get(name), second.get(name), here)
-    elif first != second:
-        yield f"{path} ({first!r} there, {second!r} here)"

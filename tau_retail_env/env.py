@@ -6,7 +6,8 @@ import functools
 import os
 import random
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import index
@@ -145,6 +146,8 @@ class TauRetailEnv:
         self._max_errors = max_errors or conduct.max_errors
         self._multiple_calls = multiple_calls
         self._system_prompt = system_prompt(prompt_style, source, self._shop.domain_policy, self._shop.tools)
+        self.customer_s = 0.0
+        """Wall-clock seconds that the customer has taken in this environment so far, all episodes together."""
         self._next_seed = 0
         self._episode: _Episode | None = None
         self._in_use = threading.Lock()
@@ -186,7 +189,7 @@ class TauRetailEnv:
         self._next_seed = seed + 1
         task = self._task_of_seed(seed) if task_id is None else find_task(self.tasks, task_id)
         self._episode = None
-        words = self._words(self._customer.reset(task, seed=seed))
+        words = self._ask(self._customer.reset, task, seed=seed)
         if words.stop:
             raise UserError("the customer ended the conversation with its first words", usage=words.usage)
         greeting = self._shop.conduct.greeting
@@ -324,7 +327,7 @@ class TauRetailEnv:
         if limit := self._upstream_limit(episode):
             return self._turn(episode, "", [], metrics, ended_by=limit)
         try:
-            words = self._words(self._customer.respond(message))
+            words = self._ask(self._customer.respond, message)
         except UserError as error:
             metrics["customer_failures"] = 1.0
             more = self._told(episode, error.usage) | {"customer_error": str(error)}
@@ -397,6 +400,13 @@ class TauRetailEnv:
                 f"The shared database has changed by the end of episode {episode.task.id}: something writes to what "
                 "`Shop.database` or an upstream object hands out; copy before changing"
             )
+
+    def _ask(self, call: Callable[..., UserMessage | str], *arguments: Any, **named: Any) -> UserMessage:
+        start = time.perf_counter()
+        try:
+            return self._words(call(*arguments, **named))
+        finally:
+            self.customer_s += time.perf_counter() - start
 
     def _words(self, said: UserMessage | str) -> UserMessage:
         """The customer's message with its stop token noticed, wherever in the text it stands."""

@@ -23,6 +23,7 @@ RANKS = {
     "env": 3,
     "episodes": 4,
     "metrics": 4,
+    "curves": 4,
     "config": 4,
     "evaluation": 5,
     "training": 5,

@@ -11,6 +11,7 @@ import threading
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 from tau_retail_env.episodes.trajectory import Trajectory, write_trajectories
 from tau_retail_env.errors import InvalidValueError
@@ -35,6 +36,16 @@ def is_chosen(group: str, share: float) -> bool:
         share: which share of all groups, 0 to 1.
     """
     return zlib.crc32(group.encode("utf-8")) < share * 2**32
+
+
+def trajectories_folder(pipeline_config: Any) -> Path:
+    """Where a run's trajectories go: ROLL's own key for it, or a folder of the run's.
+
+    Args:
+        pipeline_config: ROLL's AgenticConfig.
+    """
+    given = pipeline_config.rollout_dump_dir
+    return Path(given).absolute() if given else Path(pipeline_config.output_dir).absolute() / "trajectories"
 
 
 class TrajectoryWriter:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -16,7 +15,7 @@ from roll.utils.constants import GenerateStopReason
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError
 from tau_retail_env.roll.assignment import make_assignment
 from tau_retail_env.roll.batch import learns, to_batch
-from tau_retail_env.roll.dump import TrajectoryWriter, is_chosen, writer_for
+from tau_retail_env.roll.dump import TrajectoryWriter, is_chosen, trajectories_folder, writer_for
 from tau_retail_env.roll.encoders import encoder_for
 from tau_retail_env.roll.metrics import episode_metrics, named
 from tau_retail_env.roll.registration import ENVIRONMENT_ID, plain_value, register_environment
@@ -104,10 +103,11 @@ class TauRetailEnvManager(TrajEnvManager):
         self._share = float(env_config.get(SHARE_KEY, 1.0))
         self._writer: TrajectoryWriter | None = None
         if self._share > 0:
-            self._writer = writer_for(_folder(pipeline_config), mode)
+            self._writer = writer_for(trajectories_folder(pipeline_config), mode)
         self._tries: list[Rollout] = []
         self._clock = Clock()
         self._began = (0.0, 0.0)
+        self._customer_before_s = 0.0
         self._slot = (-1, 0)
         self._empty_replies = 0
         self._unscorable_in_a_row = 0
@@ -143,6 +143,7 @@ class TauRetailEnvManager(TrajEnvManager):
         self._slot = (self.episode_id, times)
         self._clock, self._tries = Clock(), []
         self._began = (time.perf_counter(), time.thread_time())
+        self._customer_before_s = self.env.customer_s
         self._trace()
         return self._begin(assigned)
 
@@ -253,6 +254,7 @@ class TauRetailEnvManager(TrajEnvManager):
             pad_token_id=self.tokenizer.pad_token_id,
         )
         seconds = time.perf_counter() - self._began[0], time.thread_time() - self._began[1]
+        self._clock.customer_s = self.env.customer_s - self._customer_before_s
         metrics = episode_metrics(self._tries, self._clock, *seconds)
         batch.meta_info = {"metrics": named(metrics, tag, int(batch.batch["response_mask"].sum()))}
         self._dump(rollout)
@@ -346,12 +348,6 @@ class TauRetailEnvManager(TrajEnvManager):
 
 def _stopped(reason: Any) -> DataProto:
     return DataProto(meta_info={"stop_reason": reason})
-
-
-def _folder(pipeline_config: Any) -> Path:
-    """Where trajectories go: ROLL's own key for it, or a folder of the run's."""
-    given = pipeline_config.rollout_dump_dir
-    return Path(given).absolute() if given else Path(pipeline_config.output_dir).absolute() / "trajectories"
 
 
 def _check_limits(env_config: Any, settings: dict[str, Any]) -> None:

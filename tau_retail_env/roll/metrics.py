@@ -64,6 +64,7 @@ def named(metrics: Mapping[str, float], tag: str, response_length: int) -> dict[
 def _times(clock: Clock, episode_s: float, episode_cpu_s: float) -> dict[str, float]:
     return {
         "environment_s": clock.environment_s,
+        "customer_s": clock.customer_s,
         "environment_step_s": clock.environment_s / max(clock.steps, 1),
         "environment_cpu_s": clock.environment_cpu_s,
         "chat_cpu_s": clock.chat_cpu_s,

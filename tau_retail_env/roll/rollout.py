@@ -25,6 +25,8 @@ class Clock:
 
     environment_s: float = 0.0
     """Wall clock inside reset and step, the customer's answers included."""
+    customer_s: float = 0.0
+    """Wall clock of the customer's part of it."""
     environment_cpu_s: float = 0.0
     """Processor time of the same, on the episode's thread."""
     chat_cpu_s: float = 0.0

@@ -16,7 +16,9 @@ from tau_retail_env.config.compose import PACKAGE_FOLDER
 from tau_retail_env.config.roll import RollConfig, fit_groups, roll_values
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.roll import tracking
+from tau_retail_env.roll.dump import trajectories_folder
 from tau_retail_env.roll.run_folder import RollFolder, claim
+from tau_retail_env.roll.summary import summarise
 from tau_retail_env.roll.surroundings import check_surroundings, roll_folder
 from tau_retail_env.users.api.budget import RUN_VARIABLE, begin_run
 
@@ -65,7 +67,9 @@ def train(config: RollConfig, values: Mapping[str, Any], *, say: Callable[[str],
     tracking.register()
     with ray_of_its_own(say):
         run_pipeline(roll_config)
-    say(f"[tau-retail] done: {folder.metrics}")
+    for line in summarise(folder, trajectories_folder(roll_config), title=config.exp_name):
+        say(line)
+    say(f"everything lies in {folder.path}")
 
 
 def agentic_config(values: Mapping[str, Any], folder: RollFolder) -> Any:

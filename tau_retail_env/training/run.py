@@ -11,11 +11,12 @@ from typing import Any, Self, TypeVar
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tau_retail_env import curves
 from tau_retail_env.config import LocalConfig, SftConfig
 from tau_retail_env.config.roles import ModelArgs
 from tau_retail_env.episodes.trajectory import Trajectory, write_trajectories
 from tau_retail_env.errors import CustomerSetupError, TauRetailError
-from tau_retail_env.training import checkpoint, curves, models
+from tau_retail_env.training import checkpoint, models
 from tau_retail_env.training.plan import validation_plan
 from tau_retail_env.training.rows import customer_row, validation_row
 from tau_retail_env.training.run_folder import RunFolder

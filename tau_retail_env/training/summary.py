@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tau_retail_env.episodes.trajectory import Trajectory, read_trajectories
-from tau_retail_env.metrics import paired_difference_interval, wilson_interval
+from tau_retail_env.episodes.comparison import compare, in_words, success_of
+from tau_retail_env.episodes.trajectory import read_trajectories
 from tau_retail_env.training.run_folder import RunFolder, write_atomically
-
-METHOD = "95 % interval of the paired difference (Newcombe 1998, method 10)"
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ def summarise(
     summary: dict[str, Any] = {
         "steps": last_step,
         "model": dict(model),
-        "after": _success(after) | {"by subset": _by_subset(rows[-1])},
+        "after": success_of(after) | {"by subset": _by_subset(rows[-1])},
         "seconds": {**loading_s, **seconds_by_stage(rows)},
         "files": {
             name: str(path.relative_to(folder.path))
@@ -60,7 +58,7 @@ def summarise(
     if customers := customers_of(rows):
         summary["customers"] = customers
     if first.is_file() and last_step:
-        summary |= _comparison(read_trajectories(first), after)
+        summary |= compare(read_trajectories(first), after)
     write_atomically(folder.summary, json.dumps(summary, indent=2) + "\n")
     return Outcome(folder.path, summary, _text(folder, summary))
 
@@ -142,51 +140,10 @@ def _customer_lines(customers: Mapping[str, Mapping[str, Mapping[str, float]]]) 
     return lines
 
 
-def _scored(numbers: Mapping[str, Any]) -> str:
-    """How many episodes were scored, and of how many, if some could not be."""
-    scored, asked = numbers["episodes"], numbers["asked"]
-    return f"{scored}" if scored == asked else f"{scored} of {asked}"
-
-
-def _success(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
-    scored = [trajectory.reward == 1.0 for trajectory in trajectories if trajectory.scorable]
-    if not scored:
-        return {"episodes": 0, "asked": len(trajectories), "unscorable": len(trajectories)}
-    interval = wilson_interval(sum(scored), len(scored))
-    return {
-        "success": sum(scored) / len(scored),
-        "interval": [interval.low, interval.high],
-        "episodes": len(scored),
-        "asked": len(trajectories),
-        "unscorable": len(trajectories) - len(scored),
-    }
-
-
 def _by_subset(row: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Success and number of episodes by subset, from the row of a validation."""
     names = [name.split("/")[2] for name in row if name.startswith("val/subset/") and name.endswith("/success")]
     return {name: {key: row[f"val/subset/{name}/{key}"] for key in ("success", "episodes")} for name in names}
-
-
-def _comparison(before: Sequence[Trajectory], after: Sequence[Trajectory]) -> dict[str, Any]:
-    pairs = [
-        (first.reward == 1.0, last.reward == 1.0)
-        for first, last in zip(before, after, strict=True)
-        if first.scorable and last.scorable
-    ]
-    if not pairs:
-        return {"before": _success(before)}
-    difference, interval = paired_difference_interval([first for first, _ in pairs], [last for _, last in pairs])
-    return {
-        "before": _success(before),
-        "difference": {
-            "success": difference,
-            "interval": [interval.low, interval.high],
-            "episodes": len(pairs),
-            "asked": len(before),
-            "method": METHOD,
-        },
-    }
 
 
 def _text(folder: RunFolder, summary: Mapping[str, Any]) -> str:
@@ -196,25 +153,9 @@ def _text(folder: RunFolder, summary: Mapping[str, Any]) -> str:
     lines = [
         f"seconds: {seconds}",
         f"success after, by subset: {by_subset}",
-        *_success_lines(summary),
+        *in_words(summary),
         *_customer_lines(summary.get("customers", {})),
         f"everything lies in {folder.path}:",
     ]
     lines += [f"  {name:<12} {path}" for name, path in summary["files"].items()]
     return "\n".join(lines)
-
-
-def _success_lines(summary: Mapping[str, Any]) -> list[str]:
-    after = summary["after"]
-    if "success" not in after:
-        return [f"success: no episode of {after['unscorable']} could be scored"]
-    if "difference" not in summary:
-        low, high = after["interval"]
-        return [f"success {after['success']:.1%} of {_scored(after)} held-out episodes (95 %: {low:.1%} to {high:.1%})"]
-    before, difference = summary["before"], summary["difference"]
-    low, high = difference["interval"]
-    return [
-        f"success before {before['success']:.1%}, after {after['success']:.1%} "
-        f"on the same {_scored(difference)} held-out episodes (same tasks, same seeds)",
-        f"difference {difference['success']:+.1%}, {METHOD}: {low:+.1%} to {high:+.1%}",
-    ]

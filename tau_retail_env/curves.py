@@ -8,11 +8,12 @@ from typing import Any
 
 PANELS: Sequence[tuple[str, Sequence[str]]] = (
     ("score", ("rollout/score/mean", "val/score/mean")),
-    ("KL to the reference (k3)", ("critic/kl",)),
+    ("KL to the reference", ("critic/kl",)),
     ("entropy of the agent's tokens", ("critic/entropy/mean",)),
     ("tokens per episode", ("tokens/response_length/mean", "tokens/non_prompt_length/mean")),
     ("loss", ("actor/total_loss", "sft/loss")),
-    ("length of the gradient", ("actor/grad_norm",)),
+    ("length of the gradient", ("actor/grad_norm", "actor_train/grad_norm", "critic/grad_norm")),
+    ("critic", ("critic/values/mean", "critic/returns/mean", "critic/loss")),
 )
 """Titles, and the metrics drawn under each; a panel without data is left out."""
 

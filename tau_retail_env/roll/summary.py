@@ -1,0 +1,103 @@
+"""What a ROLL run came to: its curves, and success before and after on the same held-out episodes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tau_retail_env import curves
+from tau_retail_env.episodes.comparison import compare, in_words, success_of
+from tau_retail_env.episodes.trajectory import Trajectory, read_trajectories
+from tau_retail_env.roll.run_folder import RollFolder
+from tau_retail_env.roll.tracking import read_rows
+
+STAGES = re.compile(r"time/step_(?!total)(\w+)")
+"""The seconds of a step's parts in a row; a validation runs beside the rollout of its step."""
+Validation = Mapping[tuple[str, str, int], Trajectory]
+"""Its episodes by tag, task and number of the trial."""
+
+
+def summarise(folder: RollFolder, trajectories: Path, *, title: str) -> list[str]:
+    """Draw curves.png and write summary.json into a run's folder.
+
+    Args:
+        folder: of a run that has ended.
+        trajectories: where its workers wrote the episodes.
+        title: what stands above the curves.
+
+    Returns:
+        The same for the screen; nothing where no step has ended.
+    """
+    rows = read_rows(folder.metrics)
+    if not rows:
+        return []
+    curves.draw(rows, folder.path / "curves.png", title=title)
+    validations = read_validations(trajectories)
+    summary: dict[str, Any] = {"steps": rows[-1]["step"], "seconds": seconds_by_stage(rows)}
+    if validations:
+        summary |= _success(validations)
+    _write(folder.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+    parts = ", ".join(f"{name} {value:.0f}" for name, value in summary["seconds"].items() if value >= 1)
+    return [f"seconds: {parts}", *(in_words(summary) if "after" in summary else [])]
+
+
+def read_validations(folder: Path) -> dict[int, Validation]:
+    """The episodes of every validation, of files in which workers wrote them as they ended.
+
+    A step that was validated twice, because the run went on from a checkpoint before it, counts as played last. Of an
+    episode that was played again because its customer failed, the last try counts.
+
+    Args:
+        folder: where trajectories are; it may be missing.
+
+    Returns:
+        Validations by ROLL's step.
+    """
+    found: dict[int, dict[tuple[str, str, int], Trajectory]] = {}
+    for path in sorted(folder.glob("val-*.jsonl"), key=_time_of):
+        for episode in read_trajectories(path):
+            step = -1 if episode.policy_version is None else episode.policy_version
+            found.setdefault(step, {})[episode.tag, episode.task_id, episode.sampling_seed] = episode
+    return dict(sorted(found.items()))
+
+
+def seconds_by_stage(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Wall-clock seconds of the run by part of a step, as ROLL measures them."""
+    totals: dict[str, float] = {}
+    for row in rows:
+        for name, value in row.items():
+            if value is not None and (stage := STAGES.fullmatch(name)):
+                totals[stage[1]] = totals.get(stage[1], 0.0) + value
+    return {name: round(value, 1) for name, value in totals.items()}
+
+
+def _success(validations: Mapping[int, Validation]) -> dict[str, Any]:
+    """The last validation; beside the first where both played each task once, which the interval's rule asks."""
+    first, last = min(validations), max(validations)
+    before, after = validations[first], validations[last]
+    summary: dict[str, Any] = {"validated": [first, last], "after": success_of(list(after.values()))}
+    if first != last and _tasks(before) == _tasks(after) and len(_tasks(after)) == len(after):
+        summary |= compare(_in_order(before), _in_order(after))
+    return summary
+
+
+def _tasks(validation: Validation) -> list[tuple[str, str]]:
+    return sorted({(tag, task) for tag, task, _ in validation})
+
+
+def _in_order(validation: Validation) -> list[Trajectory]:
+    return [validation[key] for key in sorted(validation)]
+
+
+def _time_of(path: Path) -> tuple[Sequence[int], str]:
+    """When a worker began to write, and which of its files it is: the two numbers at the end of the name."""
+    return [int(number) for number in path.stem.split("-")[-2:]], path.name
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -76,7 +76,7 @@ if [ "$print_only" = yes ]; then
 fi
 
 mkdir -p "$out"
-"$python" -c 'import importlib.metadata as m; print("\n".join(sorted({f"{d.metadata[\"Name\"]}=={d.version}" for d in m.distributions()})))' >"$out/versions.txt"
+"$python" -c 'import importlib.metadata as m; print("\n".join(sorted({f"{d.name}=={d.version}" for d in m.distributions()})))' >"$out/versions.txt"
 { "$python" --version; nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv; git rev-parse HEAD; } >"$out/machine.txt" 2>&1 || true
 start --print-config "${first[@]}" >"$out/config.yaml"
 
@@ -88,7 +88,9 @@ find "$out/run/checkpoints" -maxdepth 2 | sort >"$out/checkpoints.txt"
 for part in first second; do
   { head -n 60 "$out/$part.log"; echo "..."; tail -n 60 "$out/$part.log"; } | cut -c -400 >"$out/$part.excerpt.log"
 done
-find "$out/run/trajectories" -name '*.jsonl' | sort | while read -r file; do head -n 2 "$file"; done | head -n 24 >"$out/trajectories_sample.jsonl"
+for kind in train val; do
+  find "$out/run/trajectories" -name "$kind-*.jsonl" | sort | awk 'NR <= 6' | while read -r file; do head -n 2 "$file"; done
+done >"$out/trajectories_sample.jsonl"
 "$python" - "$out/metrics.jsonl" <<'PYTHON'
 import json
 import sys

@@ -26,6 +26,10 @@ PREFIX_TOKENS: Mapping[tuple[str, str], int] = {
 """Tokens before the first message, by source and prompt style, with Qwen2.5's and Qwen3's tokenizers."""
 
 
+FULL_PRECISION = ("fp32", "float32")
+"""Names of the type in which weights that learn must be stored: bf16 has eight bits, and rounds most updates away."""
+
+
 @dataclass(frozen=True, slots=True)
 class RollValues:
     """A composed configuration, read with ROLL's defaults; its names and types are checked."""
@@ -137,11 +141,18 @@ def _devices(node: ast.expr) -> list[int]:
 
 
 def check_strategies(config: RollValues) -> Iterator[str]:
-    """Which backend may do what."""
+    """Which backend may do what, and how."""
     for role in ("actor_train", "critic"):
         strategy = config.strategy(role) or "nothing"
         if role in config.roles and not strategy.endswith("_train"):
             yield f"{role}.strategy_args.strategy_name: found {strategy}, expected fsdp2_train (train=fsdp2)"
+        stored = str(config.strategy_config(role).get("param_dtype", FULL_PRECISION[0]))
+        if strategy == "fsdp2_train" and stored not in FULL_PRECISION:
+            yield (
+                f"{role}.strategy_args.strategy_config.param_dtype: found {stored}, in which ROLL would also store the "
+                "weights that learn: too coarse for most updates. Remove the key: then they are stored in fp32 and "
+                "computed with in bf16"
+            )
     if "reference" in config.roles and not (config.strategy("reference") or "").endswith("_infer"):
         found = config.strategy("reference") or "nothing"
         yield f"reference.strategy_args.strategy_name: found {found}, expected fsdp2_infer (train=fsdp2)"

@@ -30,6 +30,13 @@ QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 """Environment variables of the driver and of every worker: nothing is reported to anybody."""
+WORKERS = {
+    "actor_train": "LearningActor",
+    "critic": "LearningCritic",
+    "reference": "Reference",
+    "actor_infer": "RolloutWorker",
+}
+"""Which of our workers a role has, unless the configuration names another `worker_cls`."""
 TERMINATED = 143
 LOOPBACK = "127.0.0.1"
 SET_CHILD_SUBREAPER = 36
@@ -98,6 +105,9 @@ def agentic_config(values: Mapping[str, Any], folder: RollFolder) -> Any:
         "length_profiler_dir": str(path / "profiler"),
         "resume_from_checkpoint": str(folder.checkpoint) if folder.checkpoint else False,
     }
+    for role, name in WORKERS.items():
+        if role in settings:
+            settings[role] = {"worker_cls": f"tau_retail_env.roll.workers.{name}"} | settings[role]
     try:
         config = from_dict(AgenticConfig, settings)
     except (DaciteError, AssertionError, ValueError, TypeError, NotImplementedError) as error:

@@ -88,6 +88,10 @@ def test_kl_is_really_on_in_every_configuration():
         ("actor_train.training_args.learning_rat=0.1", "actor_train.training_args.learning_rat: unknown key"),
         ("custom_envs.retail_train.env_config.splt=x", "custom_envs.retail_train.env_config.splt: unknown key"),
         ("actor_train.strategy_args.strategy_config.fsdp_sise=2", "fsdp_sise: unknown key, which FSDP2 would ignore"),
+        (
+            "+critic.strategy_args.strategy_config.param_dtype=bf16",
+            "the weights that learn: too coarse for most updates",
+        ),
         ("max_steps=many", "max_steps: found 'many', expected a whole number"),
         ("kl_penalty=k3", "kl_penalty: found 'k3', expected kl or abs or mse or full"),
         ("add_token_level_kl=false", "looks like KL to the reference and is not"),

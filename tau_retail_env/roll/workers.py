@@ -1,0 +1,156 @@
+"""ROLL's workers: a resumed run goes on as it stopped, and rollouts tell what vLLM's prefix cache spared."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from roll.distributed.scheduler.decorator import Dispatch, register
+from roll.distributed.scheduler.protocol import DataProto
+from roll.pipeline.agentic.agentic_actor_worker import ActorWorker
+from roll.pipeline.base_worker import ActorWorker as PlainActorWorker
+from roll.pipeline.base_worker import CriticWorker, InferWorker
+
+FSDP2 = "fsdp2_train"
+
+COUNTERS = {
+    "vllm:prefix_cache_queries": "vllm/prefix_cache_queries",
+    "vllm:prefix_cache_hits": "vllm/prefix_cache_hits",
+    "vllm:generation_tokens": "vllm/generation_tokens",
+}
+"""What vLLM counts from its start on, in tokens, and the metrics that tell its growth: prompt tokens looked up in the
+prefix cache, those found there, and tokens generated."""
+HIT_RATE = "vllm/prefix_cache_hit_rate"
+
+
+class Reference(PlainActorWorker):
+    """The model that KL is measured against stays the one that the run began with.
+
+    ROLL's own loads the actor's checkpoint into it when a run is resumed, and KL begins again at 0.
+    """
+
+    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    def initialize(self, pipeline_config: Any) -> None:
+        """Load the model.
+
+        Args:
+            pipeline_config: ROLL's AgenticConfig.
+        """
+        super().initialize(from_the_beginning(pipeline_config))
+
+
+class LearningActor(ActorWorker):
+    """The actor's learner; resumed with its optimizer's moments."""
+
+    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    def initialize(self, pipeline_config: Any) -> None:
+        """Load model and optimizer, from the checkpoint where the run is resumed.
+
+        Args:
+            pipeline_config: ROLL's AgenticConfig.
+        """
+        own_way = self.worker_config.strategy_args.strategy_name == FSDP2
+        super().initialize(from_the_beginning(pipeline_config) if own_way else pipeline_config)
+        if own_way and pipeline_config.resume_from_checkpoint:
+            load_checkpoint(self.strategy, Path(pipeline_config.resume_from_checkpoint))
+
+
+class LearningCritic(CriticWorker):
+    """The critic's learner; resumed with its optimizer's moments."""
+
+    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    def initialize(self, pipeline_config: Any) -> None:
+        """Load model and optimizer, from the checkpoint where the run is resumed.
+
+        Args:
+            pipeline_config: ROLL's AgenticConfig.
+        """
+        own_way = self.worker_config.strategy_args.strategy_name == FSDP2
+        super().initialize(from_the_beginning(pipeline_config) if own_way else pipeline_config)
+        if own_way and pipeline_config.resume_from_checkpoint:
+            load_checkpoint(self.strategy, Path(pipeline_config.resume_from_checkpoint) / self.cluster_name)
+
+
+class RolloutWorker(InferWorker):
+    """The engine's worker; its metrics tell each step's tokens. With another engine than vLLM it is ROLL's own."""
+
+    @register(dispatch_mode=Dispatch.DP_MP_COMPUTE)
+    def get_metrics(self, metric_names: list[str] | None = None) -> DataProto:
+        """The engine's metrics since the last call.
+
+        Args:
+            metric_names: which of ROLL's own, None for all.
+
+        Returns:
+            `meta_info["metrics"]` by name; of several workers ROLL takes the mean.
+        """
+        told = super().get_metrics(metric_names)
+        counted = engine_counters()
+        told.meta_info["metrics"] |= growth(getattr(self, "_counted", {}), counted)
+        self._counted = counted
+        return told
+
+
+def from_the_beginning(pipeline_config: Any) -> Any:
+    """The configuration as of a run that is not resumed."""
+    fresh = copy.copy(pipeline_config)
+    fresh.resume_from_checkpoint = False
+    return fresh
+
+
+def load_checkpoint(strategy: Any, folder: Path) -> None:
+    """Load a checkpoint whole into an FSDP2 strategy.
+
+    PyTorch's distributed checkpoint fills in what is there: into an optimizer that has not stepped yet, as ROLL gives
+    it, it loads the learning rate and no moment.
+
+    Args:
+        strategy: ROLL's, initialized and offloaded; it is offloaded again.
+        folder: of the role, with `dcp/` in it.
+    """
+    from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
+
+    strategy.load_states()
+    get_optimizer_state_dict(strategy.model, strategy.optimizer)  # gives the optimizer its moments, still empty
+    strategy.load_checkpoint(load_dir=str(folder), tag="checkpoint")
+    strategy.offload_states()
+
+
+def engine_counters() -> dict[str, float]:
+    """The counters of the vLLM in this process, under our names; empty without vLLM."""
+    try:
+        from vllm.v1.metrics.reader import get_metrics_snapshot  # type: ignore[import-not-found]
+    except ImportError:
+        return {}
+    return add_up(get_metrics_snapshot())
+
+
+def add_up(snapshot: Iterable[Any]) -> dict[str, float]:
+    """Add up the counters that we tell over their labels.
+
+    Args:
+        snapshot: vLLM's metrics, each with `name`, and `value` where it is a counter.
+    """
+    sums: dict[str, float] = {}
+    for metric in snapshot:
+        if (name := COUNTERS.get(metric.name)) is not None:
+            sums[name] = sums.get(name, 0.0) + float(metric.value)
+    return sums
+
+
+def growth(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
+    """What was counted since the last look.
+
+    Args:
+        before: the counters then; one that is missing was 0.
+        now: the counters now.
+
+    Returns:
+        The differences, and the share of the looked-up prompt tokens that the cache had, where there were any.
+    """
+    grown = {name: value - before.get(name, 0.0) for name, value in now.items()}
+    if queries := grown.get("vllm/prefix_cache_queries"):
+        grown[HIT_RATE] = grown["vllm/prefix_cache_hits"] / queries
+    return grown

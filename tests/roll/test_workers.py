@@ -1,0 +1,175 @@
+"""Our workers beside ROLL's own: what a resumed run gets back, and the engine's counters."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+
+@pytest.fixture
+def module(roll):
+    from tau_retail_env.roll import workers
+
+    return workers
+
+
+@pytest.fixture
+def process_group():
+    """Of this process alone."""
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def fsdp2_strategy(seed):
+    """ROLL's FSDP2 strategy around a small model, with an optimizer that has not stepped yet."""
+    import torch
+    from roll.distributed.strategy.fsdp2_strategy import FSDP2TrainStrategy
+
+    class Strategy(FSDP2TrainStrategy):
+        @staticmethod
+        def get_rng_state():  # ROLL's own asks CUDA for it
+            return {}
+
+        def load_states(self, *_):
+            self.moves = [*getattr(self, "moves", []), "load"]
+
+        def offload_states(self, *_):
+            self.moves.append("offload")
+
+    torch.manual_seed(seed)
+    strategy = Strategy.__new__(Strategy)
+    strategy.model = torch.nn.Linear(4, 4)
+    strategy.optimizer = torch.optim.AdamW(strategy.model.parameters(), lr=1e-3)
+    strategy.scheduler = torch.optim.lr_scheduler.LambdaLR(strategy.optimizer, lambda step: min(1, (step + 1) / 9))
+    strategy.async_save_strategy, strategy.checkpoint_future, strategy._dcp_process_group = False, None, None
+    return strategy
+
+
+def learn(strategy, steps):
+    import torch
+
+    for step in range(steps):
+        strategy.model(torch.full((2, 4), 1.0 + step)).sum().backward()
+        strategy.optimizer.step()
+        strategy.scheduler.step()
+        strategy.optimizer.zero_grad()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_resumed_optimizer_has_its_moments_back(module, process_group, tmp_path):
+    """ROLL's own loading leaves them out; with ours the next step is the one of a run that was never stopped."""
+    import torch
+
+    first = fsdp2_strategy(0)
+    learn(first, 5)
+    first._save_checkpoint_with_dcp(str(tmp_path / "dcp"), is_last_step=True)
+    theirs, ours = fsdp2_strategy(1), fsdp2_strategy(2)
+    theirs.load_checkpoint(str(tmp_path))
+    module.load_checkpoint(ours, tmp_path)
+    assert not theirs.optimizer.state_dict()["state"]
+    assert torch.equal(theirs.model.weight, first.model.weight) and torch.equal(ours.model.weight, first.model.weight)
+    assert ours.moves == ["load", "offload"]
+    for one in (first, theirs, ours):
+        learn(one, 1)
+    assert torch.equal(ours.model.weight, first.model.weight)
+    assert not torch.allclose(theirs.model.weight, first.model.weight, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "role", "loads"),
+    [
+        ("Reference", "roll.pipeline.base_worker.ActorWorker", "reference", []),
+        (
+            "LearningActor",
+            "roll.pipeline.agentic.agentic_actor_worker.ActorWorker",
+            "actor_train",
+            ["run/checkpoint-3"],
+        ),
+        ("LearningCritic", "roll.pipeline.base_worker.CriticWorker", "critic", ["run/checkpoint-3/critic"]),
+    ],
+)
+def test_what_a_resumed_worker_loads(module, monkeypatch, ours, theirs, role, loads):
+    """ROLL loads the actor's checkpoint into the reference, too; the learners are to load theirs once, and whole."""
+    from roll.pipeline import base_worker
+    from roll.utils.import_utils import safe_import_class
+
+    def loaded_by(kind):
+        loaded = []
+        strategy = SimpleNamespace(
+            initialize=lambda **_: None,
+            offload_states=lambda: None,
+            tokenizer=None,
+            load_checkpoint=lambda load_dir, tag: loaded.append(load_dir),
+        )
+        monkeypatch.setattr(base_worker, "create_strategy", lambda worker: strategy)
+        monkeypatch.setattr(base_worker, "download_model", lambda path: path)
+        monkeypatch.setattr(module, "load_checkpoint", lambda strategy, folder: loaded.append(str(folder)))
+        worker = kind.__new__(kind)
+        worker.worker_config = SimpleNamespace(strategy_args=SimpleNamespace(strategy_name="fsdp2_train"))
+        worker.cluster_name = worker.worker_name = role
+        monkeypatch.setattr(
+            base_worker.Worker, "initialize", lambda self, config: setattr(self, "pipeline_config", config)
+        )
+        worker.initialize(SimpleNamespace(resume_from_checkpoint="run/checkpoint-3"))
+        return loaded
+
+    assert loaded_by(getattr(module, ours)) == loads
+    assert loaded_by(safe_import_class(theirs)) == (loads or ["run/checkpoint-3"])
+
+
+def test_another_strategy_loads_its_checkpoint_as_roll_does(module, monkeypatch):
+    from roll.pipeline.agentic.agentic_actor_worker import ActorWorker
+
+    given = []
+    monkeypatch.setattr(ActorWorker, "initialize", lambda self, config: given.append(config.resume_from_checkpoint))
+    worker = module.LearningActor.__new__(module.LearningActor)
+    worker.worker_config = SimpleNamespace(strategy_args=SimpleNamespace(strategy_name="megatron_train"))
+    worker.initialize(SimpleNamespace(resume_from_checkpoint="run/checkpoint-3"))
+    assert given == ["run/checkpoint-3"]
+
+
+def counter(name, value):
+    return SimpleNamespace(name=name, value=value)
+
+
+def test_the_growth_of_the_counters_is_told_beside_rolls_own_metrics(module, monkeypatch):
+    told = iter([{"queries": 100.0, "hits": 0.0}, {"queries": 300.0, "hits": 150.0}, {"queries": 300.0, "hits": 150.0}])
+
+    def counters():
+        return {f"vllm/prefix_cache_{name}": value for name, value in next(told).items()}
+
+    monkeypatch.setattr(module, "engine_counters", counters)
+    worker = module.RolloutWorker.__new__(module.RolloutWorker)
+    worker.strategy = SimpleNamespace(get_metrics=lambda metric_names: {"vllm/num_preemptions_max": 3.0})
+    rows = [worker.get_metrics().meta_info["metrics"] for _ in range(3)]
+    assert [row.get(module.HIT_RATE) for row in rows] == [0.0, 0.75, None]
+    assert rows[1]["vllm/prefix_cache_queries"] == 200.0
+    assert all(row["vllm/num_preemptions_max"] == 3.0 for row in rows)
+
+
+def test_counters_add_up_over_their_labels_and_others_are_left_out(module):
+    snapshot = [
+        counter("vllm:prefix_cache_hits", 3),
+        counter("vllm:prefix_cache_hits", 4),
+        SimpleNamespace(name="vllm:time_to_first_token_seconds", sum=1.0),
+    ]
+    assert module.add_up(snapshot) == {"vllm/prefix_cache_hits": 7.0}
+
+
+def test_roll_binds_the_method_to_its_cluster_as_its_own(module):
+    from roll.distributed.scheduler.decorator import BIND_WORKER_METHOD_FLAG
+    from roll.pipeline.base_worker import InferWorker
+
+    ours, theirs = (getattr(kind.get_metrics, BIND_WORKER_METHOD_FLAG) for kind in (module.RolloutWorker, InferWorker))
+    assert ours == theirs
+
+
+def test_an_engine_of_real_vllm_names_its_counters_so(module):
+    reader = pytest.importorskip("vllm.v1.metrics.reader", reason="vLLM is not installed")
+    loggers = pytest.importorskip("vllm.v1.metrics.loggers")
+    assert callable(reader.get_metrics_snapshot)
+    source = Path(loggers.__file__).read_text(encoding="utf-8")
+    assert all(f'name="{name}"' in source for name in module.COUNTERS)

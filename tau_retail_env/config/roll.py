@@ -17,6 +17,7 @@ from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.config.schema import key, raise_if, read
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.users import API_STRATEGIES
 
 ENV_MANAGER = "tau_retail_env.roll.env_manager.TauRetailEnvManager"
 PINNED = "main"
@@ -188,11 +189,22 @@ def _val_places(asked: RollValues) -> dict[str, int]:
     return {tag: count * (asked("val_batch_size") // envs) for tag, count in groups}
 
 
+def _behind_an_api(asked: RollValues, config: RollConfig) -> list[str]:
+    """Training tags whose customer is behind an API; what is wrong with a customer is told elsewhere."""
+    tags = [tag for tag in asked("train_env_manager.tags") if tag in config.custom_envs]
+    return [tag for tag in tags if _weights(config.custom_envs[tag].env_config.user_strategy) & set(API_STRATEGIES)]
+
+
+def _weights(strategy: str | Mapping[str, float]) -> set[str]:
+    return {strategy} if isinstance(strategy, str) else set(strategy)
+
+
 def _rules(asked: RollValues, config: RollConfig) -> Iterator[str]:
     yield from rules.check_strategies(asked)
     yield from rules.check_critic(asked)
     yield from rules.check_kl(asked)
     yield from rules.check_normalization(asked)
+    yield from rules.check_masked(asked, _behind_an_api(asked, config))
     yield from rules.check_async(asked)
     yield from rules.check_sampling(asked)
     yield from rules.check_managers(asked, list(config.custom_envs))

@@ -237,6 +237,26 @@ def check_normalization(config: RollValues) -> Iterator[str]:
         )
 
 
+def check_masked(config: RollValues, failing: Sequence[str]) -> Iterator[str]:
+    """Refuse a baseline that an episode would shift which is left out of the training because its customer failed.
+
+    Args:
+        config: the configuration.
+        failing: the training tags whose customer is behind an API.
+    """
+    if not failing or config("adv_estimator") == "gigpo":
+        return
+    grouping, method = config("reward_normalization.grouping"), config("reward_normalization.method")
+    mean = config("reward_normalization.norm_mean_type") or (grouping if method != "identity" else None)
+    std = config("reward_normalization.norm_std_type") or (grouping if method in ("mean_std", "asym_clip") else None)
+    if "batch" in (mean, std):
+        yield (
+            f"reward_normalization: found grouping {grouping} and method {method}, but the customer of "
+            f"{', '.join(failing)} is behind an API and can fail: the 0 of such an episode would count in the whole "
+            "batch's mean; use grouping: traj_group_id, or method: identity with a critic"
+        )
+
+
 def check_sampling(config: RollValues) -> Iterator[str]:
     """How messages are sampled, and whether one fits."""
     shared = config("actor_infer.generating_args")

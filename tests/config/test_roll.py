@@ -154,6 +154,29 @@ def test_a_group_baseline_has_rules_of_its_own(overrides, words):
     assert words in " ".join(str(refused.value).split())
 
 
+API = ["user_strategy={scripted:0.7,llm:0.3}", "user_model=m"]
+
+
+@pytest.mark.parametrize(
+    ("normalization", "customer", "refused"),
+    [
+        ("{grouping:batch,method:mean}", API, True),
+        ("{grouping:batch,method:mean}", [], False),
+        ("{grouping:batch,method:identity}", API, False),
+        ("{grouping:traj_group_id,method:mean_std}", API, False),
+        ("{grouping:batch,method:mean,norm_mean_type:group}", API, False),
+        ("{grouping:traj_group_id,method:mean_std,norm_mean_type:group,norm_std_type:batch}", API, True),
+    ],
+)
+def test_an_episode_that_the_customer_spoilt_may_not_shift_a_baseline(normalization, customer, refused):
+    overrides = [f"reward_normalization={normalization}", *customer]
+    if not refused:
+        checked("tau_retail_config", *overrides)
+        return
+    with pytest.raises(InvalidValueError, match="retail_train is behind an API and can fail"):
+        checked("tau_retail_config", *overrides)
+
+
 def test_everything_that_is_wrong_is_told_at_once():
     with pytest.raises(InvalidValueError, match="2 keys") as refused:
         checked("tau_retail_config", "lambd=0.9", "add_token_level_kl=false")

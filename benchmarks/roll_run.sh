@@ -7,8 +7,8 @@ usage() {
 Usage: benchmarks/roll_run.sh OUT [key=value ...]
 
 Runs in the environment of the engine roll (see run_tau_retail_pipeline.sh; PYTHON names another interpreter) and leaves
-in the folder OUT what a reader needs: the composed configuration, versions, metrics, excerpts of both logs, a sample of
-trajectories. Starts from the shipped small model with the tasks, customer and prompt of configs/tau_retail_local.yaml.
+in the folder OUT what a reader needs: the composed configuration, versions, metrics, curves, success before and after,
+excerpts of both logs, a sample of trajectories. Starts from the shipped small model with the tasks, customer and prompt of configs/tau_retail_local.yaml.
 
   STEPS       training steps of the first part (default 20)
   MORE_STEPS  training steps after the resume (default 10)
@@ -83,7 +83,7 @@ start --print-config "${first[@]}" >"$out/config.yaml"
 start "${first[@]}" 2>&1 | tee "$out/first.log"
 start "${second[@]}" 2>&1 | tee "$out/second.log"
 
-cp "$out/run/metrics.jsonl" "$out/metrics.jsonl"
+cp "$out/run/metrics.jsonl" "$out/run/summary.json" "$out/run/curves.png" "$out"
 find "$out/run/checkpoints" -maxdepth 2 | sort >"$out/checkpoints.txt"
 for part in first second; do
   { head -n 60 "$out/$part.log"; echo "..."; tail -n 60 "$out/$part.log"; } | cut -c -400 >"$out/$part.excerpt.log"

@@ -8,7 +8,8 @@ Usage: benchmarks/roll_run.sh OUT [key=value ...]
 
 Runs in the environment of the engine roll (see run_tau_retail_pipeline.sh; PYTHON names another interpreter) and leaves
 in the folder OUT what a reader needs: the composed configuration, versions, metrics, curves, success before and after,
-excerpts of both logs, a sample of trajectories. Starts from the shipped small model with the tasks, customer and prompt of configs/tau_retail_local.yaml.
+excerpts of both logs, a sample of trajectories. Starts from the shipped small model with the tasks, customer and prompt
+of configs/tau_retail_local.yaml.
 
   STEPS       training steps of the first part (default 20)
   MORE_STEPS  training steps after the resume (default 10)

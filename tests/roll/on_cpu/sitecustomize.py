@@ -1,0 +1,111 @@
+"""Stands in for the GPU of a ROLL run: Python imports this in every process that has this folder on PYTHONPATH.
+
+Nothing is imported here; each patch waits for the module that it is for. Ray's share is an environment variable
+(`RAY_OVERRIDE_RESOURCES`), vLLM's attention a key of the configuration: see `test_pipeline.py`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+
+class NoDevice:
+    """What `torch.cuda` has and `torch.cpu` has not: nothing is allocated, there is no random state to keep."""
+
+    def __call__(self, *_: Any, **__: Any) -> int:
+        return 0
+
+    def __getattr__(self, name: str) -> NoDevice:
+        return self
+
+
+def one_visible_gpu(surroundings: Any) -> None:
+    """Stands in for the CUDA devices that torch counts."""
+    surroundings.visible_gpus = lambda: 1
+
+
+def device_of_roll(cpu: Any) -> None:
+    """Stands in for ROLL's CUDA platform: the device that Ray hands out as a GPU, its memory and its random state."""
+    import torch
+
+    platform = cpu.CpuPlatform
+    platform.ray_device_key = "GPU"
+    platform.device_control_env_var = "CUDA_VISIBLE_DEVICES"
+    platform.ray_experimental_noset = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"
+    platform.mem_get_info = lambda *_: (1, 1)
+    platform.__getattr__ = lambda self, name: getattr(torch.cpu, name, NoDevice())
+
+
+def weights_between_processes(send_recv_utils: Any) -> None:
+    """Stands in for CUDA IPC: a learner's weights reach vLLM by the name of shared memory, not by a GPU's handle."""
+    import torch.multiprocessing
+
+    torch.multiprocessing.set_sharing_strategy("file_system")
+    send_recv_utils.monkey_patch_torch_reductions = lambda: None
+
+
+def sleep_of_vllm(arg_utils: Any) -> None:
+    """Stands in for vLLM's sleep mode, which ROLL always asks for: the engine is told to sleep and stays awake."""
+    begin = arg_utils.AsyncEngineArgs.__post_init__
+
+    def begin_without_sleep(self: Any) -> None:
+        self.enable_sleep_mode = False
+        begin(self)
+
+    arg_utils.AsyncEngineArgs.__post_init__ = begin_without_sleep
+
+
+def linear_layers_of_vllm(utils: Any) -> None:
+    """Stands in for a GPU's linear layers, whose weights stay as they are: vLLM packs them for the CPU only once."""
+    import torch
+
+    def plain(layer: Any, remove_weight: bool) -> None:
+        layer.cpu_linear = torch.nn.functional.linear
+
+    utils.dispatch_cpu_unquantized_gemm = plain
+
+
+PATCHES = {
+    "tau_retail_env.roll.surroundings": one_visible_gpu,
+    "roll.platforms.cpu": device_of_roll,
+    "roll.utils.send_recv_utils": weights_between_processes,
+    "vllm.engine.arg_utils": sleep_of_vllm,
+    "vllm.model_executor.layers.utils": linear_layers_of_vllm,
+}
+
+
+class AfterImport(MetaPathFinder):
+    """Has a module patched when it has been imported.
+
+    Args:
+        patches: what to call with which module.
+    """
+
+    def __init__(self, patches: dict[str, Callable[[Any], None]]) -> None:
+        self._patches = dict(patches)
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find a module that has a patch, as Python itself would."""
+        patch = self._patches.pop(name, None)
+        spec = importlib.util.find_spec(name) if patch else None
+        if patch is None or spec is None or spec.loader is None:
+            return None
+        run: Callable[[ModuleType], None] = spec.loader.exec_module
+
+        def run_and_patch(module: ModuleType) -> None:
+            run(module)
+            patch(module)
+
+        spec.loader.exec_module = run_and_patch  # type: ignore[method-assign]
+        return spec
+
+
+sys.meta_path.insert(0, AfterImport(PATCHES))

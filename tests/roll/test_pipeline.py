@@ -1,0 +1,274 @@
+"""ROLL's whole pipeline, stopped and resumed, with real Ray, FSDP2 and vLLM on the CPU: what a GPU run would write."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tau_retail_env.episodes.trajectory import Trajectory, read_trajectories
+from tau_retail_env.roll.summary import read_validations
+
+REMEDY = "how to make an environment for it: docs/roll.md, Running these tests"
+LIMIT_S = 1800
+TIMED_OUT = 124
+ENDING_S = 10
+MARK = "TAU_RETAIL_PIPELINE_TEST"
+"""Environment variable that every process of the run inherits; its value is the run's folder."""
+STEPS, MORE_STEPS = 1, 1
+LAST = STEPS + MORE_STEPS
+"""ROLL's last step, from 0; the first start ends with step `STEPS`."""
+GROUPS, GROUP_SIZE, TASKS = 4, 2, 4
+UPDATES = 2
+"""Optimizer steps in one of ROLL's."""
+BATCH = GROUPS * GROUP_SIZE
+TINY = (
+    f"rollout_batch_size={BATCH}",
+    f"train_env_manager.num_env_groups={GROUPS}",
+    f"train_env_manager.group_size={GROUP_SIZE}",
+    f"val_batch_size={TASKS}",
+    f"val_env_manager.num_env_groups={TASKS}",
+    "eval_steps=1",
+    "save_steps=1",
+    "critic_warmup=0",
+    "actor_train.training_args.learning_rate=2.0e-4",
+    *(f"{role}.training_args.per_device_train_batch_size={BATCH // UPDATES}" for role in ("actor_train", "critic")),
+    *(f"{role}.training_args.gradient_accumulation_steps=1" for role in ("actor_train", "critic")),
+    *(f"{role}.infer_batch_size={BATCH}" for role in ("actor_train", "critic", "reference")),
+    "+actor_infer.strategy_args.strategy_config.attention_config.backend=CPU_ATTN",  # ROLL's own is FLASH_ATTN
+)
+VARIABLES = {
+    "RAY_OVERRIDE_RESOURCES": json.dumps({"CPU": 16, "GPU": 1}),  # Ray cannot find a GPU, and wants a CPU an actor
+    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "OMP_NUM_THREADS": str(os.cpu_count()),
+    "HF_HUB_OFFLINE": "1",
+}
+DROPPED = {"RAY_ADDRESS", "ROLL_LOG_DIR", "CUDA_VISIBLE_DEVICES"}  # the last is empty in these tests: Ray would refuse
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of two starts has left."""
+
+    folder: Path
+    """Its output_dir."""
+    output: str
+    """What both starts said."""
+    status: int
+    """Exit status of the second, or of the first if that failed."""
+    left: tuple[str, ...]
+    """Command lines of the processes that outlived it."""
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """Its metrics."""
+        return [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text().splitlines()]
+
+    def numbers(self, name: str) -> list[Any]:
+        """A metric at every step."""
+        return [row.get(name) for row in self.rows]
+
+    def episodes(self, mode: str) -> list[Trajectory]:
+        """The trajectories of one mode, in the order of ROLL's steps."""
+        files = (self.folder / "trajectories").glob(f"{mode}-*.jsonl")
+        return sorted((one for file in files for one in read_trajectories(file)), key=lambda one: one.policy_version)
+
+    def checkpoint(self, step: int, role: str) -> Path:
+        """Where a role's weights and optimizer are."""
+        return self.folder / "checkpoints" / f"checkpoint-{step}" / role / "dcp"
+
+
+@pytest.fixture(scope="module")
+def run(request: pytest.FixtureRequest, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """The recording script of GPU runs, tiny, with `on_cpu/` where its GPU would be."""
+    roll = request.getfixturevalue("roll")
+    need_vllm_for_cpus()
+    out = tmp_path_factory.mktemp("pipeline")
+    variables = {name: value for name, value in os.environ.items() if name not in DROPPED}
+    variables |= VARIABLES | {
+        MARK: str(out),
+        "PYTHON": sys.executable,
+        "PYTHONPATH": os.pathsep.join((str(Path(__file__).parent / "on_cpu"), str(roll))),
+        "STEPS": str(STEPS),
+        "MORE_STEPS": str(MORE_STEPS),
+    }
+    said = out / "said.log"
+    try:
+        status = start([repository / "benchmarks" / "roll_run.sh", out, *TINY], variables, said)
+        left = tuple(command for _, command in left_behind(str(out)))
+        yield Run(out / "run", said.read_text(), status, left)
+    finally:
+        for one, _ in left_behind(str(out)):
+            one.kill()
+
+
+def start(command: list[Any], variables: dict[str, str], said: Path) -> int:
+    """Run a command to its end, or to the limit of time, and keep what it says; its exit status."""
+    with said.open("w") as file:
+        try:
+            return subprocess.run(
+                command,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                timeout=LIMIT_S,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            return TIMED_OUT
+
+
+def need_vllm_for_cpus() -> None:
+    """Skip where vLLM is not there, or is the build for GPUs."""
+    versions = []
+    for name in ("vllm-cpu", "vllm"):
+        try:
+            versions.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            continue
+    if not any("cpu" in version for version in versions):
+        pytest.skip(f"needs vLLM's CPU build: found {', '.join(versions) or 'no vLLM'}; {REMEDY}")
+
+
+def left_behind(mark: str) -> list[tuple[Any, str]]:
+    """Processes that have inherited a run's mark, once they have had time to end, and their command lines."""
+    import psutil
+
+    deadline = time.monotonic() + ENDING_S
+    while True:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append((process, " ".join(process.cmdline())))
+            except psutil.Error:
+                continue
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.5)
+
+
+def optimizer_steps(folder: Path) -> set[float]:
+    """How many steps Adam has behind it in a checkpoint, of all its parameters."""
+    import torch
+    from torch.distributed.checkpoint import FileSystemReader, load
+
+    saved = FileSystemReader(folder).read_metadata().state_dict_metadata
+    names = [name for name in saved if name.startswith("optimizer.state.") and name.endswith(".step")]
+    state = {name: torch.zeros(saved[name].size, dtype=saved[name].properties.dtype) for name in names}
+    load(state, storage_reader=FileSystemReader(folder), no_dist=True)
+    return {float(value) for value in state.values()}
+
+
+def test_both_starts_end_well_and_leave_no_process(run):
+    assert run.status == 0, run.output[-20000:]
+    assert not run.left
+
+
+def test_the_rows_go_on_after_the_checkpoint(run):
+    assert run.numbers("step") == list(range(LAST + 1))
+    assert f"going on after ROLL's step {STEPS}," in run.output
+
+
+def test_kl_is_measured_against_the_model_that_the_run_began_with(run):
+    """At step 0 the actor still is that model and KL exactly 0; with ROLL's own reference also after a resume."""
+    kl = run.numbers("critic/kl")
+    assert all(coefficient > 0 for coefficient in run.numbers("critic/kl_coef"))
+    assert kl[0] == 0
+    assert all(abs(value) > 1e-6 for value in kl[1:])
+
+
+def test_the_engine_plays_with_the_weights_that_have_learnt(run):
+    """The weights reach vLLM before each rollout, and after a resume: it gives a token the learner's probability."""
+    assert all(abs(value) < 0.002 for value in run.numbers("actor/train_infer_diff_token_mean"))
+
+
+def test_numbers_of_the_engine_and_of_validations_are_told(run):
+    assert all(0 < rate < 1 for rate in run.numbers("vllm/prefix_cache_hit_rate"))
+    for name in ("val/env/retail_test/success", "val/env/retail_test/pass^1"):
+        assert all(0 <= value <= 1 for value in run.numbers(name))
+    assert run.numbers("val/env/retail_test/success") == run.numbers("val/env/retail_test/pass^1")
+    assert run.numbers("val/env/retail_test/pass^1_tasks_sum") == [TASKS] * (LAST + 1)
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+@pytest.mark.parametrize("role", ["", "critic"])
+def test_the_optimizer_goes_on_where_it_stopped(run, role):
+    """ROLL's own loading leaves Adam's moments and its count of steps at nothing."""
+    assert optimizer_steps(run.checkpoint(STEPS, role)) == {UPDATES * (STEPS + 1)}
+    assert optimizer_steps(run.checkpoint(LAST, role)) == {UPDATES * (LAST + 1)}
+
+
+@pytest.mark.parametrize("role", ["", "critic"])
+def test_weights_and_moments_are_kept_in_fp32(run, role):
+    import torch
+    from torch.distributed.checkpoint import FileSystemReader
+
+    saved = FileSystemReader(run.checkpoint(LAST, role)).read_metadata().state_dict_metadata
+    types = {name: entry.properties.dtype for name, entry in saved.items() if hasattr(entry, "properties")}
+    kept = {name: kind for name, kind in types.items() if name.startswith("model.") or ".exp_avg" in name}
+    assert len(kept) > 3 * 10
+    assert set(kept.values()) == {torch.float32}
+
+
+def test_the_saved_actor_has_learnt_and_can_be_loaded(run, repository):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    def weights(folder: Path) -> Any:
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict()
+
+    first = weights(repository / "checkpoints" / "small")
+    last = weights(run.folder / "checkpoints" / f"checkpoint-{LAST}")
+    assert first.keys() == last.keys()
+    assert not any(torch.equal(first[name], last[name]) for name in first if "proj.weight" in name)
+
+
+def test_every_validation_plays_the_same_tasks(run):
+    validations = read_validations(run.folder / "trajectories")
+    assert list(validations) == list(range(LAST + 1))
+    played = {tuple(sorted(episode.task_id for episode in one.values())) for one in validations.values()}
+    assert len(played) == 1
+    assert len(set(*played)) == TASKS
+
+
+def test_training_goes_on_with_the_tasks_that_follow(run):
+    """No task is played by two groups, before and after the resume."""
+    played = {(one.policy_version, one.group): one.task_id for one in run.episodes("train")}
+    assert len(played) >= GROUPS * (LAST + 1)
+    assert len(set(played.values())) == len(played)
+
+
+@pytest.mark.parametrize("mode", ["train", "val"])
+def test_trajectories_hold_what_the_engine_said(run, small_tokenizer, mode):
+    """Each of the actor's turns ends with the end-of-turn token, its own or, after a cut, one of ours."""
+    episodes = run.episodes(mode)
+    assert len(episodes) >= (BATCH if mode == "train" else TASKS) * (LAST + 1)
+    for one in episodes:
+        assert len(one.token_ids) == len(one.logprobs) == len(one.response_mask)
+        own = [place for place, mask in enumerate(one.response_mask) if mask]
+        assert own
+        assert all(one.logprobs[place] <= 0 for place in own) and min(one.logprobs[place] for place in own) < 0
+        ends = [place for place in own if place + 1 == len(one.token_ids) or not one.response_mask[place + 1]]
+        cut = [place for place in ends if one.token_ids[place] != small_tokenizer.eos_token_id]
+        assert len(cut) == one.metrics["cut_turns"]
+        assert all(one.token_ids[place + 1 : place + 2] in ((), (small_tokenizer.eos_token_id,)) for place in cut)
+
+
+def test_curves_and_summary_are_written(run):
+    summary = json.loads((run.folder / "summary.json").read_text())
+    assert summary["steps"] == LAST
+    assert summary["validated"] == [0, LAST]
+    assert {"before", "after", "difference"} <= summary.keys()
+    assert (run.folder / "curves.png").read_bytes().startswith(b"\x89PNG")

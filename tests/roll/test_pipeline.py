@@ -45,7 +45,6 @@ TINY = (
     *(f"{role}.training_args.per_device_train_batch_size={BATCH // UPDATES}" for role in ("actor_train", "critic")),
     *(f"{role}.training_args.gradient_accumulation_steps=1" for role in ("actor_train", "critic")),
     *(f"{role}.infer_batch_size={BATCH}" for role in ("actor_train", "critic", "reference")),
-    "+actor_infer.strategy_args.strategy_config.attention_config.backend=CPU_ATTN",  # ROLL's own is FLASH_ATTN
 )
 VARIABLES = {
     "RAY_OVERRIDE_RESOURCES": json.dumps({"CPU": 16, "GPU": 1}),  # Ray cannot find a GPU, and wants a CPU an actor

@@ -1,7 +1,7 @@
 """Stands in for the GPU of a ROLL run: Python imports this in every process that has this folder on PYTHONPATH.
 
-Nothing is imported here; each patch waits for the module that it is for. Ray's share is an environment variable
-(`RAY_OVERRIDE_RESOURCES`), vLLM's attention a key of the configuration: see `test_pipeline.py`.
+Nothing is imported here; each patch waits for the module that it is for. That Ray counts a GPU is an environment
+variable of `test_pipeline.py`; instead of FLASH_ATTN vLLM takes its CPU's attention by itself.
 """
 
 from __future__ import annotations

@@ -89,16 +89,17 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def run(request: pytest.FixtureRequest, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def run(roll: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """The recording script of GPU runs, tiny, with `on_cpu/` where its GPU would be."""
-    roll = request.getfixturevalue("roll")
     need_vllm_for_cpus()
     out = tmp_path_factory.mktemp("pipeline")
+    inherited = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    folders = [str(Path(__file__).parent / "on_cpu"), str(roll), *inherited]
     variables = {name: value for name, value in os.environ.items() if name not in DROPPED}
     variables |= VARIABLES | {
         MARK: str(out),
         "PYTHON": sys.executable,
-        "PYTHONPATH": os.pathsep.join((str(Path(__file__).parent / "on_cpu"), str(roll))),
+        "PYTHONPATH": os.pathsep.join(folders),
         "STEPS": str(STEPS),
         "MORE_STEPS": str(MORE_STEPS),
     }

@@ -1,4 +1,4 @@
-"""ROLL's whole pipeline, stopped and resumed, with real Ray, FSDP2 and vLLM on the CPU: what a GPU run would write."""
+"""ROLL's whole pipeline with real Ray, FSDP2 and vLLM on the CPU: PPO stopped and resumed, GRPO on two devices."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -47,12 +49,41 @@ TINY = (
     *(f"{role}.infer_batch_size={BATCH}" for role in ("actor_train", "critic", "reference")),
 )
 VARIABLES = {
-    "RAY_OVERRIDE_RESOURCES": json.dumps({"CPU": 16, "GPU": 1}),  # Ray cannot find a GPU, and wants a CPU an actor
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "OMP_NUM_THREADS": str(os.cpu_count()),
     "HF_HUB_OFFLINE": "1",
 }
+GRPO_STEPS, TRIALS = 3, 2
+GRPO = (
+    "num_gpus_per_node=2",
+    "actor_train.device_mapping=[0]",
+    "reference.device_mapping=[0]",
+    "actor_infer.device_mapping=[1]",
+    "pretrain=small",
+    "task_source=generated",
+    "task_subset=single*cancellations+single*address+single*payment+single*profile",
+    "prompt_style=minimal",
+    "max_turns=20",
+    "sequence_length=1024",
+    "train_env_manager.generating_args.max_new_tokens=160",
+    "val_env_manager.generating_args.max_new_tokens=160",
+    f"rollout_batch_size={BATCH}",
+    f"train_env_manager.num_env_groups={GROUPS}",
+    f"train_env_manager.group_size={GROUP_SIZE}",
+    f"val_batch_size={TASKS * TRIALS}",
+    f"val_env_manager.num_env_groups={TASKS}",
+    f"val_env_manager.group_size={TRIALS}",
+    f"max_steps={GRPO_STEPS}",
+    f"eval_steps={GRPO_STEPS}",
+    f"save_steps={GRPO_STEPS}",
+    "actor_train.training_args.learning_rate=2.0e-4",
+    "actor_train.training_args.warmup_steps=0",
+    f"actor_train.training_args.per_device_train_batch_size={BATCH // UPDATES}",
+    "actor_train.training_args.gradient_accumulation_steps=1",
+    f"actor_train.infer_batch_size={BATCH}",
+    f"reference.infer_batch_size={BATCH}",
+)
 DROPPED = {"RAY_ADDRESS", "ROLL_LOG_DIR", "CUDA_VISIBLE_DEVICES"}  # the last is empty in these tests: Ray would refuse
 
 
@@ -91,25 +122,41 @@ class Run:
 @pytest.fixture(scope="module")
 def run(roll: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """The recording script of GPU runs, tiny, with `on_cpu/` where its GPU would be."""
-    need_vllm_for_cpus()
     out = tmp_path_factory.mktemp("pipeline")
-    inherited = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    command = [repository / "benchmarks" / "roll_run.sh", out, *TINY]
+    steps = {"PYTHON": sys.executable, "STEPS": str(STEPS), "MORE_STEPS": str(MORE_STEPS)}
+    with played(command, out / "run", roll, gpus=1, variables=steps) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def grpo(roll: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """The configuration for GRPO with rollouts that run ahead, on two devices: one learns, one plays."""
+    out = tmp_path_factory.mktemp("grpo") / "run"
+    command = [sys.executable, repository / "start_agentic_pipeline.py", "--config-name", "tau_retail_grpo", *GRPO]
+    with played([*command, f"output_dir={out}"], out, roll, gpus=2) as one:
+        yield one
+
+
+@contextmanager
+def played(
+    command: list[Any], folder: Path, roll: Path, *, gpus: int, variables: Mapping[str, str] | None = None
+) -> Iterator[Run]:
+    """What a command has left in a run's folder; whatever it left running is ended."""
+    need_vllm_for_cpus()
+    inherited = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     folders = [str(Path(__file__).parent / "on_cpu"), str(roll), *inherited]
-    variables = {name: value for name, value in os.environ.items() if name not in DROPPED}
-    variables |= VARIABLES | {
-        MARK: str(out),
-        "PYTHON": sys.executable,
-        "PYTHONPATH": os.pathsep.join(folders),
-        "STEPS": str(STEPS),
-        "MORE_STEPS": str(MORE_STEPS),
-    }
-    said = out / "said.log"
+    given = {name: value for name, value in os.environ.items() if name not in DROPPED}
+    given |= VARIABLES | dict(variables or {})
+    given["RAY_OVERRIDE_RESOURCES"] = json.dumps({"CPU": 16 * gpus, "GPU": gpus})  # Ray wants a CPU for each actor
+    given |= {MARK: str(folder), "PYTHONPATH": os.pathsep.join(folders)}
+    said = folder.parent / "said.log"
     try:
-        status = start([repository / "benchmarks" / "roll_run.sh", out, *TINY], variables, said)
-        left = tuple(command for _, command in left_behind(str(out)))
-        yield Run(out / "run", said.read_text(), status, left)
+        status = start(command, given, said)
+        left = tuple(line for _, line in left_behind(str(folder)))
+        yield Run(folder, said.read_text(), status, left)
     finally:
-        for one, _ in left_behind(str(out)):
+        for one, _ in left_behind(str(folder)):
             one.kill()
 
 
@@ -272,3 +319,25 @@ def test_curves_and_summary_are_written(run):
     assert summary["validated"] == [0, LAST]
     assert {"before", "after", "difference"} <= summary.keys()
     assert (run.folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_grpo_plays_ahead_while_it_learns(grpo):
+    """Rollouts of the next step begin before the weights have changed: the first weights play two batches."""
+    assert grpo.status == 0 and not grpo.left, grpo.output[-20000:]
+    assert grpo.numbers("step") == list(range(GRPO_STEPS))
+    weights = Counter(episode.policy_version for episode in grpo.episodes("train"))
+    assert weights[0] >= 2 * BATCH
+    assert max(weights) >= 1
+
+
+def test_kl_in_the_loss_is_measured_against_the_first_model(grpo):
+    kl = grpo.numbers("actor/kl_loss")
+    assert kl[-1] > 1e-6
+    assert all(value >= 0 for value in kl)
+
+
+def test_several_trials_of_a_task_give_pass_hat_k(grpo):
+    one, both = (grpo.rows[0][f"val/env/retail_test/pass^{k}"] for k in (1, TRIALS))
+    assert 0 <= both <= one <= 1
+    assert grpo.rows[0][f"val/env/retail_test/pass^{TRIALS}_tasks_sum"] == TASKS
+    assert len(grpo.episodes("val")) == TASKS * TRIALS

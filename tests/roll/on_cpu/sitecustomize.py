@@ -1,18 +1,25 @@
 """Stands in for the GPU of a ROLL run: Python imports this in every process that has this folder on PYTHONPATH.
 
-Nothing is imported here; each patch waits for the module that it is for. That Ray counts a GPU is an environment
-variable of `test_pipeline.py`; instead of FLASH_ATTN vLLM takes its CPU's attention by itself.
+No package is imported here; each patch waits for the module that it is for. How many GPUs there are is what Ray is told
+in its own environment variable; instead of FLASH_ATTN vLLM takes its CPU's attention by itself.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+
+
+def gpus() -> int:
+    """How many GPUs Ray is told that there are."""
+    return int(json.loads(os.environ["RAY_OVERRIDE_RESOURCES"])["GPU"])
 
 
 class NoDevice:
@@ -25,9 +32,9 @@ class NoDevice:
         return self
 
 
-def one_visible_gpu(surroundings: Any) -> None:
+def visible_gpus(surroundings: Any) -> None:
     """Stands in for the CUDA devices that torch counts."""
-    surroundings.visible_gpus = lambda: 1
+    surroundings.visible_gpus = gpus
 
 
 def device_of_roll(cpu: Any) -> None:
@@ -39,6 +46,7 @@ def device_of_roll(cpu: Any) -> None:
     platform.device_control_env_var = "CUDA_VISIBLE_DEVICES"
     platform.ray_experimental_noset = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"
     platform.mem_get_info = lambda *_: (1, 1)
+    platform.device_count = staticmethod(gpus)
     platform.__getattr__ = lambda self, name: getattr(torch.cpu, name, NoDevice())
 
 
@@ -72,7 +80,7 @@ def linear_layers_of_vllm(utils: Any) -> None:
 
 
 PATCHES = {
-    "tau_retail_env.roll.surroundings": one_visible_gpu,
+    "tau_retail_env.roll.surroundings": visible_gpus,
     "roll.platforms.cpu": device_of_roll,
     "roll.utils.send_recv_utils": weights_between_processes,
     "vllm.engine.arg_utils": sleep_of_vllm,

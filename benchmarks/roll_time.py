@@ -41,7 +41,12 @@ def main() -> None:
     timed = [row for row in rows[options.skip :] if "time/step_val" not in row and TOTAL in row]
     if not timed:
         raise SystemExit(f"{options.metrics} has no step without a validation after the first {options.skip}")
-    (tag,) = {found[1] for row in timed for name in row if (found := re.fullmatch(r"env/([^/]+)/episode_s", name))}
+    tags = {found[1] for row in timed for name in row if (found := re.fullmatch(r"env/([^/]+)/episode_s", name))}
+    if len(tags) != 1:
+        raise SystemExit(
+            f"{options.metrics} is of a run that trains {len(tags)} tags; this tells the time of one alone"
+        )
+    tag = tags.pop()
     print(f"mean of {len(timed)} steps without a validation, {timed[0]['step']} to {timed[-1]['step']}; seconds")
     print_parts(timed)
     print_episode(timed, tag, options.episodes, options.cores)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from roll.distributed.executor.worker import Worker
 from roll.distributed.scheduler.decorator import Dispatch, register
 from roll.distributed.scheduler.protocol import DataProto
 from roll.pipeline.agentic.agentic_actor_worker import ActorWorker
@@ -41,8 +42,11 @@ class Reference(PlainActorWorker):
         super().initialize(from_the_beginning(pipeline_config))
 
 
-class LearningActor(ActorWorker):
-    """The actor's learner; resumed with its optimizer's moments."""
+class Learner(Worker):
+    """What actor and critic have in common: a resumed one gets its optimizer's moments back."""
+
+    part = ""
+    """Its folder in a checkpoint."""
 
     @register(dispatch_mode=Dispatch.ONE_TO_ALL)
     def initialize(self, pipeline_config: Any) -> None:
@@ -51,26 +55,22 @@ class LearningActor(ActorWorker):
         Args:
             pipeline_config: ROLL's AgenticConfig.
         """
-        own_way = self.worker_config.strategy_args.strategy_name == FSDP2
-        super().initialize(from_the_beginning(pipeline_config) if own_way else pipeline_config)
-        if own_way and pipeline_config.resume_from_checkpoint:
-            load_checkpoint(self.strategy, Path(pipeline_config.resume_from_checkpoint))
+        if self.worker_config.strategy_args.strategy_name != FSDP2:
+            super().initialize(pipeline_config)
+            return
+        super().initialize(from_the_beginning(pipeline_config))
+        if pipeline_config.resume_from_checkpoint:
+            load_checkpoint(self.strategy, Path(pipeline_config.resume_from_checkpoint) / self.part)
 
 
-class LearningCritic(CriticWorker):
-    """The critic's learner; resumed with its optimizer's moments."""
+class LearningActor(Learner, ActorWorker):
+    """The actor's learner, whose weights stand at the top of a checkpoint."""
 
-    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
-    def initialize(self, pipeline_config: Any) -> None:
-        """Load model and optimizer, from the checkpoint where the run is resumed.
 
-        Args:
-            pipeline_config: ROLL's AgenticConfig.
-        """
-        own_way = self.worker_config.strategy_args.strategy_name == FSDP2
-        super().initialize(from_the_beginning(pipeline_config) if own_way else pipeline_config)
-        if own_way and pipeline_config.resume_from_checkpoint:
-            load_checkpoint(self.strategy, Path(pipeline_config.resume_from_checkpoint) / self.cluster_name)
+class LearningCritic(Learner, CriticWorker):
+    """The critic's learner."""
+
+    part = "critic"
 
 
 class RolloutWorker(InferWorker):

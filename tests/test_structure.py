@@ -16,6 +16,7 @@ import pytest
 PACKAGE = "tau_retail_env"
 RANKS = {
     "errors": 0,
+    "files": 0,
     "tasks": 1,
     "world": 2,
     "users": 2,

@@ -11,8 +11,8 @@ from typing import Any
 from tau_retail_env import curves
 from tau_retail_env.episodes.comparison import compare, in_words, success_of
 from tau_retail_env.episodes.trajectory import Trajectory, read_trajectories
+from tau_retail_env.files import read_rows, write_atomically
 from tau_retail_env.roll.run_folder import RollFolder
-from tau_retail_env.roll.tracking import read_rows
 
 STAGES = re.compile(r"time/step_(?!total)(\w+)")
 """The seconds of a step's parts in a row; a validation runs beside the rollout of its step."""
@@ -39,7 +39,7 @@ def summarise(folder: RollFolder, trajectories: Path, *, title: str) -> list[str
     summary: dict[str, Any] = {"steps": rows[-1]["step"], "seconds": seconds_by_stage(rows)}
     if validations:
         summary |= _success(validations)
-    _write(folder.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_atomically(folder.path / "summary.json", json.dumps(summary, indent=2) + "\n")
     parts = ", ".join(f"{name} {value:.0f}" for name, value in summary["seconds"].items() if value >= 1)
     return [f"seconds: {parts}", *(in_words(summary) if "after" in summary else [])]
 
@@ -95,9 +95,3 @@ def _in_order(validation: Validation) -> list[Trajectory]:
 def _time_of(path: Path) -> tuple[Sequence[int], str]:
     """When a worker began to write, and which of its files it is: the two numbers at the end of the name."""
     return [int(number) for number in path.stem.split("-")[-2:]], path.name
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

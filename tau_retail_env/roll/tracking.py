@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tau_retail_env.files import read_rows, write_atomically
+
 NAME = "tau_retail"
 """Name under which the tracker stands in ROLL's registry."""
 
@@ -61,24 +63,11 @@ def register() -> None:
     tracker_registry[NAME] = JsonlTracker
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics file, up to the first line that is not whole; none where there is no file."""
-    rows: list[dict[str, Any]] = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
-
-
 def cut_after(path: Path, step: int) -> None:
     """Remove the rows after a step, which a resumed run will write again."""
     kept = [row for row in read_rows(path) if row["step"] <= step]
     if path.is_file():
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-        partial.replace(path)
+        write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
 def _row(step: int, values: Mapping[str, Any]) -> dict[str, Any]:

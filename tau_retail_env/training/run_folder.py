@@ -14,6 +14,7 @@ from tau_retail_env.config import to_yaml
 from tau_retail_env.config.continuation import check_same_run
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.files import read_rows, write_atomically
 from tau_retail_env.training import checkpoint
 
 CONFIG = "config.yaml"
@@ -94,27 +95,6 @@ def claim(config: RunConfig, values: Mapping[str, Any]) -> RunFolder:
             "Go on with it by resume=true, or give another: output_dir=FOLDER or exp_name=NAME"
         )
     return RunFolder(path)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a whole file, so that a reader finds the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSONL file, up to the first line that is not whole."""
-    rows: list[dict[str, Any]] = []
-    if not path.is_file():
-        return rows
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
 
 
 def _contents(path: Path) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 from tau_retail_env.episodes.comparison import compare, in_words, success_of
 from tau_retail_env.episodes.trajectory import read_trajectories
-from tau_retail_env.training.run_folder import RunFolder, write_atomically
+from tau_retail_env.files import write_atomically
+from tau_retail_env.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

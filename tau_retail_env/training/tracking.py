@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.errors import MissingDependencyError
-from tau_retail_env.training.run_folder import RunFolder, read_rows, write_atomically
+from tau_retail_env.files import read_rows, write_atomically
+from tau_retail_env.training.run_folder import RunFolder
 
 HOSTED = ("wandb", "trackio")
 

@@ -18,9 +18,10 @@ import pytest
 from tau_retail_env.config import compose, to_yaml
 from tau_retail_env.config.roll import RollConfig, check_roll
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError, MissingDependencyError
+from tau_retail_env.files import read_rows
 from tau_retail_env.roll import surroundings
 from tau_retail_env.roll.run_folder import claim
-from tau_retail_env.roll.tracking import cut_after, read_rows
+from tau_retail_env.roll.tracking import cut_after
 from tau_retail_env.start import chosen_engine, main
 
 LITERAL = 'strategy_name: Literal["hf_infer", "vllm", "fsdp2_train", "fsdp2_infer"] = field()'

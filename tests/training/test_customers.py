@@ -16,12 +16,12 @@ pytest.importorskip("openai", reason="customers behind an API need: pip install 
 from tau_retail_env.config import check_local, check_sft
 from tau_retail_env.episodes.trajectory import Trajectory, read_trajectories
 from tau_retail_env.errors import CustomerSetupError
+from tau_retail_env.files import read_rows
 from tau_retail_env.start import main
 from tau_retail_env.training import sft
 from tau_retail_env.training.data import conversation_texts, make_conversations
 from tau_retail_env.training.engine import train
 from tau_retail_env.training.run import RunStoppedError
-from tau_retail_env.training.run_folder import read_rows
 from tests.training.test_engine import LEARNING, arguments_of, without_time
 from tests.users.api.server import ChatServer, always, seeded
 

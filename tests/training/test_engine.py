@@ -16,9 +16,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tau_retail_env.config import check_local
 from tau_retail_env.episodes.trajectory import read_trajectories
+from tau_retail_env.files import read_rows
 from tau_retail_env.start import main
 from tau_retail_env.training.engine import train
-from tau_retail_env.training.run_folder import read_rows
 from tau_retail_env.training.stage import Stage
 
 Values = Callable[..., dict[str, Any]]

@@ -9,7 +9,8 @@ import pytest
 
 from tau_retail_env.config import check_local
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.training.run_folder import RunFolder, claim, read_rows
+from tau_retail_env.files import read_rows
+from tau_retail_env.training.run_folder import RunFolder, claim
 
 Values = Callable[..., dict[str, Any]]
 

@@ -14,9 +14,10 @@ from transformers import AutoModelForCausalLM, Qwen2Tokenizer
 from tau_retail_env.chat.parsing import parse_message
 from tau_retail_env.config import SftConfig, check_sft
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.files import read_rows
 from tau_retail_env.training import models, sft
 from tau_retail_env.training.data import Conversations, batch_order, encode, make_conversations, make_env
-from tau_retail_env.training.run_folder import RunFolder, read_rows
+from tau_retail_env.training.run_folder import RunFolder
 
 Values = Callable[..., dict[str, Any]]
 

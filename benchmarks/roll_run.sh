@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Record a run of the engine roll on one GPU: PPO with critic and KL, validated, saved, stopped, resumed and continued.
+# Record a run of the engine roll from the small model: trained, validated, saved, stopped, resumed and continued.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-Usage: benchmarks/roll_run.sh OUT [key=value ...]
+Usage: benchmarks/roll_run.sh ppo|grpo OUT [key=value ...]
+
+  ppo   configs/tau_retail_1gpu.yaml: PPO with critic and KL in the reward, on one GPU
+  grpo  configs/tau_retail_grpo.yaml: GRPO with KL in the loss, on two GPUs, one to learn and one to play ahead
 
 Runs in the environment of the engine roll (see run_tau_retail_pipeline.sh; PYTHON names another interpreter) and leaves
 in the folder OUT what a reader needs: the composed configuration, versions, metrics, curves, success before and after,
@@ -15,7 +18,7 @@ of configs/tau_retail_local.yaml.
   MORE_STEPS  training steps after the resume (default 10)
   PYTHON      interpreter (default .venv-roll/bin/python)
   key=value   further overrides, the same in both parts
-  --print     compose, check and print both configurations; starts nothing and needs no GPU
+  --print     before ppo or grpo: compose, check and print both configurations; starts nothing and needs no GPU
 TEXT
 }
 
@@ -24,8 +27,9 @@ case "${1-}" in
   "" | -h | --help) usage; exit 0 ;;
   --print) print_only=yes; shift ;;
 esac
-out=$(readlink -m "${1:?the folder OUT}")
-shift
+algorithm=${1:?ppo or grpo}
+out=$(readlink -m "${2:?the folder OUT}")
+shift 2
 root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 python=${PYTHON:-$root/.venv-roll/bin/python}
 steps=${STEPS:-20} more_steps=${MORE_STEPS:-10}
@@ -39,34 +43,55 @@ overrides=(
   prompt_style=minimal
   max_turns=20
   sequence_length=1024
-  exp_name=roll_ppo
+  "exp_name=roll_$algorithm"
   "output_dir=$out/run"
   "save_steps=$steps"
   "eval_steps=10"
   train_env_manager.generating_args.max_new_tokens=160
   val_env_manager.generating_args.max_new_tokens=160
   val_env_manager.generating_args.temperature=1.0
-  val_batch_size=192
+  val_env_manager.group_size=1
   val_env_manager.num_env_groups=192
+  val_batch_size=192
   actor_train.training_args.learning_rate=5.0e-5
   actor_train.training_args.warmup_steps=3
   actor_train.training_args.per_device_train_batch_size=16
   actor_train.training_args.gradient_accumulation_steps=4
-  critic.training_args.learning_rate=1.0e-4
-  critic.training_args.per_device_train_batch_size=16
-  critic.training_args.gradient_accumulation_steps=4
-  critic_warmup=2
   actor_train.infer_batch_size=32
-  critic.infer_batch_size=32
   reference.infer_batch_size=32
-  "$@"
 )
+case "$algorithm" in
+  ppo)
+    config=tau_retail_1gpu
+    overrides+=(
+      critic.training_args.learning_rate=1.0e-4
+      critic.training_args.per_device_train_batch_size=16
+      critic.training_args.gradient_accumulation_steps=4
+      critic.infer_batch_size=32
+      critic_warmup=2
+    )
+    ;;
+  grpo)
+    config=tau_retail_grpo
+    overrides+=(
+      num_gpus_per_node=2
+      'actor_train.device_mapping=[0]'
+      'reference.device_mapping=[0]'
+      'actor_infer.device_mapping=[1]'
+    )
+    ;;
+  *)
+    echo "benchmarks/roll_run.sh: '$algorithm' is neither ppo nor grpo" >&2
+    exit 2
+    ;;
+esac
+overrides+=("$@")
 # ROLL counts from 0: with one more than the steps asked for, the last one validates what they have learnt.
 first=("${overrides[@]}" "max_steps=$((steps + 1))")
 second=("${overrides[@]}" "max_steps=$((steps + more_steps + 1))" "resume=$out/run")
 
 start() {
-  "$python" start_agentic_pipeline.py --config-name tau_retail_1gpu "$@"
+  "$python" start_agentic_pipeline.py --config-name "$config" "$@"
 }
 
 if [ "$print_only" = yes ]; then

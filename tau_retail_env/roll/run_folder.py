@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,12 @@ class RollFolder:
         if not (self.path / CONFIG).is_file():
             (self.path / CONFIG).write_text(to_yaml(values), encoding="utf-8")
         cut_after(self.metrics, self.step)
+
+    def clear(self) -> None:
+        """Remove the empty folders in which ROLL's workers put checkpoints together."""
+        for folder in (found for found in self.path.iterdir() if found.is_dir()):
+            with suppress(OSError):  # it holds something
+                folder.rmdir()
 
 
 def claim(config: RollConfig, values: Mapping[str, Any]) -> RollFolder:

@@ -74,6 +74,7 @@ def train(config: RollConfig, values: Mapping[str, Any], *, say: Callable[[str],
     tracking.register()
     with ray_of_its_own(say):
         run_pipeline(roll_config)
+    folder.clear()
     for line in summarise(folder, trajectories_folder(roll_config), title=config.exp_name):
         say(line)
     say(f"everything lies in {folder.path}")

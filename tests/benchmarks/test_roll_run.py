@@ -10,9 +10,9 @@ import yaml
 from tau_retail_env.config.roll import check_roll
 
 
-def printed(repository, *overrides: str, **variables: str) -> list[dict]:
+def printed(repository, algorithm: str, *overrides: str, **variables: str) -> list[dict]:
     result = subprocess.run(
-        [str(repository / "benchmarks" / "roll_run.sh"), "--print", "there", *overrides],
+        [str(repository / "benchmarks" / "roll_run.sh"), "--print", algorithm, "there", *overrides],
         capture_output=True,
         text=True,
         check=False,
@@ -23,8 +23,18 @@ def printed(repository, *overrides: str, **variables: str) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def parts(repository) -> list[dict]:
-    return printed(repository, "rollout_batch_size=256", STEPS="20", MORE_STEPS="10")
+def ppo(repository) -> list[dict]:
+    return printed(repository, "ppo", "rollout_batch_size=256", STEPS="20", MORE_STEPS="10")
+
+
+@pytest.fixture(scope="module")
+def grpo(repository) -> list[dict]:
+    return printed(repository, "grpo", "rollout_batch_size=256", STEPS="20", MORE_STEPS="10")
+
+
+@pytest.fixture(params=["ppo", "grpo"])
+def parts(request) -> list[dict]:
+    return request.getfixturevalue(request.param)
 
 
 def test_both_parts_check_and_the_second_goes_on_with_the_first(parts):
@@ -33,8 +43,24 @@ def test_both_parts_check_and_the_second_goes_on_with_the_first(parts):
     assert 20 % first["save_steps"] == 0 and 20 % first["eval_steps"] == 0
     assert first["output_dir"] == second["output_dir"] == second["resume"]
     for values in (first, second):
-        assert values["add_token_level_kl"] and values["init_kl_coef"] > 0 and values["adv_estimator"] == "gae"
         assert check_roll(values).val_places == {"retail_test": 192}
+
+
+def test_ppo_has_a_critic_and_kl_in_the_reward(ppo):
+    for values in ppo:
+        assert values["add_token_level_kl"] and values["init_kl_coef"] > 0 and values["adv_estimator"] == "gae"
+
+
+def test_grpo_plays_ahead_on_a_gpu_of_its_own_with_kl_in_the_loss(grpo):
+    for values in grpo:
+        assert values["use_kl_loss"] and values["adv_estimator"] == "grpo" and values["async_generation_ratio"] == 1
+        assert check_roll(values).num_gpus == 2
+
+
+def test_another_algorithm_is_refused(repository):
+    script = str(repository / "benchmarks" / "roll_run.sh")
+    result = subprocess.run([script, "dpo", "there"], capture_output=True, text=True, check=False)
+    assert result.returncode == 2 and "'dpo' is neither ppo nor grpo" in result.stderr
 
 
 def test_it_plays_what_the_small_model_was_trained_for(parts):

@@ -1,4 +1,4 @@
-"""ROLL's whole pipeline with real Ray, FSDP2 and vLLM on the CPU: PPO stopped and resumed, GRPO on two devices."""
+"""ROLL's whole pipeline with real Ray, FSDP2 and vLLM on the CPU: PPO, and GRPO on two devices, stopped and resumed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,52 +38,37 @@ TINY = (
     f"rollout_batch_size={BATCH}",
     f"train_env_manager.num_env_groups={GROUPS}",
     f"train_env_manager.group_size={GROUP_SIZE}",
-    f"val_batch_size={TASKS}",
     f"val_env_manager.num_env_groups={TASKS}",
     "eval_steps=1",
     "save_steps=1",
-    "critic_warmup=0",
     "actor_train.training_args.learning_rate=2.0e-4",
-    *(f"{role}.training_args.per_device_train_batch_size={BATCH // UPDATES}" for role in ("actor_train", "critic")),
-    *(f"{role}.training_args.gradient_accumulation_steps=1" for role in ("actor_train", "critic")),
-    *(f"{role}.infer_batch_size={BATCH}" for role in ("actor_train", "critic", "reference")),
+    f"actor_train.training_args.per_device_train_batch_size={BATCH // UPDATES}",
+    "actor_train.training_args.gradient_accumulation_steps=1",
+    f"actor_train.infer_batch_size={BATCH}",
+    f"reference.infer_batch_size={BATCH}",
+)
+TINY_PPO = (
+    f"val_batch_size={TASKS}",
+    "critic_warmup=0",
+    f"critic.training_args.per_device_train_batch_size={BATCH // UPDATES}",
+    "critic.training_args.gradient_accumulation_steps=1",
+    f"critic.infer_batch_size={BATCH}",
+)
+TRIALS = 2
+TINY_GRPO = (
+    f"val_batch_size={TASKS * TRIALS}",
+    f"val_env_manager.group_size={TRIALS}",
+    "actor_train.training_args.warmup_steps=0",
 )
 VARIABLES = {
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "OMP_NUM_THREADS": str(os.cpu_count()),
     "HF_HUB_OFFLINE": "1",
+    "PYTHON": sys.executable,
+    "STEPS": str(STEPS),
+    "MORE_STEPS": str(MORE_STEPS),
 }
-GRPO_STEPS, TRIALS = 3, 2
-GRPO = (
-    "num_gpus_per_node=2",
-    "actor_train.device_mapping=[0]",
-    "reference.device_mapping=[0]",
-    "actor_infer.device_mapping=[1]",
-    "pretrain=small",
-    "task_source=generated",
-    "task_subset=single*cancellations+single*address+single*payment+single*profile",
-    "prompt_style=minimal",
-    "max_turns=20",
-    "sequence_length=1024",
-    "train_env_manager.generating_args.max_new_tokens=160",
-    "val_env_manager.generating_args.max_new_tokens=160",
-    f"rollout_batch_size={BATCH}",
-    f"train_env_manager.num_env_groups={GROUPS}",
-    f"train_env_manager.group_size={GROUP_SIZE}",
-    f"val_batch_size={TASKS * TRIALS}",
-    f"val_env_manager.num_env_groups={TASKS}",
-    f"val_env_manager.group_size={TRIALS}",
-    f"max_steps={GRPO_STEPS}",
-    f"eval_steps={GRPO_STEPS}",
-    f"save_steps={GRPO_STEPS}",
-    "actor_train.training_args.learning_rate=2.0e-4",
-    "actor_train.training_args.warmup_steps=0",
-    f"actor_train.training_args.per_device_train_batch_size={BATCH // UPDATES}",
-    "actor_train.training_args.gradient_accumulation_steps=1",
-    f"actor_train.infer_batch_size={BATCH}",
-    f"reference.infer_batch_size={BATCH}",
-)
 DROPPED = {"RAY_ADDRESS", "ROLL_LOG_DIR", "CUDA_VISIBLE_DEVICES"}  # the last is empty in these tests: Ray would refuse
 
 
@@ -122,32 +107,29 @@ class Run:
 @pytest.fixture(scope="module")
 def run(roll: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """The recording script of GPU runs, tiny, with `on_cpu/` where its GPU would be."""
-    out = tmp_path_factory.mktemp("pipeline")
-    command = [repository / "benchmarks" / "roll_run.sh", out, *TINY]
-    steps = {"PYTHON": sys.executable, "STEPS": str(STEPS), "MORE_STEPS": str(MORE_STEPS)}
-    with played(command, out / "run", roll, gpus=1, variables=steps) as one:
+    out = tmp_path_factory.mktemp("ppo")
+    command = [repository / "benchmarks" / "roll_run.sh", "ppo", out, *TINY, *TINY_PPO]
+    with played(command, out / "run", roll, gpus=1) as one:
         yield one
 
 
 @pytest.fixture(scope="module")
 def grpo(roll: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """The configuration for GRPO with rollouts that run ahead, on two devices: one learns, one plays."""
-    out = tmp_path_factory.mktemp("grpo") / "run"
-    command = [sys.executable, repository / "start_agentic_pipeline.py", "--config-name", "tau_retail_grpo", *GRPO]
-    with played([*command, f"output_dir={out}"], out, roll, gpus=2) as one:
+    """The same for GRPO with rollouts that run ahead, on two devices: one learns, one plays."""
+    out = tmp_path_factory.mktemp("grpo")
+    command = [repository / "benchmarks" / "roll_run.sh", "grpo", out, *TINY, *TINY_GRPO]
+    with played(command, out / "run", roll, gpus=2) as one:
         yield one
 
 
 @contextmanager
-def played(
-    command: list[Any], folder: Path, roll: Path, *, gpus: int, variables: Mapping[str, str] | None = None
-) -> Iterator[Run]:
+def played(command: list[Any], folder: Path, roll: Path, *, gpus: int) -> Iterator[Run]:
     """What a command has left in a run's folder; whatever it left running is ended."""
     need_vllm_for_cpus()
     inherited = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     folders = [str(Path(__file__).parent / "on_cpu"), str(roll), *inherited]
     given = {name: value for name, value in os.environ.items() if name not in DROPPED}
-    given |= VARIABLES | dict(variables or {})
+    given |= VARIABLES
     given["RAY_OVERRIDE_RESOURCES"] = json.dumps({"CPU": 16 * gpus, "GPU": gpus})  # Ray wants a CPU for each actor
     given |= {MARK: str(folder), "PYTHONPATH": os.pathsep.join(folders)}
     said = folder.parent / "said.log"
@@ -313,6 +295,10 @@ def test_trajectories_hold_what_the_engine_said(run, small_tokenizer, mode):
         assert all(one.token_ids[place + 1 : place + 2] in ((), (small_tokenizer.eos_token_id,)) for place in cut)
 
 
+def test_no_empty_folder_stays(run):
+    assert not [path for path in run.folder.iterdir() if path.is_dir() and not any(path.iterdir())]
+
+
 def test_curves_and_summary_are_written(run):
     summary = json.loads((run.folder / "summary.json").read_text())
     assert summary["steps"] == LAST
@@ -324,7 +310,7 @@ def test_curves_and_summary_are_written(run):
 def test_grpo_plays_ahead_while_it_learns(grpo):
     """Rollouts of the next step begin before the weights have changed: the first weights play two batches."""
     assert grpo.status == 0 and not grpo.left, grpo.output[-20000:]
-    assert grpo.numbers("step") == list(range(GRPO_STEPS))
+    assert grpo.numbers("step") == list(range(LAST + 1))
     weights = Counter(episode.policy_version for episode in grpo.episodes("train"))
     assert weights[0] >= 2 * BATCH
     assert max(weights) >= 1
@@ -332,7 +318,7 @@ def test_grpo_plays_ahead_while_it_learns(grpo):
 
 def test_kl_in_the_loss_is_measured_against_the_first_model(grpo):
     kl = grpo.numbers("actor/kl_loss")
-    assert kl[-1] > 1e-6
+    assert kl[-1] > 1e-6  # the first step after the resume
     assert all(value >= 0 for value in kl)
 
 
@@ -340,4 +326,4 @@ def test_several_trials_of_a_task_give_pass_hat_k(grpo):
     one, both = (grpo.rows[0][f"val/env/retail_test/pass^{k}"] for k in (1, TRIALS))
     assert 0 <= both <= one <= 1
     assert grpo.rows[0][f"val/env/retail_test/pass^{TRIALS}_tasks_sum"] == TASKS
-    assert len(grpo.episodes("val")) == TASKS * TRIALS
+    assert len(grpo.episodes("val")) == TASKS * TRIALS * (LAST + 1)

@@ -20,7 +20,7 @@ from tau_retail_env.config.roll import RollConfig, check_roll
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError, MissingDependencyError
 from tau_retail_env.files import read_rows
 from tau_retail_env.roll import surroundings
-from tau_retail_env.roll.run_folder import claim
+from tau_retail_env.roll.run_folder import RollFolder, claim
 from tau_retail_env.roll.tracking import cut_after
 from tau_retail_env.start import chosen_engine, main
 
@@ -221,6 +221,14 @@ def test_a_folder_that_will_not_do_is_refused_by_its_name(tmp_path, prepare, ove
     prepare(run)
     with pytest.raises(InvalidValueError, match=words):
         resumed(*(override.format(run=run) for override in overrides))
+
+
+def test_a_finished_run_keeps_no_empty_folder(tmp_path):
+    make_run(tmp_path, 4)
+    for name in ("pipeline", "critic-0-G0"):
+        (tmp_path / name).mkdir()
+    RollFolder(tmp_path).clear()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "config.yaml"]
 
 
 def test_rows_after_the_checkpoint_are_written_again(tmp_path):

@@ -17,6 +17,7 @@ PACKAGE = "tau_retail_env"
 RANKS = {
     "errors": 0,
     "files": 0,
+    "trackers": 0,
     "tasks": 1,
     "world": 2,
     "users": 2,

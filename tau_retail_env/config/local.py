@@ -11,6 +11,7 @@ from tau_retail_env.config.environments import CustomEnv, EnvManager, check_envi
 from tau_retail_env.config.roles import ActorInfer, ActorTrain, GeneratingArgs, Reference
 from tau_retail_env.config.run import RUN_REFUSALS, RunConfig
 from tau_retail_env.config.schema import Refusing, key, raise_if, read
+from tau_retail_env.trackers import check_tracker_kwargs
 
 NO_CRITIC = "The local engine has no critic; GRPO takes the mean of the group as the baseline: remove the key."
 KL_IN_LOSS = "The local engine keeps KL to the reference in the loss: use use_kl_loss: true and kl_loss_coef."
@@ -169,7 +170,14 @@ def check_local(values: Mapping[str, Any]) -> LocalConfig:
     """
     config = read(LocalConfig, values)
     config = replace(config, resume=config.resume or config.resume_from_checkpoint)
-    raise_if([*_check_sizes(config), *_check_play(config), *_check_kl(config)])
+    raise_if(
+        [
+            *_check_sizes(config),
+            *_check_play(config),
+            *_check_kl(config),
+            *check_tracker_kwargs(config.tracker_kwargs),
+        ]
+    )
     return config
 
 

@@ -17,6 +17,7 @@ from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.config.schema import key, raise_if, read
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.trackers import check_tracker_kwargs
 from tau_retail_env.users import API_STRATEGIES
 
 ENV_MANAGER = "tau_retail_env.roll.env_manager.TauRetailEnvManager"
@@ -67,7 +68,11 @@ class RollConfig(RunConfig):
 
     engine: str = key("auto", only=("auto", "roll"), instead="For engine: local use --config-name tau_retail_local.")
     """What trains: roll; auto picks it where ROLL and CUDA are there."""
-    track_with: str = key("tensorboard", only=("tensorboard", "wandb", "swanlab", "trackio", "stdout"))
+    track_with: str = key(
+        "tensorboard",
+        only=("tensorboard", "wandb", "swanlab", "stdout"),
+        instead="ROLL hands trackio an argument that it does not take (tags).",
+    )
     """Where metrics go beside JSONL."""
     custom_envs: Mapping[str, RollEnv] = key()
     """Environments by tag."""
@@ -111,7 +116,13 @@ def check_roll(values: Mapping[str, Any]) -> RollConfig:
     own = {field.name for field in dataclasses.fields(RunConfig)} | {"custom_envs", "infer_gpu_memory"}
     config = read(RollConfig, {name: value for name, value in values.items() if name in own})
     asked = RollValues(values, schema)
-    raise_if([*check_environments(config.custom_envs), *check_customers(config, config.custom_envs)])
+    raise_if(
+        [
+            *check_environments(config.custom_envs),
+            *check_customers(config, config.custom_envs),
+            *check_tracker_kwargs(config.tracker_kwargs),
+        ]
+    )
     raise_if(list(_rules(asked, config)))
     train, val = (tuple(asked(f"{manager}.tags")) for manager in rules.MANAGERS)
     return dataclasses.replace(

@@ -12,6 +12,7 @@ from tau_retail_env.config.local import check_generating
 from tau_retail_env.config.roles import NO_CLUSTER, WORKER_KEYS, GeneratingArgs, ModelArgs, TrainingArgs
 from tau_retail_env.config.run import RUN_REFUSALS, RunConfig
 from tau_retail_env.config.schema import Refusing, key, raise_if, read
+from tau_retail_env.trackers import check_tracker_kwargs
 
 SCRATCH = "scratch"
 
@@ -142,6 +143,7 @@ def check_sft(values: Mapping[str, Any]) -> SftConfig:
             *check_manager("val_env_manager", config.val_env_manager, config.custom_envs),
             *check_generating("val_env_manager", None, config.val_env_manager, config.sequence_length),
             *_check_sizes(config),
+            *check_tracker_kwargs(config.tracker_kwargs),
         ]
     )
     return config

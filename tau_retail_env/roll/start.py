@@ -20,6 +20,7 @@ from tau_retail_env.roll.dump import trajectories_folder
 from tau_retail_env.roll.run_folder import RollFolder, claim
 from tau_retail_env.roll.summary import summarise
 from tau_retail_env.roll.surroundings import check_surroundings, roll_folder
+from tau_retail_env.trackers import HOSTED, run_arguments
 from tau_retail_env.users.api.budget import RUN_VARIABLE, begin_run
 
 QUIET = {
@@ -117,6 +118,8 @@ def agentic_config(values: Mapping[str, Any], folder: RollFolder) -> Any:
     inner = dict(config.tracker_kwargs)
     if config.track_with == "tensorboard":
         inner["log_dir"] = str(path / "tensorboard")
+    elif config.track_with in HOSTED:
+        inner = run_arguments(config.track_with, path.name, inner)
     config.tracker_kwargs = {"path": str(folder.metrics), "tracker": config.track_with, "tracker_kwargs": inner}
     config.track_with = tracking.NAME
     return config

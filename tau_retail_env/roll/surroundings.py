@@ -14,6 +14,7 @@ from tau_retail_env.config.schema import raise_if
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.roll.encoders import encoder_for
 from tau_retail_env.tasks import load_tasks
+from tau_retail_env.trackers import check_tracker
 from tau_retail_env.users import check_customer
 
 INSTALL = "./run_tau_retail_pipeline.sh --setup-only makes .venv-roll with it on a machine with a GPU"
@@ -35,6 +36,7 @@ def check_surroundings(config: RollConfig, *, attention: str | None = None) -> d
     """
     check_installation(config)
     check_gpus(config)
+    check_tracker(config.track_with, beside_roll=True)
     if attention == "fa2" and importlib.util.find_spec("flash_attn") is None:
         raise MissingDependencyError(
             "attn_implementation: fa2 needs flash-attn, which is not installed; use attn_implementation: sdpa"

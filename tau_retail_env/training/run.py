@@ -16,13 +16,14 @@ from tau_retail_env.config import LocalConfig, SftConfig
 from tau_retail_env.config.roles import ModelArgs
 from tau_retail_env.episodes.trajectory import Trajectory, write_trajectories
 from tau_retail_env.errors import CustomerSetupError, TauRetailError
+from tau_retail_env.trackers import check_tracker
 from tau_retail_env.training import checkpoint, models
 from tau_retail_env.training.plan import validation_plan
 from tau_retail_env.training.rows import customer_row, validation_row
 from tau_retail_env.training.run_folder import RunFolder
 from tau_retail_env.training.stage import Stage
 from tau_retail_env.training.summary import Outcome, bill, summarise
-from tau_retail_env.training.tracking import MetricLog, check_tracker
+from tau_retail_env.training.tracking import MetricLog
 from tau_retail_env.users import user_weights
 
 Result = TypeVar("Result")
@@ -107,7 +108,7 @@ class Run:
         """
         self._stage, self._num_steps = stage, num_steps
         self._episodes = validation_plan(stage.tasks, self.config.val_env_manager)
-        check_tracker(self.config)
+        check_tracker(self.config.track_with)
         self.folder.open(self._values)
         self._log = MetricLog(self.folder, self.config)
         self._say(self._headline())

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import math
 import os
+import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from tau_retail_env.config.run import RunConfig
-from tau_retail_env.errors import MissingDependencyError
+from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.files import read_rows, write_atomically
+from tau_retail_env.trackers import HOSTED, run_arguments
 from tau_retail_env.training.run_folder import RunFolder
 
-HOSTED = ("wandb", "trackio")
+WANDB_ID = "wandb_run_id"
 
 
 class Tracker(Protocol):
@@ -28,19 +30,6 @@ class Tracker(Protocol):
     def close(self) -> None:
         """Finish writing."""
         ...
-
-
-def check_tracker(config: RunConfig) -> None:
-    """Refuse a tracker that is not installed, before anything is written.
-
-    Raises:
-        MissingDependencyError: with the command that brings it.
-    """
-    name = config.track_with
-    if name in HOSTED and importlib.util.find_spec(name) is None:
-        raise MissingDependencyError(
-            f"track_with: {name} is not installed. Install it with: pip install {name}, or use track_with=tensorboard"
-        )
 
 
 class MetricLog:
@@ -114,18 +103,33 @@ class _TensorBoard:
 
 
 class _Hosted:
-    """W&B and trackio have the same three calls."""
+    """W&B and trackio have the same three calls. A run that goes on goes on there, too, with its rows in one series."""
 
     def __init__(self, config: RunConfig, folder: RunFolder) -> None:
-        self._library = importlib.import_module(config.track_with)
-        settings = {"project": "tau-retail", "name": folder.path.name, **config.tracker_kwargs}
-        self._library.init(**settings)
+        name = config.track_with
+        self._library = importlib.import_module(name)
+        settings = run_arguments(name, folder.path.name, config.tracker_kwargs)
+        if name == "wandb":  # knows a run by an id of its own, trackio by its name
+            settings = {"id": _run_id(folder.path / WANDB_ID), "resume": "allow"} | settings
+        elif config.resume:
+            settings = {"resume": "allow"} | settings
+        try:
+            self._library.init(**settings)
+        except Exception as error:  # whatever it raises, the run cannot be told to it
+            raise InvalidValueError(f"track_with: {name} cannot be started: {error}") from error
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         self._library.log(dict(values), step=step)
 
     def close(self) -> None:
         self._library.finish()
+
+
+def _run_id(path: Path) -> str:
+    """The id under which W&B knows a run, kept in its folder."""
+    if not path.is_file():
+        write_atomically(path, uuid.uuid4().hex)
+    return path.read_text(encoding="utf-8")
 
 
 def _row(step: int, values: Mapping[str, float | None]) -> dict[str, Any]:

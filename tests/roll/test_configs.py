@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import types
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,23 @@ def test_every_configuration_passes_rolls_own_check(variable, variants, tmp_path
         assert (one["val_groups"], one["val_episodes"]) == (9, sys.maxsize)
         assert (one["train_temperature"], one["val_temperature"]) == (1.0, 0.7)
         assert one["logging_dir"].startswith(str(run))
+
+
+def test_a_hosted_tracker_knows_the_run_by_its_folder(tmp_path, repository):
+    (one,) = accepted("ROLL_PATH", [("tau_retail_1gpu", ["track_with=wandb"])], tmp_path, repository)
+    assert one["tracker_kwargs"]["tracker_kwargs"] == {"project": "tau-retail", "name": "tau_retail_1gpu"}
+
+
+def test_rolls_own_trackio_wants_what_trackio_does_not_take(roll, monkeypatch):
+    """`trackio.init` has no argument `tags` (0.43.0), so ROLL's tracker ends the run; ours is refused before it."""
+    from roll.utils.tracking import create_tracker
+
+    def init(**given: Any) -> None:
+        raise TypeError("tags") if "tags" in given else AssertionError(given)
+
+    monkeypatch.setitem(sys.modules, "trackio", types.SimpleNamespace(init=init))
+    with pytest.raises(TypeError, match="tags"):
+        create_tracker("trackio", {}, project="p", name="n")
 
 
 def test_rolls_own_configuration_ignores_what_ours_refuses(roll, tmp_path, monkeypatch):

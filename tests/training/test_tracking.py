@@ -1,6 +1,7 @@
 """Where metrics go."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,9 @@ from typing import Any
 import pytest
 
 from tau_retail_env.config import check_local
-from tau_retail_env.errors import MissingDependencyError
-from tau_retail_env.training import tracking
+from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.training.run_folder import RunFolder
-from tau_retail_env.training.tracking import MetricLog, check_tracker
+from tau_retail_env.training.tracking import MetricLog
 
 Values = Callable[..., dict[str, Any]]
 
@@ -43,10 +43,80 @@ def test_tensorboard_is_written_too(grpo_values: Values):
     assert [(event.step, event.value) for event in events.Scalars("critic/kl")] == [(3, 0.25)]
 
 
+class Library:
+    """Stands in for wandb or trackio: it keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.started: list[dict[str, Any]] = []
+        self.rows: list[tuple[int, dict[str, float]]] = []
+
+    def init(self, **settings: Any) -> None:
+        if settings.get("project") == "refused":
+            raise RuntimeError("api_key not configured")
+        self.started.append(settings)
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self.rows.append((step, values))
+
+    def finish(self) -> None:
+        pass
+
+
 @pytest.mark.parametrize("name", ["wandb", "trackio"])
-def test_a_tracker_that_is_not_installed_is_a_clear_error(
+def test_a_run_that_goes_on_goes_on_in_its_tracker(grpo_values: Values, monkeypatch: pytest.MonkeyPatch, name: str):
+    library = Library()
+    monkeypatch.setitem(sys.modules, name, library)
+    for overrides in ([], ["resume=true"]):
+        _, log = opened(grpo_values(f"track_with={name}", *overrides))
+        log.write(1, {"critic/kl": 0.5, "lost": float("nan")})
+        log.close()
+    first, second = library.started
+    assert first["name"] == second["name"] and first["project"] == second["project"] == "tau-retail"
+    assert first.get("id") == second.get("id")
+    assert [settings.get("resume") for settings in library.started] == {
+        "wandb": ["allow", "allow"],  # by an id that no other run has
+        "trackio": [None, "allow"],  # by the name, which another run may have had before
+    }[name]
+    assert library.rows == [(1, {"critic/kl": 0.5})] * 2
+
+
+def test_every_run_has_a_wandb_id_of_its_own(grpo_values: Values, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    library = Library()
+    monkeypatch.setitem(sys.modules, "wandb", library)
+    for number in range(2):
+        opened(grpo_values("track_with=wandb", f"output_dir={tmp_path / str(number) / 'run'}"))
+    assert len({settings["id"] for settings in library.started}) == 2
+
+
+@pytest.mark.parametrize("name", ["wandb", "trackio"])
+def test_a_tracker_that_cannot_be_started_is_a_clear_error(
     grpo_values: Values, monkeypatch: pytest.MonkeyPatch, name: str
 ):
-    monkeypatch.setattr(tracking.importlib.util, "find_spec", lambda found: None)
-    with pytest.raises(MissingDependencyError, match=f"pip install {name}"):
-        check_tracker(check_local(grpo_values(f"track_with={name}")))
+    monkeypatch.setitem(sys.modules, name, Library())
+    with pytest.raises(InvalidValueError, match=f"track_with: {name} cannot be started: api_key not configured"):
+        opened(grpo_values(f"track_with={name}", "tracker_kwargs={project: refused}"))
+
+
+def test_trackio_itself_keeps_one_series(
+    grpo_values: Values, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    trackio = pytest.importorskip("trackio", reason="trackio is not installed")
+    for step, overrides in enumerate(([], ["resume=true"]), start=1):
+        _, log = opened(grpo_values("track_with=trackio", *overrides))
+        log.write(step, {"critic/kl": 0.5})
+        log.close()
+    assert "Resumed existing run" in capsys.readouterr().out
+    assert len(trackio.Api().runs("tau-retail")) == 1
+
+
+def test_wandb_itself_keeps_one_run(grpo_values: Values, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    pytest.importorskip("wandb", reason="wandb is not installed")
+    for step, overrides in enumerate(([], ["resume=true"]), start=1):
+        _, log = opened(grpo_values("track_with=wandb", *overrides))
+        log.write(step, {"critic/kl": 0.5})
+        log.close()
+    folders = list((tmp_path / "wandb").glob("offline-run-*"))
+    assert len({folder.name.rpartition("-")[2] for folder in folders}) == 1

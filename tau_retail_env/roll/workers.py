@@ -1,4 +1,4 @@
-"""ROLL's workers: a resumed run goes on as it stopped, and rollouts tell what vLLM's prefix cache spared."""
+"""ROLL's workers: learners compute what counts and resume as they stopped, rollouts tell what vLLM's cache spared."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from roll.pipeline.agentic.agentic_actor_worker import ActorWorker
 from roll.pipeline.base_worker import ActorWorker as PlainActorWorker
 from roll.pipeline.base_worker import CriticWorker, InferWorker
 
+from tau_retail_env.roll.learning import spare
+
 FSDP2 = "fsdp2_train"
+FSDP2_INFER = "fsdp2_infer"
 
 COUNTERS = {
     "vllm:prefix_cache_queries": "vllm/prefix_cache_queries",
@@ -40,6 +43,8 @@ class Reference(PlainActorWorker):
             pipeline_config: ROLL's AgenticConfig.
         """
         super().initialize(from_the_beginning(pipeline_config))
+        if self.worker_config.strategy_args.strategy_name == FSDP2_INFER:
+            spare(self.strategy)
 
 
 class Learner(Worker):
@@ -47,6 +52,8 @@ class Learner(Worker):
 
     part = ""
     """Its folder in a checkpoint."""
+    keeps_length = False
+    """Whether ROLL wants its model's output as long as the padded row."""
 
     @register(dispatch_mode=Dispatch.ONE_TO_ALL)
     def initialize(self, pipeline_config: Any) -> None:
@@ -61,6 +68,7 @@ class Learner(Worker):
         super().initialize(from_the_beginning(pipeline_config))
         if pipeline_config.resume_from_checkpoint:
             load_checkpoint(self.strategy, Path(pipeline_config.resume_from_checkpoint) / self.part)
+        spare(self.strategy, keep_length=self.keeps_length)
 
 
 class LearningActor(Learner, ActorWorker):
@@ -71,6 +79,7 @@ class LearningCritic(Learner, CriticWorker):
     """The critic's learner."""
 
     part = "critic"
+    keeps_length = True
 
 
 class RolloutWorker(InferWorker):

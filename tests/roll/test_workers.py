@@ -107,6 +107,7 @@ def test_what_a_resumed_worker_loads(module, monkeypatch, ours, theirs, role, lo
         monkeypatch.setattr(base_worker, "create_strategy", lambda worker: strategy)
         monkeypatch.setattr(base_worker, "download_model", lambda path: path)
         monkeypatch.setattr(module, "load_checkpoint", lambda strategy, folder: loaded.append(str(folder)))
+        monkeypatch.setattr(module, "spare", lambda strategy, **_: None)
         worker = kind.__new__(kind)
         worker.worker_config = SimpleNamespace(strategy_args=SimpleNamespace(strategy_name="fsdp2_train"))
         worker.cluster_name = worker.worker_name = role

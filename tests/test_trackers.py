@@ -48,9 +48,7 @@ def test_other_arguments_pass(name):
 
 
 def test_trackio_is_refused_beside_roll():
-    with pytest.raises(
-        InvalidValueError, match=r"track_with: trackio cannot be honoured\..*does not take"
-    ):
+    with pytest.raises(InvalidValueError, match=r"track_with: trackio cannot be honoured\..*does not take"):
         check_roll(compose("tau_retail_1gpu", overrides=["track_with=trackio"]))
 
 

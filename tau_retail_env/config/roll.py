@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from tau_retail_env.config import roll_learning as learning
 from tau_retail_env.config import roll_rules as rules
 from tau_retail_env.config.compose import PACKAGE_FOLDER
 from tau_retail_env.config.customers import check_customers
 from tau_retail_env.config.environments import CustomEnv, check_environments
 from tau_retail_env.config.roll_rules import RollValues
 from tau_retail_env.config.roll_schema import RollSchema
+from tau_retail_env.config.roll_unread import check_unread
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.config.schema import key, raise_if, read
 from tau_retail_env.errors import InvalidValueError
@@ -123,6 +125,7 @@ def check_roll(values: Mapping[str, Any]) -> RollConfig:
             *check_tracker_kwargs(config.tracker_kwargs),
         ]
     )
+    raise_if(list(rules.check_counts(asked)))
     raise_if(list(_rules(asked, config)))
     train, val = (tuple(asked(f"{manager}.tags")) for manager in rules.MANAGERS)
     return dataclasses.replace(
@@ -211,13 +214,19 @@ def _weights(strategy: str | Mapping[str, float]) -> set[str]:
 
 
 def _rules(asked: RollValues, config: RollConfig) -> Iterator[str]:
+    yield from check_unread(asked)
     yield from rules.check_strategies(asked)
-    yield from rules.check_critic(asked)
-    yield from rules.check_kl(asked)
-    yield from rules.check_normalization(asked)
-    yield from rules.check_masked(asked, _behind_an_api(asked, config))
+    yield from rules.check_models(asked)
+    yield from learning.check_critic(asked)
+    yield from learning.check_kl(asked)
+    yield from learning.check_normalization(asked)
+    yield from learning.check_masked(asked, _behind_an_api(asked, config))
+    yield from learning.check_clipping(asked)
+    yield from learning.check_updates(asked)
+    yield from learning.check_correction(asked)
     yield from rules.check_async(asked)
     yield from rules.check_sampling(asked)
+    yield from rules.check_engine(asked)
     yield from rules.check_managers(asked, list(config.custom_envs))
     yield from rules.check_devices(asked)
     yield from rules.check_sizes(asked)

@@ -11,6 +11,7 @@ from typing import Any
 from tau_retail_env.config.roll_schema import RollSchema
 
 ROLES = ("actor_train", "actor_infer", "reference", "critic")
+LEARNERS = ("actor_train", "critic")
 MANAGERS = ("train_env_manager", "val_env_manager")
 PREFIX_TOKENS: Mapping[tuple[str, str], int] = {
     ("tau_bench", "full"): 4256,
@@ -93,8 +94,6 @@ class RollValues:
             names = ("tensor_model_parallel_size", "pipeline_model_parallel_size", "context_parallel_size")
         elif strategy in ("vllm", "sglang"):
             names = ("tensor_parallel_size", "pipeline_parallel_size")
-        else:
-            return max(1, devices // int(self(f"{role}.model_args.ulysses_size") or 1))
         return max(1, devices // math.prod(int(config.get(name, 1)) for name in names))
 
     def update_size(self, role: str) -> int:
@@ -102,6 +101,14 @@ class RollValues:
         training = f"{role}.training_args"
         per_device = self(f"{training}.per_device_train_batch_size")
         return int(per_device * self(f"{training}.gradient_accumulation_steps") * self.data_parallel(role))
+
+    @property
+    def recomputes_log_probs(self) -> bool:
+        """Whether ROLL computes log-probabilities once more before an update, instead of taking the update's own."""
+        if self("force_disable_old_logprobs_recompute"):
+            return False
+        several = self("rollout_batch_size") > self.update_size("actor_train")
+        return bool(self("enable_old_logprobs_recompute") or self("init_kl_coef") > 0 or several)
 
 
 def parse_devices(mapping: Any) -> list[int]:
@@ -140,9 +147,28 @@ def _devices(node: ast.expr) -> list[int]:
     return [int(item) for item in ast.literal_eval(node)]
 
 
+def check_counts(config: RollValues) -> Iterator[str]:
+    """Numbers that every other rule counts with."""
+    if config("sequence_length") is None:
+        yield "sequence_length: missing. Expected the tokens of a whole episode"
+    counts = [f"{manager}.{name}" for manager in MANAGERS for name in ("num_env_groups", "group_size")]
+    for path in [*counts, *(f"{role}.infer_batch_size" for role in config.roles)]:
+        if config(path) < 1:
+            yield f"{path}: found {config(path)}, expected 1 or more"
+
+
+def check_models(config: RollValues) -> Iterator[str]:
+    """What is not done to a model here."""
+    for role in config.roles:
+        if config(f"{role}.model_args.lora_target") is not None:
+            yield f"{role}.model_args.lora_target: LoRA is not supported here; remove the key"
+        if (found := config(f"{role}.model_args.ulysses_size") or 1) > 1:
+            yield f"{role}.model_args.ulysses_size: found {found}, expected 1: sequences are not divided over GPUs here"
+
+
 def check_strategies(config: RollValues) -> Iterator[str]:
     """Which backend may do what, and how."""
-    for role in ("actor_train", "critic"):
+    for role in LEARNERS:
         strategy = config.strategy(role) or "nothing"
         if role in config.roles and not strategy.endswith("_train"):
             yield f"{role}.strategy_args.strategy_name: found {strategy}, expected fsdp2_train (train=fsdp2)"
@@ -166,97 +192,6 @@ def check_strategies(config: RollValues) -> Iterator[str]:
                     )
 
 
-def check_critic(config: RollValues) -> Iterator[str]:
-    """What a critic needs, and what would reach it that should not."""
-    if not config.has_critic:
-        return
-    if (config.strategy("critic") or "").startswith("megatron"):
-        yield (
-            "critic.strategy_args.strategy_name: ROLL has no Megatron value model; "
-            "use fsdp2_train for the critic (train=megatron does), or adv_estimator=grpo"
-        )
-    if config("critic.model_args.model_type") not in ("auto_token_classification", "trl"):
-        found = config("critic.model_args.model_type")
-        yield f"critic.model_args.model_type: found {found}, expected auto_token_classification, with num_labels: 1"
-    if not (config("reward_pretrain") or config("critic.model_args.model_name_or_path")):
-        yield "reward_pretrain: missing, the critic's first weights; say reward_pretrain: ${pretrain}"
-    for name in ("lambd", "gamma"):
-        if config(name) != 1:
-            yield (
-                f"{name}: found {config(name)}, expected 1.0: ROLL's GAE runs over every token, and below 1 the values "
-                "of the customer's and the tools' tokens leak into the advantages of the actor's"
-            )
-
-
-def check_kl(config: RollValues) -> Iterator[str]:
-    """Refuse what looks like KL to the reference and is not."""
-    in_reward, in_loss = config("add_token_level_kl"), config("use_kl_loss")
-    coefficient, loss_coefficient = config("init_kl_coef"), config("kl_loss_coef")
-    if coefficient > 0 and not in_reward and (config.given("init_kl_coef") or not in_loss):
-        said = "" if config.given("init_kl_coef") else " (ROLL's default)"
-        yield (
-            f"add_token_level_kl: false, but init_kl_coef is {coefficient}{said}: this looks like KL to the reference "
-            "and is not, ROLL would use the coefficient nowhere. Set add_token_level_kl: true for KL in the reward, or "
-            "init_kl_coef: 0.0 (and for KL in the loss use_kl_loss: true with kl_loss_coef)"
-        )
-    if in_reward and coefficient <= 0:
-        yield f"init_kl_coef: found {coefficient}, expected more than 0 with add_token_level_kl: true"
-    if loss_coefficient > 0 and not in_loss:
-        yield (
-            f"use_kl_loss: false, but kl_loss_coef is {loss_coefficient}: ROLL would use the coefficient nowhere. "
-            "Set use_kl_loss: true, or kl_loss_coef: 0.0"
-        )
-    if in_loss and loss_coefficient <= 0:
-        yield f"kl_loss_coef: found {loss_coefficient}, expected more than 0 with use_kl_loss: true"
-    if config("target_kl") is not None and not in_reward:
-        yield f"target_kl: found {config('target_kl')}, but it steers the KL in the reward: add_token_level_kl: true"
-    if in_reward and config("force_disable_old_logprobs_recompute"):
-        yield (
-            "force_disable_old_logprobs_recompute: true makes the actor's log-probabilities 0, "
-            "from which the KL in the reward is taken: set it to false"
-        )
-
-
-def check_normalization(config: RollValues) -> Iterator[str]:
-    """How rewards become advantages without a critic."""
-    if config("adv_estimator") == "gigpo":
-        return
-    grouping, method = config("reward_normalization.grouping"), config("reward_normalization.method")
-    derived = None if method == "identity" else "batch" if grouping == "batch" else "group"
-    mean = config("reward_normalization.norm_mean_type") or derived
-    size = config("train_env_manager.group_size")
-    if mean == "group" and size == 1:
-        yield (
-            "train_env_manager.group_size: found 1, but rewards are compared within their group "
-            f"(reward_normalization.grouping: {grouping}): every advantage would be 0; expected 2 or more"
-        )
-    if config("adv_estimator") == "grpo" and mean != "group":
-        yield (
-            f"reward_normalization: found grouping {grouping} and method {method}, but adv_estimator grpo "
-            "compares the episodes of one task: use grouping: traj_group_id and method: mean_std"
-        )
-
-
-def check_masked(config: RollValues, failing: Sequence[str]) -> Iterator[str]:
-    """Refuse a baseline that an episode would shift which is left out of the training because its customer failed.
-
-    Args:
-        config: the configuration.
-        failing: the training tags whose customer is behind an API.
-    """
-    if not failing or config("adv_estimator") == "gigpo":
-        return
-    grouping, method = config("reward_normalization.grouping"), config("reward_normalization.method")
-    mean = config("reward_normalization.norm_mean_type") or (grouping if method != "identity" else None)
-    std = config("reward_normalization.norm_std_type") or (grouping if method in ("mean_std", "asym_clip") else None)
-    if "batch" in (mean, std):
-        yield (
-            f"reward_normalization: found grouping {grouping} and method {method}, but the customer of "
-            f"{', '.join(failing)} is behind an API and can fail: the 0 of such an episode would count in the whole "
-            "batch's mean; use grouping: traj_group_id, or method: identity with a critic"
-        )
-
-
 def check_sampling(config: RollValues) -> Iterator[str]:
     """How messages are sampled, and whether one fits."""
     shared = config("actor_infer.generating_args")
@@ -265,21 +200,51 @@ def check_sampling(config: RollValues) -> Iterator[str]:
         own = config(path)
         if shared and own and shared != own:
             yield f"{path}: actor_infer.generating_args would override it; keep only those of the env managers"
-            continue
-        used = shared or own
-        if not used:
+        elif shared or own:
+            yield from _sampling(config, path if own else "actor_infer.generating_args")
+        else:
             yield f"{path}: missing. Expected at least max_new_tokens and temperature"
-        elif used.get("max_new_tokens", 8192) >= config("sequence_length"):
-            yield (
-                f"sequence_length: {config('sequence_length')} is too small for one message of "
-                f"{used.get('max_new_tokens', 8192)} tokens ({path}.max_new_tokens)"
-            )
     train = shared or config("train_env_manager.generating_args") or {}
     if train.get("temperature") == 0 and not config.has_critic:
         yield (
             "train_env_manager.generating_args.temperature: 0 plays every episode of a group alike, "
             "so that there is nothing to compare; expected more than 0"
         )
+
+
+def _sampling(config: RollValues, path: str) -> Iterator[str]:
+    for name in ("temperature", "top_p", "top_k"):
+        if config(f"{path}.{name}") is None:
+            yield f"{path}.{name}: found null, expected a number"
+    tokens = config(f"{path}.max_new_tokens")
+    if tokens is None or tokens < 1:
+        yield f"{path}.max_new_tokens: found {tokens}, expected 1 or more, the tokens of one message"
+    elif tokens >= config("sequence_length"):
+        yield (
+            f"sequence_length: {config('sequence_length')} is too small for one message of {tokens} tokens "
+            f"({path}.max_new_tokens)"
+        )
+
+
+def check_engine(config: RollValues) -> Iterator[str]:
+    """What the rollout engine is told about lengths and requests."""
+    engine = config.strategy("actor_infer") or ""
+    name = {"vllm": "max_model_len", "sglang": "context_length"}.get(engine, "")
+    length = config.strategy_config("actor_infer").get(name)
+    if isinstance(length, int) and 0 < length < config("sequence_length"):
+        yield (
+            f"actor_infer.strategy_args.strategy_config.{name}: found {length}, less than sequence_length "
+            f"{config('sequence_length')}: longer episodes would end in an error; remove the key"
+        )
+    if not config("router_args"):
+        return
+    router = config("router_args.router_name")
+    if router not in ("EnvAffinityRouter", "PromptAffinityRouter", "SglangRouter"):
+        yield "router_args.router_name: missing. Expected EnvAffinityRouter, or remove router_args"
+    elif router == "SglangRouter" and engine != "sglang":
+        yield f"router_args.router_name: SglangRouter works with infer=sglang alone, not with {engine}"
+    elif router != "PromptAffinityRouter" and config("router_args.max_running_requests") != 128:
+        yield f"router_args.max_running_requests: {router} limits nothing; only PromptAffinityRouter reads it"
 
 
 def check_sizes(config: RollValues) -> Iterator[str]:
@@ -296,7 +261,7 @@ def check_sizes(config: RollValues) -> Iterator[str]:
         )
     if config("max_steps") < 1:
         yield f"max_steps: found {config('max_steps')}, expected 1 or more"
-    for role in ("actor_train", "critic"):
+    for role in LEARNERS:
         if role in config.roles and (size := config.update_size(role)) and batch % size:
             training = f"{role}.training_args"
             yield (
@@ -350,7 +315,7 @@ def _is_split(config: RollValues, role: str, devices: int) -> bool:
     sizes = [
         int(size) for name, size in config.strategy_config(role).items() if "parallel_size" in name and name[0] != "e"
     ]
-    return math.prod([*sizes, int(config(f"{role}.model_args.ulysses_size") or 1)]) == devices
+    return math.prod(sizes) == devices
 
 
 def _sharing(config: RollValues) -> Iterator[str]:
@@ -405,8 +370,6 @@ def check_managers(config: RollValues, tags: Sequence[str]) -> Iterator[str]:
     for path in MANAGERS:
         groups, given = config(f"{path}.num_env_groups"), config(f"{path}.num_groups_partition")
         played = config(f"{path}.tags")
-        if groups < 1 or config(f"{path}.group_size") < 1:
-            yield f"{path}: expected num_env_groups and group_size of 1 or more"
         for tag in played:
             if tag not in tags:
                 yield f"{path}.tags: {tag!r} is not under custom_envs ({', '.join(tags)})"
@@ -415,6 +378,8 @@ def check_managers(config: RollValues, tags: Sequence[str]) -> Iterator[str]:
                 f"{path}.num_groups_partition: found {given}, expected one number for each of the {len(played)} tags, "
                 f"together {groups} (num_env_groups)"
             )
+        if (proxy := config(f"{path}.llm_proxy.proxy_type")) != "policy":
+            yield f"{path}.llm_proxy.proxy_type: found {proxy}, expected policy: it is the actor that plays here"
         if config(f"{path}.max_env_num_per_worker") < 1:
             yield f"{path}.max_env_num_per_worker: missing; all {_envs(config, path)} environments would be one process"
 

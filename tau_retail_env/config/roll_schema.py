@@ -76,9 +76,27 @@ class RollSchema:
             here = here.get(parent) or {}
         return here.get(name, self.classes[block][name].get("default"))
 
+    def default(self, path: str) -> Any:
+        """ROLL's default of a key; of a block that ROLL makes itself, the defaults of its keys by name.
+
+        Args:
+            path: full path of a key that ROLL knows.
+        """
+        block, (*parents, name) = TOP, path.split(".")
+        for parent in parents:
+            block = self.classes[block][parent]["type"]["class"]
+        return self._default(block, name)
+
     def strategies(self) -> list[str]:
         """Names that strategy_name may have."""
         return list(self.classes["StrategyArguments"]["strategy_name"]["type"]["one_of"])
+
+    def _default(self, block: str, name: str) -> Any:
+        field = self.classes[block][name]
+        kind = field["type"]
+        if "default" in field or not isinstance(kind, Mapping) or "class" not in kind:
+            return field.get("default")
+        return {inner: self._default(kind["class"], inner) for inner in self.classes[kind["class"]]}
 
     def _block(
         self, block: str, values: Mapping[str, Any], path: str, found: list[str], own: Collection[str] = ()

@@ -164,7 +164,6 @@ API = ["user_strategy={scripted:0.7,llm:0.3}", "user_model=m"]
         ("{grouping:batch,method:mean}", [], False),
         ("{grouping:batch,method:identity}", API, False),
         ("{grouping:traj_group_id,method:mean_std}", API, False),
-        ("{grouping:batch,method:mean,norm_mean_type:group}", API, False),
         ("{grouping:traj_group_id,method:mean_std,norm_mean_type:group,norm_std_type:batch}", API, True),
     ],
 )

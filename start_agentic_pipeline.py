@@ -1,8 +1,6 @@
 """Compose a configuration, check it, and start the engine that it names: python start_agentic_pipeline.py --help."""
 
-import sys
-
-from tau_retail_env.start import main
+from tau_retail_env.start import leave, main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main)

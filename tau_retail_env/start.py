@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
 
 from tau_retail_env.config import check_local, compose, to_yaml
 from tau_retail_env.config.roll import check_roll, is_for_roll
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError, TauRetailError, unknown
 
 ENGINES = ("local", "roll", "auto")
-INTERRUPTED = 130
+FAILED = 1
 REFUSED = 2
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,6 +42,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
+
+
+def leave(run: Callable[[], int]) -> NoReturn:
+    """Run, and end the process with the status of the run: by itself, or if it must be, without its threads.
+
+    ROLL validates in a thread of a pool. After Ctrl-C or an error that thread waits for a Ray that has gone, and Python
+    would wait for the thread, for ever.
+
+    Args:
+        run: what returns the status.
+    """
+    try:
+        status: Any = run()
+    except SystemExit as error:
+        status = error.code
+    except BaseException:
+        traceback.print_exc()
+        status = FAILED
+    waiting = [one for one in threading.enumerate() if one is not threading.current_thread() and not one.daemon]
+    if waiting and isinstance(status, int) and status != 0:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def chosen_engine(values: Mapping[str, Any], *, is_printed: bool = False) -> str:
@@ -110,4 +138,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main)

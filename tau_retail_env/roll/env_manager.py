@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
@@ -24,6 +25,8 @@ from tau_retail_env.roll.tracing import open_span
 from tau_retail_env.users import UserError
 
 register_environment()
+for _client in ("httpx", "httpx2"):  # ROLL shows what every library says: here a line for each request of a customer
+    logging.getLogger(_client).setLevel(logging.WARNING)
 
 MAX_TRIES = 3
 """How often an episode is played whose customer fails, before it is left out of the training."""

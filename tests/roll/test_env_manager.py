@@ -479,3 +479,11 @@ def test_what_cannot_be_is_refused_by_name(stage, keys, words):
 def test_templates_and_limits_need_not_stand_in_the_yaml(stage):
     played = stage(settings={"max_turns": 12}, env={"max_steps": 12})
     assert metrics_of(played.play()[0])["success"] == 1.0
+
+
+def test_requests_of_customers_fill_no_log(roll):
+    import logging
+
+    from tau_retail_env.roll import env_manager  # noqa: F401
+
+    assert not any(logging.getLogger(client).isEnabledFor(logging.INFO) for client in ("httpx", "httpx2"))

@@ -272,6 +272,7 @@ def test_metrics_reach_the_file_and_rolls_own_tracker(roll, tmp_path):
 PROGRAM = textwrap.dedent(
     """
     import os, subprocess, sys, time
+    from concurrent.futures import ThreadPoolExecutor
     from pathlib import Path
     from tau_retail_env import start
     from tau_retail_env.roll import start as roll_start
@@ -286,15 +287,20 @@ PROGRAM = textwrap.dedent(
                 orphan = subprocess.Popen(["sleep", "600"], start_new_session=True)
                 return [os.getpid(), orphan.pid, os.environ["RAY_USAGE_STATS_ENABLED"]]
 
+            def wait(self):
+                time.sleep(600)
+
         worker = Worker.remote()
         print("looked", *ray.get(worker.look.remote()), flush=True)
+        ThreadPoolExecutor().submit(lambda: ray.get(worker.wait.remote()))  # as ROLL validates
+        time.sleep(1)
         if sys.argv[1] == "fails":
             raise RuntimeError("a GPU fell over")
         time.sleep(600)
 
     roll_start.check_surroundings = lambda config, attention: {"retail_train": 500, "retail_test": 115}
     roll_start.run_pipeline = pipeline
-    sys.exit(start.main(["--config-name", "tau_retail_1gpu", "output_dir=" + sys.argv[2]]))
+    start.leave(lambda: start.main(["--config-name", "tau_retail_1gpu", "output_dir=" + sys.argv[2]]))
     """
 )
 
@@ -303,7 +309,10 @@ PROGRAM = textwrap.dedent(
     ("how", "stop", "status"), [("fails", None, 1), ("waits", signal.SIGINT, 130), ("waits", signal.SIGTERM, 143)]
 )
 def test_a_run_that_ends_early_leaves_no_process_and_no_success(roll, repository, tmp_path, how, stop, status):
-    """Ray is real; in the pipeline's place stands a worker with a child of its own that Ray does not know."""
+    """Ray is real; in the pipeline's place stands a worker with a child of its own that Ray does not know.
+
+    A thread still waits for that worker when Ray has gone, as one of ROLL's does while it validates.
+    """
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, how, str(tmp_path / "run")],
         stdout=subprocess.PIPE,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -61,7 +60,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     if options.side == "ours":
         spare(strategy)
     row = {name: value.to(device) for name, value in _row(options).items()}
-    before = _peak_bytes(device)
+    before = _bytes_now(device)
     start = time.perf_counter()
     with torch.no_grad(), torch.autocast(device, torch.bfloat16):
         log_probs, entropy = _numbers(strategy, row)
@@ -116,13 +115,27 @@ def _numbers(strategy: Any, row: dict[str, Any], *, with_entropy: bool = True) -
     return log_probs, strategy.op_compute_entropy(logits=logits, attention_mask=row["own"]) if with_entropy else None
 
 
-def _peak_bytes(device: str) -> int:
-    """The most memory that this process has had so far: of the GPU, or resident."""
+def _bytes_now(device: str) -> int:
+    """Memory in use, of the GPU, or resident; from here on the peak is counted anew."""
     import torch
 
     if device == "cuda":
-        return int(torch.cuda.max_memory_allocated())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        torch.cuda.reset_peak_memory_stats()
+        return int(torch.cuda.memory_allocated())
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak is now what is resident
+    return _status_bytes("VmRSS")
+
+
+def _peak_bytes(device: str) -> int:
+    """The most memory in use since `_bytes_now`."""
+    import torch
+
+    return int(torch.cuda.max_memory_allocated()) if device == "cuda" else _status_bytes("VmHWM")
+
+
+def _status_bytes(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 def _wait(device: str) -> None:

@@ -27,7 +27,11 @@ case "${1-}" in
   "" | -h | --help) usage; exit 0 ;;
   --print) print_only=yes; shift ;;
 esac
-algorithm=${1:?ppo or grpo}
+algorithm=${1-}
+case "$algorithm" in
+  ppo | grpo) ;;
+  *) echo "benchmarks/roll_run.sh: '$algorithm' is neither ppo nor grpo; see --help" >&2; exit 2 ;;
+esac
 out=$(readlink -m "${2:?the folder OUT}")
 shift 2
 root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
@@ -80,10 +84,6 @@ case "$algorithm" in
       'actor_infer.device_mapping=[1]'
     )
     ;;
-  *)
-    echo "benchmarks/roll_run.sh: '$algorithm' is neither ppo nor grpo" >&2
-    exit 2
-    ;;
 esac
 overrides+=("$@")
 # ROLL counts from 0: with one more than the steps asked for, the last one validates what they have learnt.
@@ -123,7 +123,8 @@ import sys
 
 rows = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
 print(f"{len(rows)} steps, from {rows[0]['step']} to {rows[-1]['step']}")
-print("critic/kl_coef:", sorted({row.get("critic/kl_coef") for row in rows}, key=str))
+for name in ("critic/kl_coef", "critic/kl", "actor/kl_loss"):
+    print(f"{name}: {rows[0].get(name)} at first, {rows[-1].get(name)} at last")
 for row in rows:
     judged = {name: value for name, value in row.items() if name.startswith("val/env/") and name.endswith("/success")}
     if judged:

@@ -14,7 +14,9 @@ HOSTED = {"wandb": "name", "trackio": "name", "swanlab": "experiment_name"}
 PROJECT = "tau-retail"
 WANDB_BESIDE_ROLL = "wandb<=0.28.0"
 """Later ones want a newer opentelemetry than the one with which vLLM and Ray are pinned."""
-SECRET = re.compile(r"api_?key|token|secret|password", re.IGNORECASE)
+SECRET = re.compile(r"api[_-]?key|(^|_)token(_file)?$|secret|passw|credential", re.IGNORECASE)
+ROLLS_WANDB = ("project", "name", "tags", "notes", "log_dir", "mode", "settings")
+"""The arguments that ROLL hands on to W&B."""
 
 
 def check_tracker(name: str, *, beside_roll: bool = False) -> None:
@@ -46,21 +48,41 @@ def run_arguments(name: str, run: str, given: Mapping[str, Any]) -> dict[str, An
     return {"project": PROJECT, HOSTED[name]: run, **given}
 
 
-def check_tracker_kwargs(given: Mapping[str, Any], path: str = "tracker_kwargs") -> Iterator[str]:
-    """Secrets among a tracker's arguments: they would stand in config.yaml and in ROLL's log.
+def check_tracker_kwargs(name: str, given: Mapping[str, Any], *, beside_roll: bool = False) -> Iterator[str]:
+    """What is wrong with a tracker's arguments: those that reach nobody, and secrets.
 
     Args:
-        given: the arguments, of any depth.
-        path: where they stand.
+        name: as track_with has it.
+        given: tracker_kwargs.
+        beside_roll: whether ROLL starts the tracker.
 
     Returns:
-        A problem for each, without its value.
+        A problem for each; a secret without its value, for it would stand in config.yaml and in ROLL's log.
     """
-    for name, value in given.items():
-        if SECRET.search(str(name)):
-            yield (
-                f"{path}.{name}: secrets come from the environment only (WANDB_API_KEY, HF_TOKEN, SWANLAB_API_KEY), "
-                "or from the tracker's own login; remove the key"
-            )
-        elif isinstance(value, Mapping):
-            yield from check_tracker_kwargs(value, f"{path}.{name}")
+    if given and name not in HOSTED:
+        yield f"tracker_kwargs: track_with {name} takes none; remove the key"
+    if beside_roll and name == "wandb":
+        for key in given:
+            if key not in (*ROLLS_WANDB, "api_key"):
+                yield (
+                    f"tracker_kwargs.{key}: ROLL hands W&B only {', '.join(ROLLS_WANDB)}; "
+                    "W&B reads others from the environment (WANDB_ENTITY, WANDB_RESUME …)"
+                )
+    for path in _secrets(given, "tracker_kwargs"):
+        yield (
+            f"{path}: secrets come from the environment only (WANDB_API_KEY, HF_TOKEN, SWANLAB_API_KEY), "
+            "or from the tracker's own login; remove the key"
+        )
+
+
+def _secrets(value: Any, path: str) -> Iterator[str]:
+    """Paths of the keys, at any depth, whose names say that they hold a secret."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if SECRET.search(str(name)):
+                yield f"{path}.{name}"
+            else:
+                yield from _secrets(inner, f"{path}.{name}")
+    elif isinstance(value, (list, tuple)):
+        for number, inner in enumerate(value):
+            yield from _secrets(inner, f"{path}[{number}]")

@@ -33,6 +33,7 @@ def test_one_that_is_not_installed_is_refused_with_the_command(monkeypatch, name
         ("{api_key: hunter2}", "tracker_kwargs.api_key"),
         ("{login_kwargs: {api_key: hunter2}}", "tracker_kwargs.login_kwargs.api_key"),
         ("{settings: {identity_token_file: hunter2}}", "tracker_kwargs.settings.identity_token_file"),
+        ("{settings: [{api-key: hunter2}]}", "tracker_kwargs.settings[0].api-key"),
     ],
 )
 def test_a_secret_is_refused_without_being_told(name, given, path):
@@ -44,7 +45,15 @@ def test_a_secret_is_refused_without_being_told(name, given, path):
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_other_arguments_pass(name):
-    CHECKS[name](compose(name, overrides=["track_with=wandb", "tracker_kwargs={project: p, tags: [a]}"]))
+    CHECKS[name](
+        compose(
+            name,
+            overrides=[
+                "track_with=wandb",
+                "tracker_kwargs={project: p, tags: [a], settings: {max_new_tokens: 5, tokenizer: b}}",
+            ],
+        )
+    )
 
 
 def test_trackio_is_refused_beside_roll():
@@ -55,3 +64,15 @@ def test_trackio_is_refused_beside_roll():
 def test_a_run_has_its_folders_name_unless_told_otherwise():
     assert trackers.run_arguments("wandb", "run_1", {}) == {"project": "tau-retail", "name": "run_1"}
     assert trackers.run_arguments("swanlab", "run_1", {"project": "p"}) == {"project": "p", "experiment_name": "run_1"}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("tracker", ["tensorboard", "stdout"])
+def test_arguments_that_reach_nobody_are_refused(name, tracker):
+    with pytest.raises(InvalidValueError, match=f"tracker_kwargs: track_with {tracker} takes none"):
+        CHECKS[name](compose(name, overrides=[f"track_with={tracker}", "tracker_kwargs={project: p}"]))
+
+
+def test_what_roll_does_not_hand_to_wandb_is_refused():
+    with pytest.raises(InvalidValueError, match=r"tracker_kwargs.entity: ROLL hands W&B only project, name"):
+        check_roll(compose("tau_retail_1gpu", overrides=["track_with=wandb", "tracker_kwargs={entity: e}"]))

@@ -175,7 +175,7 @@ def check_local(values: Mapping[str, Any]) -> LocalConfig:
             *_check_sizes(config),
             *_check_play(config),
             *_check_kl(config),
-            *check_tracker_kwargs(config.tracker_kwargs),
+            *check_tracker_kwargs(config.track_with, config.tracker_kwargs),
         ]
     )
     return config

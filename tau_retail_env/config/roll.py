@@ -122,7 +122,7 @@ def check_roll(values: Mapping[str, Any]) -> RollConfig:
         [
             *check_environments(config.custom_envs),
             *check_customers(config, config.custom_envs),
-            *check_tracker_kwargs(config.tracker_kwargs),
+            *check_tracker_kwargs(config.track_with, config.tracker_kwargs, beside_roll=True),
         ]
     )
     raise_if(list(rules.check_counts(asked)))

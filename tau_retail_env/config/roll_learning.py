@@ -13,9 +13,8 @@ METHODS = ("identity", "mean", "mean_std")
 MEGATRON_SCHEDULES = ("linear", "constant", "constant_with_warmup", "cosine", "inverse_sqrt")
 SCHEDULES = (*MEGATRON_SCHEDULES, "cosine_with_restarts", "polynomial")
 """Learning rates over time that need no arguments beside the warm-up."""
-VARIANT_WORKER = "roll.pipeline.agentic.agentic_actor_pg_worker.ActorWorker"
 VARIANT_KEYS = {"pg_variant": None, "topr_positive_weight": 1.0, "topr_negative_weight": 1.0}
-"""What only that worker reads, with ROLL's defaults."""
+"""What only another worker of ROLL's reads, with ROLL's defaults."""
 
 
 def check_critic(config: RollValues) -> Iterator[str]:
@@ -34,7 +33,7 @@ def check_critic(config: RollValues) -> Iterator[str]:
         )
     for name, expected in (("model_type", "auto_token_classification"), ("num_labels", 1)):
         if (found := config(f"critic.model_args.{name}")) != expected:
-            yield f"critic.model_args.{name}: found {found}, expected {expected}: one value for each token"
+            yield f"critic.model_args.{name}: found {found}, expected {expected}: other value models are not supported"
     checkpointing = "critic.model_args.disable_gradient_checkpointing"
     if config.given(checkpointing) and not config(checkpointing):
         yield f"{checkpointing}: false cannot be honoured, ROLL's value model keeps all activations; set it to true"
@@ -193,8 +192,8 @@ def check_updates(config: RollValues) -> Iterator[str]:
             )
     for name, default in VARIANT_KEYS.items():
         path = f"actor_train.{name}"
-        if config.given(path) and config(path) != default and not config("actor_train.worker_cls"):
-            yield f"{path}: {config(path)} is read only with actor_train.worker_cls: {VARIANT_WORKER}; remove the key"
+        if config.given(path) and config(path) != default:
+            yield f"{path}: {config(path)} would change nothing, the actor learns with the PPO loss; remove the key"
     for role in learning:
         yield from _schedule(config, role)
 

@@ -1,4 +1,4 @@
-"""Keys that ROLL leaves unread, or overwrites, in a run like these, each with what to do instead: one table."""
+"""Keys that ROLL leaves unread, overwrites or cannot honour in such a run, each with what to do instead: one table."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ UNREAD: Mapping[str, str] = {
     ),
     **dict.fromkeys(("prompt_length", "response_length", "val_prompt_length", "val_sequence_length"), EPISODES),
     "max_running_requests": (
-        "ROLL's router for agents limits nothing: use actor_infer.strategy_args.strategy_config.max_num_seqs (vLLM)"
+        "ROLL's default router limits nothing: use actor_infer.strategy_args.strategy_config.max_num_seqs (vLLM)"
     ),
     **dict.fromkeys(
         (

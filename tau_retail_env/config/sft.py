@@ -143,7 +143,7 @@ def check_sft(values: Mapping[str, Any]) -> SftConfig:
             *check_manager("val_env_manager", config.val_env_manager, config.custom_envs),
             *check_generating("val_env_manager", None, config.val_env_manager, config.sequence_length),
             *_check_sizes(config),
-            *check_tracker_kwargs(config.tracker_kwargs),
+            *check_tracker_kwargs(config.track_with, config.tracker_kwargs),
         ]
     )
     return config

@@ -13,8 +13,8 @@ def spare(strategy: Any, *, keep_length: bool = False) -> None:
     """Have an FSDP2 strategy compute no more than the run uses.
 
     ROLL's own pads every row to `sequence_length` before the model sees it, and takes log-probabilities and entropy of
-    each of its tokens, in several fp32 copies of the logits: 14 to 20 bytes x `sequence_length` x vocabulary a row.
-    Of all these only the actor's tokens count; the results at these are the same.
+    each of its tokens, in several fp32 copies of the logits (benchmarks/roll_learning.py). Of all these only the
+    actor's tokens count; the results at these are the same, but for the rounding of attention over another length.
 
     Args:
         strategy: ROLL's, initialized. One that divides a sequence among GPUs (`ulysses_size`) stays as it is.
@@ -27,7 +27,8 @@ def spare(strategy: Any, *, keep_length: bool = False) -> None:
     def run_trimmed(
         input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor, forward_args: dict[str, Any]
     ) -> Tensor:
-        length = attended_length(attention_mask)
+        # One padded token stays: without any transformers takes another attention kernel, which rounds otherwise.
+        length = min(attended_length(attention_mask) + 1, input_ids.shape[1])
         output: Tensor = run_model(
             input_ids=input_ids[:, :length],
             attention_mask=attention_mask[:, :length],

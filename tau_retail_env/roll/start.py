@@ -37,7 +37,7 @@ WORKERS = {
     "reference": "Reference",
     "actor_infer": "RolloutWorker",
 }
-"""Which of our workers a role has, unless the configuration names another `worker_cls`."""
+"""Which of our workers a role has."""
 TERMINATED = 143
 LOOPBACK = "127.0.0.1"
 SET_CHILD_SUBREAPER = 36
@@ -109,7 +109,7 @@ def agentic_config(values: Mapping[str, Any], folder: RollFolder) -> Any:
     }
     for role, name in WORKERS.items():
         if role in settings:
-            settings[role] = {"worker_cls": f"tau_retail_env.roll.workers.{name}"} | settings[role]
+            settings[role] = settings[role] | {"worker_cls": f"tau_retail_env.roll.workers.{name}"}
     try:
         config = from_dict(AgenticConfig, settings)
     except (DaciteError, AssertionError, ValueError, TypeError, NotImplementedError) as error:

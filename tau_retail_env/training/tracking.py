@@ -8,7 +8,6 @@ import math
 import os
 import uuid
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 from tau_retail_env.config.run import RunConfig
@@ -17,7 +16,8 @@ from tau_retail_env.files import read_rows, write_atomically
 from tau_retail_env.trackers import HOSTED, run_arguments
 from tau_retail_env.training.run_folder import RunFolder
 
-WANDB_ID = "wandb_run_id"
+TRACKER_RUN = "tracker_run"
+"""File of a run's folder: the run's id with W&B, or its name with trackio."""
 
 
 class Tracker(Protocol):
@@ -103,33 +103,38 @@ class _TensorBoard:
 
 
 class _Hosted:
-    """W&B and trackio have the same three calls. A run that goes on goes on there, too, with its rows in one series."""
+    """W&B or trackio. A run that goes on goes on there, too: what it is known by there is kept in its folder."""
 
     def __init__(self, config: RunConfig, folder: RunFolder) -> None:
-        name = config.track_with
-        self._library = importlib.import_module(name)
-        settings = run_arguments(name, folder.path.name, config.tracker_kwargs)
-        if name == "wandb":  # knows a run by an id of its own, trackio by its name
-            settings = {"id": _run_id(folder.path / WANDB_ID), "resume": "allow"} | settings
-        elif config.resume:
-            settings = {"resume": "allow"} | settings
+        self._name = config.track_with
+        self._library = importlib.import_module(self._name)
+        kept = folder.path / TRACKER_RUN
+        known = kept.read_text(encoding="utf-8") if kept.is_file() else None
+        settings = run_arguments(self._name, folder.path.name, config.tracker_kwargs)
+        if self._name == "wandb":  # knows a run by its id, trackio by its name
+            settings = {"id": known or uuid.uuid4().hex, "resume": "allow"} | settings
+        elif known:
+            settings |= {"name": known, "resume": "allow"}
         try:
-            self._library.init(**settings)
+            run = self._library.init(**settings)
         except Exception as error:  # whatever it raises, the run cannot be told to it
-            raise InvalidValueError(f"track_with: {name} cannot be started: {error}") from error
+            raise InvalidValueError(
+                f"track_with: {self._name} cannot be started: {error}. Mend it and go on with resume={folder.path}, "
+                "or use track_with=tensorboard"
+            ) from error
+        write_atomically(kept, settings["id"] if self._name == "wandb" else run.name)
+        if self._name == "wandb":  # its own count of steps never goes back, as a resumed run's does
+            self._library.define_metric("step")
+            self._library.define_metric("*", step_metric="step")
 
     def log(self, values: Mapping[str, float], step: int) -> None:
-        self._library.log(dict(values), step=step)
+        if self._name == "wandb":
+            self._library.log({**values, "step": step})
+        else:
+            self._library.log(dict(values), step=step)
 
     def close(self) -> None:
         self._library.finish()
-
-
-def _run_id(path: Path) -> str:
-    """The id under which W&B knows a run, kept in its folder."""
-    if not path.is_file():
-        write_atomically(path, uuid.uuid4().hex)
-    return path.read_text(encoding="utf-8")
 
 
 def _row(step: int, values: Mapping[str, float | None]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -51,8 +52,8 @@ def test_what_is_written_is_read_back_exactly(tmp_path):
     assert json.loads(lines[0])["schema_version"] == SCHEMA_VERSION
 
 
-def test_records_of_the_first_version_are_read_and_written_again_as_of_this_one(tmp_path, repository):
-    old = repository / "docs" / "runs" / "laptop" / "trajectories_sample.jsonl"
+def test_records_of_the_first_version_are_read_and_written_again_as_of_this_one(tmp_path):
+    old = Path(__file__).parent / "first_version.jsonl"
     assert json.loads(old.read_text().splitlines()[0])["schema_version"] == 1
     trajectories = read_trajectories(old)
     assert trajectories

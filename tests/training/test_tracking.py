@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -44,19 +45,27 @@ def test_tensorboard_is_written_too(grpo_values: Values):
 
 
 class Library:
-    """Stands in for wandb or trackio: it keeps what it is told."""
+    """Stands in for wandb or trackio: it keeps what it is told, and as W&B takes no step before its last."""
 
     def __init__(self) -> None:
         self.started: list[dict[str, Any]] = []
-        self.rows: list[tuple[int, dict[str, float]]] = []
+        self.rows: list[dict[str, float]] = []
+        self.steps = [0]
 
-    def init(self, **settings: Any) -> None:
+    def init(self, **settings: Any) -> SimpleNamespace:
         if settings.get("project") == "refused":
             raise RuntimeError("api_key not configured")
         self.started.append(settings)
+        taken = [one["name"] for one in self.started[:-1]] if settings.get("resume") is None else []
+        return SimpleNamespace(name=f"{settings['name']}-{len(taken)}" if taken else settings["name"])
 
-    def log(self, values: dict[str, float], step: int) -> None:
-        self.rows.append((step, values))
+    def define_metric(self, name: str, step_metric: str | None = None) -> None:
+        assert (name, step_metric) in (("step", None), ("*", "step"))
+
+    def log(self, values: dict[str, float], step: int | None = None) -> None:
+        self.steps.append(self.steps[-1] + 1 if step is None else step)
+        if step is not None or self.steps[-1] > self.steps[-2]:
+            self.rows.append({"step": step, **values} if step is not None else values)
 
     def finish(self) -> None:
         pass
@@ -64,28 +73,33 @@ class Library:
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])
 def test_a_run_that_goes_on_goes_on_in_its_tracker(grpo_values: Values, monkeypatch: pytest.MonkeyPatch, name: str):
+    """Though its steps go back to the checkpoint."""
     library = Library()
     monkeypatch.setitem(sys.modules, name, library)
     for overrides in ([], ["resume=true"]):
         _, log = opened(grpo_values(f"track_with={name}", *overrides))
-        log.write(1, {"critic/kl": 0.5, "lost": float("nan")})
+        log.write(2, {"critic/kl": 0.5, "lost": float("nan")})
+        log.write(1, {"critic/kl": 0.25})
         log.close()
     first, second = library.started
     assert first["name"] == second["name"] and first["project"] == second["project"] == "tau-retail"
-    assert first.get("id") == second.get("id")
-    assert [settings.get("resume") for settings in library.started] == {
-        "wandb": ["allow", "allow"],  # by an id that no other run has
-        "trackio": [None, "allow"],  # by the name, which another run may have had before
-    }[name]
-    assert library.rows == [(1, {"critic/kl": 0.5})] * 2
+    assert first.get("id") == second.get("id") and second["resume"] == "allow"
+    assert library.rows == [{"critic/kl": 0.5, "step": 2}, {"critic/kl": 0.25, "step": 1}] * 2
 
 
-def test_every_run_has_a_wandb_id_of_its_own(grpo_values: Values, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+@pytest.mark.parametrize(("name", "known_by"), [("wandb", "id"), ("trackio", "name")])
+def test_runs_whose_folders_have_one_name_stay_apart(
+    grpo_values: Values, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, known_by: str
+):
     library = Library()
-    monkeypatch.setitem(sys.modules, "wandb", library)
-    for number in range(2):
-        opened(grpo_values("track_with=wandb", f"output_dir={tmp_path / str(number) / 'run'}"))
-    assert len({settings["id"] for settings in library.started}) == 2
+    monkeypatch.setitem(sys.modules, name, library)
+    for number, overrides in ((0, []), (1, []), (1, ["resume=true"])):
+        opened(grpo_values(f"track_with={name}", f"output_dir={tmp_path / str(number) / 'run'}", *overrides))
+    known = [settings[known_by] for settings in library.started]
+    if name == "trackio":
+        assert known == ["run", "run", "run-1"]  # the second was given another name
+    else:
+        assert known[0] != known[1] == known[2]
 
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])
@@ -114,9 +128,9 @@ def test_wandb_itself_keeps_one_run(grpo_values: Values, monkeypatch: pytest.Mon
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     pytest.importorskip("wandb", reason="wandb is not installed")
-    for step, overrides in enumerate(([], ["resume=true"]), start=1):
+    for overrides in ([], ["resume=true"]):
         _, log = opened(grpo_values("track_with=wandb", *overrides))
-        log.write(step, {"critic/kl": 0.5})
+        log.write(1, {"critic/kl": 0.5})
         log.close()
     folders = list((tmp_path / "wandb").glob("offline-run-*"))
     assert len({folder.name.rpartition("-")[2] for folder in folders}) == 1

@@ -106,33 +106,34 @@ class Run:
 
 @pytest.fixture(scope="module")
 def run(roll: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """The recording script of GPU runs, tiny, with `on_cpu/` where its GPU would be."""
-    out = tmp_path_factory.mktemp("ppo")
-    command = [repository / "benchmarks" / "roll_run.sh", "ppo", out, *TINY, *TINY_PPO]
-    with played(command, out / "run", roll, gpus=1) as one:
+    """PPO on one device."""
+    with recorded("ppo", TINY_PPO, tmp_path_factory.mktemp("ppo"), roll, repository, gpus=1) as one:
         yield one
 
 
 @pytest.fixture(scope="module")
 def grpo(roll: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """The same for GRPO with rollouts that run ahead, on two devices: one learns, one plays."""
-    out = tmp_path_factory.mktemp("grpo")
-    command = [repository / "benchmarks" / "roll_run.sh", "grpo", out, *TINY, *TINY_GRPO]
-    with played(command, out / "run", roll, gpus=2) as one:
+    """GRPO with rollouts that run ahead, on two devices: one learns, one plays."""
+    with recorded("grpo", TINY_GRPO, tmp_path_factory.mktemp("grpo"), roll, repository, gpus=2) as one:
         yield one
 
 
 @contextmanager
-def played(command: list[Any], folder: Path, roll: Path, *, gpus: int) -> Iterator[Run]:
-    """What a command has left in a run's folder; whatever it left running is ended."""
+def recorded(
+    algorithm: str, overrides: tuple[str, ...], out: Path, roll: Path, repository: Path, *, gpus: int
+) -> Iterator[Run]:
+    """What the recording script of GPU runs leaves, tiny, with `on_cpu/` where its GPUs would be; what it left running
+    is ended."""
     need_vllm_for_cpus()
+    command = [repository / "benchmarks" / "roll_run.sh", algorithm, out, *TINY, *overrides]
+    folder = out / "run"
     inherited = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     folders = [str(Path(__file__).parent / "on_cpu"), str(roll), *inherited]
     given = {name: value for name, value in os.environ.items() if name not in DROPPED}
     given |= VARIABLES
     given["RAY_OVERRIDE_RESOURCES"] = json.dumps({"CPU": 16 * gpus, "GPU": gpus})  # Ray wants a CPU for each actor
     given |= {MARK: str(folder), "PYTHONPATH": os.pathsep.join(folders)}
-    said = folder.parent / "said.log"
+    said = out / "said.log"
     try:
         status = start(command, given, said)
         left = tuple(line for _, line in left_behind(str(folder)))

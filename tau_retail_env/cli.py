@@ -1,4 +1,4 @@
-"""The command line: tau-retail tasks, subsets, play, oracle, user-check, serve-user, doctor, sft."""
+"""The command line: tau-retail tasks, subsets, play, oracle, user-check, serve-user, chat-template, doctor, sft."""
 
 from __future__ import annotations
 
@@ -164,6 +164,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--log", type=Path, metavar="FILE", help="default outputs/serve_user_PORT.log")
     serve.set_defaults(command=_serve_user)
+
+    template = commands.add_parser(
+        "chat-template", help="give a model whose chat template shows no tools, or that has none, one that does"
+    )
+    template.add_argument("folder", type=Path, metavar="FOLDER", help="the model's folder")
+    template.set_defaults(command=_chat_template)
 
     doctor = commands.add_parser(
         "doctor", help="what is here, what is missing, and what mends it; exit 1 if a run cannot work"
@@ -452,6 +458,23 @@ def _ready_lines(models: Sequence[str], model: str, engine: Engine, address: Add
         f"check: tau-retail user-check --user-strategy llm --user-model {shlex.quote(name)} --user {block}\n"
         "Ctrl-C stops it."
     )
+
+
+def _chat_template(options: argparse.Namespace) -> int:
+    from tau_retail_env.chat.template import FILE_NAME, give_template
+    from tau_retail_env.training.models import load_tokenizer
+
+    folder: Path = options.folder
+    if not folder.is_dir():
+        raise InvalidValueError(
+            f"{str(folder)!r} is no folder; a model of the Hugging Face hub comes into one by: "
+            f"hf download {folder} --local-dir FOLDER"
+        )
+    if give_template(folder, load_tokenizer(str(folder))):
+        print(f"{folder / FILE_NAME}: written; pretrain={folder} shows its model the tools now")
+    else:
+        print(f"{folder}: its chat template shows tools; nothing was changed")
+    return 0
 
 
 def _doctor(options: argparse.Namespace) -> int:

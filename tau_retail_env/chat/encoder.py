@@ -46,7 +46,8 @@ class ChatEncoder:
         tools: OpenAI schemas for the template to show, None or empty where the model is shown none.
 
     Raises:
-        InvalidValueError: the tokenizer has no chat template, or one whose turns cannot be encoded one by one.
+        InvalidValueError: the tokenizer has no chat template, one that leaves the tools out, or one whose turns cannot
+            be encoded one by one.
     """
 
     def __init__(self, tokenizer: Any, *, system_prompt: str, tools: Sequence[Mapping[str, Any]] | None) -> None:
@@ -135,7 +136,8 @@ def _frame(tokenizer: Any, system_prompt: str, tools_json: str) -> tuple[str, tu
     """
     if not getattr(tokenizer, "chat_template", None):
         raise InvalidValueError(
-            f"Tokenizer {tokenizer.name_or_path!r} has no chat template; use an instruction-tuned model's"
+            f"Tokenizer {tokenizer.name_or_path!r} has no chat template; use an instruction-tuned model, or write one "
+            "into the model's folder: tau-retail chat-template FOLDER"
         )
     tools = json.loads(tools_json)
     system = {"role": "system", "content": system_prompt}
@@ -148,9 +150,21 @@ def _frame(tokenizer: Any, system_prompt: str, tools_json: str) -> tuple[str, tu
     if not seams_hold or not parts[0] or parts[3][0] not in tokenizer.added_tokens_decoder:
         raise InvalidValueError(
             f"The chat template of tokenizer {tokenizer.name_or_path!r} cannot be encoded turn by turn: its system "
-            "prompt must come first, and a turn must end in a token of its own (as ChatML's in <|im_end|>)"
+            "prompt must come first, and a turn must end in a token of its own (as ChatML's in <|im_end|>). One that "
+            "can is written into the model's folder by: tau-retail chat-template FOLDER"
+        )
+    if missing := [name for name in _names(tools) if f'"{name}"' not in prefix_text]:
+        raise InvalidValueError(
+            f"The chat template of tokenizer {tokenizer.name_or_path!r} does not show the model its tools (missing: "
+            f"{', '.join(missing[:3])}{' …' if len(missing) > 3 else ''}). Use prompt_style=compressed, which tells "
+            "them in the system prompt; a model whose template knows tools; or write a template into the model's "
+            "folder: tau-retail chat-template FOLDER"
         )
     return prefix_text, tuple(parts[0]), parts[3][0]
+
+
+def _names(tools: Sequence[Mapping[str, Any]] | None) -> list[str]:
+    return [str(tool["function"]["name"]) for tool in tools or ()]
 
 
 def _render(

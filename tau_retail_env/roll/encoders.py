@@ -9,7 +9,6 @@ from typing import Any
 
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.chat.prompts import show_tools, system_prompt
-from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.world import open_shop
 
 _lock = threading.Lock()
@@ -44,15 +43,4 @@ def encoder_for(tokenizer: Any, settings: Mapping[str, Any]) -> ChatEncoder:
 def _make(tokenizer: Any, source: str, style: str) -> ChatEncoder:
     shop = open_shop(source)
     prompt = system_prompt(style, source, shop.domain_policy, shop.tools)
-    if not show_tools(style):
-        return ChatEncoder(tokenizer, system_prompt=prompt, tools=None)
-    encoder = ChatEncoder(tokenizer, system_prompt=prompt, tools=shop.tools)
-    shown = tokenizer.decode(list(encoder.prefix))
-    names = [str(tool["function"]["name"]) for tool in shop.tools]
-    if missing := [name for name in names if f'"{name}"' not in shown]:
-        raise InvalidValueError(
-            f"The chat template of tokenizer {tokenizer.name_or_path!r} does not show the model its tools (missing: "
-            f"{', '.join(missing[:3])}{' …' if len(missing) > 3 else ''}); use a model whose template knows tools, or "
-            "prompt_style=compressed, which tells them in the system prompt"
-        )
-    return encoder
+    return ChatEncoder(tokenizer, system_prompt=prompt, tools=shop.tools if show_tools(style) else None)

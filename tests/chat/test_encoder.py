@@ -7,13 +7,11 @@ from pathlib import Path
 import pytest
 
 from tau_retail_env.chat.encoder import ChatEncoder
+from tau_retail_env.chat.template import fallback_template
 from tau_retail_env.errors import InvalidValueError
+from tests.byte_tokenizer import CHATML, byte_tokenizer
 
 TOKENIZERS = Path(__file__).resolve().parents[2].parent / "shared" / "tokenizers"
-CHATML = (
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 TOOLS = [
     {
         "type": "function",
@@ -38,27 +36,11 @@ TURNS = [
 ]
 
 
-def own_tokenizer(template=CHATML):
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    backend = Tokenizer(models.BPE({letter: number for number, letter in enumerate(letters)}, []))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        additional_special_tokens=["<|im_start|>"],
-    )
-    tokenizer.chat_template = template
-    return tokenizer
-
-
 def tokenizer_named(name):
     if name == "own":
-        return own_tokenizer()
+        own = byte_tokenizer()
+        own.chat_template = fallback_template(own)
+        return own
     if not (TOKENIZERS / name).is_dir():
         pytest.skip(f"the tokenizer {name} is not in ../shared/tokenizers")
     from transformers import AutoTokenizer
@@ -119,7 +101,7 @@ def test_a_turn_that_was_cut_is_closed(tokenizer):
 
 
 def test_eos_ends_a_turn_where_it_is_a_token_of_its_own():
-    tokenizer = own_tokenizer()
+    tokenizer = byte_tokenizer()
     encoder = ChatEncoder(tokenizer, system_prompt="Rules.", tools=None)
     assert encoder.stop_ids == (encoder.end_of_turn_id,)
     tokenizer.eos_token = "<|endoftext|>"
@@ -189,7 +171,12 @@ def test_a_sentence_of_ours_in_the_conversation_does_no_harm(tokenizer):
 )
 def test_a_template_that_cannot_be_encoded_turn_by_turn_is_refused(template, reason):
     with pytest.raises(InvalidValueError, match=reason):
-        ChatEncoder(own_tokenizer(template), system_prompt="Rules.", tools=None)
+        ChatEncoder(byte_tokenizer(template), system_prompt="Rules.", tools=None)
+
+
+def test_a_template_that_leaves_the_tools_out_is_refused():
+    with pytest.raises(InvalidValueError, match=r"does not show.*get_order_details.*compressed.*chat-template FOLDER"):
+        ChatEncoder(byte_tokenizer(CHATML), system_prompt="Rules.", tools=TOOLS)
 
 
 def test_the_room_imports_neither_torch_nor_transformers():

@@ -14,11 +14,8 @@ from tau_retail_env.episodes.player import BatchPlayer, EpisodeRequest, play_epi
 from tau_retail_env.episodes.trajectory import read_trajectories, write_trajectories
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError
 from tau_retail_env.users import UserError, UserMessage
+from tests.byte_tokenizer import byte_tokenizer
 
-CHATML = (
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 SYSTEM = "Shop."
 MODES = {"turns": "sum", "chars": "sum", "longest": "max", "average": "mean", "final": "last"}
 
@@ -75,28 +72,9 @@ class FakeEnv:
         self.closed += 1
 
 
-def own_tokenizer():
-    pytest.importorskip("transformers", reason="transformers is not installed")
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    backend = Tokenizer(models.BPE({letter: number for number, letter in enumerate(letters)}, []))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        additional_special_tokens=["<|im_start|>"],
-    )
-    tokenizer.chat_template = CHATML
-    return tokenizer
-
-
 @pytest.fixture(scope="module")
 def encoder():
-    return ChatEncoder(own_tokenizer(), system_prompt=SYSTEM, tools=None)
+    return ChatEncoder(byte_tokenizer(), system_prompt=SYSTEM, tools=None)
 
 
 class Speaker:
@@ -381,7 +359,7 @@ def test_sizes_that_cannot_be_meant_are_named(encoder):
 
 
 def test_another_system_prompt_than_the_encoders_is_named():
-    other = ChatEncoder(own_tokenizer(), system_prompt="Another shop.", tools=None)
+    other = ChatEncoder(byte_tokenizer(), system_prompt="Another shop.", tools=None)
     with pytest.raises(InvalidValueError, match=r"system prompt .*'Shop.'.*'Another shop.'"):
         player(other).play([EpisodeRequest("talk/1", seed=0)])
 

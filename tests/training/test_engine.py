@@ -193,6 +193,7 @@ def test_what_is_refused_leaves_no_folder(grpo_values: Values, capsys: pytest.Ca
         ("pretrain=nowhere/to/be/found", "no tokenizer could be loaded"),
         ("task_subset=nothing", "nothing"),
         ("sequence_length=20", "sequence_length: 20 leaves no room"),
+        ("prompt_style=full", "does not show the model its tools"),
     ):
         assert main(arguments_of(grpo_values, override)) == 2
         assert words in capsys.readouterr().err

@@ -159,9 +159,10 @@ def check_counts(config: RollValues) -> Iterator[str]:
 
 def check_models(config: RollValues) -> Iterator[str]:
     """What is not done to a model here."""
+    for name in (*config.roles, *MANAGERS):
+        if config.given(f"{name}.worker_cls") and config(f"{name}.worker_cls") is not None:
+            yield f"{name}.worker_cls: the engine has workers of its own; remove the key"
     for role in config.roles:
-        if config.given(f"{role}.worker_cls") and config(f"{role}.worker_cls") is not None:
-            yield f"{role}.worker_cls: the engine has workers of its own, which resume whole; remove the key"
         if config(f"{role}.model_args.lora_target") is not None:
             yield f"{role}.model_args.lora_target: LoRA is not supported here; remove the key"
         if (found := config(f"{role}.model_args.ulysses_size") or 1) > 1:

@@ -32,10 +32,12 @@ QUIET = {
 }
 """Environment variables of the driver and of every worker: nothing is reported to anybody."""
 WORKERS = {
-    "actor_train": "LearningActor",
-    "critic": "LearningCritic",
-    "reference": "Reference",
-    "actor_infer": "RolloutWorker",
+    "actor_train": "workers.LearningActor",
+    "critic": "workers.LearningCritic",
+    "reference": "workers.Reference",
+    "actor_infer": "workers.RolloutWorker",
+    "train_env_manager": "environment_worker.TauRetailEnvironmentWorker",
+    "val_env_manager": "environment_worker.TauRetailEnvironmentWorker",
 }
 """Which of our workers a role has."""
 TERMINATED = 143
@@ -109,7 +111,7 @@ def agentic_config(values: Mapping[str, Any], folder: RollFolder) -> Any:
     }
     for role, name in WORKERS.items():
         if role in settings:
-            settings[role] = settings[role] | {"worker_cls": f"tau_retail_env.roll.workers.{name}"}
+            settings[role] = settings[role] | {"worker_cls": f"tau_retail_env.roll.{name}"}
     try:
         config = from_dict(AgenticConfig, settings)
     except (DaciteError, AssertionError, ValueError, TypeError, NotImplementedError) as error:

@@ -170,6 +170,7 @@ def test_what_roll_itself_tells_vllm_is_refused(name):
         ("actor_train.pg_variant=cispo", "actor_train.pg_variant: cispo would change nothing"),
         ("actor_train.topr_positive_weight=2", "actor_train.topr_positive_weight: 2 would change nothing"),
         ("actor_train.worker_cls=x.Y", "actor_train.worker_cls: the engine has workers of its own"),
+        ("val_env_manager.worker_cls=x.Y", "val_env_manager.worker_cls: the engine has workers of its own"),
         ("critic.model_args.model_type=trl", "model_type: found trl, expected auto_token_classification"),
         ("critic.model_args.num_labels=2", "num_labels: found 2, expected 1"),
         ("critic.model_args.disable_gradient_checkpointing=false", "set it to true"),

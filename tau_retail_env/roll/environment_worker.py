@@ -1,0 +1,67 @@
+"""ROLL's environment worker, whose environments share one tokenizer."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from roll.pipeline.agentic.environment_worker import EnvironmentWorker
+from transformers import ProcessorMixin
+
+USED = ("apply_chat_template", "batch_decode", "decode", "encode")
+"""What the env managers and ROLL's proxies call."""
+
+
+class SharedTokenizer:
+    """A tokenizer for many threads: one uses it at a time, and a copy of it is itself.
+
+    Args:
+        tokenizer: a transformers tokenizer; a fast one does not bear two threads.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._lock = threading.Lock()
+        for name in USED:
+            setattr(self, name, self._locked(getattr(tokenizer, name)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+    def __len__(self) -> int:
+        return len(self._tokenizer)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SharedTokenizer:
+        return self
+
+    def _locked(self, call: Any) -> Any:
+        def one_at_a_time(*arguments: Any, **named: Any) -> Any:
+            with self._lock:
+                return call(*arguments, **named)
+
+        return one_at_a_time
+
+
+class TauRetailEnvironmentWorker(EnvironmentWorker):
+    """ROLL's, which copies tokenizer and processor for each environment; a text model's processor is a tokenizer, too.
+
+    Here the tokenizer is shared, and a processor that is none is left out.
+    """
+
+    @property
+    def tokenizer(self) -> SharedTokenizer | None:
+        """The one of all environments; None until it is loaded."""
+        return self._tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, loaded: Any) -> None:
+        self._tokenizer = None if loaded is None else SharedTokenizer(loaded)
+
+    @property
+    def processor(self) -> Any:
+        """Of a model that sees or hears; None for others."""
+        return self._processor
+
+    @processor.setter
+    def processor(self, loaded: Any) -> None:
+        self._processor = loaded if isinstance(loaded, ProcessorMixin) else None

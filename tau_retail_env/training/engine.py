@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tau_retail_env.config import LocalConfig
+from tau_retail_env.episodes.player import EpisodeRequest
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.training import models
 from tau_retail_env.training.data import check_customers
 from tau_retail_env.training.grpo import Rollout, make_trainer
-from tau_retail_env.training.plan import Planned, TrainingPlan
+from tau_retail_env.training.plan import TrainingPlan
 from tau_retail_env.training.rows import GRPO_NAMES, renamed, training_row
 from tau_retail_env.training.run import Run
 from tau_retail_env.training.run_folder import claim
@@ -51,7 +52,7 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
 
         tries: list[Trajectory] = []
 
-        def play(episodes: Sequence[Planned], step: int) -> list[Trajectory]:
+        def play(episodes: Sequence[EpisodeRequest], step: int) -> list[Trajectory]:
             with run.recording(step + 1) as record:
                 found = stage.play_some("train", episodes, step=step, label=f"step {step + 1}: playing", record=record)
             tries[:] = record

@@ -13,9 +13,10 @@ from transformers.trainer_callback import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from tau_retail_env.config import LocalConfig
+from tau_retail_env.episodes.player import EpisodeRequest
 from tau_retail_env.episodes.trajectory import Trajectory, write_trajectories
 from tau_retail_env.tasks.draws import seed_of
-from tau_retail_env.training.plan import Planned, TrainingPlan
+from tau_retail_env.training.plan import TrainingPlan
 from tau_retail_env.training.run_folder import RunFolder
 from tau_retail_env.training.trainers import (
     StepDone,
@@ -25,7 +26,7 @@ from tau_retail_env.training.trainers import (
     shared_arguments,
 )
 
-Play = Callable[[Sequence[Planned], int], list[Trajectory]]
+Play = Callable[[Sequence[EpisodeRequest], int], list[Trajectory]]
 """Plays episodes with the weights as they are after a number of steps."""
 LOSS_TYPES: Mapping[str, str] = {"seq-mean-token-mean": "grpo", "token-mean": "dapo"}
 """TRL's name of the loss by ROLL's loss_agg_mode."""

@@ -4,28 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from tau_retail_env.config.environments import EnvManager
+from tau_retail_env.episodes.player import EpisodeRequest
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.draws import seed_of
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """One episode that will be played."""
-
-    tag: str
-    """The environment under custom_envs."""
-    group: int
-    """Number of the group of episodes that it is compared with."""
-    task_id: str
-    """The task."""
-    wording_seed: int
-    """Decides the customer's words; one for the episodes of a group."""
-    sampling_seed: int
-    """Decides the sampled tokens; one for each episode."""
 
 
 def permutation(tasks: Sequence[Task], *parts: object) -> list[Task]:
@@ -55,14 +39,16 @@ class TrainingPlan:
         self._slots = [(tag, place, share) for tag, share in shares for place in range(share)]
         self._orders: dict[tuple[str, int], list[Task]] = {}
 
-    def group(self, position: int) -> list[Planned]:
+    def group(self, position: int) -> list[EpisodeRequest]:
         """The episodes of one group: one task, told in the same words, sampled differently."""
         turn, slot = divmod(position, len(self._slots))
         tag, place, share = self._slots[slot]
         task = self._task(tag, turn * share + place)
         wording_seed = seed_of(self._seed, "wording", position)
         return [
-            Planned(tag, position, task.id, wording_seed, seed_of(self._seed, "sampling", position, sibling))
+            EpisodeRequest(
+                task.id, wording_seed, position, tag, sampling_seed=seed_of(self._seed, "sampling", position, sibling)
+            )
             for sibling in range(self._group_size)
         ]
 
@@ -73,7 +59,7 @@ class TrainingPlan:
         return self._orders[tag, epoch][place]
 
 
-def validation_plan(tasks: Mapping[str, Sequence[Task]], manager: EnvManager) -> list[Planned]:
+def validation_plan(tasks: Mapping[str, Sequence[Task]], manager: EnvManager) -> list[EpisodeRequest]:
     """The episodes of every validation: the same tasks and seeds each time, and in every run.
 
     Args:
@@ -83,7 +69,7 @@ def validation_plan(tasks: Mapping[str, Sequence[Task]], manager: EnvManager) ->
     Raises:
         InvalidValueError: more tasks asked for than there are.
     """
-    episodes: list[Planned] = []
+    episodes: list[EpisodeRequest] = []
     for tag, share in zip(manager.tags, manager.partition(), strict=True):
         if share > len(tasks[tag]):
             raise InvalidValueError(
@@ -94,5 +80,5 @@ def validation_plan(tasks: Mapping[str, Sequence[Task]], manager: EnvManager) ->
             group = len(episodes) // manager.group_size
             for trial in range(manager.group_size):
                 wording, sampling = (seed_of("validation", kind, task.id, trial) for kind in ("wording", "sampling"))
-                episodes.append(Planned(tag, group, task.id, wording, sampling))
+                episodes.append(EpisodeRequest(task.id, wording, group, tag, sampling_seed=sampling))
     return episodes

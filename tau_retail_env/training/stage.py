@@ -20,7 +20,6 @@ from tau_retail_env.errors import CustomerSetupError, InvalidValueError
 from tau_retail_env.tasks import Task, load_tasks
 from tau_retail_env.training.data import make_env
 from tau_retail_env.training.models import playing
-from tau_retail_env.training.plan import Planned
 from tau_retail_env.world import open_shop
 
 TRIES = 3
@@ -78,7 +77,7 @@ class Stage:
     def play(
         self,
         kind: str,
-        episodes: Sequence[Planned],
+        episodes: Sequence[EpisodeRequest],
         *,
         step: int,
         label: str,
@@ -103,7 +102,7 @@ class Stage:
         with playing(self._model, self._model_args), _Bar(len(episodes), label) as bar:
             for tag in dict.fromkeys(episode.tag for episode in episodes):
                 places = [place for place, episode in enumerate(episodes) if episode.tag == tag]
-                requests = [_request(episodes[place]) for place in places]
+                requests = [episodes[place] for place in places]
                 player = self._players[kind, tag]
                 trajectories = player.play(
                     requests, progress=bar.counting(len(played)), policy_version=step, record=record
@@ -112,7 +111,7 @@ class Stage:
         return [played[place] for place in range(len(episodes))]
 
     def play_some(
-        self, kind: str, episodes: Sequence[Planned], *, step: int, label: str, record: list[Trajectory]
+        self, kind: str, episodes: Sequence[EpisodeRequest], *, step: int, label: str, record: list[Trajectory]
     ) -> list[Trajectory]:
         """Play episodes; where not one of them can be scored, play them all again, `TRIES` times in all.
 
@@ -126,7 +125,7 @@ class Stage:
         raise _nothing_scorable(trajectories)
 
     def play_scorable(
-        self, kind: str, episodes: Sequence[Planned], *, step: int, label: str, record: list[Trajectory]
+        self, kind: str, episodes: Sequence[EpisodeRequest], *, step: int, label: str, record: list[Trajectory]
     ) -> list[Trajectory]:
         """Play episodes, those whose customer failed again; what fails `TRIES` times stays unscorable.
 
@@ -208,9 +207,3 @@ def _check_room(tag: str, encoder: ChatEncoder, max_new_tokens: int, sequence_le
             f"tokens of the system prompt of {tag!r} and a message of {max_new_tokens}; raise it, or choose "
             "prompt_style: compressed (about a quarter of full's tokens) or minimal"
         )
-
-
-def _request(episode: Planned) -> EpisodeRequest:
-    return EpisodeRequest(
-        episode.task_id, episode.wording_seed, episode.group, episode.tag, sampling_seed=episode.sampling_seed
-    )

@@ -39,14 +39,14 @@ def test_tags_take_turns_by_their_share(tasks: dict[str, list[Task]]):
 
 def test_siblings_share_the_words_and_not_the_sampling(tasks: dict[str, list[Task]]):
     first, second = TrainingPlan(tasks, manager(), seed=1).group(4)
-    assert (first.task_id, first.wording_seed, first.group) == (second.task_id, second.wording_seed, 4)
+    assert (first.task_id, first.seed, first.group) == (second.task_id, second.seed, 4)
     assert first.sampling_seed != second.sampling_seed
 
 
 def test_a_plan_depends_on_the_seed_alone(tasks: dict[str, list[Task]]):
     one, same, other = (TrainingPlan(tasks, manager(), seed=seed) for seed in (1, 1, 2))
     assert [one.group(position) for position in (7, 0)] == [same.group(position) for position in (7, 0)]
-    assert one.group(0)[0].wording_seed != other.group(0)[0].wording_seed
+    assert one.group(0)[0].seed != other.group(0)[0].seed
     assert played(one, "a", 15) != played(other, "a", 15)
 
 
@@ -55,7 +55,7 @@ def test_validation_plays_each_task_group_size_times(tasks: dict[str, list[Task]
     assert plan == validation_plan(tasks, manager())
     assert [episode.tag for episode in plan] == ["a"] * 4 + ["b"] * 2
     assert len({episode.task_id for episode in plan}) == 3
-    assert len({episode.wording_seed for episode in plan}) == 6
+    assert len({episode.seed for episode in plan}) == 6
 
 
 def test_validation_does_not_invent_tasks(tasks: dict[str, list[Task]]):

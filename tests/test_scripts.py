@@ -284,7 +284,7 @@ def test_each_package_of_roll_is_installed_once(machine):
     machine.run("--setup-only")
     parts = [(machine.project / ".venv-roll" / name).read_text() for name in ("with-dependencies.txt", "alone.txt")]
     assert "".join(parts) == (machine.project / "requirements-roll.txt").read_text()
-    pinned = "roll @ git+https://github.com/alibaba/ROLL.git@8eb27cc2dc34c4d1310b169d9b86d339004d811a"
+    pinned = "-e git+https://github.com/alibaba/ROLL.git@8eb27cc2dc34c4d1310b169d9b86d339004d811a#egg=roll"
     assert pinned in parts[1] and "trl==0.9.6" in parts[1] and "vllm" in parts[0]
 
 

@@ -22,7 +22,7 @@ from tau_retail_env.episodes.player import EpisodeRequest, play_episode
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.tasks import Task
 from tau_retail_env.users.api.prompts import opening_messages
-from tau_retail_env.users.api.usage import latencies
+from tau_retail_env.users.usage import latencies
 from tests.users.api.server import RETRYABLE, ChatServer, Request, script, seeded
 
 SOURCE = "generated"

@@ -7,7 +7,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import index
@@ -21,6 +21,7 @@ from tau_retail_env.tasks import Task, find_task
 from tau_retail_env.tasks.load import shared_tasks
 from tau_retail_env.users import make_customer
 from tau_retail_env.users.customer import Customer, UserError, UserMessage
+from tau_retail_env.users.usage import CUSTOMER_METRICS, customer_metrics
 from tau_retail_env.world import World, judge, open_shop
 
 MULTIPLE_CALLS = ("error", "upstream")
@@ -36,20 +37,6 @@ METRICS = {
     "success": "last",
 }
 """Every step's metrics and how they add up over an episode, in ROLL's names for ways of adding up."""
-USAGE = (
-    "latency_s",
-    "prompt_tokens",
-    "completion_tokens",
-    "cost_usd",
-    "calls",
-    "retries",
-    "asked_again",
-    "unapproved",
-    "held_stops",
-)
-"""Numbers of `UserMessage.usage` that become metrics, each under its name with `customer_` before it."""
-CUSTOMER_METRICS = dict.fromkeys([*(f"customer_{name}" for name in USAGE), "customer_failures"], "sum")
-"""Besides, where a customer tells what its words took; `customer_failures` is 1 where it failed."""
 OWN_CUSTOMER = "own"
 """The name of a customer that was given as `user` and does not say its strategy."""
 MIXED = "mixed"
@@ -421,27 +408,6 @@ class TauRetailEnv:
             stop = next((token for token in self._shop.conduct.stop_tokens if token in message.content), None)
             message = UserMessage(message.content, stop=stop, usage=message.usage)
         return message
-
-
-def customer_metrics(usages: Iterable[Mapping[str, float]]) -> Metrics:
-    """Add up what a customer's messages took, by the names of `CUSTOMER_METRICS`.
-
-    Args:
-        usages: `UserMessage.usage` of some messages.
-
-    Returns:
-        One number for each name that some message tells, and `customer_failures` 0; nothing where there is no message.
-        A cost is left out where it is not known of some message that a server answered.
-    """
-    found = list(usages)
-    sums = {
-        f"customer_{name}": float(sum(numbers))
-        for name in USAGE
-        if (numbers := [usage[name] for usage in found if usage.get(name) is not None])
-    }
-    if any(usage.get("calls", 0) and usage.get("cost_usd") is None for usage in found):
-        sums.pop("customer_cost_usd", None)
-    return sums | {"customer_failures": 0.0} if found else {}
 
 
 @functools.lru_cache(maxsize=16)

@@ -7,9 +7,10 @@ import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.chat.messages import AgentMessage, ToolCall
-from tau_retail_env.env import CUSTOMER_METRICS, METRICS, customer_metrics
+from tau_retail_env.env import METRICS
 from tau_retail_env.errors import CustomerSetupError, EpisodeStateError, InvalidValueError, SnapshotChangedError
 from tau_retail_env.users.customer import UserError, UserMessage
+from tau_retail_env.users.usage import CUSTOMER_METRICS
 
 ORDER = {"order_id": "#W2378156"}
 READ_ORDER = '<tool_call>\n{"name": "get_order_details", "arguments": {"order_id": "#W2378156"}}\n</tool_call>'
@@ -493,10 +494,3 @@ def test_a_changed_tool_schema_is_noticed_in_debug_mode(tasks, monkeypatch):
     monkeypatch.setitem(info["tools"][0]["function"], "name", "changed")
     with pytest.raises(SnapshotChangedError):
         env.step("bye")
-
-
-def test_a_cost_that_is_not_known_of_one_reply_is_not_known_of_the_episode():
-    known = {"calls": 1, "cost_usd": 0.25}
-    assert customer_metrics([known, known])["customer_cost_usd"] == 0.5
-    assert customer_metrics([known, {"calls": 0, "cost_usd": 0.0}])["customer_cost_usd"] == 0.25
-    assert "customer_cost_usd" not in customer_metrics([known, {"calls": 1}])

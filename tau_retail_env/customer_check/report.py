@@ -11,7 +11,7 @@ from tau_retail_env.customer_check.verdict import CUT_OFF, LOST, REASONS, failur
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.metrics import wilson_interval
 from tau_retail_env.tasks import Task
-from tau_retail_env.users.api.usage import latencies
+from tau_retail_env.users.usage import Usage, latencies, total_cost_usd
 
 SUPERVISION = {
     "asked_again": "drafts asked for again",
@@ -99,8 +99,8 @@ def _usage_lines(usages: Sequence[Mapping[str, float]]) -> list[str]:
         for name, value in usage.items():
             total[name] += value
     latency = latencies([usage["latency_s"] for usage in usages if "latency_s" in usage])
-    is_priced = all("cost_usd" in usage for usage in usages)
-    cost = f"${total['cost_usd']:.4f}" if is_priced else "of unknown cost"
+    cost_usd = total_cost_usd(map(Usage.read, usages))
+    cost = f"${cost_usd:.4f}" if cost_usd is not None else "of unknown cost"
     lines = [
         f"  {len(usages):,} messages; latency p50 {latency['latency_p50_s']:.2f} s, "
         f"p95 {latency['latency_p95_s']:.2f} s",

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.chat.messages import AgentMessage, ToolCall
-from tau_retail_env.env import TauRetailEnv, customer_metrics
+from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.users import UserError
 from tau_retail_env.users.api.background import close_background
+from tau_retail_env.users.usage import customer_metrics
 
 if TYPE_CHECKING:
     from tau_retail_env.episodes.sampler import Reply, Sampler
@@ -324,7 +325,10 @@ class _Episode:
 
     def _all_metrics(self) -> dict[str, float]:
         merged = {name: _merged(values, self._ways.get(name, "mean")) for name, values in self._metrics.items()}
-        return customer_metrics(self._customer_usage) | merged | {"turns": float(self._turns)}
+        told = customer_metrics(self._customer_usage)
+        if "customer_cost_usd" not in told:  # what is known of some steps is not known of the episode
+            merged.pop("customer_cost_usd", None)
+        return told | merged | {"turns": float(self._turns)}
 
     def _timings(self) -> dict[str, float]:
         return {"environment_s": self._environment_s}

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
 from statistics import fmean
 
-from tau_retail_env.env import customer_metrics
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.tasks import SUBSETS, Task
-from tau_retail_env.users.api.usage import latencies
+from tau_retail_env.users.usage import customer_metrics, latencies
 
 GRPO_NAMES: Mapping[str, str] = {
     "loss": "actor/total_loss",

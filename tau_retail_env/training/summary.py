@@ -12,6 +12,7 @@ from tau_retail_env.episodes.comparison import compare, in_words, success_of
 from tau_retail_env.episodes.trajectory import read_trajectories
 from tau_retail_env.files import write_atomically
 from tau_retail_env.training.run_folder import RunFolder
+from tau_retail_env.users.usage import Usage, total_cost_usd
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def customers_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[
         rows: metrics, in order.
 
     Returns:
-        Nothing where no customer tells what it took.
+        Nothing where no customer tells what it took; the cost of `run` only where it is known of every row.
     """
     found: dict[str, dict[str, dict[str, float]]] = {}
     for row in rows:
@@ -107,6 +108,9 @@ def customers_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[
                 numbers["run"][what] = numbers["run"].get(what, 0.0) + value
             if "val" in kind or "val_customer" in kind:
                 numbers["after"][what] = value
+    for strategy, numbers in found.items():
+        if total_cost_usd(_usages(rows, strategy)) is None:
+            numbers["run"].pop("cost_usd", None)
     return found
 
 
@@ -117,12 +121,20 @@ CUSTOMER_PLACES = (["customer"], ["val", "customer"], ["time", "val_customer"])
 def bill(rows: Sequence[Mapping[str, Any]]) -> str:
     """What the customers of some rows took, in words: "cost $0.12 (1,200 prompt and 300 completion tokens)"."""
     totals: dict[str, float] = {}
-    for numbers in customers_of(rows).values():
-        for what, value in numbers["run"].items():
+    runs = [numbers["run"] for numbers in customers_of(rows).values()]
+    for numbers in runs:
+        for what, value in numbers.items():
             totals[what] = totals.get(what, 0.0) + value
     tokens = f"{totals.get('prompt_tokens', 0):,.0f} prompt and {totals.get('completion_tokens', 0):,.0f} completion"
-    cost = f"cost ${totals['cost_usd']:.4f}" if "cost_usd" in totals else "cost an unknown amount"
+    cost_usd = total_cost_usd(map(Usage.read, runs))
+    cost = f"cost ${cost_usd:.4f}" if cost_usd is not None else "cost an unknown amount"
     return f"{cost} ({tokens} tokens, {totals.get('calls', 0):,.0f} calls, {totals.get('retries', 0):,.0f} retries)"
+
+
+def _usages(rows: Sequence[Mapping[str, Any]], strategy: str) -> list[Usage]:
+    """What the customers of a strategy took in the episodes of each row."""
+    places = [(row, f"{place}/{strategy}") for row in rows for place in ("customer", "val/customer")]
+    return [Usage(calls=row.get(f"{place}/calls") or 0, cost_usd=row.get(f"{place}/cost_usd")) for row, place in places]
 
 
 def _customer_lines(customers: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:

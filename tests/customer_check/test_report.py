@@ -133,6 +133,17 @@ def test_prices_make_a_cost(server):
     assert "of unknown cost" in as_text(check(server, scripted, episodes=1), TASKS)
 
 
+def test_a_vain_attempt_without_a_price_leaves_what_was_paid(server):
+    server.cost_usd = 0.25
+    server.plan = lambda order: "500" if order == 2 else None
+    played = check(server, scripted, episodes=1)
+    usages = played.trajectories[0].customer_usage
+    assert any("cost_usd" not in usage for usage in usages)
+    paid = sum(usage.get("cost_usd", 0.0) for usage in usages)
+    assert 0 < paid == played.trajectories[0].metrics["customer_cost_usd"]
+    assert f"${paid:.4f}" in as_text(played, TASKS)
+
+
 class Silent:
     """A customer who tells nothing and never goes."""
 

@@ -267,6 +267,32 @@ def test_what_a_customer_took_is_recorded_message_by_message_and_added_up(tmp_pa
     assert read_trajectories(tmp_path / "t.jsonl") == [trajectory]
 
 
+class FirstUnpriced(Priced):
+    """The price of its opening is not known, that of its only answer is."""
+
+    def reset(self, task, *, seed):
+        return UserMessage("Hello", usage={"calls": 1})
+
+    def respond(self, message):
+        return UserMessage("###STOP###", usage={"calls": 1, "cost_usd": 0.5})
+
+
+class Looking:
+    """An agent that looks something up before it speaks: the opening and the answer fall into two steps."""
+
+    def act(self, observation, info):
+        if observation == "Hello":
+            return AgentMessage("", (ToolCall("get_order_details", {"order_id": "#W2378156"}),))
+        return "Is there anything else?"
+
+
+def test_a_cost_that_is_not_known_of_one_step_is_not_known_of_the_episode():
+    env = TauRetailEnv(user=FirstUnpriced())
+    trajectory = play_episode(env, Looking(), EpisodeRequest(env.tasks[0].id, seed=0))
+    assert (trajectory.stop_reason, trajectory.metrics["customer_calls"]) == ("user_stop", 2)
+    assert "customer_cost_usd" not in trajectory.metrics
+
+
 def test_an_episode_too_long_for_a_word_of_the_agent_still_counts_its_opening(encoder):
     def make_env():
         return TauRetailEnv(user=Priced(), prompt_style="minimal")

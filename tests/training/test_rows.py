@@ -98,6 +98,17 @@ def test_the_bill_adds_up_training_and_evaluations():
     assert bill([]).startswith("cost an unknown amount")
 
 
+def test_a_bill_whose_cost_is_not_known_of_one_row_is_not_known():
+    rows = [
+        {"step": 0, "val/customer/llm/cost_usd": 0.25, "val/customer/llm/calls": 2.0},
+        {"step": 1, "customer/llm/calls": 3.0},
+        {"step": 2, "customer/react/cost_usd": 0.5, "customer/react/calls": 1.0},
+    ]
+    assert [("cost_usd" in customers_of(rows)[name]["run"]) for name in ("llm", "react")] == [False, True]
+    assert bill(rows).startswith("cost an unknown amount")
+    assert bill(rows[2:]).startswith("cost $0.5000")
+
+
 def _task():  # type: ignore[no-untyped-def]
     from tau_retail_env.tasks import load_tasks
 

@@ -15,8 +15,8 @@ from tau_retail_env.users.api.completion import Completion
 from tau_retail_env.users.api.connection import Connection
 from tau_retail_env.users.api.faults import Fault, unknown_model
 from tau_retail_env.users.api.settings import ApiSettings
-from tau_retail_env.users.api.usage import Usage
 from tau_retail_env.users.customer import UserError
+from tau_retail_env.users.usage import Usage
 
 
 def patience_s(settings: ApiSettings) -> float:

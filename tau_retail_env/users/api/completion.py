@@ -10,7 +10,7 @@ from typing import Any
 
 from tau_retail_env.users.api.faults import Fault, plain_name
 from tau_retail_env.users.api.settings import ApiSettings
-from tau_retail_env.users.api.usage import Usage
+from tau_retail_env.users.usage import Usage
 
 MOST_TOKENS = 2**53
 """No count of tokens is that high; a float no longer holds every whole number above."""

@@ -18,8 +18,8 @@ from tau_retail_env.users.api.completion import Completion
 from tau_retail_env.users.api.connection import connection
 from tau_retail_env.users.api.faults import Fault, unknown_model
 from tau_retail_env.users.api.settings import ApiSettings
-from tau_retail_env.users.api.usage import Usage
 from tau_retail_env.users.customer import UserError
+from tau_retail_env.users.usage import Usage
 
 Found = TypeVar("Found")
 JsonObject = dict[str, Any]

@@ -8,8 +8,8 @@ from types import MappingProxyType
 from tau_retail_env.users.api.completion import Completion
 from tau_retail_env.users.api.prompts import REPLY, Message, advised, asked_again, judge_prompt, reflect_prompt
 from tau_retail_env.users.api.replies import Written, fault_of, is_accepted, read, stops_too_soon, without_reasoning
-from tau_retail_env.users.api.usage import Usage
 from tau_retail_env.users.customer import UserError
+from tau_retail_env.users.usage import Usage
 
 MAX_DRAFTS = 5
 """How often the model writes one draft until it can be sent: not empty, not too long …"""

@@ -9,7 +9,7 @@ import pytest
 from tau_retail_env.users.api.completion import Completion, read_completion
 from tau_retail_env.users.api.faults import Fault
 from tau_retail_env.users.api.settings import ApiSettings
-from tau_retail_env.users.api.usage import Usage
+from tau_retail_env.users.usage import Usage
 
 SETTINGS = ApiSettings.read("tiny", {"base_url": "http://127.0.0.1:1/v1"})
 PRICED = ApiSettings.read("tiny", {"usd_per_million_input_tokens": 1000, "usd_per_million_output_tokens": 500})

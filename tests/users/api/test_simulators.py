@@ -22,8 +22,8 @@ from tau_retail_env.users.api.endpoint import Endpoint
 from tau_retail_env.users.api.prompts import opening_messages, scenario_text
 from tau_retail_env.users.api.settings import ApiSettings
 from tau_retail_env.users.api.simulators import ApiCustomer
-from tau_retail_env.users.api.usage import Usage
 from tau_retail_env.users.api.writing import MAX_DRAFTS
+from tau_retail_env.users.usage import Usage
 from tau_retail_env.world import open_shop
 from tests.users.api.server import ChatServer, Request, script
 

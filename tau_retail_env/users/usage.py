@@ -1,11 +1,26 @@
-"""What the messages of an API customer take: time, tokens, dollars, and how often something went wrong."""
+"""What the messages of a customer take: time, tokens, dollars, and how often something went wrong."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
+
+USAGE = (
+    "latency_s",
+    "prompt_tokens",
+    "completion_tokens",
+    "cost_usd",
+    "calls",
+    "retries",
+    "asked_again",
+    "unapproved",
+    "held_stops",
+)
+"""Numbers of `UserMessage.usage` that become metrics, each under its name with `customer_` before it."""
+CUSTOMER_METRICS = dict.fromkeys([*(f"customer_{name}" for name in USAGE), "customer_failures"], "sum")
+"""Besides, where a customer tells what its words took; `customer_failures` is 1 where it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +34,7 @@ class Usage:
     completion_tokens: int = 0
     """Tokens that the model wrote."""
     cost_usd: float | None = None
-    """Dollars paid; None where it is not known. The sum is not known if that of one part with `calls` is not."""
+    """Dollars paid; None where it is not known. `total_cost_usd` says when a sum is known."""
     calls: int = 0
     """Replies that a server gave, accepted or not."""
     replayed: int = 0
@@ -32,14 +47,11 @@ class Usage:
     def __add__(self, other: Usage) -> Usage:
         if not isinstance(other, Usage):
             return NotImplemented
-        parts = (self, other)
-        costs = [part.cost_usd for part in parts if part.cost_usd is not None]
-        is_known = costs and not any(part.calls and part.cost_usd is None for part in parts)
         return Usage(
             self.latency_s + other.latency_s,
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
-            math.fsum(costs) if is_known else None,
+            total_cost_usd((self, other)),
             self.calls + other.calls,
             self.replayed + other.replayed,
             self.retries + other.retries,
@@ -55,6 +67,46 @@ class Usage:
         """The numbers by name, for `UserMessage.usage`; an unknown cost is left out."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: float(value) for name, value in values.items() if value is not None}
+
+
+def total_cost_usd(parts: Iterable[Usage]) -> float | None:
+    """What some calls cost together: the one rule for whether a cost is known.
+
+    Replies are what is paid for. An attempt that got none counts as nothing where no price is told for it: a server
+    that charges for what it never delivered makes the total a lower bound.
+
+    Args:
+        parts: the usage of each call, or sums of such.
+
+    Returns:
+        Dollars; None where a reply has no price, or where nobody tells one.
+    """
+    found = list(parts)
+    costs = [part.cost_usd for part in found if part.cost_usd is not None]
+    is_known = costs and not any(part.calls and part.cost_usd is None for part in found)
+    return math.fsum(costs) if is_known else None
+
+
+def customer_metrics(usages: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Add up what a customer's messages took, by the names of `CUSTOMER_METRICS`.
+
+    Args:
+        usages: `UserMessage.usage` of some messages.
+
+    Returns:
+        One number for each name that some message tells, the cost only where it is known, and `customer_failures` 0;
+        nothing where there is no message.
+    """
+    found = list(usages)
+    sums = {
+        f"customer_{name}": float(sum(numbers))
+        for name in USAGE
+        if (numbers := [usage[name] for usage in found if usage.get(name) is not None])
+    }
+    sums.pop("customer_cost_usd", None)
+    if (cost_usd := total_cost_usd(map(Usage.read, found))) is not None:
+        sums["customer_cost_usd"] = cost_usd
+    return sums | {"customer_failures": 0.0} if found else {}
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

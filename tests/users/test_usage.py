@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tau_retail_env.users.api.usage import Usage, latencies, percentile
+from tau_retail_env.users.usage import Usage, customer_metrics, latencies, percentile, total_cost_usd
 
 
 def test_numbers_add_up():
@@ -27,6 +27,19 @@ def test_an_unknown_cost_makes_the_sum_unknown_and_is_left_out():
 def test_what_got_no_reply_leaves_the_cost_as_it_was():
     assert (Usage(failures=1) + Usage(cost_usd=1.0, calls=1) + Usage()).cost_usd == 1.0
     assert "cost_usd" not in (Usage(failures=1) + Usage()).as_mapping()
+
+
+def test_a_cost_that_is_not_known_of_one_reply_is_not_known_of_the_episode():
+    known = {"calls": 1, "cost_usd": 0.25}
+    assert customer_metrics([known, known])["customer_cost_usd"] == 0.5
+    assert customer_metrics([known, {"calls": 0, "cost_usd": 0.0}])["customer_cost_usd"] == 0.25
+    assert "customer_cost_usd" not in customer_metrics([known, {"calls": 1}])
+
+
+def test_a_vain_attempt_without_a_price_leaves_the_cost_of_the_replies():
+    paid, vain = {"calls": 1, "cost_usd": 0.5}, {"calls": 0, "failures": 1}
+    assert total_cost_usd(map(Usage.read, [paid, vain])) == customer_metrics([paid, vain])["customer_cost_usd"] == 0.5
+    assert total_cost_usd(map(Usage.read, [vain])) is total_cost_usd([]) is None
 
 
 def test_numbers_by_name_give_the_same_usage_again():

@@ -11,8 +11,8 @@ from queue import Queue
 from typing import Any
 
 from tau_retail_env.chat.messages import AgentMessage
-from tau_retail_env.customer_check.agent import AttentiveOracle
 from tau_retail_env.env import TauRetailEnv
+from tau_retail_env.episodes.agents import OracleAgent
 from tau_retail_env.episodes.player import EpisodeRequest, play_episode
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.tasks import Task
@@ -85,7 +85,7 @@ class _StoppedError(Exception):
 class _StoppableOracle:
     """The oracle, until somebody says stop."""
 
-    oracle: AttentiveOracle
+    oracle: OracleAgent
     stopped: threading.Event
 
     def act(self, observation: str, info: Mapping[str, Any]) -> AgentMessage:
@@ -140,7 +140,7 @@ class _Team:
     def _play_one(self, env: TauRetailEnv, number: int) -> BaseException | None:
         """Play an episode and keep it; returns the error that stopped it."""
         request, record = self._requests[number], list[Trajectory]()
-        agent = _StoppableOracle(AttentiveOracle(self._tasks[request.task_id]), self._stopped)
+        agent = _StoppableOracle(OracleAgent(self._tasks[request.task_id]), self._stopped)
         try:
             play_episode(env, agent, request, record=record)
         except BaseException as error:

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from tau_retail_env.customer_check.agent import CONFIRMATION
-from tau_retail_env.episodes.agents import TRANSFER, WRITES
+from tau_retail_env.episodes.agents import CONFIRMATION, TRANSFER, WRITES
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.tasks import Task
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tau_retail_env.chat.messages import AgentMessage, ToolCall
+from tau_retail_env.episodes.consent import is_yes
 from tau_retail_env.tasks.task import Action, Task
 from tau_retail_env.users.scripted.story import Beat, Story, story_of
 
@@ -33,6 +34,8 @@ WRITES = frozenset(
     }
 )
 CHANGING_ITEMS = ("exchange_delivered_order_items", "modify_pending_order_items")
+CONFIRMATION = "Confirm (yes/no)?"
+"""How the oracle asks for a yes."""
 IDENTITY_QUESTION = "Please give me your email, or your name and zip code."
 NOT_FOUND = "I could not find your account. Please give me your email, or your name and zip code."
 TRANSFERRED = "YOU ARE BEING TRANSFERRED TO A HUMAN AGENT. PLEASE HOLD ON."
@@ -45,9 +48,6 @@ QUESTIONS: Mapping[str, str] = {
     "address": "the full new address",
 }
 EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
-YES = re.compile(r"\b(?:yes|yeah|yep|sure|correct|confirm|go ahead|right|ok|okay)\b", re.IGNORECASE)
-NO = re.compile(r"\b(?:no|not|isn't|wrong|wait|stop)\b(?! longer)", re.IGNORECASE)
-FIRST_SENTENCE = re.compile(r"(?<=[.!?])\s")
 REASON_WORDS: Mapping[str, str] = {"no longer needed": r"\bneed", "ordered by mistake": r"\bmistake"}
 
 
@@ -128,8 +128,7 @@ class OracleAgent:
         return self._next()
 
     def _after_summary(self, answer: str) -> AgentMessage:
-        first_words = FIRST_SENTENCE.split(answer, maxsplit=1)[0]
-        if YES.search(first_words) and not NO.search(first_words):
+        if is_yes(answer):
             self._summed_up = False
             return self._write()
         return self._sum_up()
@@ -154,7 +153,7 @@ class OracleAgent:
             gold = next((action for action in self._task.actions if action.name == TRANSFER), None)
             return self._call(TRANSFER, gold.arguments if gold else {"summary": beat.transfer})
         if beat.turn:
-            return AgentMessage(f"So this is what you want: {beat.prose or beat.say} Confirm (yes/no)?")
+            return AgentMessage(f"So this is what you want: {beat.prose or beat.say} {CONFIRMATION}")
         if beat.ask:
             answers = [self._task.outputs[number] for number in beat.outputs]
             return AgentMessage(f"Here you are: {', '.join(answers)}." if answers else beat.answer)
@@ -264,7 +263,7 @@ class OracleAgent:
         assert write is not None
         self._summed_up = True
         report, self._unreported = self._unreported, ""
-        return AgentMessage(f"{report} {self._summary(write)} Confirm (yes/no)?".strip())
+        return AgentMessage(f"{report} {self._summary(write)} {CONFIRMATION}".strip())
 
     def _report(self, failed: bool) -> AgentMessage:
         """What became of a write; after the last one also what the customer wanted to know."""

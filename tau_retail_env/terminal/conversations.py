@@ -7,8 +7,8 @@ from typing import Any, TextIO
 
 from tau_retail_env.catalogue import briefing, description
 from tau_retail_env.chat.messages import AgentMessage
-from tau_retail_env.customer_check import AttentiveOracle
 from tau_retail_env.env import TauRetailEnv
+from tau_retail_env.episodes.agents import OracleAgent
 from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.tasks import Task, find_task
 from tau_retail_env.terminal.lines import completions, read_call, usage
@@ -224,7 +224,7 @@ def _play_oracle(
 ) -> float:
     """The oracle's turns from an opened episode to its end; what a person typed is on the screen already."""
     task = find_task(env.tasks, info["task_id"])
-    agent = AttentiveOracle(task)
+    agent = OracleAgent(task)
     while True:
         message = agent.act(observation, info)
         screen.show_agent(message)

@@ -8,8 +8,9 @@ import random
 import pytest
 
 from tau_retail_env.customer_check import play, spread
-from tau_retail_env.customer_check.agent import CONFIRMATION, AttentiveOracle, consents
 from tau_retail_env.env import TauRetailEnv
+from tau_retail_env.episodes.agents import CONFIRMATION, OracleAgent
+from tau_retail_env.episodes.consent import consents
 from tau_retail_env.tasks import load_tasks
 from tau_retail_env.users import ScriptedCustomer
 from tau_retail_env.users.scripted.phrases import PHRASES
@@ -77,7 +78,7 @@ def test_what_refuses_corrects_or_asks_is_none(answer):
 
 def test_the_oracle_asks_for_a_yes_in_the_words_it_listens_for():
     task = load_tasks("generated", "test", "single*cancellations")[0]
-    agent = AttentiveOracle(task)
+    agent = OracleAgent(task)
     order = task.actions[-1].arguments["order_id"]
     agent.act(f"Cancel {order}, I no longer need it. I am {task.actions[0].arguments}", {"role": "user"})
     agent.act(task.user_id, {"role": "tool"})

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from tau_retail_env.episodes.agents import CONFIRMATION, TRANSFER, WRITES
+from tau_retail_env.episodes.agents import CONFIRMATION, TRANSFER, call_key
 from tau_retail_env.episodes.trajectory import Trajectory
-from tau_retail_env.tasks import Task
+from tau_retail_env.tasks import Task, gold_writes
 
 LOST = "customer failed"
 """Not scored, and no failure of the agent: the server was not reached, or its model wrote nothing that can be sent."""
@@ -82,12 +82,8 @@ def _was_handed_over(trajectory: Trajectory) -> bool:
 
 
 def _has_written_all(trajectory: Trajectory, task: Task) -> bool:
-    wanted = Counter(_key(action.name, action.arguments) for action in task.actions if action.name in WRITES)
-    return not wanted - Counter(_key(name, arguments) for name, arguments in _calls(trajectory))
-
-
-def _key(name: str, arguments: Mapping[str, Any]) -> str:
-    return f"{name} {json.dumps(dict(arguments), sort_keys=True)}"
+    wanted = Counter(call_key(action.name, action.arguments) for action in gold_writes(task))
+    return not wanted - Counter(call_key(name, arguments) for name, arguments in _calls(trajectory))
 
 
 def _last_words(trajectory: Trajectory) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from tau_retail_env.chat.messages import AgentMessage, ToolCall
 from tau_retail_env.episodes.consent import is_yes
 from tau_retail_env.tasks.task import Action, Task
+from tau_retail_env.tasks.writes import WRITE_TOOLS
 from tau_retail_env.users.scripted.story import Beat, Story, story_of
 
 MANY_STEPS = 4
@@ -22,17 +23,6 @@ PATIENT_TRIES = 5
 TRANSFER = "transfer_to_human_agents"
 TRIES = 2
 """How often it asks for the same thing."""
-WRITES = frozenset(
-    {
-        "cancel_pending_order",
-        "return_delivered_order_items",
-        "exchange_delivered_order_items",
-        "modify_pending_order_items",
-        "modify_pending_order_payment",
-        "modify_pending_order_address",
-        "modify_user_address",
-    }
-)
 CHANGING_ITEMS = ("exchange_delivered_order_items", "modify_pending_order_items")
 CONFIRMATION = "Confirm (yes/no)?"
 """How the oracle asks for a yes."""
@@ -117,9 +107,9 @@ class OracleAgent:
         call, self._last_call = self._last_call, None
         if call is None:
             return self._next()
-        self._results[_key(call)] = observation
+        self._results[call_key(call.name, call.arguments)] = observation
         failed = observation.startswith("Error")
-        if call.name in WRITES:
+        if call.name in WRITE_TOOLS:
             return self._report(failed)
         if call.name.startswith("find_user_id_by_") and not failed:
             self._user_id = observation.strip()
@@ -162,8 +152,7 @@ class OracleAgent:
     def _identify(self) -> AgentMessage:
         tried = [key for key in self._results if key.startswith("find_user_id_by_")]
         for name, arguments in self._identities():
-            call = ToolCall(name, arguments)
-            if _key(call) not in tried:
+            if call_key(name, arguments) not in tried:
                 return self._call(name, arguments)
         if self._asked["identity"] > self._identity_tries:
             return self._call(TRANSFER, {"summary": "The customer could not be identified."})
@@ -247,7 +236,7 @@ class OracleAgent:
         return None
 
     def _is_new(self, name: str, arguments: Mapping[str, Any]) -> bool:
-        return _key(ToolCall(name, arguments)) not in self._results
+        return call_key(name, arguments) not in self._results
 
     def _call(self, name: str, arguments: Mapping[str, Any]) -> AgentMessage:
         self._last_call = ToolCall(name, dict(arguments))
@@ -314,9 +303,7 @@ class OracleAgent:
         return f"Change {what} to {', '.join(part for part in parts if part)}."
 
     def _order(self, write: Action) -> Mapping[str, Any]:
-        return _parsed(
-            self._results.get(_key(ToolCall("get_order_details", {"order_id": write.arguments.get("order_id")})))
-        )
+        return _parsed(self._results.get(call_key("get_order_details", {"order_id": write.arguments.get("order_id")})))
 
     def _rows(self, item_ids: Iterable[str], write: Action) -> list[Mapping[str, Any]]:
         """The order's rows of some items; none before the order was looked up."""
@@ -344,7 +331,7 @@ class OracleAgent:
         rows = self._rows(write.arguments["item_ids"], write)
         changes = []
         for row, new_item_id in zip(rows, write.arguments["new_item_ids"], strict=False):
-            looked_up = self._results.get(_key(ToolCall("get_product_details", {"product_id": row["product_id"]})))
+            looked_up = self._results.get(call_key("get_product_details", {"product_id": row["product_id"]}))
             variant = _parsed(looked_up).get("variants", {}).get(new_item_id, {"options": row["options"]})
             new = variant["options"]
             changes.append({name: value for name, value in new.items() if row["options"].get(name) != value})
@@ -379,7 +366,7 @@ def _grouped(actions: Sequence[Action]) -> tuple[list[tuple[Action, ...]], list[
     writes: list[Action] = []
     lookups: list[Action] = []
     for action in actions:
-        if action.name in WRITES:
+        if action.name in WRITE_TOOLS:
             before.append(tuple(lookups))
             writes.append(action)
             lookups = []
@@ -398,8 +385,9 @@ class BoastingAgent(OracleAgent):
         return self._report(failed=False)
 
 
-def _key(call: ToolCall) -> str:
-    return f"{call.name} {json.dumps(dict(call.arguments), sort_keys=True)}"
+def call_key(name: str, arguments: Mapping[str, Any]) -> str:
+    """One text for a tool's call, whatever the order of its arguments."""
+    return f"{name} {json.dumps(dict(arguments), sort_keys=True)}"
 
 
 def _users_only(results: Mapping[str, str]) -> dict[str, str]:

@@ -11,15 +11,12 @@ from types import MappingProxyType
 from typing import Any
 
 from tau_retail_env.chat.messages import AgentMessage, ToolCall
-from tau_retail_env.episodes.agents import BoastingAgent
+from tau_retail_env.episodes.agents import EMAIL, IDENTITY_QUESTION, TRANSFER, TRANSFERRED, BoastingAgent
 from tau_retail_env.episodes.player import Agent
 from tau_retail_env.tasks.task import Task
 
 FILLERS = ("One moment, please.", "I am looking into it.", "Thank you for your patience.")
-HANDED_OVER = "YOU ARE BEING TRANSFERRED TO A HUMAN AGENT. PLEASE HOLD ON."
-WHO_ARE_YOU = "Please give me your email, or your name and zip code."
 DONE = "All done. Anything else?"
-EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 NAME = re.compile(r"(?=\b([A-Z][\w'-]+) ([A-Z][\w'-]+))")
 """Two capitalised words in a row; overlapping pairs count."""
 ZIP = re.compile(r"(?<![\w#])\d{5}(?!\w)")
@@ -53,10 +50,10 @@ class QuitterAgent:
     def act(self, observation: str, info: Mapping[str, Any]) -> AgentMessage:
         """Transfer first, then tell the customer for as long as they stay."""
         if self._handed_over:
-            return AgentMessage(HANDED_OVER)
+            return AgentMessage(TRANSFERRED)
         self._handed_over = True
         summary = "The customer needs help."
-        return AgentMessage(None, (ToolCall("transfer_to_human_agents", {"summary": summary}),))
+        return AgentMessage(None, (ToolCall(TRANSFER, {"summary": summary}),))
 
 
 class EagerAgent:
@@ -86,7 +83,7 @@ class EagerAgent:
         if self._calls:
             self._last = self._calls.popleft()
             return AgentMessage(None, (self._last,))
-        return AgentMessage(DONE if self._identified else WHO_ARE_YOU)
+        return AgentMessage(DONE if self._identified else IDENTITY_QUESTION)
 
     def _lookups(self) -> Iterator[ToolCall]:
         """Lookups of the customer that their words make possible and that were not tried."""

@@ -13,9 +13,9 @@ import pytest
 
 from tau_retail_env.chat.messages import AgentMessage
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.episodes.agents import IDENTITY_QUESTION, NOT_FOUND, WRITES, BoastingAgent, OracleAgent
+from tau_retail_env.episodes.agents import IDENTITY_QUESTION, NOT_FOUND, BoastingAgent, OracleAgent
 from tau_retail_env.episodes.player import EpisodeRequest, play_episode
-from tau_retail_env.tasks import Task, load_tasks
+from tau_retail_env.tasks import WRITE_TOOLS, Task, load_tasks
 from tau_retail_env.users.scripted.story import story_of
 
 
@@ -140,7 +140,7 @@ def test_the_oracle_uses_no_id_that_nobody_mentioned_and_writes_only_after_a_yes
                 ids = [call.arguments.get("order_id"), call.arguments.get("product_id"), call.arguments.get("user_id")]
                 ids += [*call.arguments.get("item_ids", ()), *call.arguments.get("new_item_ids", ())]
                 assert all(name in seen for name in ids if name), (task.id, call)
-                if call.name in WRITES:
+                if call.name in WRITE_TOOLS:
                     assert "yes" in read.lower()
 
 
@@ -172,5 +172,5 @@ def test_a_boasting_agent_says_done_where_it_should_act() -> None:
         trajectory = play_episode(env, BoastingAgent(task), EpisodeRequest(task.id, 5))
         called = [call["function"]["name"] for message in trajectory.messages for call in message.get("tool_calls", ())]
         assert called
-        assert not set(called) & WRITES
+        assert not set(called) & WRITE_TOOLS
         assert (trajectory.reward, trajectory.stop_reason) == (0.0, "user_stop")

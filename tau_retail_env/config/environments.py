@@ -14,7 +14,7 @@ ONE_PROCESS = "The local engine plays all environments in one process: remove th
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentConfig(Refusing):
-    """What is handed to the environment (the argument names of `TauRetailEnv`)."""
+    """What is handed to `TauRetailEnv`: every field is an argument of its."""
 
     source: str = key()
     """Where the tasks come from: tau2 or generated."""

@@ -70,28 +70,6 @@ class Encoded:
     """False if the customer failed."""
 
 
-def make_env(config: EnvironmentConfig, *, tasks: Sequence[Task] | None = None) -> TauRetailEnv:
-    """An environment as the configuration describes it.
-
-    Args:
-        config: the settings of a tag.
-        tasks: its tasks where they are loaded already.
-    """
-    return TauRetailEnv(
-        source=config.source,
-        split=config.split,
-        task_subset=config.task_subset,
-        user_strategy=config.user_strategy,
-        user_config=config.user_config,
-        user_model=config.user_model,
-        max_turns=config.max_turns,
-        max_errors=config.max_errors,
-        prompt_style=config.prompt_style,
-        multiple_calls=config.multiple_calls,
-        tasks=tasks,
-    )
-
-
 def check_customers(envs: Mapping[str, CustomEnv], managers: Sequence[EnvManager], *tags: str) -> None:
     """Ask every endpoint of a run whether its customers can be had, before the first episode.
 
@@ -161,7 +139,7 @@ def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int) -> lis
         num: conversations.
         seed: decides the order of tasks and the customers' wording.
     """
-    env = make_env(config)
+    env = TauRetailEnv(**vars(config))
     order = permutation(env.tasks, seed, "tokenizer", 0)
     texts = []
     for number in tqdm(range(num), desc="conversations for the tokenizer", unit="episode", mininterval=1):
@@ -290,7 +268,7 @@ class _Worker:
 
     def __call__(self, chunk: range) -> list[Encoded]:
         if self._env is None:
-            self._env = make_env(self._config)
+            self._env = TauRetailEnv(**vars(self._config))
         return [self._play(self._env, number) for number in chunk]
 
     def _play(self, env: TauRetailEnv, number: int) -> Encoded:

@@ -13,12 +13,12 @@ from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.chat.prompts import show_tools, system_prompt
 from tau_retail_env.config.environments import CustomEnv, EnvironmentConfig, EnvManager
 from tau_retail_env.config.roles import GeneratingArgs, ModelArgs
+from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.player import BatchPlayer, EpisodeRequest
 from tau_retail_env.episodes.sampler import Sampler, SamplingSettings
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError
 from tau_retail_env.tasks import Task, load_tasks
-from tau_retail_env.training.data import make_env
 from tau_retail_env.training.models import playing
 from tau_retail_env.world import open_shop
 
@@ -152,7 +152,7 @@ class Stage:
         max_new_tokens = min(generating.max_new_tokens, env.max_tokens_per_step or generating.max_new_tokens)
         settings = SamplingSettings(max_new_tokens, generating.temperature, generating.top_p, generating.top_k)
         return BatchPlayer(
-            lambda: make_env(env.env_config, tasks=tasks),
+            lambda: TauRetailEnv(**vars(env.env_config), tasks=tasks),
             Sampler(self._model, settings, encoder.stop_ids),
             encoder,
             sequence_length=sequence_length,

@@ -13,10 +13,11 @@ from transformers import AutoModelForCausalLM, Qwen2Tokenizer
 
 from tau_retail_env.chat.parsing import parse_message
 from tau_retail_env.config import SftConfig, check_sft
+from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.files import read_rows
 from tau_retail_env.training import models, sft
-from tau_retail_env.training.data import Conversations, batch_order, encode, make_conversations, make_env
+from tau_retail_env.training.data import Conversations, batch_order, encode, make_conversations
 from tau_retail_env.training.run_folder import RunFolder
 
 Values = Callable[..., dict[str, Any]]
@@ -48,7 +49,7 @@ def data(config: SftConfig, tokenizer: Qwen2Tokenizer) -> Conversations:
 
 
 def test_what_the_mask_marks_is_what_the_oracle_said(config: SftConfig, tokenizer: Qwen2Tokenizer):
-    env = make_env(config.custom_envs["retail_train"].env_config)
+    env = TauRetailEnv(**vars(config.custom_envs["retail_train"].env_config))
     encoded = encode(env, tokenizer, task_id=env.tasks[0].id, seed=1, show_tools=False)
     assert encoded.as_meant
     own = tokenizer.decode([token for token, mine in zip(encoded.token_ids, encoded.own, strict=True) if mine])
@@ -61,7 +62,7 @@ def test_what_the_mask_marks_is_what_the_oracle_said(config: SftConfig, tokenize
 
 
 def test_redrawn_numbers_are_new_and_the_same_wherever_they_stand(config: SftConfig, tokenizer: Qwen2Tokenizer):
-    env = make_env(config.custom_envs["retail_train"].env_config)
+    env = TauRetailEnv(**vars(config.custom_envs["retail_train"].env_config))
     plain, drawn = (
         tokenizer.decode(
             encode(env, tokenizer, task_id=env.tasks[0].id, seed=1, show_tools=False, redraw=redraw).token_ids

@@ -20,8 +20,8 @@ from typing import Any
 
 import yaml
 
-from tau_retail_env.config.roll import small_checkpoint
 from tau_retail_env.episodes.trajectory import Trajectory, read_trajectories
+from tau_retail_env.shipped import checkpoint
 
 # What ROLL adds to actor_infer.strategy_args.strategy_config when it starts vLLM.
 ROLL_FLAGS = {
@@ -112,7 +112,7 @@ async def _replay(config: Mapping[str, Any], steps: Sequence[Sequence[Trajectory
 def engine_flags(config: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of vLLM as ROLL makes them from a composed configuration."""
     infer = config["actor_infer"]
-    model = str(small_checkpoint()) if config["pretrain"] == "small" else config["pretrain"]
+    model = checkpoint(config["pretrain"])
     given = {"model": model, "dtype": DTYPES[infer["model_args"]["dtype"]], "seed": config["seed"]}
     return ROLL_FLAGS | given | infer["strategy_args"]["strategy_config"]
 

@@ -17,6 +17,8 @@ PACKAGE = "tau_retail_env"
 RANKS = {
     "errors": 0,
     "files": 0,
+    "shipped": 0,
+    "folder_lock": 0,
     "trackers": 0,
     "tasks": 1,
     "world": 2,

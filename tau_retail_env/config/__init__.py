@@ -1,6 +1,6 @@
 """Compose and check the configuration: shared by both engines, below training and importing none of it."""
 
-from tau_retail_env.config.compose import compose, config_names, default_config_folder, to_yaml
+from tau_retail_env.config.compose import compose, config_names, to_yaml
 from tau_retail_env.config.local import LocalConfig, check_local
 from tau_retail_env.config.sft import SftConfig, check_sft
 
@@ -11,6 +11,5 @@ __all__ = [
     "check_sft",
     "compose",
     "config_names",
-    "default_config_folder",
     "to_yaml",
 ]

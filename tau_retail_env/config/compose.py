@@ -8,15 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tau_retail_env.errors import InvalidValueError, unknown
+from tau_retail_env.shipped import default_config_folder
 
-PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
 PLAIN_OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
-
-
-def default_config_folder() -> Path:
-    """Folder of the shipped configurations: inside the installed package, or beside it in a checkout."""
-    inside = PACKAGE_FOLDER / "_data" / "configs"
-    return inside if inside.is_dir() else PACKAGE_FOLDER.parent / "configs"
 
 
 def config_names(folder: Path) -> list[str]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 from tau_retail_env.config import roll_learning as learning
 from tau_retail_env.config import roll_rules as rules
-from tau_retail_env.config.compose import PACKAGE_FOLDER
 from tau_retail_env.config.customers import check_customers
 from tau_retail_env.config.environments import CustomEnv, check_environments
 from tau_retail_env.config.roll_rules import RollValues
@@ -19,6 +17,7 @@ from tau_retail_env.config.roll_unread import check_unread
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.config.schema import key, raise_if, read
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.shipped import checkpoint
 from tau_retail_env.trackers import check_tracker_kwargs
 from tau_retail_env.users import API_STRATEGIES
 
@@ -39,7 +38,6 @@ OWN_KEYS = (
     "infer_gpu_memory",
 )
 """Keys at the top that ROLL does not have."""
-SMALL = "small"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,8 +158,8 @@ def roll_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """What is handed to ROLL: without our own keys, with the folder of `small`, device_mapping as text."""
     kept = {name: value for name, value in values.items() if name not in OWN_KEYS}
     for name in ("pretrain", "reward_pretrain"):
-        if kept.get(name) == SMALL:
-            kept[name] = str(small_checkpoint())
+        if isinstance(pretrain := kept.get(name), str):
+            kept[name] = checkpoint(pretrain)
     for role in rules.ROLES:
         if isinstance(block := kept.get(role), Mapping) and isinstance(block.get("device_mapping"), (list, tuple)):
             kept[role] = {**block, "device_mapping": str(list(block["device_mapping"]))}
@@ -186,12 +184,6 @@ def fit_groups(values: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str
     groups = [min(own, counts[tag]) for tag, own in zip(manager["tags"], manager["num_groups_partition"], strict=True)]
     fitted = {**manager, "num_groups_partition": groups, "num_env_groups": sum(groups)}
     return {**values, "val_env_manager": fitted}
-
-
-def small_checkpoint() -> Path:
-    """Folder of the small model: inside the installed package, or in a checkout."""
-    inside = PACKAGE_FOLDER / "_data" / "small"
-    return inside if inside.is_dir() else PACKAGE_FOLDER.parent / "checkpoints" / "small"
 
 
 def _val_places(asked: RollValues) -> dict[str, int]:

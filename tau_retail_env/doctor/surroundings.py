@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from tau_retail_env.errors import MissingDependencyError
+from tau_retail_env.shipped import PACKAGE_FOLDER
 from tau_retail_env.tasks import upstream_tau2, upstream_tau_bench
 
 DISTRIBUTION = "tau-retail"
-PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
 PYTHON_WANTED = ">=3.11,<3.13"
 """Versions of Python that will do."""
 PROBE_LIMIT_S = 10.0

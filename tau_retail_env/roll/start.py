@@ -12,7 +12,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tau_retail_env.config.compose import PACKAGE_FOLDER
 from tau_retail_env.config.roll import RollConfig, fit_groups, roll_values
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.roll import tracking
@@ -20,6 +19,7 @@ from tau_retail_env.roll.dump import trajectories_folder
 from tau_retail_env.roll.run_folder import RollFolder, claim
 from tau_retail_env.roll.summary import summarise
 from tau_retail_env.roll.surroundings import check_surroundings, roll_folder
+from tau_retail_env.shipped import PACKAGE_FOLDER
 from tau_retail_env.trackers import HOSTED, run_arguments
 from tau_retail_env.users.api.budget import RUN_VARIABLE, begin_run
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tau_retail_env.config.roll import RollConfig, small_checkpoint
+from tau_retail_env.config.roll import RollConfig
 from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.config.schema import raise_if
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.roll.encoders import encoder_for
+from tau_retail_env.shipped import checkpoint
 from tau_retail_env.tasks import load_tasks
 from tau_retail_env.trackers import check_tracker
 from tau_retail_env.users import check_customer
@@ -173,9 +174,8 @@ def _count(config: RollConfig, tag: str) -> int:
 def _tokenizer(pretrain: str) -> Any:
     from transformers import AutoTokenizer
 
-    name = str(small_checkpoint()) if pretrain == "small" else pretrain
     try:
-        return AutoTokenizer.from_pretrained(name)
+        return AutoTokenizer.from_pretrained(checkpoint(pretrain))
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InvalidValueError(

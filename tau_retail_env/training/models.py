@@ -8,7 +8,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,8 +17,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from tau_retail_env.config.roles import ModelArgs
 from tau_retail_env.config.sft import NewModel
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.shipped import checkpoint
 
-SMALL = "small"
 LARGEST_PADDING = 1024
 """Rows that an embedding may have beyond the tokenizer's tokens: checkpoints round up for speed, but not by more."""
 
@@ -28,14 +27,6 @@ PROBES = (
     "don't 12345abc credit_card_3163940 e\u0301 ...\t\r\nx",
 )
 """Texts in which ways of splitting words differ: digits, JSON, spaces, contractions, accents, punctuation."""
-
-PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
-
-
-def small_checkpoint() -> Path:
-    """Folder of the small model: inside the installed package, or in a checkout."""
-    inside = PACKAGE_FOLDER / "_data" / SMALL
-    return inside if inside.is_dir() else PACKAGE_FOLDER.parent / "checkpoints" / SMALL
 
 
 def device() -> torch.device:
@@ -56,7 +47,7 @@ def load(pretrain: str, model_args: ModelArgs) -> tuple[PreTrainedModel, PreTrai
     Raises:
         InvalidValueError: nothing there, or a vocabulary that is not the tokenizer's.
     """
-    source = str(small_checkpoint()) if pretrain == SMALL else pretrain
+    source = checkpoint(pretrain)
     tokenizer = load_tokenizer(source)
     attention = None if model_args.attn_implementation == "auto" else model_args.attn_implementation
     try:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tau_retail_env.config.roll import RollConfig
+from tau_retail_env.config.roll_package import install_arguments, look_at, missing_modules
 from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.config.schema import raise_if
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+from tau_retail_env.roll.backends import missing_packages
 from tau_retail_env.roll.encoders import encoder_for
 from tau_retail_env.shipped import checkpoint
 from tau_retail_env.tasks import load_tasks
@@ -57,11 +59,10 @@ def roll_folder() -> Path:
     found = importlib.util.find_spec("roll")
     if found is None:
         raise MissingDependencyError(f"engine: roll needs ROLL, which is not installed: {INSTALL}")
-    folders = [Path(folder) for folder in found.submodule_search_locations or ()]
-    for folder in folders:
-        if (folder / "pipeline" / "agentic" / "agentic_config.py").is_file():
-            return folder
-    where = folders[0] if folders else found.origin
+    package = look_at(Path(folder) for folder in found.submodule_search_locations or ())
+    if package and package.is_alibabas:
+        return package.folder
+    where = package.folder if package else found.origin
     raise MissingDependencyError(
         f"The package `roll` in {where} is not Alibaba's ROLL (PyPI has an unrelated one of that name): "
         f"pip uninstall roll, then install requirements-roll.txt; {INSTALL}"
@@ -69,22 +70,31 @@ def roll_folder() -> Path:
 
 
 def check_installation(config: RollConfig) -> None:
-    """Refuse a ROLL without the strategies that are wanted.
+    """Refuse a ROLL without the strategies that are wanted, or without what these import.
 
     Raises:
-        MissingDependencyError: no ROLL, another package, or a version without a strategy.
+        MissingDependencyError: no ROLL, another package, one that is not whole, a version without a strategy, or no
+            package that a strategy needs.
     """
     folder = roll_folder()
+    schema = RollSchema.load(config.version)
+    if left_out := missing_modules(folder):
+        raise MissingDependencyError(
+            f"The ROLL in {folder} is not whole, as the wheel that it makes of itself is not: its environment workers "
+            f"import {' and '.join(left_out)}. Install it as a checkout: pip uninstall roll, then "
+            f"pip {install_arguments(schema.commit)}"
+        )
     known = _strategies(folder)
     missing = [name for name in config.strategies if name not in known]
     if missing:
-        schema = RollSchema.load(config.version)
         raise MissingDependencyError(
             f"The ROLL in {folder} has no {' and no '.join(missing)} (it has {', '.join(known)}). "
             f"This configuration is for ROLL {schema.version} (commit {schema.commit[:8]}): "
             + ("install that tag" if config.version != "main" else "install requirements-roll.txt")
             + ", or choose another by train=fsdp2"
         )
+    if packages := missing_packages(config.strategies, folder, schema.commit):
+        raise MissingDependencyError(" ".join(packages))
 
 
 def check_gpus(config: RollConfig) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from tau_retail_env.config import compose, to_yaml
 from tau_retail_env.config.roll import RollConfig, check_roll
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError, MissingDependencyError
 from tau_retail_env.files import read_rows
-from tau_retail_env.roll import surroundings
+from tau_retail_env.roll import backends, surroundings
 from tau_retail_env.roll.run_folder import RollFolder, claim
 from tau_retail_env.roll.tracking import cut_after
 from tau_retail_env.start import chosen_engine, main
@@ -41,7 +43,19 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (package / "pipeline" / "agentic" / "agentic_config.py").touch()
     (package / "configs" / "worker_config.py").write_text(LITERAL)
     use(package, monkeypatch)
+    add_module(monkeypatch, tmp_path / "site", "vllm")
     return package
+
+
+def add_module(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str) -> None:
+    """A module that Python would find, and that fails if it, or a package around it, is imported."""
+    path = folder.joinpath(*name.split("."))
+    path.mkdir(parents=True)
+    for package in (path, *path.parents):
+        if package == folder:
+            break
+        (package / "__init__.py").write_text(f"raise RuntimeError('{name} was imported')")
+    monkeypatch.syspath_prepend(str(folder))
 
 
 def use(package: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,6 +86,107 @@ def test_another_package_of_that_name_is_told_by_its_contents(tmp_path, monkeypa
 def test_a_version_without_the_strategy_is_refused_by_its_name(installed, override, missing):
     with pytest.raises(MissingDependencyError, match=missing):
         surroundings.check_installation(checked(override))
+
+
+SGLANG = 'Literal["hf_infer", "sglang", "fsdp2_train", "fsdp2_infer"]'
+MEGATRON = 'Literal["vllm", "megatron_infer", "megatron_train", "fsdp2_train"]'
+DEEPSPEED = 'Literal["vllm", "deepspeed_infer", "deepspeed_train"]'
+
+
+@pytest.mark.parametrize(
+    ("known", "override", "modules", "words"),
+    [
+        (SGLANG, "infer=sglang", ["sglang"], ["actor_infer with strategy_name sglang: sglang is not", "infer=vllm"]),
+        (
+            MEGATRON,
+            "train=megatron",
+            ["megatron.core.transformer.moe.router_replay", "mcore_adapter"],
+            [
+                "reference with strategy_name megatron_infer and actor_train with strategy_name megatron_train: ",
+                "'megatron-core>=0.16,<0.17'",
+                "'mcore_adapter @ git+https://github.com/alibaba/ROLL.git@8eb27cc2dc34c4d1310b169d9b86d339004d811a"
+                "#subdirectory=mcore_adapter'",
+            ],
+        ),
+        (
+            DEEPSPEED,
+            "train=deepspeed",
+            ["deepspeed"],
+            ["actor_train or critic with strategy_name deepspeed_train: deepspeed", "deepspeed==0.16.4"],
+        ),
+    ],
+)
+def test_a_strategy_whose_package_is_missing_is_refused_and_none_imported(
+    installed, monkeypatch, tmp_path, known, override, modules, words
+):
+    (installed / "configs" / "worker_config.py").write_text(f"strategy_name: {known} = field()")
+    for number, name in enumerate(modules):
+        with pytest.raises(MissingDependencyError) as refusal:
+            surroundings.check_installation(checked(override))
+        assert f"(no module {name})" in str(refusal.value)
+        assert number or all(word in str(refusal.value) for word in words), refusal.value
+        assert not re.search(r"install '?(roll|mcore[-_]adapter)['\s]*($|[^@' ])", str(refusal.value))
+        add_module(monkeypatch, tmp_path / f"more{number}", name)
+    surroundings.check_installation(checked(override))
+
+
+def test_without_vllm_the_rollouts_are_refused(installed, tmp_path):
+    (tmp_path / "site" / "vllm" / "__init__.py").unlink()
+    (tmp_path / "site" / "vllm").rmdir()
+    if backends.is_importable("vllm"):
+        pytest.skip("vLLM is installed here")
+    with pytest.raises(MissingDependencyError, match=r"actor_infer with strategy_name vllm: .*requirements-roll\.txt"):
+        surroundings.check_installation(checked())
+
+
+def test_a_megatron_that_is_too_old_is_as_good_as_none(installed, monkeypatch, tmp_path):
+    (installed / "configs" / "worker_config.py").write_text(f"strategy_name: {MEGATRON} = field()")
+    add_module(monkeypatch, tmp_path / "old", "megatron.core.transformer.moe")
+    add_module(monkeypatch, tmp_path / "adapter", "mcore_adapter")
+    with pytest.raises(MissingDependencyError, match=r"megatron-core 0\.16 is not installed"):
+        surroundings.check_installation(checked("train=megatron"))
+
+
+def test_an_sglang_that_roll_has_no_patch_for_is_refused(installed, monkeypatch, tmp_path):
+    (installed / "configs" / "worker_config.py").write_text(f"strategy_name: {SGLANG} = field()")
+    add_module(monkeypatch, tmp_path / "more", "sglang")
+    patches = installed / "third_party" / "sglang" / "__init__.py"
+    patches.parent.mkdir(parents=True)
+    patches.write_text("if version in ['0.5.2', '0.4.6.post4']: pass")
+    monkeypatch.setattr(backends.importlib.metadata, "version", lambda name: "0.5.2")
+    surroundings.check_installation(checked("infer=sglang"))
+    monkeypatch.setattr(backends.importlib.metadata, "version", lambda name: "0.5.9")
+    with pytest.raises(
+        MissingDependencyError, match=r"found sglang 0\.5\.9, .* works with 0\.5\.2, 0\.4\.6\.post4 alone"
+    ):
+        surroundings.check_installation(checked("infer=sglang"))
+
+
+def test_a_roll_that_is_not_whole_is_refused(installed):
+    agentic = installed / "pipeline" / "agentic"
+    (agentic / "environment_worker.py").write_text("from roll.pipeline.agentic.proxy.server import Server")
+    with pytest.raises(
+        MissingDependencyError, match=r"not whole.* import roll\.pipeline\.agentic\.proxy\.server\. .*egg=roll"
+    ):
+        surroundings.check_installation(checked())
+    (agentic / "proxy").mkdir()
+    (agentic / "proxy" / "server.py").touch()
+    surroundings.check_installation(checked())
+
+
+def test_what_a_strategy_needs_is_what_rolls_own_file_of_it_imports(roll):
+    """Of the packages that the table names, each strategy's file imports at its top those that the table says."""
+    tops = {needed.module.split(".")[0] for group in backends.NEEDED.values() for needed in group}
+    for strategy, group in backends.NEEDED.items():
+        source = roll / "roll" / "distributed" / "strategy" / f"{strategy.split('_')[0]}_strategy.py"
+        if not source.is_file():
+            continue
+        tree = ast.parse(source.read_text(encoding="utf-8"))
+        modules = {node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom)}
+        modules |= {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
+        assert {module.split(".")[0] for module in modules} & tops == {one.module.split(".")[0] for one in group}
+        if strategy.startswith("megatron") and "roll.third_party.megatron.router_replay_utils" in modules:
+            assert backends.MEGATRON.module in modules  # v0.2.1 does with an older one, too
 
 
 def test_too_few_gpus_are_refused_before_one_is_touched(monkeypatch):

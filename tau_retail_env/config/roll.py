@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from tau_retail_env.config import roll_learning as learning
 from tau_retail_env.config import roll_rules as rules
-from tau_retail_env.config.customers import check_customers
+from tau_retail_env.config.customers import customer_problems
 from tau_retail_env.config.environments import CustomEnv, check_environments
 from tau_retail_env.config.roll_rules import RollValues
 from tau_retail_env.config.roll_schema import RollSchema
@@ -92,6 +92,8 @@ class RollConfig(RunConfig):
     """Tasks that one evaluation asks of a tag: its groups, times the episodes of each; empty where it plays all."""
     sequence_length: int = key(0)
     """Tokens of a whole episode at most."""
+    longest_message: int = key(0)
+    """Tokens of one message at most."""
 
 
 def check_roll(values: Mapping[str, Any]) -> RollConfig:
@@ -119,7 +121,7 @@ def check_roll(values: Mapping[str, Any]) -> RollConfig:
     raise_if(
         [
             *check_environments(config.custom_envs),
-            *check_customers(config, config.custom_envs),
+            *customer_problems(config, config.custom_envs),
             *check_tracker_kwargs(config.track_with, config.tracker_kwargs, beside_roll=True),
         ]
     )
@@ -136,6 +138,7 @@ def check_roll(values: Mapping[str, Any]) -> RollConfig:
         val_tags=val,
         val_places=_val_places(asked),
         sequence_length=asked("sequence_length"),
+        longest_message=rules.longest_message(asked),
     )
 
 
@@ -220,6 +223,7 @@ def _rules(asked: RollValues, config: RollConfig) -> Iterator[str]:
     yield from rules.check_sampling(asked)
     yield from rules.check_engine(asked)
     yield from rules.check_managers(asked, list(config.custom_envs))
+    yield from rules.check_filters(asked)
     yield from rules.check_devices(asked)
     yield from rules.check_sizes(asked)
     yield from rules.check_checkpoints(asked)

@@ -82,8 +82,16 @@ def check_kl(config: RollValues) -> Iterator[str]:
             "kl_penalty: full needs the probabilities of all tokens, of which ROLL keeps only that of the sampled one: "
             "it would stop in the first step; expected kl, abs or mse"
         )
-    if config("target_kl") is not None and not in_reward:
-        yield f"target_kl: found {config('target_kl')}, but it steers the KL in the reward: add_token_level_kl: true"
+    if config("target_kl") is not None:
+        yield (
+            f"target_kl: found {config('target_kl')}, but ROLL keeps the coefficient that it steers in no checkpoint: "
+            "a resumed run would begin with init_kl_coef again; set it to null"
+        )
+    if in_reward and config("reward_clip") is not None:
+        yield (
+            f"reward_clip: found {config('reward_clip')}, with which ROLL would also clip every token's KL in the "
+            "reward; rewards lie between 0 and 1 here: set it to null"
+        )
     if in_reward and config("force_disable_old_logprobs_recompute"):
         yield (
             "force_disable_old_logprobs_recompute: true makes the actor's log-probabilities 0, "

@@ -13,6 +13,8 @@ from tau_retail_env.config.roll_schema import RollSchema
 ROLES = ("actor_train", "actor_infer", "reference", "critic")
 LEARNERS = ("actor_train", "critic")
 MANAGERS = ("train_env_manager", "val_env_manager")
+SIZES = dict(zip(MANAGERS, ("rollout_batch_size", "val_batch_size"), strict=True))
+"""The key from which ROLL takes how many episodes an environment plays."""
 PREFIX_TOKENS: Mapping[tuple[str, str], int] = {
     ("tau_bench", "full"): 4256,
     ("tau_bench", "compressed"): 1161,
@@ -26,6 +28,10 @@ PREFIX_TOKENS: Mapping[tuple[str, str], int] = {
 }
 """Tokens before the first message, by source and prompt style, with Qwen2.5's and Qwen3's tokenizers."""
 
+ENGINES = ("vllm", "sglang")
+ENGINE_SPLITS = ("tensor_parallel_size", "pipeline_parallel_size")
+"""Settings of a rollout engine that divide one copy of the model over GPUs."""
+PASS_HAT_K = "tau_retail_env.roll.group_filter.PassHatKFilter"
 
 FULL_PRECISION = ("fp32", "float32")
 """Names of the type in which weights that learn must be stored: bf16 has eight bits, and rounds most updates away."""
@@ -92,8 +98,8 @@ class RollValues:
         names: tuple[str, ...] = ()
         if strategy.startswith("megatron"):
             names = ("tensor_model_parallel_size", "pipeline_model_parallel_size", "context_parallel_size")
-        elif strategy in ("vllm", "sglang"):
-            names = ("tensor_parallel_size", "pipeline_parallel_size")
+        elif strategy in ENGINES:
+            names = ENGINE_SPLITS
         return max(1, devices // math.prod(int(config.get(name, 1)) for name in names))
 
     def update_size(self, role: str) -> int:
@@ -239,6 +245,12 @@ def check_engine(config: RollValues) -> Iterator[str]:
             f"actor_infer.strategy_args.strategy_config.{name}: found {length}, less than sequence_length "
             f"{config('sequence_length')}: longer episodes would end in an error; remove the key"
         )
+    split = math.prod(int(config.strategy_config("actor_infer").get(name, 1)) for name in ENGINE_SPLITS)
+    if engine == "sglang" and (found := config("actor_infer.num_gpus_per_worker")) != split:
+        yield (
+            f"actor_infer.num_gpus_per_worker: found {found}, expected {split}, the product of SGLang's parallel sizes: "
+            "ROLL works it out for vLLM alone"
+        )
     if not config("router_args"):
         return
     router = config("router_args.router_name")
@@ -252,9 +264,13 @@ def check_engine(config: RollValues) -> Iterator[str]:
 
 def check_sizes(config: RollValues) -> Iterator[str]:
     """What must divide what: otherwise ROLL stops in its first step, or trains on some episodes twice."""
-    batch, group = config("rollout_batch_size"), config("train_env_manager.group_size")
-    if batch <= 0 or batch % group:
-        yield f"rollout_batch_size: found {batch}, expected a multiple of train_env_manager.group_size {group}"
+    batch, envs = config("rollout_batch_size"), _envs(config, "train_env_manager")
+    if batch <= 0 or batch % envs:
+        yield (
+            f"rollout_batch_size: found {batch}, expected a multiple of the {envs} environments (train_env_manager: "
+            f"{config('train_env_manager.num_env_groups')} groups of {config('train_env_manager.group_size')}): ROLL "
+            "would take the groups that end first, and train on some tasks more often than on others"
+        )
     val, envs = config("val_batch_size"), _envs(config, "val_env_manager")
     if val >= 0 and (val == 0 or val % envs):
         yield (
@@ -381,26 +397,71 @@ def check_managers(config: RollValues, tags: Sequence[str]) -> Iterator[str]:
                 f"{path}.num_groups_partition: found {given}, expected one number for each of the {len(played)} tags, "
                 f"together {groups} (num_env_groups)"
             )
+        if config(f"{path}.max_traj_per_env") >= 0:
+            yield f"{path}.max_traj_per_env: it follows from {SIZES[path]}: remove the key"
+        if config(f"{path}.group_size_redundancy"):
+            yield (
+                f"{path}.group_size_redundancy: the episodes of a group that end last would be dropped, and long ones "
+                "would be trained on and judged less often: remove the key"
+            )
         if (proxy := config(f"{path}.llm_proxy.proxy_type")) != "policy":
             yield f"{path}.llm_proxy.proxy_type: found {proxy}, expected policy: it is the actor that plays here"
         if config(f"{path}.max_env_num_per_worker") < 1:
             yield f"{path}.max_env_num_per_worker: missing; all {_envs(config, path)} environments would be one process"
 
 
+def check_filters(config: RollValues) -> Iterator[str]:
+    """Which groups are dropped: none; and where pass^k is written."""
+    path = "train_env_manager.group_filter_cls"
+    if config.given(path) and config(path) != config.schema.default(path):
+        yield f"{path}: a group that is dropped leaves its environments waiting: remove the key"
+    path = "val_env_manager.group_filter_cls"
+    if config(path) != PASS_HAT_K:
+        yield f"{path}: found {config(path)}, expected {PASS_HAT_K}, which drops nothing and writes pass^k"
+
+
 def check_prompt(config: RollValues, envs: Mapping[str, tuple[str, str]]) -> Iterator[str]:
-    """Whether what every episode starts with fits, by the recorded lengths.
+    """Whether what every episode starts with leaves room, by the recorded lengths.
 
     Args:
         config: the configuration.
         envs: source and prompt style of each tag that is played.
     """
-    for tag, kind in envs.items():
-        prefix = PREFIX_TOKENS.get(kind, 0)
-        if prefix >= config("sequence_length"):
-            yield (
-                f"sequence_length: found {config('sequence_length')}, but {tag} starts with {prefix} tokens "
-                f"(source {kind[0]}, prompt_style {kind[1]}); raise it, or choose prompt_style=compressed"
-            )
+    for tag, (source, style) in envs.items():
+        yield from without_room(
+            tag,
+            source,
+            style,
+            prefix=PREFIX_TOKENS.get((source, style), 0),
+            message=longest_message(config),
+            sequence_length=config("sequence_length"),
+        )
+
+
+def longest_message(config: RollValues) -> int:
+    """Tokens that the actor may write in one message, in training or validation."""
+    blocks = ("actor_infer", *MANAGERS)
+    return max(int((config(f"{block}.generating_args") or {}).get("max_new_tokens") or 0) for block in blocks)
+
+
+def without_room(
+    tag: str, source: str, style: str, *, prefix: int, message: int, sequence_length: int
+) -> Iterator[str]:
+    """The problem of a prompt after which one message does not fit.
+
+    Args:
+        tag: block under custom_envs.
+        source: its source of tasks.
+        style: its prompt_style.
+        prefix: tokens that every episode starts with.
+        message: tokens of the longest message.
+        sequence_length: tokens of a whole episode.
+    """
+    if prefix + message >= sequence_length:
+        yield (
+            f"sequence_length: found {sequence_length}, but {tag} starts with {prefix} tokens (source {source}, "
+            f"prompt_style {style}) and a message may have {message}; raise it, or choose prompt_style=compressed"
+        )
 
 
 def _envs(config: RollValues, manager: str) -> int:

@@ -105,7 +105,7 @@ def test_kl_is_really_on_in_every_configuration():
         ("async_generation_ratio=1", "take turns on the same GPUs"),
         (
             "rollout_batch_size=130",
-            "rollout_batch_size: found 130, expected a multiple of train_env_manager.group_size",
+            "rollout_batch_size: found 130, expected a multiple of the 256 environments",
         ),
         ("rollout_batch_size=192", "does not divide rollout_batch_size 192"),
         ("actor_train.infer_batch_size=3", "actor_train.infer_batch_size: 3 x 8 GPUs = 24 does not divide"),
@@ -146,6 +146,10 @@ def test_what_would_go_wrong_is_refused_by_its_path(override, words):
         (["async_generation_ratio=1.0"], "expected a whole number from 0 on"),
         (["actor_infer.device_mapping=[0,1,2,3,4,5]", "async_generation_ratio=0"], "has a part of actor_infer's"),
         (["reward_normalization={grouping:batch,method:mean_std}"], "compares the episodes of one task"),
+        (
+            ["infer=sglang", "actor_infer.strategy_args.strategy_config.tensor_parallel_size=2"],
+            "actor_infer.num_gpus_per_worker: found 1, expected 2, the product of SGLang's",
+        ),
     ],
 )
 def test_a_group_baseline_has_rules_of_its_own(overrides, words):

@@ -45,7 +45,7 @@ HARMLESS = [
     "env_monitor.hung_timeout=60",
     "system_envs.NCCL_DEBUG=INFO",
     "logging_steps=10",
-    "train_env_manager.group_size_redundancy=1",
+    "infer=sglang actor_infer.strategy_args.strategy_config.tensor_parallel_size=2 actor_infer.num_gpus_per_worker=2",
 ]
 
 
@@ -63,7 +63,7 @@ def test_every_key_of_the_table_is_one_of_rolls(path):
 @pytest.mark.parametrize("overrides", HARMLESS)
 def test_what_says_rolls_default_or_is_honoured_passes(overrides):
     split = [overrides] if "{" in overrides or "[" in overrides else overrides.split()
-    check_roll(compose(PPO, overrides=[one if one.startswith("train=") else f"++{one}" for one in split]))
+    check_roll(compose(PPO, overrides=[one if one.startswith(("train=", "infer=")) else f"++{one}" for one in split]))
 
 
 @pytest.mark.parametrize(
@@ -158,6 +158,19 @@ def test_what_roll_itself_tells_vllm_is_refused(name):
         ("advantage_clip=0", "advantage_clip: found 0, expected more than 0, or null"),
         ("value_clip=0", "value_clip: found 0, expected more than 0, or null"),
         ("reward_clip=-1", "reward_clip: found -1, expected more than 0, or null"),
+        ("reward_clip=5", "reward_clip: found 5, with which ROLL would also clip every token's KL"),
+        ("target_kl=0.1", "a resumed run would begin with init_kl_coef again"),
+        ("rollout_batch_size=128", "found 128, expected a multiple of the 256 environments"),
+        (
+            "train_env_manager.max_traj_per_env=3",
+            "train_env_manager.max_traj_per_env: it follows from rollout_batch_size",
+        ),
+        ("val_env_manager.max_traj_per_env=3", "val_env_manager.max_traj_per_env: it follows from val_batch_size"),
+        ("train_env_manager.group_size_redundancy=1", "that end last would be dropped"),
+        ("val_env_manager.group_size_redundancy=1", "that end last would be dropped"),
+        ("train_env_manager.group_filter_cls=no.such.Class", "leaves its environments waiting: remove the key"),
+        ("~val_env_manager.group_filter_cls", "expected tau_retail_env.roll.group_filter.PassHatKFilter"),
+        ("sequence_length=4768", "starts with 4256 tokens"),
         ("max_grad_norm=0", "max_grad_norm: found 0"),
         ("entropy_loss_coef=-0.1", "entropy_loss_coef: found -0.1, expected 0 or more"),
         ("ppo_epochs=4", "ROLL's critic learns from each batch once"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.chat.prompts import show_tools, system_prompt
+from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.world import open_shop
 
 _lock = threading.Lock()
@@ -22,10 +23,16 @@ def encoder_for(tokenizer: Any, settings: Mapping[str, Any]) -> ChatEncoder:
 
     Raises:
         InvalidValueError: the tokenizer has no chat template, one that leaves the tools out, or one whose turns cannot
-            be encoded one by one.
+            be encoded one by one; or it pads with the token that ends a turn.
     """
     source, style = str(settings.get("source", "tau2")), str(settings.get("prompt_style", "full"))
     shop = open_shop(source)
     prompt = system_prompt(style, source, shop.domain_policy, shop.tools)
     with _lock:
-        return ChatEncoder(tokenizer, system_prompt=prompt, tools=shop.tools if show_tools(style) else None)
+        encoder = ChatEncoder(tokenizer, system_prompt=prompt, tools=shop.tools if show_tools(style) else None)
+    if encoder.end_of_turn_id == tokenizer.pad_token_id:
+        raise InvalidValueError(
+            f"Tokenizer {tokenizer.name_or_path!r} pads with the token that ends a turn ({tokenizer.pad_token!r}), "
+            "for which ROLL keeps no log-probability; give it another pad_token"
+        )
+    return encoder

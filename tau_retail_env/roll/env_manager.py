@@ -91,11 +91,6 @@ class TauRetailEnvManager(TrajEnvManager):
         settings = plain_value(env_config["config"])
         _check_limits(env_config, settings)
         self._encoder = encoder_for(tokenizer, settings)
-        if self._encoder.end_of_turn_id == tokenizer.pad_token_id:
-            raise InvalidValueError(
-                f"Tokenizer {tokenizer.name_or_path!r} pads with the token that ends a turn ({tokenizer.pad_token!r}), "
-                "for which ROLL keeps no log-probability; give it another pad_token"
-            )
         self._assignment = make_assignment(
             mode,
             self.env.tasks,

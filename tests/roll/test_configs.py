@@ -136,3 +136,39 @@ def test_rolls_own_configuration_ignores_what_ours_refuses(roll, tmp_path, monke
     assert config.init_kl_coef == 0.005 and not config.add_token_level_kl
     with pytest.raises(InvalidValueError, match="init_kl_coeff"):
         check_roll(values)
+
+
+def rolls_own_configuration(*overrides: str) -> Any:
+    """What ROLL makes of a configuration that ours has not checked."""
+    from dacite import from_dict
+    from roll.pipeline.agentic.agentic_config import AgenticConfig
+
+    from tau_retail_env.config import compose
+    from tau_retail_env.config.roll import roll_values
+
+    return from_dict(AgenticConfig, roll_values(compose("tau_retail_1gpu", overrides=list(overrides))))
+
+
+def test_rolls_validation_is_sampled_like_its_training_once_the_engine_has_settings(roll, tmp_path, monkeypatch):
+    """The trap: `actor_infer.generating_args`, as in ROLL's examples, override those of both env managers."""
+    monkeypatch.chdir(tmp_path)
+    ours = rolls_own_configuration()
+    theirs = rolls_own_configuration("++actor_infer.generating_args={max_new_tokens: 9, temperature: 1.0}")
+    assert (ours.train_env_manager.generating_args.temperature, ours.val_env_manager.generating_args.temperature) == (
+        1.0,
+        0.7,
+    )
+    assert theirs.val_env_manager.generating_args is theirs.train_env_manager.generating_args
+    assert theirs.val_env_manager.generating_args.temperature == 1.0
+
+
+def test_rolls_resume_true_looks_into_a_new_folder(roll, tmp_path, monkeypatch):
+    """The trap: the time is added to the folder of checkpoints, so it is empty; ours names a checkpoint."""
+    from roll.utils.checkpoint_manager import get_latest_ckpt
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out" / "checkpoints" / "checkpoint-5").mkdir(parents=True)
+    config = rolls_own_configuration(f"output_dir={tmp_path / 'out'}", "resume_from_checkpoint=true")
+    assert config.checkpoint_config["output_dir"].startswith(str(tmp_path / "out" / "checkpoints" / "2"))
+    with pytest.raises(FileNotFoundError):
+        get_latest_ckpt(config.checkpoint_config)

@@ -284,3 +284,39 @@ def test_rolls_own_dump_writes_nothing(stage, rolls_own, tmp_path):
     played.play()
     played.close()
     assert list((tmp_path / "ours").glob("train-*.jsonl"))
+
+
+def test_an_episode_that_outgrows_sequence_length_is_no_different_from_a_failure_in_rolls_loop(stage, rolls_own):
+    """It ends without a step of the environment: nothing says why."""
+    keys = {"pipeline": {"sequence_length": 250}}
+    played = rolls_own(**keys)
+    (theirs,) = played.play()
+    settled(played)
+    (ours,) = stage(env=QUIET, **keys).play()
+    assert not [name for name in metrics_of(theirs) if "truncated" in name]
+    assert metrics_of(ours)["truncated_max_length"] == 1.0
+    assert float(theirs.batch["scores"].sum()) == float(ours.batch["scores"].sum()) == 0.0
+
+
+def test_rolls_adaptive_kl_coefficient_is_in_no_checkpoint(roll):
+    """So `target_kl` is refused: a resumed run would begin with `init_kl_coef` again."""
+    import dataclasses
+
+    from roll.utils.kl_controller import get_kl_controller
+    from roll.utils.worker_state import WorkerState
+
+    controller = get_kl_controller(init_kl_coef=0.1, target_kl=0.01, kl_horizon=100)
+    controller.update(current=1.0, n_steps=50)
+    assert controller.value == pytest.approx(0.11)
+    state = WorkerState(step=3, log_history=[{"system/step": 3}])
+    assert str(controller.value) not in str(dataclasses.asdict(state))
+    assert get_kl_controller(init_kl_coef=0.1, target_kl=0.01, kl_horizon=100).value == 0.1
+
+
+def test_rolls_reward_clip_clips_the_kl_of_every_token_too(stage):
+    """So it is refused together with KL in the reward."""
+    (episode,) = stage(env=QUIET).play()
+    plain, clipped = (
+        advantages([episode], pipeline(reward_clip=clip), kl=30.0)["token_level_rewards"] for clip in (None, 1.0)
+    )
+    assert float(plain.min()) < -1.0 and float(clipped.min()) == -1.0

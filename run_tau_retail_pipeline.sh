@@ -210,13 +210,20 @@ choose_config() {
   echo "[config] $config_name: $reason (--config-name NAME overrules)"
 }
 
-# The engine that an override or the configuration's file names; auto is ROLL where there is a GPU and the file fits it.
-named_engine() {
-  local file=${config_path:-$root/configs}/${config_name%.yaml}.yaml engine="" argument
-  [ ! -f "$file" ] || engine=$(sed -n 's/^engine: *\([a-z]*\).*/\1/p' "$file")
+# said KEY: what an override or else the configuration's file says of a key at the top.
+said() {
+  local file=${config_path:-$root/configs}/${config_name%.yaml}.yaml value="" argument
+  [ ! -f "$file" ] || value=$(sed -n "s/^$1: *\([A-Za-z0-9_]*\).*/\1/p" "$file")
   for argument in "${passed_on[@]}"; do
-    case "$argument" in engine=* | +engine=* | ++engine=*) engine=${argument#*=} ;; esac
+    case "$argument" in "$1="* | "+$1="* | "++$1="*) value=${argument#*=} ;; esac
   done
+  echo "$value"
+}
+
+# The engine that is named; auto is ROLL where there is a GPU and the file fits it.
+named_engine() {
+  local file=${config_path:-$root/configs}/${config_name%.yaml}.yaml engine
+  engine=$(said engine)
   if [ "$engine" = auto ] && grep '^  - infer:' "$file" >/dev/null 2>&1; then engine=roll; fi
   echo "$engine"
 }
@@ -231,11 +238,28 @@ choose_environment() {
   echo "[engine] $engine, in $venv"
 }
 
+# The tasks of τ-bench v1 where ROLL plays them: its submodule, before anything large is installed.
+bring_tasks() {
+  [ "$engine" = roll ] && [ "$(said task_source)" = tau_bench ] || return 0
+  [ -z "${TAU_BENCH_PATH-}" ] && [ ! -d "$root/tau-bench/tau_bench" ] || return 0
+  ! "$venv/bin/python" -c 'import tau_bench' >/dev/null 2>&1 || return 0
+  printf '[tasks] tau_bench: git submodule update --init ... '
+  if git -C "$root" submodule --quiet update --init tau-bench && [ -d "$root/tau-bench/tau_bench" ]; then
+    echo "done"
+    return
+  fi
+  echo "failed"
+  echo "error: task_source tau_bench plays the tasks of τ-bench v1, which could not be fetched. Give a checkout of" \
+    "sierra-research/tau-bench by TAU_BENCH_PATH, or take other tasks: task_source=tau2 needs none of it" >&2
+  exit 1
+}
+
 main() {
   parse_arguments "$@"
   cd "$root"
   [ -n "$config_name" ] || choose_config >&2
   choose_environment >&2
+  bring_tasks >&2
   set_up >&2
   if [ "$setup_only" = yes ]; then
     echo "[set-up] $venv is ready"

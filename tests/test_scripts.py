@@ -278,6 +278,53 @@ def test_roll_has_an_environment_of_its_own(machine):
     assert result.stdout == "started: start_agentic_pipeline.py --config-name tau_retail_1gpu max_steps=3\n"
 
 
+GIT = """#!/bin/sh
+echo "git $*" >>"{calls}"
+{fetch}
+"""
+
+
+@pytest.fixture
+def plays_v1(machine):
+    """A machine whose configuration for its GPU plays tasks of τ-bench v1; returns how its git fetches them."""
+    machine.add_gpus(1)
+    machine.add_config("tau_retail_1gpu", "engine: roll\ntask_source: tau_bench  # 500 tasks\n")
+    fetched = machine.project / "tau-bench" / "tau_bench"
+
+    def git(fetch: str = f"mkdir -p '{fetched}'") -> None:
+        machine.add_program("git", GIT.format(calls=machine.notes / "calls", fetch=fetch))
+
+    git()
+    return git
+
+
+def test_the_tasks_of_v1_are_fetched_before_anything_large_is_installed(machine, plays_v1):
+    result = machine.run()
+    fetched, *installed = machine.calls()
+    assert fetched.startswith("git -C ") and fetched.endswith(" submodule --quiet update --init tau-bench")
+    assert len(installed) == 5
+    assert "[tasks] tau_bench: git submodule update --init ... done" in result.stderr
+    assert result.stdout == "started: start_agentic_pipeline.py --config-name tau_retail_1gpu\n"
+    machine.run()
+    assert len(machine.calls()) == 6
+
+
+@pytest.mark.parametrize(("arguments", "variable"), [(["task_source=tau2"], ""), ([], "a/checkout")])
+def test_nothing_is_fetched_where_the_tasks_are_others_or_are_here(machine, plays_v1, arguments, variable):
+    machine.variables["TAU_BENCH_PATH"] = variable
+    assert machine.run(*arguments).returncode == 0
+    assert not any(call.startswith("git ") for call in machine.calls())
+
+
+@pytest.mark.parametrize("fetch", ["exit 1", "true"])
+def test_without_the_tasks_of_v1_nothing_is_installed(machine, plays_v1, fetch):
+    plays_v1(fetch)
+    result = machine.run()
+    assert result.returncode == 1 and result.stdout == ""
+    assert "TAU_BENCH_PATH" in result.stderr and "task_source=tau2" in result.stderr
+    assert [call for call in machine.calls() if not call.startswith("git ")] == []
+
+
 def test_each_package_of_roll_is_installed_once(machine):
     machine.add_gpus(1)
     machine.add_config("tau_retail_1gpu")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Iterable
@@ -50,10 +49,9 @@ def missing_modules(folder: Path) -> tuple[str, ...]:
         folder: ROLL's package.
     """
     worker = folder / AGENTIC / "environment_worker.py"
-    tree = ast.parse(worker.read_text(encoding="utf-8")) if worker.is_file() else ast.Module([], [])
-    imported = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
-    own = dict.fromkeys(module for module in imported if module.startswith("roll."))
-    return tuple(module for module in own if not _is_there(folder, module))
+    text = worker.read_text(encoding="utf-8", errors="replace") if worker.is_file() else ""
+    imported = dict.fromkeys(re.findall(r"^ *from (roll\.[\w.]+) import", text, re.MULTILINE))
+    return tuple(module for module in imported if not _is_there(folder, module))
 
 
 def install_arguments(commit: str) -> str:

@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from tau_retail_env.config.roll import PINNED
+from tau_retail_env.config.roll_package import RollPackage, install_arguments
+from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.doctor.surroundings import (
     PYTHON_WANTED,
     UNREAD_BASE_URL,
     Environment,
+    Pin,
     Requirement,
     Surroundings,
     typed_path,
@@ -24,7 +28,9 @@ from tau_retail_env.tasks import upstream_tau2, upstream_tau_bench
 SET_UP_COMMAND = "./run_tau_retail_pipeline.sh --setup-only"
 FREE_MB = 200
 """Disk space that the default run's outputs need: 174 MB were measured."""
-ROLL_PACKAGES = ("roll", "ray", "vllm", "sglang", "torch")
+ROLL_PACKAGES = ("torch", "ray", "vllm")
+"""Packages of the engine roll that have a line of their own."""
+ROLL_AREA = "engine roll"
 SERVING_PACKAGES = ("vllm", "sglang")
 DEFAULT_KEY = "OPENAI_API_KEY"
 """The variable whose key a customer behind an API sends unless user.api_key_env names another."""
@@ -51,7 +57,7 @@ class Finding:
     name: str
     """The thing."""
     status: Status
-    """wrong: the default run cannot work in this Python; optional: something else cannot; ok."""
+    """wrong: the default run cannot work (with a GPU that is ROLL's); optional: something else cannot; ok."""
     found: str
     """What was found, and what was expected where that differs."""
     remedy: str | None = None
@@ -66,7 +72,7 @@ def examine(found: Surroundings) -> list[Finding]:
 
 
 def can_run(findings: Sequence[Finding]) -> bool:
-    """Whether the default run can work in the Python that was looked at."""
+    """Whether the default run can work in the Python that was looked at, and where there is a GPU in .venv-roll."""
     return all(finding.status != "wrong" for finding in findings)
 
 
@@ -78,9 +84,9 @@ def as_json(findings: Sequence[Finding]) -> str:
 
 def as_text(findings: Sequence[Finding]) -> str:
     """The findings for a person: the verdict, then a line each, with the command that mends it below."""
-    wrong = sum(finding.status == "wrong" for finding in findings)
-    lines = [f"The default run cannot work in this Python: {wrong} wrong." if wrong else "The default run can work."]
-    lines += [f"{one.found}: {one.remedy}" for one in findings if wrong and one.name == ".venv"]
+    lines = [_verdict(findings)]
+    is_here = any(finding.status == "wrong" and finding.area != ROLL_AREA for finding in findings)
+    lines += [f"{one.found}: {one.remedy}" for one in findings if is_here and one.name == ".venv"]
     for status in STATUSES:
         group = [finding for finding in findings if finding.status == status]
         lines += [""] if group else []
@@ -89,6 +95,14 @@ def as_text(findings: Sequence[Finding]) -> str:
             lines.append(f"{mark:<9} {finding.area:<13} {finding.name:<19} {finding.found}")
             lines += [f"{'':<10}mend: {finding.remedy}"] if finding.remedy else []
     return "\n".join(lines)
+
+
+def _verdict(findings: Sequence[Finding]) -> str:
+    wrong = [finding.area for finding in findings if finding.status == "wrong"]
+    if not wrong:
+        return "The default run can work."
+    where = "on a GPU (engine: roll)" if set(wrong) == {ROLL_AREA} else "in this Python"
+    return f"The default run cannot work {where}: {len(wrong)} wrong."
 
 
 def satisfies(version: str, wanted: str) -> bool:
@@ -202,19 +216,116 @@ def _local_engine(found: Surroundings) -> Iterator[Finding]:
 
 
 def _roll_engine(found: Surroundings) -> Iterator[Finding]:
-    if found.roll is None:
-        if found.gpus and not isinstance(found.gpus, str):
-            remedy = "./run_tau_retail_pipeline.sh --setup-only"
-            yield Finding("engine roll", ".venv-roll", "optional", "not set up; engine: roll needs it", remedy)
+    """The environment of the engine roll: .venv-roll, or where there is none this Python if it has a package roll."""
+    if isinstance(found.roll, str):
+        yield Finding(ROLL_AREA, ".venv-roll", "optional", found.roll, "rm -r .venv-roll")
+    elif found.roll is not None:
+        if _has_gpu(found) and not found.is_roll_set_up:
+            text = f"Python {found.roll.version}; run_tau_retail_pipeline.sh has not finished it and would make it anew"
+            yield Finding(ROLL_AREA, ".venv-roll", "optional", text, SET_UP_COMMAND)
         else:
-            yield Finding("engine roll", ".venv-roll", "ok", "not set up; engine: roll needs it, and a CUDA GPU")
-    elif isinstance(found.roll, str):
-        yield Finding("engine roll", ".venv-roll", "optional", found.roll, "rm -r .venv-roll")
+            yield Finding(ROLL_AREA, ".venv-roll", "ok", f"Python {found.roll.version}")
+        is_default = _has_gpu(found) and found.is_roll_set_up
+        yield from _roll_environment(found, found.roll, "wrong" if is_default else "optional")
     else:
-        yield Finding("engine roll", ".venv-roll", "ok", f"Python {found.roll.version}")
-        for name in ROLL_PACKAGES:
-            built = f", built for CUDA {found.roll.torch_cuda}" if name == "torch" and found.roll.torch_cuda else ""
-            yield Finding("engine roll", name, "ok", found.roll.packages.get(name, "not installed") + built)
+        needs_it = "not set up; engine: roll needs it"
+        if _has_gpu(found):
+            yield Finding(ROLL_AREA, ".venv-roll", "optional", needs_it, SET_UP_COMMAND)
+        else:
+            yield Finding(ROLL_AREA, ".venv-roll", "ok", f"{needs_it}, and a CUDA GPU")
+        package = found.here.roll_package
+        if package is not None and package.is_alibabas:
+            yield from _roll_environment(found, found.here, "optional")
+        elif package is not None:
+            remedy = found.here.command("pip uninstall roll")
+            yield Finding(ROLL_AREA, "roll", "optional", _not_alibabas(found.here, package), remedy)
+
+
+def _has_gpu(found: Surroundings) -> bool:
+    return bool(found.gpus) and not isinstance(found.gpus, str)
+
+
+def _roll_environment(found: Surroundings, environment: Environment, if_broken: Status) -> Iterator[Finding]:
+    """Compare an environment with what requirements-roll.txt pins.
+
+    Args:
+        found: the surroundings.
+        environment: the environment of the engine roll.
+        if_broken: what it is where ROLL cannot run with it.
+    """
+    yield _roll_itself(environment, if_broken)
+    pins = found.roll_pins or [Pin(name, "", name) for name in ROLL_PACKAGES]
+    for pin in pins:
+        if pin.name in ROLL_PACKAGES:
+            yield _pinned(found, environment, pin, if_broken)
+    others = [pin for pin in pins if pin.name not in ROLL_PACKAGES]
+    missing = [pin for pin in others if pin.name not in environment.packages]
+    present = [pin for pin in others if pin.name in environment.packages]
+    differing = [pin for pin in present if not satisfies(environment.packages[pin.name], f"=={pin.version}")]
+    if missing:
+        text = f"not installed: {', '.join(pin.name for pin in missing)}"
+        yield Finding(ROLL_AREA, "other packages", if_broken, text, _install(environment, missing))
+    if differing:
+        told = ", ".join(f"{pin.name} {environment.packages[pin.name]} ({pin.version})" for pin in differing)
+        text = f"not of the version in parentheses, with which ROLL ran: {told}"
+        yield Finding(ROLL_AREA, "other packages", "optional", text, _install(environment, differing))
+    if others and len(present) > len(differing):
+        text = f"{len(present) - len(differing)} of {len(others)} as requirements-roll.txt pins them"
+        yield Finding(ROLL_AREA, "other packages", "ok", text)
+    version = environment.packages.get("sglang", "not installed; only infer=sglang needs it (docs/roll.md)")
+    yield Finding(ROLL_AREA, "sglang", "ok", version)
+
+
+def _roll_itself(environment: Environment, if_broken: Status) -> Finding:
+    """Whether what would be imported as `roll` is Alibaba's, whole, and of the pinned commit."""
+    package, commit = environment.roll_package, RollSchema.load(PINNED).commit
+    install = environment.command(f"pip {install_arguments(commit)}")
+    anew = f"{environment.command('pip uninstall --yes roll')} && {install}"
+    if package is None:
+        return Finding(ROLL_AREA, "roll", if_broken, "not installed", install)
+    if not package.is_alibabas:
+        return Finding(ROLL_AREA, "roll", if_broken, _not_alibabas(environment, package), anew)
+    where = typed_path(package.folder)
+    if package.missing:
+        text = f"{where} is not whole: its environment workers import {' and '.join(package.missing)}"
+        return Finding(ROLL_AREA, "roll", if_broken, text, anew)
+    if package.commit is None:
+        return Finding(ROLL_AREA, "roll", "ok", f"{where}, of an unknown commit; this project is for {commit[:8]}")
+    if package.commit != commit:
+        text = f"{where}, commit {package.commit[:8]}; this project is for {commit[:8]}"
+        return Finding(ROLL_AREA, "roll", "optional", text, anew)
+    return Finding(ROLL_AREA, "roll", "ok", f"{where}, commit {commit[:8]}")
+
+
+def _not_alibabas(environment: Environment, package: RollPackage) -> str:
+    version = environment.packages.get("roll", "of an unknown version")
+    return f"{version} in {typed_path(package.folder)} is not Alibaba's ROLL: PyPI has another package of that name"
+
+
+def _pinned(found: Surroundings, environment: Environment, pin: Pin, if_broken: Status) -> Finding:
+    """One of the large packages, beside its pin; the CUDA that its torch was built for."""
+    version, remedy = environment.packages.get(pin.name), _install(environment, [pin])
+    if version is None:
+        wanted = pin.version or "any version"
+        return Finding(ROLL_AREA, pin.name, if_broken, f"not installed; wanted {wanted}", remedy)
+    if pin.name == "torch" and environment.torch_cuda:
+        version = f"{version}, built for CUDA {environment.torch_cuda}"
+    elif pin.name == "torch" and _has_gpu(found):
+        text = f"{version} is built without CUDA and cannot use the GPUs"
+        again = environment.command(f"pip install --force-reinstall {pin.install}")
+        return Finding(ROLL_AREA, pin.name, if_broken, text, again)
+    if pin.version and not satisfies(version, f"=={pin.version}"):
+        return Finding(ROLL_AREA, pin.name, "optional", f"{version}; ROLL ran with {pin.version}", remedy)
+    return Finding(ROLL_AREA, pin.name, "ok", version)
+
+
+def _install(environment: Environment, pins: Sequence[Pin]) -> str:
+    """One command that brings what is pinned, in two steps where some is installed without its dependencies."""
+    steps = []
+    for is_alone, options in ((False, ""), (True, "--no-deps --ignore-requires-python ")):
+        if texts := [shlex.quote(pin.install) for pin in pins if pin.is_alone == is_alone]:
+            steps.append(environment.command(f"pip install {options}{' '.join(texts)}"))
+    return " && ".join(steps)
 
 
 def _devices(found: Surroundings) -> Iterator[Finding]:
@@ -268,7 +379,7 @@ def _serving(found: Surroundings) -> Finding:
     if engines:
         return Finding("customers", "serve-user", "ok", f"can start {', '.join(engines)}")
     text = "neither vllm nor sglang is here to serve a customer's model"
-    if found.gpus and not isinstance(found.gpus, str):
+    if _has_gpu(found):
         remedy = "python3 -m venv .venv-vllm && .venv-vllm/bin/python -m pip install vllm"
         return Finding("customers", "serve-user", "optional", f"{text}; then: serve-user --python .venv-vllm", remedy)
     return Finding("customers", "serve-user", "ok", f"{text}, and no CUDA GPU for them")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tau_retail_env.config.roll_package import RollPackage, look_at
 from tau_retail_env.errors import MissingDependencyError
 from tau_retail_env.shipped import PACKAGE_FOLDER
 from tau_retail_env.tasks import upstream_tau2, upstream_tau_bench
@@ -49,9 +50,11 @@ about = os.path.join(os.path.dirname((torch and torch.origin) or ""), "version.p
 text = open(about, encoding="utf-8").read() if torch and os.path.isfile(about) else ""
 cuda = re.search(r"^cuda\b[^=\n]*= *'([^']+)'", text, re.MULTILINE)
 version = ".".join(map(str, sys.version_info[:3]))
-print(json.dumps({"version": version, "packages": packages, "torch_cuda": cuda and cuda[1]}))
+roll = importlib.util.find_spec("roll")
+rolls = list((roll and roll.submodule_search_locations) or ())
+print(json.dumps({"version": version, "packages": packages, "torch_cuda": cuda and cuda[1], "rolls": rolls}))
 """
-"""What an environment's own Python is asked: names and versions, from metadata alone."""
+"""What an environment's own Python is asked: names and versions, from metadata alone, and where a package roll lies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ class Environment:
     """Versions by name, in lower case with hyphens."""
     torch_cuda: str | None = None
     """The CUDA that its torch was built for, None for a torch without CUDA or no torch."""
+    roll_package: RollPackage | None = None
+    """The package that it would import as `roll`, None where there is none."""
 
     def command(self, module: str) -> str:
         """The command that runs one of its modules, such as "pip install rich"."""
@@ -89,6 +94,20 @@ class Requirement:
     def install(self) -> str:
         """What to give pip."""
         return f"{self.name}=={self.pinned}" if self.pinned else f"{self.name}{self.wanted}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A line of requirements-roll.txt."""
+
+    name: str
+    """In lower case with hyphens."""
+    version: str
+    """The version with which ROLL ran."""
+    install: str
+    """What to give pip, extras included."""
+    is_alone: bool = False
+    """Whether it is installed without what it says it requires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +146,10 @@ class Surroundings:
     """Shipped files that the default run reads and that are not there."""
     roll: Environment | str | None
     """The environment .venv-roll, why it could not be asked, or None where there is none."""
+    is_roll_set_up: bool
+    """Whether .venv-roll was set up to the end."""
+    roll_pins: Sequence[Pin]
+    """What requirements-roll.txt pins, without ROLL itself; empty for an installed package, which has no such list."""
     cores: int
     """CPU cores that this process may use."""
     memory_gb: float | None
@@ -171,6 +194,8 @@ def survey() -> Surroundings:
         is_script_set_up=(base / ".venv" / ".setup-complete").is_file(),
         missing_files=_missing_files(checkout),
         roll=roll.result() if roll else None,
+        is_roll_set_up=(base / ".venv-roll" / ".setup-complete").is_file(),
+        roll_pins=_roll_pins(checkout),
         cores=len(os.sched_getaffinity(0)),
         memory_gb=_memory_gb(),
         gpus=gpus.result(),
@@ -209,10 +234,11 @@ def environment_of(python: Path) -> Environment | str:
             timeout=PROBE_LIMIT_S,
             env=os.environ | {"PYTHONSAFEPATH": "1"},
         ).stdout
-        told: Mapping[str, Any] = json.loads(answer)
+        told: dict[str, Any] = json.loads(answer)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         return f"{typed_path(python)} does not answer: {type(error).__name__}"
-    return Environment(typed_path(python), **told)
+    roll_package = look_at(Path(folder) for folder in told.pop("rolls"))
+    return Environment(typed_path(python), **told, roll_package=roll_package)
 
 
 def _gpus() -> list[str] | str:
@@ -284,6 +310,19 @@ def _requirements(checkout: Path | None) -> list[Requirement]:
         extra = re.search(r"extra == ['\"]([^'\"]+)", marker)
         requirements.append(_requirement(text, extra[1] if extra else None, {}))
     return requirements
+
+
+def _roll_pins(checkout: Path | None) -> list[Pin]:
+    """The exact versions of requirements-roll.txt; what stands below "# Alone" is installed without dependencies."""
+    listing = checkout and checkout / "requirements-roll.txt"
+    if listing is None or not listing.is_file():
+        return []
+    pins, is_alone = [], False
+    for line in listing.read_text(encoding="utf-8").splitlines():
+        is_alone = is_alone or line.startswith("# Alone")
+        if pinned := re.match(r"([\w.-]+)(?:\[[^]]*\])?==([^\s;#]+)", line):
+            pins.append(Pin(_normal(pinned[1]), pinned[2], pinned[0], is_alone))
+    return pins
 
 
 def _pins(text: str) -> dict[str, str]:

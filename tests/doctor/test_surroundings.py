@@ -12,14 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from tau_retail_env.doctor import Environment, examine, surroundings, survey
+from tau_retail_env.config.roll_package import RollPackage, install_arguments
+from tau_retail_env.config.roll_schema import RollSchema
+from tau_retail_env.doctor import Environment, Pin, examine, surroundings, survey
 
 KEY = "sk-not-a-key-5f1d0c"
 
 
 def checkout_in(folder: Path, repository: Path) -> Path:
     """A checkout that has nothing but its scripts and lists."""
-    for name in ("run_tau_retail_pipeline.sh", "pyproject.toml", "requirements.txt"):
+    for name in ("run_tau_retail_pipeline.sh", "pyproject.toml", "requirements.txt", "requirements-roll.txt"):
         (folder / name).write_bytes((repository / name).read_bytes())
     return folder / surroundings.PACKAGE_FOLDER.name
 
@@ -44,7 +46,7 @@ def test_this_machine_is_told_without_importing_what_is_reported_on(repository):
 import json, sys
 from tau_retail_env.doctor import examine, survey
 found = survey()
-heavy = "torch transformers trl ray vllm litellm pandas pydantic rich tau2".split()
+heavy = "torch transformers trl ray roll gem vllm sglang litellm numpy pandas pydantic rich tau2".split()
 print(json.dumps([len(examine(found)), found.here.packages, [name for name in heavy if name in sys.modules]]))
 """
     answer = subprocess.run(
@@ -97,6 +99,80 @@ def test_the_second_environment_is_asked_and_nothing_in_it_imported(cuda, monkey
     assert roll.packages == {"ray": "2.55.1", "torch": "2.10.0"}
     assert roll.torch_cuda == cuda
     assert roll.version == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_the_list_of_the_second_environment_is_read_line_by_line(repository):
+    pins = {pin.name: pin for pin in survey().roll_pins}
+    listed = (repository / "requirements-roll.txt").read_text(encoding="utf-8").splitlines()
+    assert len(pins) == sum("==" in line and not line.startswith("#") for line in listed)
+    assert pins["ray"] == Pin("ray", "2.55.1", "ray[default]==2.55.1")
+    assert pins["transferqueue"].install == "TransferQueue==0.1.11"
+    assert [name for name, pin in pins.items() if pin.is_alone] == ["gem-llm", "litellm", "trl"]
+    (roll,) = [line for line in listed if line.startswith("-e ")]
+    assert install_arguments(RollSchema.load("main").commit).endswith(f"-e '{roll.removeprefix('-e ')}'")
+
+
+def test_an_installed_package_has_no_list_of_the_second_environment(monkeypatch, tmp_path):
+    monkeypatch.setattr(surroundings, "PACKAGE_FOLDER", tmp_path / "tau_retail_env")
+    assert survey().roll_pins == []
+
+
+@pytest.fixture
+def second_environment(monkeypatch, tmp_path, repository) -> Path:
+    """Packages of a .venv-roll; what lies there fails when imported."""
+    monkeypatch.setattr(surroundings, "PACKAGE_FOLDER", checkout_in(tmp_path, repository))
+    venv.create(tmp_path / ".venv-roll", with_pip=False)
+    (site_packages,) = (tmp_path / ".venv-roll" / "lib").glob("python*/site-packages")
+    return site_packages
+
+
+def add_roll(parent: Path) -> Path:
+    """Alibaba's package, as far as it is looked at."""
+    agentic = parent / "roll" / "pipeline" / "agentic"
+    agentic.mkdir(parents=True)
+    (parent / "roll" / "__init__.py").write_text("raise RuntimeError('imported')")
+    (agentic / "agentic_config.py").touch()
+    (agentic / "environment_worker.py").write_text("from roll.pipeline.agentic.proxy.server import Server\n")
+    return parent / "roll"
+
+
+def roll_of(found: Environment | str | None) -> RollPackage | None:
+    assert isinstance(found, Environment)
+    return found.roll_package
+
+
+def test_a_package_of_rolls_name_is_told_by_its_contents(second_environment):
+    assert roll_of(survey().roll) is None
+    (second_environment / "roll").mkdir()
+    (second_environment / "roll" / "__init__.py").write_text("raise RuntimeError('imported')")
+    assert roll_of(survey().roll) == RollPackage(second_environment / "roll", is_alibabas=False)
+
+
+def test_rolls_own_wheel_is_seen_not_to_be_whole(second_environment):
+    folder, note = add_roll(second_environment), second_environment / "roll-0.3.0.dist-info" / "direct_url.json"
+    missing = ("roll.pipeline.agentic.proxy.server",)
+    assert roll_of(survey().roll) == RollPackage(folder, True, missing)
+    note.parent.mkdir()
+    note.write_text(json.dumps({"url": "x", "vcs_info": {"commit_id": "abc"}}))
+    assert roll_of(survey().roll) == RollPackage(folder, True, missing, "abc")
+
+
+def test_a_checkout_of_roll_tells_its_commit(second_environment, tmp_path):
+    folder = add_roll(tmp_path / "src")
+    (second_environment / "roll.pth").write_text(str(tmp_path / "src"))
+    (folder / "pipeline" / "agentic" / "proxy").mkdir()
+    (folder / "pipeline" / "agentic" / "proxy" / "server.py").touch()
+    (tmp_path / "src" / ".git").mkdir()
+    (tmp_path / "src" / ".git" / "HEAD").write_text("0123456789" * 4 + "\n")
+    assert roll_of(survey().roll) == RollPackage(folder, True, commit="0123456789" * 4)
+    (tmp_path / "src" / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+    assert roll_of(survey().roll) == RollPackage(folder, True)
+
+
+def test_a_second_environment_is_set_up_when_the_script_says_so(second_environment, tmp_path):
+    assert not survey().is_roll_set_up
+    (tmp_path / ".venv-roll" / ".setup-complete").touch()
+    assert survey().is_roll_set_up
 
 
 def test_an_environment_whose_python_is_gone_does_not_answer(monkeypatch, tmp_path, repository):

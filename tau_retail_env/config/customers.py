@@ -1,16 +1,16 @@
-"""The keys about the customer, checked together: user_strategy, user_model and the block user."""
+"""The keys about the customer, checked together: user_strategy, user_model and the block user; and their servers."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tau_retail_env.config.environments import CustomEnv
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.config.schema import nearest
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.users import API_STRATEGIES, SCRIPTED_KEYS, ScriptedCustomer, user_weights
+from tau_retail_env.users import API_STRATEGIES, SCRIPTED_KEYS, ScriptedCustomer, check_customer, user_weights
 from tau_retail_env.users.api.settings import ApiSettings
 
 API_KEYS = tuple(field.name for field in dataclasses.fields(ApiSettings) if field.name != "model")
@@ -20,7 +20,7 @@ Strategy = str | Mapping[str, float]
 Block = Mapping[str, Any]
 
 
-def check_customers(config: RunConfig, envs: Mapping[str, CustomEnv]) -> list[str]:
+def customer_problems(config: RunConfig, envs: Mapping[str, CustomEnv]) -> list[str]:
     """What is wrong with the customers of a run, each by its full path; no server is asked.
 
     Args:
@@ -34,6 +34,25 @@ def check_customers(config: RunConfig, envs: Mapping[str, CustomEnv]) -> list[st
         if own != top:
             problems += _check(*own, path=f"custom_envs.{tag}.env_config.", block_name="user_config")
     return problems
+
+
+def check_servers(envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> None:
+    """Ask the server of every API customer that is played whether it can be had; others need no check.
+
+    Args:
+        envs: environments by tag.
+        tags: those that are played.
+
+    Raises:
+        CustomerSetupError: no key, a wrong key, an unknown model, an address that nothing answers at.
+    """
+    checked: list[tuple[Strategy, Block, str | None]] = []
+    for tag in tags:
+        env = envs[tag].env_config
+        customer = (env.user_strategy, env.user_config, env.user_model)
+        if customer not in checked:
+            check_customer(env.user_strategy, env.user_config, model=env.user_model)
+            checked.append(customer)
 
 
 def _check(strategy: Strategy, block: Block, model: str | None, *, path: str, block_name: str) -> list[str]:

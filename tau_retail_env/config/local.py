@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from tau_retail_env.config.customers import check_customers
+from tau_retail_env.config.customers import customer_problems
 from tau_retail_env.config.environments import CustomEnv, EnvManager, check_environments, check_manager
 from tau_retail_env.config.roles import ActorInfer, ActorTrain, GeneratingArgs, Reference
 from tau_retail_env.config.run import RUN_REFUSALS, RunConfig
@@ -218,7 +218,7 @@ def _check_sizes(config: LocalConfig) -> list[str]:
 
 
 def _check_play(config: LocalConfig) -> list[str]:
-    problems = [*check_environments(config.custom_envs), *check_customers(config, config.custom_envs)]
+    problems = [*check_environments(config.custom_envs), *customer_problems(config, config.custom_envs)]
     managers = {"train_env_manager": config.train_env_manager, "val_env_manager": config.val_env_manager}
     for path, manager in managers.items():
         problems += check_manager(path, manager, config.custom_envs)

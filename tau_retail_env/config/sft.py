@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from tau_retail_env.config.customers import check_customers
+from tau_retail_env.config.customers import customer_problems
 from tau_retail_env.config.environments import CustomEnv, EnvManager, check_environments, check_manager
 from tau_retail_env.config.local import check_generating
 from tau_retail_env.config.roles import NO_CLUSTER, WORKER_KEYS, GeneratingArgs, ModelArgs, TrainingArgs
@@ -139,7 +139,7 @@ def check_sft(values: Mapping[str, Any]) -> SftConfig:
         [
             *_check_start(config),
             *check_environments(config.custom_envs),
-            *check_customers(config, config.custom_envs),
+            *customer_problems(config, config.custom_envs),
             *check_manager("val_env_manager", config.val_env_manager, config.custom_envs),
             *check_generating("val_env_manager", None, config.val_env_manager, config.sequence_length),
             *_check_sizes(config),

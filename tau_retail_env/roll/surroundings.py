@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.roll import RollConfig
 from tau_retail_env.config.roll_package import install_arguments, look_at, missing_modules
 from tau_retail_env.config.roll_schema import RollSchema
@@ -18,7 +19,6 @@ from tau_retail_env.roll.encoders import encoder_for
 from tau_retail_env.shipped import checkpoint
 from tau_retail_env.tasks import load_tasks
 from tau_retail_env.trackers import check_tracker
-from tau_retail_env.users import check_customer
 
 INSTALL = "./run_tau_retail_pipeline.sh --setup-only makes .venv-roll with it on a machine with a GPU"
 MAIN_STRATEGY = "fsdp2_train"
@@ -46,7 +46,7 @@ def check_surroundings(config: RollConfig, *, attention: str | None = None) -> d
         )
     counts = count_tasks(config)
     check_tokenizer(config)
-    check_all_customers(config)
+    check_servers(config.custom_envs, config.train_tags + config.val_tags)
     return counts
 
 
@@ -152,21 +152,6 @@ def check_tokenizer(config: RollConfig) -> None:
     """
     tokenizer = _tokenizer(config.pretrain)
     raise_if(list(_too_long(config, tokenizer)))
-
-
-def check_all_customers(config: RollConfig) -> None:
-    """Ask the server of every API customer that is played whether it can be had.
-
-    Raises:
-        CustomerSetupError: no key, a wrong key, an unknown model, an address that nothing answers at.
-    """
-    checked: list[Any] = []
-    for tag in dict.fromkeys((*config.train_tags, *config.val_tags)):
-        env = config.custom_envs[tag].env_config
-        customer = (env.user_strategy, env.user_config, env.user_model)
-        if customer not in checked:
-            check_customer(env.user_strategy, env.user_config, model=env.user_model)
-            checked.append(customer)
 
 
 def _strategies(folder: Path) -> list[str]:

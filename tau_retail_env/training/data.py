@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.chat.parsing import render_message
 from tau_retail_env.chat.prompts import show_tools
-from tau_retail_env.config.environments import CustomEnv, EnvironmentConfig, EnvManager
+from tau_retail_env.config.environments import EnvironmentConfig
 from tau_retail_env.config.sft import Conversations as Settings
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.agents import BoastingAgent, OracleAgent
@@ -23,7 +23,7 @@ from tau_retail_env.tasks import Task, find_task
 from tau_retail_env.tasks.draws import seed_of
 from tau_retail_env.training.identifiers import redraw_identifiers
 from tau_retail_env.training.plan import permutation
-from tau_retail_env.users import UserError, check_customer
+from tau_retail_env.users import UserError
 
 CHUNK = 50
 """Conversations that a worker plays before it hands them back; also batches among which lengths are sorted."""
@@ -68,26 +68,6 @@ class Encoded:
     """Whether it earned what its agent is to earn: the reward, or none if a boasting one played."""
     scorable: bool = True
     """False if the customer failed."""
-
-
-def check_customers(envs: Mapping[str, CustomEnv], managers: Sequence[EnvManager], *tags: str) -> None:
-    """Ask every endpoint of a run whether its customers can be had, before the first episode.
-
-    Args:
-        envs: environments by tag.
-        managers: whose tags are played.
-        tags: further tags that are played.
-
-    Raises:
-        CustomerSetupError: a wrong key, an unknown model, an address that nothing answers at.
-    """
-    played = {*tags, *(tag for manager in managers for tag in manager.tags)}
-    checked: list[Any] = []
-    for config in (env.env_config for tag, env in envs.items() if tag in played):
-        customer = (config.user_strategy, config.user_config, config.user_model)
-        if customer not in checked:
-            check_customer(config.user_strategy, config.user_config, model=config.user_model)
-            checked.append(customer)
 
 
 def encode(

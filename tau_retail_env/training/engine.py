@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tau_retail_env.config import LocalConfig
+from tau_retail_env.config.customers import check_servers
 from tau_retail_env.episodes.player import EpisodeRequest
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.training import models
-from tau_retail_env.training.data import check_customers
 from tau_retail_env.training.grpo import Rollout, make_trainer
 from tau_retail_env.training.plan import TrainingPlan
 from tau_retail_env.training.rows import GRPO_NAMES, renamed, training_row
@@ -40,7 +40,7 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
     model_args = config.actor_train.model_args
     models.check_precision(model_args, "actor_train.model_args")
     begin_run()
-    check_customers(config.custom_envs, (config.train_env_manager, config.val_env_manager))
+    check_servers(config.custom_envs, config.train_env_manager.tags + config.val_env_manager.tags)
     with Run(config, values, folder, model_args, say) as run:
         model, tokenizer = run.load(lambda: models.load(config.pretrain, model_args))
         plays = {

@@ -14,12 +14,12 @@ from trl import SFTConfig as TrlSftConfig
 from trl import SFTTrainer
 
 from tau_retail_env.config import SftConfig
+from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.sft import SCRATCH, NewModel
 from tau_retail_env.training import models
 from tau_retail_env.training.data import (
     Conversations,
     batch_order,
-    check_customers,
     conversation_texts,
     make_conversations,
 )
@@ -115,7 +115,7 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
     model_args = config.sft_train.model_args
     models.check_precision(model_args, "sft_train.model_args")
     begin_run()
-    check_customers(config.custom_envs, (config.val_env_manager,), config.conversations.tag)
+    check_servers(config.custom_envs, (config.conversations.tag, *config.val_env_manager.tags))
     with Run(config, values, folder, model_args, say) as here:
         model, tokenizer = here.load(lambda: _start_model(config))
         plays = {"val": Play(manager=config.val_env_manager, generating=config.val_generating_args)}

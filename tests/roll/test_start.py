@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tau_retail_env.config import compose, to_yaml
+from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.roll import RollConfig, check_roll
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError, MissingDependencyError
 from tau_retail_env.files import read_rows
@@ -220,8 +221,9 @@ def test_a_missing_submodule_has_two_remedies(monkeypatch):
 def test_an_api_customer_without_a_key_is_refused(monkeypatch):
     pytest.importorskip("openai")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    config = checked("user_strategy=llm", "user_model=m")
     with pytest.raises(CustomerSetupError, match="OPENAI_API_KEY"):
-        surroundings.check_all_customers(checked("user_strategy=llm", "user_model=m"))
+        check_servers(config.custom_envs, config.train_tags + config.val_tags)
 
 
 def test_a_template_that_leaves_the_tools_out_is_refused():

@@ -51,13 +51,12 @@ class Refusing:
     """ROLL's key names that mean nothing to the engine, with what to use instead."""
 
 
-def read(block: type[Block], values: Any, *, path: str = "") -> Block:
+def read(block: type[Block], values: Any) -> Block:
     """Build a block from a mapping.
 
     Args:
         block: a dataclass whose fields are declared with `key`.
         values: the mapping as composed from YAML.
-        path: the block's own full path, empty at the top.
 
     Returns:
         The block, every field checked.
@@ -66,7 +65,7 @@ def read(block: type[Block], values: Any, *, path: str = "") -> Block:
         InvalidValueError: lists everything that is wrong, each by its full path.
     """
     problems: list[str] = []
-    built = _block(block, values, path, problems)
+    built = _block(block, values, "", problems)
     raise_if(problems)
     return built
 

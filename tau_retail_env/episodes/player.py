@@ -22,6 +22,8 @@ from tau_retail_env.users.usage import customer_metrics
 if TYPE_CHECKING:
     from tau_retail_env.episodes.sampler import Reply, Sampler
 
+MAX_CONCURRENT_STEPS = 64
+"""Most environments that step at the same time."""
 CALLING_OFF_S = 0.2
 """Seconds until requests to customers' servers are called off once more after an interruption."""
 
@@ -99,10 +101,9 @@ class BatchPlayer:
         encoder: renders the conversation for the model; its system prompt must be the environments'.
         sequence_length: most tokens of an episode, prompt included.
         batch_size: most episodes that are played side by side.
-        max_concurrent_steps: most environments that step at the same time.
 
     Raises:
-        InvalidValueError: a size below one, or a sequence_length that the system prompt and tools fill.
+        InvalidValueError: a batch_size below one, or a sequence_length that the system prompt and tools fill.
     """
 
     def __init__(
@@ -113,11 +114,9 @@ class BatchPlayer:
         *,
         sequence_length: int,
         batch_size: int = 64,
-        max_concurrent_steps: int = 64,
     ) -> None:
-        for name, size in (("batch_size", batch_size), ("max_concurrent_steps", max_concurrent_steps)):
-            if size < 1:
-                raise InvalidValueError(f"{name} must be at least 1, found {size}")
+        if batch_size < 1:
+            raise InvalidValueError(f"batch_size must be at least 1, found {batch_size}")
         if sequence_length <= len(encoder.prefix):
             raise InvalidValueError(
                 f"sequence_length {sequence_length} leaves no room for a conversation: system prompt and tools alone "
@@ -128,7 +127,6 @@ class BatchPlayer:
         self._encoder = encoder
         self._sequence_length = sequence_length
         self._batch_size = batch_size
-        self._max_concurrent_steps = max_concurrent_steps
         self._environments: list[TauRetailEnv] = []
 
     def play(
@@ -162,7 +160,7 @@ class BatchPlayer:
             if progress is not None:
                 progress(sum(episode.over for episode in episodes), len(requests))
 
-        crew = _Crew(self._max_concurrent_steps)
+        crew = _Crew(MAX_CONCURRENT_STEPS)
         try:
             for start in range(0, len(requests), self._batch_size):
                 batch = self._begin(requests[start : start + self._batch_size])

@@ -178,11 +178,8 @@ def ray_of_its_own(say: Callable[[str], None]) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def end_descendants(limit_s: float = STOP_LIMIT_S) -> int:
+def end_descendants() -> int:
     """End every process that descends from this one.
-
-    Args:
-        limit_s: seconds that they have to end when told.
 
     Returns:
         How many had to be told.
@@ -190,15 +187,15 @@ def end_descendants(limit_s: float = STOP_LIMIT_S) -> int:
     import psutil  # type: ignore[import-untyped]
 
     found = [one for one in psutil.Process().children(recursive=True) if _is_running(one)]
-    _, left = psutil.wait_procs(found, timeout=min(limit_s, ENDING_S))
+    _, left = psutil.wait_procs(found, timeout=ENDING_S)
     for process in left:
         with suppress(psutil.Error):
             process.terminate()
-    _, deaf = psutil.wait_procs(left, timeout=limit_s)
+    _, deaf = psutil.wait_procs(left, timeout=STOP_LIMIT_S)
     for process in deaf:
         with suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(deaf, timeout=limit_s)
+    psutil.wait_procs(deaf, timeout=STOP_LIMIT_S)
     return len(left)
 
 

@@ -21,7 +21,6 @@ from tau_retail_env.tasks import load_tasks
 from tau_retail_env.trackers import check_tracker
 
 INSTALL = "./run_tau_retail_pipeline.sh --setup-only makes .venv-roll with it on a machine with a GPU"
-MAIN_STRATEGY = "fsdp2_train"
 
 
 def check_surroundings(config: RollConfig, *, attention: str | None = None) -> dict[str, int]:

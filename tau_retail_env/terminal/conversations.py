@@ -36,20 +36,12 @@ AGENT_COMMANDS = ("tools", "policy", "task", "help", "quit")
 CUSTOMER_COMMANDS = ("stop", "task", "help", "quit")
 
 
-def play(
-    env: TauRetailEnv,
-    *,
-    task_id: str | None = None,
-    seed: int = 0,
-    lines: TextIO | None = None,
-    out: TextIO | None = None,
-) -> float | None:
+def play(env: TauRetailEnv, *, seed: int = 0, lines: TextIO | None = None, out: TextIO | None = None) -> float | None:
     """Play one conversation with a person's lines as the agent's messages.
 
     Args:
         env: the environment to play in.
-        task_id: which task; None picks by seed.
-        seed: the customer's wording, and the task where `task_id` is None.
+        seed: the task, and the customer's wording.
         lines: where the person's lines come from; None for standard input.
         out: where the conversation is shown; None for standard output.
 
@@ -57,10 +49,9 @@ def play(
         The reward, or None where the person left before the end.
 
     Raises:
-        InvalidValueError: unknown task id.
         UserError: the customer could not open the conversation.
     """
-    return _AgentSession(env, Screen(lines, out)).play(task_id, seed)
+    return _AgentSession(env, Screen(lines, out)).play(seed)
 
 
 def play_customer(
@@ -118,8 +109,8 @@ class _AgentSession:
         self._screen = screen
         self._shown = ""
 
-    def play(self, task_id: str | None, seed: int) -> float | None:
-        _, info = self._env.reset(task_id=task_id, seed=seed)
+    def play(self, seed: int) -> float | None:
+        _, info = self._env.reset(seed=seed)
         self._task = find_task(self._env.tasks, info["task_id"])
         self._system_prompt = info["system_prompt"]
         self._schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in info["tools"]}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-from pathlib import Path
 
 from tau_retail_env.errors import BudgetError
 from tau_retail_env.users.api.shared_folder import shared_file
@@ -30,14 +29,10 @@ def run_name() -> str:
 
 
 class Ledger:
-    """The dollars that a run has spent: one number in a file, added to under a lock.
+    """The dollars that this run has spent: one number in a file, added to under a lock."""
 
-    Args:
-        path: the file; None for that of this run.
-    """
-
-    def __init__(self, path: Path | None = None) -> None:
-        self._path = path or shared_file("spent", run_name())
+    def __init__(self) -> None:
+        self._path = shared_file("spent", run_name())
 
     @property
     def spent_usd(self) -> float:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tau_retail_env.errors import CustomerSetupError, InvalidValueError
+from tau_retail_env.errors import CustomerSetupError
 from tau_retail_env.users.api.background import background
 from tau_retail_env.users.api.budget import run_name
 from tau_retail_env.users.api.call import Call, pay
@@ -42,21 +42,14 @@ class Endpoint:
 
     settings: ApiSettings
 
-    def complete(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        *,
-        context: str,
-        **overrides: Any,
-    ) -> Completion:
+    def complete(self, messages: Sequence[Mapping[str, Any]], *, context: str, seed: int | None = None) -> Completion:
         """Get the model's next message; blocks the calling thread.
 
         Args:
             messages: the conversation in OpenAI's format.
             context: which request of which conversation this is (task, seed, turn, purpose): with a cassette, equal
                 requests of one context have one answer. It is not sent.
-            overrides: sampling settings that replace those of `settings` for this call (`temperature`, `max_tokens`,
-                `seed`) or join them (`stop` …); None leaves one out.
+            seed: sent with this request instead of that of `settings`.
 
         Returns:
             The answer, not empty.
@@ -67,7 +60,7 @@ class Endpoint:
             CustomerSetupError: no or a wrong key, an unknown model, a cassette that cannot be used: no retry helps.
             BudgetError: the budget is used up; nothing was asked.
         """
-        request = self._request(messages, context, overrides)
+        request = self._request(messages, context, self.settings.seed if seed is None else seed)
         return background().run(self._complete(request))
 
     def check(self) -> None:
@@ -84,12 +77,9 @@ class Endpoint:
         """
         background().run(self._check())
 
-    def _request(self, messages: Sequence[Mapping[str, Any]], context: str, overrides: JsonObject) -> JsonObject:
+    def _request(self, messages: Sequence[Mapping[str, Any]], context: str, seed: int | None) -> JsonObject:
         """What is asked, as the cassette knows it."""
-        sampling = {name: getattr(self.settings, name) for name in ("temperature", "max_tokens", "seed")} | overrides
-        fixed = {"context", "model", "messages", "stream", "n"} & set(sampling)
-        if fixed:
-            raise InvalidValueError(f"{', '.join(sorted(fixed))} cannot be overridden for one call of an endpoint")
+        sampling = {"temperature": self.settings.temperature, "max_tokens": self.settings.max_tokens, "seed": seed}
         return {
             "context": context,
             "model": self.settings.model,

@@ -41,11 +41,6 @@ class Fault:
     unknown_model: bool = False
     """The server does not know the model, or the path."""
 
-    @property
-    def will_pass(self) -> bool:
-        """Whether the server is there, and only asks for patience."""
-        return not self.is_outage and self.fatal is None and not self.unknown_model
-
 
 def read_models(body: bytes) -> tuple[str, ...] | Fault:
     """Read the list of models, in the shape of OpenAI's `GET /models`."""

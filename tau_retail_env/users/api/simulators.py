@@ -107,8 +107,8 @@ class ApiCustomer:
         """One call; its seed follows from the setting, the task, the episode's seed and the call's number."""
         context = f"{self._episode}/{self._calls}"
         self._calls += 1
-        overrides: dict[str, int] = {}
-        if (base := self._endpoint.settings.seed) is not None:
-            digest = hashlib.sha256(f"{base}/{context}".encode()).digest()
-            overrides["seed"] = int.from_bytes(digest[:8], "big") % 2**SEED_BITS
-        return self._endpoint.complete(messages, context=context, **overrides)
+        seed = self._endpoint.settings.seed
+        if seed is not None:
+            digest = hashlib.sha256(f"{seed}/{context}".encode()).digest()
+            seed = int.from_bytes(digest[:8], "big") % 2**SEED_BITS
+        return self._endpoint.complete(messages, context=context, seed=seed)

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tau_retail_env.errors import BudgetError, CustomerSetupError, InvalidValueError, MissingDependencyError
+from tau_retail_env.errors import BudgetError, CustomerSetupError, MissingDependencyError
 from tau_retail_env.users.api import pauses
 from tau_retail_env.users.api.background import close_background
 from tau_retail_env.users.api.budget import RUN_VARIABLE, Ledger
@@ -54,8 +54,8 @@ def endpoint(server: ChatServer, **block: Any) -> Endpoint:
     return Endpoint(ApiSettings.read("tiny", {"base_url": server.base_url, "timeout_s": 0.3, **block}))
 
 
-def ask(asked: Endpoint, context: str = "task/0/0", **overrides: Any) -> Completion:
-    return asked.complete(MESSAGES, context=context, **overrides)
+def ask(asked: Endpoint, context: str = "task/0/0", *, seed: int | None = None) -> Completion:
+    return asked.complete(MESSAGES, context=context, seed=seed)
 
 
 def test_an_answer_comes_with_what_it_took():
@@ -100,18 +100,18 @@ def test_a_budget_is_not_defeated_by_the_cost_that_a_server_reports(cost_usd):
     assert Ledger().spent_usd == 11
 
 
-def test_the_settings_and_the_overrides_are_sent_and_the_context_is_not():
+def test_the_settings_and_the_calls_own_seed_are_sent_and_the_context_is_not():
     with ChatServer() as server:
         asked = endpoint(server, temperature=0.5, max_tokens=20, seed=3)
-        ask(asked, temperature=0.0, seed=None, stop=["x"], top_k=4)
-    body = dict(server.requests[0].body)
-    assert body.pop("messages") == MESSAGES
-    assert body == {"model": "tiny", "temperature": 0.0, "max_tokens": 20, "stop": ["x"], "top_k": 4}
-
-
-def test_what_makes_the_request_cannot_be_overridden():
-    with pytest.raises(InvalidValueError, match=r"stream"):
-        Endpoint(ApiSettings.read("tiny", {})).complete(MESSAGES, context="c", stream=True)
+        ask(asked)
+        ask(asked, seed=4)
+        ask(endpoint(server, temperature=0.0))
+    fixed = {"model": "tiny", "messages": MESSAGES}
+    assert [dict(request.body) for request in server.requests] == [
+        fixed | {"temperature": 0.5, "max_tokens": 20, "seed": 3},
+        fixed | {"temperature": 0.5, "max_tokens": 20, "seed": 4},
+        fixed | {"temperature": 0.0},
+    ]
 
 
 @pytest.mark.parametrize("fault", RETRYABLE)
@@ -396,7 +396,7 @@ def test_without_the_package_openai_a_replay_works_and_a_question_names_the_comm
 def test_another_context_or_setting_is_another_request(tmp_path):
     with ChatServer() as server:
         asked = endpoint(server, cassette=str(tmp_path / "cassette.jsonl"))
-        answers = [ask(asked, "a"), ask(asked, "b"), ask(asked, "a", temperature=0.5), ask(asked, "a")]
+        answers = [ask(asked, "a"), ask(asked, "b"), ask(asked, "a", seed=5), ask(asked, "a")]
     assert [answer.content for answer in answers] == ["reply 0", "reply 1", "reply 2", "reply 0"]
 
 

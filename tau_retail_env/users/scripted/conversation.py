@@ -10,8 +10,9 @@ from tau_retail_env.users.customer import STOP
 from tau_retail_env.users.scripted.agenda import Agenda
 from tau_retail_env.users.scripted.listening import Fact, Heard, listen
 from tau_retail_env.users.scripted.phrases import Phrasebook
+from tau_retail_env.users.scripted.proposal import order_ids
 from tau_retail_env.users.scripted.request import PROSE, Kind, Request
-from tau_retail_env.users.scripted.review import Review, names_an_action, offers, order_ids, relates, review
+from tau_retail_env.users.scripted.review import Review, names_an_action, offers, relates, review
 from tau_retail_env.users.scripted.speech import FACTS_OF_KIND, IDENTITY_FACTS, Speech
 
 PATIENCE = 3
@@ -291,10 +292,30 @@ class Conversation:
         return [*(stated if named else stated[:1]), *ahead]
 
     def _reviews(self, requests: Sequence[Request], heard: Heard) -> dict[Request, Review]:
+        """Each of some requests held against what the agent proposes, which may be about the others as well."""
+        every = [*requests, *self._also_about(requests, heard)]
         return {
-            request: review(heard.plan, request, self._agenda, [other for other in requests if other is not request])
+            request: review(heard.plan, request, self._agenda, [other for other in every if other is not request])
             for request in requests
         }
+
+    def _also_about(self, requests: Sequence[Request], heard: Heard) -> list[Request]:
+        """The rest of what the customer wants, or wanted and got, as far as the agent says of it nothing wrong."""
+        named = order_ids(heard.plan)
+        rest = [
+            request
+            for request in self._agenda.requests
+            if request not in requests
+            and not (request.kind in PROSE or request.in_vain)
+            and (request.order_id is None or request.order_id in named)
+        ]
+        verdicts = {
+            request: review(
+                heard.plan, request, self._agenda, [*requests, *(other for other in rest if other is not request)]
+            )
+            for request in rest
+        }
+        return [request for request, verdict in verdicts.items() if verdict.matches and verdict.says_something]
 
     def _agree(self, verdicts: Mapping[Request, Review], heard: Heard) -> str:
         """Yes, and what the agent still has to know."""
@@ -323,6 +344,8 @@ class Conversation:
         self._useless = 0
         self._confirmed = [other for other in self._confirmed if other is not request]
         words = [self._book.say("correction")]
+        if verdict.unasked:
+            words.append(self._book.say("unasked", what=" and ".join(verdict.unasked)))
         if verdict.wrong_kind:
             words.append(self._speech.statement(request, full=True))
         else:

@@ -69,7 +69,7 @@ _ACT = (
     r"(?:now |then |please )?"
     r"(?:proceed|go ahead|continue|process|submit|do|cancel|return|exchange|modify|change|update)"
 )
-_ACTED = (
+ACTED = (
     r"(?:cancell?ed|returned|exchanged|modified|changed|updated|processed|submitted|initiated|refunded|switched|swapped"
     r"|replaced|recorded|approved)"
 )
@@ -157,9 +157,9 @@ TRANSFERRED = _either(
 HANDING_OVER = _either(r"\btransfer|\bhuman\b|\bcolleague|\bsupervisor|\bspecialist|\bhand you over|\bconnect you")
 DONE = _either(
     r"\b(?:done|all set|completed?|success(?:ful(?:ly)?)?|taken care of|good to go)\b",
-    rf"\b(?:has|have|been|was|were|i've|just|now) (?:now |just |successfully |been |already ){{0,3}}{_ACTED}\b",
+    rf"\b(?:has|have|been|was|were|i've|just|now) (?:now |just |successfully |been |already ){{0,3}}{ACTED}\b",
     r"\b(?:is|are) (?:now |already )?(?:cancell?ed|updated|changed|modified)\b",
-    rf"^\W*{_ACTED}\b",
+    rf"^\W*{ACTED}\b",
 )
 NOT_YET = _either(
     r"\b(?:not|cannot|can'?t|unable|won'?t|will|would|can|could|may|once|before|after|if|when|until|to be|shall|should"

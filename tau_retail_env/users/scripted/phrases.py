@@ -323,6 +323,18 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "No, there's an error.",
         "Stop, that isn't right.",
     ),
+    "unasked": (
+        "I said nothing about {what}.",
+        "I never mentioned {what}.",
+        "This is not about {what}.",
+        "Please leave out {what}.",
+        "Nobody spoke of {what}.",
+        "Forget about {what}.",
+        "I haven't asked about {what}.",
+        "There was no talk of {what}.",
+        "Nothing was said of {what}.",
+        "What I want has nothing to do with {what}.",
+    ),
     "thanks": (
         "Thanks.",
         "Great.",

@@ -9,10 +9,18 @@ from dataclasses import dataclass
 
 from tau_retail_env.users.scripted.agenda import Agenda
 from tau_retail_env.users.scripted.listening import Fact
+from tau_retail_env.users.scripted.postal import right_address
+from tau_retail_env.users.scripted.proposal import (
+    ORDER_ID,
+    meant,
+    order_ids,
+    other_orders,
+    other_payments,
+    other_writes,
+    payment_ids,
+)
 from tau_retail_env.users.scripted.request import PROSE, Item, Kind, PaymentMethod, Request
 
-ORDER_ID = re.compile(r"#?\bW\d{5,}\b", re.IGNORECASE)
-PAYMENT_ID = re.compile(r"\b(?:credit_card|gift_card|paypal)_\d+\b", re.IGNORECASE)
 ITEM_KINDS = (Kind.RETURN, Kind.EXCHANGE, Kind.MODIFY_ITEMS)
 KIND_WORDS: tuple[tuple[str, tuple[Kind, ...]], ...] = (
     (r"\bcancel", (Kind.CANCEL,)),
@@ -30,13 +38,6 @@ REASONS = {
     "ordered by mistake": r"\bmistake|\baccident",
 }
 SOURCE_WORDS = {"paypal": r"\bpay ?pal\b", "gift_card": r"\bgift[\s-]?card", "credit_card": r"\bcredit[\s-]card"}
-STREET = re.compile(
-    r"\b\d{1,5} (?:[A-Z][\w'.-]+ ){0,3}"
-    r"(?:Street|St|Avenue|Ave|Drive|Dr|Lane|Ln|Road|Rd|Boulevard|Blvd|Highway|Broadway|Way|Court)\b",
-    re.IGNORECASE,
-)
-SUITE = re.compile(r"\b(?:suite|apt|apartment|unit|ste)\.? #?(\w+)", re.IGNORECASE)
-ZIP = re.compile(r"(?<![\w#])\d{5}(?!\w)")
 PATTERNS_KEPT = 1_000
 """Compiled names of products and nouns that are kept; the shop sells 50 products."""
 LONG_WORD = re.compile(r"[a-z0-9]{4,}")
@@ -55,11 +56,13 @@ class Review:
     """Whether the wanted kind of action is named."""
     wrong_kind: bool
     """Whether another kind of action is named and the wanted one is not."""
+    unasked: tuple[str, ...] = ()
+    """What is proposed besides, as the customer names it: other orders, payment methods and kinds of action."""
 
     @property
     def matches(self) -> bool:
-        """Nothing that is said differs from what is wanted."""
-        return not self.wrong and not self.wrong_kind
+        """Nothing that is said differs from what is wanted, and nothing is proposed besides."""
+        return not (self.wrong or self.wrong_kind or self.unasked)
 
     def covers(self, facts: Iterable[Fact]) -> bool:
         """Whether it states some facts, and states nothing differently."""
@@ -86,19 +89,33 @@ def review(text: str, request: Request, agenda: Agenda, others: Sequence[Request
         Fact.OPTIONS: _options(text, request),
         Fact.PAYMENT: _payment(text, request, agenda, others),
         Fact.REASON: _reason(text, request),
-        Fact.ADDRESS: _address(text, request),
+        Fact.ADDRESS: right_address(text, request.address) if request.address else None,
     }
     kinds = _kinds(text)
     misplaced = (request.kind is Kind.DEFAULT_ADDRESS and _is_for_an_order(text)) or (
         request.kind is Kind.ORDER_ADDRESS and _is_for_the_profile(text)
     )
     right_kind = request.kind in kinds and not misplaced
+    wrong_kind = bool(kinds) and not right_kind and request.kind not in PROSE
     return Review(
         right=frozenset(fact for fact, verdict in verdicts.items() if verdict is True),
         wrong=frozenset(fact for fact, verdict in verdicts.items() if verdict is False),
         right_kind=right_kind,
-        wrong_kind=bool(kinds) and not right_kind and request.kind not in PROSE,
+        wrong_kind=wrong_kind,
+        unasked=() if wrong_kind or request.kind in PROSE else _unasked(text, request, agenda, others),
     )
+
+
+def _unasked(text: str, request: Request, agenda: Agenda, others: Sequence[Request]) -> tuple[str, ...]:
+    """What a text proposes besides some requests; of orders and payment methods, only those beside the right one."""
+    wanted = (request, *others)
+    orders, payments = other_orders(text, wanted), other_payments(text, wanted)
+    if request.order_id and request.order_id not in order_ids(text):
+        orders = set()
+    if request.payment and request.payment.id not in payment_ids(text):
+        payments = set()
+    named = [f"order {order_id}" for order_id in sorted(orders)]
+    return (*named, *sorted(payments), *other_writes(text, wanted, agenda.products))
 
 
 def _kinds(text: str) -> set[Kind]:
@@ -133,11 +150,6 @@ def relates(text: str, wish: str) -> bool:
     return len(told & wished) > 1
 
 
-def order_ids(text: str) -> set[str]:
-    """The order ids in a text, with their number sign."""
-    return {f"#{match.lstrip('#').upper()}" for match in ORDER_ID.findall(text)}
-
-
 def _order(text: str, request: Request, others: Iterable[Request]) -> bool | None:
     if request.order_id is None:
         return None
@@ -146,11 +158,7 @@ def _order(text: str, request: Request, others: Iterable[Request]) -> bool | Non
         return None
     if request.order_id not in stated:
         return False
-    allowed = {request.order_id} | {other.order_id for other in others}
-    beside = re.compile(
-        rf"{request.order_id}\W{{0,4}}(?:,|and|&)\W{{0,3}}(#W\d+)|(#W\d+)\W{{0,4}}(?:,|and|&)\W{{0,3}}{request.order_id}"
-    )
-    return not any(set(match.groups()) - {None} - allowed for match in beside.finditer(text))
+    return not other_orders(text, (request, *others))
 
 
 def _items(text: str, request: Request, agenda: Agenda, others: Iterable[Request]) -> bool | None:
@@ -163,9 +171,11 @@ def _items(text: str, request: Request, agenda: Agenda, others: Iterable[Request
     elsewhere = {item.product for other in others for item in other.items}
     values = _option_words(request.items)  # "compartment laptop" of a backpack is not the order's laptop
     beside = [item for item in request.other_items if not set(item.product.casefold().split()) <= values]
-    named = {item.product for item in (*request.items, *beside) if _names(low, item, request)}
     wanted = {item.product for item in request.items}
-    foreign = _foreign_products(low, request, agenda) - elsewhere
+    named = {item.product for item in request.items if _names(low, item, request)}
+    proposed = meant(low, actions=False)
+    named |= {item.product for item in beside if _names(proposed, item, request)}
+    foreign = _foreign_products(proposed, request, agenda) - elsewhere
     if not named:
         return False if foreign else None if not whole else not request.other_items
     if foreign or named - wanted - elsewhere or (wanted - named and not (whole and not request.other_items)):
@@ -293,9 +303,8 @@ def _payment(text: str, request: Request, agenda: Agenda, others: Iterable[Reque
     if request.payment is None:
         return None
     allowed = {request.payment.id} | {other.payment.id for other in others if other.payment}
-    ids = {match.casefold() for match in PAYMENT_ID.findall(text)}
-    if ids:
-        return request.payment.id in ids
+    if ids := payment_ids(text):
+        return request.payment.id in ids and not other_payments(text, (request, *others))
     described = {method.id for method in agenda.payment_methods if _describes(text, method, agenda.payment_methods)}
     if re.search(r"\boriginal (?:method|payment|form)", text, re.IGNORECASE) and request.original_payment_id:
         described.add(request.original_payment_id)
@@ -328,18 +337,3 @@ def _reason(text: str, request: Request) -> bool | None:
     if not stated:
         return None
     return request.reason in stated
-
-
-def _address(text: str, request: Request) -> bool | None:
-    if request.address is None:
-        return None
-    low, wanted = text.casefold(), request.address
-    suites = {match.casefold() for match in SUITE.findall(text)}
-    own_suite = {match.casefold() for match in SUITE.findall(wanted.address2)}
-    zips = set(ZIP.findall(text))
-    street = wanted.address1.casefold() in low
-    if not (street or suites or zips or STREET.search(text)):
-        return None
-    if (suites and not suites & own_suite) or (zips and wanted.zip not in zips):
-        return False
-    return street or (not STREET.search(text) and bool(suites & own_suite))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ from typing import Any, Protocol
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks import Task
-from tau_retail_env.tasks.draws import seed_of
+from tau_retail_env.tasks.draws import order_of, seed_of
 
 CHECKPOINT = re.compile(r"checkpoint-(\d+)/*$")
 
@@ -94,7 +92,7 @@ class TrainingAssignment:
         tag = self._place.tag
         count = (self._first_episode + episode_id) * self._place.groups + self._place.index
         epoch, turn = divmod(count, len(self._ids))
-        order = _order(len(self._ids), self._seed, tag, epoch)
+        order = order_of(len(self._ids), self._seed, tag, epoch)
         return Assigned(self._ids[order[turn]], seed_of(self._seed, "wording", tag, count), count)
 
 
@@ -132,7 +130,7 @@ class ValidationAssignment:
         count = turn * self._place.groups + self._place.index
         if count >= len(self._ids):
             return None
-        task_id = self._ids[_order(len(self._ids), "validation", self._place.tag)[count]]
+        task_id = self._ids[order_of(len(self._ids), "validation", self._place.tag)[count]]
         return Assigned(task_id, seed_of("validation", "wording", task_id, 0), count)
 
 
@@ -171,11 +169,3 @@ def steps_before(resume_from_checkpoint: object) -> int:
     """
     found = CHECKPOINT.search(resume_from_checkpoint) if isinstance(resume_from_checkpoint, str) else None
     return int(found.group(1)) + 1 if found else 0
-
-
-@functools.lru_cache(maxsize=32)
-def _order(length: int, *parts: object) -> tuple[int, ...]:
-    """An order of 0 … length - 1 that depends on the parts alone."""
-    order = list(range(length))
-    random.Random(seed_of("order", *parts)).shuffle(order)
-    return tuple(order)

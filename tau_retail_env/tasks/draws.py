@@ -1,7 +1,8 @@
-"""Seeded choices that come out the same on every machine and every Python."""
+"""Seeded choices and orders that come out the same on every machine."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import random
 from collections.abc import Sequence
@@ -18,8 +19,19 @@ def seed_of(*parts: object) -> int:
     return int.from_bytes(digest[:8], "big") >> (64 - SEED_BITS)
 
 
+@functools.lru_cache(maxsize=32, typed=True)
+def order_of(count: int, *parts: object) -> tuple[int, ...]:
+    """In which order `count` things come: 0 … count - 1, shuffled by a seed that depends on the parts alone.
+
+    Remembered, because who plays one task after another asks for the same order each time.
+    """
+    order = list(range(count))
+    random.Random(seed_of("order", *parts)).shuffle(order)
+    return tuple(order)
+
+
 class Draws:
-    """A stream of choices decided by a seed.
+    """A stream of choices decided by a seed, the same on every Python.
 
     Only `random.Random.random` is used: it is the one method whose sequence Python promises to keep for a given seed.
     """

@@ -19,10 +19,9 @@ from tau_retail_env.config.sft import Conversations as Settings
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.agents import BoastingAgent, OracleAgent
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.tasks import Task, find_task
-from tau_retail_env.tasks.draws import seed_of
+from tau_retail_env.tasks import find_task
+from tau_retail_env.tasks.draws import order_of, seed_of
 from tau_retail_env.training.identifiers import redraw_identifiers
-from tau_retail_env.training.plan import permutation
 from tau_retail_env.users import UserError
 
 CHUNK = 50
@@ -120,11 +119,12 @@ def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int) -> lis
         seed: decides the order of tasks and the customers' wording.
     """
     env = TauRetailEnv(**vars(config))
-    order = permutation(env.tasks, seed, "tokenizer", 0)
+    order = order_of(len(env.tasks), seed, "tokenizer", 0)
     texts = []
     for number in tqdm(range(num), desc="conversations for the tokenizer", unit="episode", mininterval=1):
         try:
-            parts, *_ = _converse(env, order[number % len(order)].id, seed_of(seed, "tokenizer wording", number))
+            task = env.tasks[order[number % len(order)]]
+            parts, *_ = _converse(env, task.id, seed_of(seed, "tokenizer wording", number))
         except UserError:
             continue
         texts += [message["content"] for part in parts for message in part]
@@ -244,7 +244,6 @@ class _Worker:
         self._wanted = wanted
         self._seed = seed
         self._env: TauRetailEnv | None = None
-        self._order: dict[int, list[Task]] = {}
 
     def __call__(self, chunk: range) -> list[Encoded]:
         if self._env is None:
@@ -253,12 +252,11 @@ class _Worker:
 
     def _play(self, env: TauRetailEnv, number: int) -> Encoded:
         epoch, place = divmod(number, len(env.tasks))
-        if epoch not in self._order:
-            self._order = {epoch: permutation(env.tasks, self._seed, "sft", epoch)}
+        task = env.tasks[order_of(len(env.tasks), self._seed, "sft", epoch)[place]]
         return encode(
             env,
             self._tokenizer,
-            task_id=self._order[epoch][place].id,
+            task_id=task.id,
             seed=seed_of(self._seed, "sft wording", number),
             show_tools=show_tools(self._config.prompt_style),
             redraw=self._redraw(number),

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 
 from tau_retail_env.config.environments import EnvManager
 from tau_retail_env.episodes.player import EpisodeRequest
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks import Task
-from tau_retail_env.tasks.draws import seed_of
-
-
-def permutation(tasks: Sequence[Task], *parts: object) -> list[Task]:
-    """The tasks in an order that depends on the parts alone."""
-    order = list(tasks)
-    random.Random(seed_of("order", *parts)).shuffle(order)
-    return order
+from tau_retail_env.tasks.draws import order_of, seed_of
 
 
 class TrainingPlan:
     """Which groups a run plays, counted from 0 over all steps.
 
     The groups of a step go round the env groups of `train_env_manager`; each tag takes its tasks in the order of a
-    permutation by (seed, tag, epoch): every task once before any twice.
+    shuffle by (seed, tag, epoch): every task once before any twice.
 
     Args:
         tasks: tasks by tag.
@@ -37,7 +29,6 @@ class TrainingPlan:
         self._seed = seed
         shares = zip(manager.tags, manager.partition(), strict=True)
         self._slots = [(tag, place, share) for tag, share in shares for place in range(share)]
-        self._orders: dict[tuple[str, int], list[Task]] = {}
 
     def group(self, position: int) -> list[EpisodeRequest]:
         """The episodes of one group: one task, told in the same words, sampled differently."""
@@ -54,9 +45,7 @@ class TrainingPlan:
 
     def _task(self, tag: str, count: int) -> Task:
         epoch, place = divmod(count, len(self._tasks[tag]))
-        if (tag, epoch) not in self._orders:
-            self._orders[tag, epoch] = permutation(self._tasks[tag], self._seed, tag, epoch)
-        return self._orders[tag, epoch][place]
+        return self._tasks[tag][order_of(len(self._tasks[tag]), self._seed, tag, epoch)[place]]
 
 
 def validation_plan(tasks: Mapping[str, Sequence[Task]], manager: EnvManager) -> list[EpisodeRequest]:
@@ -76,7 +65,8 @@ def validation_plan(tasks: Mapping[str, Sequence[Task]], manager: EnvManager) ->
                 f"val_env_manager: {share} groups for tag {tag!r}, which has {len(tasks[tag])} tasks; ask for "
                 "fewer (num_env_groups, num_groups_partition, val_batch_size), or for more trials with group_size"
             )
-        for task in permutation(tasks[tag], "validation", tag)[:share]:
+        for number in order_of(len(tasks[tag]), "validation", tag)[:share]:
+            task = tasks[tag][number]
             group = len(episodes) // manager.group_size
             for trial in range(manager.group_size):
                 wording, sampling = (seed_of("validation", kind, task.id, trial) for kind in ("wording", "sampling"))

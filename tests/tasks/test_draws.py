@@ -4,12 +4,20 @@ from collections import Counter
 
 import pytest
 
-from tau_retail_env.tasks.draws import Draws
+from tau_retail_env.tasks.draws import Draws, order_of
 
 
 def test_a_seed_decides_the_sequence_for_ever():
     draws = Draws("a seed")
     assert [draws.below(100) for _ in range(8)] == [39, 3, 76, 40, 87, 90, 67, 1]
+
+
+def test_an_order_depends_on_its_parts_alone_and_holds_everything_once():
+    assert order_of(8, 42, "retail_train", 0) == (0, 2, 7, 6, 1, 5, 4, 3)
+    assert sorted(order_of(8, 42, "retail_train", 1)) == list(range(8))
+    assert (
+        len({order_of(50, 1, "a", 0), order_of(50, 1, "a", 1), order_of(50, 1, "b", 0), order_of(50, 2, "a", 0)}) == 4
+    )
 
 
 def test_another_seed_gives_another_sequence():

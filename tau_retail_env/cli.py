@@ -221,7 +221,8 @@ def _customer(options: argparse.Namespace) -> CustomerChoice:
 def _selected(options: argparse.Namespace) -> list[Task]:
     from tau_retail_env.tasks import load_tasks
 
-    return load_tasks(options.source, options.split or "test", options.subset or "all")
+    split = "test" if options.split is None else options.split
+    return load_tasks(options.source, split, "all" if options.subset is None else options.subset)
 
 
 def _only_task(task_id: str, options: argparse.Namespace, *without: str) -> Task:

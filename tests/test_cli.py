@@ -78,6 +78,8 @@ def test_one_task_is_shown_whole(capsys):
         (["tasks", "--source", "tau3"], "'tau3'"),
         (["tasks", "--split", "tset"], "Did you mean 'test'"),
         (["tasks", "--subset", "refunds"], "'refunds'"),
+        (["tasks", "--subset", ""], "Unknown task_subset ''"),
+        (["tasks", "--split", ""], "Unknown split of source 'tau2' ''"),
         (["tasks", "--source", "generated", "--subset", "lookup"], "lookup"),
         (["tasks", "--subset", "payment", "--split", "train"], "It has tasks in split: base, test."),
         (["tasks", "--subset", "single*"], "known: all, returns"),

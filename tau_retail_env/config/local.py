@@ -11,6 +11,7 @@ from tau_retail_env.config.environments import CustomEnv, EnvManager, check_envi
 from tau_retail_env.config.roles import ActorInfer, ActorTrain, GeneratingArgs, Reference
 from tau_retail_env.config.run import RUN_REFUSALS, RunConfig
 from tau_retail_env.config.schema import Refusing, key, raise_if, read
+from tau_retail_env.config.tasks import check_tasks
 from tau_retail_env.trackers import check_tracker_kwargs
 
 NO_CRITIC = "The local engine has no critic; GRPO takes the mean of the group as the baseline: remove the key."
@@ -223,6 +224,7 @@ def _check_play(config: LocalConfig) -> list[str]:
     for path, manager in managers.items():
         problems += check_manager(path, manager, config.custom_envs)
         problems += check_generating(path, config.actor_infer.generating_args, manager, config.sequence_length)
+    problems += check_tasks(config.custom_envs, config.train_env_manager.tags + config.val_env_manager.tags)
     train = config.actor_infer.generating_args or config.train_env_manager.generating_args
     if train is not None and train.temperature == 0:
         problems.append(

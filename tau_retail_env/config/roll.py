@@ -16,6 +16,7 @@ from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.config.roll_unread import check_unread
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.config.schema import key, raise_if, read
+from tau_retail_env.config.tasks import check_tasks
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.shipped import checkpoint
 from tau_retail_env.trackers import check_tracker_kwargs
@@ -128,6 +129,7 @@ def check_roll(values: Mapping[str, Any]) -> RollConfig:
     raise_if(list(rules.check_counts(asked)))
     raise_if(list(_rules(asked, config)))
     train, val = (tuple(asked(f"{manager}.tags")) for manager in rules.MANAGERS)
+    raise_if(check_tasks(config.custom_envs, train + val))
     return dataclasses.replace(
         config,
         resume=config.resume or config.resume_from_checkpoint,

@@ -97,7 +97,7 @@ class RunConfig(Refusing):
     """True goes on from the newest run of this configuration; a run folder goes on from that one."""
     resume_from_checkpoint: bool | str = key(False)
     """ROLL's name for resume."""
-    exp_name: str = key()
+    exp_name: str = key(filled=True)
     """Name of the experiment."""
     seed: int = key(42, minimum=0)
     """Decides the order of tasks, the customers' wording and every sampled token."""

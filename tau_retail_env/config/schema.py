@@ -20,6 +20,7 @@ def key(
     minimum: float | None = None,
     above: float | None = None,
     maximum: float | None = None,
+    filled: bool = False,
     only: Sequence[Any] | None = None,
     instead: str | None = None,
 ) -> Any:
@@ -30,13 +31,15 @@ def key(
         minimum: smallest number allowed.
         above: number that the value must exceed.
         maximum: largest number allowed.
+        filled: whether a text must not be empty.
         only: the values that can be honoured.
         instead: what to do when another value was given.
 
     Returns:
         A dataclass field.
     """
-    limits = {"minimum": minimum, "above": above, "maximum": maximum, "only": only, "instead": instead}
+    numbers = {"minimum": minimum, "above": above, "maximum": maximum}
+    limits = {**numbers, "filled": filled, "only": only, "instead": instead}
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata=limits)
     if callable(default):
@@ -136,6 +139,8 @@ def _limits(field: dataclasses.Field[Any], value: Any, path: str, problems: list
     only = limits.get("only")
     if only is not None and value not in only:
         problems.append(f"{path}: {_yaml(value)} cannot be honoured. {_expectation(field)}")
+    if limits.get("filled") and isinstance(value, str) and not value.strip():
+        problems.append(f"{path}: empty, expected a name")
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return
     if limits.get("minimum") is not None and value < limits["minimum"]:

@@ -12,6 +12,7 @@ from tau_retail_env.config.local import check_generating
 from tau_retail_env.config.roles import NO_CLUSTER, WORKER_KEYS, GeneratingArgs, ModelArgs, TrainingArgs
 from tau_retail_env.config.run import RUN_REFUSALS, RunConfig
 from tau_retail_env.config.schema import Refusing, key, raise_if, read
+from tau_retail_env.config.tasks import check_tasks
 from tau_retail_env.trackers import check_tracker_kwargs
 
 SCRATCH = "scratch"
@@ -141,6 +142,7 @@ def check_sft(values: Mapping[str, Any]) -> SftConfig:
             *check_environments(config.custom_envs),
             *customer_problems(config, config.custom_envs),
             *check_manager("val_env_manager", config.val_env_manager, config.custom_envs),
+            *check_tasks(config.custom_envs, (config.conversations.tag, *config.val_env_manager.tags)),
             *check_generating("val_env_manager", None, config.val_env_manager, config.sequence_length),
             *_check_sizes(config),
             *check_tracker_kwargs(config.track_with, config.tracker_kwargs),
@@ -168,6 +170,11 @@ def _check_start(config: SftConfig) -> list[str]:
         problems.append(
             f"model.num_key_value_heads: {shape.num_key_value_heads} does not divide "
             f"num_attention_heads {shape.num_attention_heads}"
+        )
+    if config.sequence_length > shape.max_position_embeddings:
+        problems.append(
+            f"sequence_length: found {config.sequence_length}, but the model is to read "
+            f"{shape.max_position_embeddings} tokens at most (model.max_position_embeddings)"
         )
     return problems
 

@@ -93,6 +93,7 @@ def test_a_wrong_type_is_named(override: str, words: str):
     ("overrides", "words"),
     [
         (["max_steps=0"], "max_steps: found 0, expected 1 or more"),
+        (["exp_name=''"], "exp_name: empty, expected a name"),
         (["pg_clip=0.0"], "pg_clip: found 0.0, expected more than 0"),
         (["train_env_manager.generating_args.top_p=1.5"], "top_p: found 1.5, expected 1 or less"),
         (["rollout_batch_size=60"], "rollout_batch_size: 60 is not a multiple of the 64 environments"),

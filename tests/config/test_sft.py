@@ -27,6 +27,7 @@ def checked(*overrides: str) -> SftConfig:
         ("model.num_key_value_heads=3", "model.num_key_value_heads: 3 does not divide num_attention_heads 8"),
         ("conversations.tag=nowhere", "conversations.tag: 'nowhere' is not under custom_envs"),
         ("conversations.num=10", "conversations.num: 10 do not fill one batch of 64"),
+        ("sequence_length=2049", "found 2049, but the model is to read 2048 tokens at most (model.max_position_emb"),
         ("observation_loss_weight=2.0", "observation_loss_weight: found 2.0, expected 1 or less"),
         ("val_batch_size=3", "val_batch_size: found 3, expected 256"),
     ],

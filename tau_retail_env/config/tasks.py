@@ -1,0 +1,38 @@
+"""Whether the tasks that a configuration names are there; both engines ask before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tau_retail_env.config.environments import CustomEnv
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+from tau_retail_env.tasks.load import shared_tasks
+from tau_retail_env.tasks.subsets import matching
+
+
+def check_tasks(envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> list[str]:
+    """What is wrong with the tasks of the tags that are played, each problem once.
+
+    Tasks are counted where their source is installed; elsewhere only their names are looked at.
+
+    Args:
+        envs: environments by tag.
+        tags: the tags that are played; one that is not among the environments is told elsewhere.
+    """
+    found: dict[str, list[str]] = {}
+    for tag in dict.fromkeys(tags):
+        if tag in envs and (problem := _problem(envs[tag])):
+            found.setdefault(problem, []).append(f"custom_envs.{tag}.env_config")
+    return [f"{', '.join(paths)}: {problem}" for problem, paths in found.items()]
+
+
+def _problem(env: CustomEnv) -> str | None:
+    settings = env.env_config
+    try:
+        matching((), settings.task_subset)
+        shared_tasks(settings.source, settings.split, settings.task_subset)
+    except MissingDependencyError:
+        return None
+    except InvalidValueError as error:
+        return str(error)
+    return None

@@ -1,0 +1,59 @@
+"""Tasks that are not there are told when the configuration is checked, on both engines, before anything starts."""
+
+import pytest
+
+from tau_retail_env.config import check_local, check_sft, compose
+from tau_retail_env.config.roll import check_roll
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+from tau_retail_env.start import main
+from tau_retail_env.tasks import upstream_tau_bench
+
+CHECKS = {"tau_retail_local": check_local, "tau_retail_sft": check_sft, "tau_retail_1gpu": check_roll}
+
+
+def check(name: str, *overrides: str) -> None:
+    CHECKS[name](compose(name, overrides=overrides))
+
+
+@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["task_source=foo"], "Unknown source 'foo'; known: tau2, tau_bench, generated"),
+        (["task_subset=foo"], "Unknown task_subset 'foo'; known: all"),
+        (["task_subset=''"], "Unknown task_subset ''"),
+        (["custom_envs.retail_train.env_config.split=trian"], "Unknown split of source 'generated' 'trian'"),
+        (["task_source=tau2", "task_subset=payment"], "source 'tau2', split 'train' is empty. It has tasks in split:"),
+    ],
+)
+def test_tasks_that_are_not_there_are_told_once(name: str, overrides: list[str], words: str):
+    defaults = ["task_source=generated"]
+    with pytest.raises(InvalidValueError) as caught:
+        check(name, *defaults, *overrides)
+    assert words in str(caught.value)
+    assert str(caught.value).count(words) == 1
+    assert "custom_envs.retail_train.env_config" in str(caught.value)
+
+
+def test_printing_a_configuration_tells_it_too(capsys: pytest.CaptureFixture[str]):
+    assert main(["--print-config", "task_source=foo"]) == 2
+    assert capsys.readouterr().err.startswith("error: custom_envs.retail_train.env_config, custom_envs.retail_test.")
+
+
+def test_a_tag_that_nobody_plays_may_have_no_tasks():
+    check(
+        "tau_retail_local", "custom_envs.retail_test.env_config.task_subset=foo", "val_env_manager.tags=[retail_train]"
+    )
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_where_the_source_is_not_installed_only_names_are_looked_at(name: str, monkeypatch: pytest.MonkeyPatch):
+    def missing() -> None:
+        raise MissingDependencyError("not here")
+
+    monkeypatch.setattr(upstream_tau_bench, "import_upstream", lambda *_: missing())
+    keys = ["task_source=tau_bench", "task_subset=lookup"]
+    keys += [f"custom_envs.{tag}.env_config.split=dev" for tag in ("retail_train", "retail_test")]
+    check(name, *keys)
+    with pytest.raises(InvalidValueError, match="Unknown task_subset 'foo'"):
+        check(name, *keys, "task_subset=foo")

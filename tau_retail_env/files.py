@@ -3,8 +3,36 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from tau_retail_env.errors import TauRetailError
+
+
+class WriteError(TauRetailError, OSError):
+    """A file that could not be written, as when the disk is full; what it held before is untouched."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say which file it was that could not be written.
+
+    Args:
+        path: what is written meanwhile.
+
+    Raises:
+        WriteError: the operating system refused it, as when the disk is full.
+    """
+    try:
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        raise WriteError(f"{path} could not be written: {error.strerror or error}{_free(path)}") from error
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -13,11 +41,35 @@ def write_atomically(path: Path, text: str) -> None:
     Args:
         path: the file; its folder is made where it is missing.
         text: what it will hold.
+
+    Raises:
+        WriteError: it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
+        except OSError:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
+
+
+def append_row(path: Path, row: Mapping[str, Any]) -> None:
+    """Add a line of JSON to a file and hand it to the disk: a killed process leaves whole lines.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
+    line = (json.dumps(dict(row)) + "\n").encode("utf-8")
+    with writing(path), path.open("ab", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        if file.write(line) != len(line):  # the disk is full
+            os.ftruncate(file.fileno(), size)
+            raise OSError(f"no space left for {len(line)} bytes")
+        os.fsync(file.fileno())
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -33,3 +85,12 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
     return rows
+
+
+def _free(path: Path) -> str:
+    """What is left of the disk, in words; nothing where that is unknown."""
+    existing = next((folder for folder in path.absolute().parents if folder.is_dir()), None)
+    try:
+        return f" ({shutil.disk_usage(existing).free / 1e6:,.0f} MB are free on its disk)" if existing else ""
+    except OSError:
+        return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -113,6 +113,11 @@ def check_environments(envs: Mapping[str, CustomEnv]) -> list[str]:
                 "set both from the top with max_turns"
             )
     return problems
+
+
+def prompt_styles(envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> set[str]:
+    """What the episodes of some tags start with."""
+    return {envs[tag].env_config.prompt_style for tag in tags}
 
 
 def check_manager(path: str, manager: EnvManager, envs: Mapping[str, CustomEnv]) -> list[str]:

@@ -84,6 +84,24 @@ class Sampler:
         return Conversations(self, prefix, seeds)
 
 
+def check_past(model: str, layers: Sequence[Any]) -> None:
+    """Refuse a model that does not remember every token alike.
+
+    Args:
+        model: its name, for the error.
+        layers: of the `DynamicCache` that is made from its configuration.
+
+    Raises:
+        InvalidValueError: a model with sliding windows or a recurrent state.
+    """
+    if any(type(layer) is not DynamicLayer for layer in layers):
+        kinds = ", ".join(sorted({type(layer).__name__ for layer in layers}))
+        raise InvalidValueError(
+            f"Model {model} keeps its past as {kinds}; the sampler needs layers that attend "
+            "to the whole past (no sliding window, no recurrent state)"
+        )
+
+
 class Conversations:
     """Conversations that go on side by side, numbered as their seeds were given; made by `Sampler.begin`.
 
@@ -108,12 +126,7 @@ class Conversations:
         ids = torch.tensor([list(prefix)], device=self._device)
         with _evaluating(self._model):
             self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        if any(type(layer) is not DynamicLayer for layer in cache.layers):
-            kinds = ", ".join(sorted({type(layer).__name__ for layer in cache.layers}))
-            raise InvalidValueError(
-                f"Model {type(self._model).__name__} keeps its past as {kinds}; the sampler needs layers that attend "
-                "to the whole past (no sliding window, no recurrent state)"
-            )
+        check_past(type(self._model).__name__, cache.layers)
         rows = len(seeds)
         self._layers = [
             _Log(layer.keys.expand(rows, -1, -1, -1), layer.values.expand(rows, -1, -1, -1)) for layer in cache.layers

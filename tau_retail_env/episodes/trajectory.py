@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.files import writing
 
 SCHEMA_VERSION = 2
 ADDED_IN: Mapping[int, frozenset[str]] = {2: frozenset({"user_strategy", "customer_usage", "customer_error"})}
@@ -101,20 +102,21 @@ def write_trajectories(path: str | os.PathLike[str], trajectories: Iterable[Traj
 
     Raises:
         InvalidValueError: a trajectory holds what JSON cannot (NaN, infinity, an object of another kind).
-        OSError: the file cannot be written, as when the disk is full.
+        WriteError: the file cannot be written, as when the disk is full.
     """
     target = Path(path)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with open(part, "w", encoding="utf-8") as file:
-            for trajectory in trajectories:
-                file.write(_line(trajectory) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with writing(target):
+        try:
+            with open(part, "w", encoding="utf-8") as file:
+                for trajectory in trajectories:
+                    file.write(_line(trajectory) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, target)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
 
 def read_trajectories(path: str | os.PathLike[str]) -> list[Trajectory]:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from tau_retail_env.config import to_yaml
 from tau_retail_env.config.continuation import check_same_run
+from tau_retail_env.config.output_folder import CONFIG, lock_new, newest_run
 from tau_retail_env.config.roll import RollConfig
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.files import write_atomically, writing
+from tau_retail_env.folder_lock import FolderLock
 from tau_retail_env.roll.tracking import cut_after
 
-CONFIG = "config.yaml"
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 MAY_DIFFER = frozenset(
     "output_dir logging_dir checkpoint_config resume resume_from_checkpoint max_steps save_steps eval_steps "
@@ -28,12 +30,25 @@ MAY_DIFFER = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class RollFolder:
-    """Paths of one run, and from where it goes on."""
+    """Paths of one run, and from where it goes on; used as a context, at whose end others may write to it."""
 
     path: Path
     """The run's own folder, absolute."""
     checkpoint: Path | None = None
     """The folder checkpoint-N to resume from."""
+    lock: FolderLock | None = None
+    """Keeps other processes away."""
+
+    def __enter__(self) -> Self:
+        """The folder is locked already."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of the folder; a new one that was never opened goes."""
+        if self.lock is not None:
+            self.lock.release()
 
     @property
     def metrics(self) -> Path:
@@ -54,14 +69,12 @@ class RollFolder:
         """Make the folder, and write down the configuration; rows after the checkpoint go, they will come again.
 
         Raises:
-            InvalidValueError: the folder cannot be made.
+            WriteError: the disk does not allow it.
         """
-        try:
+        with writing(self.checkpoints):
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidValueError(f"output_dir {self.path} cannot be made: {error}") from error
         if not (self.path / CONFIG).is_file():
-            (self.path / CONFIG).write_text(to_yaml(values), encoding="utf-8")
+            write_atomically(self.path / CONFIG, to_yaml(values))
         cut_after(self.metrics, self.step)
 
     def clear(self) -> None:
@@ -72,7 +85,7 @@ class RollFolder:
 
 
 def claim(config: RollConfig, values: Mapping[str, Any]) -> RollFolder:
-    """Find the run's folder: a new one, or the one to go on with. Nothing is written yet.
+    """Find the run's folder and lock it: a new one, or the one to go on with. Nothing is written into it yet.
 
     Args:
         config: the checked configuration; `resume` is true for the newest run of this experiment, or a run's folder,
@@ -80,17 +93,11 @@ def claim(config: RollConfig, values: Mapping[str, Any]) -> RollFolder:
         values: the same as composed.
 
     Raises:
-        InvalidValueError: the folder belongs to another run, there is none to go on with, or it has no checkpoint.
+        InvalidValueError: the folder belongs to another run, another process writes to it, there is none to go on
+            with, or it has no checkpoint.
     """
     path = Path(config.output_dir).expanduser().resolve()
-    if config.resume:
-        return _resumed(config, path, values)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InvalidValueError(
-            f"output_dir {path} is not empty. Go on with the run that it holds by resume={path}, "
-            "or give another: output_dir=FOLDER or exp_name=NAME"
-        )
-    return RollFolder(path)
+    return _resumed(config, path, values) if config.resume else RollFolder(path, lock=lock_new(path))
 
 
 def step_of(checkpoint: Path) -> int:
@@ -119,7 +126,7 @@ def _resumed(config: RollConfig, path: Path, values: Mapping[str, Any]) -> RollF
     if given is not None and CHECKPOINT.fullmatch(given.name):
         run, wanted = given.parents[1], [given] if _is_whole(given) else []
     else:
-        run = given or _newest(config.exp_name, path)
+        run = given or (path if path.is_dir() else newest_run(config.exp_name, path))
         wanted = whole_checkpoints(run)
     if not (run / CONFIG).is_file():
         raise InvalidValueError(f"resume: {run} holds no run ({CONFIG} is missing); give the folder of a run")
@@ -129,17 +136,7 @@ def _resumed(config: RollConfig, path: Path, values: Mapping[str, Any]) -> RollF
             "with a folder of its own"
         )
     _compare(run, values)
-    return RollFolder(run, wanted[-1])
-
-
-def _newest(name: str, path: Path) -> Path:
-    """output_dir where it exists, or the newest run of this experiment beside it."""
-    if path.is_dir():
-        return path
-    runs = [found for found in path.parent.glob(f"{name}_*") if (found / CONFIG).is_file()]
-    if not runs:
-        raise InvalidValueError(f"resume: there is no run of {name!r} in {path.parent}; leave out resume to start one")
-    return max(runs, key=lambda found: os.stat(found / CONFIG).st_mtime)
+    return RollFolder(run, wanted[-1], FolderLock(run))
 
 
 def _compare(run: Path, values: Mapping[str, Any]) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tau_retail_env.files import read_rows, write_atomically
+from tau_retail_env.files import append_row, read_rows, write_atomically
 
 NAME = "tau_retail"
 """Name under which the tracker stands in ROLL's registry."""
@@ -44,10 +43,7 @@ class JsonlTracker:
             kwargs: for ROLL's own tracker.
         """
         if step is not None and step > self._last:
-            line = (json.dumps(_row(step, values)) + "\n").encode("utf-8")
-            with self._path.open("ab", buffering=0) as file:  # one write: a killed process leaves whole lines
-                file.write(line)
-                os.fsync(file.fileno())
+            append_row(self._path, _row(step, values))
             self._last = step
         self._inner.log(dict(values), step=step, **kwargs)
 

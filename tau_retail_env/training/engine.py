@@ -7,6 +7,7 @@ from typing import Any
 
 from tau_retail_env.config import LocalConfig
 from tau_retail_env.config.customers import check_servers
+from tau_retail_env.config.environments import prompt_styles
 from tau_retail_env.episodes.player import EpisodeRequest
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.training import models
@@ -36,13 +37,18 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
         RunStoppedError: it had begun, and no customer can be had any more.
     """
     models.quiet()
-    folder = claim(config, values)
     model_args = config.actor_train.model_args
     models.check_precision(model_args, "actor_train.model_args")
-    begin_run()
-    check_servers(config.custom_envs, config.train_env_manager.tags + config.val_env_manager.tags)
-    with Run(config, values, folder, model_args, say) as run:
-        model, tokenizer = run.load(lambda: models.load(config.pretrain, model_args))
+    with claim(config, values) as folder, Run(config, values, folder, model_args, say) as run:
+        begin_run()
+        tags = config.train_env_manager.tags + config.val_env_manager.tags
+        check_servers(config.custom_envs, tags)
+        styles = prompt_styles(config.custom_envs, tags)
+        model, tokenizer = run.load(
+            lambda: models.load(
+                config.pretrain, model_args, prompt_styles=styles, sequence_length=config.sequence_length
+            )
+        )
         plays = {
             "train": Play(manager=config.train_env_manager, generating=config.train_generating_args),
             "val": Play(manager=config.val_env_manager, generating=config.val_generating_args),

@@ -6,16 +6,26 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, Qwen2Config
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DynamicCache,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Qwen2Config,
+)
 
 from tau_retail_env.config.roles import ModelArgs
 from tau_retail_env.config.sft import NewModel
+from tau_retail_env.episodes.pretrained import check_files, check_pretrained, not_loaded
+from tau_retail_env.episodes.sampler import check_past
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.shipped import checkpoint
 
@@ -28,32 +38,41 @@ PROBES = (
 )
 """Texts in which ways of splitting words differ: digits, JSON, spaces, contractions, accents, punctuation."""
 
+COMPUTED = ("inv_freq", "position_ids", ".attn.bias", ".masked_bias")
+"""Ends of names of numbers that old checkpoints carry though every model computes them itself."""
+NAMED = 3
+"""Names of weights that an error tells at most."""
+
 
 def device() -> torch.device:
     """The device that everything runs on: the first GPU where there is one."""
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
 
-def load(pretrain: str, model_args: ModelArgs) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a model and its tokenizer.
+def load(
+    pretrain: str, model_args: ModelArgs, *, prompt_styles: Collection[str] = (), sequence_length: int = 0
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a model and its tokenizer; what its configuration tells is looked at before its weights.
 
     Args:
         pretrain: "small", a folder, or a Hugging Face name.
         model_args: precision and attention.
+        prompt_styles: what the episodes start with that it will play; none where it learns to.
+        sequence_length: tokens of an episode at most.
 
     Returns:
         The model in fp32 on the CPU, ready for a trainer, and its tokenizer.
 
     Raises:
-        InvalidValueError: nothing there, or a vocabulary that is not the tokenizer's.
+        InvalidValueError: nothing there, files or weights that are not whole, a model that the run does not suit, or a
+            vocabulary that is not the tokenizer's.
     """
     source = checkpoint(pretrain)
     tokenizer = load_tokenizer(source)
+    config = check_pretrained(source, prompt_styles=prompt_styles, sequence_length=sequence_length)
+    check_past(source, DynamicCache(config=config).layers)
     attention = None if model_args.attn_implementation == "auto" else model_args.attn_implementation
-    try:
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, attn_implementation=attention)
-    except (OSError, ValueError) as error:
-        raise _not_found("model", source, error) from error
+    model = _load_weights(source, attention)
     check_vocabulary(model, tokenizer, source)
     return model, tokenizer
 
@@ -64,10 +83,11 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     Raises:
         InvalidValueError: there is none, or none with a chat template.
     """
+    check_files(Path(source))
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise _not_found("tokenizer", source, error) from error
+    except Exception as error:  # of a broken file each library makes an error of its own
+        raise not_loaded("tokenizer", source, error) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
@@ -160,6 +180,38 @@ def describe(model: PreTrainedModel) -> dict[str, Any]:
     }
 
 
+def _load_weights(source: str, attention: str | None) -> PreTrainedModel:
+    """Load a model whose every weight is in its checkpoint; transformers would draw those at random that are not."""
+    try:
+        model, found = AutoModelForCausalLM.from_pretrained(
+            source,
+            dtype=torch.float32,
+            attn_implementation=attention,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below, by name
+        )
+    except Exception as error:  # of a broken file each library makes an error of its own
+        raise not_loaded("model", source, error) from error
+    wrong = {
+        "are missing": sorted(found["missing_keys"]),
+        "belong to no layer": sorted(name for name in found["unexpected_keys"] if not name.endswith(COMPUTED)),
+        "have another shape": sorted(
+            f"{name} {tuple(stored)} for {tuple(expected)}" for name, stored, expected in found["mismatched_keys"]
+        ),
+    }
+    problems = [f"{len(names)} weights {what} ({_some(names)})" for what, names in wrong.items() if names]
+    if problems:
+        raise InvalidValueError(
+            f"pretrain: the weights of {source!r} do not fit its config.json: {'; '.join(problems)}. "
+            "Give a folder whose config.json belongs to its weights"
+        )
+    return model
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")
+
+
 def _check_tokenizer_beside(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Refuse a tokenizer that would be another one beside the model.
 
@@ -176,11 +228,3 @@ def _check_tokenizer_beside(model: PreTrainedModel, tokenizer: PreTrainedTokeniz
             "beside a Qwen2 model, because AutoTokenizer then uses Qwen2's normaliser and splitting. Make it a "
             "Qwen2Tokenizer; what must stay one token in spite of Qwen2's splitting can be an added token"
         )
-
-
-def _not_found(what: str, source: str, error: Exception) -> InvalidValueError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return InvalidValueError(
-        f"pretrain: no {what} could be loaded from {source!r} ({reason}). "
-        "Give a folder with config.json, weights and tokenizer, a Hugging Face name, or small"
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -16,6 +16,7 @@ from tau_retail_env.config import LocalConfig, SftConfig
 from tau_retail_env.config.roles import ModelArgs
 from tau_retail_env.episodes.trajectory import Trajectory, write_trajectories
 from tau_retail_env.errors import CustomerSetupError, TauRetailError
+from tau_retail_env.files import WriteError, writing
 from tau_retail_env.trackers import check_tracker
 from tau_retail_env.training import checkpoint, models
 from tau_retail_env.training.plan import validation_plan
@@ -30,7 +31,7 @@ Result = TypeVar("Result")
 
 
 class RunStoppedError(TauRetailError):
-    """A run that could not go on for want of a customer; what it had done is saved, and it can be gone on with."""
+    """A run that could not go on for want of a customer or of room on the disk; it can be gone on with."""
 
 
 class Run:
@@ -72,13 +73,21 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the bar and the trackers; say how to go on after an interruption."""
+        """Close the bar and the trackers; say how to go on after an interruption, or when the disk is full.
+
+        Raises:
+            RunStoppedError: in the place of a `WriteError`.
+        """
         if self._bar is not None:
             self._bar.close()
-        if self._log is not None:
+        if self._log is None:
+            return
+        with suppress(WriteError) if error is not None else nullcontext():
             self._log.close()
-            if kind is KeyboardInterrupt:
-                self._say(f"interrupted; go on with: resume={self.folder.path}")
+        if kind is KeyboardInterrupt:
+            self._say(f"interrupted; go on with: resume={self.folder.path}")
+        if isinstance(error, WriteError):
+            raise RunStoppedError(f"{error}. Mend that, then go on with: resume={self.folder.path}") from error
 
     def timed(self, stage: str, work: Callable[[], Result]) -> Result:
         """Do some work and note its seconds under a name."""
@@ -191,7 +200,8 @@ class Run:
         """Draw the curves, sum up, and say so."""
         assert self._log is not None
         rows = self._log.rows()
-        curves.draw(rows, self.folder.curves, title=self.config.exp_name)
+        with writing(self.folder.curves):
+            curves.draw(rows, self.folder.curves, title=self.config.exp_name)
         about = models.describe(self._model)
         outcome = summarise(self.folder, rows, last_step=self._num_steps, model=about, loading_s=self._loading_s)
         self._say(outcome.text)

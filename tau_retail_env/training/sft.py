@@ -16,6 +16,7 @@ from trl import SFTTrainer
 from tau_retail_env.config import SftConfig
 from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.sft import SCRATCH, NewModel
+from tau_retail_env.episodes.pretrained import set_prompt_style
 from tau_retail_env.training import models
 from tau_retail_env.training.data import (
     Conversations,
@@ -111,13 +112,13 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
         RunStoppedError: it had begun, and no customer can be had any more.
     """
     models.quiet()
-    folder = claim(config, values)
     model_args = config.sft_train.model_args
     models.check_precision(model_args, "sft_train.model_args")
-    begin_run()
-    check_servers(config.custom_envs, (config.conversations.tag, *config.val_env_manager.tags))
-    with Run(config, values, folder, model_args, say) as here:
+    with claim(config, values) as folder, Run(config, values, folder, model_args, say) as here:
+        begin_run()
+        check_servers(config.custom_envs, (config.conversations.tag, *config.val_env_manager.tags))
         model, tokenizer = here.load(lambda: _start_model(config))
+        set_prompt_style(model.config, config.custom_envs[config.conversations.tag].env_config.prompt_style)
         plays = {"val": Play(manager=config.val_env_manager, generating=config.val_generating_args)}
         stage = Stage(config.custom_envs, plays, model, tokenizer, model_args, config.sequence_length)
         conversations = here.timed("oracle conversations", lambda: _conversations(config, tokenizer))
@@ -188,7 +189,7 @@ def make_trainer(
 
 def _start_model(config: SftConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if config.pretrain != SCRATCH:
-        return models.load(config.pretrain, config.sft_train.model_args)
+        return models.load(config.pretrain, config.sft_train.model_args, sequence_length=config.sequence_length)
     tokenizer = _learn_tokenizer(config) if config.tokenizer is None else models.load_tokenizer(config.tokenizer)
     return models.make(config.model or NewModel(), tokenizer, config.seed), tokenizer
 

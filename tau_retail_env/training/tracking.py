@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib
 import json
 import math
-import os
 import uuid
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.files import read_rows, write_atomically
+from tau_retail_env.files import append_row, read_rows, write_atomically, writing
 from tau_retail_env.trackers import HOSTED, run_arguments
 from tau_retail_env.training.run_folder import RunFolder
 
@@ -53,12 +52,12 @@ class MetricLog:
         Args:
             step: the step, 0 before training.
             values: numbers by ROLL's name; seconds of the clock stand under time/ only.
+
+        Raises:
+            WriteError: the disk does not allow it.
         """
         row = _row(step, values)
-        line = (json.dumps(row) + "\n").encode("utf-8")
-        with self._path.open("ab", buffering=0) as file:  # one write: a killed process leaves whole lines
-            file.write(line)
-            os.fsync(file.fileno())
+        append_row(self._path, row)
         self._track(row)
 
     def complete(self, values: Mapping[str, float]) -> None:
@@ -91,15 +90,20 @@ class _TensorBoard:
     def __init__(self, folder: RunFolder) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder.tensorboard), purge_step=folder.step + 1 if folder.step else None)
+        self._path = folder.tensorboard
+        goes_on = self._path.is_dir()  # then rows after the last checkpoint will come again
+        with writing(self._path):
+            self._writer = SummaryWriter(str(self._path), purge_step=folder.step + 1 if goes_on else None)
 
     def log(self, values: Mapping[str, float], step: int) -> None:
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
-        self._writer.flush()
+        with writing(self._path):
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+            self._writer.flush()
 
     def close(self) -> None:
-        self._writer.close()
+        with writing(self._path):
+            self._writer.close()
 
 
 class _Hosted:

@@ -16,6 +16,7 @@ from transformers import Qwen2Tokenizer
 
 from tau_retail_env.config import compose
 from tau_retail_env.config.sft import NewModel
+from tau_retail_env.episodes.pretrained import set_prompt_style
 from tau_retail_env.training.models import make
 
 TEMPLATE = (
@@ -23,7 +24,12 @@ TEMPLATE = (
     "{{ message.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 SHAPE = NewModel(
-    hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=4096,
 )
 TINY = (
     "max_turns=3",
@@ -78,6 +84,17 @@ def tokenizer() -> Qwen2Tokenizer:
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tokenizer: Qwen2Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
+    model = make(SHAPE, tokenizer, seed=0)
+    set_prompt_style(model.config, "minimal")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def foreign_checkpoint(tokenizer: Qwen2Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model before anybody said what it was trained on."""
+    folder = tmp_path_factory.mktemp("foreign")
     make(SHAPE, tokenizer, seed=0).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -102,6 +119,7 @@ TINY_SFT = (
     "model.num_hidden_layers=2",
     "model.num_attention_heads=4",
     "model.num_key_value_heads=2",
+    "+model.max_position_embeddings=4096",
 )
 
 Composer = Callable[..., dict[str, Any]]

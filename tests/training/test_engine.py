@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tau_retail_env.config import check_local
+from tau_retail_env.episodes.pretrained import prompt_style_of
 from tau_retail_env.episodes.trajectory import read_trajectories
 from tau_retail_env.files import read_rows
 from tau_retail_env.start import main
@@ -106,6 +108,7 @@ def test_the_checkpoint_is_what_transformers_loads(finished: tuple[Any, list[str
     assert folder.name == "checkpoint-3"
     model = AutoModelForCausalLM.from_pretrained(folder)
     assert model.config.use_cache
+    assert prompt_style_of(model.config) == "minimal"
     assert len(AutoTokenizer.from_pretrained(folder)) == model.config.vocab_size
     start = AutoModelForCausalLM.from_pretrained(tiny_checkpoint)
     moved = [not torch.equal(new, old) for new, old in zip(model.parameters(), start.parameters(), strict=True)]
@@ -188,12 +191,72 @@ def test_a_full_disk_ends_the_run_with_one_line(
     assert "No space left on device" in error
 
 
-def test_what_is_refused_leaves_no_folder(grpo_values: Values, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+def test_rows_that_find_no_room_end_the_run_with_how_to_go_on(
+    grpo_values: Values, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full, a disk without room")
+    metrics, kept = tmp_path / "run" / "metrics.jsonl", tmp_path / "kept.jsonl"
+    play = Stage.play
+
+    def filling(self: Stage, *positional: Any, label: str, **named: Any) -> Any:
+        if label.startswith("step 2"):
+            metrics.rename(kept)
+            metrics.symlink_to("/dev/full")
+        return play(self, *positional, label=label, **named)
+
+    arguments = arguments_of(grpo_values)
+    monkeypatch.setattr(Stage, "play", filling)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith(f"error: {metrics} could not be written: No space left on device (")
+    assert error.endswith(f"Mend that, then go on with: resume={tmp_path / 'run'}")
+    monkeypatch.undo()
+    kept.replace(metrics)
+    assert main([*arguments, "resume=true"]) == 0
+    assert [row["step"] for row in read_rows(metrics)] == [0, 1, 2]
+
+
+def test_episodes_that_cannot_be_written_end_the_run_with_how_to_go_on(
+    grpo_values: Values, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    folder = tmp_path / "run" / "trajectories"
+    play = Stage.play
+
+    def breaking(self: Stage, *positional: Any, label: str, **named: Any) -> Any:
+        if label.startswith("step 1"):
+            shutil.rmtree(folder)
+            folder.touch()
+        return play(self, *positional, label=label, **named)
+
+    monkeypatch.setattr(Stage, "play", breaking)
+    assert main(arguments_of(grpo_values)) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith(f"error: {folder / 'train-000001.jsonl'} could not be written: Not a directory")
+    assert error.endswith(f"go on with: resume={tmp_path / 'run'}")
+
+
+def test_two_runs_into_one_folder_are_one_run_and_one_error(grpo_values: Values, tmp_path: Path):
+    """The one that came later neither writes nor removes anything."""
+    command = [sys.executable, "-m", "tau_retail_env.start", *arguments_of(grpo_values, "max_steps=1")]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [run.communicate(timeout=240)[1] for run in runs]
+    assert sorted(run.returncode for run in runs) == [0, 2], told
+    refused = told[[run.returncode for run in runs].index(2)]
+    assert "another process is writing to it" in refused or "already holds a run" in refused
+    assert [row["step"] for row in read_rows(tmp_path / "run" / "metrics.jsonl")] == [0, 1]
+
+
+def test_what_is_refused_leaves_no_folder(
+    grpo_values: Values, foreign_checkpoint: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
     for override, words in (
         ("pretrain=nowhere/to/be/found", "no tokenizer could be loaded"),
         ("task_subset=nothing", "nothing"),
         ("sequence_length=20", "sequence_length: 20 leaves no room"),
         ("prompt_style=full", "does not show the model its tools"),
+        ("sequence_length=4097", "sequence_length: found 4097"),
+        (f"pretrain={foreign_checkpoint}", "prompt_style: minimal tells a model no tool"),
     ):
         assert main(arguments_of(grpo_values, override)) == 2
         assert words in capsys.readouterr().err

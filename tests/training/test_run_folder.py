@@ -16,19 +16,36 @@ Values = Callable[..., dict[str, Any]]
 
 
 def claimed(values: dict[str, Any]) -> RunFolder:
-    return claim(check_local(values), values)
+    """A claim that is given back at once."""
+    with claim(check_local(values), values) as folder:
+        return folder
 
 
 def begun(values: dict[str, Any], *, steps: int = 0) -> RunFolder:
-    folder = claimed(values)
-    folder.open(values)
-    for step in range(steps + 1):
-        (folder.checkpoints / f"checkpoint-{step}").mkdir(parents=True)
-    return folder
+    """A run that has ended, or was killed."""
+    with claim(check_local(values), values) as folder:
+        folder.open(values)
+        for step in range(steps + 1):
+            (folder.checkpoints / f"checkpoint-{step}").mkdir(parents=True)
+        return folder
 
 
-def test_claiming_writes_nothing(grpo_values: Values):
-    assert not claimed(grpo_values()).path.exists()
+def test_a_claim_that_comes_to_nothing_leaves_nothing(grpo_values: Values, tmp_path: Path):
+    assert not claimed(grpo_values(f"output_dir={tmp_path}/outputs/run")).path.parent.exists()
+
+
+def test_two_runs_never_write_to_one_folder(grpo_values: Values):
+    values = grpo_values()
+    with claim(check_local(values), values) as folder:
+        for moment in ("claimed", "opened"):
+            with pytest.raises(InvalidValueError, match=r"another process is writing to it. Wait .*output_dir=FOLDER"):
+                claimed(grpo_values("seed=2"))
+            assert folder.path.is_dir(), moment
+            folder.open(values)
+        with pytest.raises(InvalidValueError, match="another process is writing to it"):
+            claimed(grpo_values("resume=true"))
+    assert claimed(grpo_values("resume=true")).path == folder.path
+    assert not (folder.path / ".lock").exists()
 
 
 def test_a_folder_of_another_run_is_refused_with_what_to_do(grpo_values: Values):
@@ -41,8 +58,9 @@ def test_a_folder_of_something_else_is_refused(grpo_values: Values):
     folder = Path(grpo_values()["output_dir"])
     folder.mkdir()
     (folder / "thesis.tex").touch()
-    with pytest.raises(InvalidValueError, match="already holds files of something else"):
+    with pytest.raises(InvalidValueError, match=r"already holds files of something else\. Give another: output_dir="):
         claimed(grpo_values())
+    assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
 
 
 def test_an_empty_folder_is_taken(grpo_values: Values):
@@ -70,6 +88,23 @@ def test_resume_finds_the_newest_run_of_the_experiment(grpo_values: Values, tmp_
     assert found.path == newest.path
 
 
+def test_resume_takes_no_run_of_another_experiment(grpo_values: Values, tmp_path: Path):
+    keys = [f"output_dir={tmp_path}/foo_9", "resume=true"]
+    wanted = begun(grpo_values("exp_name=foo", f"output_dir={tmp_path}/foo_1"))
+    begun(grpo_values("exp_name=foobar", f"output_dir={tmp_path}/foobar_2"))
+    assert claimed(grpo_values("exp_name=foo", *keys)).path == wanted.path
+    with pytest.raises(InvalidValueError, match="no run of 'fo'"):
+        claimed(grpo_values("exp_name=fo", *keys))
+    with pytest.raises(InvalidValueError, match="exp_name: empty"):
+        claimed(grpo_values("exp_name=''", *keys))
+
+
+def test_the_name_of_an_experiment_is_no_pattern(grpo_values: Values, tmp_path: Path):
+    wanted = begun(grpo_values("exp_name='lr[1]'", f"output_dir='{tmp_path}/lr[1]_1'"))
+    found = claimed(grpo_values("exp_name='lr[1]'", f"output_dir='{tmp_path}/lr[1]_9'", "resume=true"))
+    assert found.path == wanted.path
+
+
 def test_resume_may_name_the_folder(grpo_values: Values, tmp_path: Path):
     first = begun(grpo_values(f"output_dir={tmp_path}/tau_retail_local_1"))
     begun(grpo_values(f"output_dir={tmp_path}/tau_retail_local_2"))
@@ -89,8 +124,10 @@ def test_what_came_after_the_last_checkpoint_is_forgotten(grpo_values: Values):
     for name in ("val-000000", "train-000001", "train-000002"):
         (folder.path / "trajectories" / f"{name}.jsonl").touch()
     (folder.path / "trajectories" / ".train-000002.jsonl.77.part").touch()
-    again = claimed(grpo_values("resume=true"))
-    again.open(grpo_values())
+    for name in ("best.jsonl", "notes.md", "train-000009.jsonl.gz"):
+        (folder.path / "trajectories" / name).touch()
+    claimed(grpo_values("resume=true")).open(grpo_values())
     assert [row["step"] for row in read_rows(folder.metrics)] == [0, 1]
     kept = sorted(path.name for path in (folder.path / "trajectories").iterdir())
-    assert kept == ["train-000001.jsonl", "val-000000.jsonl"]
+    own = ["best.jsonl", "notes.md", "train-000009.jsonl.gz"]
+    assert kept == sorted(["train-000001.jsonl", "val-000000.jsonl", *own])

@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Qwen2Tokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Tokenizer
 
 from tau_retail_env.chat.parsing import parse_message
 from tau_retail_env.config import SftConfig, check_sft
 from tau_retail_env.env import TauRetailEnv
+from tau_retail_env.episodes.pretrained import prompt_style_of
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.files import read_rows
 from tau_retail_env.training import models, sft
 from tau_retail_env.training.data import Conversations, batch_order, encode, make_conversations
-from tau_retail_env.training.run_folder import RunFolder
+from tau_retail_env.training.run_folder import RunFolder, claim
 
 Values = Callable[..., dict[str, Any]]
 
@@ -137,9 +138,28 @@ def test_a_run_learns_and_is_judged_by_playing(sft_values: Values):
     assert model.config.tie_word_embeddings
 
 
-def test_a_checkpoint_is_compared_with_itself_before(sft_values: Values, tiny_checkpoint: Path):
-    outcome = run(sft_values(f"pretrain={tiny_checkpoint}", "tokenizer=null", "model=null", "max_steps=1"))
+def test_a_checkpoint_is_compared_with_itself_before(sft_values: Values, foreign_checkpoint: Path):
+    """Any model may begin, and its checkpoints say what it was trained on."""
+    outcome = run(sft_values(f"pretrain={foreign_checkpoint}", "tokenizer=null", "model=null", "max_steps=1"))
     assert outcome.summary["difference"]["episodes"] == 3
+    assert (
+        prompt_style_of(AutoConfig.from_pretrained(outcome.folder / outcome.summary["files"]["checkpoint"]))
+        == "minimal"
+    )
+
+
+def test_fine_tuning_into_the_folder_of_another_run_is_refused(sft_values: Values):
+    values = sft_values()
+    with claim(check_sft(values), values), pytest.raises(InvalidValueError, match="another process is writing to it"):
+        run(values)
+
+
+def test_conversations_longer_than_the_model_reads_are_refused(sft_values: Values, foreign_checkpoint: Path):
+    with pytest.raises(InvalidValueError, match=r"sequence_length: found 4097, but the model is to read 4096 tokens"):
+        check_sft(sft_values("sequence_length=4097"))
+    keys = (f"pretrain={foreign_checkpoint}", "tokenizer=null", "model=null", "sequence_length=4097")
+    with pytest.raises(InvalidValueError, match=r"sequence_length: found 4097, but .* reads 4096 tokens"):
+        run(sft_values(*keys))
 
 
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(sft_values: Values, tmp_path: Path):

@@ -44,6 +44,20 @@ def test_tensorboard_is_written_too(grpo_values: Values):
     assert [(event.step, event.value) for event in events.Scalars("critic/kl")] == [(3, 0.25)]
 
 
+def test_tensorboard_keeps_one_point_a_step_when_a_run_begins_anew(grpo_values: Values):
+    """Also one that was killed before its first checkpoint."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for loss in (0.5, 0.25):
+        folder, log = opened(grpo_values())
+        for step in (1, 2):
+            log.write(step, {"loss": loss})
+        log.close()
+    events = EventAccumulator(str(folder.tensorboard))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 0.25), (2, 0.25)]
+
+
 class Library:
     """Stands in for wandb or trackio: it keeps what it is told, and as W&B takes no step before its last."""
 

@@ -23,6 +23,7 @@ from tau_retail_env.users import make_customer
 from tau_retail_env.users.customer import Customer, UserError, UserMessage
 from tau_retail_env.users.usage import CUSTOMER_METRICS, customer_metrics
 from tau_retail_env.world import World, judge, open_shop
+from tau_retail_env.world.tool_errors import KINDS, error_kind
 
 MULTIPLE_CALLS = ("error", "upstream")
 DEBUG_VARIABLE = "TAU_RETAIL_DEBUG"
@@ -32,6 +33,7 @@ METRICS = {
     "turns": "sum",
     "tool_calls": "sum",
     "tool_errors": "sum",
+    **{f"tool_errors_{kind}": "sum" for kind in KINDS},
     "malformed": "sum",
     "transfers": "sum",
     "success": "last",
@@ -295,11 +297,13 @@ class TauRetailEnv:
 
     def _run_tools(self, episode: _Episode, message: AgentMessage, metrics: Metrics) -> Turn:
         results = [episode.world.call(call) for call in message.tool_calls]
-        failed = sum(result.error for result in results)
+        failed = [call for call, result in zip(message.tool_calls, results, strict=True) if result.error]
         metrics["tool_calls"] = float(len(results))
-        metrics["tool_errors"] = float(failed)
+        metrics["tool_errors"] = float(len(failed))
+        for call in failed:
+            metrics[f"tool_errors_{error_kind(call, self._shop.tools)}"] += 1.0
         metrics["transfers"] = float(sum(call.name == "transfer_to_human_agents" for call in message.tool_calls))
-        episode.errors += failed
+        episode.errors += len(failed)
         episode.steps += 2
         back = [
             _tool_message(call.name, call.id, result.content)

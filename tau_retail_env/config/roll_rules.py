@@ -248,8 +248,8 @@ def check_engine(config: RollValues) -> Iterator[str]:
     split = math.prod(int(config.strategy_config("actor_infer").get(name, 1)) for name in ENGINE_SPLITS)
     if engine == "sglang" and (found := config("actor_infer.num_gpus_per_worker")) != split:
         yield (
-            f"actor_infer.num_gpus_per_worker: found {found}, expected {split}, the product of SGLang's parallel sizes: "
-            "ROLL works it out for vLLM alone"
+            f"actor_infer.num_gpus_per_worker: found {found}, expected {split}, the product of SGLang's parallel "
+            "sizes: ROLL works it out for vLLM alone"
         )
     if not config("router_args"):
         return

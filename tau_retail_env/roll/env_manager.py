@@ -214,7 +214,7 @@ class TauRetailEnvManager(TrajEnvManager):
         with self.thread_lock, self.env_step_limiter:
             observed = self._clock.environment(self.env.step, self._text)
         self._clock.steps += 1
-        rollout.come_back(self._text, *observed[1:])
+        rollout.come_back(*observed[1:])
         self.rollout_cache.step += 1
         if rollout.over and not rollout.scorable and self._may_try_again():
             self._dump(rollout)

@@ -9,12 +9,11 @@ from roll.utils.functionals import aggregate_metrics
 from tau_retail_env.env import METRICS
 from tau_retail_env.roll.batch import learns
 from tau_retail_env.roll.rollout import MAX_LENGTH, Clock, Rollout
-from tau_retail_env.roll.tool_errors import KINDS
 from tau_retail_env.users.usage import CUSTOMER_METRICS, customer_metrics
 
 TRUNCATIONS = (MAX_LENGTH, "max_turns", "max_steps", "too_many_errors")
 """How an episode ends without the customer, each counted by itself."""
-WAYS = METRICS | CUSTOMER_METRICS | {f"tool_errors_{kind}": "sum" for kind in KINDS}
+WAYS = METRICS | CUSTOMER_METRICS
 """How a step's metrics add up over an episode."""
 
 

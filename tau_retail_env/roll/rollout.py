@@ -11,7 +11,6 @@ from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.roll.assignment import Assigned
-from tau_retail_env.roll.tool_errors import error_kinds
 from tau_retail_env.users import UserError
 
 MAX_LENGTH = "max_length"
@@ -104,8 +103,6 @@ class Rollout:
     """Where the task comes from."""
     split: str = ""
     """The split it was loaded from."""
-    tools: Sequence[Mapping[str, Any]] = ()
-    """The tools' schemas."""
     user_strategy: str = ""
     """Who plays the customer."""
     customer_usage: list[Mapping[str, float]] = field(default_factory=list)
@@ -148,7 +145,7 @@ class Rollout:
                 f"manager tokenised ({self.encoder.system_prompt[:60]!r}…): a wrapper may not change it"
             )
         self.messages = [{"role": "system", "content": info["system_prompt"]}, *info["messages"]]
-        self.source, self.split, self.tools = info["source"], info["split"], info["tools"]
+        self.source, self.split = info["source"], info["split"]
         self.user_strategy = info["user_strategy"]
         self._hear_customer(info)
         self.pending = self.clock.chat(self.encoder.opening, info["messages"])
@@ -190,12 +187,12 @@ class Rollout:
         self.messages.append({"role": "assistant", "content": text})
         return text
 
-    def come_back(self, text: str, reward: float, terminated: bool, truncated: bool, info: Mapping[str, Any]) -> None:
-        """Take what the environment answered to the actor's text."""
+    def come_back(self, reward: float, terminated: bool, truncated: bool, info: Mapping[str, Any]) -> None:
+        """Take what the environment answered to the actor's message."""
         self.rewards.append(float(reward))
         self.messages += info["messages"]
         self._hear_customer(info)
-        self.metrics.append({**info["metrics"], **error_kinds(text, info["messages"], self.tools)})
+        self.metrics.append(info["metrics"])
         if terminated or truncated:
             self.stop_reason, self.terminated = info["stop_reason"], terminated
             self.scorable = info["scorable"]

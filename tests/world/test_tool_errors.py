@@ -3,7 +3,7 @@
 import pytest
 
 from tau_retail_env import TauRetailEnv
-from tau_retail_env.roll.tool_errors import error_kinds
+from tau_retail_env.world.tool_errors import KINDS
 
 
 @pytest.mark.parametrize(
@@ -22,11 +22,8 @@ def test_failed_calls_are_counted_by_kind(source, call, kind, request):
     if source == "tau_bench":
         request.getfixturevalue("tau_bench")
     env = TauRetailEnv(source=source, split="test")
-    _, opening = env.reset(seed=0)
-    text = f"<tool_call>\n{call}\n</tool_call>"
-    *_, info = env.step(text)
-    counts = error_kinds(text, info["messages"], opening["tools"])
-    assert counts == {
-        f"tool_errors_{name}": float(name == kind) for name in ("unknown_tool", "wrong_arguments", "refused")
-    }
+    env.reset(seed=0)
+    *_, info = env.step(f"<tool_call>\n{call}\n</tool_call>")
+    counts = {name: info["metrics"][f"tool_errors_{name}"] for name in KINDS}
+    assert counts == {name: float(name == kind) for name in KINDS}
     assert sum(counts.values()) == info["metrics"]["tool_errors"]

@@ -1,4 +1,4 @@
-"""The encoder of an environment: system prompt and tools of its source and prompt style."""
+"""The encoder of an environment in a ROLL worker, whose threads share one tokenizer."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tau_retail_env.chat.encoder import ChatEncoder
-from tau_retail_env.chat.prompts import show_tools, system_prompt
+from tau_retail_env.episodes.encoders import make_encoder
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.world import open_shop
 
 _lock = threading.Lock()
 
@@ -26,10 +25,8 @@ def encoder_for(tokenizer: Any, settings: Mapping[str, Any]) -> ChatEncoder:
             be encoded one by one; or it pads with the token that ends a turn.
     """
     source, style = str(settings.get("source", "tau2")), str(settings.get("prompt_style", "full"))
-    shop = open_shop(source)
-    prompt = system_prompt(style, source, shop.domain_policy, shop.tools)
     with _lock:
-        encoder = ChatEncoder(tokenizer, system_prompt=prompt, tools=shop.tools if show_tools(style) else None)
+        encoder = make_encoder(tokenizer, source, style)
     if encoder.end_of_turn_id == tokenizer.pad_token_id:
         raise InvalidValueError(
             f"Tokenizer {tokenizer.name_or_path!r} pads with the token that ends a turn ({tokenizer.pad_token!r}), "

@@ -10,17 +10,16 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tau_retail_env.chat.encoder import ChatEncoder
-from tau_retail_env.chat.prompts import show_tools, system_prompt
 from tau_retail_env.config.environments import CustomEnv, EnvironmentConfig, EnvManager
 from tau_retail_env.config.roles import GeneratingArgs, ModelArgs
 from tau_retail_env.env import TauRetailEnv
+from tau_retail_env.episodes.encoders import make_encoder
 from tau_retail_env.episodes.player import BatchPlayer, EpisodeRequest
 from tau_retail_env.episodes.sampler import Sampler, SamplingSettings
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError
 from tau_retail_env.tasks import Task, load_tasks
 from tau_retail_env.training.models import playing
-from tau_retail_env.world import open_shop
 
 TRIES = 3
 """How often a validation plays an episode whose customer failed, and training a step in which every customer did."""
@@ -63,7 +62,10 @@ class Stage:
         self._model = model
         self._model_args = model_args
         tags = {tag: envs[tag] for play in plays.values() for tag in play.manager.tags}
-        encoders = {tag: _encoder(env.env_config, tokenizer) for tag, env in tags.items()}
+        encoders = {
+            tag: make_encoder(tokenizer, env.env_config.source, env.env_config.prompt_style)
+            for tag, env in tags.items()
+        }
         for play in plays.values():
             for tag in play.manager.tags:
                 _check_room(tag, encoders[tag], play.generating.max_new_tokens, sequence_length)
@@ -191,13 +193,6 @@ def _nothing_scorable(trajectories: Sequence[Trajectory]) -> CustomerSetupError:
 
 def _tasks(config: EnvironmentConfig) -> list[Task]:
     return load_tasks(config.source, config.split, config.task_subset)
-
-
-def _encoder(config: EnvironmentConfig, tokenizer: PreTrainedTokenizerBase) -> ChatEncoder:
-    shop = open_shop(config.source)
-    tools = shop.tools if show_tools(config.prompt_style) else None
-    prompt = system_prompt(config.prompt_style, config.source, shop.domain_policy, shop.tools)
-    return ChatEncoder(tokenizer, system_prompt=prompt, tools=tools)
 
 
 def _check_room(tag: str, encoder: ChatEncoder, max_new_tokens: int, sequence_length: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,10 +18,10 @@ from tau_retail_env.config import SftConfig
 from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.sft import SCRATCH, NewModel
 from tau_retail_env.episodes.pretrained import set_prompt_style
+from tau_retail_env.tasks.draws import seed_of
 from tau_retail_env.training import models
-from tau_retail_env.training.data import (
+from tau_retail_env.training.conversations import (
     Conversations,
-    batch_order,
     conversation_texts,
     make_conversations,
 )
@@ -41,6 +42,9 @@ from tau_retail_env.users.api.budget import begin_run
 
 PAD_TO = 64
 """Batches are padded to a multiple of this, so that few shapes occur."""
+
+SORTED_BATCHES = 50
+"""Batches among which rows are sorted by length."""
 
 TOKENIZER_CONVERSATIONS = 4000
 """Conversations that a tokenizer is learnt from."""
@@ -187,6 +191,26 @@ def make_trainer(
     return trainer
 
 
+def batch_order(lengths: np.ndarray, *, batch_size: int, num_batches: int, seed: int) -> list[int]:
+    """Rows in the order in which they are learnt from: every row once an epoch, rows of like length side by side.
+
+    Args:
+        lengths: tokens of each row.
+        batch_size: rows in one update of the weights.
+        num_batches: updates.
+        seed: decides the order.
+
+    Returns:
+        `batch_size * num_batches` row numbers.
+    """
+    order: list[int] = []
+    epoch = 0
+    while len(order) < batch_size * num_batches:
+        order += _epoch(lengths, batch_size, random.Random(seed_of(seed, "batches", epoch)))
+        epoch += 1
+    return order[: batch_size * num_batches]
+
+
 def _start_model(config: SftConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if config.pretrain != SCRATCH:
         return models.load(config.pretrain, config.sft_train.model_args, sequence_length=config.sequence_length)
@@ -207,6 +231,18 @@ def _conversations(config: SftConfig, tokenizer: PreTrainedTokenizerBase) -> Con
     wanted = config.conversations
     env = config.custom_envs[wanted.tag].env_config
     return make_conversations(env, tokenizer, wanted, seed=config.seed, longest=config.sequence_length)
+
+
+def _epoch(lengths: np.ndarray, batch_size: int, draws: random.Random) -> list[int]:
+    rows = list(range(len(lengths)))
+    draws.shuffle(rows)
+    rows = rows[: max(len(rows) // batch_size, 1) * batch_size]
+    batches = []
+    for start in range(0, len(rows), batch_size * SORTED_BATCHES):
+        block = sorted(rows[start : start + batch_size * SORTED_BATCHES], key=lambda row: int(lengths[row]))
+        batches += [block[place : place + batch_size] for place in range(0, len(block), batch_size)]
+    draws.shuffle(batches)
+    return [row for batch in batches for row in batch]
 
 
 def _about(conversations: Conversations, num_updates: int) -> str:

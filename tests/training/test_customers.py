@@ -19,7 +19,7 @@ from tau_retail_env.errors import CustomerSetupError
 from tau_retail_env.files import read_rows
 from tau_retail_env.start import main
 from tau_retail_env.training import sft
-from tau_retail_env.training.data import conversation_texts, make_conversations
+from tau_retail_env.training.conversations import conversation_texts, make_conversations
 from tau_retail_env.training.engine import train
 from tau_retail_env.training.run import RunStoppedError
 from tests.training.test_engine import LEARNING, arguments_of, without_time

@@ -18,7 +18,7 @@ from tau_retail_env.episodes.pretrained import prompt_style_of
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.files import read_rows
 from tau_retail_env.training import models, sft
-from tau_retail_env.training.data import Conversations, batch_order, encode, make_conversations
+from tau_retail_env.training.conversations import Conversations, encode, make_conversations
 from tau_retail_env.training.run_folder import RunFolder, claim
 
 Values = Callable[..., dict[str, Any]]
@@ -95,9 +95,9 @@ def test_conversations_that_are_too_long_are_left_out_and_counted(
 
 def test_every_row_is_learnt_from_once_an_epoch():
     lengths = np.asarray([5, 9, 1, 7, 3, 8, 2, 6])
-    order = batch_order(lengths, batch_size=2, num_batches=8, seed=1)
+    order = sft.batch_order(lengths, batch_size=2, num_batches=8, seed=1)
     assert sorted(order[:8]) == sorted(order[8:]) == list(range(8))
-    assert order == batch_order(lengths, batch_size=2, num_batches=8, seed=1)
+    assert order == sft.batch_order(lengths, batch_size=2, num_batches=8, seed=1)
     assert all(abs(lengths[a] - lengths[b]) <= 2 for a, b in zip(order[::2], order[1::2], strict=True))
 
 

@@ -6,7 +6,7 @@ from transformers import AutoTokenizer, Qwen2Config, Qwen2Tokenizer
 from tau_retail_env.config import check_sft, compose
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.shipped import small_checkpoint
-from tau_retail_env.training.data import conversation_texts
+from tau_retail_env.training.conversations import conversation_texts
 from tau_retail_env.training.tokenizer import train_tokenizer
 
 CALL = '<tool_call>\n{"name": "get_order_details", "arguments": {"order_id": "#W2378156"}}\n</tool_call>'

@@ -25,7 +25,7 @@ from tau_retail_env.training.identifiers import redraw_identifiers
 from tau_retail_env.users import UserError
 
 CHUNK = 50
-"""Conversations that a worker plays before it hands them back; also batches among which lengths are sorted."""
+"""Conversations that a worker plays before it hands them back."""
 
 
 @dataclass(frozen=True)
@@ -191,38 +191,6 @@ def _converse(
                 raise UserError(info["customer_error"])
             return parts, reward, opening_info
         parts.append(info["messages"])
-
-
-def batch_order(lengths: np.ndarray, *, batch_size: int, num_batches: int, seed: int) -> list[int]:
-    """Rows in the order in which they are learnt from: every row once an epoch, rows of like length side by side.
-
-    Args:
-        lengths: tokens of each row.
-        batch_size: rows in one update of the weights.
-        num_batches: updates.
-        seed: decides the order.
-
-    Returns:
-        `batch_size * num_batches` row numbers.
-    """
-    order: list[int] = []
-    epoch = 0
-    while len(order) < batch_size * num_batches:
-        order += _epoch(lengths, batch_size, random.Random(seed_of(seed, "batches", epoch)))
-        epoch += 1
-    return order[: batch_size * num_batches]
-
-
-def _epoch(lengths: np.ndarray, batch_size: int, draws: random.Random) -> list[int]:
-    rows = list(range(len(lengths)))
-    draws.shuffle(rows)
-    rows = rows[: max(len(rows) // batch_size, 1) * batch_size]
-    batches = []
-    for start in range(0, len(rows), batch_size * CHUNK):
-        block = sorted(rows[start : start + batch_size * CHUNK], key=lambda row: int(lengths[row]))
-        batches += [block[place : place + batch_size] for place in range(0, len(block), batch_size)]
-    draws.shuffle(batches)
-    return [row for batch in batches for row in batch]
 
 
 def _parts(worker: _Worker, chunks: Sequence[range], num_workers: int) -> Iterator[list[Encoded]]:

@@ -15,7 +15,7 @@ WANTED = Address("5 Oak Street", "Suite 7", "Austin", "TX", "USA", "78701")
     [
         "to 5 Oak Street, Suite 7, Austin, TX, USA, 78701. Confirm (yes/no)?",
         "to 5 Oak Street, Suite 7, Austin, Texas, United States, 78701 as your new default",
-        "- **Street:** 5 Oak Street\n- **Suite:** 7\n- **City:** Austin\n- **State:** Texas\n- **Zip:** 78701\nShall I?",
+        "- **Street:** 5 Oak Street\n- **Suite:** 7\n- **City:** Austin\n- **State:** Texas\n- **Zip:** 78701\nOkay?",
         "New address:\n5 Oak Street\nSuite 7\nAustin, TX 78701\nUSA\n\nConfirm?",
         "from 12 Elm Street, Suite 3, Houston, CA 77001 to 5 Oak Street, Suite 7, Austin, TX 78701 (not Houston, CA)",
         "5 Oak Street, Suite 7 in Austin, Texas 78701 for order #W1234567",

@@ -12,13 +12,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from tau_retail_env.config.output_folder import CONFIG
 from tau_retail_env.config.roll import RollConfig, fit_groups, roll_values
-from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.errors import InvalidValueError, TauRetailError
+from tau_retail_env.files import WriteError
 from tau_retail_env.roll import tracking
 from tau_retail_env.roll.dump import trajectories_folder
 from tau_retail_env.roll.run_folder import RollFolder, claim
 from tau_retail_env.roll.summary import summarise
-from tau_retail_env.roll.surroundings import check_surroundings, roll_folder
+from tau_retail_env.roll.surroundings import check_cluster, check_surroundings, roll_folder
 from tau_retail_env.shipped import PACKAGE_FOLDER
 from tau_retail_env.trackers import HOSTED, run_arguments
 from tau_retail_env.users.api.budget import RUN_VARIABLE, begin_run
@@ -58,9 +60,18 @@ def train(config: RollConfig, values: Mapping[str, Any], *, say: Callable[[str],
         say: takes each line for the screen.
 
     Raises:
-        TauRetailError: something that the run needs is not here; no GPU has been touched.
+        TauRetailError: something that the run needs is not here, and no GPU has been touched; or the disk is full.
     """
-    folder = claim(config, values)
+    with claim(config, values) as folder:
+        try:
+            _train_in(folder, config, values, say)
+        except WriteError as error:
+            if not (folder.path / CONFIG).is_file():
+                raise
+            raise TauRetailError(f"{error}. Mend that, then go on with: resume={folder.path}") from error
+
+
+def _train_in(folder: RollFolder, config: RollConfig, values: Mapping[str, Any], say: Callable[[str], None]) -> None:
     begin_run()
     attention = ((values.get("actor_train") or {}).get("model_args") or {}).get("attn_implementation")
     counts = check_surroundings(config, attention=attention)
@@ -75,7 +86,8 @@ def train(config: RollConfig, values: Mapping[str, Any], *, say: Callable[[str],
         say(f"[tau-retail] going on after ROLL's step {folder.step}, from {folder.checkpoint}")
     say(f"[tau-retail] writing to {folder.path}")
     tracking.register()
-    with ray_of_its_own(say):
+    with ray_of_its_own(say) as resources:
+        check_cluster(config, resources)
         run_pipeline(roll_config)
     folder.clear()
     for line in summarise(folder, trajectories_folder(roll_config), title=config.exp_name):
@@ -140,14 +152,17 @@ def run_pipeline(roll_config: Any) -> None:
 
 
 @contextmanager
-def ray_of_its_own(say: Callable[[str], None]) -> Iterator[None]:
+def ray_of_its_own(say: Callable[[str], None]) -> Iterator[Mapping[str, float]]:
     """Ray for one run: started here, on loopback, and ended with everything that it started.
 
-    With RAY_ADDRESS the run joins that cluster, of several machines perhaps, and leaves it as it was. SIGTERM ends a
+    With RAY_ADDRESS the run joins that cluster, of several machines perhaps, and leaves it running. SIGTERM ends a
     run as Ctrl-C does.
 
     Args:
         say: takes each line for the screen.
+
+    Yields:
+        What it has: GPUs, processors, memory.
     """
     import ray
     from roll.platforms import current_platform
@@ -168,7 +183,7 @@ def ray_of_its_own(say: Callable[[str], None]) -> Iterator[None]:
             **own,
         )
         signal.signal(signal.SIGTERM, _terminated)  # Ray has put a handler of its own there, which aborts
-        yield
+        yield ray.cluster_resources()
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         with _uninterrupted():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tau_retail_env.config.customers import check_servers
+from tau_retail_env.config.environments import prompt_styles
 from tau_retail_env.config.roll import RollConfig
 from tau_retail_env.config.roll_package import install_arguments, look_at, missing_modules
+from tau_retail_env.config.roll_rules import without_room
 from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.config.schema import raise_if
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
@@ -45,6 +48,7 @@ def check_surroundings(config: RollConfig, *, attention: str | None = None) -> d
         )
     counts = count_tasks(config)
     check_tokenizer(config)
+    check_model(config)
     check_servers(config.custom_envs, config.train_tags + config.val_tags)
     return counts
 
@@ -97,11 +101,13 @@ def check_installation(config: RollConfig) -> None:
 
 
 def check_gpus(config: RollConfig) -> None:
-    """Refuse too few GPUs.
+    """Refuse too few GPUs. Those of a cluster that the run joins are counted when it has joined.
 
     Raises:
         InvalidValueError: fewer are visible than device_mapping names.
     """
+    if os.environ.get("RAY_ADDRESS"):
+        return
     visible = visible_gpus()
     if visible < config.num_gpus:
         raise InvalidValueError(
@@ -109,6 +115,35 @@ def check_gpus(config: RollConfig) -> None:
             "use --config-name tau_retail_1gpu for one GPU, tau_retail_local for none, or change device_mapping and "
             "num_gpus_per_node"
         )
+
+
+def check_cluster(config: RollConfig, resources: Mapping[str, float]) -> None:
+    """Refuse a Ray with too few GPUs.
+
+    Args:
+        config: the checked configuration.
+        resources: what Ray says it has.
+
+    Raises:
+        InvalidValueError: fewer GPUs than device_mapping names.
+    """
+    if (found := int(resources.get("GPU", 0))) < config.num_gpus:
+        raise InvalidValueError(
+            f"device_mapping names {config.num_gpus} GPUs, but this Ray has {found}: change device_mapping, "
+            "num_gpus_per_node and num_nodes, or start Ray on more machines"
+        )
+
+
+def check_model(config: RollConfig) -> None:
+    """Look at the actor's configuration and at its files, before any worker loads them.
+
+    Raises:
+        InvalidValueError: there is none, a file is not whole, or the run does not suit it.
+    """
+    from tau_retail_env.episodes.pretrained import check_pretrained
+
+    styles = prompt_styles(config.custom_envs, config.train_tags + config.val_tags)
+    check_pretrained(checkpoint(config.pretrain), prompt_styles=styles, sequence_length=config.sequence_length)
 
 
 def visible_gpus() -> int:
@@ -146,11 +181,11 @@ def check_tokenizer(config: RollConfig) -> None:
     """Load the actor's tokenizer and encode what every episode starts with.
 
     Raises:
-        InvalidValueError: it cannot be had, has no chat template or one that leaves the tools out, or the prompt is
-            longer than sequence_length.
+        InvalidValueError: it cannot be had, has no chat template or one that leaves the tools out, pads with the token
+            that ends a turn, or the prompt leaves no room for a message.
     """
     tokenizer = _tokenizer(config.pretrain)
-    raise_if(list(_too_long(config, tokenizer)))
+    raise_if(list(_without_room(config, tokenizer)))
 
 
 def _strategies(folder: Path) -> list[str]:
@@ -178,13 +213,15 @@ def _tokenizer(pretrain: str) -> Any:
         ) from error
 
 
-def _too_long(config: RollConfig, tokenizer: Any) -> Iterator[str]:
+def _without_room(config: RollConfig, tokenizer: Any) -> Iterator[str]:
     for tag in dict.fromkeys((*config.train_tags, *config.val_tags)):
         env = config.custom_envs[tag].env_config
-        settings = {"source": env.source, "prompt_style": env.prompt_style}
-        prefix = len(encoder_for(tokenizer, settings).prefix)
-        if prefix >= config.sequence_length:
-            yield (
-                f"sequence_length: found {config.sequence_length}, but {tag} starts with {prefix} tokens "
-                f"(source {env.source}, prompt_style {env.prompt_style}); raise it, or choose prompt_style=compressed"
-            )
+        encoder = encoder_for(tokenizer, {"source": env.source, "prompt_style": env.prompt_style})
+        yield from without_room(
+            tag,
+            env.source,
+            env.prompt_style,
+            prefix=len(encoder.prefix),
+            message=config.longest_message,
+            sequence_length=config.sequence_length,
+        )

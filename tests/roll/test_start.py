@@ -197,6 +197,17 @@ def test_too_few_gpus_are_refused_before_one_is_touched(monkeypatch):
         surroundings.check_gpus(check_roll(compose("tau_retail_config")))
 
 
+def test_the_gpus_of_a_cluster_are_counted_when_it_has_been_joined(monkeypatch):
+    config = check_roll(compose("tau_retail_config"))
+    monkeypatch.setattr(surroundings, "visible_gpus", lambda: 0)
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    surroundings.check_gpus(config)
+    surroundings.check_cluster(config, {"GPU": 8.0, "CPU": 4.0})
+    for resources in ({"GPU": 4.0}, {"CPU": 4.0}):
+        with pytest.raises(InvalidValueError, match=f"names 8 GPUs, but this Ray has {int(resources.get('GPU', 0))}:"):
+            surroundings.check_cluster(config, resources)
+
+
 def test_the_tasks_of_every_tag_that_is_played_are_counted():
     assert surroundings.count_tasks(checked("task_source=tau2")) == {"retail_train": 74, "retail_test": 40}
 
@@ -207,14 +218,13 @@ def test_an_evaluation_of_more_tasks_than_there_are_is_refused():
         surroundings.count_tasks(config)
 
 
-def test_a_missing_submodule_has_two_remedies(monkeypatch):
-    def nothing(*_: Any) -> None:
-        from tau_retail_env.tasks import upstream_tau_bench
+def test_a_missing_submodule_has_two_remedies(monkeypatch, tmp_path):
+    from tau_retail_env.tasks import upstream_tau_bench
 
-        raise MissingDependencyError(f"Source 'tau_bench' needs τ-bench v1. {upstream_tau_bench.REMEDIES}")
-
-    monkeypatch.setattr(surroundings, "load_tasks", nothing)
-    with pytest.raises(MissingDependencyError, match=r"git submodule update --init.*'tau2'"):
+    monkeypatch.delenv(upstream_tau_bench.PATH_VARIABLE, raising=False)
+    monkeypatch.setattr(upstream_tau_bench, "SUBMODULE", tmp_path)
+    monkeypatch.setattr(upstream_tau_bench.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match=r"git submodule update --init.*task_source=tau2"):
         surroundings.count_tasks(checked())
 
 
@@ -238,8 +248,17 @@ def test_a_prompt_longer_than_the_sequence_is_refused_by_the_real_tokenizer(shar
     tokenizer = shared_folder / "tokenizers" / "qwen2_5"
     config = checked(f"pretrain={tokenizer}", "task_source=tau2", "sequence_length=5280")
     surroundings.check_tokenizer(config)
-    with pytest.raises(InvalidValueError, match="starts with 4767 tokens"):
-        surroundings.check_tokenizer(replace(config, sequence_length=4767))
+    with pytest.raises(InvalidValueError, match=r"starts with 4767 tokens .* and a message may have 512"):
+        surroundings.check_tokenizer(replace(config, sequence_length=5279))
+
+
+def test_a_tokenizer_that_pads_with_the_end_of_a_turn_is_refused(repository, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(repository / "checkpoints" / "small")
+    tokenizer.pad_token = "<|im_end|>"
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(InvalidValueError, match=r"pads with the token that ends a turn .*<\|im_end\|>"):
+        surroundings.check_tokenizer(checked(f"pretrain={tmp_path}", "task_source=tau2", "prompt_style=minimal"))
 
 
 def test_a_model_that_cannot_be_had_is_named(tmp_path):
@@ -304,7 +323,8 @@ def make_run(run: Path, *steps: int, **changes: Any) -> None:
 
 def resumed(*overrides: str) -> Path | None:
     values = compose(NAME, overrides=overrides)
-    return claim(check_roll(values), values).checkpoint
+    with claim(check_roll(values), values) as folder:
+        return folder.checkpoint
 
 
 def test_a_run_goes_on_from_its_newest_whole_checkpoint(tmp_path):
@@ -430,13 +450,15 @@ def test_a_run_that_ends_early_leaves_no_process_and_no_success(roll, repository
 
     A thread still waits for that worker when Ray has gone, as one of ROLL's does while it validates.
     """
+    inherited = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, how, str(tmp_path / "run")],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(roll), str(repository))), "CUDA_VISIBLE_DEVICES": ""},
+        env=inherited
+        | {"PYTHONPATH": os.pathsep.join((str(roll), str(repository))), "RAY_OVERRIDE_RESOURCES": '{"GPU": 1}'},
         preexec_fn=heed_interrupts,
     )
     try:

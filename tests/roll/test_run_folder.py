@@ -1,0 +1,116 @@
+"""Which folder a ROLL run writes to, who else may, and which model it may begin with."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tau_retail_env.config import compose
+from tau_retail_env.config.roll import RollConfig, check_roll
+from tau_retail_env.errors import InvalidValueError, TauRetailError
+from tau_retail_env.files import WriteError
+from tau_retail_env.roll import start, surroundings
+from tau_retail_env.roll.run_folder import RollFolder, claim
+from tau_retail_env.shipped import small_checkpoint
+
+NAME = "tau_retail_1gpu"
+
+
+def claimed(*overrides: str) -> RollFolder:
+    values = compose(NAME, overrides=overrides)
+    return claim(check_roll(values), values)
+
+
+def begun(run: Path, *overrides: str) -> None:
+    """A run with a checkpoint, ended."""
+    values = compose(NAME, overrides=[f"output_dir={run}", *overrides])
+    with claim(check_roll(values), values) as folder:
+        folder.open(values)
+        state = folder.checkpoints / "checkpoint-4" / "pipeline" / "worker_state_pipeline.json"
+        state.parent.mkdir(parents=True)
+        state.write_text("{}")
+
+
+def test_a_claim_that_comes_to_nothing_leaves_nothing(tmp_path):
+    with claimed(f"output_dir={tmp_path / 'outputs' / 'run'}"):
+        assert (tmp_path / "outputs" / "run").is_dir()
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_folder_belongs_to_one_run_at_a_time(tmp_path):
+    run = tmp_path / "run"
+    begun(run)
+    with claimed(f"resume={run}"):
+        for how in (f"resume={run}", f"resume={run / 'checkpoints' / 'checkpoint-4'}", f"output_dir={run}"):
+            with pytest.raises(InvalidValueError, match=r"another process is writing to it\. Wait"):
+                claimed(how)
+    with claimed(f"resume={run}") as folder:
+        assert folder.step == 4
+    with pytest.raises(InvalidValueError, match=r"already holds a run. Go on with it by resume=true"):
+        claimed(f"output_dir={run}")
+
+
+def test_resume_takes_no_run_of_another_experiment(tmp_path):
+    begun(tmp_path / "foo_1", "exp_name=foo")
+    begun(tmp_path / "foo_bar_2", "exp_name=foo_bar")
+    os.utime(tmp_path / "foo_1" / "config.yaml", (1, 1))
+    with claimed("exp_name=foo", "resume=true", f"output_dir={tmp_path / 'foo_9'}") as folder:
+        assert folder.path.name == "foo_1"
+    with pytest.raises(InvalidValueError, match="exp_name: empty"):
+        claimed("exp_name=''", "resume=true")
+
+
+def test_a_full_disk_ends_the_run_with_how_to_go_on(tmp_path, monkeypatch):
+    values = compose(NAME, overrides=[f"output_dir={tmp_path / 'run'}"])
+
+    def full(folder: RollFolder, *_: Any) -> None:
+        folder.open(values)
+        raise WriteError("metrics.jsonl could not be written: No space left on device")
+
+    monkeypatch.setattr(start, "_train_in", full)
+    with pytest.raises(TauRetailError, match=rf"No space left on device\. Mend .*: resume={tmp_path / 'run'}"):
+        start.train(check_roll(values), values)
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
+def model_of(tmp_path: Path, **changes: Any) -> Path:
+    pytest.importorskip("transformers")
+    folder = shutil.copytree(small_checkpoint(), tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+    return folder
+
+
+def checked(pretrain: Path | str, *overrides: str) -> RollConfig:
+    return check_roll(compose(NAME, overrides=[f"pretrain={pretrain}", "prompt_style=minimal", *overrides]))
+
+
+def test_the_small_model_plays_with_the_prompt_that_it_was_trained_on():
+    pytest.importorskip("transformers")
+    surroundings.check_model(checked("small", "sequence_length=2048"))
+
+
+def test_another_model_is_not_left_blind(tmp_path):
+    model = model_of(tmp_path, tau_retail=None)
+    with pytest.raises(InvalidValueError, match=r"prompt_style: minimal tells a model no tool.*tau-retail sft"):
+        surroundings.check_model(checked(model, "sequence_length=2048"))
+    surroundings.check_model(checked(model, "sequence_length=2048", "prompt_style=compressed"))
+
+
+def test_episodes_longer_than_the_model_reads_are_refused():
+    pytest.importorskip("transformers")
+    with pytest.raises(InvalidValueError, match=r"sequence_length: found 4096, but .* reads 2048 tokens"):
+        surroundings.check_model(checked("small", "sequence_length=4096"))
+
+
+def test_half_a_download_is_refused_before_a_worker_loads_it(tmp_path):
+    model = model_of(tmp_path)
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:9999])
+    with pytest.raises(InvalidValueError, match="only half downloaded"):
+        surroundings.check_model(checked(model, "sequence_length=2048"))

@@ -41,7 +41,7 @@ class NewModel(Refusing):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conversations(Refusing):
+class ConversationArgs(Refusing):
     """The oracle conversations that are learnt from."""
 
     tag: str = key()
@@ -95,7 +95,7 @@ class SftConfig(RunConfig):
     """Folder of the tokenizer, with pretrain: scratch only; null learns one from conversations."""
     vocab_size: int | None = key(None, minimum=512)
     """Most tokens of a tokenizer that is learnt, with pretrain: scratch and tokenizer: null only."""
-    conversations: Conversations = key()
+    conversations: ConversationArgs = key()
     """What is learnt from."""
     observation_loss_weight: float = key(0.1, minimum=0, maximum=1)
     """Weight of the tokens that are not the agent's own; those weigh 1."""

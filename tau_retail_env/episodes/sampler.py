@@ -70,7 +70,7 @@ class Sampler:
         self.settings = settings
         self.stop_ids = tuple(stop_ids)
 
-    def begin(self, prefix: Sequence[int], seeds: Sequence[str]) -> Conversations:
+    def begin(self, prefix: Sequence[int], seeds: Sequence[str]) -> SampledConversations:
         """Begin one conversation for each seed, all starting with the same tokens.
 
         Args:
@@ -81,7 +81,7 @@ class Sampler:
         Raises:
             InvalidValueError: empty prefix; a model with sliding windows or a recurrent state.
         """
-        return Conversations(self, prefix, seeds)
+        return SampledConversations(self, prefix, seeds)
 
 
 def check_past(model: str, layers: Sequence[Any]) -> None:
@@ -102,7 +102,7 @@ def check_past(model: str, layers: Sequence[Any]) -> None:
         )
 
 
-class Conversations:
+class SampledConversations:
     """Conversations that go on side by side, numbered as their seeds were given; made by `Sampler.begin`.
 
     The cache is a log of columns to which every call of the model appends; columns that mean nothing to a row are

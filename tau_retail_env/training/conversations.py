@@ -15,7 +15,7 @@ from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.chat.parsing import render_message
 from tau_retail_env.chat.prompts import show_tools
 from tau_retail_env.config.environments import EnvironmentConfig
-from tau_retail_env.config.sft import Conversations as Settings
+from tau_retail_env.config.sft import ConversationArgs
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.agents import BoastingAgent, OracleAgent
 from tau_retail_env.errors import InvalidValueError
@@ -29,12 +29,12 @@ CHUNK = 50
 
 
 @dataclass(frozen=True)
-class Conversations:
+class EncodedConversations:
     """Encoded conversations, end to end in flat arrays."""
 
     token_ids: np.ndarray
     """Tokens of all conversations ``[tokens]``."""
-    own: np.ndarray
+    response_mask: np.ndarray
     """1 on the agent's own tokens ``[tokens]``."""
     starts: np.ndarray
     """Where each conversation starts, and where the last one ends ``[conversations + 1]``."""
@@ -61,7 +61,7 @@ class Encoded:
 
     token_ids: list[int]
     """The tokens, as the model sees and produces them."""
-    own: list[int]
+    response_mask: list[int]
     """1 on the agent's own tokens."""
     as_meant: bool
     """Whether it earned what its agent is to earn: the reward, or none if a boasting one played."""
@@ -101,13 +101,13 @@ def encode(
         parts = [[next(messages) for _ in part] for part in parts]
     opening, *turns = parts
     token_ids = encoder.opening(opening)
-    own = [0] * len(token_ids)
+    response_mask = [0] * len(token_ids)
     for place, part in enumerate(turns):
         speaks = place % 2 == 0
         more = encoder.reply(part[0]["content"]) if speaks else encoder.following(part)
         token_ids += more
-        own += [int(speaks)] * len(more)
-    return Encoded(token_ids, own, reward == (0.0 if boasting else 1.0))
+        response_mask += [int(speaks)] * len(more)
+    return Encoded(token_ids, response_mask, reward == (0.0 if boasting else 1.0))
 
 
 def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int) -> list[str]:
@@ -132,8 +132,8 @@ def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int) -> lis
 
 
 def make_conversations(
-    config: EnvironmentConfig, tokenizer: Any, wanted: Settings, *, seed: int, longest: int
-) -> Conversations:
+    config: EnvironmentConfig, tokenizer: Any, wanted: ConversationArgs, *, seed: int, longest: int
+) -> EncodedConversations:
     """Play and encode oracle conversations in several processes.
 
     Args:
@@ -161,9 +161,9 @@ def make_conversations(
             f"None of {wanted.num} oracle conversations can be used: {len(rows) - len(scored)} whose customer failed, "
             f"{len(scored) - len(earned)} without the reward, {len(earned)} longer than sequence_length {longest}"
         )
-    return Conversations(
+    return EncodedConversations(
         token_ids=np.concatenate([np.asarray(row.token_ids, dtype=np.int32) for row in kept]),
-        own=np.concatenate([np.asarray(row.own, dtype=np.uint8) for row in kept]),
+        response_mask=np.concatenate([np.asarray(row.response_mask, dtype=np.uint8) for row in kept]),
         starts=np.cumsum([0, *(len(row.token_ids) for row in kept)]),
         num_failed=len(scored) - len(earned),
         num_unscorable=len(rows) - len(scored),
@@ -206,7 +206,7 @@ def _parts(worker: _Worker, chunks: Sequence[range], num_workers: int) -> Iterat
 class _Worker:
     """Plays chunks of conversations; travels to another process before its environment is made."""
 
-    def __init__(self, config: EnvironmentConfig, tokenizer: Any, wanted: Settings, seed: int) -> None:
+    def __init__(self, config: EnvironmentConfig, tokenizer: Any, wanted: ConversationArgs, seed: int) -> None:
         self._config = config
         self._tokenizer = tokenizer
         self._wanted = wanted

@@ -11,12 +11,12 @@ from tau_retail_env.config.environments import prompt_styles
 from tau_retail_env.episodes.player import EpisodeRequest
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.training import models
-from tau_retail_env.training.grpo import Rollout, make_trainer
+from tau_retail_env.training.grpo import RolloutFunction, make_trainer
 from tau_retail_env.training.plan import TrainingPlan
 from tau_retail_env.training.rows import GRPO_NAMES, renamed, training_row
 from tau_retail_env.training.run import Run
 from tau_retail_env.training.run_folder import claim
-from tau_retail_env.training.stage import Play, Stage
+from tau_retail_env.training.stage import PlaySettings, Stage
 from tau_retail_env.training.summary import Outcome
 from tau_retail_env.users.api.budget import begin_run
 
@@ -50,8 +50,8 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
             )
         )
         plays = {
-            "train": Play(manager=config.train_env_manager, generating=config.train_generating_args),
-            "val": Play(manager=config.val_env_manager, generating=config.val_generating_args),
+            "train": PlaySettings(manager=config.train_env_manager, generating=config.train_generating_args),
+            "val": PlaySettings(manager=config.val_env_manager, generating=config.val_generating_args),
         }
         stage = Stage(config.custom_envs, plays, model, tokenizer, model_args, config.sequence_length)
         plan = TrainingPlan(stage.tasks, config.train_env_manager, seed=config.seed)
@@ -64,7 +64,7 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
             tries[:] = record
             return found
 
-        rollout = Rollout(plan, play, folder, config)
+        rollout = RolloutFunction(plan, play, folder, config)
 
         def step_done(step: int, numbers: Mapping[str, float]) -> None:
             row = training_row(rollout.trajectories, tries, mixed=run.has_mixed_customers)

@@ -26,7 +26,7 @@ from tau_retail_env.training.trainers import (
     shared_arguments,
 )
 
-Play = Callable[[Sequence[EpisodeRequest], int], list[Trajectory]]
+PlayGroups = Callable[[Sequence[EpisodeRequest], int], list[Trajectory]]
 """Plays episodes with the weights as they are after a number of steps."""
 LOSS_TYPES: Mapping[str, str] = {"seq-mean-token-mean": "grpo", "token-mean": "dapo"}
 """TRL's name of the loss by ROLL's loss_agg_mode."""
@@ -85,7 +85,7 @@ class EpisodeTrainer(WholeCheckpoints, GRPOTrainer):
         return logps, entropies, None
 
 
-class Rollout:
+class RolloutFunction:
     """TRL's rollout function: plays the groups whose numbers it is given.
 
     Args:
@@ -95,7 +95,7 @@ class Rollout:
         config: sizes and the run's seed.
     """
 
-    def __init__(self, plan: TrainingPlan, play: Play, folder: RunFolder, config: LocalConfig) -> None:
+    def __init__(self, plan: TrainingPlan, play: PlayGroups, folder: RunFolder, config: LocalConfig) -> None:
         self._plan = plan
         self._play = play
         self._folder = folder
@@ -132,7 +132,7 @@ def make_trainer(
     tokenizer: PreTrainedTokenizerBase,
     config: LocalConfig,
     folder: RunFolder,
-    rollout: Rollout,
+    rollout: RolloutFunction,
     step_done: StepDone,
 ) -> EpisodeTrainer:
     """Build the trainer of a run.

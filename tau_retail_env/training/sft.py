@@ -21,14 +21,14 @@ from tau_retail_env.episodes.pretrained import set_prompt_style
 from tau_retail_env.tasks.draws import seed_of
 from tau_retail_env.training import models
 from tau_retail_env.training.conversations import (
-    Conversations,
+    EncodedConversations,
     conversation_texts,
     make_conversations,
 )
 from tau_retail_env.training.rows import SFT_NAMES, renamed
 from tau_retail_env.training.run import Run
 from tau_retail_env.training.run_folder import RunFolder, claim
-from tau_retail_env.training.stage import Play, Stage
+from tau_retail_env.training.stage import PlaySettings, Stage
 from tau_retail_env.training.summary import Outcome
 from tau_retail_env.training.tokenizer import train_tokenizer
 from tau_retail_env.training.trainers import (
@@ -80,7 +80,9 @@ class Collator:
         observation_loss_weight: weight of the tokens that are not the agent's own.
     """
 
-    def __init__(self, conversations: Conversations, *, pad_token_id: int, observation_loss_weight: float) -> None:
+    def __init__(
+        self, conversations: EncodedConversations, *, pad_token_id: int, observation_loss_weight: float
+    ) -> None:
         self._conversations = conversations
         self._pad_token_id = pad_token_id
         self._weights = np.asarray([observation_loss_weight, 1.0], dtype=np.float32)
@@ -95,7 +97,7 @@ class Collator:
         weights = np.zeros((len(rows), width), dtype=np.float32)
         for place, (start, end) in enumerate(spans):
             token_ids[place, : end - start] = labels[place, : end - start] = data.token_ids[start:end]
-            weights[place, : end - start] = self._weights[data.own[start:end]]
+            weights[place, : end - start] = self._weights[data.response_mask[start:end]]
         arrays = {"input_ids": token_ids, "labels": labels, "weights": weights}
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
@@ -123,7 +125,7 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
         check_servers(config.custom_envs, (config.conversations.tag, *config.val_env_manager.tags))
         model, tokenizer = here.load(lambda: _start_model(config))
         set_prompt_style(model.config, config.custom_envs[config.conversations.tag].env_config.prompt_style)
-        plays = {"val": Play(manager=config.val_env_manager, generating=config.val_generating_args)}
+        plays = {"val": PlaySettings(manager=config.val_env_manager, generating=config.val_generating_args)}
         stage = Stage(config.custom_envs, plays, model, tokenizer, model_args, config.sequence_length)
         conversations = here.timed("oracle conversations", lambda: _conversations(config, tokenizer))
         training = config.sft_train.training_args
@@ -145,7 +147,7 @@ def make_trainer(
     tokenizer: PreTrainedTokenizerBase,
     config: SftConfig,
     folder: RunFolder,
-    conversations: Conversations,
+    conversations: EncodedConversations,
     order: Sequence[int],
     step_done: StepDone,
 ) -> ConversationTrainer:
@@ -227,7 +229,7 @@ def _learn_tokenizer(config: SftConfig) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _conversations(config: SftConfig, tokenizer: PreTrainedTokenizerBase) -> Conversations:
+def _conversations(config: SftConfig, tokenizer: PreTrainedTokenizerBase) -> EncodedConversations:
     wanted = config.conversations
     env = config.custom_envs[wanted.tag].env_config
     return make_conversations(env, tokenizer, wanted, seed=config.seed, longest=config.sequence_length)
@@ -245,8 +247,8 @@ def _epoch(lengths: np.ndarray, batch_size: int, draws: random.Random) -> list[i
     return [row for batch in batches for row in batch]
 
 
-def _about(conversations: Conversations, num_updates: int) -> str:
-    own, tokens = int(conversations.own.sum()), len(conversations.token_ids)
+def _about(conversations: EncodedConversations, num_updates: int) -> str:
+    own, tokens = int(conversations.response_mask.sum()), len(conversations.token_ids)
     unscorable = f", {conversations.num_unscorable} whose customer failed" if conversations.num_unscorable else ""
     return (
         f"{len(conversations)} conversations, {tokens / len(conversations):.0f} tokens each, {own / tokens:.0%} the "

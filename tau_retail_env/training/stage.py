@@ -26,7 +26,7 @@ TRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Play:
+class PlaySettings:
     """One kind of playing: for training, or for validation."""
 
     manager: EnvManager
@@ -53,7 +53,7 @@ class Stage:
     def __init__(
         self,
         envs: Mapping[str, CustomEnv],
-        plays: Mapping[str, Play],
+        plays: Mapping[str, PlaySettings],
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         model_args: ModelArgs,
@@ -148,7 +148,7 @@ class Stage:
         return trajectories
 
     def _make_player(
-        self, env: CustomEnv, tasks: Sequence[Task], play: Play, encoder: ChatEncoder, sequence_length: int
+        self, env: CustomEnv, tasks: Sequence[Task], play: PlaySettings, encoder: ChatEncoder, sequence_length: int
     ) -> BatchPlayer:
         generating = play.generating
         max_new_tokens = min(generating.max_new_tokens, env.max_tokens_per_step or generating.max_new_tokens)

@@ -13,30 +13,30 @@ from tau_retail_env.config import LocalConfig, check_local
 from tau_retail_env.config.roles import ModelArgs
 from tau_retail_env.episodes.trajectory import Trajectory, read_trajectories
 from tau_retail_env.training import models
-from tau_retail_env.training.grpo import Rollout, _by_length, arguments, make_trainer
+from tau_retail_env.training.grpo import RolloutFunction, _by_length, arguments, make_trainer
 from tau_retail_env.training.plan import TrainingPlan
 from tau_retail_env.training.run_folder import RunFolder
-from tau_retail_env.training.stage import Play, Stage
+from tau_retail_env.training.stage import PlaySettings, Stage
 
 Values = Callable[..., dict[str, Any]]
 
 
-def rollout_and_trainer(config: LocalConfig, folder: RunFolder) -> tuple[Rollout, Any]:
+def rollout_and_trainer(config: LocalConfig, folder: RunFolder) -> tuple[RolloutFunction, Any]:
     models.quiet()
     model, tokenizer = models.load(config.pretrain, config.actor_train.model_args)
-    plays = {"train": Play(manager=config.train_env_manager, generating=config.train_generating_args)}
+    plays = {"train": PlaySettings(manager=config.train_env_manager, generating=config.train_generating_args)}
     stage = Stage(config.custom_envs, plays, model, tokenizer, ModelArgs(dtype="fp32"), config.sequence_length)
     plan = TrainingPlan(stage.tasks, config.train_env_manager, seed=config.seed)
 
     def play(episodes: Any, step: int) -> list[Trajectory]:
         return stage.play("train", episodes, step=step, label="test")
 
-    rollout = Rollout(plan, play, folder, config)
+    rollout = RolloutFunction(plan, play, folder, config)
     return rollout, make_trainer(model, tokenizer, config, folder, rollout, lambda step, numbers: None)
 
 
 @pytest.fixture
-def played(grpo_values: Values) -> tuple[Rollout, Any, dict[str, Any]]:
+def played(grpo_values: Values) -> tuple[RolloutFunction, Any, dict[str, Any]]:
     values = grpo_values("train_env_manager.generating_args.temperature=0.7")
     folder = RunFolder(Path(values["output_dir"]))
     folder.open(values)
@@ -44,7 +44,7 @@ def played(grpo_values: Values) -> tuple[Rollout, Any, dict[str, Any]]:
     return rollout, trainer, rollout(["2", "2", "3", "3"], trainer)
 
 
-def test_trl_computes_the_log_probabilities_that_were_sampled(played: tuple[Rollout, Any, dict[str, Any]]):
+def test_trl_computes_the_log_probabilities_that_were_sampled(played: tuple[RolloutFunction, Any, dict[str, Any]]):
     _, trainer, fields = played
     for prompt, completion, logprobs, mask in zip(
         *(fields[name] for name in ("prompt_ids", "completion_ids", "logprobs", "env_mask")), strict=True
@@ -60,7 +60,7 @@ def test_trl_computes_the_log_probabilities_that_were_sampled(played: tuple[Roll
 
 
 @pytest.mark.parametrize("batch_size", [None, 2])
-def test_padding_left_out_changes_nothing(played: tuple[Rollout, Any, dict[str, Any]], batch_size: int | None):
+def test_padding_left_out_changes_nothing(played: tuple[RolloutFunction, Any, dict[str, Any]], batch_size: int | None):
     _, trainer, _ = played
     ids = torch.randint(3, 300, (3, 30), generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(ids)
@@ -94,7 +94,7 @@ def test_rows_of_like_length_share_a_batch_and_none_is_lost():
     assert all(batch["num_items_in_batch"] == 21 for batch in sorted_batches)
 
 
-def test_a_step_is_handed_over_token_by_token(played: tuple[Rollout, Any, dict[str, Any]]):
+def test_a_step_is_handed_over_token_by_token(played: tuple[RolloutFunction, Any, dict[str, Any]]):
     rollout, _, fields = played
     for place, trajectory in enumerate(rollout.trajectories):
         assert tuple(fields["prompt_ids"][place] + fields["completion_ids"][place]) == trajectory.token_ids
@@ -104,12 +104,12 @@ def test_a_step_is_handed_over_token_by_token(played: tuple[Rollout, Any, dict[s
     assert [trajectory.group for trajectory in rollout.trajectories] == [2, 2, 3, 3]
 
 
-def test_a_steps_trajectories_are_on_the_disk(played: tuple[Rollout, Any, dict[str, Any]], tmp_path: Path):
+def test_a_steps_trajectories_are_on_the_disk(played: tuple[RolloutFunction, Any, dict[str, Any]], tmp_path: Path):
     rollout, _, _ = played
     assert read_trajectories(tmp_path / "run" / "trajectories" / "train-000002.jsonl") == rollout.trajectories
 
 
-def test_an_episode_that_cannot_be_scored_teaches_nothing(played: tuple[Rollout, Any, dict[str, Any]]):
+def test_an_episode_that_cannot_be_scored_teaches_nothing(played: tuple[RolloutFunction, Any, dict[str, Any]]):
     rollout, trainer, _ = played
     failed = replace(rollout.trajectories[0], scorable=False)
     silent = replace(failed, token_ids=(), response_mask=(), logprobs=(), prompt_length=0)

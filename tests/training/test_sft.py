@@ -18,7 +18,7 @@ from tau_retail_env.episodes.pretrained import prompt_style_of
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.files import read_rows
 from tau_retail_env.training import models, sft
-from tau_retail_env.training.conversations import Conversations, encode, make_conversations
+from tau_retail_env.training.conversations import EncodedConversations, encode, make_conversations
 from tau_retail_env.training.run_folder import RunFolder, claim
 
 Values = Callable[..., dict[str, Any]]
@@ -33,7 +33,7 @@ def rows_of(outcome: Any) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in rows]
 
 
-def conversations(config: SftConfig, tokenizer: Any, **changes: Any) -> Conversations:
+def conversations(config: SftConfig, tokenizer: Any, **changes: Any) -> EncodedConversations:
     longest = changes.pop("longest", 9000)
     wanted = replace(config.conversations, **{"num": 4, **changes})
     return make_conversations(config.custom_envs["retail_train"].env_config, tokenizer, wanted, seed=7, longest=longest)
@@ -45,7 +45,7 @@ def config(sft_values: Values) -> SftConfig:
 
 
 @pytest.fixture
-def data(config: SftConfig, tokenizer: Qwen2Tokenizer) -> Conversations:
+def data(config: SftConfig, tokenizer: Qwen2Tokenizer) -> EncodedConversations:
     return conversations(config, tokenizer)
 
 
@@ -53,7 +53,9 @@ def test_what_the_mask_marks_is_what_the_oracle_said(config: SftConfig, tokenize
     env = TauRetailEnv(**vars(config.custom_envs["retail_train"].env_config))
     encoded = encode(env, tokenizer, task_id=env.tasks[0].id, seed=1, show_tools=False)
     assert encoded.as_meant
-    own = tokenizer.decode([token for token, mine in zip(encoded.token_ids, encoded.own, strict=True) if mine])
+    own = tokenizer.decode(
+        [token for token, mine in zip(encoded.token_ids, encoded.response_mask, strict=True) if mine]
+    )
     *turns, rest = own.split("<|im_end|>")
     assert rest == ""
     assert any(parse_message(turn).tool_calls for turn in turns)
@@ -78,12 +80,12 @@ def test_redrawn_numbers_are_new_and_the_same_wherever_they_stand(config: SftCon
 
 def test_several_processes_make_the_same_conversations(config: SftConfig, tokenizer: Qwen2Tokenizer):
     alone, together = (conversations(config, tokenizer, num=60, num_workers=workers) for workers in (1, 2))
-    for name in ("token_ids", "own", "starts"):
+    for name in ("token_ids", "response_mask", "starts"):
         np.testing.assert_array_equal(getattr(alone, name), getattr(together, name))
 
 
 def test_conversations_that_are_too_long_are_left_out_and_counted(
-    config: SftConfig, tokenizer: Qwen2Tokenizer, data: Conversations
+    config: SftConfig, tokenizer: Qwen2Tokenizer, data: EncodedConversations
 ):
     longest = int(data.lengths.max())
     shorter = conversations(config, tokenizer, longest=longest - 1)
@@ -102,7 +104,7 @@ def test_every_row_is_learnt_from_once_an_epoch():
 
 
 def test_the_loss_weighs_the_agents_tokens_and_the_rest(
-    config: SftConfig, data: Conversations, tokenizer: Qwen2Tokenizer, tiny_checkpoint: Path, tmp_path: Path
+    config: SftConfig, data: EncodedConversations, tokenizer: Qwen2Tokenizer, tiny_checkpoint: Path, tmp_path: Path
 ):
     models.quiet()
     model, _ = models.load(str(tiny_checkpoint), config.sft_train.model_args)
@@ -111,7 +113,7 @@ def test_the_loss_weighs_the_agents_tokens_and_the_rest(
     total, weight = 0.0, 0.0
     for row in (0, 1):
         ids = torch.from_numpy(data.token_ids[data.starts[row] : data.starts[row + 1]].astype(np.int64))[None]
-        own = data.own[data.starts[row] : data.starts[row + 1]]
+        own = data.response_mask[data.starts[row] : data.starts[row + 1]]
         with torch.no_grad():
             logprobs = model(input_ids=ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
         weights = torch.tensor([1.0 if mine else 0.1 for mine in own[1:]])

@@ -17,7 +17,7 @@ class EnvironmentConfig(Refusing):
     """What is handed to `TauRetailEnv`: every field is an argument of its."""
 
     source: str = key()
-    """Where the tasks come from: tau2 or generated."""
+    """Where the tasks come from: tau2, tau_bench or generated."""
     split: str = key()
     """The source's split, such as train or test."""
     task_subset: str = key("all")

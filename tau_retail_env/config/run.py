@@ -80,7 +80,7 @@ class RunConfig(Refusing):
     user: Mapping[str, Any] = key(dict)
     """Everything else about the customer, as its strategy reads it."""
     task_source: str = key("generated")
-    """Where the tasks come from: generated or tau2."""
+    """Where the tasks come from: generated, tau2 or tau_bench."""
     task_subset: str = key("all")
     """Tasks whose gold actions contain a kind, such as returns; all; a+b."""
     max_turns: int | None = key(None, minimum=1)

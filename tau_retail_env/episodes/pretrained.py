@@ -43,8 +43,8 @@ def check_pretrained(source: str, *, prompt_styles: Collection[str], sequence_le
     if TOLD_NOTHING in prompt_styles and prompt_style_of(config) != TOLD_NOTHING:
         raise InvalidValueError(
             f"prompt_style: {TOLD_NOTHING} tells a model no tool and no rule, and the config.json of {source!r} does "
-            f"not say that it was trained on it ({KEY}.prompt_style). Use prompt_style=compressed with a "
-            "sequence_length of 4096 or more, or fine-tune the model first: "
+            f"not say that it was trained on it ({json.dumps({KEY: {'prompt_style': TOLD_NOTHING}})}). "
+            "Use prompt_style=compressed with a sequence_length of 4096 or more, or fine-tune the model first: "
             f"tau-retail sft pretrain={source} model=null vocab_size=null"
         )
     return config

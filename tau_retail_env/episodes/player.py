@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.chat.messages import AgentMessage, ToolCall
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.episodes.trajectory import OUT_OF_TOKENS, Trajectory
 from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.users import UserError
 from tau_retail_env.users.api.background import close_background
@@ -418,7 +418,7 @@ class _TokenEpisode(_Episode):
 
     def _end_for_length(self) -> None:
         self._env.close()
-        self._end(reward=0.0, terminated=False, truncated=True, stop_reason="length", scorable=True)
+        self._end(reward=0.0, terminated=False, truncated=True, stop_reason=OUT_OF_TOKENS, scorable=True)
 
     def _all_metrics(self) -> dict[str, float]:
         own = {"response_tokens": float(sum(self._mask)), "cut_turns": float(self._cut_turns)}

@@ -16,6 +16,8 @@ from tau_retail_env.files import writing
 SCHEMA_VERSION = 2
 ADDED_IN: Mapping[int, frozenset[str]] = {2: frozenset({"user_strategy", "customer_usage", "customer_error"})}
 """Fields that a version of the schema brought; a record of an earlier version is read with their defaults."""
+OUT_OF_TOKENS = "length"
+"""The stop reason of an episode in which another turn would not fit; the other reasons are the environment's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 from roll.utils.functionals import aggregate_metrics
 
 from tau_retail_env.env import METRICS
+from tau_retail_env.episodes.trajectory import OUT_OF_TOKENS
 from tau_retail_env.roll.batch import learns
-from tau_retail_env.roll.rollout import MAX_LENGTH, Clock, Rollout
+from tau_retail_env.roll.rollout import Clock, Rollout
 from tau_retail_env.users.usage import CUSTOMER_METRICS, customer_metrics
 
-TRUNCATIONS = (MAX_LENGTH, "max_turns", "max_steps", "too_many_errors")
-"""How an episode ends without the customer, each counted by itself."""
+TRUNCATIONS = {
+    "truncated_max_length": OUT_OF_TOKENS,
+    **{f"truncated_{reason}": reason for reason in ("max_turns", "max_steps", "too_many_errors")},
+}
+"""How an episode ends without the customer, each counted by itself: the metric and the stop reason."""
 WAYS = METRICS | CUSTOMER_METRICS
 """How a step's metrics add up over an episode."""
 
@@ -49,7 +53,7 @@ def episode_metrics(tries: Sequence[Rollout], clock: Clock, episode_s: float, ep
         "tries": float(len(tries)),
         "prefix_tokens": float(len(last.encoder.prefix)),
         "num_actions": float(last.turns),
-        **{f"truncated_{reason}": float(last.stop_reason == reason) for reason in TRUNCATIONS},
+        **{name: float(last.stop_reason == reason) for name, reason in TRUNCATIONS.items()},
         **_times(clock, episode_s, episode_cpu_s),
     }
 

@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from tau_retail_env.chat.encoder import ChatEncoder
-from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.episodes.trajectory import OUT_OF_TOKENS, Trajectory
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.roll.assignment import Assigned
 from tau_retail_env.users import UserError
 
-MAX_LENGTH = "max_length"
-"""How an episode ends that has no room left for a turn of the actor."""
 Result = TypeVar("Result")
 
 
@@ -207,7 +205,7 @@ class Rollout:
         if not self.token_ids:
             self._append(self.pending[:sequence_length], 0)
         self.pending = []
-        self.stop_reason = MAX_LENGTH
+        self.stop_reason = OUT_OF_TOKENS
 
     def trajectory(self, *, tag: str, env_id: int, timings: Mapping[str, float]) -> Trajectory:
         """The record of this try.

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from roll.utils.functionals import aggregate_metrics
-
 from tau_retail_env.env import METRICS
 from tau_retail_env.episodes.trajectory import OUT_OF_TOKENS
 from tau_retail_env.roll.batch import learns
 from tau_retail_env.roll.rollout import Clock, Rollout
-from tau_retail_env.users.usage import CUSTOMER_METRICS, customer_metrics
+from tau_retail_env.users.usage import customer_metrics
 
 TRUNCATIONS = {
     "truncated_max_length": OUT_OF_TOKENS,
     **{f"truncated_{reason}": reason for reason in ("max_turns", "max_steps", "too_many_errors")},
 }
 """How an episode ends without the customer, each counted by itself: the metric and the stop reason."""
-WAYS = METRICS | CUSTOMER_METRICS
-"""How a step's metrics add up over an episode."""
+ADDED_UP = tuple(name for name, way in METRICS.items() if way == "sum")
+"""A step's metrics that add up over an episode; what the customer took is counted over all tries."""
 
 
 def episode_metrics(tries: Sequence[Rollout], clock: Clock, episode_s: float, episode_cpu_s: float) -> dict[str, float]:
@@ -37,11 +35,9 @@ def episode_metrics(tries: Sequence[Rollout], clock: Clock, episode_s: float, ep
         Metrics by name; times end in `_s` and are seconds. No name ends as one of ROLL's ways to reduce (`_max` …).
     """
     last = tries[-1]
-    played = aggregate_metrics(history_metrics=list(last.metrics), metrics_agg_mode=WAYS)
-    played.pop("success", None)
-    none = dict.fromkeys([name for name, way in WAYS.items() if way == "sum" and name not in CUSTOMER_METRICS], 0.0)
+    played = {name: sum(step.get(name, 0.0) for step in last.metrics) for name in ADDED_UP}
     usages = [usage for one in tries for usage in one.customer_usage]
-    metrics = none | played | customer_metrics(usages)
+    metrics = played | customer_metrics(usages)
     metrics["customer_failures"] = float(sum(not one.scorable for one in tries))
     if last.scorable:
         metrics |= {"success": float(last.reward == 1.0), "reward": last.reward}

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -487,3 +488,29 @@ def test_requests_of_customers_fill_no_log(roll):
     from tau_retail_env.roll import env_manager  # noqa: F401
 
     assert not any(logging.getLogger(client).isEnabledFor(logging.INFO) for client in ("httpx", "httpx2"))
+
+
+def test_a_cost_that_is_not_known_of_every_reply_is_not_told(roll):
+    """The steps that knew theirs do not bring a part of it back as the whole."""
+    from tau_retail_env.roll.metrics import episode_metrics
+    from tau_retail_env.roll.rollout import Clock
+
+    usages = [{"calls": 1, "completion_tokens": 5, "cost_usd": 0.5}, {"calls": 1, "completion_tokens": 5}]
+    steps = [{"turns": 1.0, "tool_errors": 1.0, "customer_cost_usd": 0.5}, {"turns": 1.0}]
+    encoder = SimpleNamespace(prefix=(1, 2))
+    played = SimpleNamespace(
+        metrics=steps,
+        customer_usage=usages,
+        scorable=True,
+        reward=1.0,
+        turns=2,
+        cut_turns=0,
+        encoder=encoder,
+        stop_reason="user_stop",
+        response_mask=[1],
+    )
+    metrics = episode_metrics([played], Clock(), 1.0, 1.0)
+    assert "customer_cost_usd" not in metrics
+    assert (metrics["customer_calls"], metrics["tool_errors"], metrics["malformed"]) == (2.0, 1.0, 0.0)
+    whole = episode_metrics([SimpleNamespace(**vars(played) | {"customer_usage": usages[:1]})], Clock(), 1.0, 1.0)
+    assert whole["customer_cost_usd"] == 0.5

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
@@ -78,17 +78,20 @@ def missing_packages(strategies: Sequence[str], folder: Path, commit: str) -> li
 def is_importable(module: str) -> bool:
     """Whether Python would find a module; neither it nor a package around it is imported.
 
+    A mere folder of that name is none: ROLL's checkout has a folder mcore_adapter.
+
     Args:
         module: its full name.
     """
     top, *inner = module.split(".")
-    spec, path = importlib.util.find_spec(top), top
+    found = (finder.find_spec(top, None) for finder in sys.meta_path)  # whatever has been imported under that name
+    spec, path = next((spec for spec in found if spec is not None), None), top
     for name in inner:
         if spec is None or spec.submodule_search_locations is None:
             return False
         path = f"{path}.{name}"
         spec = PathFinder.find_spec(path, list(spec.submodule_search_locations))
-    return spec is not None
+    return spec is not None and spec.origin is not None
 
 
 def _missing(strategies: Sequence[str], commit: str) -> Iterator[str]:

@@ -131,6 +131,14 @@ def test_a_strategy_whose_package_is_missing_is_refused_and_none_imported(
     surroundings.check_installation(checked(override))
 
 
+def test_a_folder_of_a_packages_name_is_no_package(monkeypatch, tmp_path):
+    (tmp_path / "mcore_adapter" / "src").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert not backends.is_importable("mcore_adapter")
+    add_module(monkeypatch, tmp_path / "real", "mcore_adapter")
+    assert backends.is_importable("mcore_adapter")
+
+
 def test_without_vllm_the_rollouts_are_refused(installed, tmp_path):
     (tmp_path / "site" / "vllm" / "__init__.py").unlink()
     (tmp_path / "site" / "vllm").rmdir()

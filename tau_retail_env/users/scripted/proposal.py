@@ -184,9 +184,14 @@ def other_writes(text: str, requests: Sequence[Request], products: frozenset[str
     kinds = {request.kind for request in requests}
     if kinds & PROSE:
         return []
+    return list(dict.fromkeys(write.name for write in _writes(text, products) if not write.kinds & kinds))
+
+
+@functools.lru_cache(maxsize=64)
+def _writes(text: str, products: frozenset[str]) -> tuple[Write, ...]:
+    """The kinds of action that a text proposes; it is held against one request after another."""
     proposed = meant(text, actions=True)
-    unwanted = [write for write in WRITES if not write.kinds & kinds]
-    return list(dict.fromkeys(write.name for write in unwanted if _pattern(write.pattern, products).search(proposed)))
+    return tuple(write for write in WRITES if _pattern(write.pattern, products).search(proposed))
 
 
 @functools.lru_cache(maxsize=100)
@@ -195,6 +200,7 @@ def _pattern(pattern: str, products: frozenset[str]) -> re.Pattern[str]:
     return re.compile(pattern.replace("PRODUCT", f"(?:{names})"), re.IGNORECASE)
 
 
+@functools.lru_cache(maxsize=64)
 def meant(text: str, *, actions: bool) -> str:
     """A text without its asides: what is denied, conditional, done already, or a list of what the customer has.
 

@@ -11,8 +11,10 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -112,7 +114,9 @@ def _resident_mb() -> float:
 
 def _in_a_process(side: str) -> dict[str, float]:
     command = [sys.executable, __file__, *sys.argv[1:], "--side", side]
-    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    with tempfile.TemporaryDirectory() as logs:
+        variables = {"ROLL_LOG_DIR": logs, **os.environ}  # otherwise ROLL writes into the current folder
+        said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=variables).stdout
     found: dict[str, float] = json.loads(said.splitlines()[-1])
     return found
 

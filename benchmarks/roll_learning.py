@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -147,7 +149,9 @@ def _wait(device: str) -> None:
 
 def _in_a_process(side: str) -> dict[str, Any]:
     command = [sys.executable, __file__, *sys.argv[1:], "--side", side]
-    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    with tempfile.TemporaryDirectory() as logs:
+        variables = {"ROLL_LOG_DIR": logs, **os.environ}  # otherwise ROLL writes into the current folder
+        said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=variables).stdout
     found: dict[str, Any] = json.loads(said.splitlines()[-1])
     return found
 

@@ -102,7 +102,9 @@ if [ "$print_only" = yes ]; then
 fi
 
 mkdir -p "$out"
-"$python" -c 'import importlib.metadata as m; print("\n".join(sorted({f"{d.name}=={d.version}" for d in m.distributions()})))' >"$out/versions.txt"
+"$python" -c 'import importlib.metadata as m
+names = {d.name for d in m.distributions()}
+print("\n".join(sorted(f"{name}=={m.version(name)}" for name in names)))' >"$out/versions.txt"
 { "$python" --version; nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv; git rev-parse HEAD; } >"$out/machine.txt" 2>&1 || true
 start --print-config "${first[@]}" >"$out/config.yaml"
 

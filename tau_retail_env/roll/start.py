@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 
 from tau_retail_env.config.output_folder import CONFIG
 from tau_retail_env.config.roll import RollConfig, fit_groups, roll_values
-from tau_retail_env.errors import InvalidValueError, TauRetailError
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError, TauRetailError
 from tau_retail_env.files import WriteError
 from tau_retail_env.roll import tracking
 from tau_retail_env.roll.dump import trajectories_folder
@@ -42,6 +43,8 @@ WORKERS = {
     "val_env_manager": "environment_worker.TauRetailEnvironmentWorker",
 }
 """Which of our workers a role has."""
+IMPORTED_IN_WORKERS = ("workers", "environment_worker", "env_manager", "group_filter")
+"""Our modules that ROLL imports in its actors by name; what they fail with it logs there, and goes on with None."""
 TERMINATED = 143
 LOOPBACK = "127.0.0.1"
 SET_CHILD_SUBREAPER = 36
@@ -81,6 +84,7 @@ def _train_in(folder: RollFolder, config: RollConfig, values: Mapping[str, Any],
     os.environ["PYTHONPATH"] = python_path()
     os.environ["ROLL_LOG_DIR"] = str(folder.path / "logs")
     roll_config = agentic_config(fit_groups(values, counts), folder)
+    import_what_workers_import()
     folder.open(values)
     if folder.checkpoint:
         say(f"[tau-retail] going on after ROLL's step {folder.step}, from {folder.checkpoint}")
@@ -137,6 +141,23 @@ def agentic_config(values: Mapping[str, Any], folder: RollFolder) -> Any:
     config.tracker_kwargs = {"path": str(folder.metrics), "tracker": config.track_with, "tracker_kwargs": inner}
     config.track_with = tracking.NAME
     return config
+
+
+def import_what_workers_import() -> None:
+    """Import here what ROLL's actors will import, before any of them starts.
+
+    Raises:
+        MissingDependencyError: a module is missing, or one of another version is there.
+    """
+    for name in IMPORTED_IN_WORKERS:
+        try:
+            importlib.import_module(f"tau_retail_env.roll.{name}")
+        except ImportError as error:
+            missing = f"the module {error.name!r}" if error.name else "a module"
+            raise MissingDependencyError(
+                f"ROLL's workers import {missing}, which is missing here or of another version ({error}): "
+                "install requirements-roll.txt; tau-retail doctor compares what is installed with it"
+            ) from error
 
 
 def run_pipeline(roll_config: Any) -> None:

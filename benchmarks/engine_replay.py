@@ -3,7 +3,9 @@
 python benchmarks/engine_replay.py RUN, on a machine with a GPU and in the environment of the engine roll. RUN is the
 folder of a run on one GPU with vLLM. Each client plays episodes as they were played: a turn's prompt is the recorded
 one, and as many tokens are generated as were. So the engine does the work of the run's rollouts, and what those took
-longer is the env manager's, ROLL's and Ray's. Prompt tokens found in the prefix cache are vLLM's count of each request.
+longer is the env manager's, ROLL's and Ray's. Its weights are random, as ROLL's flags have it before the first weight
+sync: the words that it generates are not the recorded ones, and of a turn's prompt it finds less in its prefix cache
+than the run did. Prompt tokens found there are vLLM's count of each request.
 """
 
 from __future__ import annotations

@@ -1,0 +1,96 @@
+"""What the benchmarks make of a recorded ROLL run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.engine_replay import turns_of
+from benchmarks.prefix_cache import BLOCK, looked_up
+from tau_retail_env.episodes.trajectory import Trajectory
+
+EPISODE = Trajectory(
+    task_id="tau2/0",
+    source="tau2",
+    split="train",
+    seed=0,
+    sampling_seed=0,
+    group=0,
+    tag="retail",
+    messages=(),
+    reward=0.0,
+    terminated=True,
+    truncated=False,
+    stop_reason="user_stop",
+    scorable=True,
+)
+
+
+def episode(*parts):
+    """An episode of runs of tokens: what was said to the actor, then what it said, and so on."""
+    ids = [token for part in parts for token in part]
+    mask = [number % 2 for number, part in enumerate(parts) for _ in part]
+    return replace(EPISODE, token_ids=tuple(ids), response_mask=tuple(mask))
+
+
+def tokens(count, start=0):
+    return list(range(start, start + count))
+
+
+def test_a_turn_is_what_the_engine_got_and_how_much_it_said():
+    first, second = turns_of(episode(tokens(20), tokens(3, 100), tokens(4, 200), tokens(2, 300)))
+    assert (first.prompt, first.length) == (tokens(20), 3)
+    assert (second.prompt, second.length) == (tokens(20) + tokens(3, 100) + tokens(4, 200), 2)
+
+
+def test_an_empty_cache_finds_nothing():
+    assert looked_up([episode(tokens(40), [1])]) == ((40, 0), (0, 0))
+
+
+def test_whole_blocks_that_two_prompts_begin_with_are_found():
+    shared = tokens(2 * BLOCK + 5)
+    assert looked_up([episode([*shared, 7], [1]), episode([*shared, 8], [1])])[0] == (2 * len(shared) + 2, 2 * BLOCK)
+
+
+def test_the_block_of_a_prompts_last_token_is_read_again():
+    whole = tokens(2 * BLOCK)
+    assert looked_up([episode(whole, [1]), episode(whole, [1])])[0] == (4 * BLOCK, BLOCK)
+
+
+def test_what_the_actor_said_is_found_in_its_next_prompt_but_for_the_last_token():
+    """The last token of a turn has been drawn, not read: the block that it ends is not kept."""
+    kept = looked_up([episode(tokens(BLOCK), tokens(BLOCK + 1, 100), [7], [1])])
+    lost = looked_up([episode(tokens(BLOCK), tokens(BLOCK, 100), [7], [1])])
+    assert kept[1] == (2 * BLOCK + 2, 2 * BLOCK)
+    assert lost[1] == (2 * BLOCK + 1, BLOCK)
+
+
+def test_a_block_is_known_by_all_that_stands_before_it():
+    block = tokens(BLOCK, 50)
+    first, second = [*tokens(BLOCK), *block, 1], [*tokens(BLOCK, 500), *block, 1]
+    assert looked_up([episode(first, [1]), episode(second, [1])])[0][1] == 0
+
+
+def test_the_recorded_run_takes_the_time_that_its_page_says(repository):
+    recorded = repository / "docs" / "runs" / "roll_ppo"
+    done = subprocess.run(
+        [sys.executable, repository / "benchmarks" / "roll_time.py", recorded / "metrics.jsonl", "--cores", "16"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (recorded / "roll_time.txt").read_text()
+
+
+@pytest.mark.parametrize("script", ["roll_time.py", "prefix_cache.py"])
+def test_a_run_without_a_fitting_step_is_told(repository, tmp_path, script):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 0}\n')
+    (tmp_path / "trajectories").mkdir()
+    done = subprocess.run(
+        [sys.executable, repository / "benchmarks" / script, tmp_path], capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "no step" in done.stderr

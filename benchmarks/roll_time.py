@@ -31,7 +31,9 @@ PROCESSOR = {
     "chat: rendering, tokenising, decoding": "chat_cpu_s",
     "all of the episode's thread": "episode_cpu_s",
 }
-"""Processor seconds of an episode's thread; the last holds the others, and the env manager's and ROLL's own."""
+"""Processor seconds of an episode's thread; the last holds the others, the env manager's, ROLL's proxy's and Ray's."""
+PROXY = "proxy_cpu_s"
+"""Processor seconds of ROLL's proxy and Ray; what remains of the thread is environment, chat and env manager."""
 
 
 def main() -> None:
@@ -68,8 +70,11 @@ def print_episode(rows: Sequence[Mapping[str, Any]], tag: str, episodes: int, co
         seconds = _mean(rows, f"env/{tag}/{name}")
         print(f"  {label:40s}{seconds:9.3f}{seconds / episode_s:8.1%}")
     print("processor seconds of an episode; of the rollout's wall clock; of all episodes, of the cores' time")
-    for label, name in PROCESSOR.items():
-        seconds = _mean(rows, f"env/{tag}/{name}")
+    processor = {label: _mean(rows, f"env/{tag}/{name}") for label, name in PROCESSOR.items()}
+    if all(f"env/{tag}/{PROXY}" in row for row in rows):
+        proxy = _mean(rows, f"env/{tag}/{PROXY}")
+        processor["environment, chat and env manager"] = _mean(rows, f"env/{tag}/episode_cpu_s") - proxy
+    for label, seconds in processor.items():
         share = seconds * episodes / (rollout_s * cores)
         print(f"  {label:40s}{seconds:9.4f}{seconds / rollout_s:8.2%}{share:8.2%}")
     for label, name in (("prefix-cache hits", "vllm/prefix_cache_hit_rate"), ("success", f"env/{tag}/success")):

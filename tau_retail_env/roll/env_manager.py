@@ -166,13 +166,12 @@ class TauRetailEnvManager(TrajEnvManager):
         if room < 1:
             rollout.end_for_length(sequence_length)
             return _stopped(GenerateStopReason.MAX_LENGTH)
-        start = time.perf_counter()
-        output = self.llm_proxy.generate(
+        output = self._clock.proxy(
+            self.llm_proxy.generate,
             messages=[dict(message) for message in rollout.messages],
             lm_input=self.format_messages(rollout_cache),
             generation_config=self._generation_config(room),
         )
-        self._clock.generation_s += time.perf_counter() - start
         if output is None:
             return _stopped(GenerateStopReason.ABORT)
         response_ids = output.batch["responses"][0].tolist()

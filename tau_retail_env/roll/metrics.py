@@ -69,6 +69,7 @@ def _times(clock: Clock, episode_s: float, episode_cpu_s: float) -> dict[str, fl
         "environment_cpu_s": clock.environment_cpu_s,
         "chat_cpu_s": clock.chat_cpu_s,
         "generation_s": clock.generation_s,
+        "proxy_cpu_s": clock.proxy_cpu_s,
         "episode_s": episode_s,
         "episode_cpu_s": episode_cpu_s,
     }

@@ -30,6 +30,8 @@ class Clock:
     """Processor time for rendering, tokenising and decoding."""
     generation_s: float = 0.0
     """Wall clock waiting for the engine."""
+    proxy_cpu_s: float = 0.0
+    """Processor time of ROLL's proxy and of Ray while asking it."""
     steps: int = 0
     """Calls of step."""
 
@@ -41,6 +43,15 @@ class Clock:
         finally:
             self.environment_s += time.perf_counter() - start
             self.environment_cpu_s += time.thread_time() - start_cpu
+
+    def proxy(self, call: Callable[..., Result], **arguments: Any) -> Result:
+        """Ask the engine and count the time."""
+        start, start_cpu = time.perf_counter(), time.thread_time()
+        try:
+            return call(**arguments)
+        finally:
+            self.generation_s += time.perf_counter() - start
+            self.proxy_cpu_s += time.thread_time() - start_cpu
 
     def chat(self, call: Callable[..., Result], *arguments: Any) -> Result:
         """Call the encoder and count its time."""

@@ -66,6 +66,8 @@ def test_a_step_of_the_oracle_earns_its_rewards(stage):
         assert metrics["unscorable"] == metrics["customer_failures"] == metrics["masked"] == 0.0
         assert not any(value for name, value in metrics.items() if name.startswith("truncated_"))
         assert metrics["environment_step_s"] > 0 and metrics["generation_s"] > 0 and metrics["prefix_tokens"] > 0
+        parts = ("environment_cpu_s", "chat_cpu_s", "proxy_cpu_s")
+        assert 0 < sum(metrics[name] for name in parts) <= metrics["episode_cpu_s"]
 
 
 def test_the_ids_are_those_that_went_to_the_engine_and_came_back(stage):

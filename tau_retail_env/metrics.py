@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, fmean
+from statistics import NormalDist, fmean, stdev
 
 from tau_retail_env.errors import InvalidValueError
 
@@ -114,6 +114,38 @@ def paired_difference_interval(
     low = _hybrid(second - range_2.low, range_1.high - first, phi)
     high = _hybrid(range_2.high - second, first - range_1.low, phi)
     return difference, Interval(difference - low, difference + high)
+
+
+def mean_difference_interval(
+    before: Sequence[float], after: Sequence[float], *, confidence: float = 0.95
+) -> tuple[float, Interval | None]:
+    """The change of success measured twice on the same tasks, several trials each, and its interval.
+
+    Trials of one task depend on one another, so the task is the unit: the standard error is that of the mean of the
+    tasks' own differences, whatever the number of trials behind each. E. Miller, "Adding Error Bars to Evals",
+    https://arxiv.org/abs/2411.00640. It is approximate where tasks are few, or few of them changed.
+
+    Args:
+        before: mean success of each task before, 0 to 1; the tasks are independent of one another.
+        after: mean success of the same tasks after, in the same order.
+        confidence: how often such intervals hold the true difference.
+
+    Returns:
+        The mean after minus the mean before, and its interval within -1 and 1; None where there is no spread to tell
+        it from: a single task, or all changed by the same amount.
+
+    Raises:
+        InvalidValueError: no tasks, or not the same number twice.
+    """
+    n = len(before)
+    if n == 0 or n != len(after):
+        raise InvalidValueError(f"Pairs are needed, found {n} tasks before and {len(after)} after")
+    differences = [second - first for first, second in zip(before, after, strict=True)]
+    difference = fmean(differences)
+    if math.isclose(min(differences), max(differences), abs_tol=1e-9):
+        return difference, None
+    half = _normal_quantile(confidence) * stdev(differences) / math.sqrt(n)
+    return difference, Interval(max(-1.0, difference - half), min(1.0, difference + half))
 
 
 def _over_tasks(name: str, outcomes: Sequence[Sequence[bool]], k: int, estimate: Callable[[int, int], float]) -> float:

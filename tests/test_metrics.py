@@ -3,7 +3,13 @@
 import pytest
 
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.metrics import paired_difference_interval, pass_at_k, pass_hat_k, wilson_interval
+from tau_retail_env.metrics import (
+    mean_difference_interval,
+    paired_difference_interval,
+    pass_at_k,
+    pass_hat_k,
+    wilson_interval,
+)
 
 
 def test_pass_hat_k_is_the_chance_that_all_trials_succeed():
@@ -77,3 +83,27 @@ def test_paired_difference_is_turned_round_with_its_pairs():
 def test_paired_difference_needs_pairs():
     with pytest.raises(InvalidValueError, match="2 episodes before and 1 after"):
         paired_difference_interval([True, False], [True])
+
+
+def test_mean_difference_of_a_worked_example():
+    # Differences 0.5, 0.25, 0, 0.25: mean 0.25, deviation sqrt(0.125/3) = 0.204124, quantile 1.959964.
+    difference, interval = mean_difference_interval([0, 0.25, 1, 0.5], [0.5, 0.5, 1, 0.75])
+    assert difference == pytest.approx(0.25)
+    assert interval.low == pytest.approx(0.25 - 1.959964 * 0.204124 / 2, abs=1e-6)
+    assert interval.high == pytest.approx(0.25 + 1.959964 * 0.204124 / 2, abs=1e-6)
+
+
+def test_mean_difference_has_no_interval_where_tasks_show_no_spread():
+    assert mean_difference_interval([0.25], [0.75]) == (0.5, None)
+    assert mean_difference_interval([0.0] * 40, [0.0] * 40) == (0.0, None)
+    assert mean_difference_interval([1 / 3, 2 / 3], [2 / 3, 1.0]) == (pytest.approx(1 / 3), None)
+
+
+def test_mean_difference_stays_within_what_is_possible():
+    _, interval = mean_difference_interval([0.0, 0.0], [1.0, 0.5])
+    assert interval.low < 0.75 and interval.high == 1
+
+
+def test_mean_difference_needs_pairs():
+    with pytest.raises(InvalidValueError, match="2 tasks before and 1 after"):
+        mean_difference_interval([1.0, 0.5], [1.0])

@@ -70,8 +70,20 @@ def test_a_try_that_the_customer_spoilt_gives_way_to_the_next(run):
     }  # fmt: skip
 
 
-def test_several_trials_of_a_task_have_no_paired_interval(run):
-    write(run, "val-host-7-1-000000", *[episode(1, step, 1.0, trial) for step in (0, 10) for trial in range(2)])
+def test_several_trials_of_a_task_are_compared_by_task(run):
+    before = [episode(number, 0, float(trial == 0), trial) for number in range(20) for trial in range(4)]
+    after = [episode(number, 10, float(trial < 2 + number % 2), trial) for number in range(20) for trial in range(4)]
+    write(run, "val-host-7-1-000000", *before[:9], *after[9:])
+    write(run, "val-host-8-1-000000", *before[9:], *after[:9])
+    summary, lines = told(run)
+    difference = summary["difference"]
+    assert (difference["tasks"], difference["trials"], difference["success"]) == (20, [4, 4], pytest.approx(0.375))
+    assert difference["interval"][0] < 0.375 < difference["interval"][1]
+    assert "before 25.0%, after 62.5% on the same 20 held-out tasks, 4 trials each" in lines[1]
+
+
+def test_validations_of_different_tasks_are_not_compared(run):
+    write(run, "val-host-7-1-000000", *[episode(step, step, 1.0, trial) for step in (0, 10) for trial in range(2)])
     summary, lines = told(run)
     assert "difference" not in summary and summary["after"]["episodes"] == 2
     assert lines[1].startswith("success 100.0% of 2 held-out episodes")

@@ -104,11 +104,17 @@ def check_gpus(config: RollConfig) -> None:
     """Refuse too few GPUs. Those of a cluster that the run joins are counted when it has joined.
 
     Raises:
-        InvalidValueError: fewer are visible than device_mapping names.
+        InvalidValueError: fewer are visible than device_mapping names; or none where the run joins a cluster, since
+            ROLL takes the number of those that are visible here for that of every machine.
     """
-    if os.environ.get("RAY_ADDRESS"):
-        return
     visible = visible_gpus()
+    if os.environ.get("RAY_ADDRESS"):
+        if visible == 0:
+            raise InvalidValueError(
+                "RAY_ADDRESS names a cluster, but no GPU is visible here, and ROLL takes the number of GPUs of this "
+                "machine for that of every machine: start the run on one of the cluster's GPU machines"
+            )
+        return
     if visible < config.num_gpus:
         raise InvalidValueError(
             f"device_mapping names {config.num_gpus} GPUs, but {visible} are visible here (CUDA_VISIBLE_DEVICES): "

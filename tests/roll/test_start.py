@@ -207,13 +207,21 @@ def test_too_few_gpus_are_refused_before_one_is_touched(monkeypatch):
 
 def test_the_gpus_of_a_cluster_are_counted_when_it_has_been_joined(monkeypatch):
     config = check_roll(compose("tau_retail_config"))
-    monkeypatch.setattr(surroundings, "visible_gpus", lambda: 0)
+    monkeypatch.setattr(surroundings, "visible_gpus", lambda: 4)
     monkeypatch.setenv("RAY_ADDRESS", "auto")
     surroundings.check_gpus(config)
     surroundings.check_cluster(config, {"GPU": 8.0, "CPU": 4.0})
     for resources in ({"GPU": 4.0}, {"CPU": 4.0}):
         with pytest.raises(InvalidValueError, match=f"names 8 GPUs, but this Ray has {int(resources.get('GPU', 0))}:"):
             surroundings.check_cluster(config, resources)
+
+
+def test_a_cluster_cannot_be_joined_from_a_machine_without_gpus(monkeypatch):
+    """ROLL divides by the number of GPUs that it sees here."""
+    monkeypatch.setattr(surroundings, "visible_gpus", lambda: 0)
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    with pytest.raises(InvalidValueError, match=r"no GPU is visible here.*one of the cluster's GPU machines"):
+        surroundings.check_gpus(check_roll(compose("tau_retail_config")))
 
 
 def test_the_tasks_of_every_tag_that_is_played_are_counted():

@@ -117,9 +117,21 @@ find "$out/run/checkpoints" -maxdepth 2 | sort >"$out/checkpoints.txt"
 for part in first second; do
   { head -n 60 "$out/$part.log"; echo "..."; tail -n 60 "$out/$part.log"; } | cut -c -400 >"$out/$part.excerpt.log"
 done
-for kind in train val; do
-  find "$out/run/trajectories" -name "$kind-*.jsonl" | sort | awk 'NR <= 6' | while read -r file; do head -n 2 "$file"; done
-done >"$out/trajectories_sample.jsonl"
+"$python" - "$out/run/trajectories" >"$out/trajectories_sample.jsonl" <<'PYTHON'
+import json
+import pathlib
+import sys
+
+# Two episodes each of the first, a middle and the last step; of validations the same tasks each time.
+for kind in ("train", "val"):
+    lines = {}
+    for path in pathlib.Path(sys.argv[1]).glob(f"{kind}-*.jsonl"):
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+            lines.setdefault(json.loads(line)["policy_version"], []).append(line)
+    steps = sorted(lines)
+    for step in dict.fromkeys((steps[0], steps[len(steps) // 2], steps[-1])):
+        sys.stdout.writelines(sorted(lines[step])[:2])
+PYTHON
 "$python" - "$out/metrics.jsonl" <<'PYTHON'
 import json
 import sys

@@ -68,21 +68,21 @@ def check_tracker_kwargs(name: str, given: Mapping[str, Any], *, beside_roll: bo
                     f"tracker_kwargs.{key}: ROLL hands W&B only {', '.join(ROLLS_WANDB)}; "
                     "W&B reads others from the environment (WANDB_ENTITY, WANDB_RESUME …)"
                 )
-    for path in _secrets(given, "tracker_kwargs"):
+    for path in secrets_in(given, "tracker_kwargs"):
         yield (
             f"{path}: secrets come from the environment only (WANDB_API_KEY, HF_TOKEN, SWANLAB_API_KEY), "
             "or from the tracker's own login; remove the key"
         )
 
 
-def _secrets(value: Any, path: str) -> Iterator[str]:
+def secrets_in(value: Any, path: str) -> Iterator[str]:
     """Paths of the keys, at any depth, whose names say that they hold a secret."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             if SECRET.search(str(name)):
                 yield f"{path}.{name}"
             else:
-                yield from _secrets(inner, f"{path}.{name}")
+                yield from secrets_in(inner, f"{path}.{name}")
     elif isinstance(value, (list, tuple)):
         for number, inner in enumerate(value):
-            yield from _secrets(inner, f"{path}[{number}]")
+            yield from secrets_in(inner, f"{path}[{number}]")

@@ -19,7 +19,7 @@ from tau_retail_env.config.schema import key, raise_if, read
 from tau_retail_env.config.tasks import check_tasks
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.shipped import checkpoint
-from tau_retail_env.trackers import check_tracker_kwargs
+from tau_retail_env.trackers import check_tracker_kwargs, secrets_in
 from tau_retail_env.users import API_STRATEGIES
 
 ENV_MANAGER = "tau_retail_env.roll.env_manager.TauRetailEnvManager"
@@ -124,6 +124,7 @@ def check_roll(values: Mapping[str, Any]) -> RollConfig:
             *check_environments(config.custom_envs),
             *customer_problems(config, config.custom_envs),
             *check_tracker_kwargs(config.track_with, config.tracker_kwargs, beside_roll=True),
+            *_secret_variables(values),
         ]
     )
     raise_if(list(rules.check_counts(asked)))
@@ -208,6 +209,14 @@ def _behind_an_api(asked: RollValues, config: RollConfig) -> list[str]:
 
 def _weights(strategy: str | Mapping[str, float]) -> set[str]:
     return {strategy} if isinstance(strategy, str) else set(strategy)
+
+
+def _secret_variables(values: Mapping[str, Any]) -> Iterator[str]:
+    """Environment variables that hold a secret: they would stand in config.yaml, and where ROLL's tracker writes."""
+    blocks = {"": values, **{f"{role}.": values.get(role) for role in (*rules.ROLES, *rules.MANAGERS)}}
+    for prefix, block in blocks.items():
+        for path in secrets_in((block or {}).get("system_envs"), f"{prefix}system_envs"):
+            yield f"{path}: secrets come from the environment only; remove the key and set the variable in the shell"
 
 
 def _rules(asked: RollValues, config: RollConfig) -> Iterator[str]:

@@ -92,10 +92,10 @@ def check_kl(config: RollValues) -> Iterator[str]:
             f"reward_clip: found {config('reward_clip')}, with which ROLL would also clip every token's KL in the "
             "reward; rewards lie between 0 and 1 here: set it to null"
         )
-    if in_reward and config("force_disable_old_logprobs_recompute"):
+    if config("force_disable_old_logprobs_recompute"):
         yield (
-            "force_disable_old_logprobs_recompute: true makes the actor's log-probabilities 0, "
-            "from which the KL in the reward is taken: set it to false"
+            "force_disable_old_logprobs_recompute: true makes the actor's log-probabilities 0, from which KL is taken, "
+            "and each update then compares with itself, so that pg_clip does nothing: set it to false"
         )
 
 
@@ -121,8 +121,9 @@ def check_normalization(config: RollValues) -> Iterator[str]:
             )
     derived = None if method == "identity" else "batch" if grouping == "batch" else "group"
     mean = config("reward_normalization.norm_mean_type") or derived
+    deviation = config("reward_normalization.norm_std_type") or (derived if method == "mean_std" else None)
     size = config("train_env_manager.group_size")
-    if mean == "group" and size == 1:
+    if "group" in (mean, deviation) and size == 1:
         yield (
             "train_env_manager.group_size: found 1, but rewards are compared within their group "
             f"(reward_normalization.grouping: {grouping}): every advantage would be 0; expected 2 or more"

@@ -147,6 +147,8 @@ def test_what_roll_itself_tells_vllm_is_refused(name):
     [
         ("reward_normalization.method=mean-std", "expected identity or mean or mean_std"),
         ("reward_normalization.method=asym_clip", "found asym_clip, expected identity"),
+        ("system_envs.OPENAI_API_KEY=x", "system_envs.OPENAI_API_KEY: secrets come from the environment only"),
+        ("train_env_manager.system_envs.HF_TOKEN=x", "train_env_manager.system_envs.HF_TOKEN: secrets come from"),
         ("reward_normalization.grouping=state", "grouping: found state, expected batch or traj_group_id"),
         ("reward_normalization.norm_mean_type=group", "the whole batch is the group"),
         ("adv_estimator=gigpo", "an episode is one sample here"),
@@ -209,6 +211,13 @@ def test_what_roll_itself_tells_vllm_is_refused(name):
 )
 def test_what_roll_would_get_wrong_is_refused_by_its_path(override, words):
     assert words in refused(PPO, override)
+
+
+@pytest.mark.parametrize("how", ["method: mean_std, norm_mean_type: batch", "method: identity, norm_std_type: group"])
+def test_an_episode_cannot_be_compared_with_itself(how):
+    alone = ["train_env_manager.group_size=1", "train_env_manager.num_env_groups=256"]
+    words = refused(PPO, f"reward_normalization={{grouping: traj_group_id, {how}}}", *alone)
+    assert "group_size: found 1, but rewards are compared within their group" in words
 
 
 def test_filters_that_would_filter_nothing_are_refused():

@@ -4,36 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 
 from benchmarks.engine_replay import turns_of
 from benchmarks.prefix_cache import BLOCK, looked_up
-from tau_retail_env.episodes.trajectory import Trajectory
-
-EPISODE = Trajectory(
-    task_id="tau2/0",
-    source="tau2",
-    split="train",
-    seed=0,
-    sampling_seed=0,
-    group=0,
-    tag="retail",
-    messages=(),
-    reward=0.0,
-    terminated=True,
-    truncated=False,
-    stop_reason="user_stop",
-    scorable=True,
-)
+from tests.plain_trajectory import plain_trajectory
 
 
 def episode(*parts):
     """An episode of runs of tokens: what was said to the actor, then what it said, and so on."""
     ids = [token for part in parts for token in part]
     mask = [number % 2 for number, part in enumerate(parts) for _ in part]
-    return replace(EPISODE, token_ids=tuple(ids), response_mask=tuple(mask))
+    return plain_trajectory(token_ids=tuple(ids), response_mask=tuple(mask))
 
 
 def tokens(count, start=0):

@@ -3,25 +3,11 @@
 import pytest
 
 from tau_retail_env.episodes.comparison import METHOD, TASKS_METHOD, compare, in_words, success_of
-from tau_retail_env.episodes.trajectory import Trajectory
+from tests.plain_trajectory import plain_trajectory
 
 
 def episode(number, success, *, scorable=True, tag="retail"):
-    return Trajectory(
-        task_id=f"tau2/{number}",
-        source="tau2",
-        split="test",
-        seed=0,
-        sampling_seed=0,
-        group=number,
-        tag=tag,
-        messages=(),
-        reward=float(success),
-        terminated=True,
-        truncated=False,
-        stop_reason="user_stop",
-        scorable=scorable,
-    )
+    return plain_trajectory(task_id=f"tau2/{number}", tag=tag, reward=float(success), scorable=scorable)
 
 
 def trials(successes, of=4):

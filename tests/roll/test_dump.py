@@ -4,26 +4,15 @@ import threading
 import time
 from dataclasses import replace
 
-from tau_retail_env.episodes.trajectory import Trajectory, read_trajectories
+from tau_retail_env.episodes.trajectory import read_trajectories
 from tau_retail_env.roll import dump
 from tau_retail_env.roll.dump import TrajectoryWriter, is_chosen, writer_for
+from tests.plain_trajectory import plain_trajectory
 
 
 def record(number):
-    return Trajectory(
-        task_id=f"tau2/{number}",
-        source="tau2",
-        split="train",
-        seed=0,
-        sampling_seed=0,
-        group=number,
-        tag="retail",
-        messages=(),
-        reward=0.0,
-        terminated=False,
-        truncated=True,
-        stop_reason="max_turns",
-        scorable=True,
+    return plain_trajectory(
+        task_id=f"tau2/{number}", group=number, terminated=False, truncated=True, stop_reason="max_turns"
     )
 
 

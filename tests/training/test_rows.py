@@ -5,26 +5,11 @@ from dataclasses import replace
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.training.rows import customer_row, training_row, validation_row
 from tau_retail_env.training.summary import bill, customers_of
+from tests.plain_trajectory import plain_trajectory
 
 
 def episode(reward: float, **changes: object) -> Trajectory:
-    plain = Trajectory(
-        task_id="tau2/1",
-        source="tau2",
-        split="train",
-        seed=0,
-        sampling_seed=0,
-        group=0,
-        tag="retail",
-        messages=(),
-        reward=reward,
-        terminated=True,
-        truncated=False,
-        stop_reason="user_stop",
-        scorable=True,
-        user_strategy="scripted",
-        metrics={"turns": 3.0},
-    )
+    plain = plain_trajectory(reward=reward, user_strategy="scripted", metrics={"turns": 3.0})
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 

@@ -78,7 +78,7 @@ case "$algorithm" in
   grpo)
     config=tau_retail_grpo
     overrides+=(
-      kl_loss_coef=0.02 # as in tau_retail_local.yaml: 0.001 lets so small a model drift away from what it knew
+      kl_loss_coef=0.02 # as in tau_retail_local.yaml; with 0.001 half of what was won was lost again (docs/runs/roll_grpo)
       num_gpus_per_node=2
       'actor_train.device_mapping=[0]'
       'reference.device_mapping=[0]'

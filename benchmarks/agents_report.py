@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from tqdm import tqdm
 
 from tau_retail_env import TauRetailEnv, load_tasks
+from tau_retail_env.agents.bad import BAD_AGENTS
+from tau_retail_env.agents.base import Agent
+from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.catalogue import play_gold
-from tau_retail_env.episodes.agents import OracleAgent
-from tau_retail_env.episodes.bad_agents import BAD_AGENTS
-from tau_retail_env.episodes.player import Agent, EpisodeRequest, play_episode
+from tau_retail_env.episodes.player import EpisodeRequest, play_episode
+from tau_retail_env.sources import open_shop
 from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.writes import WRITE_TOOLS
-from tau_retail_env.world import open_shop
 
 SPLITS = ("tau2/base", "tau_bench/train", "tau_bench/test", "tau_bench/dev", "generated/test")
 AGENTS: Mapping[str, Callable[[Task], Agent]] = {"oracle": OracleAgent, **BAD_AGENTS}
@@ -29,7 +30,7 @@ oracle and the liar know the gold actions besides.
 
 | agent | what it does |
 |---|---|
-| `oracle` | serves as the domain policy wants it (`tau_retail_env/episodes/agents.py`) |
+| `oracle` | serves as the domain policy wants it (`tau_retail_env/agents/oracle.py`) |
 | `silent` | never acts: says that it is busy, until the customer leaves |
 | `eager` | asks only who the customer is, then writes unasked: cancels every pending order, returns every delivered \
 one, puts the default address in capitals |
@@ -37,7 +38,7 @@ one, puts the default address in capitals |
 | `quitter` | hands over to a human at once |
 | `liar` | serves like the oracle up to the customer's yes, then says that it is done and has done nothing |
 
-The bad ones are in `tau_retail_env/episodes/bad_agents.py`, as `BAD_AGENTS`.
+The bad ones are in `tau_retail_env/agents/bad.py`, as `BAD_AGENTS`.
 """
 NOTE_ON_EAGER = """\
 Upstream's reward sees the shop at the end, not whether anybody was asked: an agent that guesses a whole wish right is

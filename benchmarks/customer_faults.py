@@ -17,13 +17,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tau_retail_env import TauRetailEnv, load_tasks
-from tau_retail_env.episodes.agents import OracleAgent
+from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.episodes.player import EpisodeRequest, play_episode
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.tasks import Task
-from tau_retail_env.users.api.prompts import opening_messages
+from tau_retail_env.users.llm.prompts import opening_messages
 from tau_retail_env.users.usage import latencies
-from tests.users.api.server import RETRYABLE, ChatServer, Request, script, seeded
+from tests.users.llm.server import RETRYABLE, ChatServer, Request, script, seeded
 
 SOURCE = "generated"
 STRATEGY = "llm"

@@ -25,8 +25,9 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tau_retail_env.episodes.trajectory import Trajectory, read_trajectories
-from tau_retail_env.shipped import checkpoint
+from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.models.shipped import checkpoint
+from tau_retail_env.runs.trajectories import read_trajectories
 
 # What ROLL adds to actor_infer.strategy_args.strategy_config when it starts vLLM.
 ROLL_FLAGS = {

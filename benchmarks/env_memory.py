@@ -18,9 +18,9 @@ from sides import (
 )
 
 from tau_retail_env import TauRetailEnv
-from tau_retail_env.chat.messages import AgentMessage, ToolCall
-from tau_retail_env.tasks import upstream_tau_bench
-from tau_retail_env.world import open_shop
+from tau_retail_env.messages import AgentMessage, ToolCall
+from tau_retail_env.sources import open_shop
+from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
 
 REASON = "no longer needed"
 

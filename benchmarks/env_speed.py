@@ -19,7 +19,7 @@ from sides import (
 )
 
 from tau_retail_env import TauRetailEnv, load_tasks
-from tau_retail_env.episodes.agents import OracleAgent
+from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.errors import MissingDependencyError
 from tau_retail_env.tasks import Task
 

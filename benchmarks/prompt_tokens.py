@@ -10,9 +10,10 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from tau_retail_env.chat.encoder import ChatEncoder
-from tau_retail_env.chat.prompts import PROMPT_STYLES, show_tools, system_prompt
 from tau_retail_env.errors import MissingDependencyError
-from tau_retail_env.world import Shop, open_shop
+from tau_retail_env.sources import open_shop
+from tau_retail_env.sources.prompts import PROMPT_STYLES, show_tools, system_prompt
+from tau_retail_env.world import Shop
 
 SOURCES = ("tau_bench", "tau2")
 HEADER = ("source", "tokenizer", "style", "rules", "tools", "total", "of upstream's")

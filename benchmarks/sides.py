@@ -12,10 +12,11 @@ from typing import Any
 
 import tau_retail_env
 from tau_retail_env import TauRetailEnv, load_tasks
-from tau_retail_env.chat.messages import AgentMessage, ToolCall
 from tau_retail_env.errors import MissingDependencyError, TauRetailError
-from tau_retail_env.tasks import Task, upstream_tau_bench
-from tau_retail_env.world import open_shop
+from tau_retail_env.messages import AgentMessage, ToolCall
+from tau_retail_env.sources import open_shop
+from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
+from tau_retail_env.tasks import Task
 
 SPLITS = {"tau2": "base", "tau_bench": "test"}
 """The sources, and the split that is played of each."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tau_retail_env.env import TauRetailEnv
-    from tau_retail_env.tasks import load_tasks
+    from tau_retail_env.sources import load_tasks
 
 __all__ = ["TauRetailEnv", "load_tasks"]
 __version__ = "0.1.0"
@@ -19,7 +19,7 @@ def __getattr__(name: str) -> Any:
 
         return TauRetailEnv
     if name == "load_tasks":
-        from tau_retail_env.tasks import load_tasks
+        from tau_retail_env.sources import load_tasks
 
         return load_tasks
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

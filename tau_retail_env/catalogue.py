@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from tau_retail_env.chat.messages import ToolCall
 from tau_retail_env.errors import InvalidValueError, unknown
-from tau_retail_env.tasks import SUBSETS, Action, Task, find_task, load_tasks
-from tau_retail_env.tasks.load import SOURCES
-from tau_retail_env.world import World, open_shop
+from tau_retail_env.messages import ToolCall
+from tau_retail_env.sources import find_task, load_tasks, open_shop
+from tau_retail_env.sources.load import SOURCES
+from tau_retail_env.tasks import SUBSETS, Action, Task
+from tau_retail_env.world import World
 
 TEXT_WIDTH = 100
 """Columns of running text."""

@@ -21,9 +21,9 @@ import tau_retail_env
 from tau_retail_env.errors import BudgetError, InvalidValueError, MissingDependencyError, TauRetailError
 
 if TYPE_CHECKING:
-    from tau_retail_env.customer_check import Played
     from tau_retail_env.customer_choice import CustomerChoice
     from tau_retail_env.episodes.trajectory import Trajectory
+    from tau_retail_env.evaluation.user_check import Played
     from tau_retail_env.serving import Address, Engine
     from tau_retail_env.tasks import Task
 
@@ -212,14 +212,14 @@ def _add_customer(parser: argparse.ArgumentParser) -> None:
 def _customer(options: argparse.Namespace) -> CustomerChoice:
     """The customer that a command names; what it spends is counted from here on."""
     from tau_retail_env.customer_choice import CustomerChoice
-    from tau_retail_env.users.api.budget import begin_run
+    from tau_retail_env.users.llm.budget import begin_run
 
     begin_run()
     return CustomerChoice.read(options.user_strategy, options.user_model, options.user)
 
 
 def _selected(options: argparse.Namespace) -> list[Task]:
-    from tau_retail_env.tasks import load_tasks
+    from tau_retail_env.sources import load_tasks
 
     split = "test" if options.split is None else options.split
     return load_tasks(options.source, split, "all" if options.subset is None else options.subset)
@@ -272,7 +272,7 @@ def _tasks(options: argparse.Namespace) -> int:
 
 def _subsets(options: argparse.Namespace) -> int:
     from tau_retail_env.catalogue import as_markdown, subset_counts
-    from tau_retail_env.tasks.load import SOURCES
+    from tau_retail_env.sources.load import SOURCES
 
     table: dict[tuple[str, str], dict[str, int]] = {}
     for source in SOURCES if options.source is None else [options.source]:
@@ -327,7 +327,7 @@ def _oracle(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from tau_retail_env.catalogue import success_by_subset
-    from tau_retail_env.customer_check import play, spread
+    from tau_retail_env.evaluation.user_check import play, spread
 
     customer = _customer(options)
     tasks = _selected(options)[: options.limit]
@@ -364,7 +364,7 @@ def _print_failure(one: Trajectory) -> None:
 def _user_check(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from tau_retail_env.customer_check import as_text, play, spread
+    from tau_retail_env.evaluation.user_check import as_text, play, spread
 
     customer = _customer(options)
     tasks = _selected(options)
@@ -376,7 +376,7 @@ def _user_check(options: argparse.Namespace) -> int:
     with tqdm(total=len(requests), unit="episode", disable=None) as bar, _terminable():
         played = play(requests, tasks, lambda: customer.environment(tasks), workers=workers, progress=bar.update)
     if options.out is not None:
-        from tau_retail_env.episodes.trajectory import write_trajectories
+        from tau_retail_env.runs.trajectories import write_trajectories
 
         write_trajectories(options.out, played.trajectories)
     print(as_text(played, tasks))
@@ -462,8 +462,8 @@ def _ready_lines(models: Sequence[str], model: str, engine: Engine, address: Add
 
 
 def _chat_template(options: argparse.Namespace) -> int:
-    from tau_retail_env.chat.template import FILE_NAME, give_template
-    from tau_retail_env.training.models import load_tokenizer
+    from tau_retail_env.doctor.chat_template import FILE_NAME, give_template
+    from tau_retail_env.local.models import load_tokenizer
 
     folder: Path = options.folder
     if not folder.is_dir():
@@ -491,7 +491,7 @@ def _sft(options: argparse.Namespace) -> int:
 
     values = compose(options.config_name, folder=options.config_path, overrides=options.overrides)
     config = check_sft(values)
-    from tau_retail_env.training.sft import run
+    from tau_retail_env.local.sft import run
 
     run(config, values)
     return 0

@@ -13,16 +13,17 @@ from dataclasses import dataclass, field
 from operator import index
 from typing import Any, SupportsIndex
 
-from tau_retail_env.chat.messages import AgentMessage
 from tau_retail_env.chat.parsing import MalformedMessageError, parse_message
-from tau_retail_env.chat.prompts import PROMPT_STYLES, system_prompt
 from tau_retail_env.errors import EpisodeStateError, InvalidValueError, SnapshotChangedError, unknown
-from tau_retail_env.tasks import Task, find_task
-from tau_retail_env.tasks.load import shared_tasks
+from tau_retail_env.messages import AgentMessage
+from tau_retail_env.sources import find_task, open_shop
+from tau_retail_env.sources.load import shared_tasks
+from tau_retail_env.sources.prompts import PROMPT_STYLES, system_prompt
+from tau_retail_env.tasks import Task
 from tau_retail_env.users import make_customer
-from tau_retail_env.users.customer import Customer, UserError, UserMessage
+from tau_retail_env.users.base import Customer, UserError, UserMessage
 from tau_retail_env.users.usage import CUSTOMER_METRICS, customer_metrics
-from tau_retail_env.world import World, judge, open_shop
+from tau_retail_env.world import World, judge
 from tau_retail_env.world.tool_errors import KINDS, error_kind
 
 MULTIPLE_CALLS = ("error", "upstream")

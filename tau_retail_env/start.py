@@ -111,7 +111,7 @@ def _local(values: Mapping[str, Any], *, is_printed: bool) -> None:
     if is_printed:
         sys.stdout.write(to_yaml(values))
         return
-    from tau_retail_env.training.engine import train
+    from tau_retail_env.local.train import train
 
     train(config, values)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tau_retail_env.errors import MissingDependencyError
-from tau_retail_env.tasks import upstream_tau_bench
+from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 WITHOUT_V1 = "needs τ-bench v1"

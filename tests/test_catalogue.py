@@ -17,8 +17,8 @@ from tau_retail_env.catalogue import (
     with_words,
 )
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.tasks import Action, load_tasks
-from tau_retail_env.world import open_shop
+from tau_retail_env.sources import load_tasks, open_shop
+from tau_retail_env.tasks import Action
 
 
 def test_a_task_is_found_by_its_id_in_the_smallest_split_that_has_it():

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from tau_retail_env.chat.messages import AgentMessage
 from tau_retail_env.cli import main
-from tau_retail_env.episodes.trajectory import read_trajectories
-from tau_retail_env.tasks import load, load_tasks, upstream_tau_bench
-from tau_retail_env.users.api.background import close_background
-from tau_retail_env.world import opening
-from tests.customer_check.spoken import conversation, model, scripted
-from tests.users.api.server import ChatServer, always
+from tau_retail_env.messages import AgentMessage
+from tau_retail_env.runs.trajectories import read_trajectories
+from tau_retail_env.sources import load, load_tasks, opening
+from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
+from tau_retail_env.users.llm.background import close_background
+from tests.evaluation.user_check.spoken import conversation, model, scripted
+from tests.users.llm.server import ChatServer, always
 
 KEY = "sk-fake-5f1d0c"
 PROGRAM = [sys.executable, "-m", "tau_retail_env.cli"]
@@ -297,7 +297,7 @@ def test_the_oracle_earns_the_reward_and_is_counted_by_subset(capsys):
 
 def test_a_failing_oracle_is_named_and_exit_1(monkeypatch, capsys):
     monkeypatch.setattr(
-        "tau_retail_env.episodes.agents.OracleAgent.act", lambda *seen: AgentMessage("Lovely weather today.")
+        "tau_retail_env.agents.oracle.OracleAgent.act", lambda *seen: AgentMessage("Lovely weather today.")
     )
     assert main(["oracle", "--subset", "address", "--limit", "1"]) == 1
     shown = capsys.readouterr()

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
-from tau_retail_env.chat.messages import AgentMessage, ToolCall
 from tau_retail_env.env import METRICS
 from tau_retail_env.errors import CustomerSetupError, EpisodeStateError, InvalidValueError, SnapshotChangedError
-from tau_retail_env.users.customer import UserError, UserMessage
+from tau_retail_env.messages import AgentMessage, ToolCall
+from tau_retail_env.users.base import UserError, UserMessage
 from tau_retail_env.users.usage import CUSTOMER_METRICS
 
 ORDER = {"order_id": "#W2378156"}

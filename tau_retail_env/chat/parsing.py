@@ -7,8 +7,8 @@ import math
 import re
 from typing import Any
 
-from tau_retail_env.chat.messages import AgentMessage, ToolCall
 from tau_retail_env.errors import InvalidValueError, TauRetailError
+from tau_retail_env.messages import AgentMessage, ToolCall
 
 END_OF_TURN_TEXTS = ("<|im_end|>", "<|endoftext|>")
 MAX_JSON_DEPTH = 64

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tau_retail_env.errors import InvalidValueError, unknown
-from tau_retail_env.shipped import default_config_folder
+from tau_retail_env.models.shipped import default_config_folder
 
 PLAIN_OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
 

@@ -11,7 +11,7 @@ from tau_retail_env.config.run import RunConfig
 from tau_retail_env.config.schema import nearest
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.users import API_STRATEGIES, SCRIPTED_KEYS, ScriptedCustomer, check_customer, user_weights
-from tau_retail_env.users.api.settings import ApiSettings
+from tau_retail_env.users.llm.settings import ApiSettings
 
 API_KEYS = tuple(field.name for field in dataclasses.fields(ApiSettings) if field.name != "model")
 """Keys of the block that belong to customers behind an API."""

@@ -12,7 +12,7 @@ from tau_retail_env.config.roles import ActorInfer, ActorTrain, GeneratingArgs, 
 from tau_retail_env.config.run import RUN_REFUSALS, RunConfig
 from tau_retail_env.config.schema import Refusing, key, raise_if, read
 from tau_retail_env.config.tasks import check_tasks
-from tau_retail_env.trackers import check_tracker_kwargs
+from tau_retail_env.runs.trackers import check_tracker_kwargs
 
 NO_CRITIC = "The local engine has no critic; GRPO takes the mean of the group as the baseline: remove the key."
 KL_IN_LOSS = "The local engine keeps KL to the reference in the loss: use use_kl_loss: true and kl_loss_coef."

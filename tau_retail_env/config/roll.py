@@ -18,8 +18,8 @@ from tau_retail_env.config.run import RunConfig
 from tau_retail_env.config.schema import key, raise_if, read
 from tau_retail_env.config.tasks import check_tasks
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.shipped import checkpoint
-from tau_retail_env.trackers import check_tracker_kwargs, secrets_in
+from tau_retail_env.models.shipped import checkpoint
+from tau_retail_env.runs.trackers import check_tracker_kwargs, secrets_in
 from tau_retail_env.users import API_STRATEGIES
 
 ENV_MANAGER = "tau_retail_env.roll.env_manager.TauRetailEnvManager"

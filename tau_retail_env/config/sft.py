@@ -13,7 +13,7 @@ from tau_retail_env.config.roles import NO_CLUSTER, WORKER_KEYS, GeneratingArgs,
 from tau_retail_env.config.run import RUN_REFUSALS, RunConfig
 from tau_retail_env.config.schema import Refusing, key, raise_if, read
 from tau_retail_env.config.tasks import check_tasks
-from tau_retail_env.trackers import check_tracker_kwargs
+from tau_retail_env.runs.trackers import check_tracker_kwargs
 
 SCRATCH = "scratch"
 

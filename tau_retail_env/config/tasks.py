@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from tau_retail_env.config.environments import CustomEnv
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
-from tau_retail_env.tasks.load import shared_tasks
+from tau_retail_env.sources.load import shared_tasks
 from tau_retail_env.tasks.subsets import matching
 
 

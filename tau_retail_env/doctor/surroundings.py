@@ -18,8 +18,9 @@ from typing import Any
 
 from tau_retail_env.config.roll_package import RollPackage, look_at
 from tau_retail_env.errors import MissingDependencyError
-from tau_retail_env.shipped import PACKAGE_FOLDER
-from tau_retail_env.tasks import upstream_tau2, upstream_tau_bench
+from tau_retail_env.models.shipped import PACKAGE_FOLDER
+from tau_retail_env.sources.tau2 import tasks as upstream_tau2
+from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
 
 DISTRIBUTION = "tau-retail"
 PYTHON_WANTED = ">=3.11,<3.13"

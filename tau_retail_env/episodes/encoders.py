@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tau_retail_env.chat.encoder import ChatEncoder
-from tau_retail_env.chat.prompts import show_tools, system_prompt
-from tau_retail_env.world import open_shop
+from tau_retail_env.sources import open_shop
+from tau_retail_env.sources.prompts import show_tools, system_prompt
 
 
 def make_encoder(tokenizer: Any, source: str, prompt_style: str) -> ChatEncoder:

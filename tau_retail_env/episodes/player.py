@@ -8,19 +8,20 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from tau_retail_env.agents.base import Agent
 from tau_retail_env.chat.encoder import ChatEncoder
-from tau_retail_env.chat.messages import AgentMessage, ToolCall
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.trajectory import OUT_OF_TOKENS, Trajectory
 from tau_retail_env.errors import InvalidValueError, TauRetailError
+from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.users import UserError
-from tau_retail_env.users.api.background import close_background
+from tau_retail_env.users.llm.background import close_background
 from tau_retail_env.users.usage import customer_metrics
 
 if TYPE_CHECKING:
-    from tau_retail_env.episodes.sampler import Reply, Sampler
+    from tau_retail_env.models.sampler import Reply, Sampler
 
 MAX_CONCURRENT_STEPS = 64
 """Most environments that step at the same time."""
@@ -44,19 +45,6 @@ class EpisodeRequest:
     """Name of the environment block, kept in the record."""
     sampling_seed: int = 0
     """Decides a model's draws, together with the task and the seed; siblings differ in it."""
-
-
-class Agent(Protocol):
-    """Who serves the customer in one episode."""
-
-    def act(self, observation: str, info: Mapping[str, Any]) -> AgentMessage | str:
-        """Say or call the next thing.
-
-        Args:
-            observation: what `reset` or the last `step` returned.
-            info: the info returned with it.
-        """
-        ...
 
 
 def play_episode(

@@ -1,17 +1,12 @@
-"""The record of one episode, as both engines write it: one JSON object a line, with the version of its schema."""
+"""The record of one episode, the same for both engines, with the version of its schema."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.files import writing
 
 SCHEMA_VERSION = 2
 ADDED_IN: Mapping[int, frozenset[str]] = {2: frozenset({"user_strategy", "customer_usage", "customer_error"})}
@@ -90,81 +85,3 @@ class Trajectory:
                 f"Trajectory of {self.task_id} has {tokens} token_ids, {len(self.response_mask)} in response_mask and "
                 f"{len(self.logprobs)} logprobs; there must be equally many (or no logprobs)"
             )
-
-
-_FIELDS = {entry.name: entry for entry in dataclasses.fields(Trajectory)}
-
-
-def write_trajectories(path: str | os.PathLike[str], trajectories: Iterable[Trajectory]) -> None:
-    """Write a file of trajectories, whole or not at all: whoever interrupts this leaves the old file, or none.
-
-    Args:
-        path: the file; its folder must exist.
-        trajectories: what to write, in this order.
-
-    Raises:
-        InvalidValueError: a trajectory holds what JSON cannot (NaN, infinity, an object of another kind).
-        WriteError: the file cannot be written, as when the disk is full.
-    """
-    target = Path(path)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    with writing(target):
-        try:
-            with open(part, "w", encoding="utf-8") as file:
-                for trajectory in trajectories:
-                    file.write(_line(trajectory) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, target)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-
-
-def read_trajectories(path: str | os.PathLike[str]) -> list[Trajectory]:
-    """Read a file of trajectories.
-
-    Raises:
-        InvalidValueError: a line is not one whole JSON object, is of another schema version, or has missing or unknown
-            fields; the message names file and line.
-        FileNotFoundError: there is no such file.
-    """
-    with open(path, encoding="utf-8") as file:
-        return [_trajectory(line, f"{path}, line {number}") for number, line in enumerate(file, start=1)]
-
-
-def _line(trajectory: Trajectory) -> str:
-    record = {name: getattr(trajectory, name) for name in _FIELDS}
-    try:
-        return json.dumps(record, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InvalidValueError(f"Trajectory of {trajectory.task_id} cannot be written as JSON: {error}") from error
-
-
-def _trajectory(line: str, where: str) -> Trajectory:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        cut = "" if line.endswith("\n") else " (the line has no end: the file was cut off while it was written)"
-        raise InvalidValueError(f"{where}: not one whole JSON object{cut}: {error}") from None
-    if not isinstance(record, dict):
-        raise InvalidValueError(f"{where}: expected a JSON object, found {type(record).__name__}")
-    version = record.get("schema_version")
-    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
-        raise InvalidValueError(
-            f"{where}: schema_version is {version!r}, this package reads 1 to {SCHEMA_VERSION}; "
-            "read the file with the version of the package that wrote it"
-        )
-    later = frozenset[str]().union(*(names for number, names in ADDED_IN.items() if number > version))
-    known = _FIELDS.keys() - later
-    missing, extra = sorted(known - record.keys()), sorted(record.keys() - known)
-    if missing or extra:
-        raise InvalidValueError(f"{where}: fields missing: {missing or 'none'}; fields unknown: {extra or 'none'}")
-    record |= {"schema_version": SCHEMA_VERSION} | {name: _FIELDS[name].default for name in later}
-    for name in ("messages", "token_ids", "response_mask", "logprobs", "customer_usage"):
-        if name in later:
-            continue
-        if not isinstance(record[name], list):
-            raise InvalidValueError(f"{where}: {name} must be a list, found {type(record[name]).__name__}")
-        record[name] = tuple(record[name])
-    return Trajectory(**record)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks import Task
-from tau_retail_env.tasks.draws import order_of, seed_of
+from tau_retail_env.tasks.seeding import order_of, seed_of
 
 CHECKPOINT = re.compile(r"checkpoint-(\d+)/*$")
 

@@ -13,8 +13,9 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from tau_retail_env.episodes.trajectory import Trajectory, write_trajectories
+from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.runs.trajectories import write_trajectories
 
 FILE_EPISODES = 64
 """Episodes of a full file."""

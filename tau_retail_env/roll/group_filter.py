@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tau_retail_env.metrics import pass_hat_k
+from tau_retail_env.statistics.intervals import pass_hat_k
 
 
 class PassHatKFilter:

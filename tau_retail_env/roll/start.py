@@ -13,18 +13,18 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tau_retail_env.config.output_folder import CONFIG
 from tau_retail_env.config.roll import RollConfig, fit_groups, roll_values
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError, TauRetailError
-from tau_retail_env.files import WriteError
+from tau_retail_env.models.shipped import PACKAGE_FOLDER
 from tau_retail_env.roll import tracking
 from tau_retail_env.roll.dump import trajectories_folder
 from tau_retail_env.roll.run_folder import RollFolder, claim
 from tau_retail_env.roll.summary import summarise
 from tau_retail_env.roll.surroundings import check_cluster, check_surroundings, roll_folder
-from tau_retail_env.shipped import PACKAGE_FOLDER
-from tau_retail_env.trackers import HOSTED, run_arguments
-from tau_retail_env.users.api.budget import RUN_VARIABLE, begin_run
+from tau_retail_env.runs.files import WriteError
+from tau_retail_env.runs.folder import CONFIG
+from tau_retail_env.runs.trackers import HOSTED, run_arguments
+from tau_retail_env.users.llm.budget import RUN_VARIABLE, begin_run
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tau_retail_env import curves
-from tau_retail_env.episodes.comparison import compare, in_words, success_of
-from tau_retail_env.episodes.trajectory import Trajectory, read_trajectories
-from tau_retail_env.files import read_rows, write_atomically
+from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.roll.run_folder import RollFolder
+from tau_retail_env.runs import curves
+from tau_retail_env.runs.files import read_rows, write_atomically
+from tau_retail_env.runs.trajectories import read_trajectories
+from tau_retail_env.statistics.comparison import compare, in_words, success_of
 
 STAGES = re.compile(r"time/step_(?!total)(\w+)")
 """The seconds of a step's parts in a row; a validation runs beside the rollout of its step."""

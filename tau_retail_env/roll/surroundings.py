@@ -17,11 +17,11 @@ from tau_retail_env.config.roll_rules import without_room
 from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.config.schema import raise_if
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+from tau_retail_env.models.shipped import checkpoint
 from tau_retail_env.roll.backends import missing_packages
 from tau_retail_env.roll.encoders import encoder_for
-from tau_retail_env.shipped import checkpoint
-from tau_retail_env.tasks import load_tasks
-from tau_retail_env.trackers import check_tracker
+from tau_retail_env.runs.trackers import check_tracker
+from tau_retail_env.sources import load_tasks
 
 INSTALL = "./run_tau_retail_pipeline.sh --setup-only makes .venv-roll with it on a machine with a GPU"
 
@@ -146,7 +146,7 @@ def check_model(config: RollConfig) -> None:
     Raises:
         InvalidValueError: there is none, a file is not whole, or the run does not suit it.
     """
-    from tau_retail_env.episodes.pretrained import check_pretrained
+    from tau_retail_env.models.checks import check_pretrained
 
     styles = prompt_styles(config.custom_envs, config.train_tags + config.val_tags)
     check_pretrained(checkpoint(config.pretrain), prompt_styles=styles, sequence_length=config.sequence_length)

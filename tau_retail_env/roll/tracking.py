@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tau_retail_env.files import append_row, read_rows, write_atomically
+from tau_retail_env.runs.files import append_row, read_rows, write_atomically
 
 NAME = "tau_retail"
 """Name under which the tracker stands in ROLL's registry."""

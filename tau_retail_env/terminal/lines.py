@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from tau_retail_env.chat.messages import ToolCall
 from tau_retail_env.errors import InvalidValueError, unknown
+from tau_retail_env.messages import ToolCall
 
 IDS: Mapping[str, str] = MappingProxyType(
     {

@@ -13,9 +13,9 @@ from rich.json import JSON
 from rich.text import Text
 
 from tau_retail_env.catalogue import call_text
-from tau_retail_env.chat.messages import AgentMessage
+from tau_retail_env.messages import AgentMessage
 from tau_retail_env.tasks import Action
-from tau_retail_env.users.customer import OUT_OF_SCOPE, STOP, TRANSFER
+from tau_retail_env.users.base import OUT_OF_SCOPE, STOP, TRANSFER
 
 STOP_TOKENS = (STOP, TRANSFER, OUT_OF_SCOPE)
 RESULT_WIDTH = 300

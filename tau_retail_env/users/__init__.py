@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tau_retail_env.errors import InvalidValueError, unknown
-from tau_retail_env.users.api.endpoint import Endpoint
-from tau_retail_env.users.api.settings import ApiSettings
-from tau_retail_env.users.api.simulators import ApiCustomer
-from tau_retail_env.users.api.writing import API_STRATEGIES
-from tau_retail_env.users.customer import OUT_OF_SCOPE, STOP, TRANSFER, Customer, UserError, UserMessage
+from tau_retail_env.users.base import OUT_OF_SCOPE, STOP, TRANSFER, Customer, UserError, UserMessage
 from tau_retail_env.users.human import HumanCustomer
+from tau_retail_env.users.llm.endpoint import Endpoint
+from tau_retail_env.users.llm.settings import ApiSettings
+from tau_retail_env.users.llm.simulators import ApiCustomer
+from tau_retail_env.users.llm.writing import API_STRATEGIES
 from tau_retail_env.users.mixed import MixedCustomer
 from tau_retail_env.users.scripted import ScriptedCustomer
 

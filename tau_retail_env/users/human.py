@@ -7,12 +7,12 @@ import threading
 import weakref
 from typing import TextIO
 
-from tau_retail_env.chat.messages import AgentMessage
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.messages import AgentMessage
+from tau_retail_env.sources import open_shop
 from tau_retail_env.tasks.task import Task
-from tau_retail_env.users.api.prompts import scenario_text
-from tau_retail_env.users.customer import STOP, UserError, UserMessage
-from tau_retail_env.world import open_shop
+from tau_retail_env.users.base import STOP, UserError, UserMessage
+from tau_retail_env.users.llm.prompts import scenario_text
 
 HELP = f"""\
 You are the customer. A line is said to the agent. A line that starts with / is a command:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tau_retail_env.chat.messages import AgentMessage
 from tau_retail_env.errors import EpisodeStateError
-from tau_retail_env.tasks.draws import Draws
+from tau_retail_env.messages import AgentMessage
+from tau_retail_env.tasks.seeding import Draws
 from tau_retail_env.tasks.task import Task
-from tau_retail_env.users.customer import Customer, UserMessage
+from tau_retail_env.users.base import Customer, UserMessage
 
 PARTS = 1_000_000
 """Weights count in whole parts of this many."""

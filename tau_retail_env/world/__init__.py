@@ -1,7 +1,6 @@
 """The shop: its tools over a shared read-only snapshot, and the reward for what an episode changed."""
 
-from tau_retail_env.world.opening import open_shop
 from tau_retail_env.world.reward import Reward, judge
 from tau_retail_env.world.shop import Conduct, Shop, ToolResult, World
 
-__all__ = ["Conduct", "Reward", "Shop", "ToolResult", "World", "judge", "open_shop"]
+__all__ = ["Conduct", "Reward", "Shop", "ToolResult", "World", "judge"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tau_retail_env.chat.messages import ToolCall
+from tau_retail_env.messages import ToolCall
 from tau_retail_env.tasks.task import Action, Task
 
 Changes = Mapping[tuple[str, str], str]

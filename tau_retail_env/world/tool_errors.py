@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tau_retail_env.chat.messages import ToolCall
+from tau_retail_env.messages import ToolCall
 
 KINDS = ("unknown_tool", "wrong_arguments", "refused")
 """No such tool; an argument is missing or unknown; the shop itself says no (no such order, not allowed now …)."""

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from benchmarks.customer_faults import SOURCE, lost_and_wrong, play_all, scripted_episodes
 from tau_retail_env import load_tasks
-from tau_retail_env.users.api import pauses
-from tests.users.api.server import RETRYABLE, ChatServer, seeded
+from tau_retail_env.users.llm import pauses
+from tests.users.llm.server import RETRYABLE, ChatServer, seeded
 
 
 def test_no_episode_is_lost_or_wrongly_scored(monkeypatch):

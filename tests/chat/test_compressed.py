@@ -7,8 +7,8 @@ import pytest
 
 from tau_retail_env import TauRetailEnv
 from tau_retail_env.chat.parsing import parse_message
-from tau_retail_env.chat.prompts import system_prompt
-from tau_retail_env.world import open_shop
+from tau_retail_env.sources import open_shop
+from tau_retail_env.sources.prompts import system_prompt
 
 TOKENIZERS = ("qwen2_5", "qwen3")
 SOURCES = ("tau2", "tau_bench")

@@ -181,7 +181,7 @@ def test_a_template_that_leaves_the_tools_out_is_refused():
 
 def test_the_room_imports_neither_torch_nor_transformers():
     code = (
-        "import sys, tau_retail_env.chat.encoder, tau_retail_env.chat.parsing, tau_retail_env.chat.prompts;"
+        "import sys, tau_retail_env.chat.encoder, tau_retail_env.chat.parsing, tau_retail_env.sources.prompts;"
         "assert not {'torch', 'transformers', 'tokenizers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tau_retail_env.chat.messages import AgentMessage, ToolCall
 from tau_retail_env.chat.parsing import MalformedMessageError, parse_message, render_message
 from tau_retail_env.errors import InvalidValueError, TauRetailError
+from tau_retail_env.messages import AgentMessage, ToolCall
 
 
 def call(name="f", arguments="{}"):

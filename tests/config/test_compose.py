@@ -6,7 +6,7 @@ import pytest
 
 from tau_retail_env.config import check_local, check_sft, compose, config_names, to_yaml
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.shipped import default_config_folder
+from tau_retail_env.models.shipped import default_config_folder
 
 
 def test_every_shipped_configuration_composes_and_checks():

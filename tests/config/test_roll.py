@@ -252,8 +252,8 @@ def test_a_device_mapping_is_never_run_as_a_program(text: Any):
 def test_the_recorded_prompt_lengths_are_those_of_the_real_tokenizers(shared_folder, source, style, tokenizer):
     transformers = pytest.importorskip("transformers")
     from tau_retail_env.chat.encoder import ChatEncoder
-    from tau_retail_env.chat.prompts import show_tools, system_prompt
-    from tau_retail_env.world import open_shop
+    from tau_retail_env.sources import open_shop
+    from tau_retail_env.sources.prompts import show_tools, system_prompt
 
     shop = open_shop(source)
     prompt = system_prompt(style, source, shop.domain_policy, shop.tools)

@@ -8,11 +8,11 @@ import time
 import pytest
 
 from tau_retail_env.chat.encoder import ChatEncoder
-from tau_retail_env.chat.messages import AgentMessage, ToolCall
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.player import BatchPlayer, EpisodeRequest, play_episode
-from tau_retail_env.episodes.trajectory import read_trajectories, write_trajectories
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError
+from tau_retail_env.messages import AgentMessage, ToolCall
+from tau_retail_env.runs.trajectories import read_trajectories, write_trajectories
 from tau_retail_env.users import UserError, UserMessage
 from tests.byte_tokenizer import byte_tokenizer
 
@@ -91,7 +91,7 @@ class Speaker:
         return self
 
     def reply(self, heard, room):
-        from tau_retail_env.episodes.sampler import Reply
+        from tau_retail_env.models.sampler import Reply
 
         self.heard.append(heard)
         sizes = {row: min(room[row], self.max_new_tokens) for row in heard}
@@ -351,7 +351,7 @@ def test_a_model_plays_with_a_kept_cache_as_without(encoder, tmp_path):
     torch = pytest.importorskip("torch", reason="torch is not installed")
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    from tau_retail_env.episodes.sampler import Sampler, SamplingSettings
+    from tau_retail_env.models.sampler import Sampler, SamplingSettings
 
     torch.manual_seed(1)
     size = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}

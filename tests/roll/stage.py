@@ -20,10 +20,10 @@ from roll.distributed.scheduler.rollout_scheduler import GroupQueueManager
 from roll.pipeline.agentic.agentic_config import AgenticConfig, EnvManagerConfig, EnvMonitorConfig, LLMProxyConfig
 from roll.pipeline.agentic.llm_proxy.base_llm_proxy import BaseLLMProxy, register_llm_proxy
 
-from tau_retail_env.chat.messages import AgentMessage
-from tau_retail_env.episodes.agents import OracleAgent
+from tau_retail_env.agents.oracle import OracleAgent
+from tau_retail_env.messages import AgentMessage
 from tau_retail_env.roll.env_manager import TauRetailEnvManager
-from tau_retail_env.tasks import find_task
+from tau_retail_env.sources import find_task
 
 WAIT_S = 120
 TAG = "retail"

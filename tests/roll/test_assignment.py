@@ -13,7 +13,7 @@ from tau_retail_env.roll.assignment import (
     make_assignment,
     steps_before,
 )
-from tau_retail_env.tasks import load_tasks
+from tau_retail_env.sources import load_tasks
 
 TASKS = load_tasks("tau2", "train", "profile")
 

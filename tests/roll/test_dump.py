@@ -4,9 +4,9 @@ import threading
 import time
 from dataclasses import replace
 
-from tau_retail_env.episodes.trajectory import read_trajectories
 from tau_retail_env.roll import dump
 from tau_retail_env.roll.dump import TrajectoryWriter, is_chosen, writer_for
+from tau_retail_env.runs.trajectories import read_trajectories
 from tests.plain_trajectory import plain_trajectory
 
 

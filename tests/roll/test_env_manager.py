@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tau_retail_env.episodes.trajectory import read_trajectories
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError
+from tau_retail_env.runs.trajectories import read_trajectories
 from tau_retail_env.users import UserError
 
 GROUPS = {"groups": 2, "group_size": 2}
@@ -334,7 +334,7 @@ def test_an_end_by_a_limit_of_the_environment_ends_the_episode_and_is_counted_ap
 
 @pytest.mark.parametrize("name", ["SilentAgent", "ParrotAgent", "QuitterAgent", "EagerAgent"])
 def test_bad_actors_earn_nothing_and_leave_whole_trajectories(stage, name):
-    from tau_retail_env.episodes import bad_agents
+    from tau_retail_env.agents import bad as bad_agents
     from tests.roll.stage import hermes
 
     def bad(actor, oracle):

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tau_retail_env.metrics import pass_hat_k
 from tau_retail_env.roll.group_filter import PassHatKFilter
+from tau_retail_env.statistics.intervals import pass_hat_k
 
 
 def episode(success):

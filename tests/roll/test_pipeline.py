@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 
-from tau_retail_env.episodes.trajectory import Trajectory, read_trajectories
+from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.roll.summary import read_validations
+from tau_retail_env.runs.trajectories import read_trajectories
 
 REMEDY = "how to make an environment for it: docs/roll.md, Running these tests"
 LIMIT_S = 1800

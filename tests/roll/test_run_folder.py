@@ -13,10 +13,10 @@ import pytest
 from tau_retail_env.config import compose
 from tau_retail_env.config.roll import RollConfig, check_roll
 from tau_retail_env.errors import InvalidValueError, TauRetailError
-from tau_retail_env.files import WriteError
+from tau_retail_env.models.shipped import small_checkpoint
 from tau_retail_env.roll import start, surroundings
 from tau_retail_env.roll.run_folder import RollFolder, claim
-from tau_retail_env.shipped import small_checkpoint
+from tau_retail_env.runs.files import WriteError
 
 NAME = "tau_retail_1gpu"
 

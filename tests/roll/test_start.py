@@ -21,10 +21,10 @@ from tau_retail_env.config import compose, to_yaml
 from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.roll import RollConfig, check_roll
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError, MissingDependencyError
-from tau_retail_env.files import read_rows
 from tau_retail_env.roll import backends, surroundings
 from tau_retail_env.roll.run_folder import RollFolder, claim
 from tau_retail_env.roll.tracking import cut_after
+from tau_retail_env.runs.files import read_rows
 from tau_retail_env.start import chosen_engine, main
 
 LITERAL = 'strategy_name: Literal["hf_infer", "vllm", "fsdp2_train", "fsdp2_infer"] = field()'
@@ -235,7 +235,7 @@ def test_an_evaluation_of_more_tasks_than_there_are_is_refused():
 
 
 def test_a_missing_submodule_has_two_remedies(monkeypatch, tmp_path):
-    from tau_retail_env.tasks import upstream_tau_bench
+    from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
 
     monkeypatch.delenv(upstream_tau_bench.PATH_VARIABLE, raising=False)
     monkeypatch.setattr(upstream_tau_bench, "SUBMODULE", tmp_path)

@@ -10,7 +10,7 @@ SERVER = f"""
 import argparse, os, signal, subprocess, sys, threading, time
 sys.path.insert(0, {str(REPOSITORY)!r})
 from tests.users.api import server as test_server
-from tests.users.api.server import ChatServer
+from tests.users.llm.server import ChatServer
 
 options = argparse.ArgumentParser()
 options.add_argument("--host")

@@ -7,8 +7,8 @@ import io
 import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
-from tau_retail_env.chat.messages import AgentMessage
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.messages import AgentMessage
 from tau_retail_env.tasks import Task
 from tau_retail_env.users import UserError
 from tau_retail_env.users.human import HumanCustomer

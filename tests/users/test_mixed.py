@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from tau_retail_env.chat.messages import AgentMessage
 from tau_retail_env.errors import EpisodeStateError
+from tau_retail_env.messages import AgentMessage
 from tau_retail_env.tasks import Task
 from tau_retail_env.users import UserMessage
 from tau_retail_env.users.mixed import MixedCustomer

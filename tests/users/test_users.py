@@ -9,11 +9,11 @@ import pytest
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError
 from tau_retail_env.tasks import Task
 from tau_retail_env.users import API_STRATEGIES, ScriptedCustomer, check_customer, make_customer, user_weights
-from tau_retail_env.users.api.background import close_background
-from tau_retail_env.users.api.simulators import ApiCustomer
 from tau_retail_env.users.human import HumanCustomer
+from tau_retail_env.users.llm.background import close_background
+from tau_retail_env.users.llm.simulators import ApiCustomer
 from tau_retail_env.users.mixed import MixedCustomer
-from tests.users.api.server import ChatServer
+from tests.users.llm.server import ChatServer
 
 NOWHERE = "http://127.0.0.1:9/v1"
 """Nobody listens here: whoever asks a server fails."""

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
-from tau_retail_env.chat.messages import AgentMessage, ToolCall
+from tau_retail_env.messages import AgentMessage, ToolCall
+from tau_retail_env.sources import open_shop, opening
 from tau_retail_env.tasks import gold_writes
-from tau_retail_env.world import open_shop, opening
 
 THREADS = 64
 TASKS = 16

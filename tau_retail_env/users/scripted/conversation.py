@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from tau_retail_env.users.customer import STOP
+from tau_retail_env.users.base import STOP
 from tau_retail_env.users.scripted.agenda import Agenda
 from tau_retail_env.users.scripted.listening import Fact, Heard, listen
 from tau_retail_env.users.scripted.phrases import Phrasebook

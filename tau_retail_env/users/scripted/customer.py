@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tau_retail_env.chat.messages import AgentMessage
 from tau_retail_env.errors import EpisodeStateError, unknown
+from tau_retail_env.messages import AgentMessage
 from tau_retail_env.tasks.task import Task
-from tau_retail_env.users.customer import STOP, UserMessage
+from tau_retail_env.users.base import STOP, UserMessage
 from tau_retail_env.users.scripted.agenda import build_agenda
 from tau_retail_env.users.scripted.conversation import Conversation
 from tau_retail_env.users.scripted.phrases import PORTIONS, Phrasebook

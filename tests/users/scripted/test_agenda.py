@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from tau_retail_env.tasks import Task, load_tasks
-from tau_retail_env.tasks.upstream_tau2 import shop_database
+from tau_retail_env.sources import load_tasks
+from tau_retail_env.sources.tau2.tasks import shop_database
+from tau_retail_env.tasks import Task
 from tau_retail_env.users.scripted.agenda import Agenda, build_agenda, first_person
 from tau_retail_env.users.scripted.request import Kind
 from tau_retail_env.users.scripted.story import stories

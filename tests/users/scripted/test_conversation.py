@@ -6,9 +6,10 @@ import re
 
 import pytest
 
-from tau_retail_env.chat.messages import AgentMessage
-from tau_retail_env.tasks import Task, load_tasks
-from tau_retail_env.tasks.upstream_tau2 import shop_database
+from tau_retail_env.messages import AgentMessage
+from tau_retail_env.sources import load_tasks
+from tau_retail_env.sources.tau2.tasks import shop_database
+from tau_retail_env.tasks import Task
 from tau_retail_env.users import STOP, ScriptedCustomer
 
 TRANSFERRED = "YOU ARE BEING TRANSFERRED TO A HUMAN AGENT. PLEASE HOLD ON."

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from tau_retail_env.chat.messages import AgentMessage
 from tau_retail_env.errors import EpisodeStateError
-from tau_retail_env.tasks import Action, Scenario, Task, load_tasks
-from tau_retail_env.tasks.upstream_tau2 import shop_database
+from tau_retail_env.messages import AgentMessage
+from tau_retail_env.sources import load_tasks
+from tau_retail_env.sources.tau2.tasks import shop_database
+from tau_retail_env.tasks import Action, Scenario, Task
 from tau_retail_env.users import STOP, ScriptedCustomer
 from tau_retail_env.users.scripted.phrases import PHRASES, phrasings
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tau_retail_env.tasks import generate_task, load_tasks
-from tau_retail_env.tasks.upstream_tau2 import shop_database
+from tau_retail_env.sources import load_tasks
+from tau_retail_env.sources.generated import generate_task
+from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.users.scripted.agenda import Agenda, build_agenda
 from tau_retail_env.users.scripted.listening import Fact
 from tau_retail_env.users.scripted.request import PROSE, Request

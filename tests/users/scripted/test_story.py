@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tau_retail_env.chat.messages import ToolCall
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.tasks import Task, load_tasks
+from tau_retail_env.messages import ToolCall
+from tau_retail_env.sources import load_tasks, open_shop
+from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.writes import gold_writes
 from tau_retail_env.users.scripted.agenda import build_agenda
 from tau_retail_env.users.scripted.request import Kind
 from tau_retail_env.users.scripted.story import Beat, Story, read_stories, stories, story_of
-from tau_retail_env.world import open_shop
 
 
 def written(story: Story) -> list[int]:

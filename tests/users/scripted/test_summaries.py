@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from tau_retail_env.chat.messages import AgentMessage
+from tau_retail_env.messages import AgentMessage
+from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks import Action, Scenario, Task
-from tau_retail_env.tasks.upstream_tau2 import shop_database
 from tau_retail_env.users import STOP, ScriptedCustomer
 from tau_retail_env.users.scripted.phrases import PHRASES
 

@@ -1,0 +1,1 @@
+"""Who answers: the oracle, bad agents, and agents behind an API."""

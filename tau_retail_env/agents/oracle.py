@@ -1,0 +1,406 @@
+"""OracleAgent plays a task's gold actions as the domain policy wants it; BoastingAgent shirks the last step."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tau_retail_env.agents.consent import is_yes
+from tau_retail_env.messages import AgentMessage, ToolCall
+from tau_retail_env.tasks.task import Action, Task
+from tau_retail_env.tasks.writes import WRITE_TOOLS
+from tau_retail_env.users.scripted.story import Beat, Story, story_of
+
+MANY_STEPS = 4
+"""From so many steps on the oracle hurries on τ-bench v1, which ends an episode after 30 agent actions: it asks for no
+details (the customer adds them when it confirms), looks nothing up twice and sums up the next write with the report."""
+PATIENT_TRIES = 5
+"""How often it asks who the customer is where the story's customer mixes things up."""
+TRANSFER = "transfer_to_human_agents"
+TRIES = 2
+"""How often it asks for the same thing."""
+CHANGING_ITEMS = ("exchange_delivered_order_items", "modify_pending_order_items")
+CONFIRMATION = "Confirm (yes/no)?"
+"""How the oracle asks for a yes."""
+IDENTITY_QUESTION = "Please give me your email, or your name and zip code."
+NOT_FOUND = "I could not find your account. Please give me your email, or your name and zip code."
+TRANSFERRED = "YOU ARE BEING TRANSFERRED TO A HUMAN AGENT. PLEASE HOLD ON."
+QUESTIONS: Mapping[str, str] = {
+    "order": "the order id",
+    "items": "the items",
+    "options": "the new options",
+    "payment": "the payment method",
+    "reason": "the reason (no longer needed or ordered by mistake)",
+    "address": "the full new address",
+}
+EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+REASON_WORDS: Mapping[str, str] = {"no longer needed": r"\bneed", "ordered by mistake": r"\bmistake"}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that the oracle does for the customer."""
+
+    lookups: tuple[Action, ...] = ()
+    """The gold lookups that go before."""
+    write: Action | None = None
+    """The gold write, None where there is nothing to write."""
+    beat: Beat | None = None
+    """What the customer brings up where the step is not a write: to be told, refused, or handed over."""
+
+
+class OracleAgent:
+    """Reaches reward 1.0 through the public interface only: it sees what an agent sees, and knows the gold actions.
+
+    It asks who the customer is, looks up what it is going to touch, asks what is missing, sums up, waits for a yes,
+    writes and reports. It never uses an order or product id that nobody has mentioned yet. Where the task has a story
+    it knows that as well: it answers the customer's questions, refuses what is asked in vain and hands the customer
+    over where that is what the customer wants in the end.
+    """
+
+    def __init__(self, task: Task) -> None:
+        """Take on a task.
+
+        Args:
+            task: its gold writes are played in order, its gold lookups where they precede.
+        """
+        self._task = task
+        story = story_of(task)
+        self._steps = _steps(task.actions) if story is None else _steps_of_story(task.actions, story)
+        self._hurries = task.source == "tau_bench" and len(self._steps) >= MANY_STEPS
+        self._tries = 0 if self._hurries else TRIES if story is None else 1
+        self._identity_tries = TRIES if story is None else PATIENT_TRIES
+        self._customer_id = story.customer if story and story.customer else task.user_id
+        self._follows_story = story is not None
+        self._said = ""
+        self._said_now = ""
+        self._seen = ""
+        self._results: dict[str, str] = {}
+        self._last_call: ToolCall | None = None
+        self._user_id: str | None = None
+        self._asked: Counter[str] = Counter()
+        self._summed_up = False
+        self._unreported = ""
+        self._reported_outputs = False
+
+    def act(self, observation: str, info: Mapping[str, Any]) -> AgentMessage:
+        """Say or call the next thing.
+
+        Args:
+            observation: what `reset` or the last `step` returned.
+            info: the info returned with it; its `role` tells whose words the observation is.
+        """
+        self._seen += f"\n{observation}"
+        if info.get("role") == "tool":
+            return self._after_tool(observation)
+        self._said += f"\n{observation}"
+        self._said_now += f"\n{observation}"
+        if self._summed_up:
+            return self._after_summary(observation)
+        return self._next()
+
+    def _after_tool(self, observation: str) -> AgentMessage:
+        call, self._last_call = self._last_call, None
+        if call is None:
+            return self._next()
+        self._results[call_key(call.name, call.arguments)] = observation
+        failed = observation.startswith("Error")
+        if call.name in WRITE_TOOLS:
+            return self._report(failed)
+        if call.name.startswith("find_user_id_by_") and not failed:
+            self._user_id = observation.strip()
+        if call.name == TRANSFER:
+            return AgentMessage(TRANSFERRED)
+        return self._next()
+
+    def _after_summary(self, answer: str) -> AgentMessage:
+        if is_yes(answer):
+            self._summed_up = False
+            return self._write()
+        return self._sum_up()
+
+    def _next(self) -> AgentMessage:
+        if self._user_id is None:
+            return self._identify()
+        if not self._steps:
+            return self._finish()
+        step = self._steps[0]
+        if step.beat is not None:
+            return self._look_up_gold() or self._attend(step.beat)
+        if step.write is None:
+            return self._look_up_gold() or self._finish()
+        return self._prepare(step.write) or self._sum_up()
+
+    def _attend(self, beat: Beat) -> AgentMessage:
+        """Answer, refuse, hand over, or sum up what the customer is going to regret."""
+        self._steps = self._steps[1:]
+        self._said_now, self._asked = "", Counter()
+        if beat.transfer:
+            gold = next((action for action in self._task.actions if action.name == TRANSFER), None)
+            return self._call(TRANSFER, gold.arguments if gold else {"summary": beat.transfer})
+        if beat.turn:
+            return AgentMessage(f"So this is what you want: {beat.prose or beat.say} {CONFIRMATION}")
+        if beat.ask:
+            answers = [self._task.outputs[number] for number in beat.outputs]
+            return AgentMessage(f"Here you are: {', '.join(answers)}." if answers else beat.answer)
+        return AgentMessage(f"I'm sorry, that is not possible, because {beat.refusal}. Anything else?")
+
+    def _identify(self) -> AgentMessage:
+        tried = [key for key in self._results if key.startswith("find_user_id_by_")]
+        for name, arguments in self._identities():
+            if call_key(name, arguments) not in tried:
+                return self._call(name, arguments)
+        if self._asked["identity"] > self._identity_tries:
+            return self._call(TRANSFER, {"summary": "The customer could not be identified."})
+        self._asked["identity"] += 1
+        return AgentMessage(NOT_FOUND if tried else IDENTITY_QUESTION)
+
+    def _identities(self) -> Iterable[tuple[str, dict[str, str]]]:
+        """The lookups that what the customer said makes possible."""
+        for email in EMAIL.findall(self._said):
+            yield "find_user_id_by_email", {"email": email}
+        known = self._customer_id
+        first, last = known.split("_")[:2] if known else (r"[A-Z]\w+", r"[A-Z]\w+")
+        told = re.search(rf"\b({first}) ({last})\b[^\d#]*(\d{{5}}\b)?", self._said, re.IGNORECASE if known else 0)
+        if told is None:
+            return
+        zips = re.findall(r"(?<![\w#])\d{5}\b", self._said)
+        for zip_code in dict.fromkeys([*([told[3]] if told[3] else []), *zips]):
+            yield "find_user_id_by_name_zip", {"first_name": told[1], "last_name": told[2], "zip": zip_code}
+
+    def _prepare(self, write: Action) -> AgentMessage | None:
+        """The next question or lookup before a write, None when all is known."""
+        order_id = write.arguments.get("order_id")
+        if order_id and order_id not in self._said_now and self._asked["order"] == 0 and not self._hurries:
+            return self._ask(["order", *self._missing(write)])
+        if order_id and order_id not in self._seen and self._is_new("get_user_details", self._user()):
+            return self._call("get_user_details", self._user())
+        if lookup := self._look_up_gold(products=False):
+            return lookup
+        knows_enough = self._hurries and "item_ids" not in write.arguments
+        if order_id and not knows_enough and self._is_new("get_order_details", {"order_id": order_id}):
+            return self._call("get_order_details", {"order_id": order_id})
+        if missing := [fact for fact in self._missing(write) if fact != "options" or self._lacks_items(write)]:
+            return self._ask(missing)
+        if lookup := self._look_up_gold():
+            return lookup
+        for product_id in self._product_ids(write):
+            if self._is_new("get_product_details", {"product_id": product_id}):
+                return self._call("get_product_details", {"product_id": product_id})
+        missing = self._missing(write)
+        return self._ask(missing) if missing else None
+
+    def _user(self) -> dict[str, str]:
+        return {"user_id": self._user_id or ""}
+
+    def _missing(self, write: Action) -> list[str]:
+        """What the write needs, the customer has not said and was not asked for."""
+        said, given = self._said_now.casefold(), write.arguments
+        lacking = {
+            "items": self._lacks_items(write),
+            "options": any(not self._said_changes(changes) for changes in self._changes(write)),
+            "payment": "payment_method_id" in given and given["payment_method_id"].casefold() not in said,
+            "reason": "reason" in given and not re.search(REASON_WORDS.get(given["reason"], r"$^"), said),
+            "address": "address1" in given and given["address1"].casefold() not in said,
+        }
+        if lacking["items"] and write.name in CHANGING_ITEMS:
+            lacking["options"] = True
+        return [fact for fact, lacks in lacking.items() if lacks and self._asked[fact] < self._tries]
+
+    def _lacks_items(self, write: Action) -> bool:
+        names = self._names(write.arguments.get("item_ids", ()), write)
+        return any(name.casefold() not in self._said_now.casefold() for name in names)
+
+    def _said_changes(self, changes: Mapping[str, str]) -> bool:
+        said = self._said_now.casefold()
+        return all(value.casefold() in said and name.casefold() in said for name, value in changes.items())
+
+    def _ask(self, facts: Sequence[str]) -> AgentMessage:
+        self._asked.update(facts)
+        wanted = [QUESTIONS[fact] for fact in facts]
+        listed = " and ".join(part for part in (", ".join(wanted[:-1]), wanted[-1]) if part)
+        return AgentMessage(f"Please give me {listed}.")
+
+    def _look_up_gold(self, *, products: bool = True) -> AgentMessage | None:
+        """The next gold lookup before the write, of those whose ids somebody has mentioned."""
+        for action in self._steps[0].lookups:
+            if action.name == "get_product_details" and not products:
+                continue
+            visible = action.name == "calculate" or all(str(value) in self._seen for value in action.arguments.values())
+            if visible and self._is_new(action.name, action.arguments):
+                return self._call(action.name, action.arguments)
+        return None
+
+    def _is_new(self, name: str, arguments: Mapping[str, Any]) -> bool:
+        return call_key(name, arguments) not in self._results
+
+    def _call(self, name: str, arguments: Mapping[str, Any]) -> AgentMessage:
+        self._last_call = ToolCall(name, dict(arguments))
+        return AgentMessage(None, (self._last_call,))
+
+    def _write(self) -> AgentMessage:
+        write = self._steps[0].write
+        assert write is not None
+        return self._call(write.name, write.arguments)
+
+    def _sum_up(self) -> AgentMessage:
+        write = self._steps[0].write
+        assert write is not None
+        self._summed_up = True
+        report, self._unreported = self._unreported, ""
+        return AgentMessage(f"{report} {self._summary(write)} {CONFIRMATION}".strip())
+
+    def _report(self, failed: bool) -> AgentMessage:
+        """What became of a write; after the last one also what the customer wanted to know."""
+        self._steps = self._steps[1:]
+        self._said_now, self._asked = "", Counter()
+        if not self._hurries:
+            self._results = _users_only(self._results)
+        words = ["Sorry, that is not possible." if failed else "Done."]
+        if not self._follows_story and all(step.write is None for step in self._steps):
+            words.extend(self._information())
+        if self._hurries and not failed and self._steps and self._steps[0].write:
+            self._unreported = words[0]
+            return self._next()
+        return AgentMessage(" ".join([*words, "Anything else?"]))
+
+    def _finish(self) -> AgentMessage:
+        """Nothing (more) to write: tell what is to be told, hand over where the gold actions do."""
+        if not self._follows_story and (words := self._information()):
+            return AgentMessage(" ".join([*words, "Anything else?"]))
+        transfer = next((action for action in self._task.actions if action.name == TRANSFER), None)
+        if transfer and self._is_new(transfer.name, transfer.arguments):
+            return self._call(transfer.name, transfer.arguments)
+        return AgentMessage("Sorry, I cannot do that. Anything else?")
+
+    def _information(self) -> list[str]:
+        if self._reported_outputs or not self._task.outputs:
+            return []
+        self._reported_outputs = True
+        return [f"For your information: {', '.join(self._task.outputs)}."]
+
+    def _summary(self, write: Action) -> str:
+        given = write.arguments
+        order_id, payment = given.get("order_id"), given.get("payment_method_id")
+        items = self._names(given.get("item_ids", ()), write)
+        if write.name == "cancel_pending_order":
+            return f"Cancel {order_id}, reason: {given['reason']}."
+        if write.name == "return_delivered_order_items":
+            return f"Return {', '.join(items)} of {order_id}, refund to {payment}."
+        if write.name in CHANGING_ITEMS:
+            verb = "Exchange" if write.name.startswith("exchange") else "Modify"
+            pairs = zip(items, self._changes(write), strict=True)
+            changed = [f"{name} to {_worded(changes)}" for name, changes in pairs]
+            return f"{verb} in {order_id}: {'; '.join(changed)}. Payment: {payment}."
+        if write.name == "modify_pending_order_payment":
+            return f"Change payment of {order_id} to {payment}."
+        parts = (given[part] for part in ("address1", "address2", "city", "state", "country", "zip"))
+        what = f"address of {order_id}" if order_id else "default address"
+        return f"Change {what} to {', '.join(part for part in parts if part)}."
+
+    def _order(self, write: Action) -> Mapping[str, Any]:
+        return _parsed(self._results.get(call_key("get_order_details", {"order_id": write.arguments.get("order_id")})))
+
+    def _rows(self, item_ids: Iterable[str], write: Action) -> list[Mapping[str, Any]]:
+        """The order's rows of some items; none before the order was looked up."""
+        rows = {row["item_id"]: row for row in self._order(write).get("items", ())}
+        return [rows[item_id] for item_id in item_ids if item_id in rows]
+
+    def _names(self, item_ids: Iterable[str], write: Action) -> list[str]:
+        """The items' names, with their options where the order holds another of that name."""
+        every = self._order(write).get("items", ())
+        names = []
+        for row in self._rows(item_ids, write):
+            twins = [other for other in every if other["name"] == row["name"] and other["options"] != row["options"]]
+            names.append(f"{row['name']} ({', '.join(row['options'].values())})" if twins else row["name"])
+        return names
+
+    def _product_ids(self, write: Action) -> list[str]:
+        if write.name not in CHANGING_ITEMS:
+            return []
+        return list(dict.fromkeys(row["product_id"] for row in self._rows(write.arguments["item_ids"], write)))
+
+    def _changes(self, write: Action) -> list[dict[str, str]]:
+        """For each item to be changed, the options that become different; none before its product was looked up."""
+        if write.name not in CHANGING_ITEMS:
+            return []
+        rows = self._rows(write.arguments["item_ids"], write)
+        changes = []
+        for row, new_item_id in zip(rows, write.arguments["new_item_ids"], strict=False):
+            looked_up = self._results.get(call_key("get_product_details", {"product_id": row["product_id"]}))
+            variant = _parsed(looked_up).get("variants", {}).get(new_item_id, {"options": row["options"]})
+            new = variant["options"]
+            changes.append({name: value for name, value in new.items() if row["options"].get(name) != value})
+        return changes
+
+
+def _steps(actions: Sequence[Action]) -> list[Step]:
+    """The gold actions as lookups with the write they go before; lookups after the last write are left out."""
+    before, writes, after = _grouped(actions)
+    steps = [Step(lookups, write) for lookups, write in zip(before, writes, strict=True)]
+    return steps or ([Step(after)] if after else [])
+
+
+def _steps_of_story(actions: Sequence[Action], story: Story) -> list[Step]:
+    """A story's beats, each with the gold lookups before its write, or before the next one's."""
+    before, writes, after = _grouped(actions)
+    numbers = [beat.first if beat.write is None else beat.write for beat in story.beats]
+    steps = []
+    for place, beat in enumerate(story.beats):
+        number = next((number for number in numbers[place:] if number is not None), None)
+        lookups = after if number is None else before[number]
+        if beat.write is None or beat.fails:
+            steps.append(Step(lookups, beat=beat))
+        else:
+            steps.append(Step(lookups, writes[beat.write]))
+    return steps
+
+
+def _grouped(actions: Sequence[Action]) -> tuple[list[tuple[Action, ...]], list[Action], tuple[Action, ...]]:
+    """The gold lookups before each write, the writes, and the lookups after the last one."""
+    before: list[tuple[Action, ...]] = []
+    writes: list[Action] = []
+    lookups: list[Action] = []
+    for action in actions:
+        if action.name in WRITE_TOOLS:
+            before.append(tuple(lookups))
+            writes.append(action)
+            lookups = []
+        elif action.name != TRANSFER and not action.name.startswith("find_user_id_by_"):
+            lookups.append(action)
+    return before, writes, tuple(lookups)
+
+
+class BoastingAgent(OracleAgent):
+    """Serves like the oracle up to the customer's yes, and then says that it is done without having done anything.
+
+    A bad habit of real agents, for teaching a model something that reinforcement learning can rid it of.
+    """
+
+    def _write(self) -> AgentMessage:
+        return self._report(failed=False)
+
+
+def call_key(name: str, arguments: Mapping[str, Any]) -> str:
+    """One text for a tool's call, whatever the order of its arguments."""
+    return f"{name} {json.dumps(dict(arguments), sort_keys=True)}"
+
+
+def _users_only(results: Mapping[str, str]) -> dict[str, str]:
+    """What stays true after a write: who the customer is and what the shop sells."""
+    return {key: value for key, value in results.items() if key.startswith(("find_user_id_by_", "get_product_details"))}
+
+
+def _parsed(text: str | None) -> Mapping[str, Any]:
+    if not text or not text.startswith("{"):
+        return {}
+    loaded: Mapping[str, Any] = json.loads(text)
+    return loaded
+
+
+def _worded(changes: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in changes.items()) or "the same"

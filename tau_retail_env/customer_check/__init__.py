@@ -1,7 +1,0 @@
-"""How often a perfect agent fails because of its customer: `tau-retail user-check`."""
-
-from tau_retail_env.customer_check.playing import Played, play, spread
-from tau_retail_env.customer_check.report import as_text
-from tau_retail_env.customer_check.verdict import REASONS, failure_of
-
-__all__ = ["REASONS", "Played", "as_text", "failure_of", "play", "spread"]

@@ -1,0 +1,1 @@
+"""Judging: how often a perfect agent fails because of its customer."""

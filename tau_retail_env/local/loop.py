@@ -1,0 +1,252 @@
+"""The course of a run, whatever it trains with: load, judge, train step by step, judge again, sum up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tau_retail_env.config import LocalConfig, SftConfig
+from tau_retail_env.config.roles import ModelArgs
+from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.errors import CustomerSetupError, TauRetailError
+from tau_retail_env.local import checkpoint, models
+from tau_retail_env.local.metrics import customer_row, validation_row
+from tau_retail_env.local.plan import validation_plan
+from tau_retail_env.local.rollouts import Stage
+from tau_retail_env.local.run_folder import RunFolder
+from tau_retail_env.local.summary import Outcome, bill, summarise
+from tau_retail_env.local.tracking import MetricLog
+from tau_retail_env.runs import curves
+from tau_retail_env.runs.files import WriteError, writing
+from tau_retail_env.runs.trackers import check_tracker
+from tau_retail_env.runs.trajectories import write_trajectories
+from tau_retail_env.users import user_weights
+
+Result = TypeVar("Result")
+
+
+class RunStoppedError(TauRetailError):
+    """A run that could not go on for want of a customer or of room on the disk; it can be gone on with."""
+
+
+class Run:
+    """One run from its checked configuration to its summary; used as a context, which closes what was opened.
+
+    Args:
+        config: the run.
+        values: the same as composed, for the run's folder.
+        folder: the folder, claimed and not yet opened.
+        model_args: the precision in which the model plays and learns.
+        say: takes each line for the screen.
+    """
+
+    def __init__(
+        self,
+        config: LocalConfig | SftConfig,
+        values: Mapping[str, Any],
+        folder: RunFolder,
+        model_args: ModelArgs,
+        say: Callable[[str], None],
+    ) -> None:
+        self.config = config
+        self.folder = folder
+        self._values = values
+        self._model_args = model_args
+        self._say = say
+        self._loading_s: dict[str, float] = {}
+        self._log: MetricLog | None = None
+        self._bar: Any = None
+        self._num_steps = 0
+        self._stopped: list[Trajectory] = []
+        strategies = (user_weights(env.env_config.user_strategy) for env in config.custom_envs.values())
+        self.has_mixed_customers = len(set().union(*strategies)) > 1
+
+    def __enter__(self) -> Self:
+        """Nothing is opened yet."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the bar and the trackers; say how to go on after an interruption, or when the disk is full.
+
+        Raises:
+            RunStoppedError: in the place of a `WriteError`.
+        """
+        if self._bar is not None:
+            self._bar.close()
+        if self._log is None:
+            return
+        with suppress(WriteError) if error is not None else nullcontext():
+            self._log.close()
+        if kind is KeyboardInterrupt:
+            self._say(f"interrupted; go on with: resume={self.folder.path}")
+        if isinstance(error, WriteError):
+            raise RunStoppedError(f"{error}. Mend that, then go on with: resume={self.folder.path}") from error
+
+    def timed(self, stage: str, work: Callable[[], Result]) -> Result:
+        """Do some work and note its seconds under a name."""
+        start = time.perf_counter()
+        result = work()
+        self._loading_s[stage] = round(time.perf_counter() - start, 1)
+        return result
+
+    def load(
+        self, loader: Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerBase]]
+    ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """Load the model onto its device, and see to it that its checkpoints will fit on the disk."""
+        model, tokenizer = self.timed("model load", loader)
+        existing = next(path for path in (self.folder.path, *self.folder.path.parents) if path.is_dir())
+        num_weights = sum(weight.numel() for weight in model.parameters())
+        checkpoint.check_space(existing, num_weights, keep=self.config.max_ckpt_to_keep)
+        self._model, self._tokenizer = model.to(models.device()), tokenizer
+        return self._model, self._tokenizer
+
+    def begin(self, stage: Stage, *, num_steps: int, evaluate_before: bool = True) -> None:
+        """Open the folder and judge the model as it is.
+
+        Args:
+            stage: where episodes are played.
+            num_steps: steps of the whole run.
+            evaluate_before: whether there is anything to judge before training.
+        """
+        self._stage, self._num_steps = stage, num_steps
+        self._episodes = validation_plan(stage.tasks, self.config.val_env_manager)
+        check_tracker(self.config.track_with)
+        self.folder.open(self._values)
+        self._log = MetricLog(self.folder, self.config)
+        self._say(self._headline())
+        if evaluate_before and self.folder.step == 0 and not self._log.rows():
+            try:
+                self._log.write(0, self._validate(0))
+            except CustomerSetupError as error:
+                raise self._stop(error, 0) from error
+
+    def train(self, trainer: Any) -> None:
+        """Train from the last checkpoint, or from the start, to the last step.
+
+        Raises:
+            RunStoppedError: no customer can be had; the last finished step has its checkpoint.
+        """
+        self._catch_up(trainer)
+        if self.folder.step >= self._num_steps:
+            return
+        self._bar = tqdm(total=self._num_steps, initial=self.folder.step, desc="training", unit="step")
+        self._step_start = time.perf_counter()
+        last = self.folder.last_checkpoint()
+        try:
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
+        except CustomerSetupError as error:
+            raise self._stop(error, trainer.save_now()) from error
+        self._bar.close()
+
+    def _catch_up(self, trainer: Any) -> None:
+        """Judge the last checkpoint if the run was stopped while that was done."""
+        assert self._log is not None
+        rows, last = self._log.rows(), self.folder.last_checkpoint()
+        if last is None or not rows or not self._owes_validation(rows[-1]):
+            return
+        trainer.load_weights(last)
+        try:
+            self._log.complete(self._validate(self.folder.step))
+        except CustomerSetupError as error:
+            raise self._stop(error, self.folder.step) from error
+
+    @contextmanager
+    def recording(self, step: int) -> Iterator[list[Trajectory]]:
+        """A list for every episode that is played; where no customer can be had, it is written before the run stops.
+
+        Args:
+            step: the step that the episodes are played for.
+        """
+        record: list[Trajectory] = []
+        try:
+            yield record
+        except CustomerSetupError:
+            self._stopped = record
+            write_trajectories(self.folder.trajectories("stopped", step), record)
+            raise
+
+    def step_done(self, step: int, numbers: Mapping[str, float], *, rollout_s: float = 0.0) -> None:
+        """Write a step's row, with a validation where one is due.
+
+        Args:
+            step: the step that has just ended.
+            numbers: what was measured in it, by ROLL's name.
+            rollout_s: seconds that it played.
+        """
+        assert self._log is not None and self._bar is not None
+        row = dict(numbers)
+        row["time/step_rollout"] = rollout_s
+        row["time/step_train"] = time.perf_counter() - self._step_start - rollout_s
+        if self._is_validated(step):
+            try:
+                row |= self._validate(step)
+            except CustomerSetupError:
+                self._log.write(step, row)
+                raise
+        row["time/step_total"] = time.perf_counter() - self._step_start
+        self._log.write(step, row)
+        self._bar.set_postfix({name: f"{row[key]:.3f}" for name, key in _SHOWN.items() if key in row}, refresh=False)
+        self._bar.update()
+        self._step_start = time.perf_counter()
+
+    def finish(self) -> Outcome:
+        """Draw the curves, sum up, and say so."""
+        assert self._log is not None
+        rows = self._log.rows()
+        with writing(self.folder.curves):
+            curves.draw(rows, self.folder.curves, title=self.config.exp_name)
+        about = models.describe(self._model)
+        outcome = summarise(self.folder, rows, last_step=self._num_steps, model=about, loading_s=self._loading_s)
+        self._say(outcome.text)
+        return outcome
+
+    def _validate(self, step: int) -> dict[str, float]:
+        start = time.perf_counter()
+        label = f"validation after step {step}"
+        with self.recording(step) as record:
+            trajectories = self._stage.play_scorable("val", self._episodes, step=step, label=label, record=record)
+        write_trajectories(self.folder.trajectories("val", step), trajectories)
+        tasks = {task.id: task for pool in self._stage.tasks.values() for task in pool}
+        row = validation_row(trajectories, tasks, record, mixed=self.has_mixed_customers)
+        return row | {"time/step_val": time.perf_counter() - start}
+
+    def _is_validated(self, step: int) -> bool:
+        return step == self._num_steps or step % self.config.eval_steps == 0
+
+    def _owes_validation(self, row: Mapping[str, Any]) -> bool:
+        """Whether the run was stopped in the validation after this row's step."""
+        return self._is_validated(row["step"]) and "time/step_val" not in row
+
+    def _stop(self, error: CustomerSetupError, step: int) -> RunStoppedError:
+        """The last line of a run that has no customer any more."""
+        assert self._log is not None
+        rows = [*self._log.rows(), customer_row(self._stopped)]
+        return RunStoppedError(
+            f"{error} -- Stopped after step {step} of {self._num_steps}; the customers of this run {bill(rows)}; "
+            f"everything so far is saved, go on with: resume={self.folder.path}"
+        )
+
+    def _headline(self) -> str:
+        about = models.describe(self._model)
+        going_on = f", going on after step {self.folder.step}" if self.folder.step else ""
+        return (
+            f"{self.config.exp_name}: {about['architecture']} of {about['parameters'] / 1e6:.1f} M parameters on "
+            f"{about['device']}, {self._num_steps} steps{going_on}; writing to {self.folder.path}"
+        )
+
+
+_SHOWN: Mapping[str, str] = {
+    "score": "rollout/score/mean",
+    "loss": "sft/loss",
+    "kl": "critic/kl",
+    "val": "val/score/mean",
+}
+"""What the progress bar shows."""

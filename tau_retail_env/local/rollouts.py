@@ -1,0 +1,205 @@
+"""Where episodes are played: the environments of every tag, and the model in front of them."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tau_retail_env.chat.encoder import ChatEncoder
+from tau_retail_env.config.environments import CustomEnv, EnvironmentConfig, EnvManager
+from tau_retail_env.config.roles import GeneratingArgs, ModelArgs
+from tau_retail_env.env import TauRetailEnv
+from tau_retail_env.episodes.encoders import make_encoder
+from tau_retail_env.episodes.player import BatchPlayer, EpisodeRequest
+from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.errors import CustomerSetupError, InvalidValueError
+from tau_retail_env.local.models import playing
+from tau_retail_env.models.sampler import Sampler, SamplingSettings
+from tau_retail_env.sources import load_tasks
+from tau_retail_env.tasks import Task
+
+TRIES = 3
+"""How often a validation plays an episode whose customer failed, and training a step in which every customer did."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaySettings:
+    """One kind of playing: for training, or for validation."""
+
+    manager: EnvManager
+    """The tags, and how many environments side by side."""
+    generating: GeneratingArgs
+    """How tokens are sampled."""
+
+
+class Stage:
+    """Plays planned episodes with a model as it is at that moment.
+
+    Args:
+        envs: environments by tag.
+        plays: what is played, by the name of the kind.
+        model: the actor, on its device.
+        tokenizer: its tokenizer.
+        model_args: the precision in which it plays.
+        sequence_length: tokens of an episode at most.
+
+    Raises:
+        InvalidValueError: unknown tasks, or a prompt that leaves no room for a message.
+    """
+
+    def __init__(
+        self,
+        envs: Mapping[str, CustomEnv],
+        plays: Mapping[str, PlaySettings],
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        model_args: ModelArgs,
+        sequence_length: int,
+    ) -> None:
+        self._model = model
+        self._model_args = model_args
+        tags = {tag: envs[tag] for play in plays.values() for tag in play.manager.tags}
+        encoders = {
+            tag: make_encoder(tokenizer, env.env_config.source, env.env_config.prompt_style)
+            for tag, env in tags.items()
+        }
+        for play in plays.values():
+            for tag in play.manager.tags:
+                _check_room(tag, encoders[tag], play.generating.max_new_tokens, sequence_length)
+        self.tasks = {tag: _tasks(env.env_config) for tag, env in tags.items()}
+        self._players = {
+            (kind, tag): self._make_player(tags[tag], self.tasks[tag], play, encoders[tag], sequence_length)
+            for kind, play in plays.items()
+            for tag in play.manager.tags
+        }
+
+    def play(
+        self,
+        kind: str,
+        episodes: Sequence[EpisodeRequest],
+        *,
+        step: int,
+        label: str,
+        record: list[Trajectory] | None = None,
+    ) -> list[Trajectory]:
+        """Play episodes.
+
+        Args:
+            kind: a key of `plays`.
+            episodes: what to play.
+            step: the model's training step, for the record.
+            label: what the progress bar says.
+            record: gets every episode that was begun, also where an error stops the playing.
+
+        Returns:
+            One trajectory for each episode, in the same order.
+
+        Raises:
+            CustomerSetupError: no customer can be had before something is mended.
+        """
+        played: dict[int, Trajectory] = {}
+        with playing(self._model, self._model_args), _Bar(len(episodes), label) as bar:
+            for tag in dict.fromkeys(episode.tag for episode in episodes):
+                places = [place for place, episode in enumerate(episodes) if episode.tag == tag]
+                requests = [episodes[place] for place in places]
+                player = self._players[kind, tag]
+                trajectories = player.play(
+                    requests, progress=bar.counting(len(played)), policy_version=step, record=record
+                )
+                played |= dict(zip(places, trajectories, strict=True))
+        return [played[place] for place in range(len(episodes))]
+
+    def play_some(
+        self, kind: str, episodes: Sequence[EpisodeRequest], *, step: int, label: str, record: list[Trajectory]
+    ) -> list[Trajectory]:
+        """Play episodes; where not one of them can be scored, play them all again, `TRIES` times in all.
+
+        Raises:
+            CustomerSetupError: no customer can be had before something is mended, or each failed every time.
+        """
+        for _ in range(TRIES):
+            trajectories = self.play(kind, episodes, step=step, label=label, record=record)
+            if any(trajectory.scorable for trajectory in trajectories):
+                return trajectories
+        raise _nothing_scorable(trajectories)
+
+    def play_scorable(
+        self, kind: str, episodes: Sequence[EpisodeRequest], *, step: int, label: str, record: list[Trajectory]
+    ) -> list[Trajectory]:
+        """Play episodes, those whose customer failed again; what fails `TRIES` times stays unscorable.
+
+        Raises:
+            CustomerSetupError: no customer can be had before something is mended, or each failed every time.
+        """
+        trajectories = self.play(kind, episodes, step=step, label=label, record=record)
+        for _ in range(TRIES - 1):
+            failed = [place for place, trajectory in enumerate(trajectories) if not trajectory.scorable]
+            if not failed:
+                break
+            missing = [episodes[place] for place in failed]
+            again = self.play(kind, missing, step=step, label=f"{label}, again", record=record)
+            for place, trajectory in zip(failed, again, strict=True):
+                trajectories[place] = trajectory
+        if not any(trajectory.scorable for trajectory in trajectories):
+            raise _nothing_scorable(trajectories)
+        return trajectories
+
+    def _make_player(
+        self, env: CustomEnv, tasks: Sequence[Task], play: PlaySettings, encoder: ChatEncoder, sequence_length: int
+    ) -> BatchPlayer:
+        generating = play.generating
+        max_new_tokens = min(generating.max_new_tokens, env.max_tokens_per_step or generating.max_new_tokens)
+        settings = SamplingSettings(max_new_tokens, generating.temperature, generating.top_p, generating.top_k)
+        return BatchPlayer(
+            lambda: TauRetailEnv(**vars(env.env_config), tasks=tasks),
+            Sampler(self._model, settings, encoder.stop_ids),
+            encoder,
+            sequence_length=sequence_length,
+            batch_size=play.manager.num_envs(),
+        )
+
+
+class _Bar:
+    """A progress bar of episodes that vanishes when they are over."""
+
+    def __init__(self, total: int, label: str) -> None:
+        self._bar = tqdm(total=total, desc=label, unit="episode", leave=False)
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def counting(self, before: int) -> Callable[[int, int], None]:
+        """Takes the number of finished episodes beyond those before."""
+
+        def show(finished: int, _: int) -> None:
+            self._bar.update(before + finished - self._bar.n)
+
+        return show
+
+
+def _nothing_scorable(trajectories: Sequence[Trajectory]) -> CustomerSetupError:
+    reasons = collections.Counter(trajectory.customer_error for trajectory in trajectories)
+    (reason, _), *_ = reasons.most_common(1)
+    return CustomerSetupError(
+        f"The customer failed in every one of {len(trajectories)} episodes, {TRIES} times; most often: {reason}"
+    )
+
+
+def _tasks(config: EnvironmentConfig) -> list[Task]:
+    return load_tasks(config.source, config.split, config.task_subset)
+
+
+def _check_room(tag: str, encoder: ChatEncoder, max_new_tokens: int, sequence_length: int) -> None:
+    if len(encoder.prefix) + max_new_tokens >= sequence_length:
+        raise InvalidValueError(
+            f"sequence_length: {sequence_length} leaves no room for a conversation after the {len(encoder.prefix)} "
+            f"tokens of the system prompt of {tag!r} and a message of {max_new_tokens}; raise it, or choose "
+            "prompt_style: compressed (about a quarter of full's tokens) or minimal"
+        )

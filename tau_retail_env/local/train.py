@@ -1,0 +1,76 @@
+"""The local engine: from a checked configuration to outputs/<run>/."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tau_retail_env.config import LocalConfig
+from tau_retail_env.config.customers import check_servers
+from tau_retail_env.config.environments import prompt_styles
+from tau_retail_env.episodes.player import EpisodeRequest
+from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.local import models
+from tau_retail_env.local.grpo import RolloutFunction, make_trainer
+from tau_retail_env.local.loop import Run
+from tau_retail_env.local.metrics import GRPO_NAMES, renamed, training_row
+from tau_retail_env.local.plan import TrainingPlan
+from tau_retail_env.local.rollouts import PlaySettings, Stage
+from tau_retail_env.local.run_folder import claim
+from tau_retail_env.local.summary import Outcome
+from tau_retail_env.users.llm.budget import begin_run
+
+
+def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str], None] = print) -> Outcome:
+    """Train a model with GRPO and compare it with itself before.
+
+    Args:
+        config: the configuration, checked.
+        values: the same as `tau_retail_env.config.compose` returns it, for the run's folder.
+        say: takes each line for the screen.
+
+    Returns:
+        What came out, and where it lies.
+
+    Raises:
+        TauRetailError: the folder, the model, the disk or the customer does not allow it.
+        RunStoppedError: it had begun, and no customer can be had any more.
+    """
+    models.quiet()
+    model_args = config.actor_train.model_args
+    models.check_precision(model_args, "actor_train.model_args")
+    with claim(config, values) as folder, Run(config, values, folder, model_args, say) as run:
+        begin_run()
+        tags = config.train_env_manager.tags + config.val_env_manager.tags
+        check_servers(config.custom_envs, tags)
+        styles = prompt_styles(config.custom_envs, tags)
+        model, tokenizer = run.load(
+            lambda: models.load(
+                config.pretrain, model_args, prompt_styles=styles, sequence_length=config.sequence_length
+            )
+        )
+        plays = {
+            "train": PlaySettings(manager=config.train_env_manager, generating=config.train_generating_args),
+            "val": PlaySettings(manager=config.val_env_manager, generating=config.val_generating_args),
+        }
+        stage = Stage(config.custom_envs, plays, model, tokenizer, model_args, config.sequence_length)
+        plan = TrainingPlan(stage.tasks, config.train_env_manager, seed=config.seed)
+
+        tries: list[Trajectory] = []
+
+        def play(episodes: Sequence[EpisodeRequest], step: int) -> list[Trajectory]:
+            with run.recording(step + 1) as record:
+                found = stage.play_some("train", episodes, step=step, label=f"step {step + 1}: playing", record=record)
+            tries[:] = record
+            return found
+
+        rollout = RolloutFunction(plan, play, folder, config)
+
+        def step_done(step: int, numbers: Mapping[str, float]) -> None:
+            row = training_row(rollout.trajectories, tries, mixed=run.has_mixed_customers)
+            run.step_done(step, renamed(numbers, GRPO_NAMES) | row, rollout_s=rollout.seconds)
+
+        trainer = make_trainer(model, tokenizer, config, folder, rollout, step_done)
+        run.begin(stage, num_steps=config.max_steps)
+        run.train(trainer)
+        return run.finish()

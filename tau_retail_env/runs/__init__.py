@@ -1,0 +1,1 @@
+"""A run's folder: its lock, whole files, curves, and hosted trackers."""

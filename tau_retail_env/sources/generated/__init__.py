@@ -1,0 +1,5 @@
+"""Our own training tasks over τ²-bench's shop."""
+
+from tau_retail_env.sources.generated.tasks import generate_task, generate_tasks
+
+__all__ = ["generate_task", "generate_tasks"]

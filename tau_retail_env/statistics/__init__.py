@@ -1,0 +1,1 @@
+"""How sure: intervals, pass^k, and paired comparison."""

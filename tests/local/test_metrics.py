@@ -1,0 +1,100 @@
+"""From played episodes to a row of metrics."""
+
+from dataclasses import replace
+
+from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.local.metrics import customer_row, training_row, validation_row
+from tau_retail_env.local.summary import bill, customers_of
+from tests.plain_trajectory import plain_trajectory
+
+
+def episode(reward: float, **changes: object) -> Trajectory:
+    plain = plain_trajectory(reward=reward, user_strategy="scripted", metrics={"turns": 3.0})
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def priced(reward: float, *latencies_s: float, **changes: object) -> Trajectory:
+    usage = tuple({"latency_s": wait, "prompt_tokens": 10.0, "retries": 1.0, "cost_usd": 0.5} for wait in latencies_s)
+    return episode(reward, user_strategy="llm", customer_usage=usage, **changes)
+
+
+def failed(*latencies_s: float) -> Trajectory:
+    return priced(0.0, *latencies_s, scorable=False, stop_reason="user_error")
+
+
+def test_nothing_new_is_shown_for_the_scripted_customer():
+    row = training_row([episode(1.0), episode(0.0)])
+    assert not [name for name in row if "customer" in name]
+    assert customer_row([episode(1.0)]) == {}
+
+
+def test_a_mixture_is_told_by_strategy_also_where_nobody_tells_what_it_took():
+    row = training_row([episode(1.0), episode(0.0)], mixed=True)
+    assert {name: value for name, value in row.items() if "customer" in name} == {
+        "customer/scripted/success": 0.5,
+        "customer/scripted/episodes": 2.0,
+        "customer/scripted/failures": 0.0,
+    }
+    assert validation_row([episode(1.0)], {"tau2/1": _task()}, mixed=True)["val/customer/scripted/success"] == 1.0
+
+
+def test_numbers_are_told_by_strategy_and_the_clocks_under_time():
+    tries = [priced(1.0, 1.0, 2.0), priced(0.0, 2.0), failed(2.0), episode(1.0), episode(1.0)]
+    assert customer_row(tries) == {
+        "customer/llm/success": 0.5,
+        "customer/llm/episodes": 2.0,
+        "customer/llm/failures": 1.0,
+        "customer/llm/prompt_tokens": 40.0,
+        "customer/llm/retries": 4.0,
+        "customer/llm/cost_usd": 2.0,
+        "time/customer/llm/latency_p50_s": 2.0,
+        "time/customer/llm/latency_p95_s": 2.0,
+        "customer/scripted/success": 1.0,
+        "customer/scripted/episodes": 2.0,
+        "customer/scripted/failures": 0.0,
+    }
+
+
+def test_vain_tries_are_counted_and_not_scored():
+    row = validation_row([priced(1.0, 1.0)], {"tau2/1": _task()}, [failed(1.0), failed(1.0), priced(1.0, 1.0)])
+    assert (row["val/score/mean"], row["val/unscorable"]) == (1.0, 0.0)
+    assert (row["val/customer/llm/failures"], row["val/customer/llm/cost_usd"]) == (2.0, 1.5)
+    assert row["time/val_customer/llm/latency_p50_s"] == 1.0
+
+
+def test_a_group_without_two_different_rewards_teaches_nothing():
+    one, other, third = ({"group": group} for group in range(3))
+    episodes = [episode(1.0, **one), episode(0.0, **one), episode(1.0, **other), episode(1.0, **other)]
+    episodes += [episode(1.0, **third), episode(0.0, scorable=False, stop_reason="user_error", **third)]
+    assert training_row(episodes)["rollout/groups_without_signal"] == 2 / 3
+
+
+def test_the_bill_adds_up_training_and_evaluations():
+    rows = [
+        {"step": 0, "val/customer/llm/cost_usd": 0.25, "val/customer/llm/success": 0.5, "val/score/mean": 1.0},
+        {"step": 1, "customer/llm/cost_usd": 0.5, "customer/react/prompt_tokens": 1200.0, "actor/lr": None},
+        {"step": 2, "val/customer/llm/success": 0.75, "time/val_customer/llm/latency_p50_s": 3.0},
+    ]
+    assert customers_of(rows)["llm"] == {
+        "run": {"cost_usd": 0.75},
+        "after": {"cost_usd": 0.25, "success": 0.75, "latency_p50_s": 3.0},
+    }
+    assert bill(rows).startswith("cost $0.7500 (1,200 prompt and 0 completion tokens")
+    assert bill([]).startswith("cost an unknown amount")
+
+
+def test_a_bill_whose_cost_is_not_known_of_one_row_is_not_known():
+    rows = [
+        {"step": 0, "val/customer/llm/cost_usd": 0.25, "val/customer/llm/calls": 2.0},
+        {"step": 1, "customer/llm/calls": 3.0},
+        {"step": 2, "customer/react/cost_usd": 0.5, "customer/react/calls": 1.0},
+    ]
+    assert [("cost_usd" in customers_of(rows)[name]["run"]) for name in ("llm", "react")] == [False, True]
+    assert bill(rows).startswith("cost an unknown amount")
+    assert bill(rows[2:]).startswith("cost $0.5000")
+
+
+def _task():  # type: ignore[no-untyped-def]
+    from tau_retail_env.sources import load_tasks
+
+    return load_tasks("tau2", "train")[0]

@@ -1,0 +1,183 @@
+"""Supervised fine-tuning on oracle conversations."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Tokenizer
+
+from tau_retail_env.chat.parsing import parse_message
+from tau_retail_env.config import SftConfig, check_sft
+from tau_retail_env.env import TauRetailEnv
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.local import models, sft
+from tau_retail_env.local.conversations import EncodedConversations, encode, make_conversations
+from tau_retail_env.local.run_folder import RunFolder, claim
+from tau_retail_env.models.checks import prompt_style_of
+from tau_retail_env.runs.files import read_rows
+
+Values = Callable[..., dict[str, Any]]
+
+
+def run(values: dict[str, Any]) -> Any:
+    return sft.run(check_sft(values), values, say=lambda line: None)
+
+
+def rows_of(outcome: Any) -> list[dict[str, Any]]:
+    rows = read_rows(outcome.folder / "metrics.jsonl")
+    return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in rows]
+
+
+def conversations(config: SftConfig, tokenizer: Any, **changes: Any) -> EncodedConversations:
+    longest = changes.pop("longest", 9000)
+    wanted = replace(config.conversations, **{"num": 4, **changes})
+    return make_conversations(config.custom_envs["retail_train"].env_config, tokenizer, wanted, seed=7, longest=longest)
+
+
+@pytest.fixture
+def config(sft_values: Values) -> SftConfig:
+    return check_sft(sft_values())
+
+
+@pytest.fixture
+def data(config: SftConfig, tokenizer: Qwen2Tokenizer) -> EncodedConversations:
+    return conversations(config, tokenizer)
+
+
+def test_what_the_mask_marks_is_what_the_oracle_said(config: SftConfig, tokenizer: Qwen2Tokenizer):
+    env = TauRetailEnv(**vars(config.custom_envs["retail_train"].env_config))
+    encoded = encode(env, tokenizer, task_id=env.tasks[0].id, seed=1, show_tools=False)
+    assert encoded.as_meant
+    own = tokenizer.decode(
+        [token for token, mine in zip(encoded.token_ids, encoded.response_mask, strict=True) if mine]
+    )
+    *turns, rest = own.split("<|im_end|>")
+    assert rest == ""
+    assert any(parse_message(turn).tool_calls for turn in turns)
+    whole = tokenizer.decode(encoded.token_ids)
+    assert all(f"<|im_start|>assistant\n{turn}<|im_end|>" in whole for turn in turns)
+    assert whole.startswith("<|im_start|>system\nRetail support agent.<|im_end|>\n<|im_start|>assistant\nHi!")
+
+
+def test_redrawn_numbers_are_new_and_the_same_wherever_they_stand(config: SftConfig, tokenizer: Qwen2Tokenizer):
+    env = TauRetailEnv(**vars(config.custom_envs["retail_train"].env_config))
+    plain, drawn = (
+        tokenizer.decode(
+            encode(env, tokenizer, task_id=env.tasks[0].id, seed=1, show_tools=False, redraw=redraw).token_ids
+        )
+        for redraw in (None, "seed")
+    )
+    numbers, others = (re.findall(r"\d{4,}", text) for text in (plain, drawn))
+    assert re.sub(r"\d", "0", plain) == re.sub(r"\d", "0", drawn)
+    assert not set(numbers) & set(others)
+    assert len(set(zip(numbers, others, strict=True))) == len(set(numbers))
+
+
+def test_several_processes_make_the_same_conversations(config: SftConfig, tokenizer: Qwen2Tokenizer):
+    alone, together = (conversations(config, tokenizer, num=60, num_workers=workers) for workers in (1, 2))
+    for name in ("token_ids", "response_mask", "starts"):
+        np.testing.assert_array_equal(getattr(alone, name), getattr(together, name))
+
+
+def test_conversations_that_are_too_long_are_left_out_and_counted(
+    config: SftConfig, tokenizer: Qwen2Tokenizer, data: EncodedConversations
+):
+    longest = int(data.lengths.max())
+    shorter = conversations(config, tokenizer, longest=longest - 1)
+    assert len(shorter) + shorter.num_long == len(data) + data.num_long
+    assert shorter.lengths.max() < longest
+    with pytest.raises(InvalidValueError, match="4 longer than sequence_length 10"):
+        conversations(config, tokenizer, longest=10)
+
+
+def test_every_row_is_learnt_from_once_an_epoch():
+    lengths = np.asarray([5, 9, 1, 7, 3, 8, 2, 6])
+    order = sft.batch_order(lengths, batch_size=2, num_batches=8, seed=1)
+    assert sorted(order[:8]) == sorted(order[8:]) == list(range(8))
+    assert order == sft.batch_order(lengths, batch_size=2, num_batches=8, seed=1)
+    assert all(abs(lengths[a] - lengths[b]) <= 2 for a, b in zip(order[::2], order[1::2], strict=True))
+
+
+def test_the_loss_weighs_the_agents_tokens_and_the_rest(
+    config: SftConfig, data: EncodedConversations, tokenizer: Qwen2Tokenizer, tiny_checkpoint: Path, tmp_path: Path
+):
+    models.quiet()
+    model, _ = models.load(str(tiny_checkpoint), config.sft_train.model_args)
+    trainer = sft.make_trainer(model, tokenizer, config, RunFolder(tmp_path), data, [0, 1], lambda step, numbers: None)
+    batch = trainer.data_collator([{"row": 0}, {"row": 1}])
+    total, weight = 0.0, 0.0
+    for row in (0, 1):
+        ids = torch.from_numpy(data.token_ids[data.starts[row] : data.starts[row + 1]].astype(np.int64))[None]
+        own = data.response_mask[data.starts[row] : data.starts[row + 1]]
+        with torch.no_grad():
+            logprobs = model(input_ids=ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
+        weights = torch.tensor([1.0 if mine else 0.1 for mine in own[1:]])
+        total += float(-(logprobs * weights).sum())
+        weight += float(weights.sum())
+    assert trainer.compute_loss(model, batch).item() == pytest.approx(total / weight, rel=1e-4)
+
+
+def test_a_run_learns_and_is_judged_by_playing(sft_values: Values):
+    outcome = run(
+        sft_values(
+            "sft_train.training_args.lr_scheduler_type=constant",
+            "sft_train.training_args.warmup_ratio=0.0",
+            "max_steps=12",
+        )
+    )
+    rows = rows_of(outcome)
+    assert [row["step"] for row in rows] == list(range(1, 13))
+    assert rows[-1]["sft/loss"] < rows[0]["sft/loss"] - 0.1
+    assert "val/retail_test/score/mean" in rows[-1]
+    assert outcome.summary["after"]["episodes"] == 3
+    model = AutoModelForCausalLM.from_pretrained(outcome.folder / outcome.summary["files"]["checkpoint"])
+    assert model.config.hidden_size == 32
+    assert model.config.tie_word_embeddings
+
+
+def test_a_checkpoint_is_compared_with_itself_before(sft_values: Values, foreign_checkpoint: Path):
+    """Any model may begin, and its checkpoints say what it was trained on."""
+    outcome = run(sft_values(f"pretrain={foreign_checkpoint}", "tokenizer=null", "model=null", "max_steps=1"))
+    assert outcome.summary["difference"]["episodes"] == 3
+    assert (
+        prompt_style_of(AutoConfig.from_pretrained(outcome.folder / outcome.summary["files"]["checkpoint"]))
+        == "minimal"
+    )
+
+
+def test_fine_tuning_into_the_folder_of_another_run_is_refused(sft_values: Values):
+    values = sft_values()
+    with claim(check_sft(values), values), pytest.raises(InvalidValueError, match="another process is writing to it"):
+        run(values)
+
+
+def test_conversations_longer_than_the_model_reads_are_refused(sft_values: Values, foreign_checkpoint: Path):
+    with pytest.raises(InvalidValueError, match=r"sequence_length: found 4097, but the model is to read 4096 tokens"):
+        check_sft(sft_values("sequence_length=4097"))
+    keys = (f"pretrain={foreign_checkpoint}", "tokenizer=null", "model=null", "sequence_length=4097")
+    with pytest.raises(InvalidValueError, match=r"sequence_length: found 4097, but .* reads 4096 tokens"):
+        run(sft_values(*keys))
+
+
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(sft_values: Values, tmp_path: Path):
+    whole = run(sft_values(f"output_dir={tmp_path / 'whole'}"))
+    values = sft_values()
+    write = sft.ConversationTrainer._write
+
+    def interrupted(self: Any, path: Path) -> None:
+        write(self, path)
+        if path.name.startswith(".checkpoint-4"):
+            raise KeyboardInterrupt
+
+    sft.ConversationTrainer._write = interrupted  # type: ignore[method-assign]
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(values)
+    finally:
+        sft.ConversationTrainer._write = write  # type: ignore[method-assign]
+    assert rows_of(run(sft_values("resume=true"))) == rows_of(whole)

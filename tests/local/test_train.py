@@ -1,0 +1,271 @@
+"""Whole runs of the local engine on a tiny model with random weights."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tau_retail_env.config import check_local
+from tau_retail_env.local.rollouts import Stage
+from tau_retail_env.local.train import train
+from tau_retail_env.models.checks import prompt_style_of
+from tau_retail_env.runs.files import read_rows
+from tau_retail_env.runs.trajectories import read_trajectories
+from tau_retail_env.start import main
+
+Values = Callable[..., dict[str, Any]]
+
+LEARNING = ("entropy_loss_coef=0.5",)
+"""Random weights earn no reward: the entropy moves the weights instead."""
+
+
+def run(values: dict[str, Any]) -> tuple[Any, list[str]]:
+    said: list[str] = []
+    return train(check_local(values), values, say=said.append), said
+
+
+def without_time(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in rows]
+
+
+def arguments_of(values: Values, *overrides: str) -> list[str]:
+    """A composed configuration as a command line: written to a folder of its own and named."""
+    composed = values(*overrides)
+    folder = Path(composed["output_dir"]).parent / "configs"
+    folder.mkdir(exist_ok=True)
+    (folder / "tiny.yaml").write_text(json.dumps(composed))
+    return ["--config-path", str(folder), "--config-name", "tiny"]
+
+
+@pytest.fixture(scope="module")
+def finished(grpo_in: Values, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, list[str]]:
+    torch.set_num_threads(1)
+    return run(grpo_in(tmp_path_factory.mktemp("finished") / "run", *LEARNING, "max_steps=3"))
+
+
+def test_a_run_leaves_everything_that_is_promised(finished: tuple[Any, list[str]]):
+    outcome, said = finished
+    names = {path.name for path in outcome.folder.iterdir()}
+    assert names == {
+        "checkpoints",
+        "config.yaml",
+        "curves.png",
+        "metrics.jsonl",
+        "summary.json",
+        "tensorboard",
+        "trajectories",
+    }
+    assert outcome.folder.joinpath("curves.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads(outcome.folder.joinpath("summary.json").read_text()) == outcome.summary
+    trajectories = sorted(path.name for path in outcome.folder.joinpath("trajectories").iterdir())
+    assert trajectories == [
+        *(f"train-00000{step}.jsonl" for step in (1, 2, 3)),
+        *(f"val-00000{step}.jsonl" for step in (0, 2, 3)),
+    ]
+    assert "success before" in said[-1]
+    assert "on the same 3 held-out episodes" in said[-1]
+    assert str(outcome.folder) in said[-1]
+
+
+def test_metrics_carry_rolls_names(finished: tuple[Any, list[str]]):
+    rows = read_rows(finished[0].folder / "metrics.jsonl")
+    assert [row["step"] for row in rows] == [0, 1, 2, 3]
+    expected = {
+        "rollout/score/mean",
+        "env/retail_train/success",
+        "critic/kl",
+        "critic/entropy/mean",
+        "actor/total_loss",
+        "actor/grad_norm",
+        "actor/lr",
+        "tokens/response_length/mean",
+        "time/step_rollout",
+    }
+    assert all(expected <= row.keys() for row in rows[1:])
+    for row in (rows[0], rows[2], rows[3]):
+        assert {"val/score/mean", "val/retail_test/score/mean", "val/env/retail_test/success"} <= row.keys()
+    assert "val/score/mean" not in rows[1]
+
+
+def test_kl_to_the_reference_is_nothing_at_first_and_grows(finished: tuple[Any, list[str]]):
+    kl = [row["critic/kl"] for row in read_rows(finished[0].folder / "metrics.jsonl")[1:]]
+    assert kl[0] == pytest.approx(0, abs=1e-6)
+    assert kl[1] > 1e-5
+
+
+def test_the_checkpoint_is_what_transformers_loads(finished: tuple[Any, list[str]], tiny_checkpoint: Path):
+    folder = finished[0].folder / finished[0].summary["files"]["checkpoint"]
+    assert folder.name == "checkpoint-3"
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.config.use_cache
+    assert prompt_style_of(model.config) == "minimal"
+    assert len(AutoTokenizer.from_pretrained(folder)) == model.config.vocab_size
+    start = AutoModelForCausalLM.from_pretrained(tiny_checkpoint)
+    moved = [not torch.equal(new, old) for new, old in zip(model.parameters(), start.parameters(), strict=True)]
+    assert all(moved)
+
+
+def test_validation_plays_the_same_tasks_and_words_each_time(finished: tuple[Any, list[str]]):
+    files = [finished[0].folder / "trajectories" / f"val-00000{step}.jsonl" for step in (0, 3)]
+    before, after = ([(t.task_id, t.seed, t.messages[2]) for t in read_trajectories(file)] for file in files)
+    assert before == after
+
+
+def test_a_step_with_several_updates_still_has_one_row(grpo_values: Values):
+    outcome, _ = run(grpo_values(*LEARNING, "actor_train.training_args.gradient_accumulation_steps=1", "ppo_epochs=2"))
+    rows = read_rows(outcome.folder / "metrics.jsonl")
+    assert [row["step"] for row in rows] == [0, 1, 2]
+    assert outcome.summary["files"]["checkpoint"].endswith("checkpoint-2")
+    assert rows[1]["critic/kl"] > 0
+
+
+def killed_after(checkpoint: Path, arguments: list[str], number: int) -> subprocess.Popen[bytes]:
+    """Start a run of its own and end it by a signal once a checkpoint is there."""
+    command = [sys.executable, "-m", "tau_retail_env.start", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=dict(os.environ))
+    deadline = time.monotonic() + 120
+    while not checkpoint.is_dir() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    process.wait(60)
+    return process
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(grpo_values: Values, tmp_path: Path):
+    keys = (*LEARNING, "max_steps=5", "save_steps=2", "max_ckpt_to_keep=0")
+    whole, _ = run(grpo_values(*keys, f"output_dir={tmp_path / 'whole'}"))
+    broken = tmp_path / "run"
+    arguments = arguments_of(grpo_values, *keys)
+    process = killed_after(broken / "checkpoints" / "checkpoint-2", arguments, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL, process.communicate()[0]
+    assert not broken.joinpath("summary.json").exists()
+    outcome, _ = run(grpo_values(*keys, "resume=true"))
+    rows, expected = (read_rows(folder / "metrics.jsonl") for folder in (outcome.folder, whole.folder))
+    assert without_time(rows) == without_time(expected)
+    assert outcome.summary["difference"] == whole.summary["difference"]
+
+
+def test_a_finished_run_has_nothing_to_go_on_with(finished: tuple[Any, list[str]], grpo_in: Values):
+    rows = (finished[0].folder / "metrics.jsonl").read_text()
+    again, _ = run(grpo_in(finished[0].folder, *LEARNING, "max_steps=3", "resume=true"))
+    assert (again.folder / "metrics.jsonl").read_text() == rows
+    assert again.summary["difference"] == finished[0].summary["difference"]
+
+
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(
+    grpo_values: Values, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    play = Stage.play
+
+    def interrupted(self: Stage, *positional: Any, label: str, **named: Any) -> Any:
+        if label.startswith("step 2"):
+            raise KeyboardInterrupt
+        return play(self, *positional, label=label, **named)
+
+    monkeypatch.setattr(Stage, "play", interrupted)
+    assert main(arguments_of(grpo_values)) == 130
+    assert capsys.readouterr().out.rstrip().endswith(f"interrupted; go on with: resume={tmp_path / 'run'}")
+    assert [row["step"] for row in read_rows(tmp_path / "run" / "metrics.jsonl")] == [0, 1]
+
+
+def test_a_full_disk_ends_the_run_with_one_line(
+    grpo_values: Values, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    assert main(arguments_of(grpo_values)) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: The checkpoint ")
+    assert "No space left on device" in error
+
+
+def test_rows_that_find_no_room_end_the_run_with_how_to_go_on(
+    grpo_values: Values, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full, a disk without room")
+    metrics, kept = tmp_path / "run" / "metrics.jsonl", tmp_path / "kept.jsonl"
+    play = Stage.play
+
+    def filling(self: Stage, *positional: Any, label: str, **named: Any) -> Any:
+        if label.startswith("step 2"):
+            metrics.rename(kept)
+            metrics.symlink_to("/dev/full")
+        return play(self, *positional, label=label, **named)
+
+    arguments = arguments_of(grpo_values)
+    monkeypatch.setattr(Stage, "play", filling)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith(f"error: {metrics} could not be written: No space left on device (")
+    assert error.endswith(f"Mend that, then go on with: resume={tmp_path / 'run'}")
+    monkeypatch.undo()
+    kept.replace(metrics)
+    assert main([*arguments, "resume=true"]) == 0
+    assert [row["step"] for row in read_rows(metrics)] == [0, 1, 2]
+
+
+def test_episodes_that_cannot_be_written_end_the_run_with_how_to_go_on(
+    grpo_values: Values, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    folder = tmp_path / "run" / "trajectories"
+    play = Stage.play
+
+    def breaking(self: Stage, *positional: Any, label: str, **named: Any) -> Any:
+        if label.startswith("step 1"):
+            shutil.rmtree(folder)
+            folder.touch()
+        return play(self, *positional, label=label, **named)
+
+    monkeypatch.setattr(Stage, "play", breaking)
+    assert main(arguments_of(grpo_values)) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith(f"error: {folder / 'train-000001.jsonl'} could not be written: Not a directory")
+    assert error.endswith(f"go on with: resume={tmp_path / 'run'}")
+
+
+def test_two_runs_into_one_folder_are_one_run_and_one_error(grpo_values: Values, tmp_path: Path):
+    """The one that came later neither writes nor removes anything."""
+    command = [sys.executable, "-m", "tau_retail_env.start", *arguments_of(grpo_values, "max_steps=1")]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [run.communicate(timeout=240)[1] for run in runs]
+    assert sorted(run.returncode for run in runs) == [0, 2], told
+    refused = told[[run.returncode for run in runs].index(2)]
+    assert "another process is writing to it" in refused or "already holds a run" in refused
+    assert [row["step"] for row in read_rows(tmp_path / "run" / "metrics.jsonl")] == [0, 1]
+
+
+def test_what_is_refused_leaves_no_folder(
+    grpo_values: Values, foreign_checkpoint: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    for override, words in (
+        ("pretrain=nowhere/to/be/found", "no tokenizer could be loaded"),
+        ("task_subset=nothing", "nothing"),
+        ("sequence_length=20", "sequence_length: 20 leaves no room"),
+        ("prompt_style=full", "does not show the model its tools"),
+        ("sequence_length=4097", "sequence_length: found 4097"),
+        (f"pretrain={foreign_checkpoint}", "prompt_style: minimal tells a model no tool"),
+    ):
+        assert main(arguments_of(grpo_values, override)) == 2
+        assert words in capsys.readouterr().err
+        assert not (tmp_path / "run").exists()
+
+
+def test_the_configuration_is_printed_and_nothing_is_started(
+    grpo_values: Values, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    assert main([*arguments_of(grpo_values), "max_steps=9", "--print-config"]) == 0
+    assert "max_steps: 9" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()

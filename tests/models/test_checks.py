@@ -1,0 +1,88 @@
+"""What is refused of a model before its weights are loaded."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("transformers", reason="transformers is not installed")
+
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.models.checks import check_files, check_pretrained, prompt_style_of
+from tau_retail_env.models.shipped import small_checkpoint
+
+POINTER = (
+    "version https://git-lfs.github.com/spec/v1\noid sha256:4665a5ea423c2713d436b5ee50593a9640e0018c1550b5a0\nsize 9\n"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return shutil.copytree(small_checkpoint(), tmp_path / "model")
+
+
+def changed(folder: Path, **changes: Any) -> str:
+    path = folder / "config.json"
+    kept = {name: value for name, value in (json.loads(path.read_text()) | changes).items() if value is not ...}
+    path.write_text(json.dumps(kept))
+    return str(folder)
+
+
+def checked(source: str, style: str = "minimal", sequence_length: int = 1024) -> Any:
+    return check_pretrained(source, prompt_styles={style}, sequence_length=sequence_length)
+
+
+def test_the_small_model_says_what_it_was_trained_on():
+    assert prompt_style_of(checked(str(small_checkpoint()))) == "minimal"
+
+
+@pytest.mark.parametrize("said", [..., {"prompt_style": "compressed"}, "minimal"])
+def test_a_model_that_was_not_trained_on_the_short_line_is_not_left_blind(folder: Path, said: Any):
+    source = changed(folder, tau_retail=said)
+    with pytest.raises(
+        InvalidValueError, match=r"prompt_style: minimal tells .*prompt_style=compressed .*tau-retail sft pretrain="
+    ):
+        checked(source)
+    checked(source, "compressed")
+
+
+def test_episodes_longer_than_the_model_reads_are_refused_with_both_numbers(folder: Path):
+    checked(str(folder), sequence_length=2048)
+    with pytest.raises(InvalidValueError, match=r"sequence_length: found 2049, but .* reads 2048 tokens at most"):
+        checked(str(folder), sequence_length=2049)
+
+
+def test_stretched_positions_count(folder: Path):
+    rope = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 2048, "rope_theta": 10000.0}
+    source = changed(folder, rope_parameters=rope)
+    checked(source, sequence_length=8192)
+    with pytest.raises(InvalidValueError, match="reads 8192 tokens at most"):
+        checked(source, sequence_length=8193)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_a_pointer_in_the_place_of_a_file_says_how_to_get_it(folder: Path, name: str):
+    (folder / name).write_text(POINTER)
+    with pytest.raises(InvalidValueError, match=rf"{name} is a git-LFS pointer.*git lfs pull"):
+        checked(str(folder))
+
+
+@pytest.mark.parametrize("size", [0, 5, 4000, 100_000, -1])
+def test_half_a_download_is_told_by_its_size(folder: Path, size: int):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(
+        InvalidValueError, match=r"model\.safetensors is damaged or only half downloaded \([\d,]+ bytes"
+    ):
+        checked(str(folder))
+
+
+def test_a_name_that_is_no_folder_is_left_to_the_hub(tmp_path: Path):
+    check_files(tmp_path / "Qwen" / "none")
+
+
+def test_a_folder_without_a_model_is_a_clear_error(tmp_path: Path):
+    with pytest.raises(InvalidValueError, match="pretrain: no model could be loaded from"):
+        checked(str(tmp_path))

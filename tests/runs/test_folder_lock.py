@@ -1,0 +1,111 @@
+"""A run's folder belongs to one process at a time, and to nobody once that process is gone."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.runs.folder_lock import FolderLock, is_unused
+
+HOLDER = textwrap.dedent(
+    """
+    import os, sys, time
+    from pathlib import Path
+    from tau_retail_env.runs.folder_lock import FolderLock
+
+    lock = FolderLock(Path(sys.argv[1]))
+    child = os.fork() if sys.argv[2] == "forks" else None
+    if child != 0:
+        print(child, flush=True)
+    time.sleep(600)
+    """
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "outputs" / "run"
+
+
+@pytest.fixture(params=["alone", "forks"])
+def holder(request: pytest.FixtureRequest, folder: Path, repository: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the folder; one that forks has a child that outlives it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder), request.param],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+    )
+    assert process.stdout is not None
+    child = process.stdout.readline().strip()
+    yield process
+    process.kill()
+    process.wait()
+    if child != "None":
+        os.kill(int(child), signal.SIGKILL)
+
+
+def test_another_process_is_told_to_wait(folder: Path, holder: subprocess.Popen[str]):
+    with pytest.raises(InvalidValueError, match=rf"output_dir {folder}: another process is writing to it\. Wait"):
+        FolderLock(folder)
+    assert folder.is_dir()
+
+
+def test_a_killed_process_leaves_the_folder_to_the_next(folder: Path, holder: subprocess.Popen[str]):
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert is_unused(folder)
+    with FolderLock(folder):
+        assert folder.is_dir()
+
+
+def test_what_was_made_goes_unless_something_was_written(folder: Path):
+    with FolderLock(folder):
+        assert folder.is_dir()
+    assert not folder.parent.exists()
+    with FolderLock(folder):
+        (folder / "config.yaml").touch()
+    assert [path.name for path in folder.iterdir()] == ["config.yaml"]
+
+
+def test_a_folder_that_was_there_stays(folder: Path):
+    folder.mkdir(parents=True)
+    with FolderLock(folder):
+        pass
+    assert folder.is_dir() and is_unused(folder)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidValueError, match=r"output_dir .*file/run cannot be written to: Not a directory"):
+        FolderLock(tmp_path / "file" / "run")
+
+
+def _take_and_leave(folder: Path, times: int) -> tuple[int, int]:
+    """How often the folder was held, and how often somebody else was in it meanwhile."""
+    held, disturbed = 0, 0
+    for _ in range(times):
+        try:
+            with FolderLock(folder):
+                held += 1
+                mark = folder / "mark"
+                disturbed += mark.exists()
+                mark.touch()
+                mark.unlink()
+        except InvalidValueError:
+            continue
+    return held, disturbed
+
+
+def test_many_processes_that_come_and_go_are_never_in_it_together(folder: Path):
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        counts = pool.starmap(_take_and_leave, [(folder, 300)] * 4)
+    assert sum(held for held, _ in counts) > 0
+    assert [disturbed for _, disturbed in counts] == [0] * 4

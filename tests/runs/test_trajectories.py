@@ -1,0 +1,125 @@
+"""The record of an episode on disk."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from tau_retail_env.episodes.trajectory import SCHEMA_VERSION, Trajectory
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.runs import trajectories as module
+from tau_retail_env.runs.trajectories import read_trajectories, write_trajectories
+
+
+def record(**changes):
+    values = {
+        "task_id": "tau2/12",
+        "source": "tau2",
+        "split": "test",
+        "seed": 3,
+        "sampling_seed": 9,
+        "group": 1,
+        "tag": "val",
+        "messages": ({"role": "system", "content": "é\u2028\n"}, {"role": "user", "content": "x"}),
+        "token_ids": (1, 2, 3),
+        "response_mask": (0, 1, 1),
+        "logprobs": (0.0, -0.1, -1.2345678901234567e-7),
+        "prompt_length": 1,
+        "reward": 1.0,
+        "terminated": True,
+        "truncated": False,
+        "stop_reason": "user_stop",
+        "scorable": True,
+        "reward_breakdown": {"database": 1.0},
+        "metrics": {"turns": 1.0, "third": 1 / 3},
+        "timings": {"environment_s": 0.1},
+        "policy_version": 7,
+        "user_strategy": "llm",
+        "customer_usage": ({"latency_s": 0.5, "prompt_tokens": 700, "cost_usd": 1e-4}, {"latency_s": 0.25}),
+        "customer_error": "",
+    }
+    return Trajectory(**(values | changes))
+
+
+def test_what_is_written_is_read_back_exactly(tmp_path):
+    path = tmp_path / "trajectories.jsonl"
+    trajectories = [record(), record(task_id="tau2/13", logprobs=(), policy_version=None)]
+    write_trajectories(path, trajectories)
+    assert read_trajectories(path) == trajectories
+    lines = path.read_text().splitlines()
+    assert len(lines) == 2
+    assert json.loads(lines[0]).keys() == {field.name for field in dataclasses.fields(Trajectory)}
+    assert json.loads(lines[0])["schema_version"] == SCHEMA_VERSION
+
+
+def test_records_of_the_first_version_are_read_and_written_again_as_of_this_one(tmp_path):
+    old = Path(__file__).parent / "first_version.jsonl"
+    assert json.loads(old.read_text().splitlines()[0])["schema_version"] == 1
+    trajectories = read_trajectories(old)
+    assert trajectories
+    assert {(t.schema_version, t.user_strategy, t.customer_usage) for t in trajectories} == {(SCHEMA_VERSION, "", ())}
+    write_trajectories(tmp_path / "new.jsonl", trajectories)
+    assert read_trajectories(tmp_path / "new.jsonl") == trajectories
+
+
+def test_an_empty_file_holds_no_trajectories(tmp_path):
+    write_trajectories(tmp_path / "none.jsonl", [])
+    assert read_trajectories(tmp_path / "none.jsonl") == []
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "trajectories.jsonl"
+    write_trajectories(path, [record()])
+
+    def interrupted():
+        yield record(task_id="new")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_trajectories(path, interrupted())
+    assert [t.task_id for t in read_trajectories(path)] == ["tau2/12"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_number_that_json_has_not_is_refused_by_task(tmp_path):
+    with pytest.raises(InvalidValueError, match="tau2/12 cannot be written"):
+        write_trajectories(tmp_path / "a.jsonl", [record(reward=float("nan"))])
+    assert list(tmp_path.iterdir()) == []
+
+
+def line_of(**changes):
+    line = json.loads(module._line(record()))
+    line.update(changes)
+    return {name: value for name, value in line.items() if value is not ...}
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (json.dumps(line_of())[:-5], r"line 2: not one whole JSON object \(the line has no end"),
+        ("{}{}\n", "line 2: not one whole JSON object: "),
+        ("[]\n", "line 2: expected a JSON object, found list"),
+        (json.dumps(line_of(schema_version=99)) + "\n", "line 2: schema_version is 99, this package reads 1 to 2"),
+        (json.dumps(line_of(schema_version=...)) + "\n", "line 2: schema_version is None"),
+        (json.dumps(line_of(schema_version=True)) + "\n", "line 2: schema_version is True"),
+        (json.dumps(line_of(customer_usage={})) + "\n", "line 2: customer_usage must be a list, found dict"),
+        (json.dumps(line_of(user_strategy=...)) + "\n", r"line 2: fields missing: \['user_strategy'\]"),
+        (json.dumps(line_of(schema_version=1)) + "\n", r"unknown: \['customer_error', .*'user_strategy'\]"),
+        (json.dumps(line_of(reward=...)) + "\n", r"line 2: fields missing: \['reward'\]"),
+        (json.dumps(line_of(rewards=1)) + "\n", r"unknown: \['rewards'\]"),
+        (json.dumps(line_of(token_ids=3)) + "\n", "line 2: token_ids must be a list, found int"),
+        (json.dumps(line_of(token_ids=[1])) + "\n", "has 1 token_ids"),
+    ],
+)
+def test_a_bad_line_is_named_with_its_fault(tmp_path, bad, reason):
+    path = tmp_path / "trajectories.jsonl"
+    path.write_text(json.dumps(line_of()) + "\n" + bad)
+    with pytest.raises(InvalidValueError, match=reason):
+        read_trajectories(path)
+
+
+@pytest.mark.parametrize("changes", [{"response_mask": (1,)}, {"logprobs": (0.0,)}, {"token_ids": ()}])
+def test_parts_that_do_not_fit_together_are_refused(changes):
+    with pytest.raises(InvalidValueError, match="equally many"):
+        record(**changes)

@@ -272,7 +272,7 @@ def _tasks(options: argparse.Namespace) -> int:
 
 def _subsets(options: argparse.Namespace) -> int:
     from tau_retail_env.catalogue import as_markdown, subset_counts
-    from tau_retail_env.sources.load import SOURCES
+    from tau_retail_env.sources import SOURCES
 
     table: dict[tuple[str, str], dict[str, int]] = {}
     for source in SOURCES if options.source is None else [options.source]:

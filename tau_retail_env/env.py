@@ -16,14 +16,15 @@ from typing import Any, SupportsIndex
 from tau_retail_env.chat.parsing import MalformedMessageError, parse_message
 from tau_retail_env.errors import EpisodeStateError, InvalidValueError, SnapshotChangedError, unknown
 from tau_retail_env.messages import AgentMessage
-from tau_retail_env.sources import find_task, open_shop
-from tau_retail_env.sources.load import shared_tasks
+from tau_retail_env.sources import find_task, get_source
+from tau_retail_env.sources.load import shared_tasks, version_of
 from tau_retail_env.sources.prompts import PROMPT_STYLES, system_prompt
 from tau_retail_env.tasks import Task
 from tau_retail_env.users import make_customer
 from tau_retail_env.users.base import Customer, UserError, UserMessage
 from tau_retail_env.users.usage import CUSTOMER_METRICS, customer_metrics
 from tau_retail_env.world import World, judge
+from tau_retail_env.world.assertions import Called, Evidence, Said, play_gold, unmet
 from tau_retail_env.world.tool_errors import KINDS, error_kind
 
 MULTIPLE_CALLS = ("error", "upstream")
@@ -61,6 +62,8 @@ class _Episode:
     task: Task
     world: World
     spoken: list[str] = field(default_factory=list)
+    evidence: Evidence = field(default_factory=Evidence)
+    """All that was said and called, for those who judge it."""
     turns: int = 0
     steps: int = 0
     errors: int = 0
@@ -91,6 +94,8 @@ class TauRetailEnv:
         prompt_style: which system prompt the agent sees: "full" (upstream's), "compressed" or "minimal".
         multiple_calls: several tool calls in one message: "error" (refused) or "upstream" (as upstream runs them).
         tasks: tasks to play instead of loading them by source, split and subset.
+        task_version: which edition of the source's tasks, such as "1.0" of tau2; None for that of `tasks`, else for the
+            source's default.
 
     Raises:
         InvalidValueError: an unknown name, an empty subset, a limit below one.
@@ -111,6 +116,7 @@ class TauRetailEnv:
         prompt_style: str = "full",
         multiple_calls: str = "error",
         tasks: Sequence[Task] | None = None,
+        task_version: str | float | None = None,
     ) -> None:
         if prompt_style not in PROMPT_STYLES:
             raise unknown("prompt_style", prompt_style, PROMPT_STYLES)
@@ -120,14 +126,27 @@ class TauRetailEnv:
             if limit is not None and (not isinstance(limit, SupportsIndex) or limit < 1):
                 expected = "a whole number, at least 1, or None (upstream's own)"
                 raise InvalidValueError(f"{name} must be {expected}, found {limit!r}")
-        self._shop = open_shop(source)
-        self.tasks: Sequence[Task] = shared_tasks(source, split, task_subset) if tasks is None else tuple(tasks)
+        task_version = task_version if tasks is None else version_of(tasks, source, task_version)
+        origin = get_source(source, task_version)
+        self.task_version = origin.version
+        """The edition of the source's tasks; None where the source has none."""
+        self._shop = origin.shop()
+        self.tasks: Sequence[Task] = (
+            shared_tasks(source, split, task_subset, task_version) if tasks is None else tuple(tasks)
+        )
         if not self.tasks:
             raise InvalidValueError("tasks is empty: give at least one task")
         self._customer = (
             user
             if user is not None
-            else make_customer(user_strategy, user_config, self._shop.database, model=user_model, source=source)
+            else make_customer(
+                user_strategy,
+                user_config,
+                self._shop.database,
+                model=user_model,
+                source=source,
+                task_version=origin.version,
+            )
         )
         named = user_strategy if isinstance(user_strategy, str) else MIXED
         self._strategy = named if user is None else OWN_CUSTOMER
@@ -135,7 +154,9 @@ class TauRetailEnv:
         self._max_turns = max_turns
         self._max_errors = max_errors or conduct.max_errors
         self._multiple_calls = multiple_calls
-        self._system_prompt = system_prompt(prompt_style, source, self._shop.domain_policy, self._shop.tools)
+        self._system_prompt = system_prompt(
+            prompt_style, source, self._shop.domain_policy, self._shop.tools, origin.version
+        )
         self.customer_s = 0.0
         """Wall-clock seconds that the customer has taken in this environment so far, all episodes together."""
         self._next_seed = 0
@@ -158,9 +179,10 @@ class TauRetailEnv:
                 count of its resets.
 
         Returns:
-            The customer's first words, and info: `task_id`, `source`, `split`, `role` ("user"), `tools` (OpenAI
-            schemas), `system_prompt`, `messages` (the opening history that the agent sees, system prompt aside),
-            `user_strategy` (who plays the customer), `customer_usage` where the customer tells what its words took.
+            The customer's first words, and info: `task_id`, `source`, `task_version`, `split`, `role` ("user"), `tools`
+            (OpenAI schemas), `system_prompt`, `messages` (the opening history that the agent sees, system prompt
+            aside), `user_strategy` (who plays the customer), `customer_usage` where the customer tells what its words
+            took.
 
         Raises:
             InvalidValueError: unknown task id.
@@ -185,15 +207,18 @@ class TauRetailEnv:
         greeting = self._shop.conduct.greeting
         opening = [{"role": "assistant", "content": greeting}] if greeting else []
         self._episode = _Episode(task, self._shop.open(), [greeting] if greeting else [], steps=len(opening))
+        opened = [*opening, {"role": "user", "content": words.content}]
+        self._episode.evidence.conversation += [Said(**message) for message in opened]
         return words.content, self._told(self._episode, words.usage) | {
             "task_id": task.id,
             "source": task.source,
+            "task_version": task.version,
             "split": task.split,
             "user_strategy": self.user_strategy,
             "role": "user",
             "tools": list(self._shop.tools),
             "system_prompt": self._system_prompt,
-            "messages": [*opening, {"role": "user", "content": words.content}],
+            "messages": opened,
         }
 
     def step(self, action: str | AgentMessage) -> Turn:
@@ -232,6 +257,7 @@ class TauRetailEnv:
             return self._refuse(episode, action, error, metrics)
         if message.content and (not message.tool_calls or self._shop.conduct.hears_text_beside_calls):
             episode.spoken.append(message.content)
+        episode.evidence.conversation.append(Said("assistant", message.content))
         if message.tool_calls:
             return self._run_tools(episode, message, metrics)
         return self._ask_customer(episode, message, metrics)
@@ -298,7 +324,10 @@ class TauRetailEnv:
 
     def _run_tools(self, episode: _Episode, message: AgentMessage, metrics: Metrics) -> Turn:
         results = [episode.world.call(call) for call in message.tool_calls]
-        failed = [call for call, result in zip(message.tool_calls, results, strict=True) if result.error]
+        called = [Called(call, result.error) for call, result in zip(message.tool_calls, results, strict=True)]
+        failed = [one.call for one in called if one.failed]
+        episode.evidence.calls += called
+        episode.evidence.conversation += [Said("tool", result.content) for result in results]
         metrics["tool_calls"] = float(len(results))
         metrics["tool_errors"] = float(len(failed))
         for call in failed:
@@ -325,6 +354,7 @@ class TauRetailEnv:
             more = self._told(episode, error.usage) | {"customer_error": str(error)}
             return self._turn(episode, FAILED, [], metrics, "user_error", more)
         episode.steps += 1
+        episode.evidence.conversation.append(Said("user", words.content))
         back = [{"role": "user", "content": words.content}]
         ended_by = "user_stop" if words.stop else None
         return self._turn(episode, words.content, back, metrics, ended_by, self._told(episode, words.usage))
@@ -361,7 +391,7 @@ class TauRetailEnv:
             info["user_strategy"] = self.user_strategy
         if ended_by in TERMINATED_BY:
             gold = self._shop.gold_changes(episode.task)
-            verdict = judge(episode.task, episode.world.changes(), gold, episode.spoken)
+            verdict = judge(episode.task, episode.world.changes(), gold, episode.spoken, self._unmet(episode))
             reward = verdict.value
             metrics["success"] = float(reward == 1.0)
             info["reward_breakdown"] = dict(verdict.breakdown)
@@ -369,6 +399,13 @@ class TauRetailEnv:
             self._check_snapshot(episode)
         terminated = ended_by in TERMINATED_BY
         return text, reward, terminated, episode.over and not terminated, info
+
+    def _unmet(self, episode: _Episode) -> list[str] | None:
+        """The task's assertions that do not hold; None where its reward does not name them."""
+        if "NL_ASSERTION" not in episode.task.reward_basis:
+            return None
+        episode.evidence.gold = functools.partial(play_gold, self._shop, episode.task)
+        return unmet(episode.task.assertions, episode.evidence)
 
     def _upstream_limit(self, episode: _Episode) -> str | None:
         """τ²'s limits, errors before steps; they win even over a stop that arrives with the same message."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tau_retail_env.sources.tau2.tasks import INSTALL_COMMAND
+from tau_retail_env.sources.tau2.editions import INSTALL_COMMAND
 
 FILES = (
     "run_tau_retail_pipeline.sh",

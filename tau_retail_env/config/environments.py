@@ -20,6 +20,8 @@ class EnvironmentConfig(Refusing):
     """Where the tasks come from: tau2, tau_bench or generated."""
     split: str = key()
     """The source's split, such as train or test."""
+    task_version: str | float | None = key(None)
+    """Which edition of the source's tasks, such as 1.0 of tau2; null for the source's default. YAML reads a number."""
     task_subset: str = key("all")
     """Tasks whose gold actions contain a kind, such as returns; all; a+b."""
     user_strategy: str | Mapping[str, float] = key("scripted")

@@ -23,7 +23,7 @@ from tau_retail_env.doctor.surroundings import (
     Surroundings,
     typed_path,
 )
-from tau_retail_env.sources.tau2 import tasks as upstream_tau2
+from tau_retail_env.sources.tau2 import editions as upstream_tau2
 from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
 
 SET_UP_COMMAND = "./run_tau_retail_pipeline.sh --setup-only"

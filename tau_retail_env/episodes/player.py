@@ -286,6 +286,7 @@ class _Episode:
             task_id=request.task_id,
             source=self._opening.get("source", request.task_id.partition("/")[0]),
             split=self._opening.get("split", ""),
+            task_version=self._opening.get("task_version"),
             seed=request.seed,
             sampling_seed=request.sampling_seed,
             group=request.group,

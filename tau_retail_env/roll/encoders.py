@@ -18,7 +18,7 @@ def encoder_for(tokenizer: Any, settings: Mapping[str, Any]) -> ChatEncoder:
 
     Args:
         tokenizer: the worker's.
-        settings: `env_config` of the tag: `source` and `prompt_style` count.
+        settings: `env_config` of the tag: `source`, `task_version` and `prompt_style` count.
 
     Raises:
         InvalidValueError: the tokenizer has no chat template, one that leaves the tools out, or one whose turns cannot
@@ -26,7 +26,7 @@ def encoder_for(tokenizer: Any, settings: Mapping[str, Any]) -> ChatEncoder:
     """
     source, style = str(settings.get("source", "tau2")), str(settings.get("prompt_style", "full"))
     with _lock:
-        encoder = make_encoder(tokenizer, source, style)
+        encoder = make_encoder(tokenizer, source, style, task_version=settings.get("task_version"))
     if encoder.end_of_turn_id == tokenizer.pad_token_id:
         raise InvalidValueError(
             f"Tokenizer {tokenizer.name_or_path!r} pads with the token that ends a turn ({tokenizer.pad_token!r}), "

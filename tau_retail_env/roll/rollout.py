@@ -108,6 +108,7 @@ class Rollout:
     """False if the customer failed."""
     with_logprobs: bool = True
     """Whether the engine told log-probabilities for every turn."""
+    task_version: str | None = None
     source: str = ""
     """Where the task comes from."""
     split: str = ""
@@ -154,7 +155,7 @@ class Rollout:
                 f"manager tokenised ({self.encoder.system_prompt[:60]!r}…): a wrapper may not change it"
             )
         self.messages = [{"role": "system", "content": info["system_prompt"]}, *info["messages"]]
-        self.source, self.split = info["source"], info["split"]
+        self.source, self.split, self.task_version = info["source"], info["split"], info["task_version"]
         self.user_strategy = info["user_strategy"]
         self._hear_customer(info)
         self.pending = self.clock.chat(self.encoder.opening, info["messages"])
@@ -234,6 +235,7 @@ class Rollout:
             task_id=self.assigned.task_id,
             source=self.source,
             split=self.split,
+            task_version=self.task_version,
             seed=self.assigned.seed,
             sampling_seed=env_id,
             group=self.assigned.count,

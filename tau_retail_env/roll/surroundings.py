@@ -203,7 +203,7 @@ def _strategies(folder: Path) -> list[str]:
 
 def _count(config: RollConfig, tag: str) -> int:
     env = config.custom_envs[tag].env_config
-    return len(load_tasks(env.source, env.split, env.task_subset))
+    return len(load_tasks(env.source, env.split, env.task_subset, env.task_version))
 
 
 def _tokenizer(pretrain: str) -> Any:
@@ -222,7 +222,9 @@ def _tokenizer(pretrain: str) -> Any:
 def _without_room(config: RollConfig, tokenizer: Any) -> Iterator[str]:
     for tag in dict.fromkeys((*config.train_tags, *config.val_tags)):
         env = config.custom_envs[tag].env_config
-        encoder = encoder_for(tokenizer, {"source": env.source, "prompt_style": env.prompt_style})
+        encoder = encoder_for(
+            tokenizer, {"source": env.source, "prompt_style": env.prompt_style, "task_version": env.task_version}
+        )
         yield from without_room(
             tag,
             env.source,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tau_retail_env.errors import InvalidValueError, unknown
+from tau_retail_env.sources import Source, get_source
 from tau_retail_env.users.base import OUT_OF_SCOPE, STOP, TRANSFER, Customer, UserError, UserMessage
 from tau_retail_env.users.human import HumanCustomer
 from tau_retail_env.users.llm.endpoint import Endpoint
@@ -49,6 +50,7 @@ def make_customer(
     *,
     model: str | None = None,
     source: str = "tau2",
+    task_version: str | float | None = None,
 ) -> Customer:
     """Make the customer of a strategy, or a mixture; no server is asked anything.
 
@@ -59,6 +61,7 @@ def make_customer(
         shop: the shop's database as plain JSON, read only.
         model: the model behind an API customer.
         source: where the tasks come from, which decides whose simulator an API customer is.
+        task_version: which edition of the source's tasks; None for the source's default.
 
     Raises:
         InvalidValueError: an unknown strategy, key or value, weights that do not sum to 1, a model that is missing or
@@ -66,7 +69,7 @@ def make_customer(
         MissingDependencyError: a package that the customer needs is not installed.
     """
     casting = _cast(strategy, config, model)
-    customers = {name: _make(name, casting, shop, source) for name in casting.weights}
+    customers = {name: _make(name, casting, shop, get_source(source, task_version)) for name in casting.weights}
     return customers[strategy] if isinstance(strategy, str) else MixedCustomer(customers, casting.weights)
 
 
@@ -156,7 +159,7 @@ def _unknown_key(key: str, playing: tuple[str, ...], known: tuple[str, ...]) -> 
     return InvalidValueError(f"Unknown {kind} {key!r}; it has none")
 
 
-def _make(name: str, casting: _Casting, shop: Mapping[str, Any], source: str) -> Customer:
+def _make(name: str, casting: _Casting, shop: Mapping[str, Any], source: Source) -> Customer:
     if name == "scripted":
         return ScriptedCustomer(shop, phrasings=casting.phrasings)
     if name == "human":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tau_retail_env.tasks.task import Task
@@ -17,17 +18,21 @@ class Reward:
     """1.0 or 0.0: the product of the parts that the task's reward basis names."""
     breakdown: Mapping[str, float]
     """`database` and `outputs` (1.0 or 0.0 each); `missing_writes`, `extra_writes`, `wrong_writes`: counts of
-    database entries that only the gold actions change, that only the episode changed, that both changed differently."""
+    database entries that only the gold actions change, that only the episode changed, that both changed differently;
+    where the task is judged by assertions also `assertions` (1.0 or 0.0) and `unmet_assertions` (their count)."""
 
 
-def judge(task: Task, changes: Changes, gold: Changes, spoken: Iterable[str]) -> Reward:
-    """Score an episode as both upstreams do: database equal to gold, and every output said.
+def judge(
+    task: Task, changes: Changes, gold: Changes, spoken: Iterable[str], unmet: Sequence[str] | None = None
+) -> Reward:
+    """Score an episode as upstream does: database equal to gold, every output said, every assertion met.
 
     Args:
         task: what was asked.
         changes: what the episode changed.
         gold: what the gold actions change.
         spoken: the agent's texts, in upstream's sense of what counts as said.
+        unmet: the task's assertions that do not hold; None where its reward names none.
 
     Returns:
         The verdict. Source of the rule: τ²'s EnvironmentEvaluator and CommunicateEvaluator, v1's
@@ -36,7 +41,12 @@ def judge(task: Task, changes: Changes, gold: Changes, spoken: Iterable[str]) ->
     database = float(changes == gold)
     heard = [text.lower().replace(",", "") for text in spoken]
     outputs = float(all(any(output.lower() in text for text in heard) for output in task.outputs))
-    value = (database if "DB" in task.reward_basis else 1.0) * (outputs if "COMMUNICATE" in task.reward_basis else 1.0)
+    parts = {"DB": database, "COMMUNICATE": outputs}
+    told: dict[str, float] = {}
+    if unmet is not None:
+        parts["NL_ASSERTION"] = told["assertions"] = float(not unmet)
+        told["unmet_assertions"] = float(len(unmet))
+    value = math.prod(part for name, part in parts.items() if name in task.reward_basis)
     both = changes.keys() & gold.keys()
     return Reward(
         value,
@@ -46,5 +56,6 @@ def judge(task: Task, changes: Changes, gold: Changes, spoken: Iterable[str]) ->
             "missing_writes": float(len(gold.keys() - both)),
             "extra_writes": float(len(changes.keys() - both)),
             "wrong_writes": float(sum(changes[key] != gold[key] for key in both)),
-        },
+        }
+        | told,
     )

@@ -16,18 +16,28 @@ from typing import Any, SupportsIndex
 from tau_retail_env.chat.parsing import MalformedMessageError, parse_message
 from tau_retail_env.errors import EpisodeStateError, InvalidValueError, SnapshotChangedError, unknown
 from tau_retail_env.messages import AgentMessage
-from tau_retail_env.sources import find_task, get_source
+from tau_retail_env.sources import Source, find_task, get_source
 from tau_retail_env.sources.load import shared_tasks, version_of
 from tau_retail_env.sources.prompts import PROMPT_STYLES, system_prompt
 from tau_retail_env.tasks import Task
 from tau_retail_env.users import make_customer
 from tau_retail_env.users.base import Customer, UserError, UserMessage
+from tau_retail_env.users.llm.assertion_judge import ModelJudge
 from tau_retail_env.users.usage import CUSTOMER_METRICS, customer_metrics
-from tau_retail_env.world import World, judge
-from tau_retail_env.world.assertions import Called, Evidence, Said, play_gold, unmet
+from tau_retail_env.world import Reward, World, judge
+from tau_retail_env.world.assertions import (
+    AssertionJudge,
+    Called,
+    Evidence,
+    RulesJudge,
+    Said,
+    compile_assertion,
+    play_gold,
+)
 from tau_retail_env.world.tool_errors import KINDS, error_kind
 
 MULTIPLE_CALLS = ("error", "upstream")
+NL_JUDGES = ("rules", "openai")
 DEBUG_VARIABLE = "TAU_RETAIL_DEBUG"
 TERMINATED_BY = ("user_stop", "agent_transfer")
 """How an episode ends that upstream scores; every other end is a truncation."""
@@ -96,6 +106,10 @@ class TauRetailEnv:
         tasks: tasks to play instead of loading them by source, split and subset.
         task_version: which edition of the source's tasks, such as "1.0" of tau2; None for that of `tasks`, else for the
             source's default.
+        nl_judge: who judges the assertions of tasks whose reward names NL_ASSERTION: "rules" (deterministic, needs no
+            model) or "openai" (a model, asked as upstream asks it).
+        nl_judge_model: name of the model behind "openai"; None for upstream's default.
+        nl_judge_config: everything else about it, such as `base_url` and `cassette`, named as for API customers.
 
     Raises:
         InvalidValueError: an unknown name, an empty subset, a limit below one.
@@ -117,6 +131,9 @@ class TauRetailEnv:
         multiple_calls: str = "error",
         tasks: Sequence[Task] | None = None,
         task_version: str | float | None = None,
+        nl_judge: str = "rules",
+        nl_judge_model: str | None = None,
+        nl_judge_config: Mapping[str, Any] | None = None,
     ) -> None:
         if prompt_style not in PROMPT_STYLES:
             raise unknown("prompt_style", prompt_style, PROMPT_STYLES)
@@ -136,6 +153,7 @@ class TauRetailEnv:
         )
         if not self.tasks:
             raise InvalidValueError("tasks is empty: give at least one task")
+        self._judge = _make_judge(nl_judge, nl_judge_model, nl_judge_config, origin, self.tasks)
         self._customer = (
             user
             if user is not None
@@ -390,22 +408,32 @@ class TauRetailEnv:
             info |= {"stop_reason": ended_by, "scorable": ended_by != "user_error", "reward_breakdown": {}}
             info["user_strategy"] = self.user_strategy
         if ended_by in TERMINATED_BY:
-            gold = self._shop.gold_changes(episode.task)
-            verdict = judge(episode.task, episode.world.changes(), gold, episode.spoken, self._unmet(episode))
-            reward = verdict.value
-            metrics["success"] = float(reward == 1.0)
-            info["reward_breakdown"] = dict(verdict.breakdown)
+            try:
+                verdict = self._verdict(episode)
+            except UserError as error:  # the judge failed: as after a customer that did, nothing is known
+                ended_by = "user_error"
+                metrics["customer_failures"] = 1.0
+                info |= {"stop_reason": ended_by, "scorable": False, "customer_error": f"nl_judge: {error}"}
+            else:
+                reward = verdict.value
+                metrics["success"] = float(reward == 1.0)
+                info["reward_breakdown"] = dict(verdict.breakdown)
         if episode.over:
             self._check_snapshot(episode)
         terminated = ended_by in TERMINATED_BY
         return text, reward, terminated, episode.over and not terminated, info
 
-    def _unmet(self, episode: _Episode) -> list[str] | None:
-        """The task's assertions that do not hold; None where its reward does not name them."""
-        if "NL_ASSERTION" not in episode.task.reward_basis:
-            return None
-        episode.evidence.gold = functools.partial(play_gold, self._shop, episode.task)
-        return unmet(episode.task.assertions, episode.evidence)
+    def _verdict(self, episode: _Episode) -> Reward:
+        """Upstream's reward; assertions are judged only where the task's reward names them.
+
+        Raises:
+            UserError: the judge failed.
+        """
+        task, unmet = episode.task, None
+        if "NL_ASSERTION" in task.reward_basis:
+            episode.evidence.gold = functools.partial(play_gold, self._shop, task)
+            unmet = self._judge.unmet(task, episode.evidence)
+        return judge(task, episode.world.changes(), self._shop.gold_changes(task), episode.spoken, unmet)
 
     def _upstream_limit(self, episode: _Episode) -> str | None:
         """τ²'s limits, errors before steps; they win even over a stop that arrives with the same message."""
@@ -458,6 +486,31 @@ def _order_of_epoch(epoch: int, count: int) -> Sequence[int]:
     order = list(range(count))
     random.Random(f"tau-retail/epoch/{epoch}").shuffle(order)
     return tuple(order)
+
+
+def _make_judge(
+    name: str, model: str | None, config: Mapping[str, Any] | None, source: Source, tasks: Sequence[Task]
+) -> AssertionJudge:
+    """Who judges assertions; each of the tasks' is read now, so that none surprises at the end of an episode.
+
+    Raises:
+        InvalidValueError: an unknown judge, settings that nobody needs, or an assertion that cannot be judged.
+    """
+    if name not in NL_JUDGES:
+        raise unknown("nl_judge", name, NL_JUDGES)
+    judged = [task for task in tasks if "NL_ASSERTION" in task.reward_basis]
+    if name == "openai":
+        if not judged:
+            raise InvalidValueError(
+                f"nl_judge is 'openai', but no task of source {source.name!r}, task_version {source.version!r}, is "
+                "judged by assertions; leave it out"
+            )
+        return ModelJudge(source, model, config)
+    if model is not None or config:
+        raise InvalidValueError("nl_judge_model and nl_judge_config belong to nl_judge: openai; leave them out")
+    for assertion in {assertion for task in judged for assertion in task.assertions}:
+        compile_assertion(assertion)
+    return RulesJudge()
 
 
 def _check(message: AgentMessage) -> None:

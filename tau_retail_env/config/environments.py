@@ -36,6 +36,12 @@ class EnvironmentConfig(Refusing):
     """Tool errors per episode; null keeps the limits of the source's own benchmark."""
     prompt_style: str = key("full")
     """How the domain policy and the tools are shown: full, compressed or minimal."""
+    nl_judge: str = key("rules", only=("rules", "openai"))
+    """Who judges the assertions of τ² 1.0's tasks: rules needs no model, openai asks one as upstream does."""
+    nl_judge_model: str | None = key(None)
+    """Name of the model behind nl_judge openai; null for upstream's default."""
+    nl_judge_config: Mapping[str, Any] = key(dict)
+    """Everything else about that model, such as base_url and cassette, named as in user."""
     multiple_calls: str = key("error", only=("error", "upstream"))
     """What happens to a message with several tool calls."""
 

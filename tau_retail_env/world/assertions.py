@@ -89,6 +89,26 @@ class Assertion(Protocol):
         ...
 
 
+class AssertionJudge(Protocol):
+    """Who says which assertions of an episode hold."""
+
+    def unmet(self, task: Task, evidence: Evidence) -> list[str]:
+        """Those of a task's assertions that do not hold."""
+        ...
+
+
+class RulesJudge:
+    """The judge of this file: it asks nobody."""
+
+    def unmet(self, task: Task, evidence: Evidence) -> list[str]:
+        """Those of a task's assertions that do not hold.
+
+        Raises:
+            InvalidValueError: a sentence of a form that is not known.
+        """
+        return unmet(task.assertions, evidence)
+
+
 def unmet(assertions: Sequence[str], evidence: Evidence) -> list[str]:
     """Those of a task's assertions that do not hold.
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from tau_retail_env.chat.compressed import retail_prompt
 from tau_retail_env.sources.base import JsonObject, Message, Source
-from tau_retail_env.sources.tau2 import customer, history, tasks, texts
+from tau_retail_env.sources.tau2 import customer, history, judge_prompt, tasks, texts
 from tau_retail_env.sources.tau2.editions import CUSTOM, VERSIONS, Edition, edition_of, named
 from tau_retail_env.sources.tau2.shop import CONDUCT, Tau2Shop
 from tau_retail_env.tasks.task import Task
+from tau_retail_env.world.assertions import Said
 from tau_retail_env.world.shop import Shop
 
 
@@ -69,6 +70,14 @@ class Tau2Source(Source):
     def customer_briefing(self, task: Task) -> str:
         """What τ²'s user simulator is told about the task."""
         return customer.scenario_text(task, self.edition)
+
+    def judge_messages(self, task: Task, conversation: Sequence[Said]) -> list[Message]:
+        """What upstream's judge sends."""
+        return judge_prompt.judge_messages(task.assertions, conversation, self.edition)
+
+    def judge_model(self) -> str:
+        """Upstream's default."""
+        return judge_prompt.judge_model(self.edition)
 
     @classmethod
     def story_names(cls, task: Task) -> tuple[str, ...]:

@@ -187,6 +187,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", default="tau2", help="tau2 (default), tau_bench or generated")
+    parser.add_argument("--task-version", metavar="NAME", help="of tau2: 0.2 (default), 1.0, verified or custom")
     parser.add_argument("--split", help="a split of the source (default test)")
     parser.add_argument("--subset", metavar="EXPR", help="e.g. returns, lookup+transfer, single*address (default all)")
 
@@ -222,7 +223,7 @@ def _selected(options: argparse.Namespace) -> list[Task]:
     from tau_retail_env.sources import load_tasks
 
     split = "test" if options.split is None else options.split
-    return load_tasks(options.source, split, "all" if options.subset is None else options.subset)
+    return load_tasks(options.source, split, "all" if options.subset is None else options.subset, options.task_version)
 
 
 def _only_task(task_id: str, options: argparse.Namespace, *without: str) -> Task:
@@ -232,7 +233,7 @@ def _only_task(task_id: str, options: argparse.Namespace, *without: str) -> Task
     given = [f"--{name}" for name in without if getattr(options, name) is not None]
     if given:
         raise InvalidValueError(f"{task_id!r} is one task: leave out {', '.join(given)}, or the id")
-    return task_by_id(task_id, options.source)
+    return task_by_id(task_id, options.source, options.task_version)
 
 
 def _natural(text: str) -> int:

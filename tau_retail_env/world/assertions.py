@@ -201,12 +201,15 @@ class Told:
 
     def _counts(self, value: Value, text: str, asked: str, start: int, end: int, rivals: frozenset[str]) -> bool:
         sentence, offset = _around(_SENTENCE, text, start)
-        if _NEGATION.search(text[max(offset, start - 30) : start]):
+        before = text[offset:start]
+        if _NEGATION.search(before[-30:]) or _DENIAL.match(text, end):
+            return False
+        if _TAKEN_BACK.search(text, end) or (_EITHER.search(before) and _OR.match(text, end)):
             return False
         if value.needs_subject:
             if _YES_NO_QUESTION.match(sentence) and sentence.rstrip().endswith("?"):
                 return False
-            if _OTHER_NOUN.match(text, end):
+            if _OTHER_NOUN.match(text, end) or _SOMEBODY_ELSES.search(before):
                 return False
             return bool(self.subject & _stems(f"{asked} {text}"))
         if self.direction and _direction(sentence) not in ("", self.direction, "both"):
@@ -249,6 +252,12 @@ _NEGATION = re.compile(
     r"(?:\w+\W+){0,2}$",
     re.IGNORECASE,
 )
+_DENIAL = re.compile(r"\W*(?:is|are|was|were)(?: not|n't)\b", re.IGNORECASE)
+_TAKEN_BACK = re.compile(
+    r"\b(?:I was (?:mistaken|wrong)|my mistake|correction|I misspoke)\b[^.!?\n]*?\d", re.IGNORECASE
+)
+_EITHER, _OR = re.compile(r"\beither\b", re.IGNORECASE), re.compile(r"[^.!?\n]*?\bor\b", re.IGNORECASE)
+_SOMEBODY_ELSES = re.compile(r"\byou (?:said|say|want|wanted|asked|mentioned|told)\b", re.IGNORECASE)
 _YES_NO_QUESTION = re.compile(r"\W*(?:is|are|was|were|do|does|did|would|could|can|should|will|shall)\b", re.IGNORECASE)
 _OTHER_NOUN = re.compile(r"\s+(?:refund|amount|price|name|balance|details?|credit)\b", re.IGNORECASE)
 _BACK = re.compile(r"\b(?:refund\w*|back|credit(?:ed)?|sav(?:e|es|ed|ing|ings)|less|cheaper)\b", re.IGNORECASE)
@@ -257,6 +266,8 @@ _PAID = re.compile(
 )
 _NAMES_OF_PAYMENT = re.compile(r"\b(?:credit|gift) card|\bpayment method|\boriginal payment", re.IGNORECASE)
 
+_GAP = r"[ -]?"
+"""What may stand between the digits of a long number."""
 _MONEY = re.compile(r"\$(\d[\d,]*(?:\.\d+)?)")
 _LONG_NUMBER = re.compile(r"\b(\d{6,})\b")
 _QUANTITY = re.compile(r"\b(?:there are|is|are|has|have) (\d+)(?:\s?(?P<unit>GB|hours?|minutes?|inch(?:es)?))?\b")
@@ -324,7 +335,7 @@ def _stems(text: str) -> frozenset[str]:
 
 def _stem(word: str) -> str:
     for ending in ("iest", "est", "ing", "es", "s", "ed"):
-        if word.endswith(ending) and len(word) - len(ending) >= 4:
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
             return word[: -len(ending)]
     return word
 
@@ -351,7 +362,9 @@ def _values(claim: str) -> tuple[Value, ...]:
         numbers = [Decimal(amount.replace(",", "")) for amount in amounts]
         return tuple(Value(_number_finder(number), needs_subject=number == int(number)) for number in numbers)
     if long_numbers := _LONG_NUMBER.findall(claim):
-        return tuple(Value(_finder(rf"(?<!\d){number}(?!\d)"), needs_subject=False) for number in long_numbers)
+        return tuple(
+            Value(_finder(rf"(?<!\d){_GAP.join(number)}(?!\d)"), needs_subject=False) for number in long_numbers
+        )
     if found := _QUANTITY.search(claim):
         unit = _UNITS.get((found["unit"] or "").lower().rstrip("s"), "")
         finder = _number_finder(Decimal(found[1]), unit) if unit else _count_finder(Decimal(found[1]))

@@ -15,7 +15,11 @@ _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _SMALL = {word: value for value, word in enumerate(_UNITS)} | {word: 10 * (2 + n) for n, word in enumerate(_TENS)}
 _SCALES = {"hundred": 100, "thousand": 1000}
 _WORD = "|".join((*_SMALL, *_SCALES))
-_DIGITS = re.compile(r"(?<![\w.,#])(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?!\d)|(?<=\$)\.\d+")
+_DIGITS = re.compile(
+    r"(?<![\w.,#])(?:(?P<comma>\d{1,3}(?:\.\d{3})+,\d{2}|\d+,\d{2})(?![\d,])"
+    r"|(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?!\d))|(?<=\$)\.\d+"
+)
+"""Digits; the group "comma" is a number whose decimals follow a comma, as some write it."""
 _WORDS = re.compile(rf"\b(?:{_WORD})(?:(?:[\s-]+(?:and\s+)?)(?:{_WORD}))*\b", re.IGNORECASE)
 _CENTS = re.compile(r"\s*dollars?,?\s*(?:and\s+)?(?P<cents>\S+(?:[\s-]\S+)?)\s+cents?\b", re.IGNORECASE)
 
@@ -41,7 +45,7 @@ def numbers_in(text: str) -> Iterator[Number]:
     Args:
         text: English text.
     """
-    written = [(found, Decimal(found.group().replace(",", ""))) for found in _DIGITS.finditer(text)]
+    written = [(found, Decimal(_with_point(found))) for found in _DIGITS.finditer(text)]
     spelled = [(found, Decimal(_spelled(found.group()))) for found in _WORDS.finditer(text)]
     end = 0
     for found, value in sorted(written + spelled, key=lambda one: one[0].start()):
@@ -49,6 +53,13 @@ def numbers_in(text: str) -> Iterator[Number]:
             number = _with_cents(text, value, found.start(), found.end())
             end = number.end
             yield number
+
+
+def _with_point(found: re.Match[str]) -> str:
+    """Digits as Python writes them."""
+    if found["comma"]:
+        return found["comma"].replace(".", "").replace(",", ".")
+    return found.group().replace(",", "")
 
 
 def _with_cents(text: str, value: Decimal, start: int, end: int) -> Number:

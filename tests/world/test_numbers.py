@@ -24,6 +24,7 @@ def values(text):
         ("twenty dollars and five cents", ["20.05"]),
         ("20 dollars and 50 cents", ["20.5"]),
         ("nine hundred eighteen dollars and forty-three cents", ["918.43"]),
+        ("1.093,34 or 918,43", ["1093.34", "918.43"]),
         ("64GB", ["64"]),
         ("(a refund of -$60.78)", ["60.78"]),
         ("order #W2378156 on gift_card_7245904", []),

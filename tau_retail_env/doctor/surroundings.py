@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import os
@@ -17,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from tau_retail_env.config.roll_package import RollPackage, look_at
-from tau_retail_env.errors import MissingDependencyError
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.models.shipped import PACKAGE_FOLDER
 from tau_retail_env.sources.tau2 import tasks as upstream_tau2
+from tau_retail_env.sources.tau2.editions import REPOSITORIES, edition_of
 from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
 
 DISTRIBUTION = "tau-retail"
@@ -131,6 +133,8 @@ class Surroundings:
     """What this package needs, with and without extras."""
     tau2: Place
     """The data of the source tau2."""
+    tau2_versions: Mapping[str, Place]
+    """Where its newer versions are."""
     tau_bench: Place
     """The checkout or installation of τ-bench v1."""
     tau_bench_path: str | None
@@ -187,6 +191,7 @@ def survey() -> Surroundings:
         here=this,
         requirements=_requirements(checkout),
         tau2=_place(upstream_tau2.data_folder),
+        tau2_versions={version: _place(functools.partial(_retail_data, version)) for version in REPOSITORIES},
         tau_bench=_place(upstream_tau_bench.package_folder),
         tau_bench_path=os.environ.get(upstream_tau_bench.PATH_VARIABLE) or None,
         checkout=checkout,
@@ -274,10 +279,14 @@ def _memory_gb() -> float | None:
     return min(sizes) / 1e9 if sizes else None
 
 
+def _retail_data(version: str) -> Path:
+    return edition_of(version).retail
+
+
 def _place(locate: Callable[[], Path]) -> Place:
     try:
         return Place(locate())
-    except MissingDependencyError as error:
+    except (MissingDependencyError, InvalidValueError) as error:
         return Place(problem=str(error))
 
 

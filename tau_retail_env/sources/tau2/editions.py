@@ -126,6 +126,8 @@ def edition_of(version: str) -> Edition:
         found = edition.version()
         if version in (found, CUSTOM, f"{CUSTOM}:{edition.digest()[:SHOWN_DIGITS]}"):
             return edition
+        if version in REPOSITORIES and edition.is_installed and found in DIGESTS:
+            continue  # the wheel is another version as a rule, which says nothing about this one
         others.append(
             f"{place} ({edition.package.parent}) holds version {found!r}, digest {edition.digest()[:SHOWN_DIGITS]}"
         )

@@ -400,8 +400,8 @@ def test_one_check_that_fails_stops_no_other_and_fails_the_whole(machine, module
 def test_the_tests_script_passes_arguments_to_pytest_alone(machine):
     machine.run(script="run_tests.sh")
     before = machine.calls()
-    result = machine.run("tests/test_cli.py", "-k", "a or b", script="run_tests.sh")
-    assert result.stdout.splitlines()[-1] == "started: -m pytest tests/test_cli.py -k a or b"
+    result = machine.run("tests/cli/test_main.py", "-k", "a or b", script="run_tests.sh")
+    assert result.stdout.splitlines()[-1] == "started: -m pytest tests/cli/test_main.py -k a or b"
     assert "ruff" not in result.stdout
     assert machine.calls() == before
 

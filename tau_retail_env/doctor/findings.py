@@ -21,8 +21,8 @@ from tau_retail_env.doctor.surroundings import (
     Pin,
     Requirement,
     Surroundings,
-    typed_path,
 )
+from tau_retail_env.models.interpreters import typed_path
 from tau_retail_env.sources.tau2 import tasks as upstream_tau2
 from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
 

@@ -13,6 +13,7 @@ from transformers import Qwen2Tokenizer
 
 pytest.importorskip("openai", reason="customers behind an API need: pip install '.[api]'")
 
+from tau_retail_env.cli.train import main
 from tau_retail_env.config import check_local, check_sft
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import CustomerSetupError
@@ -22,7 +23,6 @@ from tau_retail_env.local.loop import RunStoppedError
 from tau_retail_env.local.train import train
 from tau_retail_env.runs.files import read_rows
 from tau_retail_env.runs.trajectories import read_trajectories
-from tau_retail_env.start import main
 from tests.local.test_train import LEARNING, arguments_of, without_time
 from tests.users.llm.server import ChatServer, always, seeded
 

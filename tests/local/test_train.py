@@ -15,13 +15,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tau_retail_env.cli.train import main
 from tau_retail_env.config import check_local
 from tau_retail_env.local.rollouts import Stage
 from tau_retail_env.local.train import train
 from tau_retail_env.models.checks import prompt_style_of
 from tau_retail_env.runs.files import read_rows
 from tau_retail_env.runs.trajectories import read_trajectories
-from tau_retail_env.start import main
 
 Values = Callable[..., dict[str, Any]]
 
@@ -131,7 +131,7 @@ def test_a_step_with_several_updates_still_has_one_row(grpo_values: Values):
 
 def killed_after(checkpoint: Path, arguments: list[str], number: int) -> subprocess.Popen[bytes]:
     """Start a run of its own and end it by a signal once a checkpoint is there."""
-    command = [sys.executable, "-m", "tau_retail_env.start", *arguments]
+    command = [sys.executable, "-m", "tau_retail_env.cli.train", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=dict(os.environ))
     deadline = time.monotonic() + 120
     while not checkpoint.is_dir() and process.poll() is None and time.monotonic() < deadline:
@@ -238,7 +238,7 @@ def test_episodes_that_cannot_be_written_end_the_run_with_how_to_go_on(
 
 def test_two_runs_into_one_folder_are_one_run_and_one_error(grpo_values: Values, tmp_path: Path):
     """The one that came later neither writes nor removes anything."""
-    command = [sys.executable, "-m", "tau_retail_env.start", *arguments_of(grpo_values, "max_steps=1")]
+    command = [sys.executable, "-m", "tau_retail_env.cli.train", *arguments_of(grpo_values, "max_steps=1")]
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     told = [run.communicate(timeout=240)[1] for run in runs]
     assert sorted(run.returncode for run in runs) == [0, 2], told

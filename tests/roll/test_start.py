@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tau_retail_env.cli.train import chosen_engine, main
 from tau_retail_env.config import compose, to_yaml
 from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.roll import RollConfig, check_roll
@@ -25,7 +26,6 @@ from tau_retail_env.roll import backends, surroundings
 from tau_retail_env.roll.run_folder import RollFolder, claim
 from tau_retail_env.roll.tracking import cut_after
 from tau_retail_env.runs.files import read_rows
-from tau_retail_env.start import chosen_engine, main
 
 LITERAL = 'strategy_name: Literal["hf_infer", "vllm", "fsdp2_train", "fsdp2_infer"] = field()'
 NAME = "tau_retail_1gpu"
@@ -427,7 +427,7 @@ PROGRAM = textwrap.dedent(
     import os, subprocess, sys, time
     from concurrent.futures import ThreadPoolExecutor
     from pathlib import Path
-    from tau_retail_env import start
+    from tau_retail_env.cli import train as start
     from tau_retail_env.roll import start as roll_start
 
     def pipeline(config):

@@ -21,10 +21,10 @@ import tau_retail_env
 from tau_retail_env.errors import BudgetError, InvalidValueError, MissingDependencyError, TauRetailError
 
 if TYPE_CHECKING:
-    from tau_retail_env.customer_choice import CustomerChoice
+    from tau_retail_env.cli.customer_options import CustomerChoice
     from tau_retail_env.episodes.trajectory import Trajectory
     from tau_retail_env.evaluation.user_check import Played
-    from tau_retail_env.serving import Address, Engine
+    from tau_retail_env.models.serving import Address, Engine
     from tau_retail_env.tasks import Task
 
 EXIT_FAILED = 1
@@ -211,7 +211,7 @@ def _add_customer(parser: argparse.ArgumentParser) -> None:
 
 def _customer(options: argparse.Namespace) -> CustomerChoice:
     """The customer that a command names; what it spends is counted from here on."""
-    from tau_retail_env.customer_choice import CustomerChoice
+    from tau_retail_env.cli.customer_options import CustomerChoice
     from tau_retail_env.users.llm.budget import begin_run
 
     begin_run()
@@ -227,7 +227,7 @@ def _selected(options: argparse.Namespace) -> list[Task]:
 
 def _only_task(task_id: str, options: argparse.Namespace, *without: str) -> Task:
     """The one task that an id names; options that would choose among several have nothing to choose from."""
-    from tau_retail_env.catalogue import task_by_id
+    from tau_retail_env.cli.catalogue import task_by_id
 
     given = [f"--{name}" for name in without if getattr(options, name) is not None]
     if given:
@@ -254,7 +254,7 @@ def _whole(text: str, at_least: int) -> int:
 
 
 def _tasks(options: argparse.Namespace) -> int:
-    from tau_retail_env.catalogue import counts, description, summary, with_words
+    from tau_retail_env.cli.catalogue import counts, description, summary, with_words
 
     if options.task_id is not None:
         task = _only_task(options.task_id, options, "split", "subset", "text", "limit")
@@ -271,7 +271,7 @@ def _tasks(options: argparse.Namespace) -> int:
 
 
 def _subsets(options: argparse.Namespace) -> int:
-    from tau_retail_env.catalogue import as_markdown, subset_counts
+    from tau_retail_env.cli.catalogue import as_markdown, subset_counts
     from tau_retail_env.sources.load import SOURCES
 
     table: dict[tuple[str, str], dict[str, int]] = {}
@@ -287,7 +287,7 @@ def _subsets(options: argparse.Namespace) -> int:
 
 
 def _play(options: argparse.Namespace) -> int:
-    from tau_retail_env.terminal import play, play_customer, watch
+    from tau_retail_env.cli.conversation import play, play_customer, watch
 
     if options.recorded is not None:
         return _show_recorded(options)
@@ -314,7 +314,7 @@ def _play(options: argparse.Namespace) -> int:
 
 
 def _show_recorded(options: argparse.Namespace) -> int:
-    from tau_retail_env.terminal import show_recorded
+    from tau_retail_env.cli.conversation import show_recorded
 
     if options.task is None:
         raise InvalidValueError("--recorded shows the conversations of one task: name it by --task ID")
@@ -326,7 +326,7 @@ def _show_recorded(options: argparse.Namespace) -> int:
 def _oracle(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from tau_retail_env.catalogue import success_by_subset
+    from tau_retail_env.cli.catalogue import success_by_subset
     from tau_retail_env.evaluation.user_check import play, spread
 
     customer = _customer(options)
@@ -425,7 +425,7 @@ def _how_to_see(played: Played, customer: CustomerChoice, out: Path | None) -> s
 
 
 def _serve_user(options: argparse.Namespace) -> int:
-    from tau_retail_env.serving import Address, command_line, find_engine, serve
+    from tau_retail_env.models.serving import Address, command_line, find_engine, serve
 
     engine = find_engine(options.engine, options.python)
     address = Address.free(options.host, options.port)

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from tau_retail_env.agents.oracle import OracleAgent
-from tau_retail_env.catalogue import briefing, description
+from tau_retail_env.cli.catalogue import briefing, description
+from tau_retail_env.cli.conversation.lines import completions, read_call, usage
+from tau_retail_env.cli.conversation.screen import STOP_TOKENS, Screen
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.sources import find_task, open_shop
 from tau_retail_env.tasks import Task
-from tau_retail_env.terminal.lines import completions, read_call, usage
-from tau_retail_env.terminal.screen import STOP_TOKENS, Screen
 from tau_retail_env.users.base import STOP, UserMessage
 
 AGENT_HELP = """\

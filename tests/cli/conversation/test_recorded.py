@@ -7,13 +7,13 @@ import io
 
 import pytest
 
-from tau_retail_env.customer_choice import CustomerChoice
+from tau_retail_env.cli.conversation import show_recorded
+from tau_retail_env.cli.customer_options import CustomerChoice
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.user_check import play, spread
 from tau_retail_env.runs.trajectories import write_trajectories
 from tau_retail_env.sources import load_tasks
-from tau_retail_env.terminal import show_recorded
 
 
 @pytest.fixture(scope="module")

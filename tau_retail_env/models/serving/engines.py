@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tau_retail_env.doctor.surroundings import Environment, environment_of, roll_python, typed_path
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError, unknown
+from tau_retail_env.models.interpreters import Interpreter, ask, roll_python, typed_path
 
 ENGINES = ("vllm", "sglang")
 """Engines in the order in which "auto" looks for them."""
@@ -45,8 +45,8 @@ def find_engine(wanted: str, python: Path | None) -> Engine:
     names = ENGINES if wanted == "auto" else (wanted,)
     pythons = _pythons(python)
     for candidate in pythons:
-        asked = environment_of(candidate)
-        if isinstance(asked, Environment):
+        asked = ask(candidate)
+        if isinstance(asked, Interpreter):
             for name in names:
                 if name in asked.packages:
                     return Engine(name, asked.packages[name], candidate)

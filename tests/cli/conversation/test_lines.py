@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tau_retail_env.cli.conversation.lines import completions, read_call
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.terminal.lines import completions, read_call
 
 COMMANDS = ("task", "quit")
 SCHEMAS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tau_retail_env.catalogue import (
+from tau_retail_env.cli.catalogue import (
     as_markdown,
     briefing,
     call_text,

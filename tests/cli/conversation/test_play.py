@@ -11,9 +11,9 @@ import threading
 
 import pytest
 
-from tau_retail_env.catalogue import task_by_id
+from tau_retail_env.cli.catalogue import task_by_id
+from tau_retail_env.cli.conversation import play, play_customer, watch
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.terminal import play, play_customer, watch
 
 
 def conversation(task_id: str, *lines: str) -> tuple[float | None, str]:

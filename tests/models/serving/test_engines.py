@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tau_retail_env.doctor import surroundings
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
-from tau_retail_env.serving import Engine, command_line, find_engine
-from tests.serving.stand_in import environment
+from tau_retail_env.models import shipped
+from tau_retail_env.models.serving import Engine, command_line, find_engine
+from tests.models.serving.stand_in import environment
 
 VLLM = Engine("vllm", "0.22.1", Path("venv/bin/python"))
 SGLANG = Engine("sglang", "0.6", Path("venv/bin/python"))
@@ -26,7 +26,7 @@ def test_an_engine_is_found_by_interpreter_or_folder(name, wanted, tmp_path):
 
 
 def test_the_second_environment_is_looked_into_where_none_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(surroundings, "PACKAGE_FOLDER", tmp_path / "tau_retail_env")
+    monkeypatch.setattr(shipped, "PACKAGE_FOLDER", tmp_path / "tau_retail_env")
     (tmp_path / "run_tau_retail_pipeline.sh").touch()
     with pytest.raises(MissingDependencyError, match="vllm or sglang is not installed for"):
         find_engine("auto", None)
@@ -81,6 +81,6 @@ def test_a_key_is_no_argument(argument):
 
 
 def test_this_python_is_asked_first(monkeypatch):
-    monkeypatch.setattr(surroundings, "PACKAGE_FOLDER", Path("nowhere"))
+    monkeypatch.setattr(shipped, "PACKAGE_FOLDER", Path("nowhere"))
     with pytest.raises(MissingDependencyError, match=Path(sys.executable).name):
         find_engine("auto", None)

@@ -19,8 +19,8 @@ import pytest
 from tau_retail_env.cli import main
 from tau_retail_env.config import compose
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.serving import Address
-from tests.serving.stand_in import REPOSITORY, environment
+from tau_retail_env.models.serving import Address
+from tests.models.serving.stand_in import REPOSITORY, environment
 
 KEY = "sk-fake-5f1d0c"
 

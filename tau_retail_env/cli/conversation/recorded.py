@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from tau_retail_env.cli.conversation.screen import Screen
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.runs.trajectories import read_trajectories
-from tau_retail_env.terminal.screen import Screen
 
 
 def show_recorded(path: Path, task_id: str, seed: int, *, out: TextIO | None = None) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 SERVER = f"""
 import argparse, os, signal, subprocess, sys, threading, time
 sys.path.insert(0, {str(REPOSITORY)!r})
-from tests.users.api import server as test_server
+from tests.users.llm import server as test_server
 from tests.users.llm.server import ChatServer
 
 options = argparse.ArgumentParser()

@@ -266,7 +266,7 @@ def test_v1_is_listed_shown_and_played(tau_bench, monkeypatch, capsys):
 
 
 def test_a_package_that_is_not_installed_is_named_and_doctor_recommended(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "tau_retail_env.terminal", None)
+    monkeypatch.setitem(sys.modules, "tau_retail_env.cli.conversation", None)
     monkeypatch.delitem(sys.modules, "tqdm", raising=False)
     monkeypatch.setitem(sys.modules, "tqdm", None)
     assert main(["oracle", "--limit", "1"]) == 2
@@ -280,7 +280,7 @@ def test_a_package_that_is_not_installed_is_named_and_doctor_recommended(monkeyp
 def test_doctor_says_by_its_exit_status_whether_a_run_can_work(monkeypatch, tmp_path, capsys):
     assert main(["doctor"]) == 0
     assert capsys.readouterr().out.startswith("The default run can work.")
-    monkeypatch.setattr("tau_retail_env.doctor.surroundings.PACKAGE_FOLDER", tmp_path / "elsewhere")
+    monkeypatch.setattr("tau_retail_env.doctor.shipped.PACKAGE_FOLDER", tmp_path / "elsewhere")
     assert main(["doctor", "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
     assert report["can_run"] is False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tau_retail_env.customer_choice import CustomerChoice
+from tau_retail_env.cli.customer_options import CustomerChoice
 from tau_retail_env.errors import InvalidValueError
 
 

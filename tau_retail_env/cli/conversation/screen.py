@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.json import JSON
 from rich.text import Text
 
-from tau_retail_env.catalogue import call_text
+from tau_retail_env.cli.catalogue import call_text
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.tasks import Action
 from tau_retail_env.users.base import OUT_OF_SCOPE, STOP, TRANSFER

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import threading
-import traceback
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from tau_retail_env.cli.exits import ERROR, INTERRUPTED, leave
 from tau_retail_env.config import check_local, compose, to_yaml
 from tau_retail_env.config.roll import check_roll, is_for_roll
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError, TauRetailError, unknown
 
 ENGINES = ("local", "roll", "auto")
-FAILED = 1
-REFUSED = 2
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,34 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _local(values, is_printed=options.print_config)
     except TauRetailError as error:
         sys.stderr.write(f"error: {error}\n")
-        return REFUSED
+        return ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
-
-
-def leave(run: Callable[[], int]) -> NoReturn:
-    """Run, and end the process with the status of the run: by itself, or if it must be, without its threads.
-
-    ROLL validates in a thread of a pool. After Ctrl-C or an error that thread waits for a Ray that has gone, and Python
-    would wait for the thread, for ever.
-
-    Args:
-        run: what returns the status.
-    """
-    try:
-        status: Any = run()
-    except SystemExit as error:
-        status = error.code
-    except BaseException:
-        traceback.print_exc()
-        status = FAILED
-    waiting = [one for one in threading.enumerate() if one is not threading.current_thread() and not one.daemon]
-    if waiting and isinstance(status, int) and status != 0:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
 
 
 def chosen_engine(values: Mapping[str, Any], *, is_printed: bool = False) -> str:

@@ -224,7 +224,7 @@ def roll_environment(package: RollPackage | None = ALIBABAS, cuda: str | None = 
     """.venv-roll as the list wants it, with other versions; None for a package that is not there."""
     pinned = {pin.name: pin.version for pin in PINS}
     kept = {name: version for name, version in (pinned | packages).items() if version}
-    return Environment("v/python", "3.12.3", kept, cuda, package)
+    return Environment("v/python", "3.12.3", kept, cuda, roll_package=package)
 
 
 def roll_findings(found: Surroundings) -> list[Finding]:

@@ -9,7 +9,7 @@ import pytest
 PROGRAM = textwrap.dedent(
     """
     import sys, threading
-    from tau_retail_env.cli.train import leave
+    from tau_retail_env.cli.exits import leave
 
     def run():
         if sys.argv[1] == "waits":

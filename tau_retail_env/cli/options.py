@@ -1,0 +1,109 @@
+"""Options that several commands have: which tasks, which customer; and numbers that are checked."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from tau_retail_env.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from tau_retail_env.cli.customer_options import CustomerChoice
+    from tau_retail_env.tasks import Task
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """The options that select tasks: source, split, subset; `selected` reads them."""
+    parser.add_argument("--source", default="tau2", help="tau2 (default), tau_bench or generated")
+    parser.add_argument("--split", help="a split of the source (default test)")
+    parser.add_argument("--subset", metavar="EXPR", help="e.g. returns, lookup+transfer, single*address (default all)")
+
+
+def selected(options: argparse.Namespace) -> list[Task]:
+    """The tasks that a command's options select.
+
+    Raises:
+        InvalidValueError: no such source, split or subset, or no task in it.
+        MissingDependencyError: the source is not installed.
+    """
+    from tau_retail_env.sources import load_tasks
+
+    split = "test" if options.split is None else options.split
+    return load_tasks(options.source, split, "all" if options.subset is None else options.subset)
+
+
+def only_task(task_id: str, options: argparse.Namespace, *without: str) -> Task:
+    """The one task that an id names.
+
+    Args:
+        task_id: the id, with or without its source.
+        options: those of the command.
+        without: options that must not be given besides: there is nothing to choose from.
+
+    Raises:
+        InvalidValueError: no such task, or one of those options was given.
+    """
+    from tau_retail_env.cli.catalogue import task_by_id
+
+    given = [f"--{name}" for name in without if getattr(options, name) is not None]
+    if given:
+        raise InvalidValueError(f"{task_id!r} is one task: leave out {', '.join(given)}, or the id")
+    return task_by_id(task_id, options.source)
+
+
+def add_customer(parser: argparse.ArgumentParser) -> None:
+    """The options that name a customer; `customer` reads them."""
+    parser.add_argument(
+        "--user-strategy",
+        default="scripted",
+        metavar="NAME",
+        help="scripted (default), llm, react, verify, reflection, human; or weights: '{scripted: 0.7, llm: 0.3}'",
+    )
+    parser.add_argument("--user-model", metavar="NAME", help="the model behind an API customer")
+    parser.add_argument(
+        "--user",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="key=value",
+        help="settings of the customer as in a run's block user, e.g. base_url=http://127.0.0.1:8000/v1",
+    )
+
+
+def customer(options: argparse.Namespace) -> CustomerChoice:
+    """The customer that a command names; what it spends is counted from here on."""
+    from tau_retail_env.cli.customer_options import CustomerChoice
+    from tau_retail_env.users.llm.budget import begin_run
+
+    begin_run()
+    return CustomerChoice.read(options.user_strategy, options.user_model, options.user)
+
+
+def add_seed(parser: argparse.ArgumentParser, what: str = "the customer's wording") -> None:
+    """The option `--seed`.
+
+    Args:
+        parser: of the command.
+        what: what the seed decides.
+    """
+    parser.add_argument("--seed", type=natural, default=0, metavar="N", help=f"{what} (default 0)")
+
+
+def natural(text: str) -> int:
+    """An option's value that is a whole number from 0 on."""
+    return _whole(text, at_least=0)
+
+
+def positive(text: str) -> int:
+    """An option's value that is a whole number from 1 on."""
+    return _whole(text, at_least=1)
+
+
+def _whole(text: str, at_least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = at_least - 1
+    if number < at_least:
+        raise argparse.ArgumentTypeError(f"must be a whole number from {at_least} on, found {text[:40]!r}")
+    return number

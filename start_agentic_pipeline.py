@@ -1,7 +1,9 @@
-"""Compose a configuration, check it, and start the engine that it names: python start_agentic_pipeline.py --help."""
+"""The same as `tau-retail train`: compose a configuration, check it, and start the training that it describes."""
 
+import sys
+
+from tau_retail_env.cli import main
 from tau_retail_env.cli.exits import leave
-from tau_retail_env.cli.train import main
 
 if __name__ == "__main__":
-    leave(main)
+    leave(lambda: main(["train", *sys.argv[1:]]))

@@ -1,7 +1,5 @@
 """`python -m tau_retail_env.cli`."""
 
-import sys
+from tau_retail_env.cli import program
 
-from tau_retail_env.cli import main
-
-sys.exit(main())
+program()

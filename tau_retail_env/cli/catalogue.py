@@ -16,7 +16,7 @@ from tau_retail_env.sources.load import SOURCES
 from tau_retail_env.tasks import SUBSETS, Action, Task
 from tau_retail_env.world import World
 
-TEXT_WIDTH = 100
+TEXT_WIDTH = 80
 """Columns of running text."""
 READERS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {"orders": ("get_order_details", "order_id"), "users": ("get_user_details", "user_id")}

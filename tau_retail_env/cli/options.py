@@ -1,9 +1,12 @@
-"""Options that several commands have: which tasks, which customer; and numbers that are checked."""
+"""Options that several commands have: which configuration, which tasks, which customer; numbers that are checked."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from tau_retail_env.errors import InvalidValueError
 
@@ -11,10 +14,83 @@ if TYPE_CHECKING:
     from tau_retail_env.cli.customer_options import CustomerChoice
     from tau_retail_env.tasks import Task
 
+DEFAULT_SOURCE = "tau2"
+OPTION_OF_KEY: Mapping[str, str] = MappingProxyType(
+    {
+        "task_source": "--source",
+        "task_subset": "--subset",
+        "user_strategy": "--user-strategy",
+        "user_model": "--user-model",
+        "prompt_style": "--prompt-style",
+    }
+)
+"""The option that stands for a key of a configuration in commands that take none."""
+KEY = re.compile(rf"(?<![\w./-])(?:({'|'.join(OPTION_OF_KEY)})(=(?=\w)|(?![\w.]))|user\.(?=[a-z]))")
+
+
+def in_options(message: str, options: argparse.Namespace) -> str:
+    """An error message in the words of a command: its options in place of a configuration's keys.
+
+    Args:
+        message: speaks of keys, such as user_model=gpt-4o or user.base_url.
+        options: those of the command; keys for which it has no option stay.
+    """
+
+    def replaced(found: re.Match[str]) -> str:
+        option = OPTION_OF_KEY.get(found[1] or "", "--user")
+        if not hasattr(options, option.removeprefix("--").replace("-", "_")):
+            return found[0]
+        return f"{option} " if found[2] or not found[1] else option
+
+    return KEY.sub(replaced, message)
+
+
+def examples(parser: argparse.ArgumentParser, *lines: str) -> None:
+    """Show examples at the end of a command's --help.
+
+    Args:
+        parser: of the command.
+        lines: whole command lines.
+    """
+    parser.epilog = "\n  ".join(["examples:", *lines])
+
+
+def add_configuration(parser: argparse.ArgumentParser, default: str) -> None:
+    """The options of a command that takes a configuration; `composed` reads them.
+
+    Args:
+        parser: of the command.
+        default: the name of the configuration that is taken where none is given.
+    """
+    parser.add_argument(
+        "--config-name", "--config_name", default=default, metavar="NAME", help=f"a configuration (default {default})"
+    )
+    parser.add_argument(
+        "--config-path", "--config_path", metavar="DIR", help="the folder that it is in (default: the shipped ones)"
+    )
+    parser.add_argument("--print-config", action="store_true", help="compose, check, print and stop")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="overrides of the configuration")
+
+
+def composed(options: argparse.Namespace) -> dict[str, Any]:
+    """The configuration that a command's options name, composed but not checked.
+
+    Raises:
+        InvalidValueError: no such configuration, or an override that is no key=value.
+    """
+    from tau_retail_env.config import compose
+
+    for word in options.overrides:
+        if "=" not in word and not word.startswith("~"):
+            raise InvalidValueError(
+                f"{word[:60]!r} is neither an option nor key=value; a configuration is named by --config-name NAME"
+            )
+    return compose(options.config_name, folder=options.config_path, overrides=options.overrides)
+
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """The options that select tasks: source, split, subset; `selected` reads them."""
-    parser.add_argument("--source", default="tau2", help="tau2 (default), tau_bench or generated")
+    parser.add_argument("--source", default=DEFAULT_SOURCE, help="tau2 (default), tau_bench or generated")
     parser.add_argument("--split", help="a split of the source (default test)")
     parser.add_argument("--subset", metavar="EXPR", help="e.g. returns, lookup+transfer, single*address (default all)")
 

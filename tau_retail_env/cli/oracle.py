@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import TYPE_CHECKING
 
 from tau_retail_env.cli.exits import FAILED
-from tau_retail_env.cli.options import add_customer, add_seed, add_selection, customer, positive, selected
+from tau_retail_env.cli.options import add_customer, add_seed, add_selection, customer, examples, positive, selected
+from tau_retail_env.cli.output import complain, say
 
 if TYPE_CHECKING:
     from tau_retail_env.episodes.trajectory import Trajectory
 
-HELP = "play the gold actions and count rewards of 1.0; exit 1 if any fails"
+HELP = "play gold actions and count rewards of 1.0; exit 1 if any fails"
 STOPPED = "stopped"
 """The stop reason of an episode that was under way when all ended."""
 
@@ -24,6 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=positive, metavar="N", help="play at most N tasks")
     add_seed(parser)
     add_customer(parser)
+    examples(parser, "tau-retail oracle --source generated --limit 100")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -46,20 +47,20 @@ def run(options: argparse.Namespace) -> int:
         _print_failure(one)
     scored = {one.task_id: one.reward == 1.0 for one in over if one.scorable}
     if scored:
-        print(success_by_subset([task for task in tasks if task.id in scored], scored))
+        say(success_by_subset([task for task in tasks if task.id in scored], scored))
     if lost := sum(not one.scorable for one in over):
-        print(f"{lost} not scored, because the customer failed")
+        say(f"{lost} not scored, because the customer failed")
     if played.ended_by is not None:
         raise played.ended_by
     failed = [task_id for task_id, success in scored.items() if not success]
     if failed:
         again = f"tau-retail play --as nobody --task {failed[0]} --seed {options.seed}{chosen.as_typed()}"
-        print(f"To see the first: {again}", file=sys.stderr)
+        complain(f"To see the first: {again}")
     return FAILED if failed or not scored else 0
 
 
 def _print_failure(one: Trajectory) -> None:
     if not one.scorable:
-        print(f"{one.task_id}: not scored, {one.stop_reason}: {one.customer_error}")
+        say(f"{one.task_id}: not scored, {one.stop_reason}: {one.customer_error}")
     elif one.reward < 1.0:
-        print(f"{one.task_id}: reward {one.reward:g}, {one.stop_reason}, {json.dumps(one.reward_breakdown)}")
+        say(f"{one.task_id}: reward {one.reward:g}, {one.stop_reason}, {json.dumps(one.reward_breakdown)}")

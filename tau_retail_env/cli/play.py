@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tau_retail_env.cli.options import add_customer, add_seed, add_selection, customer, only_task, selected
+from tau_retail_env.cli.options import add_customer, add_seed, add_selection, customer, examples, only_task, selected
 from tau_retail_env.errors import InvalidValueError
 
-HELP = "be the agent or the customer in the terminal, or watch the oracle agent"
+HELP = "be the agent or the customer in the terminal, or watch the oracle"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +28,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--recorded", type=Path, metavar="FILE", help="play nothing: show the conversations of --task ID in this file"
     )
     add_customer(parser)
+    examples(
+        parser,
+        "tau-retail play --task tau2/12",
+        "tau-retail play --as customer --source generated",
+        "tau-retail play --as nobody --task tau2/12 --seed 3",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

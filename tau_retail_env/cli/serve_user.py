@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tau_retail_env.cli.options import natural, positive
+from tau_retail_env.cli.options import examples, natural, positive
+from tau_retail_env.cli.output import complain, say
 
 if TYPE_CHECKING:
     from tau_retail_env.models.serving import Address, Engine
 
-HELP = "start a local server for a customer's model, with vLLM or SGLang"
+HELP = "start a server for a customer's model here, with vLLM or SGLang"
 VLLM_KEY = "VLLM_API_KEY"
 """The environment variable whose key vLLM asks for where it is set."""
 
@@ -37,6 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=positive, default=1800, metavar="SECONDS", help="to get ready within (default 1800)"
     )
     parser.add_argument("--log", type=Path, metavar="FILE", help="default outputs/serve_user_PORT.log")
+    examples(parser, "tau-retail serve-user --python .venv-vllm org/model -- --max-model-len 8192")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -47,19 +48,18 @@ def run(options: argparse.Namespace) -> int:
     address = Address.free(options.host, options.port)
     command = command_line(engine, options.model, address.host, address.port, options.more)
     log = options.log or Path("outputs") / f"serve_user_{address.port}.log"
-    print(f"starting {engine.name} {engine.version} on {address.url}; log: {log}", flush=True)
+    say(f"starting {engine.name} {engine.version} on {address.url}; log: {log}")
     if not address.is_loopback:
-        print(
+        complain(
             f"warning: --host {address.host} lets everybody who reaches this machine use the model, without a password "
-            "unless the engine asks for one",
-            file=sys.stderr,
+            "unless the engine asks for one"
         )
     return serve(
         command,
         address,
         log=log,
         timeout_s=options.timeout,
-        ready=lambda models: print(_ready_lines(models, options.model, engine, address), flush=True),
+        ready=lambda models: say(_ready_lines(models, options.model, engine, address)),
     )
 
 
@@ -72,6 +72,6 @@ def _ready_lines(models: Sequence[str], model: str, engine: Engine, address: Add
     block = " ".join(setting.removeprefix("user.") for setting in settings)
     return (
         f"ready: user_strategy=llm user_model={shlex.quote(name)} {' '.join(settings)}\n"
-        f"check: tau-retail user-check --user-strategy llm --user-model {shlex.quote(name)} --user {block}\n"
+        f"check: tau-retail review --customer --user-strategy llm --user-model {shlex.quote(name)} --user {block}\n"
         "Ctrl-C stops it."
     )

@@ -1,45 +1,72 @@
-"""What start_agentic_pipeline.py does: compose, choose the engine, check, print or train."""
+"""`tau-retail train`: compose a configuration, check it, and start the training that it describes."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from tau_retail_env.cli.exits import ERROR, INTERRUPTED, leave
-from tau_retail_env.config import check_local, compose, to_yaml
-from tau_retail_env.config.roll import check_roll, is_for_roll
-from tau_retail_env.errors import InvalidValueError, MissingDependencyError, TauRetailError, unknown
+from tau_retail_env.cli.exits import INTERRUPTED
+from tau_retail_env.cli.options import add_configuration, composed, examples
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError, unknown
 
+HELP = "train a model as a configuration says (GRPO, PPO or fine-tuning)"
 ENGINES = ("local", "roll", "auto")
+SFT_BLOCK = "sft_train"
+"""The block that only a configuration of supervised fine-tuning has."""
+
+Values = Mapping[str, Any]
+"""A composed configuration."""
+Start = Callable[[], None]
+"""Starts what was checked; returns when it is over."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    add_configuration(parser, "tau_retail_local")
+    examples(
+        parser,
+        "tau-retail train max_steps=5",
+        "tau-retail train --config-name tau_retail_sft conversations.num=2000",
+        "tau-retail train --config-name tau_retail_1gpu --print-config",
+    )
 
-    Args:
-        arguments: without the program's name; None takes the process's own.
 
-    Returns:
-        The exit status: 0, 2 for what was refused, 130 after Ctrl-C.
-    """
-    options = _parser().parse_intermixed_args(arguments)
+def run(options: argparse.Namespace) -> int:
+    """Train, or print the configuration that would be trained with."""
+    from tau_retail_env.config import to_yaml
+
+    values = composed(options)
+    start = TRAININGS[chosen_training(values, is_printed=options.print_config)](values)
+    if options.print_config:
+        sys.stdout.write(to_yaml(values))
+        return 0
     try:
-        values = compose(options.config_name, folder=options.config_path, overrides=options.overrides)
-        if chosen_engine(values, is_printed=options.print_config) == "roll":
-            _roll(values, is_printed=options.print_config)
-        else:
-            _local(values, is_printed=options.print_config)
-    except TauRetailError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return ERROR
+        start()
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return INTERRUPTED  # the run has said how to go on
     return 0
 
 
-def chosen_engine(values: Mapping[str, Any], *, is_printed: bool = False) -> str:
+def chosen_training(values: Values, *, is_printed: bool = False) -> str:
+    """Which training a configuration is for.
+
+    Args:
+        values: the configuration as composed.
+        is_printed: whether nothing will be started, so that the machine does not matter.
+
+    Returns:
+        "sft", "local" (GRPO on the local engine) or "roll".
+
+    Raises:
+        InvalidValueError: an unknown engine, or `auto` with a configuration for ROLL on a machine that cannot run it.
+    """
+    return "sft" if SFT_BLOCK in values else chosen_engine(values, is_printed=is_printed)
+
+
+def chosen_engine(values: Values, *, is_printed: bool = False) -> str:
     """The engine that a configuration names; `auto` is ROLL where it and a GPU are here and the configuration fits it.
 
     Args:
@@ -52,6 +79,8 @@ def chosen_engine(values: Mapping[str, Any], *, is_printed: bool = False) -> str
     Raises:
         InvalidValueError: an unknown engine, or `auto` with a configuration for ROLL on a machine that cannot run it.
     """
+    from tau_retail_env.config.roll import is_for_roll
+
     engine = str(values.get("engine", "auto"))
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
@@ -77,36 +106,44 @@ def _why_no_roll() -> str | None:
     return None if visible_gpus() else "no CUDA device is visible"
 
 
-def _local(values: Mapping[str, Any], *, is_printed: bool) -> None:
+def _sft(values: Values) -> Start:
+    from tau_retail_env.config import check_sft
+
+    config = check_sft(values)
+
+    def start() -> None:
+        from tau_retail_env.local import sft
+
+        sft.run(config, values)
+
+    return start
+
+
+def _local(values: Values) -> Start:
+    from tau_retail_env.config import check_local
+
     config = check_local(values)
-    if is_printed:
-        sys.stdout.write(to_yaml(values))
-        return
-    from tau_retail_env.local.train import train
 
-    train(config, values)
+    def start() -> None:
+        from tau_retail_env.local.train import train
+
+        train(config, values)
+
+    return start
 
 
-def _roll(values: Mapping[str, Any], *, is_printed: bool) -> None:
+def _roll(values: Values) -> Start:
+    from tau_retail_env.config.roll import check_roll
+
     config = check_roll(values)
-    if is_printed:
-        sys.stdout.write(to_yaml(values))
-        return
-    from tau_retail_env.roll.start import train
 
-    train(config, values)
+    def start() -> None:
+        from tau_retail_env.roll.start import train
 
+        train(config, values)
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="start_agentic_pipeline.py", description="Compose a configuration, check it, and train."
-    )
-    parser.add_argument("--config-name", "--config_name", default="tau_retail_local", metavar="NAME")
-    parser.add_argument("--config-path", "--config_path", metavar="DIR", help="another folder of configurations")
-    parser.add_argument("--print-config", action="store_true", help="compose, check, print and stop")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="overrides of the configuration")
-    return parser
+    return start
 
 
-if __name__ == "__main__":
-    leave(main)
+TRAININGS: Mapping[str, Callable[[Values], Start]] = MappingProxyType({"sft": _sft, "local": _local, "roll": _roll})
+"""What checks a configuration, and returns what starts it."""

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tau_retail_env.cli import main
+from tau_retail_env.cli.main import COMMANDS, OLD_NAMES
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.runs.trajectories import read_trajectories
 from tau_retail_env.sources import load, load_tasks, opening
@@ -26,7 +27,7 @@ from tests.evaluation.user_check.spoken import conversation, model, scripted
 from tests.users.llm.server import ChatServer, always
 
 KEY = "sk-fake-5f1d0c"
-PROGRAM = [sys.executable, "-m", "tau_retail_env.cli"]
+PROGRAM = [sys.executable, "-m", "tau_retail_env"]
 
 
 def start(repository: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -78,7 +79,7 @@ def test_one_task_is_shown_whole(capsys):
         (["tasks", "--source", "tau3"], "'tau3'"),
         (["tasks", "--split", "tset"], "Did you mean 'test'"),
         (["tasks", "--subset", "refunds"], "'refunds'"),
-        (["tasks", "--subset", ""], "Unknown task_subset ''"),
+        (["tasks", "--subset", ""], "Unknown --subset ''"),
         (["tasks", "--split", ""], "Unknown split of source 'tau2' ''"),
         (["tasks", "--source", "generated", "--subset", "lookup"], "lookup"),
         (["tasks", "--subset", "payment", "--split", "train"], "It has tasks in split: base, test."),
@@ -86,7 +87,8 @@ def test_one_task_is_shown_whole(capsys):
         (["tasks", "tau2/1000"], "'tau2/1000'"),
         (["tasks", "tau2"], "Unknown task_id 'tau2/tau2'"),
         (["tasks", "tau2/12", "--split", "test", "--limit", "3"], "leave out --split, --limit, or the id"),
-        (["subsets", "--source", "tau3"], "'tau3'"),
+        (["tasks", "--subsets", "--source", "tau3"], "'tau3'"),
+        (["tasks", "--subsets", "--split", "test", "tau2/12"], "leave out --split, TASK_ID"),
         (["play", "--task", "tau2/1000"], "'tau2/1000'"),
         (["play", "--task", "tau2/12", "--subset", "returns"], "leave out --subset, or the id"),
         (["play", "--as", "customer", "--subset", "refunds"], "'refunds'"),
@@ -94,8 +96,8 @@ def test_one_task_is_shown_whole(capsys):
         (["play", "--prompt-style", "loud"], "'loud'"),
         (["oracle", "--source", "generated", "--subset", "transfer"], "No split of this source has any"),
         (["oracle", "--split", "tset"], "Did you mean 'test'"),
-        (["sft", "--config-name", "tau_retail_stf"], "tau_retail_stf"),
-        (["sft", "tokenizer=somewhere", "max_stepz=3"], "max_stepz"),
+        (["train", "--config-name", "tau_retail_stf"], "tau_retail_stf"),
+        (["train", "--config-name", "tau_retail_sft", "tokenizer=somewhere", "max_stepz=3"], "max_stepz"),
     ],
 )
 def test_a_wrong_name_is_one_line_on_stderr_and_exit_2(arguments, named, capsys):
@@ -112,6 +114,8 @@ def test_a_wrong_name_is_one_line_on_stderr_and_exit_2(arguments, named, capsys)
     [
         ([], "COMMAND"),
         (["dance"], "'dance'"),
+        (["tsks"], "Did you mean 'tasks'"),
+        (["review"], "--customer"),
         (["tasks", "--limit", "0"], "a whole number from 1 on, found '0'"),
         (["tasks", "--limit", "-3"], "a whole number from 1 on, found '-3'"),
         (["play", "--seed", "-1"], "a whole number from 0 on, found '-1'"),
@@ -127,6 +131,90 @@ def test_wrong_usage_is_exit_2(arguments, named, capsys):
     shown = capsys.readouterr().err
     assert "usage: tau-retail" in shown
     assert named in shown
+
+
+def shown_help(capsys, *words: str) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        main([*words, "--help"])
+    assert stopped.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_there_are_at_most_twelve_commands_and_each_has_its_line(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    told = shown_help(capsys)
+    assert len(COMMANDS) <= 12
+    assert [line.split()[0] for line in told.splitlines() if line[:2] == "  " and line.split()[0] in COMMANDS] == [
+        *COMMANDS
+    ]
+    assert max(map(len, told.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_says_what_the_command_does_and_shows_it_in_80_columns(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    told = shown_help(capsys, name)
+    assert COMMANDS[name].HELP[1:] in " ".join(told.split())
+    assert f"examples:\n  tau-retail {name}" in told
+    assert max(map(len, told.splitlines())) <= 80
+
+
+def test_no_help_imports_what_only_the_work_needs():
+    program = """
+import sys
+from tau_retail_env.cli import main
+from tau_retail_env.cli.main import COMMANDS
+for name in COMMANDS:
+    try:
+        main([name, "--help"])
+    except SystemExit:
+        pass
+heavy = "torch transformers trl hydra pydantic numpy pandas rich tqdm yaml tau2".split()
+raise SystemExit(" ".join(name for name in heavy if name in sys.modules) or None)
+"""
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (["tasks", "--subsets", "--source", "generated"], ["tasks", "--subsets", "--source", "generated"]),
+        (["sft", "--print-config", "seed=3"], ["train", "--config-name", "tau_retail_sft", "--print-config", "seed=3"]),
+        (
+            ["user-check", "--source", "generated", "--episodes", "2"],
+            ["review", "--customer", "--source", "generated", "--episodes", "2"],
+        ),
+        (["chat-template", "no/such/folder"], ["doctor", "--chat-template", "no/such/folder"]),
+    ],
+)
+def test_an_old_name_still_works_and_names_the_new_one(old, new, capsys):
+    status = main(new)
+    expected = capsys.readouterr()
+    assert main(old) == status
+    told = capsys.readouterr()
+    assert timeless(told.out) == timeless(expected.out)
+    notice, _, rest = told.err.partition("\n")
+    assert notice == f"tau-retail {old[0]} is now: tau-retail {' '.join(OLD_NAMES[old[0]])}"
+    assert rest == expected.err
+
+
+def timeless(text: str) -> str:
+    return re.sub(r"\d+\.\d+ s\b", "", text)
+
+
+@pytest.mark.parametrize("name", OLD_NAMES)
+def test_the_help_of_an_old_name_is_that_of_the_new_one(name, capsys):
+    assert shown_help(capsys, name).startswith(f"usage: tau-retail {OLD_NAMES[name][0]} ")
+
+
+@pytest.mark.parametrize("module", ["tau_retail_env", "tau_retail_env.cli"])
+def test_the_package_is_the_program(module, repository):
+    answer = subprocess.run(
+        [sys.executable, "-m", module, "--version"], cwd=repository, capture_output=True, text=True, check=False
+    )
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout.startswith("tau-retail ")
 
 
 @pytest.fixture
@@ -148,7 +236,7 @@ def no_tau_bench(monkeypatch, tmp_path):
     [
         ["tasks", "--source", "tau_bench"],
         ["tasks", "tau_bench/test/12"],
-        ["subsets", "--source", "tau_bench"],
+        ["tasks", "--subsets", "--source", "tau_bench"],
         ["play", "--source", "tau_bench"],
         ["play", "--as", "customer", "--task", "tau_bench/test/12"],
         ["oracle", "--source", "tau_bench"],
@@ -163,7 +251,7 @@ def test_a_source_that_is_not_there_is_exit_2_with_what_brings_it(arguments, no_
 
 
 def test_subsets_are_counted_for_the_sources_that_are_there(no_tau_bench, capsys):
-    assert main(["subsets"]) == 0
+    assert main(["tasks", "--subsets"]) == 0
     shown = capsys.readouterr()
     assert shown.out.startswith("| subset | tau2 train | tau2 test | tau2 base | generated train | generated test |")
     assert shown.err.startswith("without source 'tau_bench': ")
@@ -171,7 +259,7 @@ def test_subsets_are_counted_for_the_sources_that_are_there(no_tau_bench, capsys
 
 def test_the_table_in_the_documents_is_what_the_command_prints(repository, capsys):
     documented = columns((repository / "docs" / "tasks.md").read_text(encoding="utf-8"))
-    assert main(["subsets"]) == 0
+    assert main(["tasks", "--subsets"]) == 0
     printed = columns(capsys.readouterr().out)
     assert {name: documented[name] for name in printed} == printed
     assert set(documented) - set(printed) <= {"tau_bench train", "tau_bench test", "tau_bench dev"}
@@ -179,7 +267,7 @@ def test_the_table_in_the_documents_is_what_the_command_prints(repository, capsy
 
 def test_the_table_in_the_documents_holds_for_v1(tau_bench, repository, capsys):
     documented = columns((repository / "docs" / "tasks.md").read_text(encoding="utf-8"))
-    assert main(["subsets", "--source", "tau_bench"]) == 0
+    assert main(["tasks", "--subsets", "--source", "tau_bench"]) == 0
     printed = columns(capsys.readouterr().out)
     assert {name: documented[name] for name in printed} == printed
     assert printed["tau_bench test"][0] == "115"
@@ -280,7 +368,7 @@ def test_a_package_that_is_not_installed_is_named_and_doctor_recommended(monkeyp
 def test_doctor_says_by_its_exit_status_whether_a_run_can_work(monkeypatch, tmp_path, capsys):
     assert main(["doctor"]) == 0
     assert capsys.readouterr().out.startswith("The default run can work.")
-    monkeypatch.setattr("tau_retail_env.doctor.shipped.PACKAGE_FOLDER", tmp_path / "elsewhere")
+    monkeypatch.setattr("tau_retail_env.models.shipped.PACKAGE_FOLDER", tmp_path / "elsewhere")
     assert main(["doctor", "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
     assert report["can_run"] is False
@@ -346,7 +434,7 @@ def customer(server, monkeypatch):
 
 def test_the_scripted_customer_fails_no_perfect_agent(capsys):
     for arguments in (["--episodes", "60", "--source", "generated"], ["--split", "test"]):
-        assert main(["user-check", *arguments]) == 0
+        assert main(["review", "--customer", *arguments]) == 0
         shown = capsys.readouterr().out
         assert "customer scripted: a perfect agent fails in 0 of " in shown
         assert "look at" not in shown
@@ -357,7 +445,7 @@ def test_a_customer_behind_an_api_is_checked_and_its_conversations_kept(customer
     server.reply = lambda request: "###STOP###" if request.order == 2 else words(request)
     file = tmp_path / "check.jsonl"
     selection = ["--source", "generated", "--subset", "single", "--episodes", "4", "--workers", "1"]
-    assert main(["user-check", *selection, *customer, "--out", str(file)]) == 0
+    assert main(["review", "--customer", *selection, *customer, "--out", str(file)]) == 0
     shown = capsys.readouterr()
     assert "customer llm: a perfect agent fails in 1 of 4 scored episodes, 25.0%" in shown.out
     assert "  1 stopped early: " in shown.out
@@ -373,7 +461,7 @@ def test_a_customer_behind_an_api_is_checked_and_its_conversations_kept(customer
 
 def test_the_example_in_the_documents_is_what_user_check_prints(server, repository, tmp_path, monkeypatch, capsys):
     tools = (repository / "docs" / "tools.md").read_text(encoding="utf-8")
-    command, expected = re.search(r"    \$ tau-retail (user-check .*)\n((?:    .*\n)+)", tools).groups()
+    command, expected = re.search(r"    \$ tau-retail (review .*)\n((?:    .*\n)+)", tools).groups()
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.chdir(tmp_path)
     words = server.reply
@@ -390,7 +478,7 @@ def without_port_and_clock(text: str) -> str:
 def test_what_is_lost_is_not_scored_and_the_rest_goes_on(customer, server, capsys):
     server.plan = lambda order: "500" if order == 4 else None
     selection = ["--source", "generated", "--subset", "single"]
-    assert main(["user-check", *selection, *customer, "--episodes", "4", "--workers", "1"]) == 0
+    assert main(["review", "--customer", *selection, *customer, "--episodes", "4", "--workers", "1"]) == 0
     shown = capsys.readouterr().out
     assert "4 episodes asked for: 3 scored, 1 lost because the customer failed" in shown
     assert "--out FILE" in shown
@@ -405,7 +493,7 @@ def test_what_is_lost_is_not_scored_and_the_rest_goes_on(customer, server, capsy
 
 def test_where_nothing_can_be_scored_nothing_is_measured(customer, server, capsys):
     server.plan = always("500")
-    assert main(["user-check", "--source", "generated", *customer, "--episodes", "2"]) == 1
+    assert main(["review", "--customer", "--source", "generated", *customer, "--episodes", "2"]) == 1
     assert "no episode could be scored" in capsys.readouterr().out
     assert main(["oracle", "--source", "generated", *customer, "--limit", "2"]) == 1
 
@@ -419,7 +507,7 @@ def test_a_used_up_budget_leaves_a_report_of_all_that_was_paid_for(customer, ser
     server.cost_usd = 0.01
     file = tmp_path / "check.jsonl"
     selection = ["--source", "generated", "--subset", "single", "--episodes", "9", "--workers", str(workers)]
-    assert main(["user-check", *selection, *customer, "budget_usd=0.235", *PRICES, "--out", str(file)]) == 0
+    assert main(["review", "--customer", *selection, *customer, "budget_usd=0.235", *PRICES, "--out", str(file)]) == 0
     shown = capsys.readouterr().out
     kept = read_trajectories(file)
     stopped = [one for one in kept if one.stop_reason == "stopped"]
@@ -434,7 +522,7 @@ def test_a_used_up_budget_leaves_a_report_of_all_that_was_paid_for(customer, ser
     assert f"${paid:.4f}; {len(conversation(server))} calls" in shown
 
 
-@pytest.mark.parametrize("command", [["user-check", "--episodes", "1"], ["oracle", "--limit", "1"]])
+@pytest.mark.parametrize("command", [["review", "--customer", "--episodes", "1"], ["oracle", "--limit", "1"]])
 def test_every_run_of_a_process_has_the_whole_budget(command, customer, server, capsys):
     server.cost_usd = 0.02
     selection = ["--source", "generated", "--subset", "single"]
@@ -459,7 +547,7 @@ def test_ctrl_c_or_sigterm_leaves_a_report_of_all_that_was_answered(sent, custom
     server.plan = lambda order: "hang" if order >= 8 else None
     file = tmp_path / "check.jsonl"
     selection = ["--source", "generated", "--subset", "single", "--episodes", "30", "--workers", "1"]
-    process = start(repository, "user-check", *selection, *customer, "--out", str(file))
+    process = start(repository, "review", "--customer", *selection, *customer, "--out", str(file))
     end = time.monotonic() + 60
     while len(server.requests) < 9 and time.monotonic() < end:
         time.sleep(0.05)
@@ -481,7 +569,7 @@ def test_ctrl_c_or_sigterm_leaves_a_report_of_all_that_was_answered(sent, custom
         (["--user-strategy", "lllm"], "Did you mean 'llm'"),
         (["--user-strategy", "{scripted: 0.5, llm: 0.3}", "--user-model", "tiny"], "sum to 0.8"),
         (["--user-strategy", "{scripted"], "not valid YAML"),
-        (["--user-strategy", "llm"], "user_model"),
+        (["--user-strategy", "llm"], "e.g. --user-model gpt-4o"),
         (["--user-model", "tiny"], "needs no model"),
         (["--user", "temperature=0"], "'temperature'"),
         (["--user", "sk-fake-5f1d0c"], "word 1 is no key=value"),
@@ -491,23 +579,23 @@ def test_ctrl_c_or_sigterm_leaves_a_report_of_all_that_was_answered(sent, custom
         (["--user-strategy", "llm", "--user-model", "tiny", "--user", "api_key_env=NO_SUCH_KEY"], "NO_SUCH_KEY"),
     ],
 )
-@pytest.mark.parametrize("command", ["user-check", "oracle", "play"])
+@pytest.mark.parametrize("command", [["review", "--customer"], ["oracle"], ["play"]], ids=" ".join)
 def test_a_customer_that_cannot_be_is_told_before_the_first_episode(command, arguments, named, capsys):
-    assert main([command, *arguments]) == 2
+    assert main([*command, *arguments]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
     assert named in shown.err
     assert "5f1d0c" not in shown.err
 
 
-@pytest.mark.parametrize("command", ["user-check", "oracle", "play"])
+@pytest.mark.parametrize("command", [["review", "--customer"], ["oracle"], ["play"]], ids=" ".join)
 def test_a_wrong_key_or_model_is_told_before_the_first_episode(command, customer, server, monkeypatch, capsys):
     unknown_model = [word.replace("tiny", "no-such-model") for word in customer]
-    assert main([command, *unknown_model]) == 2
+    assert main([*command, *unknown_model]) == 2
     assert "no-such-model" in capsys.readouterr().err
     close_background()
     monkeypatch.setenv("CUSTOMER_KEY", "sk-another-5f1d0c")
-    assert main([command, *customer]) == 2
+    assert main([*command, *customer]) == 2
     shown = capsys.readouterr().err
     assert "CUSTOMER_KEY" in shown
     assert "5f1d0c" not in shown
@@ -516,8 +604,8 @@ def test_a_wrong_key_or_model_is_told_before_the_first_episode(command, customer
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["user-check", "--out", "."], "is there already"),
-        (["user-check", "--out", "no/such/folder/check.jsonl"], "no folder"),
+        (["review", "--customer", "--out", "."], "is there already"),
+        (["review", "--customer", "--out", "no/such/folder/check.jsonl"], "no folder"),
         (["play", "--user-strategy", "human"], "--as customer"),
         (["play", "--as", "customer", "--user-strategy", "llm"], "leave out --user-strategy"),
         (["play", "--recorded", "check.jsonl"], "--task"),
@@ -553,7 +641,7 @@ def test_a_person_is_told_when_the_customer_is_lost(customer, server, monkeypatc
 
 def test_a_recorded_customer_is_watched_again_without_its_server(customer, server, tmp_path, capsys):
     cassette = [*customer, f"cassette={tmp_path / 'customer.jsonl'}"]
-    assert main(["user-check", "--source", "generated", *cassette, "--episodes", "1"]) == 0
+    assert main(["review", "--customer", "--source", "generated", *cassette, "--episodes", "1"]) == 0
     asked = len(server.requests)
     server.stop()
     assert main(["play", "--as", "nobody", "--task", "generated/test/0", *cassette]) == 0
@@ -563,7 +651,7 @@ def test_a_recorded_customer_is_watched_again_without_its_server(customer, serve
 
 def test_a_mixture_is_checked_by_its_weights(customer, capsys):
     mixed = [word.replace("llm", "{scripted: 0.5, llm: 0.5}") for word in customer]
-    assert main(["user-check", "--source", "generated", *mixed, "--episodes", "8"]) == 0
+    assert main(["review", "--customer", "--source", "generated", *mixed, "--episodes", "8"]) == 0
     shown = capsys.readouterr().out
     assert "customer llm: a perfect agent fails in 0 of " in shown
     assert "customer scripted: a perfect agent fails in 0 of " in shown

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tau_retail_env.cli.train import main
+from tau_retail_env.cli import main
 from tau_retail_env.config import check_local, check_sft, compose
 from tau_retail_env.config.roll import check_roll
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
@@ -36,7 +36,7 @@ def test_tasks_that_are_not_there_are_told_once(name: str, overrides: list[str],
 
 
 def test_printing_a_configuration_tells_it_too(capsys: pytest.CaptureFixture[str]):
-    assert main(["--print-config", "task_source=foo"]) == 2
+    assert main(["train", "--print-config", "task_source=foo"]) == 2
     assert capsys.readouterr().err.startswith("error: custom_envs.retail_train.env_config, custom_envs.retail_test.")
 
 

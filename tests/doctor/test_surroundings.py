@@ -212,7 +212,7 @@ def test_an_unfinished_set_up_shows(monkeypatch, tmp_path, repository):
 def test_a_key_is_never_printed(form, repository):
     keys = dict.fromkeys(surroundings.KEYS, KEY) | {"HF_TOKEN": ""}
     answer = subprocess.run(
-        [sys.executable, "-m", "tau_retail_env.cli", "doctor", *form],
+        [sys.executable, "-m", "tau_retail_env", "doctor", *form],
         capture_output=True,
         text=True,
         check=False,

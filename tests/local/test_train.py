@@ -15,7 +15,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tau_retail_env.cli.train import main
+from tau_retail_env.cli import main
 from tau_retail_env.config import check_local
 from tau_retail_env.local.rollouts import Stage
 from tau_retail_env.local.train import train
@@ -131,7 +131,7 @@ def test_a_step_with_several_updates_still_has_one_row(grpo_values: Values):
 
 def killed_after(checkpoint: Path, arguments: list[str], number: int) -> subprocess.Popen[bytes]:
     """Start a run of its own and end it by a signal once a checkpoint is there."""
-    command = [sys.executable, "-m", "tau_retail_env.cli.train", *arguments]
+    command = [sys.executable, "-m", "tau_retail_env", "train", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=dict(os.environ))
     deadline = time.monotonic() + 120
     while not checkpoint.is_dir() and process.poll() is None and time.monotonic() < deadline:
@@ -173,7 +173,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(
         return play(self, *positional, label=label, **named)
 
     monkeypatch.setattr(Stage, "play", interrupted)
-    assert main(arguments_of(grpo_values)) == 130
+    assert main(["train", *arguments_of(grpo_values)]) == 130
     assert capsys.readouterr().out.rstrip().endswith(f"interrupted; go on with: resume={tmp_path / 'run'}")
     assert [row["step"] for row in read_rows(tmp_path / "run" / "metrics.jsonl")] == [0, 1]
 
@@ -185,7 +185,7 @@ def test_a_full_disk_ends_the_run_with_one_line(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    assert main(arguments_of(grpo_values)) == 2
+    assert main(["train", *arguments_of(grpo_values)]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: The checkpoint ")
     assert "No space left on device" in error
@@ -207,13 +207,13 @@ def test_rows_that_find_no_room_end_the_run_with_how_to_go_on(
 
     arguments = arguments_of(grpo_values)
     monkeypatch.setattr(Stage, "play", filling)
-    assert main(arguments) == 2
+    assert main(["train", *arguments]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith(f"error: {metrics} could not be written: No space left on device (")
     assert error.endswith(f"Mend that, then go on with: resume={tmp_path / 'run'}")
     monkeypatch.undo()
     kept.replace(metrics)
-    assert main([*arguments, "resume=true"]) == 0
+    assert main(["train", *arguments, "resume=true"]) == 0
     assert [row["step"] for row in read_rows(metrics)] == [0, 1, 2]
 
 
@@ -230,7 +230,7 @@ def test_episodes_that_cannot_be_written_end_the_run_with_how_to_go_on(
         return play(self, *positional, label=label, **named)
 
     monkeypatch.setattr(Stage, "play", breaking)
-    assert main(arguments_of(grpo_values)) == 2
+    assert main(["train", *arguments_of(grpo_values)]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith(f"error: {folder / 'train-000001.jsonl'} could not be written: Not a directory")
     assert error.endswith(f"go on with: resume={tmp_path / 'run'}")
@@ -238,7 +238,7 @@ def test_episodes_that_cannot_be_written_end_the_run_with_how_to_go_on(
 
 def test_two_runs_into_one_folder_are_one_run_and_one_error(grpo_values: Values, tmp_path: Path):
     """The one that came later neither writes nor removes anything."""
-    command = [sys.executable, "-m", "tau_retail_env.cli.train", *arguments_of(grpo_values, "max_steps=1")]
+    command = [sys.executable, "-m", "tau_retail_env", "train", *arguments_of(grpo_values, "max_steps=1")]
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     told = [run.communicate(timeout=240)[1] for run in runs]
     assert sorted(run.returncode for run in runs) == [0, 2], told
@@ -258,7 +258,7 @@ def test_what_is_refused_leaves_no_folder(
         ("sequence_length=4097", "sequence_length: found 4097"),
         (f"pretrain={foreign_checkpoint}", "prompt_style: minimal tells a model no tool"),
     ):
-        assert main(arguments_of(grpo_values, override)) == 2
+        assert main(["train", *arguments_of(grpo_values, override)]) == 2
         assert words in capsys.readouterr().err
         assert not (tmp_path / "run").exists()
 
@@ -266,6 +266,6 @@ def test_what_is_refused_leaves_no_folder(
 def test_the_configuration_is_printed_and_nothing_is_started(
     grpo_values: Values, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
-    assert main([*arguments_of(grpo_values), "max_steps=9", "--print-config"]) == 0
+    assert main(["train", *arguments_of(grpo_values), "max_steps=9", "--print-config"]) == 0
     assert "max_steps: 9" in capsys.readouterr().out
     assert not (tmp_path / "run").exists()

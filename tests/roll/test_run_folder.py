@@ -97,7 +97,10 @@ def test_the_small_model_plays_with_the_prompt_that_it_was_trained_on():
 
 def test_another_model_is_not_left_blind(tmp_path):
     model = model_of(tmp_path, tau_retail=None)
-    with pytest.raises(InvalidValueError, match=r"prompt_style: minimal tells a model no tool.*tau-retail sft"):
+    with pytest.raises(
+        InvalidValueError,
+        match=r"prompt_style: minimal tells a model no tool.*tau-retail train .*tau_retail_sft",
+    ):
         surroundings.check_model(checked(model, "sequence_length=2048"))
     surroundings.check_model(checked(model, "sequence_length=2048", "prompt_style=compressed"))
 

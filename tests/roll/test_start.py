@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from tau_retail_env.cli.train import chosen_engine, main
+from tau_retail_env.cli import main
+from tau_retail_env.cli.train import chosen_engine
 from tau_retail_env.config import compose, to_yaml
 from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.roll import RollConfig, check_roll
@@ -309,18 +310,18 @@ def test_auto_is_roll_where_roll_and_a_gpu_are_there(installed, monkeypatch):
 
 
 def test_an_unknown_engine_is_answered_with_the_known_ones(capsys):
-    assert main(["engine=rol"]) == 2
+    assert main(["train", "engine=rol"]) == 2
     assert "known: local, roll, auto. Did you mean 'roll'?" in capsys.readouterr().err
 
 
 def test_a_configuration_for_roll_is_printed_without_roll_or_gpu(capsys):
-    assert main(["--config-name", NAME, "--print-config", "max_steps=3"]) == 0
+    assert main(["train", "--config-name", NAME, "--print-config", "max_steps=3"]) == 0
     assert "max_steps: 3" in capsys.readouterr().out
 
 
 def test_what_is_refused_ends_with_one_line_and_status_2(capsys, monkeypatch, tmp_path):
     use(None, monkeypatch)
-    assert main(["--config-name", NAME, f"output_dir={tmp_path / 'run'}"]) == 2
+    assert main(["train", "--config-name", NAME, f"output_dir={tmp_path / 'run'}"]) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith("error: engine: roll needs ROLL")
@@ -427,7 +428,7 @@ PROGRAM = textwrap.dedent(
     import os, subprocess, sys, time
     from concurrent.futures import ThreadPoolExecutor
     from pathlib import Path
-    from tau_retail_env.cli import train as start
+    from tau_retail_env.cli import exits, main
     from tau_retail_env.roll import start as roll_start
 
     def pipeline(config):
@@ -453,7 +454,7 @@ PROGRAM = textwrap.dedent(
 
     roll_start.check_surroundings = lambda config, attention: {"retail_train": 500, "retail_test": 115}
     roll_start.run_pipeline = pipeline
-    start.leave(lambda: start.main(["--config-name", "tau_retail_1gpu", "output_dir=" + sys.argv[2]]))
+    exits.leave(lambda: main(["train", "--config-name", "tau_retail_1gpu", "output_dir=" + sys.argv[2]]))
     """
 )
 

@@ -29,8 +29,12 @@ def show_recorded(path: Path, task_id: str, seed: int, *, out: TextIO | None = N
     Raises:
         InvalidValueError: there is no such file, or it holds something else.
     """
+    if path.is_dir():
+        files = sorted(str(file.relative_to(path)) for file in path.rglob("*.jsonl") if file.name != "metrics.jsonl")
+        inside = f"; in it are {', '.join(files[:5])}{', …' if len(files) > 5 else ''}" if files else ""
+        raise InvalidValueError(f"--recorded: {path} is a folder, expected a file of conversations{inside}")
     if not path.is_file():
-        raise InvalidValueError(f"There is no file {path}")
+        raise InvalidValueError(f"--recorded: there is no file {path}")
     found = [one for one in read_trajectories(path) if (one.task_id, one.seed) == (task_id, seed)]
     screen = Screen(None, out)
     for trajectory in found:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TextIO
@@ -13,6 +12,7 @@ from rich.json import JSON
 from rich.text import Text
 
 from tau_retail_env.cli.catalogue import call_text
+from tau_retail_env.cli.output import printable
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.tasks import Action
 from tau_retail_env.users.base import OUT_OF_SCOPE, STOP, TRANSFER
@@ -55,8 +55,8 @@ class Screen:
         return line.strip()
 
     def say(self, text: str, style: str = "") -> None:
-        """Show a text, as it is."""
-        self._console.print(Text(text, style=style))
+        """Show a text; what a terminal would obey is written out."""
+        self._console.print(Text(printable(text), style=style))
 
     def show(self, messages: Iterable[Mapping[str, Any]], *, agent: str) -> None:
         """Show messages of a conversation, tools' results in short.
@@ -83,11 +83,14 @@ class Screen:
     def show_json(self, text: str) -> None:
         """Show a tool's whole result; what is no JSON stands out."""
         try:
-            json.loads(text)
+            laid_out = JSON(text, indent=2).text
         except ValueError:
             self.say(text, "yellow")
+            return
+        if printable(laid_out.plain) == laid_out.plain:
+            self._console.print(laid_out)
         else:
-            self._console.print(JSON(text, indent=2))
+            self.say(laid_out.plain)
 
     def show_end(self, task_id: str, reward: float, info: Mapping[str, Any]) -> None:
         """Show how an episode ended and what its reward is made of."""

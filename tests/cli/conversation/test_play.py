@@ -147,7 +147,7 @@ def test_the_tab_key_works_on_a_terminal(repository):
     pytest.importorskip("readline")
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "tau_retail_env.cli", "play", "--task", "tau2/17", "--seed", "0"],
+        [sys.executable, "-m", "tau_retail_env", "play", "--task", "tau2/17", "--seed", "0"],
         cwd=repository,
         stdin=theirs,
         stdout=theirs,

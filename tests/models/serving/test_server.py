@@ -34,7 +34,7 @@ def vllm(tmp_path) -> Path:
 def serving(folder: Path, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
     """`tau-retail serve-user` with a stand-in."""
     log = ["--log", str(folder.parent / "log" / "server.log")]
-    command = [sys.executable, "-m", "tau_retail_env.cli", "serve-user", "--python", str(folder), *log, *arguments]
+    command = [sys.executable, "-m", "tau_retail_env", "serve-user", "--python", str(folder), *log, *arguments]
     process = subprocess.Popen(
         command,
         cwd=folder.parent,
@@ -93,7 +93,7 @@ def test_the_ready_line_is_what_a_run_takes(engine, tmp_path):
         assert (run["user_strategy"], run["user_model"], run["user"]["base_url"]) == ("llm", "org/model", base_url)
         check = process.stdout.readline()
         assert check.startswith(
-            "check: tau-retail user-check --user-strategy llm --user-model org/model --user base_url="
+            "check: tau-retail review --customer --user-strategy llm --user-model org/model --user base_url="
         )
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0

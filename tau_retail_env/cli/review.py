@@ -1,4 +1,4 @@
-"""`tau-retail user-check`: what a customer spoils."""
+"""`tau-retail review --customer`: what a customer spoils."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tau_retail_env.cli.exits import FAILED
-from tau_retail_env.cli.options import add_customer, add_seed, add_selection, customer, positive, selected
+from tau_retail_env.cli.options import add_customer, add_seed, add_selection, customer, examples, positive, selected
+from tau_retail_env.cli.output import say
 from tau_retail_env.errors import BudgetError, InvalidValueError
 
 if TYPE_CHECKING:
     from tau_retail_env.cli.customer_options import CustomerChoice
     from tau_retail_env.evaluation.user_check import Played
 
-HELP = "how often a perfect agent fails because of its customer"
+HELP = "measure how often a perfect agent fails because of its customer"
 STOPPED = "stopped"
 """The stop reason of an episode that was under way when all ended."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
+    parser.add_argument(
+        "--customer", action="store_true", required=True, help="let the oracle, a perfect agent, serve the customer"
+    )
     add_selection(parser)
     add_customer(parser)
     parser.add_argument("--episodes", type=positive, default=40, metavar="N", help="episodes to play (default 40)")
@@ -30,6 +34,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=positive, default=8, metavar="N", help="episodes at once (default 8)")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write the conversations there, one JSON object a line"
+    )
+    examples(
+        parser,
+        "tau-retail review --customer --source generated",
+        "tau-retail review --customer --user-strategy llm --user-model gpt-4o",
     )
 
 
@@ -52,9 +61,9 @@ def run(options: argparse.Namespace) -> int:
         from tau_retail_env.runs.trajectories import write_trajectories
 
         write_trajectories(options.out, played.trajectories)
-    print(as_text(played, tasks))
+    say(as_text(played, tasks))
     if seen := _how_to_see(played, chosen, options.out):
-        print(seen)
+        say(seen)
     if played.ended_by is not None and not isinstance(played.ended_by, BudgetError):
         raise played.ended_by
     return 0 if any(one.scorable for one in played.trajectories) else FAILED

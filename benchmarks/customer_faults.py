@@ -20,8 +20,8 @@ from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.episodes.player import EpisodeRequest, play_episode
 from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.sources import get_source
 from tau_retail_env.tasks import Task
-from tau_retail_env.users.llm.prompts import opening_messages
 from tau_retail_env.users.usage import latencies
 from tests.users.llm.server import RETRYABLE, ChatServer, Request, script, seeded
 
@@ -104,7 +104,7 @@ def _outcome(episode: Trajectory) -> tuple[float, str | None]:
 
 def _script_reader(tasks: Sequence[Task], expected: Mapping[str, Trajectory]) -> Callable[[Request], str]:
     """A model that says what the scripted customer said at that place of that task's conversation."""
-    task_of = {opening_messages(STRATEGY, SOURCE, task)[0]["content"]: task.id for task in tasks}
+    task_of = {get_source(SOURCE).customer_opening(STRATEGY, task)[0]["content"]: task.id for task in tasks}
     words = {
         task_id: [message["content"] for message in episode.messages if message["role"] == "user"]
         for task_id, episode in expected.items()

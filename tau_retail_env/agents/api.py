@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
-from tau_retail_env.messages import AgentMessage, ToolCall
+from tau_retail_env.chat.api import agent_message
+from tau_retail_env.sources import get_source
+from tau_retail_env.sources.base import JsonObject
 
-JsonObject = dict[str, Any]
-
-
-def agent_message(reply: Mapping[str, Any]) -> AgentMessage:
-    """Read the message of an API model; whatever is wrong with it is for `env.step` to answer, never an error here.
-
-    Args:
-        reply: an assistant message of the OpenAI chat format: `content`, `tool_calls` with their arguments as JSON
-            text. An object of the openai package is given as its `model_dump()`.
-
-    Returns:
-        The message. Arguments that are not the JSON text of an object stay as they are, which `env.step` refuses as
-        malformed.
-    """
-    content = reply.get("content")
-    calls = (_tool_call(call) for call in reply.get("tool_calls") or ())
-    return AgentMessage(content if isinstance(content, str) else None, tuple(calls))
+__all__ = ["ApiHistory", "agent_message"]
 
 
 class ApiHistory:
@@ -39,12 +24,10 @@ class ApiHistory:
     """
 
     def __init__(self, info: Mapping[str, Any]) -> None:
-        self._is_v1 = info["source"] == "tau_bench"
+        self._source = get_source(info["source"])
         self.tools = list(info["tools"])
         self.messages = [{"role": "system", "content": info["system_prompt"]}]
-        for message in info["messages"]:
-            is_plain = self._is_v1 or message["role"] != "assistant"
-            self.messages.append(dict(message) if is_plain else _tau2_assistant(message, []))
+        self.messages += [self._source.agent_history(message) for message in info["messages"]]
 
     messages: list[JsonObject]
     """What to send as `messages`; grows by `add`."""
@@ -63,59 +46,8 @@ class ApiHistory:
         calls = list(reply.get("tool_calls") or ())
         if results:
             calls = calls[: len(results)]
-        if self._is_v1:
-            self.messages.append(_v1_assistant(reply, calls))
-        else:
-            self.messages.append(_tau2_assistant(reply, calls))
+        self.messages.append(self._source.agent_message(reply, calls))
         if not results:
             self.messages.extend(dict(message) for message in heard)
         for call, content in zip(calls, results, strict=False):
-            self.messages.append(_v1_result(call, content) if self._is_v1 else _tau2_result(call, content))
-
-
-def _v1_assistant(reply: Mapping[str, Any], calls: list[Mapping[str, Any]]) -> JsonObject:
-    return {**reply, **({"tool_calls": calls} if calls else {"content": reply.get("content") or ""})}
-
-
-def _v1_result(call: Mapping[str, Any], content: str) -> JsonObject:
-    return {"role": "tool", "tool_call_id": call.get("id"), "name": _tool_call(call).name, "content": content}
-
-
-def _tau2_assistant(reply: Mapping[str, Any], calls: list[Mapping[str, Any]]) -> JsonObject:
-    content = reply.get("content")
-    return {
-        "role": "assistant",
-        "content": content if calls else content or "",
-        "tool_calls": [_tau2_call(call) for call in calls] or None,
-    }
-
-
-def _tau2_call(call: Mapping[str, Any]) -> JsonObject:
-    read = _tool_call(call)
-    arguments = json.dumps(read.arguments) if isinstance(read.arguments, dict) else read.arguments
-    return {
-        "id": read.id,
-        "name": read.name,
-        "function": {"name": read.name, "arguments": arguments},
-        "type": "function",
-    }
-
-
-def _tau2_result(call: Mapping[str, Any], content: str) -> JsonObject:
-    return {"role": "tool", "content": content, "tool_call_id": _tool_call(call).id}
-
-
-def _tool_call(call: Mapping[str, Any]) -> ToolCall:
-    function = call.get("function") or {}
-    return ToolCall(function.get("name") or "", _arguments(function.get("arguments")), call.get("id") or "")
-
-
-def _arguments(given: Any) -> Mapping[str, Any]:
-    """The object that a JSON text holds; what is none comes back as it is, under a type that it has not."""
-    if not isinstance(given, str):
-        return cast(Mapping[str, Any], given)
-    try:
-        parsed = json.loads(given)
-    except (ValueError, RecursionError):
-        return cast(Mapping[str, Any], given)
-    return parsed if isinstance(parsed, dict) else cast(Mapping[str, Any], given)
+            self.messages.append(self._source.agent_tool_result(call, content))

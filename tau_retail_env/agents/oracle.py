@@ -11,12 +11,13 @@ from typing import Any
 
 from tau_retail_env.agents.consent import is_yes
 from tau_retail_env.messages import AgentMessage, ToolCall
+from tau_retail_env.sources.registry import source_class
 from tau_retail_env.tasks.task import Action, Task
 from tau_retail_env.tasks.writes import WRITE_TOOLS
 from tau_retail_env.users.scripted.story import Beat, Story, story_of
 
 MANY_STEPS = 4
-"""From so many steps on the oracle hurries on τ-bench v1, which ends an episode after 30 agent actions: it asks for no
+"""From so many steps on the oracle hurries where a source limits the agent's messages (v1: 30): it asks for no
 details (the customer adds them when it confirms), looks nothing up twice and sums up the next write with the report."""
 PATIENT_TRIES = 5
 """How often it asks who the customer is where the story's customer mixes things up."""
@@ -71,7 +72,7 @@ class OracleAgent:
         self._task = task
         story = story_of(task)
         self._steps = _steps(task.actions) if story is None else _steps_of_story(task.actions, story)
-        self._hurries = task.source == "tau_bench" and len(self._steps) >= MANY_STEPS
+        self._hurries = source_class(task).conduct.max_turns is not None and len(self._steps) >= MANY_STEPS
         self._tries = 0 if self._hurries else TRIES if story is None else 1
         self._identity_tries = TRIES if story is None else PATIENT_TRIES
         self._customer_id = story.customer if story and story.customer else task.user_id

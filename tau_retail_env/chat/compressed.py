@@ -1,9 +1,10 @@
-"""prompt_style "compressed": every rule of the domain policies in our own words, every tool as one line."""
+"""prompt_style "compressed": every rule of the retail policies in our own words, every tool as one line."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from string import Template
+from types import MappingProxyType
 from typing import Any
 
 _PROMPT = Template("""\
@@ -23,6 +24,7 @@ explicit yes.
 
 # Shop
 - Times are EST, 24-hour clock.
+- A user has a user id, email, default address and payment methods: gift card, paypal account or credit card.
 $glossary
 - Every product and every item has its own id. The two kinds are unrelated; never mix them up.
 - Order status: pending, processed, delivered or cancelled. As a rule only pending and delivered orders can be acted on.
@@ -68,32 +70,6 @@ twice; new_item_ids match item_ids by position. Address: '123 Main St', 'Apt 1' 
 
 $tools""")
 
-_USER = "- A user has a user id, email, default address and payment methods: gift card, paypal account or credit card."
-_TAU2 = {
-    "refuse": " Deny requests that break these rules.",
-    "transfer": " First call transfer_to_human_agents, then write to the user: "
-    "YOU ARE BEING TRANSFERRED TO A HUMAN AGENT. PLEASE HOLD ON.",
-    "glossary": f"""\
-{_USER}
-- 50 types of products. A product has a product id, a name and variant items; an item has an item id, options, \
-availability and a price.
-- An order has an order id, user id, address, items, status, fulfillments (tracking id, item ids) and payment history; \
-after actions perhaps also a cancel reason, exchanged items, a price difference.""",
-    "reasons": "; no other",
-    "once": " per order",
-}
-_TAU_BENCH = {
-    "refuse": "",
-    "transfer": "",
-    "glossary": f"""\
-{_USER}
-- 50 types of products, each with variant items of different options.""",
-    "reasons": "",
-    "once": "",
-}
-_DIFFERENCES: Mapping[str, Mapping[str, str]] = {"tau2": _TAU2, "tau_bench": _TAU_BENCH}
-"""What fills the gaps of the prompt: where the two domain policies differ."""
-
 _NOTES: Mapping[str, str] = {
     "calculate": "numbers, + - * / ( ) and spaces, such as 2 + 2",
     "cancel_pending_order": "not if processed or delivered; answers with the order",
@@ -115,24 +91,35 @@ _NOTES: Mapping[str, str] = {
 """What neither the signature nor the rules say about a tool; one that is not here keeps upstream's description."""
 
 
-def compressed_prompt(upstream: str, tools: Sequence[Mapping[str, Any]]) -> str:
-    """The system text: rules, facts about the shop, how to call a tool, and a line for each tool.
+def retail_prompt(differences: Mapping[str, str], tools: Sequence[Mapping[str, Any]]) -> str:
+    """The system text of a retail shop: rules, facts about the shop, how to call a tool, and a line for each tool.
 
     Args:
-        upstream: whose domain policy: "tau2" or "tau_bench".
+        differences: what fills the gaps of the text, where the sources' domain policies differ: "refuse", "transfer",
+            "glossary", "reasons" and "once".
         tools: OpenAI schemas of its tools, from which the signatures are taken.
     """
-    return _PROMPT.substitute(_DIFFERENCES[upstream], tools="\n".join(_tool_line(tool["function"]) for tool in tools))
+    return _PROMPT.substitute(differences, tools=listed_tools(tools, _NOTES))
 
 
-def _tool_line(function: Mapping[str, Any]) -> str:
+def listed_tools(tools: Sequence[Mapping[str, Any]], notes: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A line for each tool: its signature, and what it is for.
+
+    Args:
+        tools: OpenAI schemas.
+        notes: what it is for, by name; a tool that is not here keeps the description of its schema.
+    """
+    return "\n".join(_tool_line(tool["function"], notes) for tool in tools)
+
+
+def _tool_line(function: Mapping[str, Any], notes: Mapping[str, str]) -> str:
     """`name(text, list: [string], choice: 'a'|'b', optional?): note`."""
     parameters = function["parameters"]
     required = parameters.get("required", ())
     arguments = [
         f"{name}{'' if name in required else '?'}{_type(schema)}" for name, schema in parameters["properties"].items()
     ]
-    note = _NOTES.get(function["name"], function["description"])
+    note = notes.get(function["name"], function["description"])
     return f"{function['name']}({', '.join(arguments)})" + (f": {note}" if note else "")
 
 

@@ -11,8 +11,7 @@ from typing import Any
 
 from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.messages import ToolCall
-from tau_retail_env.sources import find_task, load_tasks, open_shop
-from tau_retail_env.sources.load import SOURCES
+from tau_retail_env.sources import SOURCES, find_task, get_source, load_tasks, open_shop
 from tau_retail_env.tasks import SUBSETS, Action, Task
 from tau_retail_env.world import World
 
@@ -40,13 +39,11 @@ def task_by_id(task_id: str, source: str = "tau2") -> Task:
     """
     first = task_id.split("/")[0]
     if first == task_id or first not in SOURCES:
-        if source not in SOURCES:
-            raise unknown("source", source, SOURCES)
-        if first != task_id and first not in SOURCES[source].splits():
+        if first != task_id and first not in get_source(source).splits():
             raise _unknown_beginning(task_id, first, source)
         task_id = f"{source}/{task_id}"
     source, *split, _ = task_id.split("/")
-    names = split or sorted(SOURCES[source].splits())
+    names = split or sorted(get_source(source).splits())
     smallest_last = sorted((load_tasks(source, name) for name in names), key=len, reverse=True)
     tasks = {task.id: task for split in smallest_last for task in split}
     return find_task(list(tasks.values()), task_id)
@@ -55,7 +52,7 @@ def task_by_id(task_id: str, source: str = "tau2") -> Task:
 def _unknown_beginning(task_id: str, first: str, source: str) -> InvalidValueError:
     return InvalidValueError(
         f"Task {task_id[:60]!r}: {unknown('source', first, SOURCES)} Nor is it a split of {source!r} "
-        f"({', '.join(SOURCES[source].splits())}). Every source has tasks of the domain retail only"
+        f"({', '.join(get_source(source).splits())}). Every source has tasks of the domain retail only"
     )
 
 
@@ -129,9 +126,7 @@ def subset_counts(sources: Iterable[str]) -> dict[tuple[str, str], dict[str, int
     """
     table: dict[tuple[str, str], dict[str, int]] = {}
     for source in sources:
-        if source not in SOURCES:
-            raise unknown("source", source, SOURCES)
-        for split in SOURCES[source].splits():
+        for split in get_source(source).splits():
             tasks = load_tasks(source, split)
             table[source, split] = {name: sum(map(holds, tasks)) for name, holds in SUBSETS.items()}
     return table

@@ -78,7 +78,7 @@ def _show(task: Task, options: argparse.Namespace, as_text: Callable[[Task], str
 def _count(options: argparse.Namespace) -> int:
     """Print the table of subsets of the sources that are here."""
     from tau_retail_env.cli.catalogue import as_markdown, subset_counts
-    from tau_retail_env.sources.load import SOURCES
+    from tau_retail_env.sources import SOURCES
 
     others = ("split", "subset", "text", "limit", "json", "task_id")
     if given := [f"--{name}" for name in others if getattr(options, name) not in (None, False)]:

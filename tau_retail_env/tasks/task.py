@@ -35,9 +35,9 @@ class Task:
     """One customer request with its ground truth: instruction, gold actions, outputs to communicate."""
 
     id: str
-    """Unique over every source and split: "tau2/12", "tau_bench/train/3", "generated/train/7"."""
+    """Unique within its source and version: "tau2/12", "tau_bench/train/3", "generated/train/7"."""
     source: str
-    """"tau2", "tau_bench" or "generated"."""
+    """Where it comes from: "tau2", "tau_bench", "generated", or a source of your own."""
     domain: str
     """"retail" for every task of this package today."""
     split: str
@@ -56,3 +56,5 @@ class Task:
     """Upstream's initial state, None for every retail task so far."""
     reward_basis: tuple[str, ...] = ("DB", "COMMUNICATE")
     """What upstream multiplies into the reward."""
+    version: str | None = None
+    """Which edition of the source's tasks, such as "0.2"; None for the default, or for a source that has none."""

@@ -9,10 +9,9 @@ from typing import TextIO
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.messages import AgentMessage
-from tau_retail_env.sources import open_shop
+from tau_retail_env.sources import get_source
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.users.base import STOP, UserError, UserMessage
-from tau_retail_env.users.llm.prompts import scenario_text
 
 HELP = f"""\
 You are the customer. A line is said to the agent. A line that starts with / is a command:
@@ -39,8 +38,8 @@ class HumanCustomer:
     _seated: weakref.ref[HumanCustomer] | None = None
 
     def __init__(self, *, source: str, lines: TextIO | None = None, out: TextIO | None = None) -> None:
-        self._conduct = open_shop(source).conduct
-        self._source = source
+        self._source = get_source(source)
+        self._conduct = self._source.conduct
         self._lines = lines
         self._out = out
         self._briefing = ""
@@ -62,8 +61,7 @@ class HumanCustomer:
         Raises:
             UserError: the input has ended.
         """
-        is_v1 = self._source == "tau_bench"
-        self._briefing = f"Task {task.id}\n{task.instruction if is_v1 else scenario_text(task)}"
+        self._briefing = f"Task {task.id}\n{self._source.customer_briefing(task)}"
         self._show(f"{self._briefing}\n\n{HELP}")
         if self._conduct.greeting:
             self._show(f"agent> {self._conduct.greeting}")

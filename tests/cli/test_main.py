@@ -20,7 +20,8 @@ from tau_retail_env.cli import main
 from tau_retail_env.cli.main import COMMANDS, OLD_NAMES
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.runs.trajectories import read_trajectories
-from tau_retail_env.sources import load, load_tasks, opening
+from tau_retail_env.sources import load_tasks
+from tau_retail_env.sources.registry import forget_sources
 from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
 from tau_retail_env.users.llm.background import close_background
 from tests.evaluation.user_check.spoken import conversation, model, scripted
@@ -223,12 +224,9 @@ def no_tau_bench(monkeypatch, tmp_path):
     monkeypatch.delenv(upstream_tau_bench.PATH_VARIABLE, raising=False)
     monkeypatch.setattr(upstream_tau_bench, "SUBMODULE", tmp_path)
     monkeypatch.setattr(upstream_tau_bench.importlib.util, "find_spec", lambda name: None)
-    caches = (load._all_tasks, load._selected_tasks, opening._shop_of)
-    for cached in caches:
-        cached.cache_clear()
+    forget_sources()
     yield
-    for cached in caches:
-        cached.cache_clear()
+    forget_sources()
 
 
 @pytest.mark.parametrize(

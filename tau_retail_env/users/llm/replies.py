@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from tau_retail_env.sources.base import REPLY, THOUGHT
 from tau_retail_env.users.base import STOP
-from tau_retail_env.users.llm.prompts import REPLY, THOUGHT
 
 MAX_CHARACTERS = 2000
 """The longest message of a customer; beyond, a model plays both sides or repeats itself."""

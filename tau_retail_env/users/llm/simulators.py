@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from tau_retail_env.errors import EpisodeStateError, unknown
 from tau_retail_env.messages import AgentMessage
-from tau_retail_env.sources import open_shop
+from tau_retail_env.sources import get_source
+from tau_retail_env.sources.base import Message
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.users.base import UserError, UserMessage
 from tau_retail_env.users.llm.completion import Completion
 from tau_retail_env.users.llm.endpoint import Endpoint
-from tau_retail_env.users.llm.prompts import Message, opening_messages
 from tau_retail_env.users.llm.writing import API_STRATEGIES, Writing
 
 SEED_BITS = 31
@@ -27,7 +27,7 @@ class ApiCustomer:
     Args:
         strategy: one of `API_STRATEGIES`.
         endpoint: where the model is served; may be shared by any number of customers and threads.
-        source: whose simulator: "tau_bench" v1's; "tau2" and "generated" τ²'s.
+        source: whose simulator.
 
     Raises:
         InvalidValueError: unknown strategy or source.
@@ -39,8 +39,9 @@ class ApiCustomer:
             raise unknown("strategy of an API customer", strategy, API_STRATEGIES)
         self.strategy = strategy
         self._endpoint = endpoint
-        self._source = source
-        self._stop_tokens = open_shop(source).conduct.stop_tokens
+        self._source = get_source(source)
+        self._source.shop()  # what is not installed is missed now, not in the first episode
+        self._stop_tokens = self._source.conduct.stop_tokens
         self._episode = ""
         self._calls = 0
         self._history: list[Message] = []
@@ -66,7 +67,7 @@ class ApiCustomer:
         self._calls = 0
         self._history = []
         self._held_at = None
-        return self._say(opening_messages(self.strategy, self._source, task))
+        return self._say(self._source.customer_opening(self.strategy, task))
 
     def respond(self, message: AgentMessage) -> UserMessage:
         """Answer the agent's text.

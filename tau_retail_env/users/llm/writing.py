@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
+from tau_retail_env.sources.base import REPLY, Message
 from tau_retail_env.users.base import UserError
 from tau_retail_env.users.llm.completion import Completion
-from tau_retail_env.users.llm.prompts import REPLY, Message, advised, asked_again, judge_prompt, reflect_prompt
+from tau_retail_env.users.llm.prompts import advised, asked_again, judge_prompt, reflect_prompt
 from tau_retail_env.users.llm.replies import Written, fault_of, is_accepted, read, stops_too_soon, without_reasoning
 from tau_retail_env.users.usage import Usage
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.sources.registry import source_class
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.users.scripted.request import (
     KIND_OF_TOOL,
@@ -80,10 +81,9 @@ def build_agenda(task: Task, shop: Mapping[str, Any]) -> Agenda:
     user_id = story.customer if story and story.customer else _customer_id(task, shop)
     user = shop["users"][user_id]
     scenario = task.scenario
-    known, unknown = scenario.known_info or "", scenario.unknown_info or ""
-    if task.source == "tau_bench":
-        known = task.instruction
-    only_told = story is not None or task.source == "tau_bench"
+    source = source_class(task)
+    known, unknown = source.customer_knowledge(task), scenario.unknown_info or ""
+    only_told = story is not None or not source.knows_profile
     emails, zips = _told(story, user, known) if only_told else _remembered(user, known, unknown)
     return Agenda(
         requests=requests_of(story, task, user_id, shop) if story else _requests(task, user_id, shop),

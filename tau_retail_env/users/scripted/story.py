@@ -10,6 +10,7 @@ from importlib import resources
 from typing import Any
 
 from tau_retail_env.errors import InvalidValueError, unknown
+from tau_retail_env.sources.registry import source_class
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.users.scripted.listening import Fact
 
@@ -25,9 +26,6 @@ WORDED_FACTS: Mapping[str, Fact] = {
 """The keys of `words` in the file, and the facts they word."""
 SUBJECTS = ("write", "first", "vain", "ask", "transfer")
 """What a beat can be; each has exactly one of these keys."""
-MISSING_IN_TAU2 = 95
-"""The test task of τ-bench that τ²-bench left out: from there on, τ²'s numbers are one less."""
-
 Words = Mapping[Fact, tuple[str, ...]]
 """Fact to the wordings in which the customer answers for it, one each time it is asked."""
 
@@ -108,14 +106,8 @@ def story_of(task: Task) -> Story | None:
     Args:
         task: a task of any source.
     """
-    if task.source not in ("tau2", "tau_bench"):
-        return None
     known = stories()
-    own = known.get(task.id)
-    if own or not task.id.startswith("tau_bench/test/"):
-        return own
-    number = int(task.id.rsplit("/", 1)[1])
-    return known.get(f"tau2/{number - (number > MISSING_IN_TAU2)}")
+    return next((known[name] for name in source_class(task).story_names(task) if name in known), None)
 
 
 @functools.cache

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.sources import open_shop
+from tau_retail_env.sources.tau2.customer import scenario_text
 from tau_retail_env.tasks import Task
 from tau_retail_env.users import ScriptedCustomer
-from tau_retail_env.users.llm.prompts import scenario_text
 from tests.users.llm.server import ChatServer, Request
 
 Words = Callable[[Task, Sequence[str]], str]

@@ -68,8 +68,15 @@ def order_of(action):
     return shop_database()["orders"][action.arguments["order_id"]]
 
 
+def without_version(task):
+    """A task's fields as they were when the digest below was recorded; generated tasks have no version."""
+    fields = asdict(task)
+    assert fields.pop("version") is None
+    return fields
+
+
 def test_tasks_are_the_same_for_ever():
-    tasks = [asdict(task) for split in ("train", "test") for task in generate_tasks(split, 200)]
+    tasks = [without_version(task) for split in ("train", "test") for task in generate_tasks(split, 200)]
     digest = hashlib.sha256(json.dumps(tasks, sort_keys=True).encode()).hexdigest()
     assert digest == "c191e86fbb1718e60a896bdb4553bb39b0e83d4beddcc55bbf83c5b4bcea1cf5"
 

@@ -8,17 +8,12 @@ import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
-from tau_retail_env.sources import load, opening
+from tau_retail_env.sources.registry import forget_sources
 from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
 
 
 def imported():
     return [name for name in sys.modules if name.split(".")[0] == "tau_bench"]
-
-
-def forget():
-    for remembered in (load._all_tasks, load._selected_tasks, opening._shop_of):
-        remembered.cache_clear()
 
 
 @pytest.fixture
@@ -29,11 +24,11 @@ def nowhere(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", [str(Path(__file__).parents[2])])
     for name in imported():
         monkeypatch.delitem(sys.modules, name)
-    forget()
+    forget_sources()
     yield tmp_path
     for name in imported():
         del sys.modules[name]
-    forget()
+    forget_sources()
 
 
 def checkout(folder, imports=""):

@@ -13,14 +13,14 @@ from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.errors import EpisodeStateError, InvalidValueError
 from tau_retail_env.messages import AgentMessage
-from tau_retail_env.sources import open_shop
+from tau_retail_env.sources import get_source, open_shop
+from tau_retail_env.sources.tau2.customer import scenario_text
 from tau_retail_env.sources.tau2.tasks import data_folder
 from tau_retail_env.tasks import Task
 from tau_retail_env.users import API_STRATEGIES, ScriptedCustomer, UserError, make_customer
 from tau_retail_env.users.llm.background import close_background
 from tau_retail_env.users.llm.completion import Completion
 from tau_retail_env.users.llm.endpoint import Endpoint
-from tau_retail_env.users.llm.prompts import opening_messages, scenario_text
 from tau_retail_env.users.llm.settings import ApiSettings
 from tau_retail_env.users.llm.simulators import ApiCustomer
 from tau_retail_env.users.llm.writing import MAX_DRAFTS
@@ -104,6 +104,10 @@ def test_every_scenario_of_tau2_is_told_as_upstreams_own_classes_write_it() -> N
     assert {task.id: scenario_text(task) for task in load_tasks("tau2", "base")} == told
 
 
+def customer_opening(strategy: str, task: Task) -> list[dict[str, str]]:
+    return get_source("tau2").customer_opening(strategy, task)
+
+
 def test_a_persona_is_told() -> None:
     task = next(task for task in load_tasks("generated", "test") if task.scenario.persona)
     assert scenario_text(task).startswith(f"Persona:\n\t{task.scenario.persona}\nInstructions:")
@@ -111,16 +115,16 @@ def test_a_persona_is_told() -> None:
 
 def test_a_task_without_a_scenario_is_told_by_its_instruction() -> None:
     own = Task("own/1", "tau2", "retail", "train", "Cancel order #W1.", ())
-    assert opening_messages("llm", "tau2", own)[0]["content"].endswith(
+    assert customer_opening("llm", own)[0]["content"].endswith(
         "<scenario>\nInstructions:\n\tCancel order #W1.\n</scenario>"
     )
 
 
 def test_only_the_react_customer_is_told_of_two_parts(task: Task) -> None:
-    plain = {opening_messages(strategy, "tau2", task)[0]["content"] for strategy in ("llm", "verify", "reflection")}
+    plain = {customer_opening(strategy, task)[0]["content"] for strategy in ("llm", "verify", "reflection")}
     assert len(plain) == 1
     (without,) = plain
-    told = opening_messages("react", "tau2", task)[0]["content"]
+    told = customer_opening("react", task)[0]["content"]
     assert told.startswith(without)
     assert "Thought:" in told.removeprefix(without)
     assert "User Response:" in told.removeprefix(without)

@@ -1,0 +1,30 @@
+"""The source generated: training tasks of our own, over the shop of τ²-bench."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tau_retail_env.sources.generated import tasks
+from tau_retail_env.sources.tau2.source import Tau2Source
+from tau_retail_env.tasks.task import Task
+from tau_retail_env.world.shop import Shop
+
+
+class GeneratedSource(Tau2Source):
+    """Our own tasks in τ²'s shop, under τ²'s rules and prompts."""
+
+    name = "generated"
+
+    def splits(self) -> Iterable[str]:
+        """The splits train and test, whose customers are different people."""
+        return tasks.DEFAULT_COUNTS
+
+    def load(self, split: str) -> list[Task]:
+        """The first tasks of a split."""
+        return tasks.generate_tasks(split)
+
+    def open_shop(self) -> Shop:
+        """The shop of the source tau2: one in a process for both."""
+        from tau_retail_env.sources.registry import open_shop  # which lists this class
+
+        return open_shop(Tau2Source.name)

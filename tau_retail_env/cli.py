@@ -487,7 +487,8 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _sft(options: argparse.Namespace) -> int:
-    from tau_retail_env.config import check_sft, compose
+    from tau_retail_env.config import compose
+    from tau_retail_env.local.config import check_sft
 
     values = compose(options.config_name, folder=options.config_path, overrides=options.overrides)
     config = check_sft(values)

@@ -10,9 +10,10 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from tau_retail_env.config import check_local, compose, to_yaml
-from tau_retail_env.config.roll import check_roll, is_for_roll
+from tau_retail_env.config import compose, to_yaml
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError, TauRetailError, unknown
+from tau_retail_env.local.config import check_local
+from tau_retail_env.roll.config import check_roll, is_for_roll
 
 ENGINES = ("local", "roll", "auto")
 FAILED = 1

@@ -1,4 +1,4 @@
-"""The blocks that say what is played: environments by tag, and how many of each."""
+"""The blocks that say what is played: environments by tag."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tau_retail_env.config.roles import GeneratingArgs
 from tau_retail_env.config.schema import Refusing, key
 
 ONE_PROCESS = "The local engine plays all environments in one process: remove the key."
@@ -60,48 +59,6 @@ class CustomEnv(Refusing):
     """What is handed to the environment."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class EnvManager(Refusing):
-    """How many environments play side by side, of which tags."""
-
-    refused: ClassVar[Mapping[str, str]] = {
-        "max_env_num_per_worker": ONE_PROCESS,
-        "worker_cls": ONE_PROCESS,
-        "world_size": ONE_PROCESS,
-        "max_traj_per_env": "It follows from rollout_batch_size (or val_batch_size): remove the key.",
-        "group_size_redundancy": "Every episode that was begun is used: remove the key.",
-        "group_filter_cls": "Episodes that cannot be scored are left out of the loss: remove the key.",
-        "llm_proxy": "The actor itself generates: remove the key.",
-        "system_envs": "Set environment variables in the shell.",
-        "format_penalty": "The reward is upstream's own: remove the key.",
-        "model_args": "The actor's model plays: see actor_train.model_args.",
-        "data_args": "The model's own chat template is used: remove the key.",
-        "strategy_args": "See actor_infer.strategy_args.",
-    }
-
-    num_env_groups: int = key(minimum=1)
-    """Groups of environments; each group plays one task at a time."""
-    group_size: int = key(1, minimum=1)
-    """Environments in a group: episodes of the same task, told in the same words."""
-    tags: tuple[str, ...] = key()
-    """Names under custom_envs."""
-    num_groups_partition: tuple[int, ...] | None = key(None)
-    """Groups by tag, in the order of tags; null divides them equally."""
-    generating_args: GeneratingArgs | None = key(None)
-    """How the agent's messages are sampled."""
-
-    def partition(self) -> tuple[int, ...]:
-        """Groups by tag, in the order of `tags`."""
-        if self.num_groups_partition is not None:
-            return self.num_groups_partition
-        share, rest = divmod(self.num_env_groups, len(self.tags))
-        return tuple(share + (place < rest) for place in range(len(self.tags)))
-
-    def num_envs(self) -> int:
-        """Environments that play side by side."""
-        return self.num_env_groups * self.group_size
-
-
 def check_environments(envs: Mapping[str, CustomEnv]) -> list[str]:
     """What is wrong with the environments, each by its full path."""
     problems = []
@@ -118,20 +75,3 @@ def check_environments(envs: Mapping[str, CustomEnv]) -> list[str]:
 def prompt_styles(envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> set[str]:
     """What the episodes of some tags start with."""
     return {envs[tag].env_config.prompt_style for tag in tags}
-
-
-def check_manager(path: str, manager: EnvManager, envs: Mapping[str, CustomEnv]) -> list[str]:
-    """What is wrong with one env manager, each problem by its full path."""
-    problems = []
-    if not manager.tags:
-        problems.append(f"{path}.tags: empty; name at least one of custom_envs: {', '.join(envs)}")
-    for tag in manager.tags:
-        if tag not in envs:
-            problems.append(f"{path}.tags: {tag!r} is not under custom_envs ({', '.join(envs)})")
-    given = manager.num_groups_partition
-    if given is not None and (len(given) != len(manager.tags) or sum(given) != manager.num_env_groups):
-        problems.append(
-            f"{path}.num_groups_partition: found {list(given)}, expected one number for each of the "
-            f"{len(manager.tags)} tags, together {manager.num_env_groups} (num_env_groups)"
-        )
-    return problems

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tau_retail_env.config.roll_package import RollPackage, look_at
 from tau_retail_env.errors import MissingDependencyError
 from tau_retail_env.models.shipped import PACKAGE_FOLDER
+from tau_retail_env.roll.config.package import RollPackage, look_at
 from tau_retail_env.sources.tau2 import tasks as upstream_tau2
 from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
 

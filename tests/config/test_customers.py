@@ -2,8 +2,9 @@
 
 import pytest
 
-from tau_retail_env.config import LocalConfig, check_local, check_sft, compose
+from tau_retail_env.config import compose
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.local.config import LocalConfig, check_local, check_sft
 
 API = ("user_strategy=llm", "user_model=tiny")
 

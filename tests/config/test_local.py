@@ -2,8 +2,9 @@
 
 import pytest
 
-from tau_retail_env.config import LocalConfig, check_local, compose
+from tau_retail_env.config import compose
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.local.config import LocalConfig, check_local
 
 
 def checked(*overrides: str) -> LocalConfig:

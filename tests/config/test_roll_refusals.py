@@ -3,10 +3,10 @@
 import pytest
 
 from tau_retail_env.config import compose
-from tau_retail_env.config.roll import check_roll
 from tau_retail_env.config.roll_schema import RollSchema
-from tau_retail_env.config.roll_unread import UNREAD, UNREAD_WITH
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.roll.config import check_roll
+from tau_retail_env.roll.config.unread import UNREAD, UNREAD_WITH
 
 PPO, GRPO = "tau_retail_config", "tau_retail_grpo"
 TRAIN, INFER = "actor_train.strategy_args.strategy_config", "actor_infer.strategy_args.strategy_config"

@@ -2,8 +2,9 @@
 
 import pytest
 
-from tau_retail_env.config import SftConfig, check_sft, compose
+from tau_retail_env.config import compose
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.local.config import SftConfig, check_sft
 
 
 def checked(*overrides: str) -> SftConfig:

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tau_retail_env.config.environments import EnvManager
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.local.config.managers import EnvManager
 from tau_retail_env.local.plan import TrainingPlan, validation_plan
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.tasks import Task

@@ -12,10 +12,10 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Tokenizer
 
 from tau_retail_env.chat.parsing import parse_message
-from tau_retail_env.config import SftConfig, check_sft
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.local import models, sft
+from tau_retail_env.local.config import SftConfig, check_sft
 from tau_retail_env.local.conversations import EncodedConversations, encode, make_conversations
 from tau_retail_env.local.run_folder import RunFolder, claim
 from tau_retail_env.models.checks import prompt_style_of

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from tau_retail_env.config.customers import customer_problems
-from tau_retail_env.config.environments import CustomEnv, EnvManager, check_environments, check_manager
-from tau_retail_env.config.local import check_generating
-from tau_retail_env.config.roles import NO_CLUSTER, WORKER_KEYS, GeneratingArgs, ModelArgs, TrainingArgs
+from tau_retail_env.config.environments import CustomEnv, check_environments
 from tau_retail_env.config.run import RUN_REFUSALS, RunConfig
 from tau_retail_env.config.schema import Refusing, key, raise_if, read
 from tau_retail_env.config.tasks import check_tasks
+from tau_retail_env.local.config.managers import EnvManager, check_generating, check_manager
+from tau_retail_env.local.config.workers import NO_CLUSTER, WORKER_KEYS, GeneratingArgs, ModelArgs, TrainingArgs
 from tau_retail_env.runs.trackers import check_tracker_kwargs
 
 SCRATCH = "scratch"

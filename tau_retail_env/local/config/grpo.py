@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from tau_retail_env.config.customers import customer_problems
-from tau_retail_env.config.environments import CustomEnv, EnvManager, check_environments, check_manager
-from tau_retail_env.config.roles import ActorInfer, ActorTrain, GeneratingArgs, Reference
+from tau_retail_env.config.environments import CustomEnv, check_environments
 from tau_retail_env.config.run import RUN_REFUSALS, RunConfig
 from tau_retail_env.config.schema import Refusing, key, raise_if, read
 from tau_retail_env.config.tasks import check_tasks
+from tau_retail_env.local.config.managers import EnvManager, check_generating, check_manager
+from tau_retail_env.local.config.workers import ActorInfer, ActorTrain, GeneratingArgs, Reference
 from tau_retail_env.runs.trackers import check_tracker_kwargs
 
 NO_CRITIC = "The local engine has no critic; GRPO takes the mean of the group as the baseline: remove the key."
@@ -232,25 +233,6 @@ def _check_play(config: LocalConfig) -> list[str]:
             "so that GRPO has nothing to compare; expected more than 0"
         )
     return problems
-
-
-def check_generating(path: str, shared: GeneratingArgs | None, manager: EnvManager, sequence_length: int) -> list[str]:
-    """What is wrong with how one env manager samples, each problem by its full path."""
-    own = manager.generating_args
-    if shared is not None and own is not None and own != shared:
-        return [
-            f"{path}.generating_args: actor_infer.generating_args would override it; "
-            "keep only one (that of each env manager, where training and evaluation differ)"
-        ]
-    used = shared or own
-    if used is None:
-        return [f"{path}.generating_args: missing. Expected at least max_new_tokens"]
-    if used.max_new_tokens >= sequence_length:
-        return [
-            f"sequence_length: {sequence_length} is too small for one message of "
-            f"{used.max_new_tokens} tokens ({path}.generating_args.max_new_tokens)"
-        ]
-    return []
 
 
 def _check_kl(config: LocalConfig) -> list[str]:

@@ -7,18 +7,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tau_retail_env.config import roll_learning as learning
-from tau_retail_env.config import roll_rules as rules
 from tau_retail_env.config.customers import customer_problems
 from tau_retail_env.config.environments import CustomEnv, check_environments
-from tau_retail_env.config.roll_rules import RollValues
 from tau_retail_env.config.roll_schema import RollSchema
-from tau_retail_env.config.roll_unread import check_unread
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.config.schema import key, raise_if, read
 from tau_retail_env.config.tasks import check_tasks
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.models.shipped import checkpoint
+from tau_retail_env.roll.config import ppo_rules, rules
+from tau_retail_env.roll.config.rules import RollValues
+from tau_retail_env.roll.config.unread import check_unread
 from tau_retail_env.runs.trackers import check_tracker_kwargs, secrets_in
 from tau_retail_env.users import API_STRATEGIES
 
@@ -223,13 +222,13 @@ def _rules(asked: RollValues, config: RollConfig) -> Iterator[str]:
     yield from check_unread(asked)
     yield from rules.check_strategies(asked)
     yield from rules.check_models(asked)
-    yield from learning.check_critic(asked)
-    yield from learning.check_kl(asked)
-    yield from learning.check_normalization(asked)
-    yield from learning.check_masked(asked, _behind_an_api(asked, config))
-    yield from learning.check_clipping(asked)
-    yield from learning.check_updates(asked)
-    yield from learning.check_correction(asked)
+    yield from ppo_rules.check_critic(asked)
+    yield from ppo_rules.check_kl(asked)
+    yield from ppo_rules.check_normalization(asked)
+    yield from ppo_rules.check_masked(asked, _behind_an_api(asked, config))
+    yield from ppo_rules.check_clipping(asked)
+    yield from ppo_rules.check_updates(asked)
+    yield from ppo_rules.check_correction(asked)
     yield from rules.check_async(asked)
     yield from rules.check_sampling(asked)
     yield from rules.check_engine(asked)

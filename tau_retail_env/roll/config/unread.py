@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tau_retail_env.config.roll_rules import LEARNERS, MANAGERS, ROLES, RollValues
+from tau_retail_env.roll.config.rules import LEARNERS, MANAGERS, ROLES, RollValues
 
 ON_TRAINER = ("actor_train", "critic", "reference")
 """Roles on the backend that learns."""

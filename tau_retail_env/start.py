@@ -10,9 +10,11 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from tau_retail_env.blocks import raise_if
 from tau_retail_env.config import compose, to_yaml
+from tau_retail_env.config.machine import folder_problems
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError, TauRetailError, unknown
-from tau_retail_env.local.config import check_local
+from tau_retail_env.local.config import check_local, check_machine
 from tau_retail_env.roll.config import check_roll, is_for_roll
 
 ENGINES = ("local", "roll", "auto")
@@ -109,6 +111,7 @@ def _why_no_roll() -> str | None:
 
 def _local(values: Mapping[str, Any], *, is_printed: bool) -> None:
     config = check_local(values)
+    check_machine(config)
     if is_printed:
         sys.stdout.write(to_yaml(values))
         return
@@ -119,6 +122,7 @@ def _local(values: Mapping[str, Any], *, is_printed: bool) -> None:
 
 def _roll(values: Mapping[str, Any], *, is_printed: bool) -> None:
     config = check_roll(values)
+    raise_if(list(folder_problems(config)))
     if is_printed:
         sys.stdout.write(to_yaml(values))
         return

@@ -3,59 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, Literal
 
-from tau_retail_env.config.schema import Refusing, key
+from pydantic import Field, SkipValidation
 
-ONE_PROCESS = "The local engine plays all environments in one process: remove the key."
+from tau_retail_env.blocks import Block, Instead
+from tau_retail_env.sources.prompts import PROMPT_STYLES
+from tau_retail_env.users.spec import Strategy
 
 
-@dataclass(frozen=True, kw_only=True)
-class EnvironmentConfig(Refusing):
+class EnvironmentConfig(Block):
     """What is handed to `TauRetailEnv`: every field is an argument of its."""
 
-    source: str = key()
+    source: str
     """Where the tasks come from: tau2, tau_bench or generated."""
-    split: str = key()
+    split: str
     """The source's split, such as train or test."""
-    task_subset: str = key("all")
+    task_subset: str = "all"
     """Tasks whose gold actions contain a kind, such as returns; all; a+b."""
-    user_strategy: str | Mapping[str, float] = key("scripted")
+    user_strategy: Annotated[Strategy, SkipValidation] = "scripted"
     """Who plays the customer: a name, or weights by name, of which each group of episodes draws one."""
-    user_model: str | None = key(None)
+    user_model: str | None = None
     """Name of the model behind an API customer, null for customers without one."""
-    user_config: Mapping[str, Any] = key(dict)
+    user_config: Mapping[str, Any] = Field(default_factory=dict)
     """Everything else about the customer, as its strategy reads it."""
-    max_turns: int | None = key(None, minimum=1)
+    max_turns: int | None = Field(None, ge=1)
     """Agent messages per episode; null keeps the limits of the source's own benchmark."""
-    max_errors: int | None = key(None, minimum=1)
+    max_errors: int | None = Field(None, ge=1)
     """Tool errors per episode; null keeps the limits of the source's own benchmark."""
-    prompt_style: str = key("full")
+    prompt_style: str = "full"
     """How the domain policy and the tools are shown: full, compressed or minimal."""
-    multiple_calls: str = key("error", only=("error", "upstream"))
+    multiple_calls: Literal["error", "upstream"] = "error"
     """What happens to a message with several tool calls."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CustomEnv(Refusing):
+class CustomEnv(Block):
     """One tag: a kind of environment and its settings."""
 
-    refused: ClassVar[Mapping[str, str]] = {
-        "env_manager_cls": "Only ROLL's workers load an env manager: remove the key.",
-        "use_thread_lock": ONE_PROCESS,
-        "max_env_step_concurrent": ONE_PROCESS,
-        "agent_system_template": "The system text is the environment's own: choose it with prompt_style.",
-        "agent_template": "The model's own chat template renders the messages: remove the key.",
-    }
-
-    env_type: str = key(only=("tau_retail",), instead="It is the only environment of this package.")
+    env_type: Annotated[Literal["tau_retail"], Instead("It is the only environment of this package.")]
     """ROLL's name of the environment class."""
-    max_steps: int | None = key(None, minimum=1)
+    max_steps: int | None = Field(None, ge=1)
     """Turns per episode; must be null or equal to env_config.max_turns."""
-    max_tokens_per_step: int | None = key(None, minimum=1)
+    max_tokens_per_step: int | None = Field(None, ge=1)
     """Tokens of one agent message; the smaller of this and max_new_tokens counts."""
-    env_config: EnvironmentConfig = key()
+    env_config: EnvironmentConfig
     """What is handed to the environment."""
 
 
@@ -68,6 +59,10 @@ def check_environments(envs: Mapping[str, CustomEnv]) -> list[str]:
             problems.append(
                 f"custom_envs.{tag}.max_steps: found {env.max_steps}, but env_config.max_turns is {turns}; "
                 "set both from the top with max_turns"
+            )
+        if (style := env.env_config.prompt_style) not in PROMPT_STYLES:
+            problems.append(
+                f"custom_envs.{tag}.env_config.prompt_style: found {style!r}, expected {' or '.join(PROMPT_STYLES)}"
             )
     return problems
 

@@ -28,13 +28,15 @@ class Source:
     """All tasks of one split, in upstream's order."""
     upstream: str
     """Whose shop, domain policy and tools its tasks have: "tau2" or "tau_bench"."""
+    examples: Callable[[str], Sequence[Task]] | None = None
+    """Tasks that stand for all kinds of tasks of a split, where loading the split takes long."""
 
 
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {
         "tau2": Source(upstream_tau2.splits, upstream_tau2.load, "tau2"),
         "tau_bench": Source(upstream_tau_bench.splits, upstream_tau_bench.load, "tau_bench"),
-        "generated": Source(lambda: generate.DEFAULT_COUNTS, generate.generate_tasks, "tau2"),
+        "generated": Source(lambda: generate.DEFAULT_COUNTS, generate.generate_tasks, "tau2", generate.examples),
     }
 )
 """The sources by name."""
@@ -68,6 +70,17 @@ def shared_tasks(source: str, split: str, task_subset: str, domain: str = "retai
         InvalidValueError: unknown source, split, subset or domain, or no task is left.
         MissingDependencyError: the package that carries the source's data is not installed.
     """
+    check_selection(source, split, task_subset, domain)
+    return _selected_tasks(source, split, task_subset)
+
+
+def check_selection(source: str, split: str, task_subset: str, domain: str = "retail") -> None:
+    """Refuse what `load_tasks` refuses; no task is generated for it.
+
+    Raises:
+        InvalidValueError: unknown source, split, subset or domain, or no task is left.
+        MissingDependencyError: the package that carries the source's data is not installed.
+    """
     if source not in SOURCES:
         raise unknown("source", source, SOURCES)
     if domain not in DOMAINS:
@@ -77,10 +90,8 @@ def shared_tasks(source: str, split: str, task_subset: str, domain: str = "retai
         raise unknown(f"split of source {source!r}", split, known_splits)
     if not isinstance(task_subset, str):
         raise unknown("task_subset", task_subset, SUBSETS)
-    selected = _selected_tasks(source, split, task_subset)
-    if not selected:
+    if not matching(_examples(source, split), task_subset):
         raise _empty_selection(source, split, task_subset, known_splits)
-    return selected
 
 
 def upstream_of(source: str) -> str:
@@ -119,6 +130,11 @@ def find_task(tasks: Sequence[Task], task_id: str) -> Task:
     raise InvalidValueError(f"Unknown task_id {task_id!r}; the {len(ids)} tasks are {ids[0]!r} to {ids[-1]!r}.{hint}")
 
 
+def _examples(source: str, split: str) -> Sequence[Task]:
+    examples = SOURCES[source].examples
+    return _all_tasks(source, split) if examples is None else examples(split)
+
+
 @functools.cache
 def _all_tasks(source: str, split: str) -> tuple[Task, ...]:
     return tuple(SOURCES[source].load(split))
@@ -130,6 +146,6 @@ def _selected_tasks(source: str, split: str, task_subset: str) -> tuple[Task, ..
 
 
 def _empty_selection(source: str, split: str, expression: str, known_splits: list[str]) -> InvalidValueError:
-    elsewhere = [name for name in known_splits if matching(_all_tasks(source, name), expression)]
+    elsewhere = [name for name in known_splits if matching(_examples(source, name), expression)]
     remedy = f"It has tasks in split: {', '.join(elsewhere)}." if elsewhere else "No split of this source has any."
     return InvalidValueError(f"task_subset {expression!r} of source {source!r}, split {split!r} is empty. {remedy}")

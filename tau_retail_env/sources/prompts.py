@@ -7,14 +7,15 @@ import functools
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from tau_retail_env.chat.compressed import compressed_prompt
 from tau_retail_env.errors import MissingDependencyError, unknown
 from tau_retail_env.sources.load import upstream_of
 from tau_retail_env.sources.tau2.tasks import INSTALL_COMMAND
 
-PROMPT_STYLES = ("full", "compressed", "minimal")
+PromptStyle = Literal["full", "compressed", "minimal"]
+PROMPT_STYLES: tuple[PromptStyle, ...] = get_args(PromptStyle)
 
 _UPSTREAM_FILE = Path("agent") / "llm_agent.py"
 _MINIMAL_PROMPT = "Retail support agent."

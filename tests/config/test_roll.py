@@ -124,7 +124,7 @@ def test_kl_is_really_on_in_every_configuration():
         ("sequence_length=512", "too small for one message of 512 tokens"),
         ("+actor_infer.generating_args.max_new_tokens=9", "actor_infer.generating_args would override it"),
         ("user_strategy=llm", "user_model"),
-        ("user_model=m", "user_model: found 'm', but user_strategy scripted has no model"),
+        ("user_model=m", "user_model: found 'm', but user_strategy scripted needs no model"),
         ("checkpoint_config.type=null", "checkpoint_config.type: found None, expected file_system"),
         ("custom_envs.retail_test.max_steps=3", "custom_envs.retail_test.max_steps: found 3"),
         ("engine=local", "engine: local cannot be honoured"),

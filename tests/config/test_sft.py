@@ -18,9 +18,9 @@ def checked(*overrides: str) -> SftConfig:
         ("model.layers=4", "model.layers: unknown key"),
         (
             "sft_train.strategy_args.strategy_name=megatron_train",
-            "sft_train.strategy_args: this engine cannot honour it",
+            "sft_train.strategy_args: the local engine does not read it: remove strategy_args, or train",
         ),
-        ("prompt_key=instruction", "Conversations come from the oracle"),
+        ("prompt_key=instruction", "prompt_key: the local engine does not read it: conversations come from the oracle"),
         ("pretrain=Qwen/Qwen2.5-0.5B-Instruct", "vocab_size: only with pretrain: scratch"),
         ("vocab_size=null", "pretrain: scratch needs one of them"),
         ("tokenizer=folder", "pretrain: scratch needs one of them"),

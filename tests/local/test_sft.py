@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ def rows_of(outcome: Any) -> list[dict[str, Any]]:
 
 def conversations(config: SftConfig, tokenizer: Any, **changes: Any) -> EncodedConversations:
     longest = changes.pop("longest", 9000)
-    wanted = replace(config.conversations, **{"num": 4, **changes})
+    wanted = config.conversations.model_copy(update={"num": 4, **changes})
     return make_conversations(config.custom_envs["retail_train"].env_config, tokenizer, wanted, seed=7, longest=longest)
 
 

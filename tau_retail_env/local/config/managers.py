@@ -3,42 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
 
-from tau_retail_env.config.environments import ONE_PROCESS, CustomEnv
-from tau_retail_env.config.schema import Refusing, key
+from pydantic import Field
+
+from tau_retail_env.blocks import Block, Items
+from tau_retail_env.config.environments import CustomEnv
 from tau_retail_env.local.config.workers import GeneratingArgs
 
 
-@dataclass(frozen=True, kw_only=True)
-class EnvManager(Refusing):
+class EnvManager(Block):
     """How many environments play side by side, of which tags."""
 
-    refused: ClassVar[Mapping[str, str]] = {
-        "max_env_num_per_worker": ONE_PROCESS,
-        "worker_cls": ONE_PROCESS,
-        "world_size": ONE_PROCESS,
-        "max_traj_per_env": "It follows from rollout_batch_size (or val_batch_size): remove the key.",
-        "group_size_redundancy": "Every episode that was begun is used: remove the key.",
-        "group_filter_cls": "Episodes that cannot be scored are left out of the loss: remove the key.",
-        "llm_proxy": "The actor itself generates: remove the key.",
-        "system_envs": "Set environment variables in the shell.",
-        "format_penalty": "The reward is upstream's own: remove the key.",
-        "model_args": "The actor's model plays: see actor_train.model_args.",
-        "data_args": "The model's own chat template is used: remove the key.",
-        "strategy_args": "See actor_infer.strategy_args.",
-    }
-
-    num_env_groups: int = key(minimum=1)
+    num_env_groups: int = Field(ge=1)
     """Groups of environments; each group plays one task at a time."""
-    group_size: int = key(1, minimum=1)
+    group_size: int = Field(1, ge=1)
     """Environments in a group: episodes of the same task, told in the same words."""
-    tags: tuple[str, ...] = key()
+    tags: Items[str]
     """Names under custom_envs."""
-    num_groups_partition: tuple[int, ...] | None = key(None)
+    num_groups_partition: Items[int] | None = None
     """Groups by tag, in the order of tags; null divides them equally."""
-    generating_args: GeneratingArgs | None = key(None)
+    generating_args: GeneratingArgs | None = None
     """How the agent's messages are sampled."""
 
     def partition(self) -> tuple[int, ...]:

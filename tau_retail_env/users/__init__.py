@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tau_retail_env.users.base import OUT_OF_SCOPE, STOP, TRANSFER, Customer, UserError, UserMessage
-from tau_retail_env.users.human import HumanCustomer
-from tau_retail_env.users.llm.endpoint import Endpoint
-from tau_retail_env.users.llm.simulators import ApiCustomer
-from tau_retail_env.users.llm.writing import API_STRATEGIES
-from tau_retail_env.users.mixed import MixedCustomer
-from tau_retail_env.users.scripted import ScriptedCustomer
-from tau_retail_env.users.spec import USER_STRATEGIES, UserSpec, user_weights
+from tau_retail_env.users.spec import API_STRATEGIES, USER_STRATEGIES, UserSpec, user_weights
+
+if TYPE_CHECKING:
+    from tau_retail_env.users.scripted import ScriptedCustomer
 
 __all__ = [
     "API_STRATEGIES",
@@ -29,6 +26,15 @@ __all__ = [
     "make_customer",
     "user_weights",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the scripted customer when it is first asked for: checking a configuration needs no customer."""
+    if name == "ScriptedCustomer":
+        from tau_retail_env.users.scripted import ScriptedCustomer
+
+        return ScriptedCustomer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def make_customer(
@@ -56,7 +62,11 @@ def make_customer(
     """
     spec = UserSpec.read(strategy, config, model)
     customers = {name: _make(name, spec, shop, source) for name in spec.weights}
-    return customers[strategy] if isinstance(strategy, str) else MixedCustomer(customers, spec.weights)
+    if isinstance(strategy, str):
+        return customers[strategy]
+    from tau_retail_env.users.mixed import MixedCustomer
+
+    return MixedCustomer(customers, spec.weights)
 
 
 def check_customer(
@@ -76,13 +86,22 @@ def check_customer(
     """
     settings = UserSpec.read(strategy, config, model).api
     if settings is not None:
+        from tau_retail_env.users.llm.endpoint import Endpoint
+
         Endpoint(settings).check()
 
 
 def _make(name: str, spec: UserSpec, shop: Mapping[str, Any], source: str) -> Customer:
     if name == "scripted":
+        from tau_retail_env.users.scripted import ScriptedCustomer
+
         return ScriptedCustomer(shop, phrasings=spec.phrasings)
     if name == "human":
+        from tau_retail_env.users.human import HumanCustomer
+
         return HumanCustomer(source=source)
-    assert spec.api is not None
+    from tau_retail_env.users.llm.endpoint import Endpoint
+    from tau_retail_env.users.llm.simulators import ApiCustomer
+
+    assert spec.api is not None, "an API customer plays"
     return ApiCustomer(name, Endpoint(spec.api), source=source)

@@ -10,13 +10,13 @@ from typing import Any
 from tau_retail_env.blocks import raise_if
 from tau_retail_env.errors import InvalidValueError, nearest, unknown
 from tau_retail_env.users.llm.settings import ApiSettings
-from tau_retail_env.users.llm.writing import API_STRATEGIES
-from tau_retail_env.users.scripted.phrases import PORTIONS
 
 Strategy = str | Mapping[str, float]
+API_STRATEGIES = ("llm", "react", "verify", "reflection")
+"""Who has a model play the customer."""
 USER_STRATEGIES = ("scripted", *API_STRATEGIES, "human")
 """Who can play the customer."""
-PHRASINGS = ("auto", *PORTIONS)
+PHRASINGS = ("auto", "train", "held_out", "all")
 """Which wordings the scripted customer may be told to use."""
 SCRIPTED_KEYS = ("phrasings",)
 API_KEYS = tuple(name for name in ApiSettings.model_fields if name != "model")

@@ -46,6 +46,10 @@ def unknown(kind: str, found: object, known: Iterable[str]) -> InvalidValueError
         The error, for the caller to raise.
     """
     names = [str(name) for name in known]
-    near = difflib.get_close_matches(str(found), names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return InvalidValueError(f"Unknown {kind} {found!r}; known: {', '.join(names)}.{hint}")
+    return InvalidValueError(f"Unknown {kind} {found!r}; known: {', '.join(names)}.{nearest(str(found), names)}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence that names the nearest known name, for the end of a message; empty where none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

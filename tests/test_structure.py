@@ -15,7 +15,7 @@ import pytest
 
 PACKAGE = "tau_retail_env"
 ROOMS = (
-    "errors messages tasks world chat sources users env agents models episodes statistics runs "
+    "errors blocks messages tasks world chat sources users env agents models episodes statistics runs "
     "config evaluation local roll doctor cli __main__"
 ).split()
 """Every room, lowest first: a room may import those before it; the two engines not even one another."""

@@ -79,7 +79,7 @@ def chosen_engine(values: Values, *, is_printed: bool = False) -> str:
     Raises:
         InvalidValueError: an unknown engine, or `auto` with a configuration for ROLL on a machine that cannot run it.
     """
-    from tau_retail_env.config.roll import is_for_roll
+    from tau_retail_env.roll.config import is_for_roll
 
     engine = str(values.get("engine", "auto"))
     if engine not in ENGINES:
@@ -107,9 +107,10 @@ def _why_no_roll() -> str | None:
 
 
 def _sft(values: Values) -> Start:
-    from tau_retail_env.config import check_sft
+    from tau_retail_env.local.config import check_machine, check_sft
 
     config = check_sft(values)
+    check_machine(config)
 
     def start() -> None:
         from tau_retail_env.local import sft
@@ -120,9 +121,10 @@ def _sft(values: Values) -> Start:
 
 
 def _local(values: Values) -> Start:
-    from tau_retail_env.config import check_local
+    from tau_retail_env.local.config import check_local, check_machine
 
     config = check_local(values)
+    check_machine(config)
 
     def start() -> None:
         from tau_retail_env.local.train import train
@@ -133,9 +135,12 @@ def _local(values: Values) -> Start:
 
 
 def _roll(values: Values) -> Start:
-    from tau_retail_env.config.roll import check_roll
+    from tau_retail_env.blocks import raise_if
+    from tau_retail_env.config.machine import folder_problems
+    from tau_retail_env.roll.config import check_roll
 
     config = check_roll(values)
+    raise_if(list(folder_problems(config)))
 
     def start() -> None:
         from tau_retail_env.roll.start import train

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from tau_retail_env.config.roll import PINNED
-from tau_retail_env.config.roll_package import RollPackage, install_arguments
 from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.doctor.surroundings import (
     PYTHON_WANTED,
@@ -23,6 +21,8 @@ from tau_retail_env.doctor.surroundings import (
     Surroundings,
 )
 from tau_retail_env.models.interpreters import typed_path
+from tau_retail_env.roll.config import PINNED
+from tau_retail_env.roll.config.package import RollPackage, install_arguments
 from tau_retail_env.sources.tau2 import tasks as upstream_tau2
 from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
 

@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from tau_retail_env.config.roll_package import RollPackage, look_at
 from tau_retail_env.errors import MissingDependencyError
 from tau_retail_env.models import shipped
 from tau_retail_env.models.interpreters import PROBE_LIMIT_S, Interpreter, ask, roll_python, typed_path
+from tau_retail_env.roll.config.package import RollPackage, look_at
 from tau_retail_env.sources.tau2 import tasks as upstream_tau2
 from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
 

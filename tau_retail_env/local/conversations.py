@@ -15,9 +15,9 @@ from tau_retail_env.agents.oracle import BoastingAgent, OracleAgent
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.chat.parsing import render_message
 from tau_retail_env.config.environments import EnvironmentConfig
-from tau_retail_env.config.sft import ConversationArgs
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.local.config.sft import ConversationArgs
 from tau_retail_env.local.identifiers import redraw_identifiers
 from tau_retail_env.sources import find_task
 from tau_retail_env.sources.prompts import show_tools

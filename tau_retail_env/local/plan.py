@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tau_retail_env.config.environments import EnvManager
 from tau_retail_env.episodes.player import EpisodeRequest
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.local.config.managers import EnvManager
 from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.seeding import order_of, seed_of
 

@@ -14,10 +14,10 @@ from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig as TrlSftConfig
 from trl import SFTTrainer
 
-from tau_retail_env.config import SftConfig
 from tau_retail_env.config.customers import check_servers
-from tau_retail_env.config.sft import SCRATCH, NewModel
 from tau_retail_env.local import models
+from tau_retail_env.local.config import SftConfig
+from tau_retail_env.local.config.sft import SCRATCH, NewModel
 from tau_retail_env.local.conversations import (
     EncodedConversations,
     conversation_texts,

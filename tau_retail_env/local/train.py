@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tau_retail_env.config import LocalConfig
 from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.environments import prompt_styles
 from tau_retail_env.episodes.player import EpisodeRequest
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.local import models
+from tau_retail_env.local.config import LocalConfig
 from tau_retail_env.local.grpo import RolloutFunction, make_trainer
 from tau_retail_env.local.loop import Run
 from tau_retail_env.local.metrics import GRPO_NAMES, renamed, training_row

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from tau_retail_env.config.roles import ModelArgs, TrainingArgs
 from tau_retail_env.local import checkpoint, models
+from tau_retail_env.local.config.workers import ModelArgs, TrainingArgs
 from tau_retail_env.local.run_folder import RunFolder
 
 StepDone = Callable[[int, Mapping[str, float]], None]

@@ -9,16 +9,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tau_retail_env.blocks import raise_if
 from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.environments import prompt_styles
-from tau_retail_env.config.roll import RollConfig
-from tau_retail_env.config.roll_package import install_arguments, look_at, missing_modules
-from tau_retail_env.config.roll_rules import without_room
 from tau_retail_env.config.roll_schema import RollSchema
-from tau_retail_env.config.schema import raise_if
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.models.shipped import checkpoint
 from tau_retail_env.roll.backends import missing_packages
+from tau_retail_env.roll.config import RollConfig
+from tau_retail_env.roll.config.package import install_arguments, look_at, missing_modules
+from tau_retail_env.roll.config.rules import without_room
 from tau_retail_env.roll.encoders import encoder_for
 from tau_retail_env.runs.trackers import check_tracker
 from tau_retail_env.sources import load_tasks

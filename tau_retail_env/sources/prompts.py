@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 from tau_retail_env.errors import unknown
 from tau_retail_env.sources.registry import get_source
 
-PROMPT_STYLES = ("full", "compressed", "minimal")
+PromptStyle = Literal["full", "compressed", "minimal"]
+PROMPT_STYLES: tuple[PromptStyle, ...] = get_args(PromptStyle)
 
 
 def system_prompt(

@@ -569,7 +569,7 @@ def test_ctrl_c_or_sigterm_leaves_a_report_of_all_that_was_answered(sent, custom
         (["--user-strategy", "{scripted"], "not valid YAML"),
         (["--user-strategy", "llm"], "e.g. --user-model gpt-4o"),
         (["--user-model", "tiny"], "needs no model"),
-        (["--user", "temperature=0"], "'temperature'"),
+        (["--user", "temperature=0"], "user.temperature: only a customer behind an API has it"),
         (["--user", "sk-fake-5f1d0c"], "word 1 is no key=value"),
         (["--user-strategy", "llm", "--user-model", "tiny", "--user", "budget_usd=0"], "budget_usd"),
         (["--user-strategy", "llm", "--user-model", "tiny", "--user", "timeout_s={"], "timeout_s"),

@@ -3,10 +3,10 @@
 import pytest
 
 from tau_retail_env.config import compose
-from tau_retail_env.config.roll import check_roll
 from tau_retail_env.config.roll_schema import RollSchema
-from tau_retail_env.config.roll_unread import UNREAD, UNREAD_WITH
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.roll.config import check_roll
+from tau_retail_env.roll.config.unread import unread_keys
 
 PPO, GRPO = "tau_retail_config", "tau_retail_grpo"
 TRAIN, INFER = "actor_train.strategy_args.strategy_config", "actor_infer.strategy_args.strategy_config"
@@ -55,7 +55,7 @@ def refused(name: str, *overrides: str) -> str:
     return " ".join(str(error.value).split())
 
 
-@pytest.mark.parametrize("path", sorted({*UNREAD, *(path for paths in UNREAD_WITH.values() for path in paths)}))
+@pytest.mark.parametrize("path", sorted({key.path for key in unread_keys()}))
 def test_every_key_of_the_table_is_one_of_rolls(path):
     RollSchema.load("main").default(path)
 

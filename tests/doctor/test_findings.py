@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tau_retail_env.config.roll_package import RollPackage
 from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.doctor import (
     Environment,
@@ -23,6 +22,7 @@ from tau_retail_env.doctor import (
     examine,
 )
 from tau_retail_env.doctor.findings import satisfies
+from tau_retail_env.roll.config.package import RollPackage
 
 REQUIREMENTS = (
     Requirement("rich", ">=13", pinned="15.0.0"),

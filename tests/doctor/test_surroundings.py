@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tau_retail_env.config.roll_package import RollPackage, install_arguments
 from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.doctor import Environment, Pin, examine, surroundings, survey
 from tau_retail_env.models import shipped
+from tau_retail_env.roll.config.package import RollPackage, install_arguments
 
 KEY = "sk-not-a-key-5f1d0c"
 

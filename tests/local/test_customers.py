@@ -14,10 +14,10 @@ from transformers import Qwen2Tokenizer
 pytest.importorskip("openai", reason="customers behind an API need: pip install '.[api]'")
 
 from tau_retail_env.cli import main
-from tau_retail_env.config import check_local, check_sft
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import CustomerSetupError
 from tau_retail_env.local import sft
+from tau_retail_env.local.config import check_local, check_sft
 from tau_retail_env.local.conversations import conversation_texts, make_conversations
 from tau_retail_env.local.loop import RunStoppedError
 from tau_retail_env.local.train import train

@@ -1,11 +1,9 @@
 """What is played when."""
 
-from dataclasses import replace
-
 import pytest
 
-from tau_retail_env.config.environments import EnvManager
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.local.config.managers import EnvManager
 from tau_retail_env.local.plan import TrainingPlan, validation_plan
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.tasks import Task
@@ -18,7 +16,9 @@ def tasks() -> dict[str, list[Task]]:
 
 
 def manager(**changes: object) -> EnvManager:
-    return replace(EnvManager(num_env_groups=3, group_size=2, tags=("a", "b"), num_groups_partition=(2, 1)), **changes)
+    return EnvManager(num_env_groups=3, group_size=2, tags=("a", "b"), num_groups_partition=(2, 1)).model_copy(
+        update=changes
+    )
 
 
 def played(plan: TrainingPlan, tag: str, groups: int) -> list[str]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tau_retail_env.config import check_local
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.local.config import check_local
 from tau_retail_env.local.run_folder import RunFolder, claim
 from tau_retail_env.runs.files import read_rows
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Tokenizer
 
 from tau_retail_env.chat.parsing import parse_message
-from tau_retail_env.config import SftConfig, check_sft
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.local import models, sft
+from tau_retail_env.local.config import SftConfig, check_sft
 from tau_retail_env.local.conversations import EncodedConversations, encode, make_conversations
 from tau_retail_env.local.run_folder import RunFolder, claim
 from tau_retail_env.models.checks import prompt_style_of
@@ -35,7 +34,7 @@ def rows_of(outcome: Any) -> list[dict[str, Any]]:
 
 def conversations(config: SftConfig, tokenizer: Any, **changes: Any) -> EncodedConversations:
     longest = changes.pop("longest", 9000)
-    wanted = replace(config.conversations, **{"num": 4, **changes})
+    wanted = config.conversations.model_copy(update={"num": 4, **changes})
     return make_conversations(config.custom_envs["retail_train"].env_config, tokenizer, wanted, seed=7, longest=longest)
 
 

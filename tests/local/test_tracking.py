@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tau_retail_env.config import check_local
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.local.config import check_local
 from tau_retail_env.local.run_folder import RunFolder
 from tau_retail_env.local.tracking import MetricLog
 

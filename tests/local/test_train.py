@@ -16,7 +16,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tau_retail_env.cli import main
-from tau_retail_env.config import check_local
+from tau_retail_env.local.config import check_local
 from tau_retail_env.local.rollouts import Stage
 from tau_retail_env.local.train import train
 from tau_retail_env.models.checks import prompt_style_of

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from tau_retail_env.config import compose
-from tau_retail_env.config.roll import RollConfig, check_roll
 from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.models.shipped import small_checkpoint
 from tau_retail_env.roll import start, surroundings
+from tau_retail_env.roll.config import RollConfig, check_roll
 from tau_retail_env.roll.run_folder import RollFolder, claim
 from tau_retail_env.runs.files import WriteError
 

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,9 +20,9 @@ from tau_retail_env.cli import main
 from tau_retail_env.cli.train import chosen_engine
 from tau_retail_env.config import compose, to_yaml
 from tau_retail_env.config.customers import check_servers
-from tau_retail_env.config.roll import RollConfig, check_roll
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError, MissingDependencyError
 from tau_retail_env.roll import backends, surroundings
+from tau_retail_env.roll.config import RollConfig, check_roll
 from tau_retail_env.roll.run_folder import RollFolder, claim
 from tau_retail_env.roll.tracking import cut_after
 from tau_retail_env.runs.files import read_rows
@@ -266,7 +265,7 @@ def test_a_prompt_longer_than_the_sequence_is_refused_by_the_real_tokenizer(shar
     config = checked(f"pretrain={tokenizer}", "task_source=tau2", "sequence_length=5280")
     surroundings.check_tokenizer(config)
     with pytest.raises(InvalidValueError, match=r"starts with 4767 tokens .* and a message may have 512"):
-        surroundings.check_tokenizer(replace(config, sequence_length=5279))
+        surroundings.check_tokenizer(config.model_copy(update={"sequence_length": 5279}))
 
 
 def test_a_tokenizer_that_pads_with_the_end_of_a_turn_is_refused(repository, tmp_path):

@@ -161,7 +161,7 @@ def write_reflected(writing: Writing) -> Written:
     return first
 
 
-API_STRATEGIES: Mapping[str, Callable[[Writing], Written]] = MappingProxyType(
+WRITERS: Mapping[str, Callable[[Writing], Written]] = MappingProxyType(
     {"llm": write_once, "react": write_once, "verify": write_verified, "reflection": write_reflected}
 )
 """How each strategy writes a message."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tau_retail_env.config.roll_rules import LEARNERS, RollValues
+from tau_retail_env.roll.config.rules import LEARNERS, RollValues
 
 OF_TURNS = ("gigpo", "step_reinforce")
 """Estimators that compare single turns."""

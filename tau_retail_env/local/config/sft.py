@@ -3,115 +3,97 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
+from pydantic import Field
+
+from tau_retail_env.blocks import Block, raise_if, read
 from tau_retail_env.config.customers import customer_problems
-from tau_retail_env.config.environments import CustomEnv, EnvManager, check_environments, check_manager
-from tau_retail_env.config.local import check_generating
-from tau_retail_env.config.roles import NO_CLUSTER, WORKER_KEYS, GeneratingArgs, ModelArgs, TrainingArgs
-from tau_retail_env.config.run import RUN_REFUSALS, RunConfig
-from tau_retail_env.config.schema import Refusing, key, raise_if, read
+from tau_retail_env.config.environments import CustomEnv, check_environments
 from tau_retail_env.config.tasks import check_tasks
+from tau_retail_env.local.config.managers import EnvManager, check_generating, check_manager
+from tau_retail_env.local.config.run import LocalRun
+from tau_retail_env.local.config.unread import unread_by_local
+from tau_retail_env.local.config.workers import GeneratingArgs, ModelArgs, TrainingArgs
 from tau_retail_env.runs.trackers import check_tracker_kwargs
 
 SCRATCH = "scratch"
 
 
-@dataclass(frozen=True, kw_only=True)
-class NewModel(Refusing):
+class NewModel(Block):
     """The shape of a Qwen2 model that starts from random weights."""
 
-    hidden_size: int = key(256, minimum=8)
+    hidden_size: int = Field(256, ge=8)
     """Width of the residual stream."""
-    intermediate_size: int = key(768, minimum=8)
+    intermediate_size: int = Field(768, ge=8)
     """Width inside the feed-forward layers."""
-    num_hidden_layers: int = key(8, minimum=1)
+    num_hidden_layers: int = Field(8, ge=1)
     """Layers."""
-    num_attention_heads: int = key(8, minimum=1)
+    num_attention_heads: int = Field(8, ge=1)
     """Heads of the queries."""
-    num_key_value_heads: int = key(4, minimum=1)
+    num_key_value_heads: int = Field(4, ge=1)
     """Heads of the keys and values; divides num_attention_heads."""
-    rope_theta: float = key(10000.0, above=0)
+    rope_theta: float = Field(10000.0, gt=0)
     """Base of the rotary position embedding."""
-    max_position_embeddings: int = key(2048, minimum=16)
+    max_position_embeddings: int = Field(2048, ge=16)
     """Longest sequence the model is said to read, in tokens."""
-    tie_word_embeddings: bool = key(True)
+    tie_word_embeddings: bool = True
     """Uses one matrix for reading and for predicting tokens."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConversationArgs(Refusing):
+class ConversationArgs(Block):
     """The oracle conversations that are learnt from."""
 
-    tag: str = key()
+    tag: str
     """The environment under custom_envs in which the oracle plays."""
-    num: int = key(minimum=1)
+    num: int = Field(ge=1)
     """Conversations; beyond the number of tasks, tasks come again in other words."""
-    num_workers: int = key(1, minimum=1)
+    num_workers: int = Field(1, ge=1)
     """Processes that play and encode them."""
-    boasting_share: float = key(0.0, minimum=0, maximum=1)
+    boasting_share: float = Field(0.0, ge=0, le=1)
     """Share of the conversations in which the agent says that it is done instead of acting: a habit that reinforcement
     learning can rid the model of. Their reward is 0, and they are learnt from all the same."""
-    redraw_identifiers: float | None = key(None, minimum=0, maximum=1)
+    redraw_identifiers: float | None = Field(None, ge=0, le=1)
     """Replaces the long numbers of every conversation, so that ids must be copied and the shop's cannot be known by
     heart: in this share of the conversations by new ones each time, in the others by always the same. Below 1, because
     from new numbers alone a small model was not seen to learn copying (docs/runs). null keeps the shop's own."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SftTrain(Refusing):
+class SftTrain(Block):
     """The role whose weights are trained."""
 
-    refused: ClassVar[Mapping[str, str]] = {
-        **WORKER_KEYS,
-        "strategy_args": NO_CLUSTER,
-        "generating_args": "Use val_env_manager.generating_args.",
-    }
-
-    model_args: ModelArgs = key(ModelArgs)
+    model_args: ModelArgs = Field(default_factory=ModelArgs)
     """How the model is loaded."""
-    training_args: TrainingArgs = key(TrainingArgs)
+    training_args: TrainingArgs = Field(default_factory=TrainingArgs)
     """How the weights are changed."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SftConfig(RunConfig):
+class SftConfig(LocalRun):
     """One run of supervised fine-tuning: everything it reads, checked."""
 
-    refused: ClassVar[Mapping[str, str]] = {
-        **RUN_REFUSALS,
-        **dict.fromkeys(
-            ("global_template", "system_key", "prompt_key", "query_key", "response_key"),
-            "Conversations come from the oracle: see the block conversations.",
-        ),
-        "validation": "The model is judged by playing: see val_env_manager.",
-        "rollout_batch_size": "Supervised fine-tuning plays nothing while it trains: remove the key.",
-    }
-
-    model: NewModel | None = key(None)
+    model: NewModel | None = None
     """Shape of the model, with pretrain: scratch only."""
-    tokenizer: str | None = key(None)
+    tokenizer: str | None = None
     """Folder of the tokenizer, with pretrain: scratch only; null learns one from conversations."""
-    vocab_size: int | None = key(None, minimum=512)
+    vocab_size: int | None = Field(None, ge=512)
     """Most tokens of a tokenizer that is learnt, with pretrain: scratch and tokenizer: null only."""
-    conversations: ConversationArgs = key()
+    conversations: ConversationArgs
     """What is learnt from."""
-    observation_loss_weight: float = key(0.1, minimum=0, maximum=1)
+    observation_loss_weight: float = Field(0.1, ge=0, le=1)
     """Weight of the tokens that are not the agent's own; those weigh 1."""
-    max_steps: int | None = key(None, minimum=1)
+    max_steps: int | None = Field(None, ge=1)
     """Updates of the weights; null follows num_train_epochs."""
-    sequence_length: int = key(minimum=2)
+    sequence_length: int = Field(ge=2)
     """Tokens of a conversation at most; longer ones are left out and counted."""
-    max_grad_norm: float = key(1.0, above=0)
+    max_grad_norm: float = Field(1.0, gt=0)
     """Longest gradient; a longer one is shortened to it."""
-    sft_train: SftTrain = key(SftTrain)
+    sft_train: SftTrain = Field(default_factory=SftTrain)
     """The role whose weights are trained."""
-    val_batch_size: int = key(minimum=1)
+    val_batch_size: int = Field(ge=1)
     """Episodes of the evaluation: num_env_groups times group_size of val_env_manager."""
-    val_env_manager: EnvManager = key()
+    val_env_manager: EnvManager
     """What is played for judging."""
-    custom_envs: Mapping[str, CustomEnv] = key()
+    custom_envs: Mapping[str, CustomEnv]
     """Environments by tag."""
 
     @property
@@ -129,13 +111,12 @@ def check_sft(values: Mapping[str, Any]) -> SftConfig:
         values: the configuration as `compose` returns it.
 
     Returns:
-        The configuration as dataclasses.
+        The configuration as blocks.
 
     Raises:
         InvalidValueError: lists every key that is unknown, cannot be honoured, or is impossible.
     """
-    config = read(SftConfig, values)
-    config = replace(config, resume=config.resume or config.resume_from_checkpoint)
+    config = read(SftConfig, values, unread=unread_by_local).resumed()
     raise_if(
         [
             *_check_start(config),

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, Literal
 
-from tau_retail_env.config import roll_learning as learning
-from tau_retail_env.config import roll_rules as rules
+from pydantic import Field
+
+from tau_retail_env.blocks import Instead, Items, Off, raise_if, read
 from tau_retail_env.config.customers import customer_problems
 from tau_retail_env.config.environments import CustomEnv, check_environments
-from tau_retail_env.config.roll_rules import RollValues
 from tau_retail_env.config.roll_schema import RollSchema
-from tau_retail_env.config.roll_unread import check_unread
 from tau_retail_env.config.run import RunConfig
-from tau_retail_env.config.schema import key, raise_if, read
 from tau_retail_env.config.tasks import check_tasks
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.models.shipped import checkpoint
+from tau_retail_env.roll.config import ppo_rules, rules
+from tau_retail_env.roll.config.rules import RollValues
+from tau_retail_env.roll.config.unread import check_unread
 from tau_retail_env.runs.trackers import check_tracker_kwargs, secrets_in
 from tau_retail_env.users import API_STRATEGIES
+from tau_retail_env.users.spec import Strategy
 
-ENV_MANAGER = "tau_retail_env.roll.env_manager.TauRetailEnvManager"
 PINNED = "main"
 """The version of ROLL that configurations are for, unless they want DeepSpeed."""
 WITH_DEEPSPEED = "v0.2.1"
@@ -39,61 +39,61 @@ OWN_KEYS = (
     "infer_gpu_memory",
 )
 """Keys at the top that ROLL does not have."""
+NOT_HONOURED = {
+    "agent_system_template": "cannot be honoured, the environment has its own system text: choose it with prompt_style",
+    "agent_template": "cannot be honoured, the model's own chat template renders the messages: remove the key",
+    "tool_wrapper": "cannot be honoured, the tools are the environment's own: remove the key",
+}
+"""Keys of a block under custom_envs that ROLL's own env managers read."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class RollEnv(CustomEnv):
     """One tag as ROLL's workers read it."""
 
-    refused: ClassVar[Mapping[str, str]] = {
-        "agent_system_template": "The system text is the environment's own: choose it with prompt_style.",
-        "agent_template": "The model's own chat template renders the messages: remove the key.",
-        "tool_wrapper": "The tools are the environment's own: remove the key.",
-    }
-
-    env_manager_cls: str = key(only=(ENV_MANAGER,), instead="ROLL's own managers do not render the tools.")
+    env_manager_cls: Annotated[
+        Literal["tau_retail_env.roll.env_manager.TauRetailEnvManager"],
+        Instead("ROLL's own managers do not render the tools."),
+    ]
     """The class that plays an episode in ROLL's worker."""
-    use_thread_lock: bool = key(
-        False, only=(False,), instead="It makes all environments of a worker wait for each other."
-    )
+    use_thread_lock: Annotated[Off, Instead("It makes all environments of a worker wait for each other.")] = False
     """ROLL's lock around an environment."""
-    max_env_step_concurrent: int = key(0, minimum=0)
+    max_env_step_concurrent: int = Field(0, ge=0)
     """Steps of this tag's environments at once, over all workers; 0 does not limit them."""
-    trajectory_share: float = key(1.0, minimum=0, maximum=1)
+    trajectory_share: float = Field(1.0, ge=0, le=1)
     """Share of the groups whose trajectories are written to the run's folder."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class RollConfig(RunConfig):
     """What the ROLL engine itself reads; ROLL reads the whole composed configuration."""
 
-    engine: str = key("auto", only=("auto", "roll"), instead="For engine: local use --config-name tau_retail_local.")
-    """What trains: roll; auto picks it where ROLL and CUDA are there."""
-    track_with: str = key(
-        "tensorboard",
-        only=("tensorboard", "wandb", "swanlab", "stdout"),
-        instead="ROLL hands trackio an argument that it does not take (tags).",
+    engine: Annotated[Literal["auto", "roll"], Instead("For engine: local use --config-name tau_retail_local.")] = (
+        "auto"
     )
+    """What trains: roll; auto picks it where ROLL and CUDA are there."""
+    track_with: Annotated[
+        Literal["tensorboard", "wandb", "swanlab", "stdout"],
+        Instead("ROLL hands trackio an argument that it does not take (tags)."),
+    ] = "tensorboard"
     """Where metrics go beside JSONL."""
-    custom_envs: Mapping[str, RollEnv] = key()
+    custom_envs: Mapping[str, RollEnv]
     """Environments by tag."""
-    infer_gpu_memory: float = key(0.5, above=0, maximum=1)
+    infer_gpu_memory: float = Field(0.5, gt=0, le=1)
     """Share of a GPU that the rollout engine takes."""
-    version: str = key(PINNED)
+    version: str = PINNED
     """The version of ROLL that it is for."""
-    num_gpus: int = key(0)
+    num_gpus: int = 0
     """GPUs that the roles name, from 0 on."""
-    strategies: tuple[str, ...] = key(())
+    strategies: Items[str] = ()
     """Strategies that ROLL must have."""
-    train_tags: tuple[str, ...] = key(())
+    train_tags: Items[str] = ()
     """Tags that are played for training."""
-    val_tags: tuple[str, ...] = key(())
+    val_tags: Items[str] = ()
     """Tags that are played for judging."""
-    val_places: Mapping[str, int] = key(dict)
+    val_places: Mapping[str, int] = Field(default_factory=dict)
     """Tasks that one evaluation asks of a tag: its groups, times the episodes of each; empty where it plays all."""
-    sequence_length: int = key(0)
+    sequence_length: int = 0
     """Tokens of a whole episode at most."""
-    longest_message: int = key(0)
+    longest_message: int = 0
     """Tokens of one message at most."""
 
 
@@ -116,8 +116,12 @@ def check_roll(values: Mapping[str, Any]) -> RollConfig:
         )
     schema = RollSchema.load(version_wanted(values))
     raise_if(schema.problems(values, own=OWN_KEYS))
-    own = {field.name for field in dataclasses.fields(RunConfig)} | {"custom_envs", "infer_gpu_memory"}
-    config = read(RollConfig, {name: value for name, value in values.items() if name in own})
+    own = RunConfig.model_fields.keys() | {"custom_envs", "infer_gpu_memory"}
+    config = read(
+        RollConfig,
+        {name: value for name, value in values.items() if name in own},
+        unread=lambda block: NOT_HONOURED if re.fullmatch(r"custom_envs\.[^.]+", block) else {},
+    ).resumed()
     asked = RollValues(values, schema)
     raise_if(
         [
@@ -131,17 +135,17 @@ def check_roll(values: Mapping[str, Any]) -> RollConfig:
     raise_if(list(_rules(asked, config)))
     train, val = (tuple(asked(f"{manager}.tags")) for manager in rules.MANAGERS)
     raise_if(check_tasks(config.custom_envs, train + val))
-    return dataclasses.replace(
-        config,
-        resume=config.resume or config.resume_from_checkpoint,
-        version=schema.version,
-        num_gpus=1 + max(device for role in asked.roles for device in asked.devices(role)),
-        strategies=tuple(sorted({name for role in asked.roles if (name := asked.strategy(role))})),
-        train_tags=train,
-        val_tags=val,
-        val_places=_val_places(asked),
-        sequence_length=asked("sequence_length"),
-        longest_message=rules.longest_message(asked),
+    return config.model_copy(
+        update={
+            "version": schema.version,
+            "num_gpus": 1 + max(device for role in asked.roles for device in asked.devices(role)),
+            "strategies": tuple(sorted({name for role in asked.roles if (name := asked.strategy(role))})),
+            "train_tags": train,
+            "val_tags": val,
+            "val_places": _val_places(asked),
+            "sequence_length": asked("sequence_length"),
+            "longest_message": rules.longest_message(asked),
+        }
     )
 
 
@@ -207,7 +211,7 @@ def _behind_an_api(asked: RollValues, config: RollConfig) -> list[str]:
     return [tag for tag in tags if _weights(config.custom_envs[tag].env_config.user_strategy) & set(API_STRATEGIES)]
 
 
-def _weights(strategy: str | Mapping[str, float]) -> set[str]:
+def _weights(strategy: Strategy) -> set[str]:
     return {strategy} if isinstance(strategy, str) else set(strategy)
 
 
@@ -223,13 +227,13 @@ def _rules(asked: RollValues, config: RollConfig) -> Iterator[str]:
     yield from check_unread(asked)
     yield from rules.check_strategies(asked)
     yield from rules.check_models(asked)
-    yield from learning.check_critic(asked)
-    yield from learning.check_kl(asked)
-    yield from learning.check_normalization(asked)
-    yield from learning.check_masked(asked, _behind_an_api(asked, config))
-    yield from learning.check_clipping(asked)
-    yield from learning.check_updates(asked)
-    yield from learning.check_correction(asked)
+    yield from ppo_rules.check_critic(asked)
+    yield from ppo_rules.check_kl(asked)
+    yield from ppo_rules.check_normalization(asked)
+    yield from ppo_rules.check_masked(asked, _behind_an_api(asked, config))
+    yield from ppo_rules.check_clipping(asked)
+    yield from ppo_rules.check_updates(asked)
+    yield from ppo_rules.check_correction(asked)
     yield from rules.check_async(asked)
     yield from rules.check_sampling(asked)
     yield from rules.check_engine(asked)

@@ -3,130 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
+
+from tau_retail_env.blocks import Block, Instead, Off, raise_if, read
 from tau_retail_env.config.customers import customer_problems
-from tau_retail_env.config.environments import CustomEnv, EnvManager, check_environments, check_manager
-from tau_retail_env.config.roles import ActorInfer, ActorTrain, GeneratingArgs, Reference
-from tau_retail_env.config.run import RUN_REFUSALS, RunConfig
-from tau_retail_env.config.schema import Refusing, key, raise_if, read
+from tau_retail_env.config.environments import CustomEnv, check_environments
 from tau_retail_env.config.tasks import check_tasks
+from tau_retail_env.local.config.managers import EnvManager, check_generating, check_manager
+from tau_retail_env.local.config.run import LocalRun
+from tau_retail_env.local.config.unread import unread_by_local
+from tau_retail_env.local.config.workers import ActorInfer, ActorTrain, GeneratingArgs, Reference
 from tau_retail_env.runs.trackers import check_tracker_kwargs
 
-NO_CRITIC = "The local engine has no critic; GRPO takes the mean of the group as the baseline: remove the key."
 KL_IN_LOSS = "The local engine keeps KL to the reference in the loss: use use_kl_loss: true and kl_loss_coef."
 BASELINE = "Advantages come from reward_normalization alone: remove the key."
 CLIPPED_PPO = "The local engine has the clipped PPO objective only: remove the key."
 
 
-@dataclass(frozen=True, kw_only=True)
-class RewardNormalization(Refusing):
+class RewardNormalization(Block):
     """How episode rewards become advantages."""
 
-    refused: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("norm_mean_type", "norm_std_type"), "Use grouping: traj_group_id and method."),
-        **dict.fromkeys(("global_scale_factor", "global_shift_value"), "The reward is upstream's own: remove the key."),
-    }
-
-    grouping: str = key("batch", only=("traj_group_id",), instead="Rewards are compared with those of the same task.")
+    grouping: Annotated[Literal["traj_group_id"], Instead("Rewards are compared with those of the same task.")]
     """Which episodes are compared: those of one task."""
-    method: str = key("identity", only=("mean_std", "mean"), instead="GRPO subtracts the mean of the group.")
+    method: Annotated[Literal["mean_std", "mean"], Instead("GRPO subtracts the mean of the group.")]
     """mean_std divides by the group's standard deviation as well, mean does not."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class LocalConfig(RunConfig):
+class LocalConfig(LocalRun):
     """One GRPO run: everything the local engine reads, checked."""
 
-    refused: ClassVar[Mapping[str, str]] = {
-        **RUN_REFUSALS,
-        **dict.fromkeys(
-            ("critic", "reward_pretrain", "critic_warmup", "lambd", "gamma", "value_clip"),
-            NO_CRITIC,
-        ),
-        **dict.fromkeys(("target_kl", "kl_horizon", "kl_penalty"), KL_IN_LOSS),
-        **dict.fromkeys(
-            (
-                "whiten_rewards",
-                "use_reward_scaling",
-                "use_reward_norm",
-                "norm_mean_type",
-                "norm_std_type",
-                "add_len_reward",
-                "reward_clip",
-                "episode_reward_weight",
-                "step_reward_weight",
-                "step_reward_gamma",
-            ),
-            BASELINE,
-        ),
-        **dict.fromkeys(("ratio_type", "train_infer_correction", "l2"), CLIPPED_PPO),
-        **dict.fromkeys(
-            ("teacher", "student_train", "student_infer", "is_pure_opd", "use_opd", "pure_opd_pipeline_type"),
-            "Distillation is not supported: remove the key.",
-        ),
-        "reward": "The environment gives the reward: remove the key.",
-        "enable_reference": "The reference is there when use_kl_loss is true: remove the key.",
-        "enable_old_logprobs_recompute": "Old log-probabilities are computed where an update needs them: remove it.",
-        "force_disable_old_logprobs_recompute": "Old log-probabilities are computed where an update needs them.",
-    }
-
-    adv_estimator: str = key(only=("grpo",), instead="The local engine has no critic and one estimator.")
+    adv_estimator: Annotated[Literal["grpo"], Instead("The local engine has no critic and one estimator.")]
     """How advantages are estimated: grpo."""
-    max_steps: int = key(minimum=1)
+    max_steps: int = Field(ge=1)
     """Training steps; one step plays rollout_batch_size episodes and learns from them."""
-    rollout_batch_size: int = key(minimum=1)
+    rollout_batch_size: int = Field(ge=1)
     """Episodes played in a step."""
-    val_batch_size: int = key(minimum=1)
+    val_batch_size: int = Field(ge=1)
     """Episodes of one evaluation: num_env_groups times group_size of val_env_manager."""
-    sequence_length: int = key(minimum=2)
+    sequence_length: int = Field(ge=2)
     """Tokens of a whole episode at most: prompt, answers and tool results."""
-    ppo_epochs: int = key(1, minimum=1)
+    ppo_epochs: int = Field(1, ge=1)
     """Passes over the episodes of a step."""
-    pg_clip: float = key(0.2, above=0)
+    pg_clip: float = Field(0.2, gt=0)
     """How far the probability ratio may move before its gradient is cut."""
-    use_pg_clip_range: bool = key(False)
+    use_pg_clip_range: bool = False
     """True takes pg_clip_low and pg_clip_high instead of pg_clip."""
-    pg_clip_low: float = key(0.2, above=0)
+    pg_clip_low: float = Field(0.2, gt=0)
     """Lower range of the probability ratio."""
-    pg_clip_high: float = key(0.2, above=0)
+    pg_clip_high: float = Field(0.2, gt=0)
     """Upper range of the probability ratio."""
-    use_kl_loss: bool = key(False)
+    use_kl_loss: bool = False
     """Adds the KL divergence to the reference (k3 estimate) to the loss."""
-    kl_loss_coef: float = key(0.0, minimum=0)
+    kl_loss_coef: float = Field(0.0, ge=0)
     """Weight of the KL divergence in the loss."""
-    entropy_loss_coef: float = key(0.0, minimum=0)
+    entropy_loss_coef: float = Field(0.0, ge=0)
     """Weight of the entropy in the loss; above 0 keeps the actor undecided for longer."""
-    loss_agg_mode: str = key("seq-mean-token-mean", only=("seq-mean-token-mean", "token-mean"))
+    loss_agg_mode: Literal["seq-mean-token-mean", "token-mean"] = "seq-mean-token-mean"
     """How the losses of tokens become one number."""
-    max_grad_norm: float = key(1.0, above=0)
+    max_grad_norm: float = Field(1.0, gt=0)
     """Longest gradient; a longer one is shortened to it."""
-    reward_normalization: RewardNormalization = key(RewardNormalization)
+    reward_normalization: RewardNormalization
     """How episode rewards become advantages."""
-    actor_train: ActorTrain = key(ActorTrain)
+    actor_train: ActorTrain = Field(default_factory=ActorTrain)
     """The role whose weights are trained."""
-    actor_infer: ActorInfer = key(ActorInfer)
+    actor_infer: ActorInfer = Field(default_factory=ActorInfer)
     """The role that plays."""
-    reference: Reference = key(Reference)
+    reference: Reference = Field(default_factory=Reference)
     """The frozen weights that the KL divergence is measured against."""
-    train_env_manager: EnvManager = key()
+    train_env_manager: EnvManager
     """What is played for training."""
-    val_env_manager: EnvManager = key()
+    val_env_manager: EnvManager
     """What is played for judging."""
-    custom_envs: Mapping[str, CustomEnv] = key()
+    custom_envs: Mapping[str, CustomEnv]
     """Environments by tag."""
-    async_generation_ratio: float = key(0, only=(0,), instead="The local engine plays and learns in turn.")
+    async_generation_ratio: Annotated[Literal[0], Instead("The local engine plays and learns in turn.")] = 0
     """ROLL's key; only 0 can be honoured."""
-    add_token_level_kl: bool = key(False, only=(False,), instead=KL_IN_LOSS)
+    add_token_level_kl: Annotated[Off, Instead(KL_IN_LOSS)] = False
     """ROLL's key; only false can be honoured."""
-    init_kl_coef: float = key(0.0, only=(0.0,), instead=KL_IN_LOSS)
+    init_kl_coef: Annotated[Literal[0], Instead(KL_IN_LOSS)] = 0
     """ROLL's key; only 0 can be honoured."""
-    whiten_advantages: bool = key(False, only=(False,), instead=BASELINE)
+    whiten_advantages: Annotated[Off, Instead(BASELINE)] = False
     """ROLL's key; only false can be honoured."""
-    advantage_clip: float | None = key(None, only=(None,), instead=BASELINE)
+    advantage_clip: Annotated[None, Instead(BASELINE)] = None
     """ROLL's key; only null can be honoured."""
-    dual_clip_loss: bool = key(False, only=(False,), instead=CLIPPED_PPO)
+    dual_clip_loss: Annotated[Off, Instead(CLIPPED_PPO)] = False
     """ROLL's key; only false can be honoured."""
 
     @property
@@ -164,13 +126,12 @@ def check_local(values: Mapping[str, Any]) -> LocalConfig:
         values: the configuration as `compose` returns it.
 
     Returns:
-        The configuration as dataclasses.
+        The configuration as blocks.
 
     Raises:
         InvalidValueError: lists every key that is unknown, cannot be honoured, or is impossible.
     """
-    config = read(LocalConfig, values)
-    config = replace(config, resume=config.resume or config.resume_from_checkpoint)
+    config = read(LocalConfig, values, unread=unread_by_local).resumed()
     raise_if(
         [
             *_check_sizes(config),
@@ -232,25 +193,6 @@ def _check_play(config: LocalConfig) -> list[str]:
             "so that GRPO has nothing to compare; expected more than 0"
         )
     return problems
-
-
-def check_generating(path: str, shared: GeneratingArgs | None, manager: EnvManager, sequence_length: int) -> list[str]:
-    """What is wrong with how one env manager samples, each problem by its full path."""
-    own = manager.generating_args
-    if shared is not None and own is not None and own != shared:
-        return [
-            f"{path}.generating_args: actor_infer.generating_args would override it; "
-            "keep only one (that of each env manager, where training and evaluation differ)"
-        ]
-    used = shared or own
-    if used is None:
-        return [f"{path}.generating_args: missing. Expected at least max_new_tokens"]
-    if used.max_new_tokens >= sequence_length:
-        return [
-            f"sequence_length: {sequence_length} is too small for one message of "
-            f"{used.max_new_tokens} tokens ({path}.generating_args.max_new_tokens)"
-        ]
-    return []
 
 
 def _check_kl(config: LocalConfig) -> list[str]:

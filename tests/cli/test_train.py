@@ -52,7 +52,7 @@ def test_the_script_that_roll_users_know_is_the_same_command(repository, tmp_pat
     shipped = (repository / "configs" / "tau_retail_local.yaml").read_text(encoding="utf-8")
     (tmp_path / "mine.yaml").write_text(shipped, encoding="utf-8")
     (tmp_path / "envs").symlink_to(repository / "configs" / "envs")
-    words = ["--config-name", "mine", "--config-path", str(tmp_path), "max_steps=2", "exp_name=mine"]
+    words = ["--config-name", "mine", "--config-path", str(tmp_path), "max_steps=2", "output_dir=mine"]
     printed = [
         subprocess.run(
             [sys.executable, *program, *words, "--print-config"],

@@ -10,7 +10,7 @@ from tau_retail_env.cli.options import examples
 from tau_retail_env.cli.output import say
 from tau_retail_env.errors import InvalidValueError
 
-HELP = "say what is missing here and what brings it; exit 1 if no run can work"
+HELP = "say what is missing here, and the command that brings it"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 if TYPE_CHECKING:
     from tau_retail_env.tasks import Task
 
-HELP = "list tasks, show one with what its gold actions change, or count them"
+HELP = "list tasks, show one with its gold actions, or count them"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

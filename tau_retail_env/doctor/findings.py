@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -26,6 +27,8 @@ from tau_retail_env.roll.config.package import RollPackage, install_arguments
 from tau_retail_env.sources.tau2 import tasks as upstream_tau2
 from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
 
+TEXT_WIDTH = 80
+"""Columns of what is not a command."""
 SET_UP_COMMAND = "./run_tau_retail_pipeline.sh --setup-only"
 FREE_MB = 200
 """Disk space that the default run's outputs need: 174 MB were measured."""
@@ -93,9 +96,16 @@ def as_text(findings: Sequence[Finding]) -> str:
         lines += [""] if group else []
         for finding in group:
             mark = status.upper() if status == "wrong" else status
-            lines.append(f"{mark:<9} {finding.area:<13} {finding.name:<19} {finding.found}")
+            lines += _wrapped(f"{mark:<9} {finding.area:<13} {finding.name:<19} {finding.found}")
             lines += [f"{'':<10}mend: {finding.remedy}"] if finding.remedy else []
     return "\n".join(lines)
+
+
+def _wrapped(line: str) -> list[str]:
+    """A finding in lines that fit; a command to type is never broken, and so never wrapped."""
+    return textwrap.wrap(
+        line, TEXT_WIDTH, subsequent_indent=f"{'':<10}", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _verdict(findings: Sequence[Finding]) -> str:

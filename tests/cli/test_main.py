@@ -180,8 +180,11 @@ raise SystemExit(" ".join(name for name in heavy if name in sys.modules) or None
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (["tasks", "--subsets", "--source", "generated"], ["tasks", "--subsets", "--source", "generated"]),
-        (["sft", "--print-config", "seed=3"], ["train", "--config-name", "tau_retail_sft", "--print-config", "seed=3"]),
+        (["subsets", "--source", "generated"], ["tasks", "--subsets", "--source", "generated"]),
+        (
+            ["sft", "--print-config", "output_dir=mine"],
+            ["train", "--config-name", "tau_retail_sft", "--print-config", "output_dir=mine"],
+        ),
         (
             ["user-check", "--source", "generated", "--episodes", "2"],
             ["review", "--customer", "--source", "generated", "--episodes", "2"],

@@ -206,6 +206,15 @@ def test_a_python_that_the_script_does_not_use_is_told_so_at_once():
     assert second_line.endswith(".venv/bin/tau-retail doctor")
 
 
+def test_the_text_fits_80_columns_but_for_commands_which_stay_whole():
+    found = changed(keys={"OPENAI_API_KEY": False, "HF_TOKEN": False}, here=with_packages(rich=None, torch=None))
+    lines = as_text(examine(found)).splitlines()
+    assert max(len(line) for line in lines if "mend: " not in line) <= 80
+    wrapped = lines[next(number for number, line in enumerate(lines) if "OPENAI_API_KEY" in line) + 1]
+    assert wrapped.startswith(" " * 10 + "needs it; ")
+    assert all(one.found in " ".join(" ".join(lines).split()) for one in examine(found))
+
+
 def test_an_installed_package_has_no_script_to_speak_of():
     found = changed(
         checkout=None, is_script_environment=False, is_script_set_up=False, missing_files=("configs/a.yaml",)

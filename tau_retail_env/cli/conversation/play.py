@@ -18,17 +18,17 @@ from tau_retail_env.users.base import STOP, UserMessage
 
 AGENT_HELP = """\
 Plain text is said to the customer. A line that starts with / is a command:
-  /TOOL key=value …     call a tool; lists as a,b; quotes around values with spaces
+  /TOOL key=value …     call a tool; lists as a,b; values with spaces in quotes
   /TOOL {"key": …}      the same with JSON arguments
   /tools                the tools and their arguments
   /policy               the system prompt: the rules you must follow
   /task                 reveal the customer's request and the gold actions
   /help                 this text
   /quit                 leave; the conversation is not scored
-On a terminal the tab key completes tools, arguments, and the ids that have been shown."""
-CUSTOMER_HELP = f"""\
+On a terminal the tab key completes tools, arguments, and ids that were shown."""
+CUSTOMER_HELP = """\
 Plain text is said to the agent. A line that starts with / is a command:
-  /stop [words]         end the conversation, with these last words ({STOP}); it is scored
+  /stop [words]         end the conversation with these words; it is scored
   /task                 reveal the gold actions and what they change
   /help                 this text
   /quit                 leave; the conversation is not scored"""

@@ -13,6 +13,7 @@ import pytest
 
 from tau_retail_env.cli.catalogue import task_by_id
 from tau_retail_env.cli.conversation import play, play_customer, watch
+from tau_retail_env.cli.conversation.play import AGENT_HELP, CUSTOMER_HELP
 from tau_retail_env.env import TauRetailEnv
 
 
@@ -182,3 +183,8 @@ def test_the_tab_key_works_on_a_terminal(repository):
         process.kill()
         process.wait()
         os.close(ours)
+
+
+@pytest.mark.parametrize("text", [AGENT_HELP, CUSTOMER_HELP])
+def test_the_help_of_a_conversation_fits_80_columns(text):
+    assert max(map(len, text.splitlines())) <= 80

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import os
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +18,7 @@ from tau_retail_env.sources import find_task, open_shop
 from tau_retail_env.sources.load import shared_tasks
 from tau_retail_env.sources.prompts import PROMPT_STYLES, system_prompt
 from tau_retail_env.tasks import Task
+from tau_retail_env.tasks.seeding import shuffled
 from tau_retail_env.users import make_customer
 from tau_retail_env.users.base import Customer, UserError, UserMessage
 from tau_retail_env.users.usage import CUSTOMER_METRICS, customer_metrics
@@ -278,7 +277,7 @@ class TauRetailEnv:
 
     def _task_of_seed(self, seed: int) -> Task:
         epoch, place = divmod(seed, len(self.tasks))
-        return self.tasks[_order_of_epoch(epoch, len(self.tasks))[place]]
+        return self.tasks[shuffled(len(self.tasks), f"tau-retail/epoch/{epoch}")[place]]
 
     def _refuse(
         self, episode: _Episode, action: str | AgentMessage, error: MalformedMessageError, metrics: Metrics
@@ -413,14 +412,6 @@ class TauRetailEnv:
             stop = next((token for token in self._shop.conduct.stop_tokens if token in message.content), None)
             message = UserMessage(message.content, stop=stop, usage=message.usage)
         return message
-
-
-@functools.lru_cache(maxsize=16)
-def _order_of_epoch(epoch: int, count: int) -> Sequence[int]:
-    """In which order a round visits the tasks; remembered, because every reset without a task id asks for it."""
-    order = list(range(count))
-    random.Random(f"tau-retail/epoch/{epoch}").shuffle(order)
-    return tuple(order)
 
 
 def _check(message: AgentMessage) -> None:

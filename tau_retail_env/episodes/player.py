@@ -7,12 +7,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tau_retail_env.agents.base import Agent
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.env import TauRetailEnv
+from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.trajectory import OUT_OF_TOKENS, Trajectory
 from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.messages import AgentMessage, ToolCall
@@ -29,22 +29,6 @@ CALLING_OFF_S = 0.2
 """Seconds until requests to customers' servers are called off once more after an interruption."""
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class EpisodeRequest:
-    """One episode to play."""
-
-    task_id: str
-    """The task, as the environment knows it."""
-    seed: int
-    """Decides the customer's wording; siblings of a group share it."""
-    group: int = 0
-    """Number of the group of siblings, kept in the record."""
-    tag: str = ""
-    """Name of the environment block, kept in the record."""
-    sampling_seed: int = 0
-    """Decides a model's draws, together with the task and the seed; siblings differ in it."""
 
 
 def play_episode(

@@ -14,7 +14,8 @@ from tau_retail_env.config.environments import CustomEnv, EnvironmentConfig, Env
 from tau_retail_env.config.roles import GeneratingArgs, ModelArgs
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.encoders import make_encoder
-from tau_retail_env.episodes.player import BatchPlayer, EpisodeRequest
+from tau_retail_env.episodes.plan import EpisodeRequest
+from tau_retail_env.episodes.player import BatchPlayer
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError
 from tau_retail_env.local.models import playing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -13,11 +14,12 @@ from roll.pipeline.agentic.env_manager.base_env_manager import RolloutCache
 from roll.pipeline.agentic.env_manager.traj_env_manager import TrajEnvManager
 from roll.utils.constants import GenerateStopReason
 
+from tau_retail_env.episodes.encoders import make_encoder
+from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError
-from tau_retail_env.roll.assignment import make_assignment
 from tau_retail_env.roll.batch import learns, to_batch
 from tau_retail_env.roll.dump import TrajectoryWriter, is_chosen, trajectories_folder, writer_for
-from tau_retail_env.roll.encoders import encoder_for
+from tau_retail_env.roll.group_plan import group_plan
 from tau_retail_env.roll.metrics import episode_metrics, named
 from tau_retail_env.roll.registration import ENVIRONMENT_ID, plain_value, register_environment
 from tau_retail_env.roll.rollout import Clock, Rollout
@@ -90,8 +92,9 @@ class TauRetailEnvManager(TrajEnvManager):
         )
         settings = plain_value(env_config["config"])
         _check_limits(env_config, settings)
-        self._encoder = encoder_for(tokenizer, settings)
-        self._assignment = make_assignment(
+        source, style = settings.get("source", "tau2"), settings.get("prompt_style", "full")
+        self._encoder = make_encoder(tokenizer, source, style, needs_own_padding=True)
+        self._plan = group_plan(
             mode,
             self.env.tasks,
             group_id=env_config["group_id"],
@@ -134,8 +137,8 @@ class TauRetailEnvManager(TrajEnvManager):
         self.episode_id = ray.get(
             self.output_queue.get_episode_id.remote(self.env_config["group_id"], self.env_config["env_id"])
         )
-        assigned = None if self.episode_id is None else self._assignment.of(self.episode_id)
-        if assigned is None:
+        request = None if self.episode_id is None else self._plan.request(self.episode_id)
+        if request is None:
             return None
         times = self._slot[1] + 1 if self._slot[0] == self.episode_id else 0
         self._slot = (self.episode_id, times)
@@ -143,7 +146,7 @@ class TauRetailEnvManager(TrajEnvManager):
         self._began = (time.perf_counter(), time.thread_time())
         self._customer_before_s = self.env.customer_s
         self._trace()
-        return self._begin(assigned)
+        return self._begin(replace(request, sampling_seed=self.env_config["env_id"]))
 
     def make_decision(self, rollout_cache: RolloutCache) -> DataProto:
         """Have the engine say the actor's next turn.
@@ -217,7 +220,7 @@ class TauRetailEnvManager(TrajEnvManager):
         self.rollout_cache.step += 1
         if rollout.over and not rollout.scorable and self._may_try_again():
             self._dump(rollout)
-            return self._begin(rollout.assigned)
+            return self._begin(rollout.request)
         self.rollout_cache.terminated = rollout.over
         self.rollout_cache.truncated = rollout.over and not rollout.terminated
         return self.rollout_cache
@@ -261,7 +264,7 @@ class TauRetailEnvManager(TrajEnvManager):
     def _rollout(self) -> Rollout:
         return self._tries[-1]
 
-    def _begin(self, assigned: Any) -> RolloutCache:
+    def _begin(self, request: EpisodeRequest) -> RolloutCache:
         """Begin a try at the episode; if the customer cannot even open it, try again or end it unscored."""
         times = self._slot[1]
         env_id = self.env_config["env_id"]
@@ -272,12 +275,12 @@ class TauRetailEnvManager(TrajEnvManager):
         )
         while True:
             rollout = Rollout(
-                assigned, self._encoder, self._clock, self.tokenizer.pad_token_id, policy_version=self.current_step
+                request, self._encoder, self._clock, self.tokenizer.pad_token_id, policy_version=self.current_step
             )
             self._tries.append(rollout)
             try:
                 with self.thread_lock, self.env_step_limiter:
-                    _, info = self._clock.environment(self.env.reset, assigned.task_id, assigned.seed)
+                    _, info = self._clock.environment(self.env.reset, request.task_id, request.seed)
             except UserError as error:
                 rollout.fail_to_open(error, str(getattr(self.env, "user_strategy", "")))
                 if not self._may_try_again():
@@ -315,7 +318,7 @@ class TauRetailEnvManager(TrajEnvManager):
         if self._empty_replies >= MAX_EMPTY_REPLIES:
             raise RuntimeError(
                 f"The engine answered {MAX_EMPTY_REPLIES} times in a row without a single token (task "
-                f"{self._rollout.assigned.task_id}, {len(self._rollout.prompt_ids)} tokens of prompt); look at the "
+                f"{self._rollout.request.task_id}, {len(self._rollout.prompt_ids)} tokens of prompt); look at the "
                 "rollout worker's log"
             )
         return _stopped(GenerateStopReason.ABORT)
@@ -332,15 +335,14 @@ class TauRetailEnvManager(TrajEnvManager):
         self.trace_stack = open_span(getattr(self, "trace_meta", None), attributes)
 
     def _dump(self, rollout: Rollout) -> None:
-        tag = self.env_config["tag"]
-        if self._writer is None or not is_chosen(f"{tag}/{rollout.assigned.count}", self._share):
+        if self._writer is None or not is_chosen(f"{rollout.request.tag}/{rollout.request.group}", self._share):
             return
         timings = {
             "environment_s": self._clock.environment_s,
             "generation_s": self._clock.generation_s,
             "chat_cpu_s": self._clock.chat_cpu_s,
         }
-        self._writer.add(rollout.trajectory(tag=tag, env_id=self.env_config["env_id"], timings=timings))
+        self._writer.add(rollout.trajectory(timings))
 
 
 def _stopped(reason: Any) -> DataProto:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from tau_retail_env.chat.encoder import ChatEncoder
+from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.trajectory import OUT_OF_TOKENS, Trajectory
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.roll.assignment import Assigned
 from tau_retail_env.users import UserError
 
 Result = TypeVar("Result")
@@ -70,7 +70,7 @@ class Rollout:
     a request was aborted, and are left out where the episode ends.
     """
 
-    assigned: Assigned
+    request: EpisodeRequest
     """What is played."""
     encoder: ChatEncoder
     """Renders it for the actor."""
@@ -164,7 +164,7 @@ class Rollout:
         self.token_ids = list(self.encoder.prefix)
         self.response_mask = [0] * len(self.token_ids)
         self.logprobs = [0.0] * len(self.token_ids)
-        self.source = self.assigned.task_id.partition("/")[0]
+        self.source = self.request.task_id.partition("/")[0]
         self.user_strategy = user_strategy
         self.customer_usage += [error.usage] if error.usage is not None else []
         self.stop_reason, self.scorable, self.customer_error = "user_error", False, str(error)
@@ -218,12 +218,10 @@ class Rollout:
         self.pending = []
         self.stop_reason = OUT_OF_TOKENS
 
-    def trajectory(self, *, tag: str, env_id: int, timings: Mapping[str, float]) -> Trajectory:
+    def trajectory(self, timings: Mapping[str, float]) -> Trajectory:
         """The record of this try.
 
         Args:
-            tag: the block under custom_envs.
-            env_id: ROLL's number of the environment, which tells siblings apart.
             timings: in seconds.
         """
         totals: dict[str, float] = {}
@@ -231,13 +229,13 @@ class Rollout:
             for name, value in step.items():
                 totals[name] = value if name == "success" else totals.get(name, 0.0) + value
         return Trajectory(
-            task_id=self.assigned.task_id,
+            task_id=self.request.task_id,
             source=self.source,
             split=self.split,
-            seed=self.assigned.seed,
-            sampling_seed=env_id,
-            group=self.assigned.count,
-            tag=tag,
+            seed=self.request.seed,
+            sampling_seed=self.request.sampling_seed,
+            group=self.request.group,
+            tag=self.request.tag,
             messages=tuple(self.messages),
             token_ids=tuple(self.token_ids),
             response_mask=tuple(self.response_mask),

@@ -9,7 +9,8 @@ import pytest
 
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.episodes.player import BatchPlayer, EpisodeRequest, play_episode
+from tau_retail_env.episodes.plan import EpisodeRequest
+from tau_retail_env.episodes.player import BatchPlayer, play_episode
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError
 from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.runs.trajectories import read_trajectories, write_trajectories

@@ -197,7 +197,7 @@ def test_a_resumed_training_goes_on_with_the_tasks_that_follow(stage):
         pipeline={"resume_from_checkpoint": "somewhere/checkpoint-4"},
     )
     for first, second in zip(whole.managers, resumed.managers, strict=True):
-        assert [first._assignment.of(5 + n) for n in range(9)] == [second._assignment.of(n) for n in range(9)]
+        assert [first._plan.request(5 + n) for n in range(9)] == [second._plan.request(n) for n in range(9)]
 
 
 def test_an_aborted_request_is_asked_again_in_the_same_words(stage):

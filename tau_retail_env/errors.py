@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from enum import StrEnum
+from typing import TypeVar
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class TauRetailError(Exception):
@@ -49,3 +53,20 @@ def unknown(kind: str, found: object, known: Iterable[str]) -> InvalidValueError
     near = difflib.get_close_matches(str(found), names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return InvalidValueError(f"Unknown {kind} {found!r}; known: {', '.join(names)}.{hint}")
+
+
+def member(kind: str, found: str, choices: type[Choice]) -> Choice:
+    """The member of a closed set that a name means.
+
+    Args:
+        kind: what the name stands for, such as "prompt_style".
+        found: the name given, or the member itself.
+        choices: the closed set.
+
+    Raises:
+        InvalidValueError: there is no such member.
+    """
+    try:
+        return choices(found)
+    except ValueError:
+        raise unknown(kind, found, choices) from None

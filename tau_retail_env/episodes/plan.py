@@ -26,6 +26,11 @@ class EpisodeRequest:
     sampling_seed: int = 0
     """Decides a model's draws, together with the task and the seed; siblings differ in it."""
 
+    @property
+    def sampling_key(self) -> str:
+        """What a model's draws depend on."""
+        return f"{self.task_id}/{self.seed}/{self.sampling_seed}"
+
 
 class Groups(Protocol):
     """The groups of environments that play side by side, as the configuration's `EnvManager` has them."""

@@ -43,6 +43,7 @@ class FakeEnv:
             "task_id": task_id,
             "source": "fake",
             "split": "train",
+            "user_strategy": self.user_strategy,
             "role": "user",
             "tools": [],
             "system_prompt": SYSTEM,
@@ -67,6 +68,7 @@ class FakeEnv:
         if over:
             reason = "user_error" if failed else "user_stop"
             info |= {"stop_reason": reason, "scorable": not failed, "reward_breakdown": {"database": 1.0}}
+            info["user_strategy"] = self.user_strategy
         return "so", float(over and not failed), over and not failed, over and failed, info
 
     def close(self):

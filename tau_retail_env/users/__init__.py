@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tau_retail_env.errors import InvalidValueError, unknown
-from tau_retail_env.users.base import OUT_OF_SCOPE, STOP, TRANSFER, Customer, UserError, UserMessage
+from tau_retail_env.users.base import OUT_OF_SCOPE, STOP, TRANSFER, Customer, UserError, UserMessage, UserStrategy
 from tau_retail_env.users.human import HumanCustomer
 from tau_retail_env.users.llm.endpoint import Endpoint
 from tau_retail_env.users.llm.settings import ApiSettings
@@ -28,12 +28,13 @@ __all__ = [
     "ScriptedCustomer",
     "UserError",
     "UserMessage",
+    "UserStrategy",
     "check_customer",
     "make_customer",
     "user_weights",
 ]
 
-USER_STRATEGIES = ("scripted", *API_STRATEGIES, "human")
+USER_STRATEGIES = tuple(UserStrategy)
 """Who can play the customer."""
 SCRIPTED_KEYS = ("phrasings",)
 API_KEYS = tuple(field.name for field in dataclasses.fields(ApiSettings) if field.name != "model")
@@ -136,7 +137,7 @@ def _cast(strategy: str | Mapping[str, float], config: Mapping[str, Any] | None,
     weights = user_weights(strategy)
     is_api = any(name in API_STRATEGIES for name in weights)
     block = dict(config or {})
-    known = (*(SCRIPTED_KEYS if "scripted" in weights else ()), *(API_KEYS if is_api else ()))
+    known = (*(SCRIPTED_KEYS if UserStrategy.SCRIPTED in weights else ()), *(API_KEYS if is_api else ()))
     for key in block:
         if key not in known:
             raise _unknown_key(key, tuple(weights), known)
@@ -157,9 +158,9 @@ def _unknown_key(key: str, playing: tuple[str, ...], known: tuple[str, ...]) -> 
 
 
 def _make(name: str, casting: _Casting, shop: Mapping[str, Any], source: str) -> Customer:
-    if name == "scripted":
+    if name == UserStrategy.SCRIPTED:
         return ScriptedCustomer(shop, phrasings=casting.phrasings)
-    if name == "human":
+    if name == UserStrategy.HUMAN:
         return HumanCustomer(source=source)
     assert casting.api is not None
     return ApiCustomer(name, Endpoint(casting.api), source=source)

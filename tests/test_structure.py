@@ -169,6 +169,10 @@ def test_importing_the_package_costs_nothing(tmp_path):
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
+def test_the_package_tells_type_checkers_that_it_is_typed(repository):
+    assert (repository / PACKAGE / "py.typed").is_file()
+
+
 def tracked_files(repository: Path) -> list[Path]:
     if shutil.which("git") is None or not (repository / ".git").exists():
         pytest.skip("needs a git checkout")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -116,7 +117,7 @@ def _sentence(block: type[Block], path: str, entries: Sequence[Mapping[str, Any]
     choices = " or ".join(_yaml(value) for value in _choices(field.annotation)) if field else ""
     if entry["type"] == "missing":
         return " ".join(filter(None, (f"{path}: missing.", f"Expected {choices}." if choices else "", instead)))
-    if entry["type"] in ("literal_error", "none_required"):
+    if entry["type"] in ("literal_error", "enum", "none_required"):
         return f"{path}: {_yaml(entry['input'])} cannot be honoured. Expected {choices}. {instead}".rstrip()
     if entry["type"] == "value_error":
         return f"{path}: {entry['ctx']['error']}"
@@ -161,11 +162,14 @@ def _blocks(annotation: Any) -> Iterator[type[Block]]:
 
 
 def _choices(annotation: Any) -> Iterator[Any]:
-    """The values that a type such as `Literal["a", "b"] | None` allows; nothing for other types."""
+    """The values that a closed set or a type such as `Literal["a", "b"] | None` allows; nothing for other types."""
     if annotation in (None, type(None)):
         yield None
     if typing.get_origin(annotation) is typing.Literal:
         yield from typing.get_args(annotation)
+        return
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        yield from (one.value for one in annotation)
         return
     members = [one for one in typing.get_args(annotation) if one is not type(None)]
     values = [value for one in members for value in _choices(one)]

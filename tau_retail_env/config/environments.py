@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SkipValidation
 
 from tau_retail_env.blocks import Block, Instead
-from tau_retail_env.sources.prompts import PROMPT_STYLES
+from tau_retail_env.sources.prompts import PromptStyle
 from tau_retail_env.users.spec import Strategy
 
 
@@ -60,9 +60,9 @@ def check_environments(envs: Mapping[str, CustomEnv]) -> list[str]:
                 f"custom_envs.{tag}.max_steps: found {env.max_steps}, but env_config.max_turns is {turns}; "
                 "set both from the top with max_turns"
             )
-        if (style := env.env_config.prompt_style) not in PROMPT_STYLES:
+        if (style := env.env_config.prompt_style) not in tuple(PromptStyle):
             problems.append(
-                f"custom_envs.{tag}.env_config.prompt_style: found {style!r}, expected {' or '.join(PROMPT_STYLES)}"
+                f"custom_envs.{tag}.env_config.prompt_style: found {style!r}, expected {' or '.join(PromptStyle)}"
             )
     return problems
 

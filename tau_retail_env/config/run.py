@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import Field, SkipValidation
+from pydantic import Field, SkipValidation, Strict
 
 from tau_retail_env.blocks import Block, Name
 from tau_retail_env.sources.prompts import PromptStyle
@@ -27,7 +27,7 @@ class RunConfig(Block):
     """Tasks whose gold actions contain a kind, such as returns; all; a+b."""
     max_turns: int | None = Field(None, ge=1)
     """Agent messages per episode; null keeps the source's own limits."""
-    prompt_style: PromptStyle = "full"
+    prompt_style: Annotated[PromptStyle, Strict(False)] = PromptStyle.FULL
     """How the domain policy and the tools are shown: full, compressed or minimal."""
     engine: str = "auto"
     """What trains; each engine's own block says which names it takes."""

@@ -11,13 +11,13 @@ from typing import Any, Self, TypeVar
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tau_retail_env.episodes.plan import validation_plan
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import CustomerSetupError, TauRetailError
 from tau_retail_env.local import checkpoint, models
 from tau_retail_env.local.config import LocalConfig, SftConfig
 from tau_retail_env.local.config.workers import ModelArgs
 from tau_retail_env.local.metrics import customer_row, validation_row
-from tau_retail_env.local.plan import validation_plan
 from tau_retail_env.local.rollouts import Stage
 from tau_retail_env.local.run_folder import RunFolder
 from tau_retail_env.local.summary import Outcome, bill, summarise

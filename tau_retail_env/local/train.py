@@ -7,14 +7,13 @@ from typing import Any
 
 from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.environments import prompt_styles
-from tau_retail_env.episodes.player import EpisodeRequest
+from tau_retail_env.episodes.plan import EpisodeRequest, TrainingPlan
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.local import models
 from tau_retail_env.local.config import LocalConfig
 from tau_retail_env.local.grpo import RolloutFunction, make_trainer
 from tau_retail_env.local.loop import Run
 from tau_retail_env.local.metrics import GRPO_NAMES, renamed, training_row
-from tau_retail_env.local.plan import TrainingPlan
 from tau_retail_env.local.rollouts import PlaySettings, Stage
 from tau_retail_env.local.run_folder import claim
 from tau_retail_env.local.summary import Outcome

@@ -13,13 +13,13 @@ from tau_retail_env.blocks import raise_if
 from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.environments import prompt_styles
 from tau_retail_env.config.roll_schema import RollSchema
+from tau_retail_env.episodes.encoders import make_encoder
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.models.shipped import checkpoint
 from tau_retail_env.roll.backends import missing_packages
 from tau_retail_env.roll.config import RollConfig
 from tau_retail_env.roll.config.package import install_arguments, look_at, missing_modules
 from tau_retail_env.roll.config.rules import without_room
-from tau_retail_env.roll.encoders import encoder_for
 from tau_retail_env.runs.trackers import check_tracker
 from tau_retail_env.sources import load_tasks
 
@@ -222,7 +222,7 @@ def _tokenizer(pretrain: str) -> Any:
 def _without_room(config: RollConfig, tokenizer: Any) -> Iterator[str]:
     for tag in dict.fromkeys((*config.train_tags, *config.val_tags)):
         env = config.custom_envs[tag].env_config
-        encoder = encoder_for(tokenizer, {"source": env.source, "prompt_style": env.prompt_style})
+        encoder = make_encoder(tokenizer, env.source, env.prompt_style, needs_own_padding=True)
         yield from without_room(
             tag,
             env.source,

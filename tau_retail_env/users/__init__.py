@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tau_retail_env.users.base import OUT_OF_SCOPE, STOP, TRANSFER, Customer, UserError, UserMessage
+from tau_retail_env.users.base import OUT_OF_SCOPE, STOP, TRANSFER, Customer, UserError, UserMessage, UserStrategy
 from tau_retail_env.users.spec import API_STRATEGIES, USER_STRATEGIES, UserSpec, user_weights
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "UserError",
     "UserMessage",
     "UserSpec",
+    "UserStrategy",
     "check_customer",
     "make_customer",
     "user_weights",
@@ -92,11 +93,11 @@ def check_customer(
 
 
 def _make(name: str, spec: UserSpec, shop: Mapping[str, Any], source: str) -> Customer:
-    if name == "scripted":
+    if name == UserStrategy.SCRIPTED:
         from tau_retail_env.users.scripted import ScriptedCustomer
 
         return ScriptedCustomer(shop, phrasings=spec.phrasings)
-    if name == "human":
+    if name == UserStrategy.HUMAN:
         from tau_retail_env.users.human import HumanCustomer
 
         return HumanCustomer(source=source)

@@ -9,12 +9,13 @@ from typing import Any
 
 from tau_retail_env.blocks import raise_if
 from tau_retail_env.errors import InvalidValueError, nearest, unknown
+from tau_retail_env.users.base import UserStrategy
 from tau_retail_env.users.llm.settings import ApiSettings
 
 Strategy = str | Mapping[str, float]
-API_STRATEGIES = ("llm", "react", "verify", "reflection")
+API_STRATEGIES = (UserStrategy.LLM, UserStrategy.REACT, UserStrategy.VERIFY, UserStrategy.REFLECTION)
 """Who has a model play the customer."""
-USER_STRATEGIES = ("scripted", *API_STRATEGIES, "human")
+USER_STRATEGIES = tuple(UserStrategy)
 """Who can play the customer."""
 PHRASINGS = ("auto", "train", "held_out", "all")
 """Which wordings the scripted customer may be told to use."""

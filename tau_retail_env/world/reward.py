@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tau_retail_env.messages import RewardBreakdown
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.world.shop import Changes
 
@@ -15,9 +16,8 @@ class Reward:
 
     value: float
     """1.0 or 0.0: the product of the parts that the task's reward basis names."""
-    breakdown: Mapping[str, float]
-    """`database` and `outputs` (1.0 or 0.0 each); `missing_writes`, `extra_writes`, `wrong_writes`: counts of
-    database entries that only the gold actions change, that only the episode changed, that both changed differently."""
+    breakdown: RewardBreakdown
+    """What it is made of."""
 
 
 def judge(task: Task, changes: Changes, gold: Changes, spoken: Iterable[str]) -> Reward:

@@ -9,12 +9,12 @@ import pytest
 import torch
 from trl import GRPOTrainer
 
+from tau_retail_env.episodes.plan import TrainingPlan
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.local import models
 from tau_retail_env.local.config import LocalConfig, check_local
 from tau_retail_env.local.config.workers import ModelArgs
 from tau_retail_env.local.grpo import RolloutFunction, _by_length, arguments, make_trainer
-from tau_retail_env.local.plan import TrainingPlan
 from tau_retail_env.local.rollouts import PlaySettings, Stage
 from tau_retail_env.local.run_folder import RunFolder
 from tau_retail_env.runs.trajectories import read_trajectories

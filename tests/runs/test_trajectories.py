@@ -8,6 +8,7 @@ import pytest
 
 from tau_retail_env.episodes.trajectory import SCHEMA_VERSION, Trajectory
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.messages import StopReason
 from tau_retail_env.runs import trajectories as module
 from tau_retail_env.runs.trajectories import read_trajectories, write_trajectories
 
@@ -123,3 +124,14 @@ def test_a_bad_line_is_named_with_its_fault(tmp_path, bad, reason):
 def test_parts_that_do_not_fit_together_are_refused(changes):
     with pytest.raises(InvalidValueError, match="equally many"):
         record(**changes)
+
+
+def test_an_end_that_there_is_not_is_refused_by_task():
+    with pytest.raises(InvalidValueError, match=r"stop_reason of a trajectory of tau2/12 'user_stopp'.*'user_stop'"):
+        record(stop_reason="user_stopp")
+
+
+def test_the_end_of_an_episode_is_a_plain_word_in_the_file(tmp_path):
+    write_trajectories(tmp_path / "a.jsonl", [record(stop_reason=StopReason.MAX_TURNS)])
+    assert '"stop_reason": "max_turns"' in (tmp_path / "a.jsonl").read_text()
+    assert read_trajectories(tmp_path / "a.jsonl")[0].stop_reason is StopReason.MAX_TURNS

@@ -118,10 +118,10 @@ class _AgentSession:
         self._screen.say(f"Task {self._task.id}, seed {seed}. You are the agent; /help explains.", "dim")
         self._show(info["messages"])
         while (message := self._next_message()) is not None:
-            _, reward, terminated, truncated, info = self._env.step(message)
-            self._show(info["messages"])
+            _, reward, terminated, truncated, answer = self._env.step(message)
+            self._show(answer["messages"])
             if terminated or truncated:
-                self._screen.show_end(self._task.id, reward, info)
+                self._screen.show_end(self._task.id, reward, answer)
                 return reward
         self._screen.say("You left the conversation; it is not scored.", "dim")
         return None
@@ -211,7 +211,7 @@ def _serve(tasks: Sequence[Task], seed: int, screen: Screen) -> float:
 
 
 def _play_oracle(
-    env: TauRetailEnv, observation: str, info: dict[str, Any], screen: Screen, *, shows_customer: bool
+    env: TauRetailEnv, observation: str, info: Mapping[str, Any], screen: Screen, *, shows_customer: bool
 ) -> float:
     """The oracle's turns from an opened episode to its end; what a person typed is on the screen already."""
     task = find_task(env.tasks, info["task_id"])

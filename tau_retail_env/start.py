@@ -15,7 +15,7 @@ from tau_retail_env.config import compose, to_yaml
 from tau_retail_env.config.machine import folder_problems
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError, TauRetailError, unknown
 from tau_retail_env.local.config import check_local, check_machine
-from tau_retail_env.roll.config import check_roll, is_for_roll
+from tau_retail_env.roll.config.check import check_roll, is_for_roll
 
 ENGINES = ("local", "roll", "auto")
 FAILED = 1

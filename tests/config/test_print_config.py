@@ -50,7 +50,7 @@ def test_no_model_library_is_imported_and_no_task_generated(repository: Path, na
         ),
         ("pretrain=./no/such/folder", "pretrain: there is no folder ./no/such/folder"),
         ("pretrain=outputs/no/model", "pretrain: there is no folder outputs/no/model"),
-        ("resume=no/such/run", "no/such/run holds no run (config.yaml is missing)"),
+        ("resume=no/such/run", "no/such/run; give the folder of a run"),
     ],
 )
 @pytest.mark.parametrize("name", ["tau_retail_local", "tau_retail_1gpu"])

@@ -79,7 +79,7 @@ def chosen_engine(values: Values, *, is_printed: bool = False) -> str:
     Raises:
         InvalidValueError: an unknown engine, or `auto` with a configuration for ROLL on a machine that cannot run it.
     """
-    from tau_retail_env.roll.config import is_for_roll
+    from tau_retail_env.roll.config.check import is_for_roll
 
     engine = str(values.get("engine", "auto"))
     if engine not in ENGINES:
@@ -137,7 +137,7 @@ def _local(values: Values) -> Start:
 def _roll(values: Values) -> Start:
     from tau_retail_env.blocks import raise_if
     from tau_retail_env.config.machine import folder_problems
-    from tau_retail_env.roll.config import check_roll
+    from tau_retail_env.roll.config.check import check_roll
 
     config = check_roll(values)
     raise_if(list(folder_problems(config)))

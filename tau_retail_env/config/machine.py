@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tau_retail_env.config.run import RunConfig
-from tau_retail_env.runs.folder import CONFIG
 
 GPU_FILES = ("nvidia[0-9]*", "kfd", "dxg")
 """What a GPU that torch can use has among the devices: NVIDIA's, AMD's, either under WSL."""
@@ -20,10 +19,8 @@ def folder_problems(config: RunConfig) -> Iterator[str]:
             f"pretrain: there is no folder {config.pretrain}; give the folder of a model, small, or a name "
             "of Hugging Face such as Qwen/Qwen2.5-0.5B-Instruct"
         )
-    if isinstance(config.resume, str):
-        run = Path(config.resume).expanduser().resolve()
-        if not (run / CONFIG).is_file():
-            yield f"resume: {run} holds no run ({CONFIG} is missing); give the folder of a run"
+    if isinstance(config.resume, str) and not (run := Path(config.resume).expanduser().resolve()).is_dir():
+        yield f"resume: there is no folder {run}; give the folder of a run, or resume=true for the newest one"
 
 
 def has_gpu(devices: Path = Path("/dev")) -> bool:

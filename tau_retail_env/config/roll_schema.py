@@ -11,6 +11,9 @@ from typing import Any
 from tau_retail_env.errors import nearest, unknown
 
 FOLDER = Path(__file__).resolve().parent / "roll_versions"
+PINNED = "main"
+"""The version of ROLL that configurations are for, unless they want DeepSpeed."""
+WITH_DEEPSPEED = "v0.2.1"
 TOP = "AgenticConfig"
 WORDS = {
     "int": "a whole number",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from tau_retail_env.config.roll_schema import RollSchema
+from tau_retail_env.config.roll_schema import PINNED, RollSchema
 from tau_retail_env.doctor.surroundings import (
     PYTHON_WANTED,
     UNREAD_BASE_URL,
@@ -22,7 +22,6 @@ from tau_retail_env.doctor.surroundings import (
     Surroundings,
 )
 from tau_retail_env.models.interpreters import typed_path
-from tau_retail_env.roll.config import PINNED
 from tau_retail_env.roll.config.package import RollPackage, install_arguments
 from tau_retail_env.sources.tau2 import tasks as upstream_tau2
 from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench

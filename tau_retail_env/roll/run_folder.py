@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from tau_retail_env.config import to_yaml
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.roll.config import RollConfig
+from tau_retail_env.roll.config.check import RollConfig
 from tau_retail_env.roll.tracking import cut_after
 from tau_retail_env.runs.files import write_atomically, writing
 from tau_retail_env.runs.folder import CONFIG, lock_new, newest_run

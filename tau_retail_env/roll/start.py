@@ -16,7 +16,7 @@ from typing import Any
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError, TauRetailError
 from tau_retail_env.models.shipped import PACKAGE_FOLDER
 from tau_retail_env.roll import tracking
-from tau_retail_env.roll.config import RollConfig, fit_groups, roll_values
+from tau_retail_env.roll.config.check import RollConfig, fit_groups, roll_values
 from tau_retail_env.roll.dump import trajectories_folder
 from tau_retail_env.roll.run_folder import RollFolder, claim
 from tau_retail_env.roll.summary import summarise

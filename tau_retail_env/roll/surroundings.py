@@ -17,7 +17,7 @@ from tau_retail_env.episodes.encoders import make_encoder
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.models.shipped import checkpoint
 from tau_retail_env.roll.backends import missing_packages
-from tau_retail_env.roll.config import RollConfig
+from tau_retail_env.roll.config.check import RollConfig
 from tau_retail_env.roll.config.package import install_arguments, look_at, missing_modules
 from tau_retail_env.roll.config.rules import without_room
 from tau_retail_env.runs.trackers import check_tracker

@@ -6,7 +6,7 @@ import pytest
 
 from tau_retail_env.config import compose
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.roll.config import RollConfig, check_roll, fit_groups, is_for_roll, roll_values
+from tau_retail_env.roll.config.check import RollConfig, check_roll, fit_groups, is_for_roll, roll_values
 from tau_retail_env.roll.config.rules import parse_devices, prefix_tokens
 
 CONFIGS = ("tau_retail_config", "tau_retail_1gpu", "tau_retail_grpo")

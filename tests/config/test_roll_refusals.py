@@ -5,7 +5,7 @@ import pytest
 from tau_retail_env.config import compose
 from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.roll.config import check_roll
+from tau_retail_env.roll.config.check import check_roll
 from tau_retail_env.roll.config.unread import unread_keys
 
 PPO, GRPO = "tau_retail_config", "tau_retail_grpo"

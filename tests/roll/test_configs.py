@@ -32,7 +32,7 @@ PROGRAM = textwrap.dedent(
     import json, sys
     from pathlib import Path
     from tau_retail_env.config import compose
-    from tau_retail_env.roll.config import check_roll, fit_groups
+    from tau_retail_env.roll.config.check import check_roll, fit_groups
     from tau_retail_env.roll.run_folder import RollFolder
     from tau_retail_env.roll.start import agentic_config
 
@@ -128,7 +128,7 @@ def test_rolls_own_configuration_ignores_what_ours_refuses(roll, tmp_path, monke
 
     from tau_retail_env.config import compose
     from tau_retail_env.errors import InvalidValueError
-    from tau_retail_env.roll.config import check_roll, roll_values
+    from tau_retail_env.roll.config.check import check_roll, roll_values
 
     monkeypatch.chdir(tmp_path)
     values = compose("tau_retail_1gpu", overrides=["init_kl_coeff=0.1", "add_token_level_kl=false"])
@@ -144,7 +144,7 @@ def rolls_own_configuration(*overrides: str) -> Any:
     from roll.pipeline.agentic.agentic_config import AgenticConfig
 
     from tau_retail_env.config import compose
-    from tau_retail_env.roll.config import roll_values
+    from tau_retail_env.roll.config.check import roll_values
 
     return from_dict(AgenticConfig, roll_values(compose("tau_retail_1gpu", overrides=list(overrides))))
 

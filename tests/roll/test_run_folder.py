@@ -14,7 +14,7 @@ from tau_retail_env.config import compose
 from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.models.shipped import small_checkpoint
 from tau_retail_env.roll import start, surroundings
-from tau_retail_env.roll.config import RollConfig, check_roll
+from tau_retail_env.roll.config.check import RollConfig, check_roll
 from tau_retail_env.roll.run_folder import RollFolder, claim
 from tau_retail_env.runs.files import WriteError
 

@@ -12,7 +12,7 @@ import pytest
 from tau_retail_env.config import compose
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.roll.config import check_roll, roll_values
+from tau_retail_env.roll.config.check import check_roll, roll_values
 from tau_retail_env.roll.registration import ENTRY_POINT, ENVIRONMENT_ID, register_environment
 from tests.roll.test_tokens import ROLLS_KEYS
 

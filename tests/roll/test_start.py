@@ -22,7 +22,7 @@ from tau_retail_env.config import compose, to_yaml
 from tau_retail_env.config.customers import check_servers
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError, MissingDependencyError
 from tau_retail_env.roll import backends, surroundings
-from tau_retail_env.roll.config import RollConfig, check_roll
+from tau_retail_env.roll.config.check import RollConfig, check_roll
 from tau_retail_env.roll.run_folder import RollFolder, claim
 from tau_retail_env.roll.tracking import cut_after
 from tau_retail_env.runs.files import read_rows

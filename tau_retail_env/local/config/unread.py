@@ -5,10 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping
 
-from tau_retail_env.config.roll_schema import RollSchema
+from tau_retail_env.config.roll_schema import PINNED, RollSchema
 
-VOCABULARY = "main"
-"""The version of ROLL whose keys are known."""
 OF_ENVIRONMENTS = (
     "agent_system_template agent_template env_manager_cls max_env_step_concurrent tool_wrapper use_thread_lock"
 ).split()
@@ -85,4 +83,4 @@ def _instead(path: str) -> str:
 
 @functools.cache
 def _schema() -> RollSchema:
-    return RollSchema.load(VOCABULARY)
+    return RollSchema.load(PINNED)

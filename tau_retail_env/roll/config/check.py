@@ -11,7 +11,7 @@ from pydantic import Field
 from tau_retail_env.blocks import Instead, Items, Off, raise_if, read
 from tau_retail_env.config.customers import customer_problems
 from tau_retail_env.config.environments import CustomEnv, check_environments
-from tau_retail_env.config.roll_schema import RollSchema
+from tau_retail_env.config.roll_schema import PINNED, WITH_DEEPSPEED, RollSchema
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.config.tasks import check_tasks
 from tau_retail_env.errors import InvalidValueError
@@ -23,9 +23,6 @@ from tau_retail_env.runs.trackers import check_tracker_kwargs, secrets_in
 from tau_retail_env.users import API_STRATEGIES
 from tau_retail_env.users.spec import Strategy
 
-PINNED = "main"
-"""The version of ROLL that configurations are for, unless they want DeepSpeed."""
-WITH_DEEPSPEED = "v0.2.1"
 OWN_KEYS = (
     "user_strategy",
     "user_model",

@@ -160,7 +160,10 @@ def _measure_part(part: str, options: argparse.Namespace, rank: int) -> dict[str
     start = time.perf_counter()
     run(batch)
     _wait()
-    told = {"rows": rows * options.ranks, "seconds": (time.perf_counter() - start) * options.rows / rows / options.ranks}
+    told = {
+        "rows": rows * options.ranks,
+        "seconds": (time.perf_counter() - start) * options.rows / rows / options.ranks,
+    }
     if torch.cuda.is_available():
         told["peak, GiB"] = torch.cuda.max_memory_allocated() / GIB
         torch.cuda.empty_cache()
@@ -203,9 +206,7 @@ def _ours(strategy: Any, options: argparse.Namespace, *, values: bool) -> None:
     if options.side == "ours-checkpointing":
         strategy.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     learning.still(strategy.model)
-    learning.spare(
-        strategy, train_tokens=options.train_tokens, infer_tokens=options.infer_tokens, values=values
-    )
+    learning.spare(strategy, train_tokens=options.train_tokens, infer_tokens=options.infer_tokens, values=values)
 
 
 def _trim(strategy: Any, *, keep_length: bool) -> None:

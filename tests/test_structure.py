@@ -20,6 +20,7 @@ RANKS = {
     "shipped": 0,
     "folder_lock": 0,
     "trackers": 0,
+    "warm_up": 0,
     "tasks": 1,
     "world": 2,
     "users": 2,

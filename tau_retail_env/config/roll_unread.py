@@ -121,6 +121,8 @@ BATCHING: Mapping[str, str] = dict.fromkeys(
     ),
     ONLY_MEGATRON,
 )
+TOKENS = ("max_tokens_per_microbatch_in_train", "max_tokens_per_microbatch_in_infer")
+"""ROLL's own keys, which our learners on FSDP2 read, too."""
 NO_TIMEOUT = {"backend_timeout": NOWHERE}
 NO_NCCL_OFFLOAD = {"offload_nccl": "ROLL sets it to false (after v0.2.1): remove the key"}
 NO_TRAINING = {"training_args": "This role does not learn: remove the key"}
@@ -133,7 +135,7 @@ UNREAD_WITH: Mapping[str, Mapping[str, str]] = {
         **each(
             ON_TRAINER,
             {
-                **BATCHING,
+                **{name: instead for name, instead in BATCHING.items() if name not in TOKENS},
                 **NO_TIMEOUT,
                 **NO_NCCL_OFFLOAD,
                 "router_replay": ONLY_MEGATRON,
@@ -152,7 +154,7 @@ UNREAD_WITH: Mapping[str, Mapping[str, str]] = {
                 **dict.fromkeys(("training_args.bf16", "training_args.fp16", "training_args.tf32"), PARAM_DTYPE),
             },
         ),
-        **each(("reference",), NO_TRAINING),
+        **each(("reference",), {**NO_TRAINING, "max_tokens_per_microbatch_in_train": NO_TRAINING["training_args"]}),
     },
     "megatron": each(ON_TRAINER, {**NO_TIMEOUT, **NO_NCCL_OFFLOAD, "num_gpus_per_worker": GPUS_OF_A_WORKER}),
     "vllm": each(

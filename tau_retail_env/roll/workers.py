@@ -14,7 +14,8 @@ from roll.pipeline.agentic.agentic_actor_worker import ActorWorker
 from roll.pipeline.base_worker import ActorWorker as PlainActorWorker
 from roll.pipeline.base_worker import CriticWorker, InferWorker
 
-from tau_retail_env.roll.learning import explained_variance, spare, start_above_zero, start_at_zero, still
+from tau_retail_env.roll.learning import explained_variance, spare, start_at_zero, still
+from tau_retail_env.warm_up import start_above_zero
 
 FSDP2 = "fsdp2_train"
 FSDP2_INFER = "fsdp2_infer"

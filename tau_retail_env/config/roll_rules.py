@@ -239,9 +239,9 @@ def _as_learnt(config: RollValues, path: str) -> Iterator[str]:
         found = config(f"{path}.{name}")
         if found is not None and found not in allowed:
             yield (
-                f"{path}.{name}: found {found}, expected {' or '.join(f'{one:g}' for one in allowed)} in training: ROLL "
-                "computes ratio, KL and entropy without it, and every gradient would be of another policy than the one "
-                "that plays"
+                f"{path}.{name}: found {found}, expected {' or '.join(f'{one:g}' for one in allowed)} in training: "
+                "ROLL computes ratio, KL and entropy without it, and every gradient would be of another policy than "
+                "the one that plays"
             )
 
 

@@ -70,7 +70,8 @@ class _Rows:
         Returns:
             ROLL's metrics.
         """
-        strategy, metrics = self.strategy, {}
+        strategy = self.strategy
+        metrics: dict[str, Any] = {}
         strategy.model.train()
         self._count(batch)
         micro_batches = list(self._micro_batches(batch, self.train_tokens))

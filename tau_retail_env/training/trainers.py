@@ -1,4 +1,4 @@
-"""What our two trainers add to TRL's: checkpoints that are whole, a warm-up that begins above 0, and one call per step with its numbers."""
+"""What our two trainers add to TRL's: whole checkpoints, a warm-up above 0, and one call per step with its numbers."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ def on_one_of_two_gpus(folder):
 
 
 def test_two_gpus_with_different_numbers_of_buckets_give_rolls_gradient(roll, tmp_path, workers):
-    """FSDP2 exchanges weights in every micro-batch: with one more on one GPU than on the other it would wait for ever."""
+    """FSDP2 exchanges weights in every micro-batch: with one more on one GPU it would wait for ever."""
     import torch
 
     root = Path(__file__).resolve().parents[2]

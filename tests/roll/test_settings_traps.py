@@ -203,7 +203,9 @@ def test_most_of_adams_steps_round_to_nothing_in_rolls_bf16_weights(accepted, pr
     assert "too coarse for most updates" in refused(PPO, trap)
 
 
-def test_rolls_value_model_checkpoints_no_gradients_where_ours_does_as_the_key_says(providers, repository, small_tokenizer):
+def test_rolls_value_model_checkpoints_no_gradients_where_ours_does_as_the_key_says(
+    providers, repository, small_tokenizer
+):
     keys = {"disable_gradient_checkpointing": False, "model_type": "auto_token_classification", "num_labels": 1}
     arguments = small_model(repository, **keys)
     actor = providers.default_actor_model_provider(small_tokenizer, arguments, None, True)

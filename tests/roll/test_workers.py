@@ -156,9 +156,7 @@ def test_the_first_update_of_a_learner_has_a_learning_rate(module, monkeypatch, 
     monkeypatch.setattr(base_worker, "create_strategy", lambda worker: strategy)
     monkeypatch.setattr(module, "spare", lambda strategy, **_: None)
     monkeypatch.setattr(kind, "prepare", lambda self, model: None)
-    monkeypatch.setattr(
-        base_worker.Worker, "initialize", lambda self, config: setattr(self, "pipeline_config", config)
-    )
+    monkeypatch.setattr(base_worker.Worker, "initialize", lambda self, config: setattr(self, "pipeline_config", config))
     worker = kind.__new__(kind)
     worker.worker_config, worker.cluster_name, worker.worker_name = learner_config(), "role", "role"
     worker.initialize(SimpleNamespace(resume_from_checkpoint=False))

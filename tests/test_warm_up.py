@@ -56,3 +56,23 @@ def test_a_run_that_goes_on_has_the_rates_of_one_that_was_never_stopped():
     again.step()
     resumed.step()
     assert again.param_groups[0]["lr"] == 1.5
+
+
+def test_the_local_engines_trainers_begin_so():
+    """Of the trainer only what makes the schedule is stood in for: TRL's own, by the same call of transformers."""
+    from types import SimpleNamespace
+
+    from tau_retail_env.training.grpo import EpisodeTrainer
+    from tau_retail_env.training.sft import ConversationTrainer
+
+    for kind in (EpisodeTrainer, ConversationTrainer):
+        trainer = kind.__new__(kind)
+        trainer.optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(1))], lr=2.0)
+        trainer.lr_scheduler = None
+        trainer.args = SimpleNamespace(
+            lr_scheduler_type="constant_with_warmup",
+            lr_scheduler_kwargs=None,
+            get_warmup_steps=lambda num_training_steps: 4,
+        )
+        trainer.create_scheduler(num_training_steps=20)
+        assert trainer.optimizer.param_groups[0]["lr"] == 0.5

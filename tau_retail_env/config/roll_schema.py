@@ -118,6 +118,8 @@ class RollSchema:
         fields = self.classes[block]
         for name, value in values.items():
             here = f"{path}.{name}" if path else str(name)
+            if name in fields and not path and value is None and fields[name].get("default", ...) is None:
+                continue  # ROLL's own default, whatever type it writes beside it; `roll_values` leaves the key out
             if name in fields:
                 self._check(fields[name]["type"], value, here, found)
             else:

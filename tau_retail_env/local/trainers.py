@@ -1,4 +1,4 @@
-"""What our two trainers add to TRL's: checkpoints that are whole, and one call per step with its numbers."""
+"""What our two trainers add to TRL's: whole checkpoints, a warm-up above 0, and one call per step with its numbers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 from tau_retail_env.local import checkpoint, models
 from tau_retail_env.local.config.workers import ModelArgs, TrainingArgs
 from tau_retail_env.local.run_folder import RunFolder
+from tau_retail_env.models.warm_up import start_above_zero
 
 StepDone = Callable[[int, Mapping[str, float]], None]
 """Takes the number of a finished step and what the trainer measured in it."""
@@ -43,6 +44,14 @@ class WholeCheckpoints:
         if step and step not in dict(checkpoint.complete(self.folder.checkpoints)):
             self._save_checkpoint(trainer.model, None)
         return step
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The trainer's own schedule, whose warm-up begins above 0."""
+        theirs: Any = super()
+        scheduler = theirs.create_scheduler(num_training_steps, optimizer)
+        trainer: Any = self
+        start_above_zero(scheduler, trainer.args.get_warmup_steps(num_training_steps))
+        return scheduler
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         trainer: Any = self

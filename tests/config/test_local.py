@@ -121,6 +121,8 @@ def test_a_wrong_type_is_named(override: str, words: str):
         (["val_batch_size=100"], "val_batch_size: found 100, expected 192"),
         (["sequence_length=100"], "sequence_length: 100 is too small for one message of 160 tokens"),
         (["train_env_manager.generating_args.temperature=0"], "GRPO has nothing to compare"),
+        (["train_env_manager.generating_args.top_p=0.9"], "top_p: found 0.9, expected 1 in training"),
+        (["train_env_manager.generating_args.top_k=50"], "top_k: found 50, expected 0 in training"),
         (["train_env_manager.tags=[nowhere]"], "train_env_manager.tags: 'nowhere' is not under custom_envs"),
         (["train_env_manager.num_groups_partition=[3]"], "num_groups_partition: found [3], expected one number"),
         (["custom_envs.retail_test.max_steps=5"], "custom_envs.retail_test.max_steps: found 5, but env_config"),

@@ -21,6 +21,7 @@ VARIANTS = (
     "task_source=tau2",
     "user_strategy=llm user_model=m",
     "pretrain=small",
+    "++advantage_clip=null ++reward_clip=null",
 )
 CHECKOUTS = {
     "ROLL_PATH": VARIANTS,

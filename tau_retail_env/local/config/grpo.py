@@ -192,6 +192,14 @@ def _check_play(config: LocalConfig) -> list[str]:
             "train_env_manager.generating_args.temperature: 0 plays every episode of a group alike, "
             "so that GRPO has nothing to compare; expected more than 0"
         )
+    path = "actor_infer.generating_args" if config.actor_infer.generating_args else "train_env_manager.generating_args"
+    for name, off in (("top_p", 1.0), ("top_k", 0)):
+        if train is not None and (found := getattr(train, name)) != off:
+            problems.append(
+                f"{path}.{name}: found {found}, expected {off:g} in training: the update takes log-probabilities of "
+                "all tokens (at this temperature), so that ratio and KL would be of another policy than the one that "
+                "plays; val_env_manager.generating_args may have it"
+            )
     return problems
 
 

@@ -162,8 +162,13 @@ def is_for_roll(values: Mapping[str, Any]) -> bool:
 
 
 def roll_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What is handed to ROLL: without our own keys, with the folder of `small`, device_mapping as text."""
+    """What is handed to ROLL: without our own keys, with the folder of `small`, device_mapping as text.
+
+    A null that is ROLL's default is left out: ROLL refuses it where it writes the type of a number beside it.
+    """
+    schema = RollSchema.load(version_wanted(values))
     kept = {name: value for name, value in values.items() if name not in OWN_KEYS}
+    kept = {name: value for name, value in kept.items() if value is not None or schema.default(name) is not None}
     for name in ("pretrain", "reward_pretrain"):
         if isinstance(pretrain := kept.get(name), str):
             kept[name] = checkpoint(pretrain)

@@ -35,8 +35,11 @@ def check_critic(config: RollValues) -> Iterator[str]:
         if (found := config(f"critic.model_args.{name}")) != expected:
             yield f"critic.model_args.{name}: found {found}, expected {expected}: other value models are not supported"
     checkpointing = "critic.model_args.disable_gradient_checkpointing"
-    if config.given(checkpointing) and not config(checkpointing):
-        yield f"{checkpointing}: false cannot be honoured, ROLL's value model keeps all activations; set it to true"
+    if config.given(checkpointing) and not config(checkpointing) and config.strategy("critic") != "fsdp2_train":
+        yield (
+            f"{checkpointing}: false cannot be honoured, ROLL's value model keeps all activations but on FSDP2; set it "
+            "to true"
+        )
     if config("critic.apply_loss_scale"):
         yield (
             "critic.apply_loss_scale: true (ROLL's default) multiplies the critic's gradient by micro-batches x GPUs, "

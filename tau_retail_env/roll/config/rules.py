@@ -201,12 +201,36 @@ def check_sampling(config: RollValues) -> Iterator[str]:
             yield from _sampling(config, path if own else "actor_infer.generating_args")
         else:
             yield f"{path}: missing. Expected at least max_new_tokens and temperature"
+    path = "actor_infer.generating_args" if shared else "train_env_manager.generating_args"
+    if shared or config(path):
+        yield from _as_learnt(config, path)
     train = shared or config("train_env_manager.generating_args") or {}
     if train.get("temperature") == 0 and not config.has_critic:
         yield (
             "train_env_manager.generating_args.temperature: 0 plays every episode of a group alike, "
             "so that there is nothing to compare; expected more than 0"
         )
+
+
+AS_LEARNT: Mapping[str, tuple[float, ...]] = {
+    "temperature": (1.0,),
+    "top_p": (1.0,),
+    "top_k": (-1, 0),
+    "repetition_penalty": (1.0,),
+}
+"""Settings under which the engine draws from the distribution whose log-probabilities ROLL's learners compute."""
+
+
+def _as_learnt(config: RollValues, path: str) -> Iterator[str]:
+    """Ratio, KL and entropy are of the model as it is; its training episodes must be drawn from it, too."""
+    for name, allowed in AS_LEARNT.items():
+        found = config(f"{path}.{name}")
+        if found is not None and found not in allowed:
+            yield (
+                f"{path}.{name}: found {found}, expected {' or '.join(f'{one:g}' for one in allowed)} in training: "
+                "ROLL computes ratio, KL and entropy without it, and every gradient would be of another policy than "
+                "the one that plays"
+            )
 
 
 def _sampling(config: RollValues, path: str) -> Iterator[str]:

@@ -62,6 +62,9 @@ def test_the_local_engines_trainers_begin_so():
     """Of the trainer only what makes the schedule is stood in for: TRL's own, by the same call of transformers."""
     from types import SimpleNamespace
 
+    from tau_retail_env.local.grpo import EpisodeTrainer
+    from tau_retail_env.local.sft import ConversationTrainer
+
     for kind in (EpisodeTrainer, ConversationTrainer):
         trainer = kind.__new__(kind)
         trainer.optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(1))], lr=2.0)

@@ -50,7 +50,7 @@ class CustomerChoice:
                 raise InvalidValueError(
                     f"--user: word {number} is no key=value; expected settings such as base_url=http://127.0.0.1:8000/v1"
                 )
-            block[key.removeprefix("user.")] = _value(key, text)
+            block[key.removeprefix("user.")] = _value(f"--user {key.removeprefix('user.')}", text)
         weights = _value("--user-strategy", strategy) if strategy.lstrip().startswith("{") else strategy
         typed = [] if strategy == OFFLINE else ["--user-strategy", strategy]
         typed += [] if model is None else ["--user-model", model]

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 from tau_retail_env.cli.exits import FAILED
 from tau_retail_env.cli.options import add_customer, add_seed, add_selection, customer, examples, positive, selected
 from tau_retail_env.cli.output import complain, say
+from tau_retail_env.messages import StopReason
 
 if TYPE_CHECKING:
     from tau_retail_env.episodes.trajectory import Trajectory
 
 HELP = "play gold actions and count rewards of 1.0; exit 1 if any fails"
-STOPPED = "stopped"
-"""The stop reason of an episode that was under way when all ended."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         played = play(
             spread(tasks, len(tasks), options.seed), tasks, lambda: chosen.environment(tasks), progress=bar.update
         )
-    over = [one for one in played.trajectories if one.stop_reason != STOPPED]
+    over = [one for one in played.trajectories if one.stop_reason != StopReason.STOPPED]
     for one in over:
         _print_failure(one)
     scored = {one.task_id: one.reward == 1.0 for one in over if one.scorable}

@@ -12,14 +12,13 @@ from tau_retail_env.cli.exits import FAILED
 from tau_retail_env.cli.options import add_customer, add_seed, add_selection, customer, examples, positive, selected
 from tau_retail_env.cli.output import say
 from tau_retail_env.errors import BudgetError, InvalidValueError
+from tau_retail_env.messages import StopReason
 
 if TYPE_CHECKING:
     from tau_retail_env.cli.customer_options import CustomerChoice
     from tau_retail_env.evaluation.user_check import Played
 
 HELP = "measure how often a perfect agent fails because of its customer"
-STOPPED = "stopped"
-"""The stop reason of an episode that was under way when all ended."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +80,7 @@ def _check_writable(path: Path | None) -> None:
 
 def _how_to_see(played: Played, chosen: CustomerChoice, out: Path | None) -> str | None:
     """The command that shows the first episode to look at; None where there is none."""
-    over = (one for one in played.trajectories if one.stop_reason != STOPPED)
+    over = (one for one in played.trajectories if one.stop_reason != StopReason.STOPPED)
     first = next((one for one in over if one.reward < 1.0 or not one.scorable), None)
     if first is None:
         return None

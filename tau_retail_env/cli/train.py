@@ -122,7 +122,13 @@ def _sft(values: Values) -> Start:
 
 def _local(values: Values) -> Start:
     from tau_retail_env.local.config import check_local, check_machine
+    from tau_retail_env.roll.config.check import is_for_roll
 
+    if is_for_roll(values):
+        raise InvalidValueError(
+            "engine: found local, but this configuration is for ROLL (actor_infer has a rollout engine); leave out "
+            "engine=local, or take one for the local engine: --config-name tau_retail_local"
+        )
     config = check_local(values)
     check_machine(config)
 

@@ -35,6 +35,14 @@ def test_every_shipped_configuration_is_printed_by_the_one_command(name, capsys)
     assert "\nseed: 7\n" in capsys.readouterr().out
 
 
+def test_a_configuration_for_roll_is_named_as_such_on_the_local_engine(capsys):
+    assert main(["train", "--config-name", "tau_retail_1gpu", "engine=local", "--print-config"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: engine: found local, but this configuration is for ROLL")
+    assert "--config-name tau_retail_local" in told
+    assert told.count("\n") == 1
+
+
 def test_a_word_that_is_no_override_is_told_how_a_configuration_is_named(capsys):
     assert main(["train", "tau_retail_sft"]) == 2
     told = capsys.readouterr().err

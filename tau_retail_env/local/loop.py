@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tau_retail_env.config import LocalConfig, SftConfig
 from tau_retail_env.config.roles import ModelArgs
+from tau_retail_env.config.run import RunConfig
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import CustomerSetupError, TauRetailError
 from tau_retail_env.local import checkpoint, models
@@ -21,10 +22,11 @@ from tau_retail_env.local.plan import validation_plan
 from tau_retail_env.local.rollouts import Stage
 from tau_retail_env.local.run_folder import RunFolder
 from tau_retail_env.local.summary import Outcome, bill, summarise
-from tau_retail_env.local.tracking import MetricLog
+from tau_retail_env.local.tensorboard import TensorBoard
 from tau_retail_env.runs import curves
 from tau_retail_env.runs.files import WriteError, writing
-from tau_retail_env.runs.trackers import check_tracker
+from tau_retail_env.runs.metric_log import MetricLog, Tracker
+from tau_retail_env.runs.trackers import HOSTED, Hosted, check_tracker
 from tau_retail_env.runs.trajectories import write_trajectories
 from tau_retail_env.users import user_weights
 
@@ -120,7 +122,7 @@ class Run:
         self._episodes = validation_plan(stage.tasks, self.config.val_env_manager)
         check_tracker(self.config.track_with)
         self.folder.open(self._values)
-        self._log = MetricLog(self.folder, self.config)
+        self._log = MetricLog(self.folder.metrics, trackers(self.folder, self.config))
         self._say(self._headline())
         if evaluate_before and self.folder.step == 0 and not self._log.rows():
             try:
@@ -241,6 +243,17 @@ class Run:
             f"{self.config.exp_name}: {about['architecture']} of {about['parameters'] / 1e6:.1f} M parameters on "
             f"{about['device']}, {self._num_steps} steps{going_on}; writing to {self.folder.path}"
         )
+
+
+def trackers(folder: RunFolder, config: RunConfig) -> list[Tracker]:
+    """What is told every row: TensorBoard, and W&B or trackio where asked.
+
+    Args:
+        folder: the run, opened.
+        config: names the tracker.
+    """
+    hosted = [Hosted(config.track_with, folder.path, config.tracker_kwargs)] if config.track_with in HOSTED else []
+    return [*hosted, TensorBoard(folder.tensorboard, step=folder.step)]
 
 
 _SHOWN: Mapping[str, str] = {

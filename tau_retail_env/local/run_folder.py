@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,9 +14,10 @@ from tau_retail_env.config import to_yaml
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.local import checkpoint
-from tau_retail_env.runs.files import read_rows, write_atomically, writing
+from tau_retail_env.runs.files import write_atomically, writing
 from tau_retail_env.runs.folder import CONFIG, lock_new, newest_run
 from tau_retail_env.runs.folder_lock import FolderLock
+from tau_retail_env.runs.metric_log import cut_after
 from tau_retail_env.runs.resume import check_same_run
 
 METRICS = "metrics.jsonl"
@@ -79,9 +79,7 @@ class RunFolder:
         with writing(trajectories):
             trajectories.mkdir(exist_ok=True)
         checkpoint.remove_leftovers(self.checkpoints)
-        if self.metrics.is_file():
-            rows = [row for row in read_rows(self.metrics) if row["step"] <= self.step]
-            write_atomically(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+        cut_after(self.metrics, self.step)
         for path in trajectories.iterdir():
             found = TRAJECTORIES.fullmatch(path.name)
             if PARTIAL_TRAJECTORIES.fullmatch(path.name) or (found and int(found[1]) > self.step):

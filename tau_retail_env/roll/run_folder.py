@@ -14,10 +14,10 @@ from typing import Any, Self
 from tau_retail_env.config import to_yaml
 from tau_retail_env.config.roll import RollConfig
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.roll.tracking import cut_after
 from tau_retail_env.runs.files import write_atomically, writing
 from tau_retail_env.runs.folder import CONFIG, lock_new, newest_run
 from tau_retail_env.runs.folder_lock import FolderLock
+from tau_retail_env.runs.metric_log import cut_after
 from tau_retail_env.runs.resume import check_same_run
 
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")

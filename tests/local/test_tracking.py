@@ -11,8 +11,9 @@ import pytest
 
 from tau_retail_env.config import check_local
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.local.loop import trackers
 from tau_retail_env.local.run_folder import RunFolder
-from tau_retail_env.local.tracking import MetricLog
+from tau_retail_env.runs.metric_log import MetricLog
 
 Values = Callable[..., dict[str, Any]]
 
@@ -20,7 +21,7 @@ Values = Callable[..., dict[str, Any]]
 def opened(values: dict[str, Any]) -> tuple[RunFolder, MetricLog]:
     folder = RunFolder(Path(values["output_dir"]))
     folder.open(values)
-    return folder, MetricLog(folder, check_local(values))
+    return folder, MetricLog(folder.metrics, trackers(folder, check_local(values)))
 
 
 def test_a_step_is_one_line_and_what_is_no_number_is_null(grpo_values: Values):

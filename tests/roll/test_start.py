@@ -23,8 +23,8 @@ from tau_retail_env.config.roll import RollConfig, check_roll
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError, MissingDependencyError
 from tau_retail_env.roll import backends, surroundings
 from tau_retail_env.roll.run_folder import RollFolder, claim
-from tau_retail_env.roll.tracking import cut_after
 from tau_retail_env.runs.files import read_rows
+from tau_retail_env.runs.metric_log import cut_after
 from tau_retail_env.start import chosen_engine, main
 
 LITERAL = 'strategy_name: Literal["hf_infer", "vllm", "fsdp2_train", "fsdp2_infer"] = field()'

@@ -21,11 +21,12 @@ from tau_retail_env.local.metrics import customer_row, validation_row
 from tau_retail_env.local.plan import validation_plan
 from tau_retail_env.local.rollouts import Stage
 from tau_retail_env.local.run_folder import RunFolder
-from tau_retail_env.local.summary import Outcome, bill, summarise
+from tau_retail_env.local.summary import summarise
 from tau_retail_env.local.tensorboard import TensorBoard
 from tau_retail_env.runs import curves
 from tau_retail_env.runs.files import WriteError, writing
 from tau_retail_env.runs.metric_log import MetricLog, Tracker
+from tau_retail_env.runs.summary import Outcome, bill
 from tau_retail_env.runs.trackers import HOSTED, Hosted, check_tracker
 from tau_retail_env.runs.trajectories import write_trajectories
 from tau_retail_env.users import user_weights

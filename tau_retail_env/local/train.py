@@ -17,7 +17,7 @@ from tau_retail_env.local.metrics import GRPO_NAMES, renamed, training_row
 from tau_retail_env.local.plan import TrainingPlan
 from tau_retail_env.local.rollouts import PlaySettings, Stage
 from tau_retail_env.local.run_folder import claim
-from tau_retail_env.local.summary import Outcome
+from tau_retail_env.runs.summary import Outcome
 from tau_retail_env.users.llm.budget import begin_run
 
 

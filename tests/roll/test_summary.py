@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from tau_retail_env.roll.run_folder import RollFolder
-from tau_retail_env.roll.summary import read_validations, seconds_by_stage, summarise
+from tau_retail_env.roll.summary import read_validations, summarise
+from tau_retail_env.runs.summary import seconds_by_stage
 from tau_retail_env.runs.trajectories import write_trajectories
 from tests.roll.test_dump import record
 

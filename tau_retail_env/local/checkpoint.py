@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from tau_retail_env.errors import InvalidValueError, TauRetailError
+from tau_retail_env.runs.checkpoints import NAME, checkpoints_in
 
-NAME = "checkpoint-{step}"
-_COMPLETE = re.compile(r"checkpoint-(\d+)")
 _BYTES_PER_WEIGHT = 3 * 4
 """A weight and AdamW's two moments, each in fp32."""
 
 
 class CheckpointError(TauRetailError, OSError):
     """A checkpoint that could not be written; those before it are untouched."""
-
-
-def complete(folder: Path) -> list[tuple[int, Path]]:
-    """Steps and folders of the complete checkpoints, oldest first."""
-    if not folder.is_dir():
-        return []
-    found = ((_COMPLETE.fullmatch(path.name), path) for path in folder.iterdir())
-    return sorted((int(match[1]), path) for match, path in found if match)
 
 
 def save(folder: Path, step: int, write: Callable[[Path], None], *, keep: int) -> Path:
@@ -55,7 +45,7 @@ def save(folder: Path, step: int, write: Callable[[Path], None], *, keep: int) -
     except Exception as error:  # what a full disk raises differs from library to library
         shutil.rmtree(partial, ignore_errors=True)
         raise CheckpointError(_failure(folder, final, error)) from error
-    for _, path in complete(folder)[: -keep if keep else 0]:
+    for _, path in checkpoints_in(folder)[: -keep if keep else 0]:
         _remove(path)
     return final
 
@@ -88,7 +78,7 @@ def check_space(folder: Path, num_weights: int, *, keep: int) -> None:
 
 
 def _failure(folder: Path, final: Path, error: Exception) -> str:
-    earlier = complete(folder)
+    earlier = checkpoints_in(folder)
     free = _megabytes(shutil.disk_usage(folder).free) if folder.is_dir() else "an unknown number of megabytes"
     kept = f"{earlier[-1][1]} is intact: go on from it with resume=true" if earlier else "there is none before it"
     return f"The checkpoint {final} could not be written ({error}; {free} free on its disk). {kept}"

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tau_retail_env.config import LocalConfig, SftConfig
+from tau_retail_env.config import LocalConfig, SftConfig, to_yaml
 from tau_retail_env.config.roles import ModelArgs
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.episodes.trajectory import Trajectory
@@ -20,11 +20,11 @@ from tau_retail_env.local import checkpoint, models
 from tau_retail_env.local.metrics import customer_row, validation_row
 from tau_retail_env.local.plan import validation_plan
 from tau_retail_env.local.rollouts import Stage
-from tau_retail_env.local.run_folder import RunFolder
 from tau_retail_env.local.summary import summarise
 from tau_retail_env.local.tensorboard import TensorBoard
 from tau_retail_env.runs import curves
 from tau_retail_env.runs.files import WriteError, writing
+from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.metric_log import MetricLog, Tracker
 from tau_retail_env.runs.summary import Outcome, bill
 from tau_retail_env.runs.trackers import HOSTED, Hosted, check_tracker
@@ -122,7 +122,8 @@ class Run:
         self._stage, self._num_steps = stage, num_steps
         self._episodes = validation_plan(stage.tasks, self.config.val_env_manager)
         check_tracker(self.config.track_with)
-        self.folder.open(self._values)
+        checkpoint.remove_leftovers(self.folder.checkpoints)
+        self.folder.open(to_yaml(self._values))
         self._log = MetricLog(self.folder.metrics, trackers(self.folder, self.config))
         self._say(self._headline())
         if evaluate_before and self.folder.step == 0 and not self._log.rows():
@@ -142,7 +143,7 @@ class Run:
             return
         self._bar = tqdm(total=self._num_steps, initial=self.folder.step, desc="training", unit="step")
         self._step_start = time.perf_counter()
-        last = self.folder.last_checkpoint()
+        last = self.folder.checkpoint
         try:
             trainer.train(resume_from_checkpoint=str(last) if last else None)
         except CustomerSetupError as error:
@@ -152,7 +153,7 @@ class Run:
     def _catch_up(self, trainer: Any) -> None:
         """Judge the last checkpoint if the run was stopped while that was done."""
         assert self._log is not None
-        rows, last = self._log.rows(), self.folder.last_checkpoint()
+        rows, last = self._log.rows(), self.folder.checkpoint
         if last is None or not rows or not self._owes_validation(rows[-1]):
             return
         trainer.load_weights(last)

@@ -26,7 +26,7 @@ from tau_retail_env.local.conversations import (
 from tau_retail_env.local.loop import Run
 from tau_retail_env.local.metrics import SFT_NAMES, renamed
 from tau_retail_env.local.rollouts import PlaySettings, Stage
-from tau_retail_env.local.run_folder import RunFolder, claim
+from tau_retail_env.local.run_folder import claim
 from tau_retail_env.local.tokenizer import train_tokenizer
 from tau_retail_env.local.trainers import (
     StepDone,
@@ -36,6 +36,7 @@ from tau_retail_env.local.trainers import (
     shared_arguments,
 )
 from tau_retail_env.models.checks import set_prompt_style
+from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.summary import Outcome
 from tau_retail_env.tasks.seeding import seed_of
 from tau_retail_env.users.llm.budget import begin_run

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tau_retail_env.local.run_folder import RunFolder
+from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.summary import (
     Outcome,
     customer_lines,

@@ -11,7 +11,8 @@ from transformers import TrainerCallback
 
 from tau_retail_env.config.roles import ModelArgs, TrainingArgs
 from tau_retail_env.local import checkpoint, models
-from tau_retail_env.local.run_folder import RunFolder
+from tau_retail_env.runs.checkpoints import checkpoints_in
+from tau_retail_env.runs.folder import RunFolder
 
 StepDone = Callable[[int, Mapping[str, float]], None]
 """Takes the number of a finished step and what the trainer measured in it."""
@@ -40,7 +41,7 @@ class WholeCheckpoints:
         """
         trainer: Any = self
         step: int = trainer.state.global_step // self.updates_per_step
-        if step and step not in dict(checkpoint.complete(self.folder.checkpoints)):
+        if step and step not in dict(checkpoints_in(self.folder.checkpoints)):
             self._save_checkpoint(trainer.model, None)
         return step
 

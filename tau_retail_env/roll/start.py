@@ -13,16 +13,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from tau_retail_env.config import to_yaml
 from tau_retail_env.config.roll import RollConfig, fit_groups, roll_values
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError, TauRetailError
 from tau_retail_env.models.shipped import PACKAGE_FOLDER
 from tau_retail_env.roll import tracking
 from tau_retail_env.roll.dump import trajectories_folder
-from tau_retail_env.roll.run_folder import RollFolder, claim
+from tau_retail_env.roll.run_folder import claim, remove_empty_folders
 from tau_retail_env.roll.summary import summarise
 from tau_retail_env.roll.surroundings import check_cluster, check_surroundings, roll_folder
 from tau_retail_env.runs.files import WriteError
-from tau_retail_env.runs.folder import CONFIG
+from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.trackers import HOSTED, run_arguments
 from tau_retail_env.users.llm.budget import RUN_VARIABLE, begin_run
 
@@ -69,12 +70,12 @@ def train(config: RollConfig, values: Mapping[str, Any], *, say: Callable[[str],
         try:
             _train_in(folder, config, values, say)
         except WriteError as error:
-            if not (folder.path / CONFIG).is_file():
+            if not folder.config.is_file():
                 raise
             raise TauRetailError(f"{error}. Mend that, then go on with: resume={folder.path}") from error
 
 
-def _train_in(folder: RollFolder, config: RollConfig, values: Mapping[str, Any], say: Callable[[str], None]) -> None:
+def _train_in(folder: RunFolder, config: RollConfig, values: Mapping[str, Any], say: Callable[[str], None]) -> None:
     begin_run()
     attention = ((values.get("actor_train") or {}).get("model_args") or {}).get("attn_implementation")
     counts = check_surroundings(config, attention=attention)
@@ -85,7 +86,7 @@ def _train_in(folder: RollFolder, config: RollConfig, values: Mapping[str, Any],
     os.environ["ROLL_LOG_DIR"] = str(folder.path / "logs")
     roll_config = agentic_config(fit_groups(values, counts), folder)
     import_what_workers_import()
-    folder.open(values)
+    folder.open(to_yaml(values))
     if folder.checkpoint:
         say(f"[tau-retail] going on after ROLL's step {folder.step}, from {folder.checkpoint}")
     say(f"[tau-retail] writing to {folder.path}")
@@ -93,13 +94,13 @@ def _train_in(folder: RollFolder, config: RollConfig, values: Mapping[str, Any],
     with ray_of_its_own(say) as resources:
         check_cluster(config, resources)
         run_pipeline(roll_config)
-    folder.clear()
+    remove_empty_folders(folder.path)
     for line in summarise(folder, trajectories_folder(roll_config), title=config.exp_name):
         say(line)
     say(f"everything lies in {folder.path}")
 
 
-def agentic_config(values: Mapping[str, Any], folder: RollFolder) -> Any:
+def agentic_config(values: Mapping[str, Any], folder: RunFolder) -> Any:
     """ROLL's own configuration object.
 
     ROLL adds the time to some folders: those of checkpoints and TensorBoard are set again afterwards, so that a resumed

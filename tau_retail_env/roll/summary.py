@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tau_retail_env.episodes.trajectory import Trajectory
-from tau_retail_env.roll.run_folder import RollFolder
 from tau_retail_env.runs import curves
 from tau_retail_env.runs.files import read_rows
+from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.summary import seconds_by_stage, seconds_in_words, success_before_and_after, write_summary
 from tau_retail_env.runs.trajectories import read_trajectories
 from tau_retail_env.statistics.comparison import in_words
@@ -18,7 +18,7 @@ Validation = Mapping[tuple[str, str, int], Trajectory]
 """Its episodes by tag, task and number of the trial."""
 
 
-def summarise(folder: RollFolder, trajectories: Path, *, title: str) -> list[str]:
+def summarise(folder: RunFolder, trajectories: Path, *, title: str) -> list[str]:
     """Draw curves.png and write summary.json into a run's folder.
 
     Args:
@@ -32,12 +32,12 @@ def summarise(folder: RollFolder, trajectories: Path, *, title: str) -> list[str
     rows = read_rows(folder.metrics)
     if not rows:
         return []
-    curves.draw(rows, folder.path / "curves.png", title=title)
+    curves.draw(rows, folder.curves, title=title)
     validations = read_validations(trajectories)
     summary: dict[str, Any] = {"steps": rows[-1]["step"], "seconds": seconds_by_stage(rows)}
     if validations:
         summary |= _success(validations)
-    write_summary(folder.path / "summary.json", summary)
+    write_summary(folder.summary, summary)
     return [seconds_in_words(summary["seconds"], least=1.0), *(in_words(summary) if "after" in summary else [])]
 
 

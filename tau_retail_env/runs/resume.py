@@ -16,7 +16,7 @@ MAY_DIFFER_OF_USER = frozenset(
 
 
 def check_same_run(
-    run: Path, stored: Mapping[str, Any], values: Mapping[str, Any], *, may_differ: Collection[str]
+    run: Path, stored: Mapping[str, Any], values: Mapping[str, Any], may_differ: Collection[str]
 ) -> None:
     """Refuse to go on with a run under another configuration.
 

@@ -8,6 +8,7 @@ import pytest
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.local import checkpoint
 from tau_retail_env.local.checkpoint import CheckpointError
+from tau_retail_env.runs.checkpoints import checkpoints_in
 
 
 def write_text(text: str):
@@ -17,24 +18,24 @@ def write_text(text: str):
 def test_only_the_newest_are_kept(tmp_path: Path):
     for step in (5, 10, 15):
         checkpoint.save(tmp_path, step, write_text(str(step)), keep=2)
-    assert [step for step, _ in checkpoint.complete(tmp_path)] == [10, 15]
-    assert (checkpoint.complete(tmp_path)[-1][1] / "weights").read_text() == "15"
+    assert [step for step, _ in checkpoints_in(tmp_path)] == [10, 15]
+    assert (checkpoints_in(tmp_path)[-1][1] / "weights").read_text() == "15"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-15"]
 
 
 def test_all_are_kept_when_asked(tmp_path: Path):
     for step in (1, 2, 3):
         checkpoint.save(tmp_path, step, write_text("x"), keep=0)
-    assert [step for step, _ in checkpoint.complete(tmp_path)] == [1, 2, 3]
+    assert [step for step, _ in checkpoints_in(tmp_path)] == [1, 2, 3]
 
 
 def test_a_checkpoint_is_seen_only_when_it_is_whole(tmp_path: Path):
     def write(folder: Path) -> None:
         (folder / "weights").write_text("half")
-        assert checkpoint.complete(tmp_path) == []
+        assert checkpoints_in(tmp_path) == []
 
     checkpoint.save(tmp_path, 1, write, keep=2)
-    assert [step for step, _ in checkpoint.complete(tmp_path)] == [1]
+    assert [step for step, _ in checkpoints_in(tmp_path)] == [1]
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("file write failed")])
@@ -56,7 +57,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path: Path, error: Except
 def test_what_an_interruption_left_is_not_taken_for_a_checkpoint(tmp_path: Path):
     for name in (".checkpoint-2.partial", ".checkpoint-1.removed", "checkpoint-x"):
         (tmp_path / name).mkdir()
-    assert checkpoint.complete(tmp_path) == []
+    assert checkpoints_in(tmp_path) == []
     checkpoint.remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-x"]
 

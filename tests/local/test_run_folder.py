@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from tau_retail_env.config import check_local
+from tau_retail_env.config import check_local, to_yaml
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.local.run_folder import RunFolder, claim
+from tau_retail_env.local.run_folder import claim
 from tau_retail_env.runs.files import read_rows
+from tau_retail_env.runs.folder import RunFolder
 
 Values = Callable[..., dict[str, Any]]
 
@@ -24,7 +25,7 @@ def claimed(values: dict[str, Any]) -> RunFolder:
 def begun(values: dict[str, Any], *, steps: int = 0) -> RunFolder:
     """A run that has ended, or was killed."""
     with claim(check_local(values), values) as folder:
-        folder.open(values)
+        folder.open(to_yaml(values))
         for step in range(steps + 1):
             (folder.checkpoints / f"checkpoint-{step}").mkdir(parents=True)
         return folder
@@ -41,7 +42,7 @@ def test_two_runs_never_write_to_one_folder(grpo_values: Values):
             with pytest.raises(InvalidValueError, match=r"another process is writing to it. Wait .*output_dir=FOLDER"):
                 claimed(grpo_values("seed=2"))
             assert folder.path.is_dir(), moment
-            folder.open(values)
+            folder.open(to_yaml(values))
         with pytest.raises(InvalidValueError, match="another process is writing to it"):
             claimed(grpo_values("resume=true"))
     assert claimed(grpo_values("resume=true")).path == folder.path
@@ -126,7 +127,7 @@ def test_what_came_after_the_last_checkpoint_is_forgotten(grpo_values: Values):
     (folder.path / "trajectories" / ".train-000002.jsonl.77.part").touch()
     for name in ("best.jsonl", "notes.md", "train-000009.jsonl.gz"):
         (folder.path / "trajectories" / name).touch()
-    claimed(grpo_values("resume=true")).open(grpo_values())
+    claimed(grpo_values("resume=true")).open(to_yaml(grpo_values()))
     assert [row["step"] for row in read_rows(folder.metrics)] == [0, 1]
     kept = sorted(path.name for path in (folder.path / "trajectories").iterdir())
     own = ["best.jsonl", "notes.md", "train-000009.jsonl.gz"]

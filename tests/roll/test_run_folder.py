@@ -10,18 +10,19 @@ from typing import Any
 
 import pytest
 
-from tau_retail_env.config import compose
+from tau_retail_env.config import compose, to_yaml
 from tau_retail_env.config.roll import RollConfig, check_roll
 from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.models.shipped import small_checkpoint
 from tau_retail_env.roll import start, surroundings
-from tau_retail_env.roll.run_folder import RollFolder, claim
+from tau_retail_env.roll.run_folder import claim
 from tau_retail_env.runs.files import WriteError
+from tau_retail_env.runs.folder import RunFolder
 
 NAME = "tau_retail_1gpu"
 
 
-def claimed(*overrides: str) -> RollFolder:
+def claimed(*overrides: str) -> RunFolder:
     values = compose(NAME, overrides=overrides)
     return claim(check_roll(values), values)
 
@@ -30,7 +31,7 @@ def begun(run: Path, *overrides: str) -> None:
     """A run with a checkpoint, ended."""
     values = compose(NAME, overrides=[f"output_dir={run}", *overrides])
     with claim(check_roll(values), values) as folder:
-        folder.open(values)
+        folder.open(to_yaml(values))
         state = folder.checkpoints / "checkpoint-4" / "pipeline" / "worker_state_pipeline.json"
         state.parent.mkdir(parents=True)
         state.write_text("{}")
@@ -68,8 +69,8 @@ def test_resume_takes_no_run_of_another_experiment(tmp_path):
 def test_a_full_disk_ends_the_run_with_how_to_go_on(tmp_path, monkeypatch):
     values = compose(NAME, overrides=[f"output_dir={tmp_path / 'run'}"])
 
-    def full(folder: RollFolder, *_: Any) -> None:
-        folder.open(values)
+    def full(folder: RunFolder, *_: Any) -> None:
+        folder.open(to_yaml(values))
         raise WriteError("metrics.jsonl could not be written: No space left on device")
 
     monkeypatch.setattr(start, "_train_in", full)

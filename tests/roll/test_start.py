@@ -22,7 +22,7 @@ from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.roll import RollConfig, check_roll
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError, MissingDependencyError
 from tau_retail_env.roll import backends, surroundings
-from tau_retail_env.roll.run_folder import RollFolder, claim
+from tau_retail_env.roll.run_folder import claim, remove_empty_folders
 from tau_retail_env.runs.files import read_rows
 from tau_retail_env.runs.metric_log import cut_after
 from tau_retail_env.start import chosen_engine, main
@@ -380,7 +380,7 @@ def test_a_finished_run_keeps_no_empty_folder(tmp_path):
     make_run(tmp_path, 4)
     for name in ("pipeline", "critic-0-G0"):
         (tmp_path / name).mkdir()
-    RollFolder(tmp_path).clear()
+    remove_empty_folders(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "config.yaml"]
 
 

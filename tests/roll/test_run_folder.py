@@ -14,7 +14,7 @@ from tau_retail_env.config import compose, to_yaml
 from tau_retail_env.config.roll import RollConfig, check_roll
 from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.models.shipped import small_checkpoint
-from tau_retail_env.roll import start, surroundings
+from tau_retail_env.roll import preflight, train
 from tau_retail_env.roll.run_folder import claim
 from tau_retail_env.runs.files import WriteError
 from tau_retail_env.runs.folder import RunFolder
@@ -73,9 +73,9 @@ def test_a_full_disk_ends_the_run_with_how_to_go_on(tmp_path, monkeypatch):
         folder.open(to_yaml(values))
         raise WriteError("metrics.jsonl could not be written: No space left on device")
 
-    monkeypatch.setattr(start, "_train_in", full)
+    monkeypatch.setattr(train, "_train_in", full)
     with pytest.raises(TauRetailError, match=rf"No space left on device\. Mend .*: resume={tmp_path / 'run'}"):
-        start.train(check_roll(values), values)
+        train.train(check_roll(values), values)
     assert not (tmp_path / "run" / ".lock").exists()
 
 
@@ -93,20 +93,20 @@ def checked(pretrain: Path | str, *overrides: str) -> RollConfig:
 
 def test_the_small_model_plays_with_the_prompt_that_it_was_trained_on():
     pytest.importorskip("transformers")
-    surroundings.check_model(checked("small", "sequence_length=2048"))
+    preflight.check_model(checked("small", "sequence_length=2048"))
 
 
 def test_another_model_is_not_left_blind(tmp_path):
     model = model_of(tmp_path, tau_retail=None)
     with pytest.raises(InvalidValueError, match=r"prompt_style: minimal tells a model no tool.*tau-retail sft"):
-        surroundings.check_model(checked(model, "sequence_length=2048"))
-    surroundings.check_model(checked(model, "sequence_length=2048", "prompt_style=compressed"))
+        preflight.check_model(checked(model, "sequence_length=2048"))
+    preflight.check_model(checked(model, "sequence_length=2048", "prompt_style=compressed"))
 
 
 def test_episodes_longer_than_the_model_reads_are_refused():
     pytest.importorskip("transformers")
     with pytest.raises(InvalidValueError, match=r"sequence_length: found 4096, but .* reads 2048 tokens"):
-        surroundings.check_model(checked("small", "sequence_length=4096"))
+        preflight.check_model(checked("small", "sequence_length=4096"))
 
 
 def test_half_a_download_is_refused_before_a_worker_loads_it(tmp_path):
@@ -114,4 +114,4 @@ def test_half_a_download_is_refused_before_a_worker_loads_it(tmp_path):
     weights = model / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:9999])
     with pytest.raises(InvalidValueError, match="only half downloaded"):
-        surroundings.check_model(checked(model, "sequence_length=2048"))
+        preflight.check_model(checked(model, "sequence_length=2048"))

@@ -178,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(command=_doctor)
 
     sft = commands.add_parser("sft", help="supervised fine-tuning on conversations of the oracle")
-    sft.add_argument("--config-name", default="tau_retail_sft", metavar="NAME", help="default tau_retail_sft")
+    sft.add_argument("--config-name", metavar="NAME", help="default tau_retail_sft")
     sft.add_argument("--config-path", metavar="DIR", help="another folder of configurations")
     sft.add_argument("overrides", nargs="*", metavar="key=value", help="overrides of the configuration")
     sft.set_defaults(command=_sft)
@@ -487,9 +487,10 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _sft(options: argparse.Namespace) -> int:
-    from tau_retail_env.config import check_sft, compose
+    from tau_retail_env.config import check_sft
+    from tau_retail_env.start import composed
 
-    values = compose(options.config_name, folder=options.config_path, overrides=options.overrides)
+    values = composed(options, default="tau_retail_sft")
     config = check_sft(values)
     from tau_retail_env.local.sft import run
 

@@ -13,7 +13,9 @@ from typing import Any, NoReturn
 from tau_retail_env.config import check_local, compose, to_yaml
 from tau_retail_env.config.roll import check_roll, is_for_roll
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError, TauRetailError, unknown
+from tau_retail_env.runs.resume import CONFIG, read_config, run_to_resume, with_customers_reached_anew
 
+DEFAULT = "tau_retail_local"
 ENGINES = ("local", "roll", "auto")
 FAILED = 1
 REFUSED = 2
@@ -31,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_intermixed_args(arguments)
     try:
-        values = compose(options.config_name, folder=options.config_path, overrides=options.overrides)
+        values = composed(options, default=DEFAULT)
         if chosen_engine(values, is_printed=options.print_config) == "roll":
             _roll(values, is_printed=options.print_config)
         else:
@@ -42,6 +44,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
+
+
+def composed(options: argparse.Namespace, *, default: str) -> dict[str, Any]:
+    """The configuration that a command line means: the one that is named, or that of the run which it resumes.
+
+    Args:
+        options: with `config_name`, `config_path` and `overrides`.
+        default: the configuration's name where none is given.
+
+    Returns:
+        The configuration as composed.
+
+    Raises:
+        InvalidValueError: it cannot be composed.
+    """
+    is_named = options.config_name is not None or options.config_path is not None
+    run = None if is_named else run_to_resume(options.overrides)
+    if run is None:
+        return compose(options.config_name or default, folder=options.config_path, overrides=options.overrides)
+    stored = read_config(run)
+    return with_customers_reached_anew(stored, compose(CONFIG, folder=run, overrides=options.overrides))
 
 
 def leave(run: Callable[[], int]) -> NoReturn:
@@ -130,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="start_agentic_pipeline.py", description="Compose a configuration, check it, and train."
     )
-    parser.add_argument("--config-name", "--config_name", default="tau_retail_local", metavar="NAME")
+    parser.add_argument("--config-name", "--config_name", metavar="NAME", help=f"default {DEFAULT}")
     parser.add_argument("--config-path", "--config_path", metavar="DIR", help="another folder of configurations")
     parser.add_argument("--print-config", action="store_true", help="compose, check, print and stop")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="overrides of the configuration")

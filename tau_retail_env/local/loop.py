@@ -15,7 +15,7 @@ from tau_retail_env.config import LocalConfig, SftConfig, to_yaml
 from tau_retail_env.config.roles import ModelArgs
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.episodes.trajectory import Trajectory
-from tau_retail_env.errors import CustomerSetupError, TauRetailError
+from tau_retail_env.errors import CustomerSetupError, InvalidValueError, TauRetailError
 from tau_retail_env.local import checkpoint, models
 from tau_retail_env.local.metrics import customer_row, validation_row
 from tau_retail_env.local.plan import validation_plan
@@ -23,6 +23,7 @@ from tau_retail_env.local.rollouts import Stage
 from tau_retail_env.local.summary import summarise
 from tau_retail_env.local.tensorboard import TensorBoard
 from tau_retail_env.runs import curves
+from tau_retail_env.runs.checkpoints import keep_best
 from tau_retail_env.runs.files import WriteError, writing
 from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.metric_log import MetricLog, Tracker
@@ -65,6 +66,7 @@ class Run:
         self._loading_s: dict[str, float] = {}
         self._log: MetricLog | None = None
         self._bar: Any = None
+        self._trainer: Any = None
         self._num_steps = 0
         self._stopped: list[Trajectory] = []
         strategies = (user_weights(env.env_config.user_strategy) for env in config.custom_envs.values())
@@ -77,7 +79,7 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the bar and the trackers; say how to go on after an interruption, or when the disk is full.
+        """Close the bar and the trackers; say how to go on when the disk is full.
 
         Raises:
             RunStoppedError: in the place of a `WriteError`.
@@ -88,8 +90,6 @@ class Run:
             return
         with suppress(WriteError) if error is not None else nullcontext():
             self._log.close()
-        if kind is KeyboardInterrupt:
-            self._say(f"interrupted; go on with: resume={self.folder.path}")
         if isinstance(error, WriteError):
             raise RunStoppedError(f"{error}. Mend that, then go on with: resume={self.folder.path}") from error
 
@@ -122,10 +122,15 @@ class Run:
         self._stage, self._num_steps = stage, num_steps
         self._episodes = validation_plan(stage.tasks, self.config.val_env_manager)
         check_tracker(self.config.track_with)
-        checkpoint.remove_leftovers(self.folder.checkpoints)
-        self.folder.open(to_yaml(self._values))
+        if self.folder.step > num_steps:
+            raise InvalidValueError(
+                f"max_steps: found {num_steps}, but {self.folder.checkpoint} holds {self.folder.step} steps; "
+                f"give {self.folder.step} or more to go on with this run"
+            )
+        told = self.folder.open(to_yaml(self._values))
         self._log = MetricLog(self.folder.metrics, trackers(self.folder, self.config))
-        self._say(self._headline())
+        for line in (self._headline(), *told):
+            self._say(line)
         if evaluate_before and self.folder.step == 0 and not self._log.rows():
             try:
                 self._log.write(0, self._validate(0))
@@ -138,6 +143,7 @@ class Run:
         Raises:
             RunStoppedError: no customer can be had; the last finished step has its checkpoint.
         """
+        self._trainer = trainer
         self._catch_up(trainer)
         if self.folder.step >= self._num_steps:
             return
@@ -220,6 +226,8 @@ class Run:
         write_trajectories(self.folder.trajectories("val", step), trajectories)
         tasks = {task.id: task for pool in self._stage.tasks.values() for task in pool}
         row = validation_row(trajectories, tasks, record, mixed=self.has_mixed_customers)
+        if self._trainer is not None:
+            keep_best(self.folder.checkpoints, step, row.get("val/score/mean"), self._trainer.write_weights)
         return row | {"time/step_val": time.perf_counter() - start}
 
     def _is_validated(self, step: int) -> bool:
@@ -240,10 +248,9 @@ class Run:
 
     def _headline(self) -> str:
         about = models.describe(self._model)
-        going_on = f", going on after step {self.folder.step}" if self.folder.step else ""
         return (
             f"{self.config.exp_name}: {about['architecture']} of {about['parameters'] / 1e6:.1f} M parameters on "
-            f"{about['device']}, {self._num_steps} steps{going_on}; writing to {self.folder.path}"
+            f"{about['device']}, {self._num_steps} steps; writing to {self.folder.path}"
         )
 
 

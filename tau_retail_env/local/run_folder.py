@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from tau_retail_env.config.run import RunConfig
+from tau_retail_env.local.checkpoint import damage_without_manifest
 from tau_retail_env.runs import folder
 from tau_retail_env.runs.folder import Engine, RunFolder
 
-ENGINE = Engine(
-    before_first=0,
-    may_differ=frozenset(("output_dir", "resume", "resume_from_checkpoint")),
-    is_whole=lambda path: True,  # one is renamed to its name when it is whole
-    begins_anew=True,
+MAY_DIFFER = frozenset(
+    "output_dir resume resume_from_checkpoint max_steps save_steps eval_steps max_ckpt_to_keep track_with "
+    "tracker_kwargs".split()
 )
+"""Keys at the top that may differ between a run and its continuation."""
+ENGINE = Engine(before_first=0, may_differ=MAY_DIFFER, damage_without_manifest=damage_without_manifest)
 
 
 def claim(config: RunConfig, values: Mapping[str, Any]) -> RunFolder:

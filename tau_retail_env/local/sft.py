@@ -37,6 +37,8 @@ from tau_retail_env.local.trainers import (
 )
 from tau_retail_env.models.checks import set_prompt_style
 from tau_retail_env.runs.folder import RunFolder
+from tau_retail_env.runs.interruption import resumable
+from tau_retail_env.runs.interruption import say as say_line
 from tau_retail_env.runs.summary import Outcome
 from tau_retail_env.tasks.seeding import seed_of
 from tau_retail_env.users.llm.budget import begin_run
@@ -103,7 +105,7 @@ class Collator:
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], None] = print) -> Outcome:
+def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], None] = say_line) -> Outcome:
     """Fine-tune a model, then let it play held-out tasks.
 
     Args:
@@ -121,7 +123,7 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
     models.quiet()
     model_args = config.sft_train.model_args
     models.check_precision(model_args, "sft_train.model_args")
-    with claim(config, values) as folder, Run(config, values, folder, model_args, say) as here:
+    with claim(config, values) as folder, resumable(folder, say), Run(config, values, folder, model_args, say) as here:
         begin_run()
         check_servers(config.custom_envs, (config.conversations.tag, *config.val_env_manager.tags))
         model, tokenizer = here.load(lambda: _start_model(config))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tau_retail_env.runs.checkpoints import BEST, best_in
 from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.summary import (
     Outcome,
@@ -51,6 +52,8 @@ def summarise(
             if path is not None and path.exists()
         },
     }
+    if best := best_in(folder.checkpoints):
+        summary["best"] = best
     if customers := customers_of(rows):
         summary["customers"] = customers
     summary |= success
@@ -61,6 +64,7 @@ def summarise(
 def _files(folder: RunFolder) -> dict[str, Path | None]:
     return {
         "checkpoint": folder.last_checkpoint(),
+        "best": folder.checkpoints / BEST,
         "curves": folder.curves,
         "metrics": folder.metrics,
         "trajectories": folder.trajectories("val", 0).parent,

@@ -50,13 +50,18 @@ class WholeCheckpoints:
         step = trainer.state.global_step // self.updates_per_step
         checkpoint.save(self.folder.checkpoints, step, self._write, keep=self.keep)
 
-    def _write(self, path: Path) -> None:
+    def write_weights(self, path: Path) -> None:
+        """Write weights and tokenizer into a folder, as `from_pretrained` reads them."""
         trainer: Any = self
         model = trainer.accelerator.unwrap_model(trainer.model)
         while_training, model.config.use_cache = model.config.use_cache, True  # for whoever generates with it
         model.save_pretrained(path)
         model.config.use_cache = while_training
         trainer.processing_class.save_pretrained(path)
+
+    def _write(self, path: Path) -> None:
+        trainer: Any = self
+        self.write_weights(path)
         torch.save(trainer.optimizer.state_dict(), path / "optimizer.pt")
         torch.save(trainer.lr_scheduler.state_dict(), path / "scheduler.pt")
         trainer.state.save_to_json(str(path / "trainer_state.json"))

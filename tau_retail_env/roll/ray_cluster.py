@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from tau_retail_env.models.shipped import PACKAGE_FOLDER
 from tau_retail_env.roll.preflight import roll_folder
+from tau_retail_env.runs.interruption import terminate
 from tau_retail_env.users.llm.budget import RUN_VARIABLE
 
 QUIET = {
@@ -24,7 +24,6 @@ QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 """Environment variables of the driver and of every worker: nothing is reported to anybody."""
-TERMINATED = 143
 LOOPBACK = "127.0.0.1"
 SET_CHILD_SUBREAPER = 36
 ENDING_S = 5.0
@@ -54,7 +53,7 @@ def ray_of_its_own(say: Callable[[str], None]) -> Iterator[Mapping[str, float]]:
     own = {} if joined else {"dashboard_host": LOOPBACK}
     inherited = {name: os.environ[name] for name in ("PYTHONPATH", RUN_VARIABLE)}
     variables = {**current_platform.get_custom_env_vars(), **QUIET, **inherited}
-    before = signal.signal(signal.SIGTERM, _terminated)
+    before = signal.signal(signal.SIGTERM, terminate)
     _adopt_orphans()
     try:
         ray.init(
@@ -64,7 +63,7 @@ def ray_of_its_own(say: Callable[[str], None]) -> Iterator[Mapping[str, float]]:
             log_to_driver=True,
             **own,
         )
-        signal.signal(signal.SIGTERM, _terminated)  # Ray has put a handler of its own there, which aborts
+        signal.signal(signal.SIGTERM, terminate)  # Ray has put a handler of its own there, which aborts
         yield ray.cluster_resources()
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -116,10 +115,6 @@ def _adopt_orphans() -> None:
     """Make Linux hand processes whose parent has ended to this one, so that they are found at the end."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def _terminated(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(TERMINATED)
 
 
 @contextmanager

@@ -19,16 +19,19 @@ MAY_DIFFER = frozenset(
 """Keys at the top that may differ between a run and its continuation."""
 
 
-def is_whole(checkpoint: Path) -> bool:
-    """Whether ROLL can resume from a checkpoint: the pipeline's state is written last of all."""
+def damage_without_manifest(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint as ROLL wrote it: the pipeline's state is written last of all."""
+    state = Path("pipeline") / "worker_state_pipeline.json"
     try:
-        json.loads((checkpoint / "pipeline" / "worker_state_pipeline.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return False
-    return True
+        json.loads((checkpoint / state).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return f"{state} is missing"
+    except (OSError, ValueError) as error:
+        return f"{state} is not whole: {error}"
+    return None
 
 
-ENGINE = Engine(before_first=-1, may_differ=MAY_DIFFER, is_whole=is_whole, begins_anew=False)
+ENGINE = Engine(before_first=-1, may_differ=MAY_DIFFER, damage_without_manifest=damage_without_manifest)
 """ROLL counts steps from 0."""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.runs import curves
+from tau_retail_env.runs.checkpoints import best_in
 from tau_retail_env.runs.files import read_rows
 from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.summary import seconds_by_stage, seconds_in_words, success_before_and_after, write_summary
@@ -37,6 +38,8 @@ def summarise(folder: RunFolder, trajectories: Path, *, title: str) -> list[str]
     summary: dict[str, Any] = {"steps": rows[-1]["step"], "seconds": seconds_by_stage(rows)}
     if validations:
         summary |= _success(validations)
+    if best := best_in(folder.checkpoints):
+        summary["best"] = best
     write_summary(folder.summary, summary)
     return [seconds_in_words(summary["seconds"], least=1.0), *(in_words(summary) if "after" in summary else [])]
 

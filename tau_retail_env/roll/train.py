@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,10 +19,12 @@ from tau_retail_env.roll.settings import agentic_config
 from tau_retail_env.roll.summary import summarise
 from tau_retail_env.runs.files import WriteError
 from tau_retail_env.runs.folder import RunFolder
+from tau_retail_env.runs.interruption import resumable
+from tau_retail_env.runs.interruption import say as say_line
 from tau_retail_env.users.llm.budget import begin_run
 
 
-def train(config: RollConfig, values: Mapping[str, Any], *, say: Callable[[str], None] = print) -> None:
+def train(config: RollConfig, values: Mapping[str, Any], *, say: Callable[[str], None] = say_line) -> None:
     """Train with ROLL, from a new folder or from a checkpoint.
 
     Args:
@@ -32,7 +35,7 @@ def train(config: RollConfig, values: Mapping[str, Any], *, say: Callable[[str],
     Raises:
         TauRetailError: something that the run needs is not here, and no GPU has been touched; or the disk is full.
     """
-    with claim(config, values) as folder:
+    with claim(config, values) as folder, resumable(folder, say):
         try:
             _train_in(folder, config, values, say)
         except WriteError as error:
@@ -52,10 +55,8 @@ def _train_in(folder: RunFolder, config: RollConfig, values: Mapping[str, Any], 
     os.environ["ROLL_LOG_DIR"] = str(folder.path / "logs")
     roll_config = agentic_config(fit_groups(values, counts), folder)
     import_what_workers_import()
-    folder.open(to_yaml(values))
-    if folder.checkpoint:
-        say(f"[tau-retail] going on after ROLL's step {folder.step}, from {folder.checkpoint}")
-    say(f"[tau-retail] writing to {folder.path}")
+    for line in (*folder.open(to_yaml(values)), f"writing to {folder.path}", *unjudged(roll_config)):
+        say(f"[tau-retail] {line}")
     tracking.register()
     with ray_of_its_own(say) as resources:
         check_cluster(config, resources)
@@ -66,11 +67,26 @@ def _train_in(folder: RunFolder, config: RollConfig, values: Mapping[str, Any], 
     say(f"everything lies in {folder.path}")
 
 
+def unjudged(roll_config: Any) -> list[str]:
+    """A line where the intervals leave checkpoints without a validation.
+
+    Args:
+        roll_config: ROLL's AgenticConfig.
+    """
+    saved, judged = roll_config.save_steps, roll_config.eval_steps
+    if judged <= 0 or saved % judged == 0:
+        return []
+    return [
+        f"save_steps {saved} is no multiple of eval_steps {judged}: a validation judges every checkpoint of "
+        f"{math.lcm(saved, judged)} updates and its multiples, and checkpoints/best is one of these"
+    ]
+
+
 def run_pipeline(roll_config: Any) -> None:
     """Make ROLL's pipeline and run it to its last step; its tracker is closed whatever happens."""
-    from roll.pipeline.agentic.agentic_pipeline import AgenticPipeline
+    from tau_retail_env.roll.pipeline import TauRetailPipeline
 
-    pipeline = AgenticPipeline(pipeline_config=roll_config)
+    pipeline = TauRetailPipeline(pipeline_config=roll_config)
     try:
         pipeline.run()
     finally:

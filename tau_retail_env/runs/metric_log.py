@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from tau_retail_env.runs.files import append_row, read_rows, write_atomically
+from tau_retail_env.runs.files import append_row, read_rows, read_rows_and_damage, write_atomically, writing
 
 
 class Tracker(Protocol):
@@ -86,10 +87,35 @@ def row_of(step: int, values: Mapping[str, Any]) -> dict[str, Any]:
     return {"step": step} | numbers
 
 
-def cut_after(path: Path, step: int) -> None:
-    """Remove the rows after a step, which a run that goes on will write again."""
-    if path.is_file():
-        write_rows(path, [row for row in read_rows(path) if row["step"] <= step])
+def cut_after(path: Path, step: int) -> list[str]:
+    """Remove the rows after a step, which a run that goes on will write again, and lines that are no rows.
+
+    Args:
+        path: the file; where a line is damaged, the file as it was is kept beside it.
+        step: the last step whose row stays.
+
+    Returns:
+        What was removed, and what was damaged, in words; nothing where all rows stay.
+    """
+    if not path.is_file():
+        return []
+    rows, damage = read_rows_and_damage(path)
+    whole = [row for row in rows if isinstance(row.get("step"), int)]
+    damage += ["a row has no step"] * (len(rows) - len(whole))
+    kept = [row for row in whole if row["step"] <= step]
+    told = []
+    if damage:
+        copy = path.with_name(f"{path.name}.damaged")
+        with writing(copy):
+            shutil.copyfile(path, copy)
+        told.append(
+            f"{path}: {'; '.join(damage)}. Left out, the other rows stay; the file as it was is {copy.name} beside it"
+        )
+    if removed := sorted(row["step"] for row in whole if row["step"] > step):
+        steps = f"step {removed[0]}" if removed[0] == removed[-1] else f"steps {removed[0]} to {removed[-1]}"
+        told.append(f"removed, they will be written again: the rows of {steps} in {path.name}")
+    write_rows(path, kept)
+    return told
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

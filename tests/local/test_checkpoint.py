@@ -8,7 +8,7 @@ import pytest
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.local import checkpoint
 from tau_retail_env.local.checkpoint import CheckpointError
-from tau_retail_env.runs.checkpoints import checkpoints_in
+from tau_retail_env.runs.checkpoints import checkpoints_in, remove_leftovers
 
 
 def write_text(text: str):
@@ -58,12 +58,15 @@ def test_what_an_interruption_left_is_not_taken_for_a_checkpoint(tmp_path: Path)
     for name in (".checkpoint-2.partial", ".checkpoint-1.removed", "checkpoint-x"):
         (tmp_path / name).mkdir()
     assert checkpoints_in(tmp_path) == []
-    checkpoint.remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-x"]
 
 
 def test_too_little_disk_space_is_refused_with_path_needed_and_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 9 * 10**8, 10**8))
     checkpoint.check_space(tmp_path, 1_000_000, keep=2)
-    with pytest.raises(InvalidValueError, match=rf"{tmp_path}: 360 MB needed for 3 of them, 100 MB free.*output_dir"):
+    with pytest.raises(
+        InvalidValueError,
+        match=rf"{tmp_path}: 440 MB needed for 3 of them and the best weights, 100 MB free.*output_dir",
+    ):
         checkpoint.check_space(tmp_path, 10_000_000, keep=2)

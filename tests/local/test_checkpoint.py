@@ -1,5 +1,6 @@
 """Checkpoints are complete or not there."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.local import checkpoint
 from tau_retail_env.local.checkpoint import CheckpointError
-from tau_retail_env.runs.checkpoints import checkpoints_in, remove_leftovers
+from tau_retail_env.runs.checkpoints import checkpoints_in, damage_of, remove_leftovers
 
 
 def write_text(text: str):
@@ -70,3 +71,29 @@ def test_too_little_disk_space_is_refused_with_path_needed_and_free(tmp_path: Pa
         match=rf"{tmp_path}: 440 MB needed for 3 of them and the best weights, 100 MB free.*output_dir",
     ):
         checkpoint.check_space(tmp_path, 10_000_000, keep=2)
+
+
+def test_a_checkpoint_that_is_half_removed_has_lost_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    checkpoint.save(tmp_path, 1, write_text("1"), keep=1)
+    rmtree = shutil.rmtree
+
+    def interrupted(path: Path, *_: object, **__: object) -> None:
+        if (Path(path) / "weights").exists():
+            raise KeyboardInterrupt
+        rmtree(path, ignore_errors=True)
+
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.save(tmp_path, 2, write_text("2"), keep=1)
+    assert [step for step, _ in checkpoints_in(tmp_path)] == [2]
+
+
+def test_the_files_of_a_checkpoint_reach_the_disk_before_it_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    done: list[str] = []
+    sync, rename = os.fsync, Path.rename
+    monkeypatch.setattr(os, "fsync", lambda file: (done.append("sync"), sync(file))[1])
+    monkeypatch.setattr(Path, "rename", lambda self, target: (done.append("rename"), rename(self, target))[1])
+    saved = checkpoint.save(tmp_path, 1, write_text("1"), keep=1)
+    assert done == ["sync", "sync", "rename"]
+    assert sorted(path.name for path in saved.iterdir()) == ["manifest.json", "weights"]
+    assert damage_of(saved) is None

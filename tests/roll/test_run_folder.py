@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,10 +17,12 @@ from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.models.shipped import small_checkpoint
 from tau_retail_env.roll import preflight, train
 from tau_retail_env.roll.run_folder import claim
+from tau_retail_env.runs.checkpoints import write_manifest
 from tau_retail_env.runs.files import WriteError
 from tau_retail_env.runs.folder import RunFolder
 
 NAME = "tau_retail_1gpu"
+KEYS = ("save_steps", "eval_steps")
 
 
 def claimed(*overrides: str) -> RunFolder:
@@ -77,6 +80,50 @@ def test_a_full_disk_ends_the_run_with_how_to_go_on(tmp_path, monkeypatch):
     with pytest.raises(TauRetailError, match=rf"No space left on device\. Mend .*: resume={tmp_path / 'run'}"):
         train.train(check_roll(values), values)
     assert not (tmp_path / "run" / ".lock").exists()
+
+
+def gone_on(*overrides: str) -> list[str]:
+    """What is said of a run that goes on."""
+    values = compose(NAME, overrides=overrides)
+    with claim(check_roll(values), values) as folder:
+        return folder.open(to_yaml(values))
+
+
+def test_a_run_goes_on_from_its_newest_whole_checkpoint_and_says_which_is_not(tmp_path):
+    run = tmp_path / "run"
+    begun(run)
+    old, damaged = run / "checkpoints" / "checkpoint-4", run / "checkpoints" / "checkpoint-9"
+    shutil.copytree(old, damaged)
+    (damaged / "model.safetensors").write_text("weights")
+    write_manifest(damaged)
+    (damaged / "model.safetensors").write_text("weighTs")
+    first, second = gone_on(f"resume={run}")
+    assert first == f"going on after step 4, from {old} (it has no manifest.json: taken as whole by its files)"
+    assert second.startswith("checkpoint-9 is not whole: model.safetensors is not what was written")
+    write_manifest(old)
+    assert gone_on(f"resume={run}") == [f"going on after step 4, from {old}"]
+
+
+def test_a_run_without_a_checkpoint_begins_anew_and_says_what_goes(tmp_path):
+    run = tmp_path / "run"
+    begun(run)
+    shutil.rmtree(run / "checkpoints" / "checkpoint-4")
+    (run / "metrics.jsonl").write_text('{"step": 0}\n{"step": 1}\n')
+    assert gone_on(f"resume={run}") == [
+        f"going on with {run}: it has no checkpoint yet, training begins anew",
+        "removed, they will be written again: the rows of steps 0 to 1 in metrics.jsonl",
+    ]
+    assert (run / "metrics.jsonl").read_text() == ""
+
+
+def test_intervals_that_leave_checkpoints_unjudged_are_told():
+    intervals = {"tau_retail_1gpu": (), "meets": ("save_steps=40",), "own": ("save_steps=50",)}
+    told = {
+        name: train.unjudged(SimpleNamespace(**{key: compose(NAME, overrides=keys)[key] for key in KEYS}))
+        for name, keys in intervals.items()
+    }
+    assert told["tau_retail_1gpu"] == told["meets"] == []
+    assert "every checkpoint of 100 updates and its multiples" in told["own"][0]
 
 
 def model_of(tmp_path: Path, **changes: Any) -> Path:

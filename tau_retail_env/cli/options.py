@@ -62,9 +62,8 @@ def add_configuration(parser: argparse.ArgumentParser, default: str) -> None:
         parser: of the command.
         default: the name of the configuration that is taken where none is given.
     """
-    parser.add_argument(
-        "--config-name", "--config_name", default=default, metavar="NAME", help=f"a configuration (default {default})"
-    )
+    parser.add_argument("--config-name", "--config_name", metavar="NAME", help=f"a configuration (default {default})")
+    parser.set_defaults(default_config=default)
     parser.add_argument(
         "--config-path", "--config_path", metavar="DIR", help="the folder that it is in (default: the shipped ones)"
     )
@@ -73,19 +72,28 @@ def add_configuration(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def composed(options: argparse.Namespace) -> dict[str, Any]:
-    """The configuration that a command's options name, composed but not checked.
+    """The configuration that a command's options mean, composed but not checked.
+
+    It is the one that is named, else that of the run which `resume=FOLDER` goes on with, else the command's default.
 
     Raises:
         InvalidValueError: no such configuration, or an override that is no key=value.
     """
     from tau_retail_env.config import compose
+    from tau_retail_env.runs.resume import CONFIG, read_config, run_to_resume, with_customers_reached_anew
 
     for word in options.overrides:
         if "=" not in word and not word.startswith("~"):
             raise InvalidValueError(
                 f"{word[:60]!r} is neither an option nor key=value; a configuration is named by --config-name NAME"
             )
-    return compose(options.config_name, folder=options.config_path, overrides=options.overrides)
+    is_named = options.config_name is not None or options.config_path is not None
+    run = None if is_named else run_to_resume(options.overrides)
+    if run is None:
+        name = options.config_name or options.default_config
+        return compose(name, folder=options.config_path, overrides=options.overrides)
+    stored = read_config(run)
+    return with_customers_reached_anew(stored, compose(CONFIG, folder=run, overrides=options.overrides))
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:

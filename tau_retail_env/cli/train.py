@@ -97,7 +97,7 @@ def chosen_engine(values: Values, *, is_printed: bool = False) -> str:
 
 
 def _why_no_roll() -> str | None:
-    from tau_retail_env.roll.surroundings import roll_folder, visible_gpus
+    from tau_retail_env.roll.preflight import roll_folder, visible_gpus
 
     try:
         roll_folder()
@@ -149,7 +149,7 @@ def _roll(values: Values) -> Start:
     raise_if(list(folder_problems(config)))
 
     def start() -> None:
-        from tau_retail_env.roll.start import train
+        from tau_retail_env.roll.train import train
 
         train(config, values)
 

@@ -16,9 +16,10 @@ from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.local import models, sft
 from tau_retail_env.local.config import SftConfig, check_sft
 from tau_retail_env.local.conversations import EncodedConversations, encode, make_conversations
-from tau_retail_env.local.run_folder import RunFolder, claim
+from tau_retail_env.local.run_folder import ENGINE, claim
 from tau_retail_env.models.checks import prompt_style_of
 from tau_retail_env.runs.files import read_rows
+from tau_retail_env.runs.folder import RunFolder
 
 Values = Callable[..., dict[str, Any]]
 
@@ -107,7 +108,9 @@ def test_the_loss_weighs_the_agents_tokens_and_the_rest(
 ):
     models.quiet()
     model, _ = models.load(str(tiny_checkpoint), config.sft_train.model_args)
-    trainer = sft.make_trainer(model, tokenizer, config, RunFolder(tmp_path), data, [0, 1], lambda step, numbers: None)
+    trainer = sft.make_trainer(
+        model, tokenizer, config, RunFolder(tmp_path, ENGINE), data, [0, 1], lambda step, numbers: None
+    )
     batch = trainer.data_collator([{"row": 0}, {"row": 1}])
     total, weight = 0.0, 0.0
     for row in (0, 1):

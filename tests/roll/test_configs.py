@@ -36,12 +36,16 @@ PROGRAM = textwrap.dedent(
     from tau_retail_env.roll.config.check import check_roll, fit_groups
     from tau_retail_env.roll.run_folder import RollFolder
     from tau_retail_env.roll.start import agentic_config
+    from tau_retail_env.config.roll import check_roll, fit_groups
+    from tau_retail_env.roll.run_folder import ENGINE
+    from tau_retail_env.roll.settings import agentic_config
+    from tau_retail_env.runs.folder import RunFolder
 
     found = []
     for name, overrides in json.loads(sys.argv[1]):
         values = compose(name, overrides=overrides)
         check_roll(values)
-        folder = RollFolder(Path(sys.argv[2]) / name)
+        folder = RunFolder(Path(sys.argv[2]) / name, ENGINE)
         config = agentic_config(fit_groups(values, {"retail_test": 9}), folder)
         found.append({
             "name": name,

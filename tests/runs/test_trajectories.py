@@ -98,6 +98,7 @@ def line_of(**changes):
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
+        ("\udcff\udcfe\n", "line 2: not one whole JSON object: 'utf-8' codec"),
         (json.dumps(line_of())[:-5], r"line 2: not one whole JSON object \(the line has no end"),
         ("{}{}\n", "line 2: not one whole JSON object: "),
         ("[]\n", "line 2: expected a JSON object, found list"),
@@ -115,7 +116,7 @@ def line_of(**changes):
 )
 def test_a_bad_line_is_named_with_its_fault(tmp_path, bad, reason):
     path = tmp_path / "trajectories.jsonl"
-    path.write_text(json.dumps(line_of()) + "\n" + bad)
+    path.write_text(json.dumps(line_of()) + "\n" + bad, errors="surrogateescape")  # "\udcff" is the byte ff
     with pytest.raises(InvalidValueError, match=reason):
         read_trajectories(path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
@@ -25,8 +26,11 @@ from tau_retail_env.sources import load_tasks
 
 INSTALL = "./run_tau_retail_pipeline.sh --setup-only makes .venv-roll with it on a machine with a GPU"
 
+IMPORTED_IN_WORKERS = ("workers", "environment_worker", "env_manager", "group_filter")
+"""Our modules that ROLL imports in its actors by name; what they fail with it logs there, and goes on with None."""
 
-def check_surroundings(config: RollConfig, *, attention: str | None = None) -> dict[str, int]:
+
+def preflight(config: RollConfig, *, attention: str | None = None) -> dict[str, int]:
     """Refuse a run that cannot work here; cheap looks first, servers last.
 
     Args:
@@ -150,6 +154,23 @@ def check_model(config: RollConfig) -> None:
 
     styles = prompt_styles(config.custom_envs, config.train_tags + config.val_tags)
     check_pretrained(checkpoint(config.pretrain), prompt_styles=styles, sequence_length=config.sequence_length)
+
+
+def import_what_workers_import() -> None:
+    """Import here what ROLL's actors will import, before any of them starts.
+
+    Raises:
+        MissingDependencyError: a module is missing, or one of another version is there.
+    """
+    for name in IMPORTED_IN_WORKERS:
+        try:
+            importlib.import_module(f"tau_retail_env.roll.{name}")
+        except ImportError as error:
+            missing = f"the module {error.name!r}" if error.name else "a module"
+            raise MissingDependencyError(
+                f"ROLL's workers import {missing}, which is missing here or of another version ({error}): "
+                "install requirements-roll.txt; tau-retail doctor compares what is installed with it"
+            ) from error
 
 
 def visible_gpus() -> int:

@@ -34,9 +34,6 @@ PROGRAM = textwrap.dedent(
     from pathlib import Path
     from tau_retail_env.config import compose
     from tau_retail_env.roll.config.check import check_roll, fit_groups
-    from tau_retail_env.roll.run_folder import RollFolder
-    from tau_retail_env.roll.start import agentic_config
-    from tau_retail_env.config.roll import check_roll, fit_groups
     from tau_retail_env.roll.run_folder import ENGINE
     from tau_retail_env.roll.settings import agentic_config
     from tau_retail_env.runs.folder import RunFolder

@@ -109,7 +109,7 @@ def main() -> None:
     device = _device_rate(options)
     print(
         f"{options.shape}: {options.rows} rows of {options.tokens} tokens (+-{options.spread:.0%}), {options.own} of "
-        f"them the actor's; {options.ranks} x {device['name']}, {device['flops'] / 1e12:.1f} TFLOP/s in bf16"
+        f"them the actor's; {options.ranks} x {device['name']}, {device['flops'] / 1e12:.3g} TFLOP/s in bf16"
     )
     found: dict[str, Any] = {"options": vars(options), "device": device, "sides": {}}
     for side in options.sides.split(","):

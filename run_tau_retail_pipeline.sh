@@ -30,7 +30,7 @@ refuse() {
 }
 
 parse_arguments() {
-  setup_only=no print_only=no config_name="" config_path="" passed_on=()
+  setup_only=no print_only=no resumes=no config_name="" config_path="" passed_on=()
   while [ $# -gt 0 ]; do
     case "$1" in
       --help | -h) usage; exit 0 ;;
@@ -175,10 +175,19 @@ install_local() {
   stage "requirements.txt" pip_install -r "$root/requirements.txt" -c "$torch_pin"
 }
 
+# Ctrl-C while something is installed, whose output goes to the log: 8 is the screen.
+interrupted() {
+  echo >&8
+  echo "interrupted: the set-up is not finished; the same command again goes on with it. The log is $log" >&8
+  exit 130
+}
+
 # One set-up at a time: the lock is on the project's folder and ends with the process that holds it.
 set_up() {
   local start=$SECONDS
   is_complete && return
+  exec 8>&2
+  trap interrupted INT
   exec 9<"$root"
   if ! flock --nonblock 9; then
     echo "[set-up] another set-up of this folder is under way; waiting for it"
@@ -192,7 +201,21 @@ set_up() {
     mv "$stamp.new" "$stamp"
     echo "[set-up] done in $((SECONDS - start)) s"
   fi
-  exec 9<&-
+  trap - INT
+  exec 8>&- 9<&-
+}
+
+# resume=FOLDER goes on with the configuration in that folder, or in that of the run of a checkpoint.
+resumed_config() {
+  local argument folder=""
+  [ -z "$config_path" ] || return 1
+  for argument in "${passed_on[@]}"; do
+    case "$argument" in resume=* | resume_from_checkpoint=*) folder=${argument#*=} ;; esac
+  done
+  case "$folder" in */checkpoints/checkpoint-*) folder=${folder%/checkpoints/*} ;; esac
+  [ -n "$folder" ] && [ -f "$folder/config.yaml" ] || return 1
+  config_name=config config_path=$folder resumes=yes
+  echo "[config] $folder/config.yaml: the run that is gone on with (--config-name NAME overrules)"
 }
 
 # The configuration for this machine's GPUs, or the local one where there is none for them.
@@ -224,7 +247,7 @@ said() {
 named_engine() {
   local file=${config_path:-$root/configs}/${config_name%.yaml}.yaml engine
   engine=$(said engine)
-  if [ "$engine" = auto ] && grep '^  - infer:' "$file" >/dev/null 2>&1; then engine=roll; fi
+  if [ "$engine" = auto ] && grep -E '^  - infer:|strategy_name: (vllm|sglang)' "$file" >/dev/null 2>&1; then engine=roll; fi
   echo "$engine"
 }
 
@@ -271,7 +294,7 @@ fetch() {
 main() {
   parse_arguments "$@"
   cd "$root"
-  [ -n "$config_name" ] || choose_config >&2
+  [ -n "$config_name" ] || resumed_config >&2 || choose_config >&2
   choose_environment >&2
   bring_tasks >&2
   set_up >&2
@@ -280,8 +303,12 @@ main() {
     exit 0
   fi
   [ "$engine" = local ] || export PATH="$venv/bin:$PATH"
-  [ -z "$config_path" ] || passed_on=(--config-path "$config_path" "${passed_on[@]}")
-  exec "$venv/bin/python" start_agentic_pipeline.py --config-name "$config_name" "${passed_on[@]}"
+  # Without a name the run that resume= names is asked for its configuration.
+  if [ "$resumes" = no ]; then
+    [ -z "$config_path" ] || passed_on=(--config-path "$config_path" "${passed_on[@]}")
+    passed_on=(--config-name "$config_name" "${passed_on[@]}")
+  fi
+  exec "$venv/bin/python" start_agentic_pipeline.py "${passed_on[@]}"
 }
 
 main "$@"

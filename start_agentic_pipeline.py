@@ -1,6 +1,9 @@
-"""Compose a configuration, check it, and start the engine that it names: python start_agentic_pipeline.py --help."""
+"""The same as `tau-retail train`: compose a configuration, check it, and start the training that it describes."""
 
-from tau_retail_env.start import leave, main
+import sys
+
+from tau_retail_env.cli import main
+from tau_retail_env.cli.exits import leave
 
 if __name__ == "__main__":
-    leave(main)
+    leave(lambda: main(["train", *sys.argv[1:]]))

@@ -12,8 +12,9 @@ from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.agents.bad import BAD_AGENTS
 from tau_retail_env.agents.base import Agent
 from tau_retail_env.agents.oracle import OracleAgent
-from tau_retail_env.catalogue import play_gold
-from tau_retail_env.episodes.player import EpisodeRequest, play_episode
+from tau_retail_env.cli.catalogue import play_gold
+from tau_retail_env.episodes.plan import EpisodeRequest
+from tau_retail_env.episodes.player import play_episode
 from tau_retail_env.sources import open_shop
 from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.writes import WRITE_TOOLS

@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.agents.oracle import OracleAgent
-from tau_retail_env.episodes.player import EpisodeRequest, play_episode
+from tau_retail_env.episodes.plan import EpisodeRequest
+from tau_retail_env.episodes.player import play_episode
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.sources import get_source
 from tau_retail_env.tasks import Task

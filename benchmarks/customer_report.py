@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.agents.oracle import OracleAgent
-from tau_retail_env.catalogue import task_by_id
-from tau_retail_env.episodes.player import EpisodeRequest, play_episode
+from tau_retail_env.cli.catalogue import task_by_id
+from tau_retail_env.episodes.plan import EpisodeRequest
+from tau_retail_env.episodes.player import play_episode
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.writes import WRITE_TOOLS, gold_writes

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.errors import MissingDependencyError
 from tau_retail_env.sources import open_shop
-from tau_retail_env.sources.prompts import PROMPT_STYLES, show_tools, system_prompt
+from tau_retail_env.sources.prompts import PromptStyle, show_tools, system_prompt
 from tau_retail_env.world import Shop
 
 SOURCES = ("tau_bench", "tau2")
@@ -41,7 +41,7 @@ def _print_source(source: str, tokenizers: Mapping[str, Any]) -> list[MissingDep
     for name, tokenizer in tokenizers.items():
         rules, whole = (_tokens(tokenizer, shop.domain_policy, tools) for tools in ((), shop.tools))
         _print_row([source, name, UPSTREAM, *_numbers(rules, whole), ""])
-        for style in PROMPT_STYLES:
+        for style in PromptStyle:
             rules, total = (_style_tokens(tokenizer, style, source, shop, tools) for tools in ((), shop.tools))
             _print_row([source, name, style, *_numbers(rules, total), f"{total / whole:.1%}"])
     return []

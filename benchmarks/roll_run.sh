@@ -98,7 +98,8 @@ start() {
 if [ "$print_only" = yes ]; then
   start --print-config "${first[@]}"
   echo "---"
-  start --print-config "${second[@]}"
+  # The folder to go on with is there only when the first part has run.
+  start --print-config "${second[@]/#resume=*/resume=false}" | sed "s|^resume: false$|resume: $out/run|"
   exit 0
 fi
 

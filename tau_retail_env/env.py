@@ -4,43 +4,32 @@ from __future__ import annotations
 
 import functools
 import os
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from operator import index
 from typing import Any, SupportsIndex
 
 from tau_retail_env.chat.parsing import MalformedMessageError, parse_message
-from tau_retail_env.errors import EpisodeStateError, InvalidValueError, SnapshotChangedError, unknown
-from tau_retail_env.messages import AgentMessage
-from tau_retail_env.sources import Source, find_task, get_source
+from tau_retail_env.errors import EpisodeStateError, InvalidValueError, SnapshotChangedError, member
+from tau_retail_env.messages import AgentMessage, Message, ResetInfo, StepInfo, StopReason
+from tau_retail_env.sources import find_task, get_source
 from tau_retail_env.sources.load import shared_tasks, version_of
-from tau_retail_env.sources.prompts import PROMPT_STYLES, system_prompt
+from tau_retail_env.sources.prompts import PromptStyle, system_prompt
 from tau_retail_env.tasks import Task
+from tau_retail_env.tasks.seeding import shuffled
 from tau_retail_env.users import make_customer
-from tau_retail_env.users.base import Customer, UserError, UserMessage
-from tau_retail_env.users.llm.assertion_judge import ModelJudge
+from tau_retail_env.users.base import Customer, UserError, UserMessage, UserStrategy
+from tau_retail_env.users.judges import make_judge
 from tau_retail_env.users.usage import CUSTOMER_METRICS, customer_metrics
 from tau_retail_env.world import Reward, World, judge
-from tau_retail_env.world.assertions import (
-    AssertionJudge,
-    Called,
-    Evidence,
-    RulesJudge,
-    Said,
-    compile_assertion,
-    play_gold,
-)
+from tau_retail_env.world.assertions import Called, Evidence, Said, play_gold
 from tau_retail_env.world.tool_errors import KINDS, error_kind
 
-MULTIPLE_CALLS = ("error", "upstream")
-NL_JUDGES = ("rules", "openai")
 DEBUG_VARIABLE = "TAU_RETAIL_DEBUG"
-TERMINATED_BY = ("user_stop", "agent_transfer")
-"""How an episode ends that upstream scores; every other end is a truncation."""
 METRICS = {
     "turns": "sum",
     "tool_calls": "sum",
@@ -59,10 +48,17 @@ FAILED = "The customer cannot be reached."
 """What an agent reads when the customer failed; why stands in info, for the customer's words are not to leak."""
 
 Observation = str
-Info = dict[str, Any]
-Turn = tuple[Observation, float, bool, bool, Info]
+Turn = tuple[Observation, float, bool, bool, StepInfo]
 Metrics = dict[str, float]
-Message = dict[str, str]
+
+
+class MultipleCalls(StrEnum):
+    """What happens to a message with several tool calls."""
+
+    ERROR = "error"
+    """None is run, and the agent reads why: both domain policies forbid it."""
+    UPSTREAM = "upstream"
+    """As upstream runs them: τ² all in order, τ-bench v1 the first."""
 
 
 @dataclass
@@ -121,60 +117,45 @@ class TauRetailEnv:
         source: str = "tau2",
         split: str = "train",
         task_subset: str = "all",
-        user_strategy: str | Mapping[str, float] = "scripted",
+        *,
+        user_strategy: str | Mapping[str, float] = UserStrategy.SCRIPTED,
         user: Customer | None = None,
         user_config: Mapping[str, Any] | None = None,
         user_model: str | None = None,
         max_turns: int | None = None,
         max_errors: int | None = None,
-        prompt_style: str = "full",
-        multiple_calls: str = "error",
+        prompt_style: str = PromptStyle.FULL,
+        multiple_calls: str = MultipleCalls.ERROR,
         tasks: Sequence[Task] | None = None,
         task_version: str | float | None = None,
         nl_judge: str = "rules",
         nl_judge_model: str | None = None,
         nl_judge_config: Mapping[str, Any] | None = None,
     ) -> None:
-        if prompt_style not in PROMPT_STYLES:
-            raise unknown("prompt_style", prompt_style, PROMPT_STYLES)
-        if multiple_calls not in MULTIPLE_CALLS:
-            raise unknown("multiple_calls", multiple_calls, MULTIPLE_CALLS)
-        for name, limit in (("max_turns", max_turns), ("max_errors", max_errors)):
-            if limit is not None and (not isinstance(limit, SupportsIndex) or limit < 1):
-                expected = "a whole number, at least 1, or None (upstream's own)"
-                raise InvalidValueError(f"{name} must be {expected}, found {limit!r}")
+        prompt_style = member("prompt_style", prompt_style, PromptStyle)
+        self._multiple_calls = member("multiple_calls", multiple_calls, MultipleCalls)
+        _check_limits(max_turns=max_turns, max_errors=max_errors)
         task_version = task_version if tasks is None else version_of(tasks, source, task_version)
         origin = get_source(source, task_version)
         self.task_version = origin.version
         """The edition of the source's tasks; None where the source has none."""
         self._shop = origin.shop()
-        self.tasks: Sequence[Task] = (
-            shared_tasks(source, split, task_subset, task_version) if tasks is None else tuple(tasks)
-        )
+        self.tasks = tuple(shared_tasks(source, split, task_subset, task_version) if tasks is None else tasks)
         if not self.tasks:
             raise InvalidValueError("tasks is empty: give at least one task")
-        self._judge = _make_judge(nl_judge, nl_judge_model, nl_judge_config, origin, self.tasks)
+        self._judge = make_judge(nl_judge, nl_judge_model, nl_judge_config, origin, self.tasks)
         self._customer = (
             user
             if user is not None
-            else make_customer(
-                user_strategy,
-                user_config,
-                self._shop.database,
-                model=user_model,
-                source=source,
-                task_version=origin.version,
-            )
+            else make_customer(user_strategy, user_config, self._shop.database, model=user_model, source=origin)
         )
         named = user_strategy if isinstance(user_strategy, str) else MIXED
         self._strategy = named if user is None else OWN_CUSTOMER
         conduct = self._shop.conduct
         self._max_turns = max_turns
         self._max_errors = max_errors or conduct.max_errors
-        self._multiple_calls = multiple_calls
-        self._system_prompt = system_prompt(
-            prompt_style, source, self._shop.domain_policy, self._shop.tools, origin.version
-        )
+        shown = self._shop.domain_policy, self._shop.tools
+        self._system_prompt = system_prompt(prompt_style, source, *shown, task_version=origin.version)
         self.customer_s = 0.0
         """Wall-clock seconds that the customer has taken in this environment so far, all episodes together."""
         self._next_seed = 0
@@ -187,7 +168,7 @@ class TauRetailEnv:
         """Who plays the customer in this episode; of a mixture the one that was drawn for it."""
         return str(getattr(self._customer, "strategy", None) or self._strategy)
 
-    def reset(self, task_id: str | None = None, seed: int | None = None) -> tuple[Observation, Info]:
+    def reset(self, task_id: str | None = None, seed: int | None = None) -> tuple[Observation, ResetInfo]:
         """Begin an episode.
 
         Args:
@@ -197,10 +178,7 @@ class TauRetailEnv:
                 count of its resets.
 
         Returns:
-            The customer's first words, and info: `task_id`, `source`, `task_version`, `split`, `role` ("user"), `tools`
-            (OpenAI schemas), `system_prompt`, `messages` (the opening history that the agent sees, system prompt
-            aside), `user_strategy` (who plays the customer), `customer_usage` where the customer tells what its words
-            took.
+            The customer's first words, and info, see `tau_retail_env.messages.ResetInfo`.
 
         Raises:
             InvalidValueError: unknown task id.
@@ -211,7 +189,7 @@ class TauRetailEnv:
         with self._alone():
             return self._begin(task_id, seed)
 
-    def _begin(self, task_id: str | None, seed: int | None) -> tuple[Observation, Info]:
+    def _begin(self, task_id: str | None, seed: int | None) -> tuple[Observation, ResetInfo]:
         if seed is None:
             seed = self._next_seed
         if not isinstance(seed, SupportsIndex) or index(seed) < 0:
@@ -223,11 +201,11 @@ class TauRetailEnv:
         if words.stop:
             raise UserError("the customer ended the conversation with its first words", usage=words.usage)
         greeting = self._shop.conduct.greeting
-        opening = [{"role": "assistant", "content": greeting}] if greeting else []
+        opening: list[Message] = [{"role": "assistant", "content": greeting}] if greeting else []
         self._episode = _Episode(task, self._shop.open(), [greeting] if greeting else [], steps=len(opening))
-        opened = [*opening, {"role": "user", "content": words.content}]
+        opened: list[Message] = [*opening, {"role": "user", "content": words.content}]
         self._episode.evidence.conversation += [Said(**message) for message in opened]
-        return words.content, self._told(self._episode, words.usage) | {
+        info: ResetInfo = {
             "task_id": task.id,
             "source": task.source,
             "task_version": task.version,
@@ -238,6 +216,10 @@ class TauRetailEnv:
             "system_prompt": self._system_prompt,
             "messages": opened,
         }
+        if words.usage is not None:
+            self._episode.untold.append(words.usage)
+            info["customer_usage"] = dict(words.usage)
+        return words.content, info
 
     def step(self, action: str | AgentMessage) -> Turn:
         """Play one turn: the agent's message and what comes back.
@@ -248,10 +230,7 @@ class TauRetailEnv:
 
         Returns:
             (observation, reward, terminated, truncated, info). The reward is 0.0 until the customer ends the episode.
-            `info`: `role` ("tool" or "user": whose words the observation is), `messages` (what came back, as OpenAI
-            messages), `metrics`, `metrics_agg_mode`, `customer_usage` where the customer tells what its words took; at
-            the end also `stop_reason`, `scorable`, `reward_breakdown`, `user_strategy`, and `customer_error` where the
-            customer failed.
+            For info see `tau_retail_env.messages.StepInfo`.
 
         Raises:
             EpisodeStateError: before the first reset, after the end of the episode, or while another thread is inside
@@ -308,7 +287,7 @@ class TauRetailEnv:
             raise InvalidValueError(f"step takes a model's text or an AgentMessage, found {type(message).__name__}")
         conduct = self._shop.conduct
         if len(message.tool_calls) > 1:
-            if self._multiple_calls == "error":
+            if self._multiple_calls is MultipleCalls.ERROR:
                 raise MalformedMessageError("one tool call at a time, please; none of these was run")
             if not conduct.runs_every_call:
                 message = AgentMessage(message.content, message.tool_calls[:1])
@@ -322,7 +301,7 @@ class TauRetailEnv:
 
     def _task_of_seed(self, seed: int) -> Task:
         epoch, place = divmod(seed, len(self.tasks))
-        return self.tasks[_order_of_epoch(epoch, len(self.tasks))[place]]
+        return self.tasks[shuffled(len(self.tasks), f"tau-retail/epoch/{epoch}")[place]]
 
     def _refuse(
         self, episode: _Episode, action: str | AgentMessage, error: MalformedMessageError, metrics: Metrics
@@ -358,7 +337,8 @@ class TauRetailEnv:
             for call, result in zip(message.tool_calls, results, strict=True)
         ]
         text = "\n".join(result.content for result in results)
-        ended_by = "agent_transfer" if message.tool_calls[0].name in self._shop.conduct.ending_tools else None
+        transferred = message.tool_calls[0].name in self._shop.conduct.ending_tools
+        ended_by = StopReason.AGENT_TRANSFER if transferred else None
         return self._turn(episode, text, back, metrics, ended_by)
 
     def _ask_customer(self, episode: _Episode, message: AgentMessage, metrics: Metrics) -> Turn:
@@ -369,20 +349,15 @@ class TauRetailEnv:
             words = self._ask(self._customer.respond, message)
         except UserError as error:
             metrics["customer_failures"] = 1.0
-            more = self._told(episode, error.usage) | {"customer_error": str(error)}
-            return self._turn(episode, FAILED, [], metrics, "user_error", more)
+            why = str(error)
+            return self._turn(
+                episode, FAILED, [], metrics, StopReason.USER_ERROR, usage=error.usage, customer_error=why
+            )
         episode.steps += 1
         episode.evidence.conversation.append(Said("user", words.content))
         back = [{"role": "user", "content": words.content}]
-        ended_by = "user_stop" if words.stop else None
-        return self._turn(episode, words.content, back, metrics, ended_by, self._told(episode, words.usage))
-
-    def _told(self, episode: _Episode, usage: Mapping[str, float] | None) -> Info:
-        """What info says about a message of the customer; kept for the metrics, too."""
-        if usage is None:
-            return {}
-        episode.untold.append(usage)
-        return {"customer_usage": dict(usage)}
+        ended_by = StopReason.USER_STOP if words.stop else None
+        return self._turn(episode, words.content, back, metrics, ended_by, usage=words.usage)
 
     def _turn(
         self,
@@ -390,38 +365,49 @@ class TauRetailEnv:
         text: str,
         back: list[Message],
         metrics: Metrics,
-        ended_by: str | None = None,
-        more: Info | None = None,
+        ended_by: StopReason | None = None,
+        *,
+        usage: Mapping[str, float] | None = None,
+        customer_error: str | None = None,
     ) -> Turn:
         """Close a turn: limits, reward, info."""
-        if ended_by != "user_error":
+        if ended_by is not StopReason.USER_ERROR:
             ended_by = self._upstream_limit(episode) or ended_by or self._turn_limit(episode)
-        role = back[-1]["role"] if back else "user"
+        episode.untold += [usage] if usage is not None else []
         metrics = customer_metrics(episode.untold) | metrics
         episode.untold = []
         tells = any(name in CUSTOMER_METRICS for name in metrics)
         modes = METRICS | (CUSTOMER_METRICS if tells else {})
-        info: Info = {"role": role, "messages": back, "metrics": metrics, "metrics_agg_mode": modes, **(more or {})}
+        role = back[-1]["role"] if back else "user"
+        info: StepInfo = {"role": role, "messages": back, "metrics": metrics, "metrics_agg_mode": modes}
+        if usage is not None:
+            info["customer_usage"] = dict(usage)
+        if customer_error is not None:
+            info["customer_error"] = customer_error
+        if ended_by is None:
+            return text, 0.0, False, False, info
+        reward, ended_by = self._end(episode, ended_by, info)
+        return text, reward, ended_by.is_termination, not ended_by.is_termination, info
+
+    def _end(self, episode: _Episode, ended_by: StopReason, info: StepInfo) -> tuple[float, StopReason]:
+        """Judge an episode that is over; returns its reward, and how it ended after all."""
+        episode.over = True
+        info["reward_breakdown"], info["user_strategy"] = {}, self.user_strategy
         reward = 0.0
-        if ended_by:
-            episode.over = True
-            info |= {"stop_reason": ended_by, "scorable": ended_by != "user_error", "reward_breakdown": {}}
-            info["user_strategy"] = self.user_strategy
-        if ended_by in TERMINATED_BY:
+        if ended_by.is_termination:
             try:
                 verdict = self._verdict(episode)
             except UserError as error:  # the judge failed: as after a customer that did, nothing is known
-                ended_by = "user_error"
-                metrics["customer_failures"] = 1.0
-                info |= {"stop_reason": ended_by, "scorable": False, "customer_error": f"nl_judge: {error}"}
+                ended_by = StopReason.USER_ERROR
+                info["metrics"]["customer_failures"] = 1.0
+                info["customer_error"] = f"nl_judge: {error}"
             else:
                 reward = verdict.value
-                metrics["success"] = float(reward == 1.0)
-                info["reward_breakdown"] = dict(verdict.breakdown)
-        if episode.over:
-            self._check_snapshot(episode)
-        terminated = ended_by in TERMINATED_BY
-        return text, reward, terminated, episode.over and not terminated, info
+                info["metrics"]["success"] = float(reward == 1.0)
+                info["reward_breakdown"] = verdict.breakdown
+        info["stop_reason"], info["scorable"] = ended_by, ended_by.is_scorable
+        self._check_snapshot(episode)
+        return reward, ended_by
 
     def _verdict(self, episode: _Episode) -> Reward:
         """Upstream's reward; assertions are judged only where the task's reward names them.
@@ -435,21 +421,21 @@ class TauRetailEnv:
             unmet = self._judge.unmet(task, episode.evidence)
         return judge(task, episode.world.changes(), self._shop.gold_changes(task), episode.spoken, unmet)
 
-    def _upstream_limit(self, episode: _Episode) -> str | None:
+    def _upstream_limit(self, episode: _Episode) -> StopReason | None:
         """τ²'s limits, errors before steps; they win even over a stop that arrives with the same message."""
         if self._max_errors is not None and episode.errors >= self._max_errors:
-            return "too_many_errors"
+            return StopReason.TOO_MANY_ERRORS
         max_steps = self._shop.conduct.max_steps
         if self._max_turns is None and max_steps is not None and episode.steps >= max_steps:
-            return "max_steps"
+            return StopReason.MAX_STEPS
         return None
 
-    def _turn_limit(self, episode: _Episode) -> str | None:
+    def _turn_limit(self, episode: _Episode) -> StopReason | None:
         """Limits of agent messages, which leave a stop that arrives with the last one its due: ours and v1's."""
         if self._max_turns is not None:
-            return "max_turns" if episode.turns >= self._max_turns else None
+            return StopReason.MAX_TURNS if episode.turns >= self._max_turns else None
         limit = self._shop.conduct.max_turns
-        return "max_steps" if limit is not None and episode.turns >= limit else None
+        return StopReason.MAX_STEPS if limit is not None and episode.turns >= limit else None
 
     def _check_snapshot(self, episode: _Episode) -> None:
         if self._digest is not None and self._shop.snapshot_digest() != self._digest:
@@ -480,37 +466,12 @@ class TauRetailEnv:
         return message
 
 
-@functools.lru_cache(maxsize=16)
-def _order_of_epoch(epoch: int, count: int) -> Sequence[int]:
-    """In which order a round visits the tasks; remembered, because every reset without a task id asks for it."""
-    order = list(range(count))
-    random.Random(f"tau-retail/epoch/{epoch}").shuffle(order)
-    return tuple(order)
-
-
-def _make_judge(
-    name: str, model: str | None, config: Mapping[str, Any] | None, source: Source, tasks: Sequence[Task]
-) -> AssertionJudge:
-    """Who judges assertions; each of the tasks' is read now, so that none surprises at the end of an episode.
-
-    Raises:
-        InvalidValueError: an unknown judge, settings that nobody needs, or an assertion that cannot be judged.
-    """
-    if name not in NL_JUDGES:
-        raise unknown("nl_judge", name, NL_JUDGES)
-    judged = [task for task in tasks if "NL_ASSERTION" in task.reward_basis]
-    if name == "openai":
-        if not judged:
-            raise InvalidValueError(
-                f"nl_judge is 'openai', but no task of source {source.name!r}, task_version {source.version!r}, is "
-                "judged by assertions; leave it out"
-            )
-        return ModelJudge(source, model, config)
-    if model is not None or config:
-        raise InvalidValueError("nl_judge_model and nl_judge_config belong to nl_judge: openai; leave them out")
-    for assertion in {assertion for task in judged for assertion in task.assertions}:
-        compile_assertion(assertion)
-    return RulesJudge()
+def _check_limits(**limits: object) -> None:
+    """Refuse a limit that is no whole number from 1 on, nor None."""
+    for name, limit in limits.items():
+        if limit is not None and (not isinstance(limit, SupportsIndex) or index(limit) < 1):
+            expected = "a whole number, at least 1, or None (upstream's own)"
+            raise InvalidValueError(f"{name} must be {expected}, found {limit!r}")
 
 
 def _check(message: AgentMessage) -> None:

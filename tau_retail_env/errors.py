@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from enum import StrEnum
+from typing import TypeVar
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class TauRetailError(Exception):
@@ -46,6 +50,27 @@ def unknown(kind: str, found: object, known: Iterable[str]) -> InvalidValueError
         The error, for the caller to raise.
     """
     names = [str(name) for name in known]
-    near = difflib.get_close_matches(str(found), names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return InvalidValueError(f"Unknown {kind} {found!r}; known: {', '.join(names)}.{hint}")
+    return InvalidValueError(f"Unknown {kind} {found!r}; known: {', '.join(names)}.{nearest(str(found), names)}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence that names the nearest known name, for the end of a message; empty where none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def member(kind: str, found: str, choices: type[Choice]) -> Choice:
+    """The member of a closed set that a name means.
+
+    Args:
+        kind: what the name stands for, such as "prompt_style".
+        found: the name given, or the member itself.
+        choices: the closed set.
+
+    Raises:
+        InvalidValueError: there is no such member.
+    """
+    try:
+        return choices(found)
+    except ValueError:
+        raise unknown(kind, found, choices) from None

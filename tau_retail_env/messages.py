@@ -1,10 +1,11 @@
-"""What an agent says: text and tool calls."""
+"""What is said in an episode, how it ends, and what an environment tells about it."""
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: as strings, NotRequired keys would count as required at run time.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, NotRequired, TypedDict
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +28,112 @@ class AgentMessage:
     """Text for the customer, None or empty where there is none."""
     tool_calls: tuple[ToolCall, ...] = ()
     """The calls in the order in which the agent made them."""
+
+
+class StopReason(StrEnum):
+    """Why an episode is over."""
+
+    USER_STOP = "user_stop"
+    """The customer said a stop token: scored."""
+    AGENT_TRANSFER = "agent_transfer"
+    """The agent handed over to a human where that ends an episode (τ-bench v1): scored."""
+    MAX_TURNS = "max_turns"
+    """The environment's `max_turns` messages of the agent were said."""
+    MAX_STEPS = "max_steps"
+    """Upstream's own limit of messages and tool results was reached."""
+    TOO_MANY_ERRORS = "too_many_errors"
+    """More tool calls failed than `max_errors`, or upstream, allows."""
+    USER_ERROR = "user_error"
+    """The customer failed: the episode says nothing about the agent."""
+    LENGTH = "length"
+    """No token was left for the model: told by the player, not by the environment."""
+    STOPPED = "stopped"
+    """The run was stopped: told by the player; the episode says nothing about the agent."""
+
+    @property
+    def is_termination(self) -> bool:
+        """Whether upstream scores an episode with this end; every other end is a truncation."""
+        return self in (StopReason.USER_STOP, StopReason.AGENT_TRANSFER)
+
+    @property
+    def is_scorable(self) -> bool:
+        """Whether the reward says something about the agent."""
+        return self not in (StopReason.USER_ERROR, StopReason.STOPPED)
+
+
+Message = dict[str, Any]
+"""A message in OpenAI's form."""
+
+
+class RewardBreakdown(TypedDict, total=False):
+    """What a reward is made of; empty where the episode was not judged."""
+
+    database: float
+    """1.0 where the episode changed what the gold actions change, else 0.0."""
+    outputs: float
+    """1.0 where every output was said, else 0.0."""
+    missing_writes: float
+    """Database entries that only the gold actions change."""
+    extra_writes: float
+    """Database entries that only the episode changed."""
+    wrong_writes: float
+    """Database entries that both changed, differently."""
+
+
+class AssertedBreakdown(RewardBreakdown, total=False):
+    """What a reward is made of where the task is judged by assertions, too."""
+
+    assertions: float
+    """1.0 where every assertion holds, else 0.0."""
+    unmet_assertions: float
+    """How many do not hold."""
+
+
+class ResetInfo(TypedDict):
+    """What `TauRetailEnv.reset` tells beside the customer's first words."""
+
+    task_id: str
+    """The task, such as "tau2/12"."""
+    source: str
+    """Where the task comes from."""
+    task_version: str | None
+    """The edition of the source's tasks, such as "0.2" of tau2; None for a source that has none."""
+    split: str
+    """The split it was loaded from."""
+    user_strategy: str
+    """Who plays the customer, of a mixture the one drawn."""
+    role: str
+    """Whose words the observation is: "user"."""
+    tools: list[Mapping[str, Any]]
+    """The agent's tools as OpenAI schemas."""
+    system_prompt: str
+    """The first message that the agent sees."""
+    messages: list[Message]
+    """The opening history after it."""
+    customer_usage: NotRequired[dict[str, float]]
+    """What the customer's words took, where the customer tells it."""
+
+
+class StepInfo(TypedDict):
+    """What `TauRetailEnv.step` tells beside the observation."""
+
+    role: str
+    """Whose words the observation is: "tool" or "user"."""
+    messages: list[Message]
+    """What came back, as OpenAI messages."""
+    metrics: dict[str, float]
+    """The step's metrics."""
+    metrics_agg_mode: dict[str, str]
+    """How each of them adds up over an episode, in ROLL's names: "sum", "mean", "max", "min", "last"."""
+    customer_usage: NotRequired[dict[str, float]]
+    """What the customer's words took, where the customer tells it."""
+    customer_error: NotRequired[str]
+    """Why the customer failed; only where it did."""
+    stop_reason: NotRequired[StopReason]
+    """Why the episode is over; this and what follows only at its end."""
+    scorable: NotRequired[bool]
+    """False if the customer failed."""
+    reward_breakdown: NotRequired[RewardBreakdown]
+    """What the reward is made of."""
+    user_strategy: NotRequired[str]
+    """Who played the customer."""

@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
-from tau_retail_env.env import METRICS
+from tau_retail_env.env import METRICS, MultipleCalls
 from tau_retail_env.errors import CustomerSetupError, EpisodeStateError, InvalidValueError, SnapshotChangedError
-from tau_retail_env.messages import AgentMessage, ToolCall
-from tau_retail_env.users.base import UserError, UserMessage
+from tau_retail_env.messages import AgentMessage, ResetInfo, RewardBreakdown, StepInfo, StopReason, ToolCall
+from tau_retail_env.sources.prompts import PromptStyle
+from tau_retail_env.users.base import UserError, UserMessage, UserStrategy
 from tau_retail_env.users.usage import CUSTOMER_METRICS
 
 ORDER = {"order_id": "#W2378156"}
@@ -321,6 +322,39 @@ def test_a_step_needs_an_episode(env):
 def test_bad_settings_are_named(arguments, named):
     with pytest.raises(InvalidValueError, match=named):
         TauRetailEnv(**arguments)
+
+
+def test_arguments_after_the_subset_are_given_by_name():
+    assert TauRetailEnv("generated", "test", "single", prompt_style="minimal").tasks
+    with pytest.raises(TypeError):
+        TauRetailEnv("generated", "test", "single", "scripted")
+
+
+def test_closed_sets_are_taken_as_members_and_as_names(tasks):
+    named = {"user_strategy": "scripted", "prompt_style": "minimal", "multiple_calls": "upstream"}
+    members = {
+        "user_strategy": UserStrategy.SCRIPTED,
+        "prompt_style": PromptStyle.MINIMAL,
+        "multiple_calls": MultipleCalls.UPSTREAM,
+    }
+    by_name, by_member = (TauRetailEnv(tasks=tasks, **settings).reset(seed=0) for settings in (named, members))
+    assert by_name == by_member
+    assert type(by_member[1]["user_strategy"]) is str
+
+
+def test_info_holds_what_its_types_say(tasks):
+    env = TauRetailEnv(tasks=tasks, user=Talker())
+    assert env.reset("tau2/0")[1].keys() == ResetInfo.__required_keys__
+    assert env.step("hm")[4].keys() == StepInfo.__required_keys__
+    over = env.step("bye")[4]
+    assert over.keys() == StepInfo.__required_keys__ | StepInfo.__optional_keys__ - {"customer_usage", "customer_error"}
+    assert over["stop_reason"] is StopReason.USER_STOP
+    assert over["reward_breakdown"].keys() == RewardBreakdown.__optional_keys__
+    env = TauRetailEnv(tasks=tasks, user=Unreachable())
+    env.reset("tau2/0")
+    failed = env.step("hm")[4]
+    assert (failed["stop_reason"], failed["customer_error"]) == (StopReason.USER_ERROR, "no answer after 5 tries")
+    assert failed["reward_breakdown"] == {}
 
 
 def test_an_unknown_task_and_an_unknown_action_are_named(env):

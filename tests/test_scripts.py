@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -93,6 +94,7 @@ class Machine:
             cwd=self.notes,
             env={"PATH": str(self.binaries), **self.variables},
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
         )
 
     def run(self, *arguments: str, script: str = "run_tau_retail_pipeline.sh") -> subprocess.CompletedProcess[str]:
@@ -229,6 +231,36 @@ def test_options_and_overrides_are_passed_on_as_they_are(machine):
     assert result.stdout.splitlines()[-1] == (
         "started: start_agentic_pipeline.py --config-name mine --config-path a b --print-config user.style=x y +more=1"
     )
+
+
+def test_ctrl_c_in_the_set_up_ends_with_130_and_says_how_to_go_on(machine):
+    (machine.notes / "pip-waits").touch()
+    process = machine.start("--setup-only")
+    deadline = time.monotonic() + 30
+    while len(machine.calls()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted: the set-up is not finished; the same command again goes on with it" in err
+    assert not machine.is_set_up()
+
+
+def test_a_run_that_is_gone_on_with_brings_its_configuration_and_its_engine(machine):
+    """On a machine whose GPU would choose another one."""
+    machine.add_gpus(1)
+    machine.add_config("tau_retail_1gpu")
+    run = machine.project / "outputs" / "a run"
+    (run / "checkpoints" / "checkpoint-5").mkdir(parents=True)
+    (run / "config.yaml").write_text("engine: local\n")
+    for folder in ("outputs/a run", "outputs/a run/checkpoints/checkpoint-5", str(run)):
+        result = machine.run(f"resume={folder}", "max_steps=9")
+        assert result.stdout == f"started: start_agentic_pipeline.py resume={folder} max_steps=9\n"
+        assert "config.yaml: the run that is gone on with" in result.stderr and "[engine] local" in result.stderr
+    (run / "config.yaml").write_text("engine: auto\nactor_infer:\n  strategy_args:\n    strategy_name: vllm\n")
+    assert "[engine] roll" in machine.run("resume=outputs/a run").stderr
+    assert "--config-name mine" in machine.run("--config-name", "mine", "resume=outputs/a run").stdout
+    assert "--config-name tau_retail_1gpu" in machine.run("resume=true").stdout
 
 
 @pytest.mark.parametrize(
@@ -431,8 +463,8 @@ def test_one_check_that_fails_stops_no_other_and_fails_the_whole(machine, module
 def test_the_tests_script_passes_arguments_to_pytest_alone(machine):
     machine.run(script="run_tests.sh")
     before = machine.calls()
-    result = machine.run("tests/test_cli.py", "-k", "a or b", script="run_tests.sh")
-    assert result.stdout.splitlines()[-1] == "started: -m pytest tests/test_cli.py -k a or b"
+    result = machine.run("tests/cli/test_main.py", "-k", "a or b", script="run_tests.sh")
+    assert result.stdout.splitlines()[-1] == "started: -m pytest tests/cli/test_main.py -k a or b"
     assert "ruff" not in result.stdout
     assert machine.calls() == before
 

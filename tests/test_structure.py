@@ -15,11 +15,16 @@ import pytest
 
 PACKAGE = "tau_retail_env"
 ROOMS = (
-    "errors messages tasks world chat sources users env agents models episodes statistics runs "
-    "config evaluation local roll doctor serving catalogue customer_choice terminal start cli"
+    "errors blocks messages tasks world chat sources users env agents models episodes statistics runs "
+    "config evaluation local roll doctor cli __main__"
 ).split()
 """Every room, lowest first: a room may import those before it; the two engines not even one another."""
 ENGINES = {"local", "roll"}
+LOOSE = {"__init__.py", "__main__.py", "env.py", "messages.py", "errors.py"}
+"""The only modules at the top of the package; everything else lies in a room."""
+MOST_LINES_OF_A_FILE = 500
+MOST_LINES_OF_A_FUNCTION = 50
+"""Its docstring aside: what can be read without scrolling."""
 PUBLIC_NAMES = {"TauRetailEnv": "env", "load_tasks": "sources"}
 """What the package's own __init__ offers, and the room it comes from."""
 ONLY_IN = {
@@ -81,6 +86,35 @@ def test_every_room_has_its_place(repository):
     assert {room_of(path, repository) for path in source_files(repository)} - {"__init__"} <= set(ROOMS)
 
 
+def test_no_module_stands_loose(repository):
+    assert {path.name for path in (repository / PACKAGE).glob("*.py")} == LOOSE
+
+
+def test_every_file_and_every_function_can_be_read_in_one_piece(repository):
+    too_long = []
+    for path in source_files(repository):
+        text = path.read_text(encoding="utf-8")
+        if len(text.splitlines()) > MOST_LINES_OF_A_FILE:
+            too_long.append(f"{path.relative_to(repository)}: {len(text.splitlines())} lines")
+        too_long += [
+            f"{path.relative_to(repository)}: {function.name} has {lines_of(function)} lines"
+            for function in ast.walk(ast.parse(text))
+            if isinstance(function, ast.FunctionDef) and lines_of(function) > MOST_LINES_OF_A_FUNCTION
+        ]
+    assert too_long == []
+
+
+def lines_of(function: ast.FunctionDef) -> int:
+    """The lines of a function without its docstring."""
+    words = function.body[0] if ast.get_docstring(function, clean=False) is not None else None
+    return function.end_lineno - function.lineno + 1 - (words.end_lineno - words.lineno + 1 if words else 0)
+
+
+@pytest.mark.parametrize(("body", "lines"), [("    pass\n", 2), ('    """Say.\n\n    More.\n    """\n    pass\n', 2)])
+def test_a_docstring_does_not_make_a_function_long(body, lines):
+    assert lines_of(ast.parse(f"def one():\n{body}").body[0]) == lines
+
+
 def test_imports_go_one_way(repository):
     found = [
         f"{path.relative_to(repository)}: {words}"
@@ -133,6 +167,10 @@ def test_importing_the_package_costs_nothing(tmp_path):
         env={"PYTHONPATH": str(Path(__file__).resolve().parent.parent), "PATH": ""},
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_the_package_tells_type_checkers_that_it_is_typed(repository):
+    assert (repository / PACKAGE / "py.typed").is_file()
 
 
 def tracked_files(repository: Path) -> list[Path]:

@@ -137,7 +137,7 @@ def _frame(tokenizer: Any, system_prompt: str, tools_json: str) -> tuple[str, tu
     if not getattr(tokenizer, "chat_template", None):
         raise InvalidValueError(
             f"Tokenizer {tokenizer.name_or_path!r} has no chat template; use an instruction-tuned model, or write one "
-            "into the model's folder: tau-retail chat-template FOLDER"
+            "into the model's folder: tau-retail doctor --chat-template FOLDER"
         )
     tools = json.loads(tools_json)
     system = {"role": "system", "content": system_prompt}
@@ -151,14 +151,14 @@ def _frame(tokenizer: Any, system_prompt: str, tools_json: str) -> tuple[str, tu
         raise InvalidValueError(
             f"The chat template of tokenizer {tokenizer.name_or_path!r} cannot be encoded turn by turn: its system "
             "prompt must come first, and a turn must end in a token of its own (as ChatML's in <|im_end|>). One that "
-            "can is written into the model's folder by: tau-retail chat-template FOLDER"
+            "can is written into the model's folder by: tau-retail doctor --chat-template FOLDER"
         )
     if missing := [name for name in _names(tools) if f'"{name}"' not in prefix_text]:
         raise InvalidValueError(
             f"The chat template of tokenizer {tokenizer.name_or_path!r} does not show the model its tools (missing: "
             f"{', '.join(missing[:3])}{' …' if len(missing) > 3 else ''}). Use prompt_style=compressed, which tells "
             "them in the system prompt; a model whose template knows tools; or write a template into the model's "
-            "folder: tau-retail chat-template FOLDER"
+            "folder: tau-retail doctor --chat-template FOLDER"
         )
     return prefix_text, tuple(parts[0]), parts[3][0]
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tau_retail_env.config.schema import nearest
-from tau_retail_env.errors import unknown
+from tau_retail_env.errors import nearest, unknown
 
 FOLDER = Path(__file__).resolve().parent / "roll_versions"
+PINNED = "main"
+"""The version of ROLL that configurations are for, unless they want DeepSpeed."""
+WITH_DEEPSPEED = "v0.2.1"
 TOP = "AgenticConfig"
 WORDS = {
     "int": "a whole number",
@@ -62,6 +64,18 @@ class RollSchema:
         self._block(TOP, {name: value for name, value in values.items() if name not in own}, "", found, own)
         return found
 
+    def names(self, block: str) -> list[str]:
+        """Names of the keys that a block may have; none where ROLL knows no such block or leaves it open.
+
+        Args:
+            block: path of the block, such as "actor_train.model_args"; empty at the top.
+        """
+        fields = self.classes[TOP]
+        for name in block.split(".") if block else ():
+            kind = fields.get(name, {}).get("type")
+            fields = self.classes[kind["class"]] if isinstance(kind, Mapping) and "class" in kind else {}
+        return list(fields)
+
     def value(self, values: Mapping[str, Any], path: str) -> Any:
         """A key's value, or ROLL's default where it is left out.
 
@@ -104,6 +118,8 @@ class RollSchema:
         fields = self.classes[block]
         for name, value in values.items():
             here = f"{path}.{name}" if path else str(name)
+            if name in fields and not path and value is None and fields[name].get("default", ...) is None:
+                continue  # ROLL's own default, whatever type it writes beside it; `roll_values` leaves the key out
             if name in fields:
                 self._check(fields[name]["type"], value, here, found)
             else:

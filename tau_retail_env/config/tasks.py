@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 
 from tau_retail_env.config.environments import CustomEnv
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
-from tau_retail_env.sources.load import shared_tasks
+from tau_retail_env.sources.load import check_selection
 from tau_retail_env.tasks.subsets import matching
 
 
 def check_tasks(envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> list[str]:
     """What is wrong with the tasks of the tags that are played, each problem once.
 
-    Tasks are counted where their source is installed; elsewhere only their names are looked at.
+    Whether a subset has tasks is looked up where their source is installed; elsewhere only names are looked at.
 
     Args:
         envs: environments by tag.
@@ -30,7 +30,7 @@ def _problem(env: CustomEnv) -> str | None:
     settings = env.env_config
     try:
         matching((), settings.task_subset)
-        shared_tasks(settings.source, settings.split, settings.task_subset, settings.task_version)
+        check_selection(settings.source, settings.split, settings.task_subset, settings.task_version)
     except MissingDependencyError:
         return None
     except InvalidValueError as error:

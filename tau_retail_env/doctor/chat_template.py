@@ -1,4 +1,4 @@
-"""Give a model's folder a chat template that shows tools: `tau-retail chat-template`."""
+"""Give a model's folder a chat template that shows tools: `tau-retail doctor --chat-template`."""
 
 from __future__ import annotations
 

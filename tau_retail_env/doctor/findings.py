@@ -6,14 +6,13 @@ import dataclasses
 import json
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from tau_retail_env.config.roll import PINNED
-from tau_retail_env.config.roll_package import RollPackage, install_arguments
-from tau_retail_env.config.roll_schema import RollSchema
+from tau_retail_env.config.roll_schema import PINNED, RollSchema
 from tau_retail_env.doctor.surroundings import (
     PYTHON_WANTED,
     UNREAD_BASE_URL,
@@ -21,11 +20,14 @@ from tau_retail_env.doctor.surroundings import (
     Pin,
     Requirement,
     Surroundings,
-    typed_path,
 )
+from tau_retail_env.models.interpreters import typed_path
+from tau_retail_env.roll.config.package import RollPackage, install_arguments
 from tau_retail_env.sources.tau2 import editions as upstream_tau2
 from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
 
+TEXT_WIDTH = 80
+"""Columns of what is not a command."""
 SET_UP_COMMAND = "./run_tau_retail_pipeline.sh --setup-only"
 FREE_MB = 200
 """Disk space that the default run's outputs need: 174 MB were measured."""
@@ -93,9 +95,16 @@ def as_text(findings: Sequence[Finding]) -> str:
         lines += [""] if group else []
         for finding in group:
             mark = status.upper() if status == "wrong" else status
-            lines.append(f"{mark:<9} {finding.area:<13} {finding.name:<19} {finding.found}")
+            lines += _wrapped(f"{mark:<9} {finding.area:<13} {finding.name:<19} {finding.found}")
             lines += [f"{'':<10}mend: {finding.remedy}"] if finding.remedy else []
     return "\n".join(lines)
+
+
+def _wrapped(line: str) -> list[str]:
+    """A finding in lines that fit; a command to type is never broken, and so never wrapped."""
+    return textwrap.wrap(
+        line, TEXT_WIDTH, subsequent_indent=f"{'':<10}", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _verdict(findings: Sequence[Finding]) -> str:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
-from tau_retail_env.config.roll_package import RollPackage, look_at
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
-from tau_retail_env.models.shipped import PACKAGE_FOLDER
+from tau_retail_env.models import shipped
+from tau_retail_env.models.interpreters import PROBE_LIMIT_S, Interpreter, ask, roll_python, typed_path
+from tau_retail_env.roll.config.package import RollPackage, look_at
 from tau_retail_env.sources.tau2 import tasks as upstream_tau2
 from tau_retail_env.sources.tau2.editions import REPOSITORIES, edition_of
 from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
@@ -27,8 +25,6 @@ from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
 DISTRIBUTION = "tau-retail"
 PYTHON_WANTED = ">=3.11,<3.13"
 """Versions of Python that will do."""
-PROBE_LIMIT_S = 10.0
-"""After this a question to another program counts as not answered."""
 KEYS = (
     "OPENAI_API_KEY",
     "ANTHROPIC_API_KEY",
@@ -41,43 +37,14 @@ KEYS = (
 )
 UNREAD_BASE_URL = "OPENAI_BASE_URL"
 """The openai client's own variable; a customer's server is named by user.base_url alone."""
-PROBE = r"""
-import importlib.metadata, importlib.util, json, os, re, sys
-packages = {}
-for found in importlib.metadata.distributions():
-    name = found.metadata and found.metadata["Name"]
-    if name:
-        packages.setdefault(re.sub("[-_.]+", "-", name).lower(), found.version or "unknown")
-torch = importlib.util.find_spec("torch")
-about = os.path.join(os.path.dirname((torch and torch.origin) or ""), "version.py")
-text = open(about, encoding="utf-8").read() if torch and os.path.isfile(about) else ""
-cuda = re.search(r"^cuda\b[^=\n]*= *'([^']+)'", text, re.MULTILINE)
-version = ".".join(map(str, sys.version_info[:3]))
-roll = importlib.util.find_spec("roll")
-rolls = list((roll and roll.submodule_search_locations) or ())
-print(json.dumps({"version": version, "packages": packages, "torch_cuda": cuda and cuda[1], "rolls": rolls}))
-"""
-"""What an environment's own Python is asked: names and versions, from metadata alone, and where a package roll lies."""
 
 
 @dataclass(frozen=True, slots=True)
-class Environment:
-    """One Python and what is installed for it."""
+class Environment(Interpreter):
+    """One Python, what is installed for it, and what its package `roll` is."""
 
-    python: str
-    """Its program, as a person would type it."""
-    version: str
-    """Such as "3.11.7"."""
-    packages: Mapping[str, str]
-    """Versions by name, in lower case with hyphens."""
-    torch_cuda: str | None = None
-    """The CUDA that its torch was built for, None for a torch without CUDA or no torch."""
     roll_package: RollPackage | None = None
     """The package that it would import as `roll`, None where there is none."""
-
-    def command(self, module: str) -> str:
-        """The command that runs one of its modules, such as "pip install rich"."""
-        return f"{shlex.quote(self.python)} -m {module}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +144,7 @@ class Surroundings:
 
 def survey() -> Surroundings:
     """Look around: installed metadata, files, the machine. Imports no package that it reports on."""
-    checkout = _checkout()
+    checkout = shipped.checkout()
     base = checkout or Path.cwd()
     with ThreadPoolExecutor() as pool:
         here = pool.submit(environment_of, Path(sys.executable))
@@ -214,37 +181,13 @@ def survey() -> Surroundings:
     )
 
 
-def _checkout() -> Path | None:
-    """The project's folder; None for an installed package."""
-    return PACKAGE_FOLDER.parent if (PACKAGE_FOLDER.parent / "run_tau_retail_pipeline.sh").is_file() else None
-
-
-def typed_path(path: Path) -> str:
-    """A path as a person would type it: from the working folder where it lies below that."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def roll_python() -> Path:
-    """The interpreter of the engine roll's environment, whether or not it is there."""
-    return (_checkout() or Path.cwd()) / ".venv-roll" / "bin" / "python"
-
-
 def environment_of(python: Path) -> Environment | str:
     """Ask an environment's own Python what is installed for it; a text says why it does not answer."""
-    try:
-        answer = subprocess.run(
-            [python, "-c", PROBE],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=PROBE_LIMIT_S,
-            env=os.environ | {"PYTHONSAFEPATH": "1"},
-        ).stdout
-        told: dict[str, Any] = json.loads(answer)
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        return f"{typed_path(python)} does not answer: {type(error).__name__}"
-    roll_package = look_at(Path(folder) for folder in told.pop("rolls"))
-    return Environment(typed_path(python), **told, roll_package=roll_package)
+    answer = ask(python)
+    if isinstance(answer, str):
+        return answer
+    told = {field.name: getattr(answer, field.name) for field in fields(answer)}
+    return Environment(**told, roll_package=look_at(Path(folder) for folder in answer.roll_folders))
 
 
 def _gpus() -> list[str] | str:
@@ -295,8 +238,8 @@ def _missing_files(checkout: Path | None) -> list[str]:
     names = {"configs/tau_retail_local.yaml": "configs", "checkpoints/small/model.safetensors": "small"}
     missing = []
     for name, data in names.items():
-        shipped = PACKAGE_FOLDER / "_data" / data / Path(name).name
-        if not (shipped.is_file() or (checkout and (checkout / name).is_file())):
+        installed = shipped.PACKAGE_FOLDER / "_data" / data / Path(name).name
+        if not (installed.is_file() or (checkout and (checkout / name).is_file())):
             missing.append(name)
     return missing
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tau_retail_env.agents.base import Agent
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.episodes.trajectory import OUT_OF_TOKENS, Trajectory
+from tau_retail_env.episodes.episode import Episode
+from tau_retail_env.episodes.plan import EpisodeRequest
+from tau_retail_env.episodes.token_episode import TokenEpisode
+from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError, TauRetailError
-from tau_retail_env.messages import AgentMessage, ToolCall
+from tau_retail_env.messages import AgentMessage
 from tau_retail_env.users import UserError
 from tau_retail_env.users.llm.background import close_background
-from tau_retail_env.users.usage import customer_metrics
 
 if TYPE_CHECKING:
     from tau_retail_env.models.sampler import Reply, Sampler
@@ -29,22 +28,7 @@ CALLING_OFF_S = 0.2
 """Seconds until requests to customers' servers are called off once more after an interruption."""
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class EpisodeRequest:
-    """One episode to play."""
-
-    task_id: str
-    """The task, as the environment knows it."""
-    seed: int
-    """Decides the customer's wording; siblings of a group share it."""
-    group: int = 0
-    """Number of the group of siblings, kept in the record."""
-    tag: str = ""
-    """Name of the environment block, kept in the record."""
-    sampling_seed: int = 0
-    """Decides a model's draws, together with the task and the seed; siblings differ in it."""
+Played = TypeVar("Played", bound=Episode)
 
 
 def play_episode(
@@ -62,18 +46,21 @@ def play_episode(
     Raises:
         RuntimeError: an unexpected error of the environment, with the task named.
     """
-    episode = _Episode(env, request)
+    episode = Episode(request=request)
+    seat = _Seat(env, episode)
     try:
-        episode.reset()
+        seat.reset()
         while not episode.over:
-            episode.step(agent.act(episode.observation, episode.info))
+            action = agent.act(seat.observation, seat.info)
+            episode.say(action)
+            seat.step(action)
     except BaseException:
         episode.stop()
         raise
     finally:
         if record is not None and episode.over:
-            record.append(episode.trajectory())
-    return episode.trajectory()
+            record.append(seat.trajectory())
+    return seat.trajectory()
 
 
 class BatchPlayer:
@@ -142,53 +129,61 @@ class BatchPlayer:
             CustomerSetupError: no customer can be had, after all others have stepped.
             RuntimeError: an unexpected error of an environment, with the task named, after all others have stepped.
         """
-        episodes: list[_TokenEpisode] = []
+        seats: list[_ModelSeat] = []
 
         def report() -> None:
             if progress is not None:
-                progress(sum(episode.over for episode in episodes), len(requests))
+                progress(sum(seat.episode.over for seat in seats), len(requests))
 
         crew = _Crew(MAX_CONCURRENT_STEPS)
         try:
             for start in range(0, len(requests), self._batch_size):
-                batch = self._begin(requests[start : start + self._batch_size])
-                episodes += batch
+                batch = self._seats(requests[start : start + self._batch_size], policy_version)
+                seats += batch
                 self._play_batch(batch, crew, report)
         except BaseException:
             crew.dismiss()
-            for episode in episodes:
-                episode.stop()
+            for seat in seats:
+                seat.episode.stop()
             raise
         finally:
             crew.dismiss()
             if record is not None:
-                record += [episode.trajectory(policy_version) for episode in episodes if episode.over]
-        return [episode.trajectory(policy_version) for episode in episodes]
+                record += [seat.trajectory() for seat in seats if seat.episode.over]
+        return [seat.trajectory() for seat in seats]
 
-    def _begin(self, requests: Sequence[EpisodeRequest]) -> list[_TokenEpisode]:
+    def _seats(self, requests: Sequence[EpisodeRequest], policy_version: int | None) -> list[_ModelSeat]:
         while len(self._environments) < len(requests):
             self._environments.append(self._make_env())
         return [
-            _TokenEpisode(env, request, self._encoder, self._sequence_length)
+            _ModelSeat(
+                env,
+                TokenEpisode(
+                    request=request,
+                    policy_version=policy_version,
+                    encoder=self._encoder,
+                    sequence_length=self._sequence_length,
+                ),
+            )
             for env, request in zip(self._environments, requests, strict=False)
         ]
 
-    def _play_batch(self, episodes: list[_TokenEpisode], crew: _Crew, report: Callable[[], None]) -> None:
-        crew.do([episode.reset for episode in episodes])
-        conversations = self._sampler.begin(self._encoder.prefix, [episode.sampling_key for episode in episodes])
-        heard = {row: episode.opening() for row, episode in enumerate(episodes) if not episode.over}
+    def _play_batch(self, seats: list[_ModelSeat], crew: _Crew, report: Callable[[], None]) -> None:
+        crew.do([seat.reset for seat in seats])
+        conversations = self._sampler.begin(self._encoder.prefix, [seat.episode.request.sampling_key for seat in seats])
+        known = len(self._encoder.prefix)  # the sampler has been given the prefix already
         while True:
+            heard = {row: seat.listen()[known:] for row, seat in enumerate(seats) if not seat.episode.over}
+            heard = {row: ids for row, ids in heard.items() if not seats[row].episode.over}
+            known = 0
             report()
-            heard = {row: ids for row, ids in heard.items() if not episodes[row].over}
             if not heard:
                 return
             start = time.perf_counter()
-            replies = conversations.reply(heard, {row: episodes[row].room for row in heard})
+            replies = conversations.reply(heard, {row: seats[row].episode.room for row in heard})
             seconds = time.perf_counter() - start
-            texts = {row: episodes[row].said(reply, seconds) for row, reply in replies.items()}
-            stepping = {row: text for row, text in texts.items() if not episodes[row].over}
-            crew.do([_bound(episodes[row].step, text) for row, text in stepping.items()])
-            heard = {row: episodes[row].following() for row in stepping if not episodes[row].over}
+            texts = {row: seats[row].speak(reply, seconds) for row, reply in replies.items()}
+            crew.do([_bound(seats[row].step, text) for row, text in texts.items() if not seats[row].episode.over])
 
 
 class _Crew:
@@ -214,114 +209,39 @@ class _Crew:
             close_background()
 
 
-class _Episode:
-    """One episode under way: the conversation, the environment's numbers, the end."""
+class _Seat(Generic[Played]):
+    """An environment and the episode that is played in it."""
 
-    def __init__(self, env: TauRetailEnv, request: EpisodeRequest) -> None:
-        self.over = False
+    def __init__(self, env: TauRetailEnv, episode: Played) -> None:
+        self.episode = episode
         self.observation = ""
         self.info: Mapping[str, Any] = {}
         self._env = env
-        self._request = request
-        self._opening: Mapping[str, Any] = {}
-        self._messages: list[Mapping[str, Any]] = []
-        self._metrics: dict[str, list[float]] = defaultdict(list)
-        self._ways: dict[str, str] = {}
-        self._turns = 0
         self._environment_s = 0.0
-        self._user_strategy = ""
-        self._customer_usage: list[Mapping[str, float]] = []
-        self._outcome: dict[str, Any] = {}
 
     def reset(self) -> None:
         """Begin; a customer who cannot open the conversation ends the episode, unscored."""
+        request = self.episode.request
         try:
-            self.observation, self.info = self._timed(self._env.reset, self._request.task_id, self._request.seed)
+            self.observation, info = self._timed(self._env.reset, request.task_id, request.seed)
         except UserError as error:
-            self._customer_usage += [error.usage] if error.usage is not None else []
-            self._metrics["customer_failures"] = [1.0]
-            self._end(
-                reward=0.0,
-                terminated=False,
-                truncated=True,
-                stop_reason="user_error",
-                scorable=False,
-                customer_error=str(error),
-            )
+            self.episode.fail_to_open(error, str(getattr(self._env, "user_strategy", "")))
             return
-        self._hear_customer()
-        self._opening = self.info
-        self._messages = [{"role": "system", "content": self.info["system_prompt"]}, *self.info["messages"]]
+        self.info = info
+        self.episode.open(info)
 
     def step(self, action: AgentMessage | str) -> None:
-        """Play one turn."""
-        self._turns += 1
-        self._messages.append(_openai_message(action))
-        self.observation, reward, terminated, truncated, self.info = self._timed(self._env.step, action)
-        self._messages += self.info["messages"]
-        self._hear_customer()
-        for name, value in self.info["metrics"].items():
-            self._metrics[name].append(float(value))
-        self._ways |= self.info["metrics_agg_mode"]
-        if terminated or truncated:
-            self._end(
-                reward=float(reward),
-                terminated=terminated,
-                truncated=truncated,
-                stop_reason=self.info["stop_reason"],
-                scorable=self.info["scorable"],
-                reward_breakdown=self.info["reward_breakdown"],
-                customer_error=self.info.get("customer_error", ""),
-            )
+        """Play the agent's message."""
+        self.observation, reward, terminated, truncated, info = self._timed(self._env.step, action)
+        self.info = info
+        self.episode.hear(reward, terminated, truncated, info)
 
-    def stop(self) -> None:
-        """End an episode that is under way and cannot go on."""
-        if self._opening and not self.over:
-            self._end(reward=0.0, terminated=False, truncated=True, stop_reason="stopped", scorable=False)
-
-    def trajectory(self, policy_version: int | None = None) -> Trajectory:
+    def trajectory(self) -> Trajectory:
         """The record of the finished episode."""
-        request = self._request
-        return Trajectory(
-            task_id=request.task_id,
-            source=self._opening.get("source", request.task_id.partition("/")[0]),
-            split=self._opening.get("split", ""),
-            task_version=self._opening.get("task_version"),
-            seed=request.seed,
-            sampling_seed=request.sampling_seed,
-            group=request.group,
-            tag=request.tag,
-            messages=tuple(self._messages),
-            user_strategy=self._user_strategy,
-            customer_usage=tuple(self._customer_usage),
-            metrics=self._all_metrics(),
-            timings=self._timings(),
-            policy_version=policy_version,
-            **self._outcome,
-            **self._tokens(),
-        )
-
-    def _end(self, **outcome: Any) -> None:
-        self.over = True
-        self._user_strategy = str(getattr(self._env, "user_strategy", ""))
-        self._outcome = outcome
-
-    def _hear_customer(self) -> None:
-        if (usage := self.info.get("customer_usage")) is not None:
-            self._customer_usage.append(usage)
-
-    def _all_metrics(self) -> dict[str, float]:
-        merged = {name: _merged(values, self._ways.get(name, "mean")) for name, values in self._metrics.items()}
-        told = customer_metrics(self._customer_usage)
-        if "customer_cost_usd" not in told:  # what is known of some steps is not known of the episode
-            merged.pop("customer_cost_usd", None)
-        return told | merged | {"turns": float(self._turns)}
+        return self.episode.trajectory(self._timings())
 
     def _timings(self) -> dict[str, float]:
         return {"environment_s": self._environment_s}
-
-    def _tokens(self) -> dict[str, Any]:
-        return {}
 
     def _timed(self, call: Callable[..., Any], *arguments: Any) -> Any:
         start = time.perf_counter()
@@ -330,129 +250,40 @@ class _Episode:
         except TauRetailError:
             raise
         except Exception as error:
-            task = f"task {self._request.task_id} (seed {self._request.seed}, turn {self._turns})"
+            request = self.episode.request
+            task = f"task {request.task_id} (seed {request.seed}, turn {self.episode.turns})"
             raise RuntimeError(f"The environment failed at {task}: {type(error).__name__}: {error}") from error
         finally:
             self._environment_s += time.perf_counter() - start
 
 
-class _TokenEpisode(_Episode):
-    """An episode played by a model: besides, the tokens that it saw and produced."""
+class _ModelSeat(_Seat[TokenEpisode]):
+    """An environment and the episode that a model plays in it; where no token is left the environment is closed."""
 
-    def __init__(self, env: TauRetailEnv, request: EpisodeRequest, encoder: ChatEncoder, sequence_length: int) -> None:
-        super().__init__(env, request)
-        self._encoder = encoder
-        self._sequence_length = sequence_length
-        self._token_ids: list[int] = []
-        self._mask: list[int] = []
-        self._logprobs: list[float] = []
-        self._prompt_length = 0
-        self._cut_turns = 0
+    def __init__(self, env: TauRetailEnv, episode: TokenEpisode) -> None:
+        super().__init__(env, episode)
         self._generation_s = 0.0
-        self._last: Reply | None = None
 
-    @property
-    def sampling_key(self) -> str:
-        """What the model's draws depend on."""
-        return f"{self._request.task_id}/{self._request.seed}/{self._request.sampling_seed}"
-
-    @property
-    def room(self) -> int:
-        """How many more tokens the episode may have."""
-        return self._sequence_length - len(self._token_ids)
-
-    def opening(self) -> list[int]:
-        """Tokens after the shared prefix up to the model's first turn; ends the episode if they leave no room."""
-        if self.info["system_prompt"] != self._encoder.system_prompt:
-            raise InvalidValueError(
-                f"The environment's system prompt ({self.info['system_prompt'][:60]!r}…) is not the encoder's "
-                f"({self._encoder.system_prompt[:60]!r}…); use the same prompt_style and source for both"
-            )
-        ids = self._encoder.opening(self.info["messages"])
-        self._hear(ids)
-        self._prompt_length = len(self._token_ids)
-        return ids[len(self._encoder.prefix) :]
-
-    def said(self, reply: Reply, seconds: float) -> str:
-        """Take the model's turn and return its text; ends the episode if the turn was cut for want of room."""
-        self._last = reply
-        self._generation_s += seconds
-        self._append(reply.token_ids, 1, reply.logprobs)
-        self._cut_turns += not reply.stopped
-        text = self._encoder.decode(reply.token_ids)
-        if not reply.stopped and self.room < 1:
-            self._turns += 1
-            self._messages.append(_openai_message(text))
-            self._end_for_length()
-        return text
-
-    def following(self) -> list[int]:
-        """Tokens between the model's last turn and its next; ends the episode if they leave no room."""
-        closing = self._encoder.closing(self._last.token_ids if self._last else ())
-        ids = [*closing, *self._encoder.following(self.info["messages"])]
-        self._hear(ids)
+    def listen(self) -> list[int]:
+        """Tokens between the model's last turn and its next."""
+        ids = self.episode.listen()
+        self._close_if_over()
         return ids
 
-    def _hear(self, ids: Sequence[int]) -> None:
-        """Add tokens that are not the model's own; where they leave no room only those of the opening are kept."""
-        if len(ids) >= self.room:
-            ids = ids[: self.room] if not self._token_ids else []
-            self._end_for_length()
-        self._append(ids, 0, [0.0] * len(ids))
+    def speak(self, reply: Reply, seconds: float) -> str:
+        """Take the model's turn, which took so long, and return its text."""
+        self._generation_s += seconds
+        text = self.episode.speak(reply.token_ids, reply.logprobs, stopped=reply.stopped)
+        self._close_if_over()
+        return text
 
-    def _append(self, ids: Sequence[int], own: int, logprobs: Sequence[float]) -> None:
-        self._token_ids += ids
-        self._mask += [own] * len(ids)
-        self._logprobs += logprobs
-
-    def _end_for_length(self) -> None:
-        self._env.close()
-        self._end(reward=0.0, terminated=False, truncated=True, stop_reason=OUT_OF_TOKENS, scorable=True)
-
-    def _all_metrics(self) -> dict[str, float]:
-        own = {"response_tokens": float(sum(self._mask)), "cut_turns": float(self._cut_turns)}
-        return super()._all_metrics() | own
+    def _close_if_over(self) -> None:
+        if self.episode.over:
+            self._env.close()
 
     def _timings(self) -> dict[str, float]:
         return super()._timings() | {"generation_s": self._generation_s}
 
-    def _tokens(self) -> dict[str, Any]:
-        return {
-            "token_ids": tuple(self._token_ids),
-            "response_mask": tuple(self._mask),
-            "logprobs": tuple(self._logprobs),
-            "prompt_length": self._prompt_length,
-        }
-
 
 def _bound(step: Callable[[AgentMessage | str], None], text: str) -> Callable[[], None]:
     return lambda: step(text)
-
-
-def _merged(values: Sequence[float], way: str) -> float:
-    """One number for the episode from one a turn, in ROLL's names for ways of adding up."""
-    ways: dict[str, Callable[[Sequence[float]], float]] = {
-        "sum": sum,
-        "mean": lambda numbers: sum(numbers) / len(numbers),
-        "max": max,
-        "min": min,
-        "last": lambda numbers: numbers[-1],
-    }
-    if way not in ways:
-        raise InvalidValueError(f"Unknown metrics_agg_mode {way!r}; known: {', '.join(ways)}")
-    return float(ways[way](values))
-
-
-def _openai_message(action: AgentMessage | str) -> dict[str, Any]:
-    if isinstance(action, str):
-        return {"role": "assistant", "content": action}
-    message: dict[str, Any] = {"role": "assistant", "content": action.content}
-    if action.tool_calls:
-        message["tool_calls"] = [_openai_call(call) for call in action.tool_calls]
-    return message
-
-
-def _openai_call(call: ToolCall) -> dict[str, Any]:
-    arguments = dict(call.arguments) if isinstance(call.arguments, Mapping) else call.arguments
-    text = json.dumps(arguments, ensure_ascii=False, default=repr)
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": text}}

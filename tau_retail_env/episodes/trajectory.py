@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.errors import InvalidValueError, member
+from tau_retail_env.messages import RewardBreakdown, StopReason
 
 SCHEMA_VERSION = 3
 ADDED_IN: Mapping[int, frozenset[str]] = {
@@ -14,8 +15,6 @@ ADDED_IN: Mapping[int, frozenset[str]] = {
     3: frozenset({"task_version"}),
 }
 """Fields that a version of the schema brought; a record of an earlier version is read with their defaults."""
-OUT_OF_TOKENS = "length"
-"""The stop reason of an episode in which another turn would not fit; the other reasons are the environment's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +44,8 @@ class Trajectory:
     """The whole conversation as OpenAI messages, system prompt first. What a model said stands as its own text (tool
     calls in hermes form, in the content); what an agent gave as an `AgentMessage` has `tool_calls`."""
     token_ids: tuple[int, ...] = ()
-    """Exactly the tokens that the model saw and produced, in order; empty where no tokenizer took part."""
+    """Exactly the tokens that the model saw and produced, in order; empty where no tokenizer took part, or the
+    customer failed before the first word."""
     response_mask: tuple[int, ...] = ()
     """One number per token: 1 on the model's own tokens (its end-of-turn tokens included), else 0."""
     logprobs: tuple[float, ...] = ()
@@ -59,9 +59,8 @@ class Trajectory:
     """Whether the customer ended the episode."""
     truncated: bool
     """Whether a limit, or a failure of the customer, ended it."""
-    stop_reason: str
-    """Why it ended: the environment's reason ("user_stop", "max_turns", "user_error" …), "length": no token left, or
-    "stopped": the run was."""
+    stop_reason: StopReason
+    """Why it ended; may be given as its name, such as "user_stop"."""
     scorable: bool
     """False if the customer failed or the run was stopped: then the reward says nothing about the agent."""
     user_strategy: str = ""
@@ -72,7 +71,7 @@ class Trajectory:
     nothing."""
     customer_error: str = ""
     """Why the customer failed; empty where it did not."""
-    reward_breakdown: Mapping[str, Any] = field(default_factory=dict)
+    reward_breakdown: RewardBreakdown = field(default_factory=RewardBreakdown)
     """What the reward is made of; empty where the episode was not judged."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """The environment's metrics over the whole episode, and the player's: `turns` (messages of the agent),
@@ -85,6 +84,8 @@ class Trajectory:
 
     def __post_init__(self) -> None:
         """Refuse a record whose parts do not fit together."""
+        reason = member(f"stop_reason of a trajectory of {self.task_id}", self.stop_reason, StopReason)
+        object.__setattr__(self, "stop_reason", reason)
         tokens = len(self.token_ids)
         if len(self.response_mask) != tokens or len(self.logprobs) not in (0, tokens):
             raise InvalidValueError(

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 from tau_retail_env.errors import InvalidValueError, TauRetailError
+from tau_retail_env.models.checks import check_files
+from tau_retail_env.runs.checkpoints import NAME, checkpoints_in, flush, write_manifest
 
-NAME = "checkpoint-{step}"
-_COMPLETE = re.compile(r"checkpoint-(\d+)")
-_BYTES_PER_WEIGHT = 3 * 4
-"""A weight and AdamW's two moments, each in fp32."""
+_BYTES_PER_WEIGHT = 4
+_CHECKPOINT = 3 * _BYTES_PER_WEIGHT
+"""Bytes by weight of a checkpoint: the weight and AdamW's two moments, each in fp32."""
+_REQUIRED = ("config.json", "optimizer.pt", "scheduler.pt", "trainer_state.json")
+"""Files of every checkpoint, beside the weights."""
 
 
 class CheckpointError(TauRetailError, OSError):
     """A checkpoint that could not be written; those before it are untouched."""
-
-
-def complete(folder: Path) -> list[tuple[int, Path]]:
-    """Steps and folders of the complete checkpoints, oldest first."""
-    if not folder.is_dir():
-        return []
-    found = ((_COMPLETE.fullmatch(path.name), path) for path in folder.iterdir())
-    return sorted((int(match[1]), path) for match, path in found if match)
 
 
 def save(folder: Path, step: int, write: Callable[[Path], None], *, keep: int) -> Path:
@@ -49,22 +43,32 @@ def save(folder: Path, step: int, write: Callable[[Path], None], *, keep: int) -
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         write(partial)
-        _flush(partial)
+        write_manifest(partial)
+        flush(partial)
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
     except Exception as error:  # what a full disk raises differs from library to library
         shutil.rmtree(partial, ignore_errors=True)
         raise CheckpointError(_failure(folder, final, error)) from error
-    for _, path in complete(folder)[: -keep if keep else 0]:
+    for _, path in checkpoints_in(folder)[: -keep if keep else 0]:
         _remove(path)
     return final
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what an interrupted run had begun to write or to remove."""
-    if folder.is_dir():
-        for path in folder.glob(".checkpoint-*"):
-            shutil.rmtree(path, ignore_errors=True)
+def damage_without_manifest(path: Path) -> str | None:
+    """What is wrong with a checkpoint of an earlier version of this package, as far as its files tell by themselves."""
+    for name in _REQUIRED:
+        if not (path / name).is_file():
+            return f"{name} is missing"
+        if name.endswith(".pt") and not zipfile.is_zipfile(path / name):
+            return f"{name} is not whole"
+    if not any(path.glob("*.safetensors")):
+        return "its weights are missing"
+    try:
+        check_files(path)
+    except InvalidValueError as error:
+        return str(error)
+    return None
 
 
 def check_space(folder: Path, num_weights: int, *, keep: int) -> None:
@@ -78,17 +82,18 @@ def check_space(folder: Path, num_weights: int, *, keep: int) -> None:
     Raises:
         InvalidValueError: too little free space.
     """
-    needed = (max(keep, 1) + 1) * num_weights * _BYTES_PER_WEIGHT
+    best = 2 * num_weights * _BYTES_PER_WEIGHT  # the weights of the best validation, and those that replace them
+    needed = (max(keep, 1) + 1) * num_weights * _CHECKPOINT + best
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise InvalidValueError(
-            f"No disk space for checkpoints in {folder}: {_megabytes(needed)} needed for {max(keep, 1) + 1} of them, "
-            f"{_megabytes(free)} free. Free some, or write elsewhere with output_dir=FOLDER"
+            f"No disk space for checkpoints in {folder}: {_megabytes(needed)} needed for {max(keep, 1) + 1} of them "
+            f"and the best weights, {_megabytes(free)} free. Free some, or write elsewhere with output_dir=FOLDER"
         )
 
 
 def _failure(folder: Path, final: Path, error: Exception) -> str:
-    earlier = complete(folder)
+    earlier = checkpoints_in(folder)
     free = _megabytes(shutil.disk_usage(folder).free) if folder.is_dir() else "an unknown number of megabytes"
     kept = f"{earlier[-1][1]} is intact: go on from it with resume=true" if earlier else "there is none before it"
     return f"The checkpoint {final} could not be written ({error}; {free} free on its disk). {kept}"
@@ -96,14 +101,6 @@ def _failure(folder: Path, final: Path, error: Exception) -> str:
 
 def _megabytes(num_bytes: int) -> str:
     return f"{num_bytes / 1e6:,.0f} MB"
-
-
-def _flush(folder: Path) -> None:
-    """Hand every file to the disk before the rename makes the checkpoint visible."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
 
 
 def _remove(path: Path) -> None:

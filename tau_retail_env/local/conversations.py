@@ -15,10 +15,11 @@ from tau_retail_env.agents.oracle import BoastingAgent, OracleAgent
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.chat.parsing import render_message
 from tau_retail_env.config.environments import EnvironmentConfig
-from tau_retail_env.config.sft import ConversationArgs
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.local.config.sft import ConversationArgs
 from tau_retail_env.local.identifiers import redraw_identifiers
+from tau_retail_env.messages import ResetInfo, StepInfo
 from tau_retail_env.sources import find_task
 from tau_retail_env.sources.prompts import show_tools
 from tau_retail_env.tasks.seeding import order_of, seed_of
@@ -173,24 +174,26 @@ def make_conversations(
 
 def _converse(
     env: TauRetailEnv, task_id: str, seed: int, kind: type[OracleAgent] = OracleAgent
-) -> tuple[list[list[dict[str, str]]], float, dict[str, Any]]:
+) -> tuple[list[list[dict[str, str]]], float, ResetInfo]:
     """Let an agent play: the opening and then in turn what it and what the others said, the reward, reset's info.
 
     Raises:
         UserError: the customer failed.
     """
     observation, opening_info = env.reset(task_id=task_id, seed=seed)
-    agent, info = kind(find_task(env.tasks, task_id)), opening_info
-    parts: list[list[dict[str, str]]] = [info["messages"]]
+    agent = kind(find_task(env.tasks, task_id))
+    parts: list[list[dict[str, str]]] = [opening_info["messages"]]
+    info: ResetInfo | StepInfo = opening_info
     while True:
         text = render_message(agent.act(observation, info))
         parts.append([{"role": "assistant", "content": text}])
-        observation, reward, terminated, truncated, info = env.step(text)
+        observation, reward, terminated, truncated, answer = env.step(text)
         if terminated or truncated:
-            if not info["scorable"]:
-                raise UserError(info["customer_error"])
+            if not answer["scorable"]:
+                raise UserError(answer["customer_error"])
             return parts, reward, opening_info
-        parts.append(info["messages"])
+        parts.append(answer["messages"])
+        info = answer
 
 
 def _parts(worker: _Worker, chunks: Sequence[range], num_workers: int) -> Iterator[list[Encoded]]:

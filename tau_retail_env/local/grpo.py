@@ -12,11 +12,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_callback import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from tau_retail_env.config import LocalConfig
-from tau_retail_env.episodes.player import EpisodeRequest
+from tau_retail_env.episodes.plan import EpisodeRequest, TrainingPlan
 from tau_retail_env.episodes.trajectory import Trajectory
-from tau_retail_env.local.plan import TrainingPlan
-from tau_retail_env.local.run_folder import RunFolder
+from tau_retail_env.local.config import LocalConfig
 from tau_retail_env.local.trainers import (
     StepDone,
     StepRecorder,
@@ -24,6 +22,7 @@ from tau_retail_env.local.trainers import (
     on_one_device,
     shared_arguments,
 )
+from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.trajectories import write_trajectories
 from tau_retail_env.tasks.seeding import seed_of
 

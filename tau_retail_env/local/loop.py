@@ -11,20 +11,25 @@ from typing import Any, Self, TypeVar
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tau_retail_env.config import LocalConfig, SftConfig
-from tau_retail_env.config.roles import ModelArgs
+from tau_retail_env.config import to_yaml
+from tau_retail_env.config.run import RunConfig
+from tau_retail_env.episodes.plan import validation_plan
 from tau_retail_env.episodes.trajectory import Trajectory
-from tau_retail_env.errors import CustomerSetupError, TauRetailError
+from tau_retail_env.errors import CustomerSetupError, InvalidValueError, TauRetailError
 from tau_retail_env.local import checkpoint, models
+from tau_retail_env.local.config import LocalConfig, SftConfig
+from tau_retail_env.local.config.workers import ModelArgs
 from tau_retail_env.local.metrics import customer_row, validation_row
-from tau_retail_env.local.plan import validation_plan
 from tau_retail_env.local.rollouts import Stage
-from tau_retail_env.local.run_folder import RunFolder
-from tau_retail_env.local.summary import Outcome, bill, summarise
-from tau_retail_env.local.tracking import MetricLog
+from tau_retail_env.local.summary import summarise
+from tau_retail_env.local.tensorboard import TensorBoard
 from tau_retail_env.runs import curves
+from tau_retail_env.runs.checkpoints import keep_best
 from tau_retail_env.runs.files import WriteError, writing
-from tau_retail_env.runs.trackers import check_tracker
+from tau_retail_env.runs.folder import RunFolder
+from tau_retail_env.runs.metric_log import MetricLog, Tracker
+from tau_retail_env.runs.summary import Outcome, bill
+from tau_retail_env.runs.trackers import HOSTED, Hosted, check_tracker
 from tau_retail_env.runs.trajectories import write_trajectories
 from tau_retail_env.users import user_weights
 
@@ -62,6 +67,7 @@ class Run:
         self._loading_s: dict[str, float] = {}
         self._log: MetricLog | None = None
         self._bar: Any = None
+        self._trainer: Any = None
         self._num_steps = 0
         self._stopped: list[Trajectory] = []
         strategies = (user_weights(env.env_config.user_strategy) for env in config.custom_envs.values())
@@ -74,7 +80,7 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the bar and the trackers; say how to go on after an interruption, or when the disk is full.
+        """Close the bar and the trackers; say how to go on when the disk is full.
 
         Raises:
             RunStoppedError: in the place of a `WriteError`.
@@ -85,8 +91,6 @@ class Run:
             return
         with suppress(WriteError) if error is not None else nullcontext():
             self._log.close()
-        if kind is KeyboardInterrupt:
-            self._say(f"interrupted; go on with: resume={self.folder.path}")
         if isinstance(error, WriteError):
             raise RunStoppedError(f"{error}. Mend that, then go on with: resume={self.folder.path}") from error
 
@@ -119,9 +123,15 @@ class Run:
         self._stage, self._num_steps = stage, num_steps
         self._episodes = validation_plan(stage.tasks, self.config.val_env_manager)
         check_tracker(self.config.track_with)
-        self.folder.open(self._values)
-        self._log = MetricLog(self.folder, self.config)
-        self._say(self._headline())
+        if self.folder.step > num_steps:
+            raise InvalidValueError(
+                f"max_steps: found {num_steps}, but {self.folder.checkpoint} holds {self.folder.step} steps; "
+                f"give {self.folder.step} or more to go on with this run"
+            )
+        told = self.folder.open(to_yaml(self._values))
+        self._log = MetricLog(self.folder.metrics, trackers(self.folder, self.config))
+        for line in (self._headline(), *told):
+            self._say(line)
         if evaluate_before and self.folder.step == 0 and not self._log.rows():
             try:
                 self._log.write(0, self._validate(0))
@@ -134,12 +144,13 @@ class Run:
         Raises:
             RunStoppedError: no customer can be had; the last finished step has its checkpoint.
         """
+        self._trainer = trainer
         self._catch_up(trainer)
         if self.folder.step >= self._num_steps:
             return
         self._bar = tqdm(total=self._num_steps, initial=self.folder.step, desc="training", unit="step")
         self._step_start = time.perf_counter()
-        last = self.folder.last_checkpoint()
+        last = self.folder.checkpoint
         try:
             trainer.train(resume_from_checkpoint=str(last) if last else None)
         except CustomerSetupError as error:
@@ -149,7 +160,7 @@ class Run:
     def _catch_up(self, trainer: Any) -> None:
         """Judge the last checkpoint if the run was stopped while that was done."""
         assert self._log is not None
-        rows, last = self._log.rows(), self.folder.last_checkpoint()
+        rows, last = self._log.rows(), self.folder.checkpoint
         if last is None or not rows or not self._owes_validation(rows[-1]):
             return
         trainer.load_weights(last)
@@ -216,6 +227,8 @@ class Run:
         write_trajectories(self.folder.trajectories("val", step), trajectories)
         tasks = {task.id: task for pool in self._stage.tasks.values() for task in pool}
         row = validation_row(trajectories, tasks, record, mixed=self.has_mixed_customers)
+        if self._trainer is not None:
+            keep_best(self.folder.checkpoints, step, row.get("val/score/mean"), self._trainer.write_weights)
         return row | {"time/step_val": time.perf_counter() - start}
 
     def _is_validated(self, step: int) -> bool:
@@ -236,11 +249,21 @@ class Run:
 
     def _headline(self) -> str:
         about = models.describe(self._model)
-        going_on = f", going on after step {self.folder.step}" if self.folder.step else ""
         return (
             f"{self.config.exp_name}: {about['architecture']} of {about['parameters'] / 1e6:.1f} M parameters on "
-            f"{about['device']}, {self._num_steps} steps{going_on}; writing to {self.folder.path}"
+            f"{about['device']}, {self._num_steps} steps; writing to {self.folder.path}"
         )
+
+
+def trackers(folder: RunFolder, config: RunConfig) -> list[Tracker]:
+    """What is told every row: TensorBoard, and W&B or trackio where asked.
+
+    Args:
+        folder: the run, opened.
+        config: names the tracker.
+    """
+    hosted = [Hosted(config.track_with, folder.path, config.tracker_kwargs)] if config.track_with in HOSTED else []
+    return [*hosted, TensorBoard(folder.tensorboard, step=folder.step)]
 
 
 _SHOWN: Mapping[str, str] = {

@@ -8,6 +8,7 @@ from itertools import compress
 from statistics import fmean
 
 from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.messages import StopReason
 from tau_retail_env.tasks import SUBSETS, Task
 from tau_retail_env.users.usage import customer_metrics, latencies
 
@@ -130,7 +131,7 @@ def customer_row(tries: Sequence[Trajectory], *, clock: str = "time/customer", m
         if rewards:
             row[f"{name}/success"] = fmean(rewards)
         row[f"{name}/episodes"] = float(len(rewards))
-        row[f"{name}/failures"] = float(sum(trajectory.stop_reason == "user_error" for trajectory in own))
+        row[f"{name}/failures"] = float(sum(trajectory.stop_reason is StopReason.USER_ERROR for trajectory in own))
         usages = [usage for trajectory in own for usage in trajectory.customer_usage]
         sums = customer_metrics(usages)
         row |= {f"{name}/{what}": sums[f"customer_{what}"] for what in COUNTED if f"customer_{what}" in sums}

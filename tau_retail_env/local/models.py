@@ -22,9 +22,9 @@ from transformers import (
     Qwen2Config,
 )
 
-from tau_retail_env.config.roles import ModelArgs
-from tau_retail_env.config.sft import NewModel
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.local.config.sft import NewModel
+from tau_retail_env.local.config.workers import ModelArgs
 from tau_retail_env.models.checks import check_files, check_pretrained, not_loaded
 from tau_retail_env.models.sampler import check_past
 from tau_retail_env.models.shipped import checkpoint

@@ -10,13 +10,15 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tau_retail_env.chat.encoder import ChatEncoder
-from tau_retail_env.config.environments import CustomEnv, EnvironmentConfig, EnvManager
-from tau_retail_env.config.roles import GeneratingArgs, ModelArgs
+from tau_retail_env.config.environments import CustomEnv, EnvironmentConfig
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.encoders import make_encoder
-from tau_retail_env.episodes.player import BatchPlayer, EpisodeRequest
+from tau_retail_env.episodes.plan import EpisodeRequest
+from tau_retail_env.episodes.player import BatchPlayer
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError
+from tau_retail_env.local.config.managers import EnvManager
+from tau_retail_env.local.config.workers import GeneratingArgs, ModelArgs
 from tau_retail_env.local.models import playing
 from tau_retail_env.models.sampler import Sampler, SamplingSettings
 from tau_retail_env.sources import load_tasks

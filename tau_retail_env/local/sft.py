@@ -14,10 +14,10 @@ from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig as TrlSftConfig
 from trl import SFTTrainer
 
-from tau_retail_env.config import SftConfig
 from tau_retail_env.config.customers import check_servers
-from tau_retail_env.config.sft import SCRATCH, NewModel
 from tau_retail_env.local import models
+from tau_retail_env.local.config import SftConfig
+from tau_retail_env.local.config.sft import SCRATCH, NewModel
 from tau_retail_env.local.conversations import (
     EncodedConversations,
     conversation_texts,
@@ -26,8 +26,7 @@ from tau_retail_env.local.conversations import (
 from tau_retail_env.local.loop import Run
 from tau_retail_env.local.metrics import SFT_NAMES, renamed
 from tau_retail_env.local.rollouts import PlaySettings, Stage
-from tau_retail_env.local.run_folder import RunFolder, claim
-from tau_retail_env.local.summary import Outcome
+from tau_retail_env.local.run_folder import claim
 from tau_retail_env.local.tokenizer import train_tokenizer
 from tau_retail_env.local.trainers import (
     StepDone,
@@ -37,6 +36,10 @@ from tau_retail_env.local.trainers import (
     shared_arguments,
 )
 from tau_retail_env.models.checks import set_prompt_style
+from tau_retail_env.runs.folder import RunFolder
+from tau_retail_env.runs.interruption import resumable
+from tau_retail_env.runs.interruption import say as say_line
+from tau_retail_env.runs.summary import Outcome
 from tau_retail_env.tasks.seeding import seed_of
 from tau_retail_env.users.llm.budget import begin_run
 
@@ -102,7 +105,7 @@ class Collator:
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], None] = print) -> Outcome:
+def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], None] = say_line) -> Outcome:
     """Fine-tune a model, then let it play held-out tasks.
 
     Args:
@@ -120,7 +123,7 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
     models.quiet()
     model_args = config.sft_train.model_args
     models.check_precision(model_args, "sft_train.model_args")
-    with claim(config, values) as folder, Run(config, values, folder, model_args, say) as here:
+    with claim(config, values) as folder, resumable(folder, say), Run(config, values, folder, model_args, say) as here:
         begin_run()
         check_servers(config.custom_envs, (config.conversations.tag, *config.val_env_manager.tags))
         model, tokenizer = here.load(lambda: _start_model(config))

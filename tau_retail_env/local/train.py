@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tau_retail_env.config import LocalConfig
 from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.environments import prompt_styles
-from tau_retail_env.episodes.player import EpisodeRequest
+from tau_retail_env.episodes.plan import EpisodeRequest, TrainingPlan
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.local import models
+from tau_retail_env.local.config import LocalConfig
 from tau_retail_env.local.grpo import RolloutFunction, make_trainer
 from tau_retail_env.local.loop import Run
 from tau_retail_env.local.metrics import GRPO_NAMES, renamed, training_row
-from tau_retail_env.local.plan import TrainingPlan
 from tau_retail_env.local.rollouts import PlaySettings, Stage
 from tau_retail_env.local.run_folder import claim
-from tau_retail_env.local.summary import Outcome
+from tau_retail_env.runs.interruption import resumable
+from tau_retail_env.runs.interruption import say as say_line
+from tau_retail_env.runs.summary import Outcome
 from tau_retail_env.users.llm.budget import begin_run
 
 
-def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str], None] = print) -> Outcome:
+def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str], None] = say_line) -> Outcome:
     """Train a model with GRPO and compare it with itself before.
 
     Args:
@@ -39,7 +40,7 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
     models.quiet()
     model_args = config.actor_train.model_args
     models.check_precision(model_args, "actor_train.model_args")
-    with claim(config, values) as folder, Run(config, values, folder, model_args, say) as run:
+    with claim(config, values) as folder, resumable(folder, say), Run(config, values, folder, model_args, say) as run:
         begin_run()
         tags = config.train_env_manager.tags + config.val_env_manager.tags
         check_servers(config.custom_envs, tags)

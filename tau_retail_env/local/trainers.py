@@ -1,4 +1,4 @@
-"""What our two trainers add to TRL's: checkpoints that are whole, and one call per step with its numbers."""
+"""What our two trainers add to TRL's: whole checkpoints, a warm-up above 0, and one call per step with its numbers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from tau_retail_env.config.roles import ModelArgs, TrainingArgs
 from tau_retail_env.local import checkpoint, models
-from tau_retail_env.local.run_folder import RunFolder
+from tau_retail_env.local.config.workers import ModelArgs, TrainingArgs
+from tau_retail_env.models.warm_up import start_above_zero
+from tau_retail_env.runs.checkpoints import checkpoints_in
+from tau_retail_env.runs.folder import RunFolder
 
 StepDone = Callable[[int, Mapping[str, float]], None]
 """Takes the number of a finished step and what the trainer measured in it."""
@@ -40,22 +42,35 @@ class WholeCheckpoints:
         """
         trainer: Any = self
         step: int = trainer.state.global_step // self.updates_per_step
-        if step and step not in dict(checkpoint.complete(self.folder.checkpoints)):
+        if step and step not in dict(checkpoints_in(self.folder.checkpoints)):
             self._save_checkpoint(trainer.model, None)
         return step
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The trainer's own schedule, whose warm-up begins above 0."""
+        theirs: Any = super()
+        scheduler = theirs.create_scheduler(num_training_steps, optimizer)
+        trainer: Any = self
+        start_above_zero(scheduler, trainer.args.get_warmup_steps(num_training_steps))
+        return scheduler
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         trainer: Any = self
         step = trainer.state.global_step // self.updates_per_step
         checkpoint.save(self.folder.checkpoints, step, self._write, keep=self.keep)
 
-    def _write(self, path: Path) -> None:
+    def write_weights(self, path: Path) -> None:
+        """Write weights and tokenizer into a folder, as `from_pretrained` reads them."""
         trainer: Any = self
         model = trainer.accelerator.unwrap_model(trainer.model)
         while_training, model.config.use_cache = model.config.use_cache, True  # for whoever generates with it
         model.save_pretrained(path)
         model.config.use_cache = while_training
         trainer.processing_class.save_pretrained(path)
+
+    def _write(self, path: Path) -> None:
+        trainer: Any = self
+        self.write_weights(path)
         torch.save(trainer.optimizer.state_dict(), path / "optimizer.pt")
         torch.save(trainer.lr_scheduler.state_dict(), path / "scheduler.pt")
         trainer.state.save_to_json(str(path / "trainer_state.json"))

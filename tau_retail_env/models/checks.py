@@ -45,7 +45,7 @@ def check_pretrained(source: str, *, prompt_styles: Collection[str], sequence_le
             f"prompt_style: {TOLD_NOTHING} tells a model no tool and no rule, and the config.json of {source!r} does "
             f"not say that it was trained on it ({json.dumps({KEY: {'prompt_style': TOLD_NOTHING}})}). "
             "Use prompt_style=compressed with a sequence_length of 4096 or more, or fine-tune the model first: "
-            f"tau-retail sft pretrain={source} model=null vocab_size=null"
+            f"tau-retail train --config-name tau_retail_sft pretrain={source} model=null vocab_size=null"
         )
     return config
 

@@ -9,6 +9,11 @@ SMALL = "small"
 """What `pretrain` calls the small model."""
 
 
+def checkout() -> Path | None:
+    """The project's folder; None for an installed package."""
+    return PACKAGE_FOLDER.parent if (PACKAGE_FOLDER.parent / "run_tau_retail_pipeline.sh").is_file() else None
+
+
 def default_config_folder() -> Path:
     """Folder of the shipped configurations."""
     return _shipped("configs", in_checkout="configs")

@@ -1,9 +1,5 @@
-"""The ROLL engine: importing this registers the environment with gem, where gem is installed."""
+"""The ROLL engine: importing this registers the environment with gem, at once or when the process imports gem."""
 
-import contextlib
+from tau_retail_env.roll.registration import register_beside_gem
 
-from tau_retail_env.errors import MissingDependencyError
-from tau_retail_env.roll.registration import register_environment
-
-with contextlib.suppress(MissingDependencyError):
-    register_environment()
+register_beside_gem()

@@ -11,7 +11,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from types import MappingProxyType
 
-from tau_retail_env.config.roll_package import REPOSITORY
+from tau_retail_env.roll.config.package import REPOSITORY
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def _missing(strategies: Sequence[str], commit: str) -> Iterator[str]:
 
 
 def _role(strategy: str) -> str:
-    """Who has a strategy, by the rules of `config/roll_rules.py`, with its name."""
+    """Who has a strategy, by the rules of `roll/config/rules.py`, with its name."""
     if strategy in ("vllm", "sglang"):
         role = "actor_infer"
     elif strategy.endswith("_infer"):

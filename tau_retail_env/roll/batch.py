@@ -7,16 +7,16 @@ import torch
 from roll.distributed.scheduler.protocol import DataProto
 from roll.utils.functionals import pad_to_length
 
-from tau_retail_env.roll.rollout import Rollout
+from tau_retail_env.episodes.token_episode import TokenEpisode
 
 
-def learns(rollout: Rollout) -> bool:
+def learns(episode: TokenEpisode) -> bool:
     """Whether an episode may move the actor: it can be scored, and the actor said something in it."""
-    return rollout.scorable and 1 in rollout.response_mask
+    return episode.scorable and 1 in episode.response_mask
 
 
 def to_batch(
-    rollout: Rollout, *, env_id: int, group_id: int, tag: str, sequence_length: int, pad_token_id: int
+    episode: TokenEpisode, *, env_id: int, group_id: int, tag: str, sequence_length: int, pad_token_id: int
 ) -> DataProto:
     """One episode in the form of ROLL's own `formulate_rollouts`.
 
@@ -24,7 +24,7 @@ def to_batch(
     response mask. An episode that must not be learnt from has no response token at all and the score 0.
 
     Args:
-        rollout: a finished episode.
+        episode: a finished one.
         env_id: ROLL's number of the environment.
         group_id: ROLL's number of its group.
         tag: the block under custom_envs.
@@ -37,13 +37,14 @@ def to_batch(
         `infer_logprobs` [1, L-1] float32, of which number i belongs to token i + 1 (not there if the engine told none);
         ROLL's ids and scores beside them.
     """
-    length = _attended(rollout)
-    masked = not learns(rollout)
-    score = 0.0 if masked else rollout.reward
-    ids = torch.tensor([rollout.token_ids[:length]], dtype=torch.long)
+    token_ids, mask, logprobs = _attended(episode)
+    length = len(token_ids)
+    masked = not learns(episode)
+    score = 0.0 if masked else episode.reward
+    ids = torch.tensor([token_ids], dtype=torch.long)
     attention = torch.ones_like(ids)
-    own = torch.tensor([rollout.response_mask[:length]], dtype=torch.bool)
-    prompt = torch.arange(length).unsqueeze(0) < rollout.prompt_length
+    own = torch.tensor([mask], dtype=torch.bool)
+    prompt = torch.arange(length).unsqueeze(0) < (episode.prompt_length or length)
     scores = torch.zeros(1, length)
     scores[0, -1] = score
     columns = {
@@ -58,14 +59,14 @@ def to_batch(
     mask_type = pad_to_length(torch.zeros(1, 1, dtype=torch.bool), 2, 0).dtype
     for name in ("response_mask", "prompt_mask"):
         tensors[name] = tensors[name].to(mask_type)
-    if rollout.with_logprobs:
-        logprobs = torch.tensor([rollout.logprobs[:length]], dtype=torch.float)
-        tensors["infer_logprobs"] = pad_to_length(logprobs, sequence_length, 0.0)[:, 1:]
+    if episode.with_logprobs:
+        told = torch.tensor([logprobs], dtype=torch.float)
+        tensors["infer_logprobs"] = pad_to_length(told, sequence_length, 0.0)[:, 1:]
     beside = {
         "env_ids": env_id,
         "group_ids": group_id,
         "tags": tag,
-        "step_scores": rollout.rewards or [0.0],
+        "step_scores": episode.rewards or [0.0],
         "episode_scores": score,
     }
     arrays = {name: np.array([value], dtype=object) for name, value in beside.items()}
@@ -74,7 +75,14 @@ def to_batch(
     return batch
 
 
-def _attended(rollout: Rollout) -> int:
-    """How many tokens count: up to the actor's last one, or all where it said nothing."""
-    mask = rollout.response_mask
-    return len(mask) - mask[::-1].index(1) if 1 in mask else len(mask)
+def _attended(episode: TokenEpisode) -> tuple[list[int], list[int], list[float]]:
+    """Tokens, mask and log-probabilities up to the actor's last token, or all where it said nothing.
+
+    ROLL must have a token to attend to: where the customer failed before the first word, it is given the system prompt.
+    """
+    mask = episode.response_mask
+    if not mask:
+        prefix = list(episode.encoder.prefix)
+        return prefix, [0] * len(prefix), [0.0] * len(prefix)
+    length = len(mask) - mask[::-1].index(1) if 1 in mask else len(mask)
+    return episode.token_ids[:length], mask[:length], episode.logprobs[:length]

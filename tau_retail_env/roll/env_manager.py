@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -13,14 +15,17 @@ from roll.pipeline.agentic.env_manager.base_env_manager import RolloutCache
 from roll.pipeline.agentic.env_manager.traj_env_manager import TrajEnvManager
 from roll.utils.constants import GenerateStopReason
 
+from tau_retail_env.chat.encoder import ChatEncoder
+from tau_retail_env.episodes.encoders import make_encoder
+from tau_retail_env.episodes.plan import EpisodeRequest
+from tau_retail_env.episodes.token_episode import TokenEpisode
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError
-from tau_retail_env.roll.assignment import make_assignment
 from tau_retail_env.roll.batch import learns, to_batch
 from tau_retail_env.roll.dump import TrajectoryWriter, is_chosen, trajectories_folder, writer_for
-from tau_retail_env.roll.encoders import encoder_for
+from tau_retail_env.roll.group_plan import group_plan
 from tau_retail_env.roll.metrics import episode_metrics, named
 from tau_retail_env.roll.registration import ENVIRONMENT_ID, plain_value, register_environment
-from tau_retail_env.roll.rollout import Clock, Rollout
+from tau_retail_env.roll.rollout import Clock, own_tokens
 from tau_retail_env.roll.tracing import open_span
 from tau_retail_env.users import UserError
 
@@ -90,8 +95,8 @@ class TauRetailEnvManager(TrajEnvManager):
         )
         settings = plain_value(env_config["config"])
         _check_limits(env_config, settings)
-        self._encoder = encoder_for(tokenizer, settings)
-        self._assignment = make_assignment(
+        self._encoder = _encoder(tokenizer, settings)
+        self._plan = group_plan(
             mode,
             self.env.tasks,
             group_id=env_config["group_id"],
@@ -102,7 +107,7 @@ class TauRetailEnvManager(TrajEnvManager):
         self._writer: TrajectoryWriter | None = None
         if self._share > 0:
             self._writer = writer_for(trajectories_folder(pipeline_config), mode)
-        self._tries: list[Rollout] = []
+        self._tries: list[TokenEpisode] = []
         self._clock = Clock()
         self._began = (0.0, 0.0)
         self._customer_before_s = 0.0
@@ -134,8 +139,8 @@ class TauRetailEnvManager(TrajEnvManager):
         self.episode_id = ray.get(
             self.output_queue.get_episode_id.remote(self.env_config["group_id"], self.env_config["env_id"])
         )
-        assigned = None if self.episode_id is None else self._assignment.of(self.episode_id)
-        if assigned is None:
+        request = None if self.episode_id is None else self._plan.request(self.episode_id)
+        if request is None:
             return None
         times = self._slot[1] + 1 if self._slot[0] == self.episode_id else 0
         self._slot = (self.episode_id, times)
@@ -143,7 +148,7 @@ class TauRetailEnvManager(TrajEnvManager):
         self._began = (time.perf_counter(), time.thread_time())
         self._customer_before_s = self.env.customer_s
         self._trace()
-        return self._begin(assigned)
+        return self._begin(replace(request, sampling_seed=self.env_config["env_id"]))
 
     def make_decision(self, rollout_cache: RolloutCache) -> DataProto:
         """Have the engine say the actor's next turn.
@@ -158,19 +163,16 @@ class TauRetailEnvManager(TrajEnvManager):
         Raises:
             RuntimeError: the engine keeps answering without a single token.
         """
-        rollout = self._rollout
-        sequence_length = self.pipeline_config.sequence_length
-        if rollout.over:
-            return _stopped(GenerateStopReason.MAX_LENGTH)
-        room = sequence_length - len(rollout.token_ids) - len(rollout.pending)
-        if room < 1:
-            rollout.end_for_length(sequence_length)
+        episode = self._episode
+        if not episode.over:
+            self._clock.chat(episode.listen)
+        if episode.over:
             return _stopped(GenerateStopReason.MAX_LENGTH)
         output = self._clock.proxy(
             self.llm_proxy.generate,
-            messages=[dict(message) for message in rollout.messages],
+            messages=[dict(message) for message in episode.messages],
             lm_input=self.format_messages(rollout_cache),
-            generation_config=self._generation_config(room),
+            generation_config=self._generation_config(episode.room),
         )
         if output is None:
             return _stopped(GenerateStopReason.ABORT)
@@ -178,9 +180,10 @@ class TauRetailEnvManager(TrajEnvManager):
         if not response_ids:
             return self._empty_reply()
         self._empty_replies = 0
-        self._text = rollout.say(response_ids, self._logprobs(output, len(response_ids)))
-        if rollout.cut and len(rollout.token_ids) >= sequence_length:
-            rollout.end_for_length(sequence_length)
+        own, stopped = own_tokens(response_ids, self.tokenizer.pad_token_id, self._encoder.stop_ids)
+        logprobs = self._logprobs(output, len(response_ids), len(own))
+        self._text = self._clock.chat(episode.speak, own, logprobs, stopped=stopped)
+        if episode.over:
             return _stopped(GenerateStopReason.MAX_LENGTH)
         output.meta_info["stop_reason"] = GenerateStopReason.FINISH
         return output
@@ -194,7 +197,7 @@ class TauRetailEnvManager(TrajEnvManager):
         Returns:
             `input_ids`, `attention_mask`, `position_ids` (from 0), each [1, length] int64. Asked again, it is the same.
         """
-        input_ids = torch.tensor([self._rollout.prompt_ids], dtype=torch.long)
+        input_ids = torch.tensor([self._episode.prompt_ids], dtype=torch.long)
         attention_mask = torch.ones_like(input_ids)
         position_ids = attention_mask.cumsum(dim=-1) - 1
         columns = {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids}
@@ -209,17 +212,17 @@ class TauRetailEnvManager(TrajEnvManager):
         Returns:
             ROLL's record; `terminated` is set however the episode ended, for that is what ROLL's loop asks.
         """
-        rollout = self._rollout
+        episode = self._episode
         with self.thread_lock, self.env_step_limiter:
             observed = self._clock.environment(self.env.step, self._text)
         self._clock.steps += 1
-        rollout.come_back(*observed[1:])
+        episode.hear(*observed[1:])
         self.rollout_cache.step += 1
-        if rollout.over and not rollout.scorable and self._may_try_again():
-            self._dump(rollout)
-            return self._begin(rollout.assigned)
-        self.rollout_cache.terminated = rollout.over
-        self.rollout_cache.truncated = rollout.over and not rollout.terminated
+        if not episode.scorable and self._may_try_again():
+            self._dump(episode)
+            return self._begin(episode.request)
+        self.rollout_cache.terminated = episode.over
+        self.rollout_cache.truncated = episode.truncated
         return self.rollout_cache
 
     def formulate_rollouts(self, rollout_cache: RolloutCache) -> DataProto:
@@ -235,15 +238,15 @@ class TauRetailEnvManager(TrajEnvManager):
             CustomerSetupError: the customer has failed in every try of so many episodes that there is nothing to learn
                 from any more.
         """
-        rollout = self._rollout
-        self._count_unscorable(rollout)
-        rollout.with_logprobs = self._engine_tells_logprobs
+        episode = self._episode
+        self._count_unscorable(episode)
+        episode.with_logprobs = self._engine_tells_logprobs
         env_id, group_id, tag = (self.env_config[name] for name in ("env_id", "group_id", "tag"))
-        if not learns(rollout):
+        if not learns(episode):
             # ROLL names the group after this: a group of its own keeps the 0 out of its siblings' baseline.
             rollout_cache.group_id = f"{group_id}.unscorable.{env_id}"
         batch = to_batch(
-            rollout,
+            episode,
             env_id=env_id,
             group_id=group_id,
             tag=tag,
@@ -254,14 +257,14 @@ class TauRetailEnvManager(TrajEnvManager):
         self._clock.customer_s = self.env.customer_s - self._customer_before_s
         metrics = episode_metrics(self._tries, self._clock, *seconds)
         batch.meta_info = {"metrics": named(metrics, tag, int(batch.batch["response_mask"].sum()))}
-        self._dump(rollout)
+        self._dump(episode)
         return batch
 
     @property
-    def _rollout(self) -> Rollout:
+    def _episode(self) -> TokenEpisode:
         return self._tries[-1]
 
-    def _begin(self, assigned: Any) -> RolloutCache:
+    def _begin(self, request: EpisodeRequest) -> RolloutCache:
         """Begin a try at the episode; if the customer cannot even open it, try again or end it unscored."""
         times = self._slot[1]
         env_id = self.env_config["env_id"]
@@ -271,30 +274,33 @@ class TauRetailEnvManager(TrajEnvManager):
             tag=self.env_config["tag"],
         )
         while True:
-            rollout = Rollout(
-                assigned, self._encoder, self._clock, self.tokenizer.pad_token_id, policy_version=self.current_step
+            episode = TokenEpisode(
+                request=request,
+                policy_version=self.current_step,
+                encoder=self._encoder,
+                sequence_length=self.pipeline_config.sequence_length,
             )
-            self._tries.append(rollout)
+            self._tries.append(episode)
             try:
                 with self.thread_lock, self.env_step_limiter:
-                    _, info = self._clock.environment(self.env.reset, assigned.task_id, assigned.seed)
+                    _, info = self._clock.environment(self.env.reset, request.task_id, request.seed)
             except UserError as error:
-                rollout.fail_to_open(error, str(getattr(self.env, "user_strategy", "")))
+                episode.fail_to_open(error, str(getattr(self.env, "user_strategy", "")))
                 if not self._may_try_again():
                     return self.rollout_cache
-                self._dump(rollout)
+                self._dump(episode)
                 continue
-            rollout.open(info)
+            episode.open(info)
             return self.rollout_cache
 
-    def _count_unscorable(self, rollout: Rollout) -> None:
-        self._unscorable_in_a_row = 0 if rollout.scorable else self._unscorable_in_a_row + 1
+    def _count_unscorable(self, episode: TokenEpisode) -> None:
+        self._unscorable_in_a_row = 0 if episode.scorable else self._unscorable_in_a_row + 1
         if self._unscorable_in_a_row >= MAX_UNSCORABLE_IN_A_ROW:
-            self._dump(rollout)
+            self._dump(episode)
             raise CustomerSetupError(
                 f"The customer failed in {MAX_UNSCORABLE_IN_A_ROW} episodes in a row of environment "
                 f"{self.env_config['env_id']} ({self.env_config['tag']}), {MAX_TRIES} times each; the last time: "
-                f"{rollout.customer_error}. Mend it (tau-retail user-check), then go on from the last checkpoint"
+                f"{episode.customer_error}. Mend it (tau-retail review --customer), then go on from the last checkpoint"
             )
 
     def _may_try_again(self) -> bool:
@@ -306,16 +312,16 @@ class TauRetailEnvManager(TrajEnvManager):
         config["max_new_tokens"] = min(limit for limit in limits if limit is not None)
         return config
 
-    def _logprobs(self, output: DataProto, length: int) -> list[float] | None:
+    def _logprobs(self, output: DataProto, length: int, own: int) -> list[float] | None:
         self._engine_tells_logprobs = "infer_logprobs" in output.batch.keys()  # noqa: SIM118
-        return output.batch["infer_logprobs"][0][-length:].tolist() if self._engine_tells_logprobs else None
+        return output.batch["infer_logprobs"][0][-length:].tolist()[:own] if self._engine_tells_logprobs else None
 
     def _empty_reply(self) -> DataProto:
         self._empty_replies += 1
         if self._empty_replies >= MAX_EMPTY_REPLIES:
             raise RuntimeError(
                 f"The engine answered {MAX_EMPTY_REPLIES} times in a row without a single token (task "
-                f"{self._rollout.assigned.task_id}, {len(self._rollout.prompt_ids)} tokens of prompt); look at the "
+                f"{self._episode.request.task_id}, {len(self._episode.prompt_ids)} tokens of prompt); look at the "
                 "rollout worker's log"
             )
         return _stopped(GenerateStopReason.ABORT)
@@ -331,20 +337,25 @@ class TauRetailEnvManager(TrajEnvManager):
         }
         self.trace_stack = open_span(getattr(self, "trace_meta", None), attributes)
 
-    def _dump(self, rollout: Rollout) -> None:
-        tag = self.env_config["tag"]
-        if self._writer is None or not is_chosen(f"{tag}/{rollout.assigned.count}", self._share):
+    def _dump(self, episode: TokenEpisode) -> None:
+        if self._writer is None or not is_chosen(f"{episode.request.tag}/{episode.request.group}", self._share):
             return
         timings = {
             "environment_s": self._clock.environment_s,
             "generation_s": self._clock.generation_s,
             "chat_cpu_s": self._clock.chat_cpu_s,
         }
-        self._writer.add(rollout.trajectory(tag=tag, env_id=self.env_config["env_id"], timings=timings))
+        self._writer.add(episode.trajectory(timings))
 
 
 def _stopped(reason: Any) -> DataProto:
     return DataProto(meta_info={"stop_reason": reason})
+
+
+def _encoder(tokenizer: Any, settings: Mapping[str, Any]) -> ChatEncoder:
+    """The encoder of one environment's settings."""
+    source, style = settings.get("source", "tau2"), settings.get("prompt_style", "full")
+    return make_encoder(tokenizer, source, style, task_version=settings.get("task_version"), needs_own_padding=True)
 
 
 def _check_limits(env_config: Any, settings: dict[str, Any]) -> None:

@@ -1,46 +1,207 @@
-"""What the learners of a ROLL run compute: rows no longer than their episodes, and the actor's tokens alone."""
+"""How the learners of a ROLL run compute: several rows at once, sorted by length, and of the actor's tokens alone."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from roll.utils.functionals import entropy_from_logits, log_probs_from_logits
+import torch.distributed as dist
+from roll.platforms import current_platform
+from roll.utils.functionals import append_to_dict, entropy_from_logits, log_probs_from_logits
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+CHUNK = 1024
+"""Tokens whose logits are taken to fp32 at a time: 0.6 GiB with Qwen's vocabulary of 151,936."""
+SMALL = 0.05
+"""Share of a GPU's memory up to which a role's weights stay there while the rollout engine plays."""
+
+Loss = Callable[[Any, Tensor], tuple[Tensor, dict[str, Any]]]
+"""ROLL's: the loss of some rows, and metrics, from these and the model's output."""
 
 
-def spare(strategy: Any, *, keep_length: bool = False) -> None:
-    """Have an FSDP2 strategy compute no more than the run uses.
+def spare(
+    strategy: Any, *, train_tokens: int | None = None, infer_tokens: int | None = None, values: bool = False
+) -> None:
+    """Have an FSDP2 strategy compute no more than the run uses, and many rows at a time.
 
-    ROLL's own pads every row to `sequence_length` before the model sees it, and takes log-probabilities and entropy of
-    each of its tokens, in several fp32 copies of the logits (benchmarks/roll_learning.py). Of all these only the
-    actor's tokens count; the results at these are the same, but for the rounding of attention over another length.
+    ROLL's own runs the model over a fixed number of rows padded to `sequence_length`, and takes log-probabilities and
+    entropy of each of their tokens, in several fp32 copies of the logits. The results are the same at the tokens that
+    count, but for rounding (benchmarks/roll_learning.py).
 
     Args:
         strategy: ROLL's, initialized. One that divides a sequence among GPUs (`ulysses_size`) stays as it is.
-        keep_length: whether the model's output gets its full length back, with zeros: a critic's values must.
+        train_tokens: of a micro-batch with a gradient, padding included; one longer row is a micro-batch of its own.
+            None is `sequence_length`.
+        infer_tokens: the same without a gradient.
+        values: whether the model is a critic, whose output is one value a token and whose loss is a mean over rows.
     """
     if strategy.worker.rank_info.cp_size > 1:
         return
-    run_model = strategy._fsdp2_forward
+    longest = strategy.worker.pipeline_config.sequence_length
+    rows = _Rows(strategy, train_tokens or longest, infer_tokens or longest, values)
+    strategy.train_step, strategy.forward_step = rows.train_step, rows.forward_step
+    strategy.op_compute_log_probs, strategy.op_compute_entropy = log_probs_of_marked, entropy_of_marked
+    fuse_norms(strategy.model)
+    if _is_small(strategy.model):
+        strategy.offload_states = _only_the_cache
 
-    def run_trimmed(
-        input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor, forward_args: dict[str, Any]
-    ) -> Tensor:
-        # One padded token stays: without any transformers takes another attention kernel, which rounds otherwise.
-        length = min(attended_length(attention_mask) + 1, input_ids.shape[1])
-        output: Tensor = run_model(
-            input_ids=input_ids[:, :length],
-            attention_mask=attention_mask[:, :length],
-            position_ids=position_ids[..., :length],
-            forward_args=forward_args,
-        )
-        missing = input_ids.shape[1] - length
-        return torch.nn.functional.pad(output, (0, 0, 0, missing)) if keep_length else output
 
-    strategy._fsdp2_forward = run_trimmed
-    strategy.op_compute_log_probs = log_probs_of_marked
-    strategy.op_compute_entropy = entropy_of_marked
+class _Rows:
+    """Runs a strategy's model over the rows of a batch, in micro-batches of rows about equally long."""
+
+    def __init__(self, strategy: Any, train_tokens: int, infer_tokens: int, values: bool) -> None:
+        self.strategy, self.values = strategy, values
+        self.train_tokens, self.infer_tokens = train_tokens, infer_tokens
+        self._chosen: Tensor | None = None
+        if not values:
+            strategy.model.get_output_embeddings().register_forward_pre_hook(self._choose)
+
+    def train_step(self, batch: Any, loss_func: Loss) -> dict[str, Any]:
+        """One update of the weights, in place of ROLL's: the same gradient from other micro-batches.
+
+        Args:
+            batch: the rows of one update.
+            loss_func: an actor's divides by the tokens or rows of all GPUs, so that micro-batches add up; a critic's
+                is the mean over the rows that it gets, which is weighted here with their number.
+
+        Returns:
+            ROLL's metrics.
+        """
+        strategy = self.strategy
+        metrics: dict[str, Any] = {}
+        strategy.model.train()
+        self._count(batch)
+        micro_batches = list(self._micro_batches(batch, self.train_tokens))
+        told: list[dict[str, Any]] = []
+        shares = [len(places) / len(batch) for places, _ in micro_batches]
+        for number, (_, rows) in enumerate(micro_batches):
+            with self._accumulating(is_last=number + 1 == len(micro_batches)), self._autocast():
+                loss, reduced = loss_func(rows, self._output(rows))
+                # FSDP2 takes the mean of the GPUs' gradients.
+                (loss * (shares[number] if self.values else strategy.worker.rank_info.dp_size)).backward()
+            told.append(reduced)
+        if self.values:
+            told = [{name: _mean([one[name] for one in told], shares) for name in told[0]}]
+        for reduced in told:
+            append_to_dict(metrics, reduced)
+        norm = strategy._clip_grad_norm(max_norm=strategy.worker.pipeline_config.max_grad_norm)
+        if torch.isfinite(norm):
+            strategy.optimizer.step()
+        strategy.scheduler.step()
+        strategy.optimizer.zero_grad(set_to_none=True)
+        metrics[f"{strategy.worker_config.name}/grad_norm"] = norm.item()
+        if torch.cuda.is_available():
+            metrics["system/max_memory_allocated@max"] = torch.cuda.max_memory_allocated() / 2**30
+            metrics["system/max_memory_reserved@max"] = torch.cuda.max_memory_reserved() / 2**30
+        return metrics
+
+    @torch.no_grad()
+    def forward_step(self, batch: Any, forward_func: Loss) -> dict[str, Tensor]:
+        """What ROLL's does, in the order of the batch's rows.
+
+        Args:
+            batch: any number of rows.
+            forward_func: takes from the model's output what is wanted.
+
+        Returns:
+            Tensors by name, one row for each of the batch's.
+        """
+        self.strategy.model.eval()
+        self._count(batch)
+        order: list[int] = []
+        found: list[dict[str, Tensor]] = []
+        for places, rows in self._micro_batches(batch, self.infer_tokens):
+            with self._autocast():
+                found.append(forward_func(rows, self._output(rows))[1])
+            order += places
+        back = torch.tensor(order).argsort()
+        return {name: torch.cat([one[name] for one in found])[back.to(found[0][name].device)] for name in found[0]}
+
+    def _micro_batches(self, batch: Any, tokens: int) -> Iterator[tuple[list[int], Any]]:
+        """Places and rows of each; on every GPU as many, since each of them is a round of FSDP2's exchanges."""
+        attention = batch.batch["attention_mask"].bool()
+        lengths = attention.sum(dim=1)
+        if not torch.equal(attention, torch.arange(attention.shape[1], device=lengths.device) < lengths[:, None]):
+            raise ValueError(
+                "rows: found padding before or between tokens, expected it at the end alone, as the env manager of "
+                "this package leaves it: attention is computed without a mask"
+            )
+        buckets = by_length(lengths.tolist(), tokens)
+        most = torch.tensor(len(buckets), device=lengths.device)
+        if dist.is_initialized():
+            dist.all_reduce(most, op=dist.ReduceOp.MAX)
+        for places in in_parts(buckets, int(most)):
+            yield places, batch.select_idxs(torch.tensor(places))
+
+    def _output(self, rows: Any) -> Tensor:
+        """The model's output: logits of the tokens that are the actor's, or values of all, padded to ROLL's length.
+
+        No attention mask: padding comes last, and a token attends only to those before it; without a mask PyTorch
+        takes its fastest kernel. Nor autocast: FSDP2 hands the weights over in bf16, and in it all is computed.
+        """
+        ids = rows.batch["input_ids"]
+        length = attended_length(rows.batch["attention_mask"])
+        if not self.values:
+            marked = rows.batch["response_mask"][:, 1 : length + 1].bool()
+            self._chosen = torch.nn.functional.pad(marked, (0, length - marked.shape[1]))
+        with torch.autocast(ids.device.type, enabled=False):
+            output: Tensor = self.strategy.model(input_ids=ids[:, :length], use_cache=False).logits
+        self._chosen = None
+        return torch.nn.functional.pad(output, (0, 0, 0, ids.shape[1] - length)) if self.values else output
+
+    def _choose(self, _: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Before the head: only the tokens after which one of the actor's comes."""
+        return given if self._chosen is None else (given[0][self._chosen],)
+
+    def _count(self, batch: Any) -> None:
+        """What ROLL's losses divide by: tokens and rows of all GPUs."""
+        batch.meta_info["batch_num_tokens"] = self.strategy._get_batch_num_tokens(batch)
+        batch.meta_info["global_valid_samples"] = self.strategy._get_global_valid_samples(batch)
+
+    def _autocast(self) -> Any:
+        return torch.autocast(current_platform.device_type, self.strategy.param_dtype)
+
+    def _accumulating(self, *, is_last: bool) -> Any:
+        """Whether FSDP2 adds up the GPUs' gradients after each micro-batch (ROLL's default) or after the last one."""
+        always = is_last or self.strategy.reduce_scatter_during_grad_accumulation
+        return contextlib.nullcontext() if always else self.strategy._grad_accumulation_context()
+
+
+def by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Put rows into buckets that are no larger than so many tokens, padding included.
+
+    Args:
+        lengths: tokens of each row.
+        tokens: of a bucket at most; a longer row is one of its own.
+
+    Returns:
+        The rows' places in each bucket, longest rows first.
+    """
+    buckets: list[list[int]] = []
+    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+        if buckets and (len(buckets[-1]) + 1) * lengths[buckets[-1][0]] <= tokens:
+            buckets[-1].append(place)
+        else:
+            buckets.append([place])
+    return buckets
+
+
+def in_parts(buckets: Sequence[list[int]], number: int) -> list[list[int]]:
+    """Divide the largest buckets until there are so many; never more than rows.
+
+    Args:
+        buckets: of one row or more each.
+        number: how many are wanted.
+    """
+    parts = list(buckets)
+    while len(parts) < number:
+        largest = max(range(len(parts)), key=lambda place: len(parts[place]))
+        bucket, half = parts[largest], (len(parts[largest]) + 1) // 2
+        parts[largest : largest + 1] = [bucket[:half], bucket[half:]]
+    return parts
 
 
 def attended_length(attention_mask: Tensor) -> int:
@@ -57,16 +218,15 @@ def log_probs_of_marked(logits: Tensor, input_ids: Tensor, attention_mask: Tenso
     """Log-probabilities of the marked tokens; 0 elsewhere.
 
     Args:
-        logits: of shape (rows, tokens up to the last attended one, vocabulary).
+        logits: of shape (marked tokens, vocabulary), row after row: what each marked token is drawn from.
         input_ids: of shape (rows, tokens).
         attention_mask: of the same shape; ROLL's name for what marks the actor's tokens here.
 
     Returns:
         Of shape (rows, tokens - 1) in fp32: column t is token t + 1.
     """
-    marked, chosen = _chosen(logits, attention_mask)
-    found = log_probs_from_logits(chosen, input_ids[:, 1:][marked])
-    return found.new_zeros(marked.shape).masked_scatter(marked, found)
+    marked = attention_mask[:, 1:].bool()
+    return _spread(marked, _in_chunks(log_probs_from_logits, logits, input_ids[:, 1:][marked]))
 
 
 def entropy_of_marked(logits: Tensor, attention_mask: Tensor) -> Tensor:
@@ -79,12 +239,99 @@ def entropy_of_marked(logits: Tensor, attention_mask: Tensor) -> Tensor:
     Returns:
         Of shape (rows, tokens - 1) in fp32.
     """
-    marked, chosen = _chosen(logits, attention_mask)
-    found = entropy_from_logits(chosen)
+    return _spread(attention_mask[:, 1:].bool(), _in_chunks(entropy_from_logits, logits))
+
+
+def _in_chunks(function: Callable[..., Tensor], *given: Tensor) -> Tensor:
+    """A function of each token, with fp32 copies for some tokens at a time; made again for the gradient."""
+    chunks = zip(*(one.split(CHUNK) for one in given), strict=True)
+    return torch.cat([checkpoint(function, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks])
+
+
+def _spread(marked: Tensor, found: Tensor) -> Tensor:
     return found.new_zeros(marked.shape).masked_scatter(marked, found)
 
 
-def _chosen(logits: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Which tokens are marked, shifted by one, and the logits that they are drawn from, one row each."""
-    marked = attention_mask[:, 1:].bool()
-    return marked, logits[:, :-1][marked[:, : logits.shape[1] - 1]]
+def _mean(values: Sequence[float], shares: Sequence[float]) -> float:
+    return sum(value * share for value, share in zip(values, shares, strict=True))
+
+
+def fuse_norms(model: torch.nn.Module) -> None:
+    """Have RMS norms computed by PyTorch's own kernel: one pass over memory instead of eight.
+
+    Args:
+        model: from transformers; a module whose class is named otherwise than …RMSNorm, or whose forward is another
+            than weight * x / rms(x), is left alone.
+    """
+    for module in model.modules():
+        name = type(module).__name__.removeprefix("FSDP")
+        if name in ("Qwen2RMSNorm", "Qwen3RMSNorm", "LlamaRMSNorm", "MistralRMSNorm"):
+            module.forward = _FusedNorm(module)
+
+
+class _FusedNorm:
+    def __init__(self, module: Any) -> None:
+        self.module = module
+
+    def __call__(self, hidden_states: Tensor) -> Tensor:
+        weight = self.module.weight
+        return torch.nn.functional.rms_norm(hidden_states, weight.shape, weight, self.module.variance_epsilon)
+
+
+def still(model: torch.nn.Module) -> None:
+    """Switch every dropout off; ROLL's value model has one of 0.1 before its head, which would be noise in the values.
+
+    Args:
+        model: any.
+    """
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        if hasattr(module, "attention_dropout"):
+            module.attention_dropout = 0.0
+
+
+@torch.no_grad()
+def start_at_zero(model: Any) -> None:
+    """Give a new value head zeros, so that the first values are 0; one that came with the weights stays.
+
+    Args:
+        model: for token classification, from transformers, sharded or not.
+    """
+    if not any("TokenClassification" in name for name in model.config.architectures or ()):
+        for weight in model.score.parameters():
+            weight.zero_()
+
+
+def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float | None:
+    """How much better a critic is than a constant: 1 - mean squared error / variance of the returns, on all GPUs.
+
+    Args:
+        values: what it said, without dropout, of shape (rows, tokens).
+        returns: what came, of the same shape.
+        mask: which tokens count.
+
+    Returns:
+        1 at best, 0 for the mean return, below that for worse; None where all returns are equal.
+    """
+    counted = mask.bool()
+    error, came = (values - returns)[counted].double(), returns[counted].double()
+    sums = torch.stack([error.square().sum(), came.square().sum(), came.sum(), counted.sum().double()])
+    if dist.is_initialized():
+        sums = sums.to(current_platform.device_type)
+        dist.all_reduce(sums)
+    errors, squares, total, number = sums.tolist()
+    variance = squares - total**2 / number if number else 0.0
+    return 1 - errors / variance if variance > 1e-9 * max(squares, 1e-30) else None
+
+
+def _is_small(model: torch.nn.Module) -> bool:
+    if not torch.cuda.is_available():
+        return False
+    weights = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+    return weights < SMALL * torch.cuda.get_device_properties(0).total_memory
+
+
+def _only_the_cache(include: Any = None, non_blocking: bool = False) -> None:
+    """In place of ROLL's offloading: weights stay, what PyTorch holds back besides goes."""
+    current_platform.empty_cache()

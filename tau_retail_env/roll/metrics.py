@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tau_retail_env.env import METRICS
-from tau_retail_env.episodes.trajectory import OUT_OF_TOKENS
+from tau_retail_env.episodes.token_episode import TokenEpisode
+from tau_retail_env.messages import StopReason
 from tau_retail_env.roll.batch import learns
-from tau_retail_env.roll.rollout import Clock, Rollout
+from tau_retail_env.roll.rollout import Clock
 from tau_retail_env.users.usage import customer_metrics
 
 TRUNCATIONS = {
-    "truncated_max_length": OUT_OF_TOKENS,
-    **{f"truncated_{reason}": reason for reason in ("max_turns", "max_steps", "too_many_errors")},
+    "truncated_max_length": StopReason.LENGTH,
+    **{
+        f"truncated_{reason}": reason
+        for reason in (StopReason.MAX_TURNS, StopReason.MAX_STEPS, StopReason.TOO_MANY_ERRORS)
+    },
 }
 """How an episode ends without the customer, each counted by itself: the metric and the stop reason."""
-ADDED_UP = tuple(name for name, way in METRICS.items() if way == "sum")
-"""A step's metrics that add up over an episode; what the customer took is counted over all tries."""
 
 
-def episode_metrics(tries: Sequence[Rollout], clock: Clock, episode_s: float, episode_cpu_s: float) -> dict[str, float]:
+def episode_metrics(
+    tries: Sequence[TokenEpisode], clock: Clock, episode_s: float, episode_cpu_s: float
+) -> dict[str, float]:
     """The numbers of one episode.
 
     `success` and `reward` are there only where the episode can be scored, so that the batch's averages leave the others
@@ -35,9 +39,9 @@ def episode_metrics(tries: Sequence[Rollout], clock: Clock, episode_s: float, ep
         Metrics by name; times end in `_s` and are seconds. No name ends as one of ROLL's ways to reduce (`_max` …).
     """
     last = tries[-1]
-    played = {name: sum(step.get(name, 0.0) for step in last.metrics) for name in ADDED_UP}
     usages = [usage for one in tries for usage in one.customer_usage]
-    metrics = played | customer_metrics(usages)
+    steps = last.step_metrics()
+    metrics = {name: steps.get(name, 0.0) for name in METRICS if name != "success"} | customer_metrics(usages)
     metrics["customer_failures"] = float(sum(not one.scorable for one in tries))
     if last.scorable:
         metrics |= {"success": float(last.reward == 1.0), "reward": last.reward}

@@ -2,15 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import importlib.util
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 
+if TYPE_CHECKING:
+    from tau_retail_env.env import TauRetailEnv
+
+REGISTRY = "gem.envs.registration"
+"""gem's module in which environments are registered."""
 ENVIRONMENT_ID = "tau_retail"
 """What `env_type` under custom_envs says."""
 ENTRY_POINT = "tau_retail_env.roll.registration:make_environment"
+
+
+def register_beside_gem() -> None:
+    """Register `tau_retail` where gem is imported already, else as soon as it is; gem itself is not imported for it.
+
+    The configuration of ROLL is checked with this package, and often where there is no gem.
+    """
+    if REGISTRY in sys.modules and sys.modules[REGISTRY] is not None:
+        register_environment()
+    elif not any(isinstance(finder, _WhenGemComes) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _WhenGemComes())
+
+
+class _WhenGemComes(MetaPathFinder):
+    """Sees the import of gem's registry, and registers after it."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != REGISTRY:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_register(module: ModuleType) -> None:
+                execute(module)
+                register_environment()
+
+            setattr(spec.loader, "exec_module", execute_and_register)  # noqa: B010 — mypy refuses the plain way
+        return spec
 
 
 def register_environment() -> None:
@@ -47,6 +88,8 @@ def make_environment(**settings: Any) -> TauRetailEnv:
     Raises:
         InvalidValueError: a setting that `TauRetailEnv` does not take or cannot use.
     """
+    from tau_retail_env.env import TauRetailEnv
+
     plain = {name: plain_value(value) for name, value in settings.items()}
     try:
         return TauRetailEnv(**plain)

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tau_retail_env.episodes.trajectory import Trajectory
-from tau_retail_env.roll.run_folder import RollFolder
 from tau_retail_env.runs import curves
-from tau_retail_env.runs.files import read_rows, write_atomically
+from tau_retail_env.runs.checkpoints import best_in
+from tau_retail_env.runs.files import read_rows
+from tau_retail_env.runs.folder import RunFolder
+from tau_retail_env.runs.summary import seconds_by_stage, seconds_in_words, success_before_and_after, write_summary
 from tau_retail_env.runs.trajectories import read_trajectories
-from tau_retail_env.statistics.comparison import compare, in_words, success_of
+from tau_retail_env.statistics.comparison import in_words
 
-STAGES = re.compile(r"time/step_(?!total)(\w+)")
-"""The seconds of a step's parts in a row; a validation runs beside the rollout of its step."""
 Validation = Mapping[tuple[str, str, int], Trajectory]
 """Its episodes by tag, task and number of the trial."""
 
 
-def summarise(folder: RollFolder, trajectories: Path, *, title: str) -> list[str]:
+def summarise(folder: RunFolder, trajectories: Path, *, title: str) -> list[str]:
     """Draw curves.png and write summary.json into a run's folder.
 
     Args:
@@ -35,14 +33,15 @@ def summarise(folder: RollFolder, trajectories: Path, *, title: str) -> list[str
     rows = read_rows(folder.metrics)
     if not rows:
         return []
-    curves.draw(rows, folder.path / "curves.png", title=title)
+    curves.draw(rows, folder.curves, title=title)
     validations = read_validations(trajectories)
     summary: dict[str, Any] = {"steps": rows[-1]["step"], "seconds": seconds_by_stage(rows)}
     if validations:
         summary |= _success(validations)
-    write_atomically(folder.path / "summary.json", json.dumps(summary, indent=2) + "\n")
-    parts = ", ".join(f"{name} {value:.0f}" for name, value in summary["seconds"].items() if value >= 1)
-    return [f"seconds: {parts}", *(in_words(summary) if "after" in summary else [])]
+    if best := best_in(folder.checkpoints):
+        summary["best"] = best
+    write_summary(folder.summary, summary)
+    return [seconds_in_words(summary["seconds"], least=1.0), *(in_words(summary) if "after" in summary else [])]
 
 
 def read_validations(folder: Path) -> dict[int, Validation]:
@@ -65,28 +64,11 @@ def read_validations(folder: Path) -> dict[int, Validation]:
     return dict(sorted(found.items()))
 
 
-def seconds_by_stage(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Wall-clock seconds of the run by part of a step, as ROLL measures them."""
-    totals: dict[str, float] = {}
-    for row in rows:
-        for name, value in row.items():
-            if value is not None and (stage := STAGES.fullmatch(name)):
-                totals[stage[1]] = totals.get(stage[1], 0.0) + value
-    return {name: round(value, 1) for name, value in totals.items()}
-
-
 def _success(validations: Mapping[int, Validation]) -> dict[str, Any]:
     """The last validation; beside the first where both played the same tasks."""
     first, last = min(validations), max(validations)
-    before, after = validations[first], validations[last]
-    summary: dict[str, Any] = {"validated": [first, last], "after": success_of(list(after.values()))}
-    if first != last and _tasks(before) == _tasks(after):
-        summary |= compare(_in_order(before), _in_order(after))
-    return summary
-
-
-def _tasks(validation: Validation) -> list[tuple[str, str]]:
-    return sorted({(tag, task) for tag, task, _ in validation})
+    before = _in_order(validations[first]) if first != last else None
+    return {"validated": [first, last]} | success_before_and_after(before, _in_order(validations[last]))
 
 
 def _in_order(validation: Validation) -> list[Trajectory]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tau_retail_env.runs.files import append_row, read_rows, write_atomically
+from tau_retail_env.runs.metric_log import MetricLog
 
 NAME = "tau_retail"
 """Name under which the tracker stands in ROLL's registry."""
@@ -29,9 +27,9 @@ class JsonlTracker:
     def __init__(self, config: dict[str, Any], *, path: str, tracker: str, tracker_kwargs: Mapping[str, Any]) -> None:
         from roll.utils.tracking import create_tracker
 
-        self._path = Path(path)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._last = max((row["step"] for row in read_rows(self._path)), default=-1)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        self._log = MetricLog(Path(path))
+        self._last = max((row["step"] for row in self._log.rows()), default=-1)
         self._inner = create_tracker(tracker, config, **dict(tracker_kwargs))
 
     def log(self, values: Mapping[str, Any], step: int | None = None, **kwargs: Any) -> None:
@@ -43,7 +41,7 @@ class JsonlTracker:
             kwargs: for ROLL's own tracker.
         """
         if step is not None and step > self._last:
-            append_row(self._path, _row(step, values))
+            self._log.write(step, {name.rsplit("@", 1)[0]: value for name, value in values.items()})
             self._last = step
         self._inner.log(dict(values), step=step, **kwargs)
 
@@ -57,26 +55,3 @@ def register() -> None:
     from roll.utils.tracking import tracker_registry
 
     tracker_registry[NAME] = JsonlTracker
-
-
-def cut_after(path: Path, step: int) -> None:
-    """Remove the rows after a step, which a resumed run will write again."""
-    kept = [row for row in read_rows(path) if row["step"] <= step]
-    if path.is_file():
-        write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept))
-
-
-def _row(step: int, values: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as it is written: plain numbers alone; JSON has no infinities, what is not a number is null."""
-    numbers = {name.rsplit("@", 1)[0]: _number(value) for name, value in values.items()}
-    return {"step": step} | {name: numbers[name] for name in sorted(numbers) if numbers[name] is not _NONE}
-
-
-_NONE = object()
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
-        return _NONE
-    plain = value if isinstance(value, int) else float(value)
-    return plain if math.isfinite(plain) else None

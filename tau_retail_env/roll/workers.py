@@ -14,7 +14,8 @@ from roll.pipeline.agentic.agentic_actor_worker import ActorWorker
 from roll.pipeline.base_worker import ActorWorker as PlainActorWorker
 from roll.pipeline.base_worker import CriticWorker, InferWorker
 
-from tau_retail_env.roll.learning import spare
+from tau_retail_env.models.warm_up import start_above_zero
+from tau_retail_env.roll.learning import explained_variance, spare, start_at_zero, still
 
 FSDP2 = "fsdp2_train"
 FSDP2_INFER = "fsdp2_infer"
@@ -44,7 +45,7 @@ class Reference(PlainActorWorker):
         """
         super().initialize(from_the_beginning(pipeline_config))
         if self.worker_config.strategy_args.strategy_name == FSDP2_INFER:
-            spare(self.strategy)
+            spare(self.strategy, infer_tokens=self.worker_config.max_tokens_per_microbatch_in_infer)
 
 
 class Learner(Worker):
@@ -52,8 +53,8 @@ class Learner(Worker):
 
     part = ""
     """Its folder in a checkpoint."""
-    keeps_length = False
-    """Whether ROLL wants its model's output as long as the padded row."""
+    values = False
+    """Whether its model is a critic."""
 
     @register(dispatch_mode=Dispatch.ONE_TO_ALL)
     def initialize(self, pipeline_config: Any) -> None:
@@ -66,9 +67,25 @@ class Learner(Worker):
             super().initialize(pipeline_config)
             return
         super().initialize(from_the_beginning(pipeline_config))
+        training = self.worker_config.training_args
+        start_above_zero(self.strategy.scheduler, training.get_warmup_steps(training.max_steps))
+        self.prepare(self.strategy.model)
         if pipeline_config.resume_from_checkpoint:
             load_checkpoint(self.strategy, Path(pipeline_config.resume_from_checkpoint) / self.part)
-        spare(self.strategy, keep_length=self.keeps_length)
+        spare(
+            self.strategy,
+            train_tokens=self.worker_config.max_tokens_per_microbatch_in_train,
+            infer_tokens=self.worker_config.max_tokens_per_microbatch_in_infer,
+            values=self.values,
+        )
+
+    def prepare(self, model: Any) -> None:
+        """Change what ROLL made of the first weights.
+
+        Args:
+            model: sharded.
+        """
+        still(model)
 
 
 class LearningActor(Learner, ActorWorker):
@@ -76,10 +93,38 @@ class LearningActor(Learner, ActorWorker):
 
 
 class LearningCritic(Learner, CriticWorker):
-    """The critic's learner."""
+    """The critic's learner: no dropout, a head that starts at 0, gradient checkpointing where it is asked for."""
 
     part = "critic"
-    keeps_length = True
+    values = True
+
+    def prepare(self, model: Any) -> None:
+        """As for every learner, and what ROLL's value model lacks.
+
+        Args:
+            model: for token classification.
+        """
+        super().prepare(model)
+        start_at_zero(model)
+        if not self.worker_config.model_args.disable_gradient_checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+    @register(dispatch_mode=Dispatch.DP_MP_COMPUTE, trace=True, prefetch=True, to_remote=True)
+    def train_step(self, data: DataProto) -> DataProto:
+        """Learn from a batch, and tell how well it was foreseen.
+
+        Args:
+            data: the rows of this GPU, with values and returns.
+
+        Returns:
+            ROLL's metrics, and `critic/explained_variance` of the values before the update.
+        """
+        said, came = data.batch["values"], data.batch["returns"]
+        explained = explained_variance(said, came, data.batch["response_mask"][:, 1:])
+        told: DataProto = CriticWorker.train_step.__wrapped__(self, data)  # ROLL's decorator is around this one already
+        if explained is not None:
+            told.meta_info["metrics"]["critic/explained_variance"] = explained
+        return told
 
 
 class RolloutWorker(InferWorker):

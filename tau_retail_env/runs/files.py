@@ -1,4 +1,4 @@
-"""A run's small files: written whole or not at all, and JSON lines read up to the first that is not whole."""
+"""A run's small files: written whole or not at all, and JSON lines, of which those that are damaged are named."""
 
 from __future__ import annotations
 
@@ -73,18 +73,39 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSONL file, up to the first line that is not whole; none where there is no file.
+    """The rows of a JSONL file that are whole; none where there is no file.
 
     Args:
         path: the file.
     """
+    return read_rows_and_damage(path)[0]
+
+
+def read_rows_and_damage(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """The rows of a JSONL file, and what is wrong with the lines that are none.
+
+    Args:
+        path: the file; one that is not there has no rows.
+
+    Returns:
+        The rows, and for each other line its number and the reason: "line 3 is no JSON (Expecting value)".
+    """
     rows: list[dict[str, Any]] = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+    damage: list[str] = []
+    for number, line in enumerate(path.read_bytes().splitlines() if path.is_file() else (), start=1):
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+            row = json.loads(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            damage.append(f"line {number} is no UTF-8 text ({error.reason} at its byte {error.start})")
+            continue
+        except (ValueError, RecursionError) as error:
+            damage.append(f"line {number} is no JSON ({error})")
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+        else:
+            damage.append(f"line {number} is no JSON object but {type(row).__name__}")
+    return rows, damage
 
 
 def _free(path: Path) -> str:

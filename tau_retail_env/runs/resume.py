@@ -1,12 +1,21 @@
-"""Whether a configuration goes on with a run: what may differ, and the error that names what must not."""
+"""Going on with a run: its stored configuration, what may differ from it, and the error that names what must not."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.runs.checkpoints import step_of
+
+CONFIG = "config.yaml"
+"""The file of a run's folder with the configuration that it was begun with."""
+RESUME = re.compile(r"\+{0,2}resume(?:_from_checkpoint)?=(.+)")
+NO_FOLDER = ("true", "false", "null")
 
 MAY_DIFFER_OF_USER = frozenset(
     "base_url api_key_env timeout_s max_retries max_concurrency budget_usd cassette "
@@ -15,8 +24,63 @@ MAY_DIFFER_OF_USER = frozenset(
 """Keys within `user` that always may: how a customer is reached and paid, not what it says."""
 
 
+def run_to_resume(overrides: Sequence[str]) -> Path | None:
+    """The folder of the run that an override like resume=FOLDER names.
+
+    Args:
+        overrides: of the command line; FOLDER is a run's, or that of one of its checkpoints.
+
+    Returns:
+        The run's folder; None where no override names a run.
+    """
+    given = [found[1].strip("'\"") for override in overrides if (found := RESUME.fullmatch(override))]
+    if not given or given[-1].lower() in NO_FOLDER:
+        return None
+    path = Path(given[-1]).expanduser().resolve()
+    run = path.parents[1] if step_of(path) is not None else path
+    return run if (run / CONFIG).is_file() else None
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """The configuration that a run was begun with, and gone on with.
+
+    Args:
+        run: the run's folder.
+
+    Raises:
+        InvalidValueError: there is none, or it cannot be read.
+    """
+    file = run / CONFIG
+    try:
+        stored = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidValueError(f"resume: {run} holds no run ({CONFIG} is missing); give the folder of a run") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InvalidValueError(_unreadable(file, reason)) from error
+    if not isinstance(stored, dict):
+        raise InvalidValueError(_unreadable(file, f"it holds {type(stored).__name__}, expected keys and values"))
+    return stored
+
+
+def with_customers_reached_anew(stored: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration whose environments follow its block `user` as they did in the YAML files.
+
+    A stored configuration has no `${user}` any more: each environment holds a copy of the block.
+
+    Args:
+        stored: the configuration as it was stored.
+        values: the same with overrides.
+    """
+    environments = {
+        tag: _with_user(block, stored.get("user"), values.get("user"))
+        for tag, block in (values.get("custom_envs") or {}).items()
+    }
+    return {**values, "custom_envs": environments}
+
+
 def check_same_run(
-    run: Path, stored: Mapping[str, Any], values: Mapping[str, Any], *, may_differ: Collection[str]
+    run: Path, stored: Mapping[str, Any], values: Mapping[str, Any], may_differ: Collection[str]
 ) -> None:
     """Refuse to go on with a run under another configuration.
 
@@ -35,6 +99,20 @@ def check_same_run(
             f"{run} is another run: its configuration differs in {', '.join(different)}. "
             "Give the same keys to go on with it, or leave out resume to start a new run"
         )
+
+
+def _unreadable(file: Path, reason: str) -> str:
+    return (
+        f"resume: {file} cannot be read ({reason}). Restore it, or begin a new run; "
+        "pretrain=CHECKPOINT takes the weights of one of its checkpoints along"
+    )
+
+
+def _with_user(environment: Any, before: Any, now: Any) -> Any:
+    settings = environment.get("env_config") if isinstance(environment, Mapping) else None
+    if not isinstance(settings, Mapping) or settings.get("user_config") != before:
+        return environment
+    return {**environment, "env_config": {**settings, "user_config": now}}
 
 
 def _compared(values: Mapping[str, Any], may_differ: Collection[str]) -> dict[str, Any]:

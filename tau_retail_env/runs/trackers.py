@@ -1,13 +1,17 @@
-"""Trackers that keep metrics elsewhere: what a configuration may tell them, and whether one is here."""
+"""Trackers that keep metrics elsewhere: what a configuration may tell them, whether one is here, and its start."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
+import uuid
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from tau_retail_env.errors import MissingDependencyError
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+from tau_retail_env.runs.files import write_atomically
 
 HOSTED = {"wandb": "name", "trackio": "name", "swanlab": "experiment_name"}
 """Those that are packages of their own, with their argument for a run's name."""
@@ -15,6 +19,8 @@ PROJECT = "tau-retail"
 WANDB_BESIDE_ROLL = "wandb<=0.28.0"
 """Later ones want a newer opentelemetry than the one with which vLLM and Ray are pinned."""
 SECRET = re.compile(r"api[_-]?key|(^|_)token(_file)?$|secret|passw|credential", re.IGNORECASE)
+TRACKER_RUN = "tracker_run"
+"""File of a run's folder: the run's id with W&B, or its name with trackio."""
 ROLLS_WANDB = ("project", "name", "tags", "notes", "log_dir", "mode", "settings")
 """The arguments that ROLL hands on to W&B."""
 
@@ -86,3 +92,49 @@ def secrets_in(value: Any, path: str) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for number, inner in enumerate(value):
             yield from secrets_in(inner, f"{path}[{number}]")
+
+
+class Hosted:
+    """W&B or trackio. A run that goes on goes on there, too: what it is known by there is kept in its folder.
+
+    Args:
+        name: as track_with has it.
+        folder: the run's folder.
+        given: tracker_kwargs.
+
+    Raises:
+        InvalidValueError: it cannot be started.
+    """
+
+    def __init__(self, name: str, folder: Path, given: Mapping[str, Any]) -> None:
+        self._name = name
+        self._library = importlib.import_module(name)
+        kept = folder / TRACKER_RUN
+        known = kept.read_text(encoding="utf-8") if kept.is_file() else None
+        settings = run_arguments(name, folder.name, given)
+        if name == "wandb":  # knows a run by its id, trackio by its name
+            settings = {"id": known or uuid.uuid4().hex, "resume": "allow"} | settings
+        elif known:
+            settings |= {"name": known, "resume": "allow"}
+        try:
+            run = self._library.init(**settings)
+        except Exception as error:  # whatever it raises, the run cannot be told to it
+            raise InvalidValueError(
+                f"track_with: {name} cannot be started: {error}. Mend it and go on with resume={folder}, "
+                "or use track_with=tensorboard"
+            ) from error
+        write_atomically(kept, settings["id"] if name == "wandb" else run.name)
+        if name == "wandb":  # its own count of steps never goes back, as a resumed run's does
+            self._library.define_metric("step")
+            self._library.define_metric("*", step_metric="step")
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Keep the numbers of a step."""
+        if self._name == "wandb":
+            self._library.log({**values, "step": step})
+        else:
+            self._library.log(dict(values), step=step)
+
+    def close(self) -> None:
+        """Finish the run there."""
+        self._library.finish()

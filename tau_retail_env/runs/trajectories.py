@@ -49,7 +49,7 @@ def read_trajectories(path: str | os.PathLike[str]) -> list[Trajectory]:
             fields; the message names file and line.
         FileNotFoundError: there is no such file.
     """
-    with open(path, encoding="utf-8") as file:
+    with open(path, "rb") as file:
         return [_trajectory(line, f"{path}, line {number}") for number, line in enumerate(file, start=1)]
 
 
@@ -61,11 +61,11 @@ def _line(trajectory: Trajectory) -> str:
         raise InvalidValueError(f"Trajectory of {trajectory.task_id} cannot be written as JSON: {error}") from error
 
 
-def _trajectory(line: str, where: str) -> Trajectory:
+def _trajectory(line: bytes, where: str) -> Trajectory:
     try:
-        record = json.loads(line)
-    except ValueError as error:
-        cut = "" if line.endswith("\n") else " (the line has no end: the file was cut off while it was written)"
+        record = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        cut = "" if line.endswith(b"\n") else " (the line has no end: the file was cut off while it was written)"
         raise InvalidValueError(f"{where}: not one whole JSON object{cut}: {error}") from None
     if not isinstance(record, dict):
         raise InvalidValueError(f"{where}: expected a JSON object, found {type(record).__name__}")

@@ -71,6 +71,14 @@ class Source(ABC):
             MissingDependencyError: upstream's data is not there.
         """
 
+    def examples(self, split: str) -> Sequence[Task]:
+        """Tasks that stand for all kinds of tasks of a split, to tell at once which subsets have any: here all tasks.
+
+        Raises:
+            MissingDependencyError: upstream's data is not there.
+        """
+        return self.load(split)
+
     @abstractmethod
     def open_shop(self) -> Shop:
         """Make the shop that all its episodes share; `shop` calls this once.

@@ -48,16 +48,27 @@ def shared_tasks(
         InvalidValueError: unknown source, split, subset, version or domain, or no task is left.
         MissingDependencyError: the package that carries the source's data is not installed.
     """
+    check_selection(source, split, task_subset, task_version, domain)
+    return _selected_tasks(get_source(source, task_version, domain), split, task_subset)
+
+
+def check_selection(
+    source: str, split: str, task_subset: str, task_version: str | float | None = None, domain: str = "retail"
+) -> None:
+    """Refuse what `load_tasks` refuses; no task is generated for it.
+
+    Raises:
+        InvalidValueError: unknown source, split, subset, version or domain, or no task is left.
+        MissingDependencyError: the package that carries the source's data is not installed.
+    """
     origin = get_source(source, task_version, domain)
     known_splits = sorted(origin.splits())
     if split not in known_splits:
         raise unknown(f"split of source {source!r}", split, known_splits)
     if not isinstance(task_subset, str):
         raise unknown("task_subset", task_subset, SUBSETS)
-    selected = _selected_tasks(origin, split, task_subset)
-    if not selected:
+    if not matching(origin.examples(split), task_subset):
         raise _empty_selection(origin, split, task_subset, known_splits)
-    return selected
 
 
 def version_of(tasks: Sequence[Task], source: str, task_version: str | float | None = None) -> str | None:
@@ -122,7 +133,7 @@ def _selected_tasks(source: Source, split: str, task_subset: str) -> tuple[Task,
 
 
 def _empty_selection(source: Source, split: str, expression: str, known_splits: list[str]) -> InvalidValueError:
-    elsewhere = [name for name in known_splits if matching(_all_tasks(source, name), expression)]
+    elsewhere = [name for name in known_splits if matching(source.examples(name), expression)]
     remedy = f"It has tasks in split: {', '.join(elsewhere)}." if elsewhere else "No split of this source has any."
     return InvalidValueError(
         f"task_subset {expression!r} of source {source.name!r}, split {split!r} is empty. {remedy}"

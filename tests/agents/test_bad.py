@@ -10,7 +10,8 @@ import pytest
 
 from tau_retail_env.agents.bad import BAD_AGENTS, EagerAgent, ParrotAgent, QuitterAgent, SilentAgent
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.episodes.player import EpisodeRequest, play_episode
+from tau_retail_env.episodes.plan import EpisodeRequest
+from tau_retail_env.episodes.player import play_episode
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.sources import load_tasks, open_shop
 from tau_retail_env.tasks import Task

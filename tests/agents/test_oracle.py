@@ -13,7 +13,8 @@ import pytest
 
 from tau_retail_env.agents.oracle import IDENTITY_QUESTION, NOT_FOUND, BoastingAgent, OracleAgent
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.episodes.player import EpisodeRequest, play_episode
+from tau_retail_env.episodes.plan import EpisodeRequest
+from tau_retail_env.episodes.player import play_episode
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.tasks import WRITE_TOOLS, Task

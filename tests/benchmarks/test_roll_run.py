@@ -7,7 +7,7 @@ import sys
 import pytest
 import yaml
 
-from tau_retail_env.config.roll import check_roll
+from tau_retail_env.roll.config.check import check_roll
 
 
 def printed(repository, algorithm: str, *overrides: str, **variables: str) -> list[dict]:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tau_retail_env.config import check_local, check_sft, compose, config_names, to_yaml
+from tau_retail_env.config import compose, config_names, to_yaml
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.local.config import check_local, check_sft
 from tau_retail_env.models.shipped import default_config_folder
 
 

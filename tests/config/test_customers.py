@@ -2,8 +2,9 @@
 
 import pytest
 
-from tau_retail_env.config import LocalConfig, check_local, check_sft, compose
+from tau_retail_env.config import compose
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.local.config import LocalConfig, check_local, check_sft
 
 API = ("user_strategy=llm", "user_model=tiny")
 
@@ -39,11 +40,11 @@ def test_weights_are_given_as_a_mapping_on_the_command_line():
         (["user_strategy=lmm"], "user_strategy: Unknown user_strategy 'lmm'; known: scripted, llm"),
         (["user_strategy={scripted:0.7,llm:0.4}", "user_model=m"], "user_strategy: the weights {scripted: 0.7, llm"),
         (["user_strategy={scripted:2,llm:-1}", "user_model=m"], "user_strategy: the weight of 'llm' is -1"),
-        (["user_strategy={scripted:a}"], "user_strategy.scripted: found 'a', expected a number"),
+        (["user_strategy={scripted:a}"], "user_strategy: the weight of 'scripted' is 'a', expected a number"),
         (["user_strategy={}"], "sum to 0, expected 1"),
         (["user_strategy=human"], "user_strategy: human plays one episode in a terminal"),
         (["user_strategy=llm"], "user_model: found None, expected the name of a model"),
-        (["user_model=m"], "user_model: found 'm', but user_strategy scripted has no model"),
+        (["user_model=m"], "user_model: found 'm', but user_strategy scripted needs no model"),
         (["user.base_url=http://localhost/v1"], "user.base_url: only a customer behind an API has it"),
         ([*API, "user.phrasings=all"], "user.phrasings: only user_strategy scripted has it, not llm"),
         (["user.phrasings=loud"], "user.phrasings: Unknown phrasings 'loud'; known: auto"),

@@ -2,8 +2,9 @@
 
 import pytest
 
-from tau_retail_env.config import LocalConfig, check_local, compose
+from tau_retail_env.config import compose
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.local.config import LocalConfig, check_local
 
 
 def checked(*overrides: str) -> LocalConfig:
@@ -40,26 +41,44 @@ def test_an_unknown_key_is_named_by_its_full_path(override: str, words: str):
         ("actor_infer.strategy_args.strategy_name=vllm", "vllm cannot be honoured. Expected hf_infer"),
         ("actor_infer.strategy_args.strategy_name=sglang", "sglang cannot be honoured. Expected hf_infer"),
         ("reference.strategy_args.strategy_name=megatron_infer", "megatron_infer cannot be honoured"),
-        ("async_generation_ratio=1", "async_generation_ratio: 1.0 cannot be honoured. Expected 0"),
+        ("async_generation_ratio=1", "async_generation_ratio: 1 cannot be honoured. Expected 0"),
         ("add_token_level_kl=true", "use use_kl_loss: true and kl_loss_coef"),
         ("init_kl_coef=0.2", "use use_kl_loss: true and kl_loss_coef"),
         (
             "critic.training_args.learning_rate=1.0",
-            "critic: this engine cannot honour it. The local engine has no critic",
+            "critic: the local engine does not read it: it has no critic, the mean of a group is the baseline",
         ),
-        ("gamma=0.9", "gamma: this engine cannot honour it. The local engine has no critic"),
+        (
+            "gamma=0.9",
+            "gamma: the local engine does not read it: it has no critic, the mean of a group is the baseline",
+        ),
         ("whiten_advantages=true", "whiten_advantages: true cannot be honoured"),
         ("advantage_clip=0.2", "advantage_clip: 0.2 cannot be honoured"),
         ("dual_clip_loss=true", "dual_clip_loss: true cannot be honoured"),
         ("loss_agg_mode=seq-mean-token-sum", "seq-mean-token-sum cannot be honoured. Expected seq-mean-token-mean or"),
         ("reward_normalization.grouping=batch", "reward_normalization.grouping: batch cannot be honoured"),
         ("reward_normalization.method=identity", "Expected mean_std or mean"),
-        ("actor_train.device_mapping=[0]", "actor_train.device_mapping: this engine cannot honour it"),
-        ("num_gpus_per_node=8", "num_gpus_per_node: this engine cannot honour it"),
-        ("checkpoint_config.type=file_system", "checkpoint_config: this engine cannot honour it"),
-        ("actor_train.model_args.lora_rank=8", "actor_train.model_args.lora_rank: this engine cannot honour it"),
-        ("train_env_manager.max_env_num_per_worker=4", "max_env_num_per_worker: this engine cannot honour it"),
-        ("train_env_manager.generating_args.num_beams=2", "num_beams: this engine cannot honour it"),
+        (
+            "actor_train.device_mapping=[0]",
+            "actor_train.device_mapping: the local engine does not read it: remove it, CUDA_VISIBLE_DEVICES",
+        ),
+        (
+            "num_gpus_per_node=8",
+            "num_gpus_per_node: the local engine does not read it: remove it, CUDA_VISIBLE_DEVICES picks",
+        ),
+        (
+            "checkpoint_config.type=file_system",
+            "checkpoint_config: the local engine does not read it: everything is written to output_dir",
+        ),
+        (
+            "actor_train.model_args.lora_rank=8",
+            "actor_train.model_args.lora_rank: the local engine does not read it: every weight is trained",
+        ),
+        (
+            "train_env_manager.max_env_num_per_worker=4",
+            "train_env_manager.max_env_num_per_worker: the local engine does not read it: remove it",
+        ),
+        ("train_env_manager.generating_args.num_beams=2", "num_beams: the local engine does not read it: remove it"),
         ("custom_envs.retail_train.env_type=sokoban", "env_type: sokoban cannot be honoured. Expected tau_retail"),
         ("engine=roll", "engine: roll trains a configuration for ROLL, such as --config-name tau_retail_1gpu"),
         ("track_with=swanlab", "track_with: swanlab cannot be honoured. Expected tensorboard or wandb or trackio"),
@@ -102,6 +121,8 @@ def test_a_wrong_type_is_named(override: str, words: str):
         (["val_batch_size=100"], "val_batch_size: found 100, expected 192"),
         (["sequence_length=100"], "sequence_length: 100 is too small for one message of 160 tokens"),
         (["train_env_manager.generating_args.temperature=0"], "GRPO has nothing to compare"),
+        (["train_env_manager.generating_args.top_p=0.9"], "top_p: found 0.9, expected 1 in training"),
+        (["train_env_manager.generating_args.top_k=50"], "top_k: found 50, expected 0 in training"),
         (["train_env_manager.tags=[nowhere]"], "train_env_manager.tags: 'nowhere' is not under custom_envs"),
         (["train_env_manager.num_groups_partition=[3]"], "num_groups_partition: found [3], expected one number"),
         (["custom_envs.retail_test.max_steps=5"], "custom_envs.retail_test.max_steps: found 5, but env_config"),

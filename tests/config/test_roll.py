@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from tau_retail_env.config import compose
-from tau_retail_env.config.roll import RollConfig, check_roll, fit_groups, is_for_roll, roll_values
-from tau_retail_env.config.roll_rules import parse_devices, prefix_tokens
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.roll.config.check import RollConfig, check_roll, fit_groups, is_for_roll, roll_values
+from tau_retail_env.roll.config.rules import parse_devices, prefix_tokens
 
 CONFIGS = ("tau_retail_config", "tau_retail_1gpu", "tau_retail_grpo")
 VARIANTS = (
@@ -124,7 +124,7 @@ def test_kl_is_really_on_in_every_configuration():
         ("sequence_length=512", "too small for one message of 512 tokens"),
         ("+actor_infer.generating_args.max_new_tokens=9", "actor_infer.generating_args would override it"),
         ("user_strategy=llm", "user_model"),
-        ("user_model=m", "user_model: found 'm', but user_strategy scripted has no model"),
+        ("user_model=m", "user_model: found 'm', but user_strategy scripted needs no model"),
         ("checkpoint_config.type=null", "checkpoint_config.type: found None, expected file_system"),
         ("custom_envs.retail_test.max_steps=3", "custom_envs.retail_test.max_steps: found 3"),
         ("engine=local", "engine: local cannot be honoured"),

@@ -3,10 +3,10 @@
 import pytest
 
 from tau_retail_env.config import compose
-from tau_retail_env.config.roll import check_roll
 from tau_retail_env.config.roll_schema import RollSchema
-from tau_retail_env.config.roll_unread import UNREAD, UNREAD_WITH
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.roll.config.check import check_roll
+from tau_retail_env.roll.config.unread import unread_keys
 
 PPO, GRPO = "tau_retail_config", "tau_retail_grpo"
 TRAIN, INFER = "actor_train.strategy_args.strategy_config", "actor_infer.strategy_args.strategy_config"
@@ -35,7 +35,12 @@ HARMLESS = [
     "pg_clip_high=0.2",
     "use_pg_clip_range=true pg_clip_high=0.28",
     "use_pg_clip_range=true pg_clip=null",
-    "train_env_manager.generating_args.temperature=0.7",
+    "val_env_manager.generating_args.temperature=0.7",
+    "train_env_manager.generating_args.top_k=0",
+    "advantage_clip=null",
+    "reward_clip=null",
+    "critic.model_args.disable_gradient_checkpointing=false",
+    "critic.max_tokens_per_microbatch_in_train=8192 reference.max_tokens_per_microbatch_in_infer=8192",
     "train_env_manager.generating_args.stop_strings=['</tool_call>']",
     "actor_train.model_args.freeze_module_prefix=model.embed_tokens",
     "critic.model_args.model_name_or_path=other",
@@ -55,7 +60,7 @@ def refused(name: str, *overrides: str) -> str:
     return " ".join(str(error.value).split())
 
 
-@pytest.mark.parametrize("path", sorted({*UNREAD, *(path for paths in UNREAD_WITH.values() for path in paths)}))
+@pytest.mark.parametrize("path", sorted({key.path for key in unread_keys()}))
 def test_every_key_of_the_table_is_one_of_rolls(path):
     RollSchema.load("main").default(path)
 
@@ -110,7 +115,7 @@ def test_what_says_rolls_default_or_is_honoured_passes(overrides):
         ("train_env_manager.generating_args.max_length=99", "max_new_tokens"),
         ("train_env_manager.generating_args.num_return_sequences=4", "group_size"),
         ("actor_train.use_dynamic_batching_in_train=true", "Only roles on Megatron"),
-        ("reference.max_tokens_per_microbatch_in_infer=9", "Only roles on Megatron"),
+        ("actor_infer.max_tokens_per_microbatch_in_infer=9", "Only roles on Megatron"),
         ("actor_train.sequence_packing_args={algorithm: load_balance}", "Only roles on Megatron"),
         ("actor_infer.logits_in_fp32=true", "with vllm"),
         ("critic.mtp_training_mode=joint", "Only roles on Megatron"),
@@ -153,7 +158,7 @@ def test_what_roll_itself_tells_vllm_is_refused(name):
         ("reward_normalization.norm_mean_type=group", "the whole batch is the group"),
         ("adv_estimator=gigpo", "an episode is one sample here"),
         ("adv_estimator=step_reinforce", "an episode is one sample here"),
-        ("adv_estimator=reinforce", "critic_warmup: found 5, but adv_estimator reinforce has no critic"),
+        ("adv_estimator=reinforce", "critic_warmup: found 10, but adv_estimator reinforce has no critic"),
         ("kl_penalty=full", "expected kl, abs or mse"),
         ("pg_clip_high=0.28", "pg_clip_high: 0.28 is used only with use_pg_clip_range: true"),
         ("pg_clip=null", "pg_clip: found None, expected more than 0"),
@@ -188,7 +193,12 @@ def test_what_roll_itself_tells_vllm_is_refused(name):
         ("val_env_manager.worker_cls=x.Y", "val_env_manager.worker_cls: the engine has workers of its own"),
         ("critic.model_args.model_type=trl", "model_type: found trl, expected auto_token_classification"),
         ("critic.model_args.num_labels=2", "num_labels: found 2, expected 1"),
-        ("critic.model_args.disable_gradient_checkpointing=false", "set it to true"),
+        ("train_env_manager.generating_args.temperature=0.7", "temperature: found 0.7, expected 1 in training"),
+        ("train_env_manager.generating_args.temperature=0", "temperature: found 0, expected 1 in training"),
+        ("train_env_manager.generating_args.top_p=0.9", "top_p: found 0.9, expected 1 in training"),
+        ("train_env_manager.generating_args.top_k=50", "top_k: found 50, expected -1 or 0 in training"),
+        ("train_env_manager.generating_args.repetition_penalty=1.1", "repetition_penalty: found 1.1, expected 1 in"),
+        ("reference.max_tokens_per_microbatch_in_train=4096", "This role does not learn"),
         ("critic.model_args.lora_target=q_proj", "critic.model_args.lora_target: LoRA is not supported"),
         ("actor_train.model_args.lora_target=q_proj", "actor_train.model_args.lora_target: LoRA is not supported"),
         ("actor_train.model_args.ulysses_size=2", "ulysses_size: found 2, expected 1"),

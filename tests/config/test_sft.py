@@ -2,8 +2,9 @@
 
 import pytest
 
-from tau_retail_env.config import SftConfig, check_sft, compose
+from tau_retail_env.config import compose
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.local.config import SftConfig, check_sft
 
 
 def checked(*overrides: str) -> SftConfig:
@@ -17,9 +18,9 @@ def checked(*overrides: str) -> SftConfig:
         ("model.layers=4", "model.layers: unknown key"),
         (
             "sft_train.strategy_args.strategy_name=megatron_train",
-            "sft_train.strategy_args: this engine cannot honour it",
+            "sft_train.strategy_args: the local engine does not read it: remove strategy_args, or train",
         ),
-        ("prompt_key=instruction", "Conversations come from the oracle"),
+        ("prompt_key=instruction", "prompt_key: the local engine does not read it: conversations come from the oracle"),
         ("pretrain=Qwen/Qwen2.5-0.5B-Instruct", "vocab_size: only with pretrain: scratch"),
         ("vocab_size=null", "pretrain: scratch needs one of them"),
         ("tokenizer=folder", "pretrain: scratch needs one of them"),

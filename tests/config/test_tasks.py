@@ -2,11 +2,12 @@
 
 import pytest
 
-from tau_retail_env.config import check_local, check_sft, compose
-from tau_retail_env.config.roll import check_roll
+from tau_retail_env.cli import main
+from tau_retail_env.config import compose
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+from tau_retail_env.local.config import check_local, check_sft
+from tau_retail_env.roll.config.check import check_roll
 from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
-from tau_retail_env.start import main
 
 CHECKS = {"tau_retail_local": check_local, "tau_retail_sft": check_sft, "tau_retail_1gpu": check_roll}
 
@@ -36,7 +37,7 @@ def test_tasks_that_are_not_there_are_told_once(name: str, overrides: list[str],
 
 
 def test_printing_a_configuration_tells_it_too(capsys: pytest.CaptureFixture[str]):
-    assert main(["--print-config", "task_source=foo"]) == 2
+    assert main(["train", "--print-config", "task_source=foo"]) == 2
     assert capsys.readouterr().err.startswith("error: custom_envs.retail_train.env_config, custom_envs.retail_test.")
 
 

@@ -28,14 +28,14 @@ def test_the_command_gives_a_folder_a_template_that_shows_tools(tmp_path, capsys
     folder = folder_of(tmp_path, template)
     with pytest.raises(InvalidValueError, match="chat-template FOLDER"):
         ChatEncoder(loaded(folder), system_prompt="Rules.", tools=[TOOL])
-    assert main(["chat-template", str(folder)]) == 0
+    assert main(["doctor", "--chat-template", str(folder)]) == 0
     assert f"{folder / FILE_NAME}: written" in capsys.readouterr().out
     assert ChatEncoder(loaded(folder), system_prompt="Rules.", tools=[TOOL]).rewritten_history() == ()
     assert (folder / REPLACED_NAME).exists() == (template is not None)
     if template is not None:
         assert (folder / REPLACED_NAME).read_text() == template
     before = sorted((path.name, path.read_bytes()) for path in folder.iterdir())
-    assert main(["chat-template", str(folder)]) == 0
+    assert main(["doctor", "--chat-template", str(folder)]) == 0
     assert "nothing was changed" in capsys.readouterr().out
     assert sorted((path.name, path.read_bytes()) for path in folder.iterdir()) == before
 
@@ -50,8 +50,8 @@ def test_an_earlier_template_is_not_lost(tmp_path):
 
 def test_the_command_wants_a_folder_with_a_tokenizer(tmp_path, capsys):
     pytest.importorskip("torch")
-    assert main(["chat-template", "Qwen/Qwen2.5-0.5B"]) == 2
+    assert main(["doctor", "--chat-template", "Qwen/Qwen2.5-0.5B"]) == 2
     assert "hf download Qwen/Qwen2.5-0.5B --local-dir FOLDER" in capsys.readouterr().err
-    assert main(["chat-template", str(tmp_path)]) == 2
+    assert main(["doctor", "--chat-template", str(tmp_path)]) == 2
     assert "no tokenizer could be loaded" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

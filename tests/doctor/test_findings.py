@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tau_retail_env.config.roll_package import RollPackage
 from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.doctor import (
     Environment,
@@ -23,6 +22,7 @@ from tau_retail_env.doctor import (
     examine,
 )
 from tau_retail_env.doctor.findings import satisfies
+from tau_retail_env.roll.config.package import RollPackage
 
 REQUIREMENTS = (
     Requirement("rich", ">=13", pinned="15.0.0"),
@@ -221,6 +221,15 @@ def test_a_python_that_the_script_does_not_use_is_told_so_at_once():
     assert second_line.endswith(".venv/bin/tau-retail doctor")
 
 
+def test_the_text_fits_80_columns_but_for_commands_which_stay_whole():
+    found = changed(keys={"OPENAI_API_KEY": False, "HF_TOKEN": False}, here=with_packages(rich=None, torch=None))
+    lines = as_text(examine(found)).splitlines()
+    assert max(len(line) for line in lines if "mend: " not in line) <= 80
+    wrapped = lines[next(number for number, line in enumerate(lines) if "OPENAI_API_KEY" in line) + 1]
+    assert wrapped.startswith(" " * 10 + "needs it; ")
+    assert all(one.found in " ".join(" ".join(lines).split()) for one in examine(found))
+
+
 def test_an_installed_package_has_no_script_to_speak_of():
     found = changed(
         checkout=None, is_script_environment=False, is_script_set_up=False, missing_files=("configs/a.yaml",)
@@ -239,7 +248,7 @@ def roll_environment(package: RollPackage | None = ALIBABAS, cuda: str | None = 
     """.venv-roll as the list wants it, with other versions; None for a package that is not there."""
     pinned = {pin.name: pin.version for pin in PINS}
     kept = {name: version for name, version in (pinned | packages).items() if version}
-    return Environment("v/python", "3.12.3", kept, cuda, package)
+    return Environment("v/python", "3.12.3", kept, cuda, roll_package=package)
 
 
 def roll_findings(found: Surroundings) -> list[Finding]:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tau_retail_env.config.roll_package import RollPackage, install_arguments
 from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.doctor import Environment, Pin, examine, surroundings, survey
+from tau_retail_env.models import shipped
+from tau_retail_env.roll.config.package import RollPackage, install_arguments
 
 KEY = "sk-not-a-key-5f1d0c"
 
@@ -23,7 +24,7 @@ def checkout_in(folder: Path, repository: Path) -> Path:
     """A checkout that has nothing but its scripts and lists."""
     for name in ("run_tau_retail_pipeline.sh", "pyproject.toml", "requirements.txt", "requirements-roll.txt"):
         (folder / name).write_bytes((repository / name).read_bytes())
-    return folder / surroundings.PACKAGE_FOLDER.name
+    return folder / shipped.PACKAGE_FOLDER.name
 
 
 def add_package(site_packages: Path, name: str, version: str) -> None:
@@ -76,7 +77,7 @@ def test_requirements_of_an_installed_package_are_those_of_its_metadata(monkeypa
     with (tmp_path / "tau_retail-0.1.0.dist-info" / "METADATA").open("a") as metadata:
         metadata.write("Requires-Dist: hydra-core<1.4,>=1.3\nRequires-Dist: trl<2,>=1.16; extra == 'train'\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(surroundings, "PACKAGE_FOLDER", tmp_path / "tau_retail_env")
+    monkeypatch.setattr(shipped, "PACKAGE_FOLDER", tmp_path / "tau_retail_env")
     found = survey()
     assert found.checkout is None
     assert [(one.name, one.wanted, one.extra) for one in found.requirements] == [
@@ -88,7 +89,7 @@ def test_requirements_of_an_installed_package_are_those_of_its_metadata(monkeypa
 
 @pytest.mark.parametrize("cuda", ["12.8", None])
 def test_the_second_environment_is_asked_and_nothing_in_it_imported(cuda, monkeypatch, tmp_path, repository):
-    monkeypatch.setattr(surroundings, "PACKAGE_FOLDER", checkout_in(tmp_path, repository))
+    monkeypatch.setattr(shipped, "PACKAGE_FOLDER", checkout_in(tmp_path, repository))
     assert survey().roll is None
     venv.create(tmp_path / ".venv-roll", with_pip=False)
     (site_packages,) = (tmp_path / ".venv-roll" / "lib").glob("python*/site-packages")
@@ -113,14 +114,14 @@ def test_the_list_of_the_second_environment_is_read_line_by_line(repository):
 
 
 def test_an_installed_package_has_no_list_of_the_second_environment(monkeypatch, tmp_path):
-    monkeypatch.setattr(surroundings, "PACKAGE_FOLDER", tmp_path / "tau_retail_env")
+    monkeypatch.setattr(shipped, "PACKAGE_FOLDER", tmp_path / "tau_retail_env")
     assert survey().roll_pins == []
 
 
 @pytest.fixture
 def second_environment(monkeypatch, tmp_path, repository) -> Path:
     """Packages of a .venv-roll; what lies there fails when imported."""
-    monkeypatch.setattr(surroundings, "PACKAGE_FOLDER", checkout_in(tmp_path, repository))
+    monkeypatch.setattr(shipped, "PACKAGE_FOLDER", checkout_in(tmp_path, repository))
     venv.create(tmp_path / ".venv-roll", with_pip=False)
     (site_packages,) = (tmp_path / ".venv-roll" / "lib").glob("python*/site-packages")
     return site_packages
@@ -176,7 +177,7 @@ def test_a_second_environment_is_set_up_when_the_script_says_so(second_environme
 
 
 def test_an_environment_whose_python_is_gone_does_not_answer(monkeypatch, tmp_path, repository):
-    monkeypatch.setattr(surroundings, "PACKAGE_FOLDER", checkout_in(tmp_path, repository))
+    monkeypatch.setattr(shipped, "PACKAGE_FOLDER", checkout_in(tmp_path, repository))
     (tmp_path / ".venv-roll").mkdir()
     assert survey().roll == f"{tmp_path / '.venv-roll' / 'bin' / 'python'} does not answer: FileNotFoundError"
 
@@ -199,7 +200,7 @@ def test_no_driver_is_no_device(monkeypatch, tmp_path):
 
 
 def test_an_unfinished_set_up_shows(monkeypatch, tmp_path, repository):
-    monkeypatch.setattr(surroundings, "PACKAGE_FOLDER", checkout_in(tmp_path, repository))
+    monkeypatch.setattr(shipped, "PACKAGE_FOLDER", checkout_in(tmp_path, repository))
     assert not survey().is_script_set_up
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv" / ".setup-complete").touch()
@@ -211,7 +212,7 @@ def test_an_unfinished_set_up_shows(monkeypatch, tmp_path, repository):
 def test_a_key_is_never_printed(form, repository):
     keys = dict.fromkeys(surroundings.KEYS, KEY) | {"HF_TOKEN": ""}
     answer = subprocess.run(
-        [sys.executable, "-m", "tau_retail_env.cli", "doctor", *form],
+        [sys.executable, "-m", "tau_retail_env", "doctor", *form],
         capture_output=True,
         text=True,
         check=False,

@@ -9,7 +9,8 @@ import pytest
 
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.episodes.player import BatchPlayer, EpisodeRequest, play_episode
+from tau_retail_env.episodes.plan import EpisodeRequest
+from tau_retail_env.episodes.player import BatchPlayer, play_episode
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError
 from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.runs.trajectories import read_trajectories, write_trajectories
@@ -42,6 +43,7 @@ class FakeEnv:
             "task_id": task_id,
             "source": "fake",
             "split": "train",
+            "user_strategy": self.user_strategy,
             "role": "user",
             "tools": [],
             "system_prompt": SYSTEM,
@@ -66,6 +68,7 @@ class FakeEnv:
         if over:
             reason = "user_error" if failed else "user_stop"
             info |= {"stop_reason": reason, "scorable": not failed, "reward_breakdown": {"database": 1.0}}
+            info["user_strategy"] = self.user_strategy
         return "so", float(over and not failed), over and not failed, over and failed, info
 
     def close(self):

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import Qwen2Tokenizer
 
 from tau_retail_env.config import compose
-from tau_retail_env.config.sft import NewModel
+from tau_retail_env.local.config.sft import NewModel
 from tau_retail_env.local.models import make
 from tau_retail_env.models.checks import set_prompt_style
 

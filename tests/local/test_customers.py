@@ -13,16 +13,16 @@ from transformers import Qwen2Tokenizer
 
 pytest.importorskip("openai", reason="customers behind an API need: pip install '.[api]'")
 
-from tau_retail_env.config import check_local, check_sft
+from tau_retail_env.cli import main
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import CustomerSetupError
 from tau_retail_env.local import sft
+from tau_retail_env.local.config import check_local, check_sft
 from tau_retail_env.local.conversations import conversation_texts, make_conversations
 from tau_retail_env.local.loop import RunStoppedError
 from tau_retail_env.local.train import train
 from tau_retail_env.runs.files import read_rows
 from tau_retail_env.runs.trajectories import read_trajectories
-from tau_retail_env.start import main
 from tests.local.test_train import LEARNING, arguments_of, without_time
 from tests.users.llm.server import ChatServer, always, seeded
 
@@ -132,7 +132,7 @@ def test_over_budget_the_run_stops_with_everything_saved_and_goes_on_with_more(
     rows = read_rows(whole.folder / "metrics.jsonl")
     budget = rows[0]["val/customer/llm/cost_usd"] + rows[1]["customer/llm/cost_usd"] + CHECK_USD + 1
     server.requests.clear()
-    assert main(arguments_of(grpo_values, *keys, f"user.budget_usd={budget}")) == 2
+    assert main(["train", *arguments_of(grpo_values, *keys, f"user.budget_usd={budget}")]) == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
     folder = tmp_path / "run"
     assert last.startswith("error: The customers' budget is used up: $")
@@ -211,7 +211,7 @@ def test_a_wrong_key_ends_it_before_anything_is_made(
     grpo_values: Values, server: ChatServer, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
     server.key = "another"
-    assert main(arguments_of(grpo_values, *customers(server))) == 2
+    assert main(["train", *arguments_of(grpo_values, *customers(server))]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert "OPENAI_API_KEY" in error and KEY not in error
     assert not server.requests

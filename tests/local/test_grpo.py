@@ -9,14 +9,15 @@ import pytest
 import torch
 from trl import GRPOTrainer
 
-from tau_retail_env.config import LocalConfig, check_local
-from tau_retail_env.config.roles import ModelArgs
+from tau_retail_env.episodes.plan import TrainingPlan
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.local import models
+from tau_retail_env.local.config import LocalConfig, check_local
+from tau_retail_env.local.config.workers import ModelArgs
 from tau_retail_env.local.grpo import RolloutFunction, _by_length, arguments, make_trainer
-from tau_retail_env.local.plan import TrainingPlan
 from tau_retail_env.local.rollouts import PlaySettings, Stage
-from tau_retail_env.local.run_folder import RunFolder
+from tau_retail_env.local.run_folder import ENGINE
+from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.trajectories import read_trajectories
 
 Values = Callable[..., dict[str, Any]]
@@ -39,7 +40,7 @@ def rollout_and_trainer(config: LocalConfig, folder: RunFolder) -> tuple[Rollout
 @pytest.fixture
 def played(grpo_values: Values) -> tuple[RolloutFunction, Any, dict[str, Any]]:
     values = grpo_values("train_env_manager.generating_args.temperature=0.7")
-    folder = RunFolder(Path(values["output_dir"]))
+    folder = RunFolder(Path(values["output_dir"]), ENGINE)
     folder.open(values)
     rollout, trainer = rollout_and_trainer(check_local(values), folder)
     return rollout, trainer, rollout(["2", "2", "3", "3"], trainer)
@@ -125,7 +126,7 @@ def test_an_episode_that_cannot_be_scored_teaches_nothing(played: tuple[RolloutF
 
 def test_a_failed_customer_does_not_stop_a_step(grpo_values: Values):
     values = grpo_values("max_steps=1")
-    folder = RunFolder(Path(values["output_dir"]))
+    folder = RunFolder(Path(values["output_dir"]), ENGINE)
     folder.open(values)
     rollout, trainer = rollout_and_trainer(check_local(values), folder)
     play = rollout._play
@@ -148,7 +149,7 @@ def test_a_failed_customer_does_not_stop_a_step(grpo_values: Values):
 def test_a_groups_baseline_leaves_out_what_cannot_be_scored(grpo_values: Values):
     values = grpo_values("train_env_manager.num_env_groups=1", "train_env_manager.num_groups_partition=[1]")
     values["train_env_manager"]["group_size"] = 4
-    folder = RunFolder(Path(values["output_dir"]))
+    folder = RunFolder(Path(values["output_dir"]), ENGINE)
     folder.open(values)
     rollout, trainer = rollout_and_trainer(check_local(values), folder)
     play = rollout._play
@@ -182,7 +183,7 @@ def test_an_update_without_a_scorable_episode_leaves_the_weights_finite(grpo_val
     values = grpo_values(
         "max_steps=1", f"loss_agg_mode={loss_agg_mode}", "actor_train.training_args.gradient_accumulation_steps=1"
     )
-    folder = RunFolder(Path(values["output_dir"]))
+    folder = RunFolder(Path(values["output_dir"]), ENGINE)
     folder.open(values)
     rollout, trainer = rollout_and_trainer(check_local(values), folder)
     play = rollout._play
@@ -230,6 +231,6 @@ def test_rolls_keys_become_trls(grpo_values: Values):
 
 def test_without_kl_there_is_no_reference(grpo_values: Values):
     values = grpo_values("use_kl_loss=false", "kl_loss_coef=0.0")
-    _, trainer = rollout_and_trainer(check_local(values), RunFolder(Path(values["output_dir"])))
+    _, trainer = rollout_and_trainer(check_local(values), RunFolder(Path(values["output_dir"]), ENGINE))
     assert trainer.beta == 0
     assert trainer.ref_model is None

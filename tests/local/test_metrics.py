@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.local.metrics import customer_row, training_row, validation_row
-from tau_retail_env.local.summary import bill, customers_of
+from tau_retail_env.runs.summary import bill, customers_of
 from tests.plain_trajectory import plain_trajectory
 
 

@@ -11,10 +11,10 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast, Qwen2Tokenizer
 
-from tau_retail_env.config.roles import ModelArgs
-from tau_retail_env.config.sft import NewModel
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.local import models
+from tau_retail_env.local.config.sft import NewModel
+from tau_retail_env.local.config.workers import ModelArgs
 
 from_folder = ModelArgs(dtype="fp32")
 

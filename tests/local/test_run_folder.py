@@ -1,16 +1,22 @@
 """Who may write to a run's folder, and what stays when it goes on."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from tau_retail_env.config import check_local
+from tau_retail_env.config import to_yaml
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.local.run_folder import RunFolder, claim
+from tau_retail_env.local.config import check_local
+from tau_retail_env.local.run_folder import claim
+from tau_retail_env.runs.checkpoints import write_manifest
 from tau_retail_env.runs.files import read_rows
+from tau_retail_env.runs.folder import RunFolder
+from tau_retail_env.runs.resume import read_config
 
 Values = Callable[..., dict[str, Any]]
 
@@ -24,10 +30,19 @@ def claimed(values: dict[str, Any]) -> RunFolder:
 def begun(values: dict[str, Any], *, steps: int = 0) -> RunFolder:
     """A run that has ended, or was killed."""
     with claim(check_local(values), values) as folder:
-        folder.open(values)
+        folder.open(to_yaml(values))
         for step in range(steps + 1):
-            (folder.checkpoints / f"checkpoint-{step}").mkdir(parents=True)
+            checkpoint = folder.checkpoints / f"checkpoint-{step}"
+            checkpoint.mkdir(parents=True)
+            (checkpoint / "weights").write_text(str(step))
+            write_manifest(checkpoint)
         return folder
+
+
+def gone_on(values: dict[str, Any]) -> list[str]:
+    """What is said of a run that goes on."""
+    with claim(check_local(values), values) as folder:
+        return folder.open(to_yaml(values))
 
 
 def test_a_claim_that_comes_to_nothing_leaves_nothing(grpo_values: Values, tmp_path: Path):
@@ -41,7 +56,7 @@ def test_two_runs_never_write_to_one_folder(grpo_values: Values):
             with pytest.raises(InvalidValueError, match=r"another process is writing to it. Wait .*output_dir=FOLDER"):
                 claimed(grpo_values("seed=2"))
             assert folder.path.is_dir(), moment
-            folder.open(values)
+            folder.open(to_yaml(values))
         with pytest.raises(InvalidValueError, match="another process is writing to it"):
             claimed(grpo_values("resume=true"))
     assert claimed(grpo_values("resume=true")).path == folder.path
@@ -126,8 +141,81 @@ def test_what_came_after_the_last_checkpoint_is_forgotten(grpo_values: Values):
     (folder.path / "trajectories" / ".train-000002.jsonl.77.part").touch()
     for name in ("best.jsonl", "notes.md", "train-000009.jsonl.gz"):
         (folder.path / "trajectories" / name).touch()
-    claimed(grpo_values("resume=true")).open(grpo_values())
+    claimed(grpo_values("resume=true")).open(to_yaml(grpo_values()))
     assert [row["step"] for row in read_rows(folder.metrics)] == [0, 1]
     kept = sorted(path.name for path in (folder.path / "trajectories").iterdir())
     own = ["best.jsonl", "notes.md", "train-000009.jsonl.gz"]
     assert kept == sorted(["train-000001.jsonl", "val-000000.jsonl", *own])
+
+
+def test_the_newest_whole_checkpoint_is_taken_and_the_damaged_one_is_named(grpo_values: Values):
+    folder = begun(grpo_values(), steps=3)
+    (folder.checkpoints / "checkpoint-3" / "weights").write_text("X")
+    (folder.checkpoints / "checkpoint-99").mkdir()
+    said = gone_on(grpo_values("resume=true"))
+    assert said[0] == f"going on after step 2, from {folder.checkpoints / 'checkpoint-2'}"
+    assert said[1].startswith("checkpoint-3 is not whole: weights is not what was written")
+    assert said[2].startswith("checkpoint-99 is not whole: config.json is missing")
+    assert claimed(grpo_values("resume=true")).step == 2
+    assert folder.last_checkpoint() == folder.checkpoints / "checkpoint-2"
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_is_not_begun_anew(grpo_values: Values):
+    folder = begun(grpo_values())
+    (folder.checkpoints / "checkpoint-0" / "weights").unlink()
+    folder.metrics.write_text('{"step": 0}\n{"step": 1}\n')
+    with pytest.raises(InvalidValueError, match=r"no whole checkpoint \(checkpoint-0: weights is missing\)"):
+        claimed(grpo_values("resume=true"))
+    assert len(read_rows(folder.metrics)) == 2
+    assert claimed(grpo_values(f"output_dir={folder.path}_2")).step == 0
+
+
+def test_a_checkpoint_of_an_earlier_version_is_taken_by_its_files(grpo_values: Values, tiny_checkpoint: Path):
+    folder = begun(grpo_values(), steps=0)
+    old = folder.checkpoints / "checkpoint-4"
+    shutil.copytree(tiny_checkpoint, old)
+    for name in ("optimizer.pt", "scheduler.pt"):
+        torch.save({}, old / name)
+    (old / "trainer_state.json").write_text("{}")
+    assert claimed(grpo_values("resume=true")).step == 4
+    assert "has no manifest.json: taken as whole by its files" in gone_on(grpo_values("resume=true"))[0]
+    weights = old / "model.safetensors"
+    for path, content in ((weights, weights.read_bytes()[:999]), (old / "optimizer.pt", b"PK"), (weights, None)):
+        kept = path.read_bytes()
+        path.write_bytes(content) if content is not None else path.unlink()
+        assert claimed(grpo_values("resume=true")).step == 0
+        path.write_bytes(kept)
+
+
+def test_before_the_first_checkpoint_it_says_what_it_removes(grpo_values: Values):
+    folder = begun(grpo_values(), steps=-1)
+    folder.metrics.write_text('{"step": 0}\n{"step": 1}\n')
+    (folder.path / "trajectories" / "train-000001.jsonl").touch()
+    assert gone_on(grpo_values("resume=true")) == [
+        f"going on with {folder.path}: it has no checkpoint yet, training begins anew",
+        "removed, they will be written again: the rows of step 1 in metrics.jsonl",
+        "removed, they will be played again: train-000001.jsonl",
+    ]
+    assert [row["step"] for row in read_rows(folder.metrics)] == [0]
+
+
+def test_a_new_run_has_nothing_to_say(grpo_values: Values):
+    values = grpo_values()
+    with claim(check_local(values), values) as folder:
+        assert folder.open(to_yaml(values)) == []
+
+
+def test_an_older_checkpoint_may_be_named_and_later_ones_are_set_aside(grpo_values: Values):
+    folder = begun(grpo_values(), steps=3)
+    said = gone_on(grpo_values(f"resume={folder.checkpoints / 'checkpoint-1'}"))
+    assert [line.split(" is later")[0] for line in said[1:]] == ["checkpoint-2", "checkpoint-3"]
+    assert claimed(grpo_values("resume=true")).step == 1
+    assert len(list(folder.checkpoints.glob("checkpoint-*.aside-*"))) == 2
+
+
+def test_lengths_and_intervals_may_change_and_stay_changed(grpo_values: Values):
+    folder = begun(grpo_values("max_steps=2"), steps=1)
+    gone_on(grpo_values("resume=true", "max_steps=9", "save_steps=3"))
+    stored = read_config(folder.path)
+    assert (stored["max_steps"], stored["save_steps"], stored["resume"]) == (9, 3, False)
+    assert check_local(stored).max_steps == 9

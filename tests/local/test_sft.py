@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,15 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Tokenizer
 
 from tau_retail_env.chat.parsing import parse_message
-from tau_retail_env.config import SftConfig, check_sft
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.local import models, sft
+from tau_retail_env.local.config import SftConfig, check_sft
 from tau_retail_env.local.conversations import EncodedConversations, encode, make_conversations
-from tau_retail_env.local.run_folder import RunFolder, claim
+from tau_retail_env.local.run_folder import ENGINE, claim
 from tau_retail_env.models.checks import prompt_style_of
 from tau_retail_env.runs.files import read_rows
+from tau_retail_env.runs.folder import RunFolder
 
 Values = Callable[..., dict[str, Any]]
 
@@ -35,7 +35,7 @@ def rows_of(outcome: Any) -> list[dict[str, Any]]:
 
 def conversations(config: SftConfig, tokenizer: Any, **changes: Any) -> EncodedConversations:
     longest = changes.pop("longest", 9000)
-    wanted = replace(config.conversations, **{"num": 4, **changes})
+    wanted = config.conversations.model_copy(update={"num": 4, **changes})
     return make_conversations(config.custom_envs["retail_train"].env_config, tokenizer, wanted, seed=7, longest=longest)
 
 
@@ -108,7 +108,9 @@ def test_the_loss_weighs_the_agents_tokens_and_the_rest(
 ):
     models.quiet()
     model, _ = models.load(str(tiny_checkpoint), config.sft_train.model_args)
-    trainer = sft.make_trainer(model, tokenizer, config, RunFolder(tmp_path), data, [0, 1], lambda step, numbers: None)
+    trainer = sft.make_trainer(
+        model, tokenizer, config, RunFolder(tmp_path, ENGINE), data, [0, 1], lambda step, numbers: None
+    )
     batch = trainer.data_collator([{"row": 0}, {"row": 1}])
     total, weight = 0.0, 0.0
     for row in (0, 1):

@@ -3,8 +3,9 @@
 import pytest
 from transformers import AutoTokenizer, Qwen2Config, Qwen2Tokenizer
 
-from tau_retail_env.config import check_sft, compose
+from tau_retail_env.config import compose
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.local.config import check_sft
 from tau_retail_env.local.conversations import conversation_texts
 from tau_retail_env.local.tokenizer import train_tokenizer
 from tau_retail_env.models.shipped import small_checkpoint

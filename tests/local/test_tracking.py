@@ -9,18 +9,21 @@ from typing import Any
 
 import pytest
 
-from tau_retail_env.config import check_local
+from tau_retail_env.config import to_yaml
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.local.run_folder import RunFolder
-from tau_retail_env.local.tracking import MetricLog
+from tau_retail_env.local.config import check_local
+from tau_retail_env.local.loop import trackers
+from tau_retail_env.local.run_folder import ENGINE
+from tau_retail_env.runs.folder import RunFolder
+from tau_retail_env.runs.metric_log import MetricLog
 
 Values = Callable[..., dict[str, Any]]
 
 
 def opened(values: dict[str, Any]) -> tuple[RunFolder, MetricLog]:
-    folder = RunFolder(Path(values["output_dir"]))
-    folder.open(values)
-    return folder, MetricLog(folder, check_local(values))
+    folder = RunFolder(Path(values["output_dir"]), ENGINE)
+    folder.open(to_yaml(values))
+    return folder, MetricLog(folder.metrics, trackers(folder, check_local(values)))
 
 
 def test_a_step_is_one_line_and_what_is_no_number_is_null(grpo_values: Values):

@@ -15,13 +15,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tau_retail_env.config import check_local
+from tau_retail_env.cli import main
+from tau_retail_env.local import loop
+from tau_retail_env.local.config import check_local
 from tau_retail_env.local.rollouts import Stage
 from tau_retail_env.local.train import train
 from tau_retail_env.models.checks import prompt_style_of
 from tau_retail_env.runs.files import read_rows
 from tau_retail_env.runs.trajectories import read_trajectories
-from tau_retail_env.start import main
 
 Values = Callable[..., dict[str, Any]]
 
@@ -45,6 +46,18 @@ def arguments_of(values: Values, *overrides: str) -> list[str]:
     folder.mkdir(exist_ok=True)
     (folder / "tiny.yaml").write_text(json.dumps(composed))
     return ["--config-path", str(folder), "--config-name", "tiny"]
+
+
+def interrupting(monkeypatch: pytest.MonkeyPatch, step: int, end: Callable[[], None]) -> None:
+    """Have a run end in some way when it plays for a step."""
+    play = Stage.play
+
+    def interrupted(self: Stage, *positional: Any, label: str, **named: Any) -> Any:
+        if label.startswith(f"step {step}"):
+            end()
+        return play(self, *positional, label=label, **named)
+
+    monkeypatch.setattr(Stage, "play", interrupted)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +144,7 @@ def test_a_step_with_several_updates_still_has_one_row(grpo_values: Values):
 
 def killed_after(checkpoint: Path, arguments: list[str], number: int) -> subprocess.Popen[bytes]:
     """Start a run of its own and end it by a signal once a checkpoint is there."""
-    command = [sys.executable, "-m", "tau_retail_env.start", *arguments]
+    command = [sys.executable, "-m", "tau_retail_env", "train", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=dict(os.environ))
     deadline = time.monotonic() + 120
     while not checkpoint.is_dir() and process.poll() is None and time.monotonic() < deadline:
@@ -173,9 +186,77 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(
         return play(self, *positional, label=label, **named)
 
     monkeypatch.setattr(Stage, "play", interrupted)
-    assert main(arguments_of(grpo_values)) == 130
+    assert main(["train", *arguments_of(grpo_values)]) == 130
     assert capsys.readouterr().out.rstrip().endswith(f"interrupted; go on with: resume={tmp_path / 'run'}")
     assert [row["step"] for row in read_rows(tmp_path / "run" / "metrics.jsonl")] == [0, 1]
+
+
+def test_sigterm_ends_with_143_and_what_it_says_goes_on_alone(
+    grpo_values: Values, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    """What is given by overrides the first time need not be given again; a run may become longer."""
+    interrupting(monkeypatch, 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(SystemExit) as ended:
+        main(["train", *arguments_of(grpo_values, *LEARNING), "max_steps=2"])
+    assert ended.value.code == 143
+    said = f"interrupted; go on with: resume={tmp_path / 'run'}"
+    assert capsys.readouterr().out.rstrip().endswith(said)
+    monkeypatch.undo()
+    assert main(["train", said.rpartition(" ")[2], "max_steps=3"]) == 0
+    out = capsys.readouterr().out
+    assert f"going on after step 1, from {tmp_path / 'run' / 'checkpoints' / 'checkpoint-1'}" in out
+    assert [row["step"] for row in read_rows(tmp_path / "run" / "metrics.jsonl")] == [0, 1, 2, 3]
+    assert main(["train", f"resume={tmp_path / 'run'}"]) == 0  # it is as long as it has become
+    assert "3 steps; writing to" in capsys.readouterr().out
+
+
+def test_a_run_does_not_become_shorter_than_it_is_nor_another(
+    finished: tuple[Any, list[str]], capsys: pytest.CaptureFixture[str]
+):
+    run_folder = finished[0].folder
+    metrics = (run_folder / "metrics.jsonl").read_text()
+    assert main(["train", f"resume={run_folder}", "max_steps=2"]) == 2
+    assert "max_steps: found 2, but" in (error := capsys.readouterr().err) and "give 3 or more" in error
+    assert main(["train", f"resume={run_folder}", "seed=7", "kl_loss_coef=0.5"]) == 2
+    assert "differs in kl_loss_coef (0.1 there, 0.5 here), seed (42 there, 7 here)" in capsys.readouterr().err
+    assert (run_folder / "metrics.jsonl").read_text() == metrics
+
+
+def test_damage_in_a_run_is_named_and_nothing_more_is_lost(
+    grpo_values: Values, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    folder = tmp_path / "run"
+    whole, _ = run(grpo_values(*LEARNING, "max_steps=3", f"output_dir={tmp_path / 'whole'}"))
+    shutil.copytree(whole.folder, folder)
+    rows = (folder / "metrics.jsonl").read_bytes().splitlines()
+    (folder / "metrics.jsonl").write_bytes(b"\n".join([rows[0], b'{"step": 1, "\xff', *rows[2:]]) + b"\n")
+    weights = folder / "checkpoints" / "checkpoint-3" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    capsys.readouterr()
+    assert main(["train", f"resume={folder}"]) == 0
+    out = capsys.readouterr().out
+    assert "going on after step 2" in out
+    assert "checkpoint-3 is not whole: model.safetensors has 1,000 bytes" in out
+    assert "metrics.jsonl: line 2 is no UTF-8 text" in out
+    found, expected = (without_time(read_rows(path / "metrics.jsonl")) for path in (folder, whole.folder))
+    assert found == [expected[0], *expected[2:]]
+
+
+def test_the_weights_of_the_best_validation_are_kept(
+    grpo_values: Values, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """Whatever is saved; the row of a validation is changed here, since random weights earn no reward."""
+    scores = iter((0.9, 0.25, 0.75, 0.5))
+    monkeypatch.setattr(loop, "validation_row", lambda *_, **__: {"val/score/mean": next(scores)})
+    outcome, _ = run(grpo_values(*LEARNING, "max_steps=3", "save_steps=1", "eval_steps=1", "max_ckpt_to_keep=0"))
+    assert outcome.summary["best"] == {"step": 2, "score": 0.75}
+    assert outcome.summary["files"]["best"] == "checkpoints/best"
+    best, second, third = (
+        AutoModelForCausalLM.from_pretrained(outcome.folder / "checkpoints" / name).state_dict()
+        for name in ("best", "checkpoint-2", "checkpoint-3")
+    )
+    assert all(torch.equal(best[name], second[name]) for name in best)
+    assert not all(torch.equal(best[name], third[name]) for name in best)
 
 
 def test_a_full_disk_ends_the_run_with_one_line(
@@ -185,7 +266,7 @@ def test_a_full_disk_ends_the_run_with_one_line(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    assert main(arguments_of(grpo_values)) == 2
+    assert main(["train", *arguments_of(grpo_values)]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: The checkpoint ")
     assert "No space left on device" in error
@@ -207,13 +288,13 @@ def test_rows_that_find_no_room_end_the_run_with_how_to_go_on(
 
     arguments = arguments_of(grpo_values)
     monkeypatch.setattr(Stage, "play", filling)
-    assert main(arguments) == 2
+    assert main(["train", *arguments]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith(f"error: {metrics} could not be written: No space left on device (")
     assert error.endswith(f"Mend that, then go on with: resume={tmp_path / 'run'}")
     monkeypatch.undo()
     kept.replace(metrics)
-    assert main([*arguments, "resume=true"]) == 0
+    assert main(["train", *arguments, "resume=true"]) == 0
     assert [row["step"] for row in read_rows(metrics)] == [0, 1, 2]
 
 
@@ -230,7 +311,7 @@ def test_episodes_that_cannot_be_written_end_the_run_with_how_to_go_on(
         return play(self, *positional, label=label, **named)
 
     monkeypatch.setattr(Stage, "play", breaking)
-    assert main(arguments_of(grpo_values)) == 2
+    assert main(["train", *arguments_of(grpo_values)]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith(f"error: {folder / 'train-000001.jsonl'} could not be written: Not a directory")
     assert error.endswith(f"go on with: resume={tmp_path / 'run'}")
@@ -238,7 +319,7 @@ def test_episodes_that_cannot_be_written_end_the_run_with_how_to_go_on(
 
 def test_two_runs_into_one_folder_are_one_run_and_one_error(grpo_values: Values, tmp_path: Path):
     """The one that came later neither writes nor removes anything."""
-    command = [sys.executable, "-m", "tau_retail_env.start", *arguments_of(grpo_values, "max_steps=1")]
+    command = [sys.executable, "-m", "tau_retail_env", "train", *arguments_of(grpo_values, "max_steps=1")]
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     told = [run.communicate(timeout=240)[1] for run in runs]
     assert sorted(run.returncode for run in runs) == [0, 2], told
@@ -258,7 +339,7 @@ def test_what_is_refused_leaves_no_folder(
         ("sequence_length=4097", "sequence_length: found 4097"),
         (f"pretrain={foreign_checkpoint}", "prompt_style: minimal tells a model no tool"),
     ):
-        assert main(arguments_of(grpo_values, override)) == 2
+        assert main(["train", *arguments_of(grpo_values, override)]) == 2
         assert words in capsys.readouterr().err
         assert not (tmp_path / "run").exists()
 
@@ -266,6 +347,6 @@ def test_what_is_refused_leaves_no_folder(
 def test_the_configuration_is_printed_and_nothing_is_started(
     grpo_values: Values, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
-    assert main([*arguments_of(grpo_values), "max_steps=9", "--print-config"]) == 0
+    assert main(["train", *arguments_of(grpo_values), "max_steps=9", "--print-config"]) == 0
     assert "max_steps: 9" in capsys.readouterr().out
     assert not (tmp_path / "run").exists()

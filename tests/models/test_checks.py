@@ -42,7 +42,8 @@ def test_the_small_model_says_what_it_was_trained_on():
 def test_a_model_that_was_not_trained_on_the_short_line_is_not_left_blind(folder: Path, said: Any):
     source = changed(folder, tau_retail=said)
     with pytest.raises(
-        InvalidValueError, match=r"prompt_style: minimal tells .*prompt_style=compressed .*tau-retail sft pretrain="
+        InvalidValueError,
+        match=r"prompt_style: minimal tells .*prompt_style=compressed .*tau-retail train .*tau_retail_sft pretrain=",
     ):
         checked(source)
     checked(source, "compressed")

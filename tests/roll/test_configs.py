@@ -21,6 +21,7 @@ VARIANTS = (
     "task_source=tau2",
     "user_strategy=llm user_model=m",
     "pretrain=small",
+    "++advantage_clip=null ++reward_clip=null",
 )
 CHECKOUTS = {
     "ROLL_PATH": VARIANTS,
@@ -32,15 +33,16 @@ PROGRAM = textwrap.dedent(
     import json, sys
     from pathlib import Path
     from tau_retail_env.config import compose
-    from tau_retail_env.config.roll import check_roll, fit_groups
-    from tau_retail_env.roll.run_folder import RollFolder
-    from tau_retail_env.roll.start import agentic_config
+    from tau_retail_env.roll.config.check import check_roll, fit_groups
+    from tau_retail_env.roll.run_folder import ENGINE
+    from tau_retail_env.roll.settings import agentic_config
+    from tau_retail_env.runs.folder import RunFolder
 
     found = []
     for name, overrides in json.loads(sys.argv[1]):
         values = compose(name, overrides=overrides)
         check_roll(values)
-        folder = RollFolder(Path(sys.argv[2]) / name)
+        folder = RunFolder(Path(sys.argv[2]) / name, ENGINE)
         config = agentic_config(fit_groups(values, {"retail_test": 9}), folder)
         found.append({
             "name": name,
@@ -127,8 +129,8 @@ def test_rolls_own_configuration_ignores_what_ours_refuses(roll, tmp_path, monke
     from roll.pipeline.agentic.agentic_config import AgenticConfig
 
     from tau_retail_env.config import compose
-    from tau_retail_env.config.roll import check_roll, roll_values
     from tau_retail_env.errors import InvalidValueError
+    from tau_retail_env.roll.config.check import check_roll, roll_values
 
     monkeypatch.chdir(tmp_path)
     values = compose("tau_retail_1gpu", overrides=["init_kl_coeff=0.1", "add_token_level_kl=false"])
@@ -144,7 +146,7 @@ def rolls_own_configuration(*overrides: str) -> Any:
     from roll.pipeline.agentic.agentic_config import AgenticConfig
 
     from tau_retail_env.config import compose
-    from tau_retail_env.config.roll import roll_values
+    from tau_retail_env.roll.config.check import roll_values
 
     return from_dict(AgenticConfig, roll_values(compose("tau_retail_1gpu", overrides=list(overrides))))
 

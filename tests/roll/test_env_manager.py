@@ -2,11 +2,13 @@
 
 import random
 from collections import Counter
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from tau_retail_env.episodes.encoders import make_encoder
+from tau_retail_env.episodes.plan import EpisodeRequest
+from tau_retail_env.episodes.token_episode import TokenEpisode
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError
 from tau_retail_env.runs.trajectories import read_trajectories
 from tau_retail_env.users import UserError
@@ -197,7 +199,7 @@ def test_a_resumed_training_goes_on_with_the_tasks_that_follow(stage):
         pipeline={"resume_from_checkpoint": "somewhere/checkpoint-4"},
     )
     for first, second in zip(whole.managers, resumed.managers, strict=True):
-        assert [first._assignment.of(5 + n) for n in range(9)] == [second._assignment.of(n) for n in range(9)]
+        assert [first._plan.request(5 + n) for n in range(9)] == [second._plan.request(n) for n in range(9)]
 
 
 def test_an_aborted_request_is_asked_again_in_the_same_words(stage):
@@ -492,27 +494,28 @@ def test_requests_of_customers_fill_no_log(roll):
     assert not any(logging.getLogger(client).isEnabledFor(logging.INFO) for client in ("httpx", "httpx2"))
 
 
-def test_a_cost_that_is_not_known_of_every_reply_is_not_told(roll):
+def test_a_cost_that_is_not_known_of_every_reply_is_not_told(roll, small_tokenizer):
     """The steps that knew theirs do not bring a part of it back as the whole."""
     from tau_retail_env.roll.metrics import episode_metrics
     from tau_retail_env.roll.rollout import Clock
 
-    usages = [{"calls": 1, "completion_tokens": 5, "cost_usd": 0.5}, {"calls": 1, "completion_tokens": 5}]
-    steps = [{"turns": 1.0, "tool_errors": 1.0, "customer_cost_usd": 0.5}, {"turns": 1.0}]
-    encoder = SimpleNamespace(prefix=(1, 2))
-    played = SimpleNamespace(
-        metrics=steps,
-        customer_usage=usages,
-        scorable=True,
-        reward=1.0,
-        turns=2,
-        cut_turns=0,
-        encoder=encoder,
-        stop_reason="user_stop",
-        response_mask=[1],
-    )
-    metrics = episode_metrics([played], Clock(), 1.0, 1.0)
+    encoder = make_encoder(small_tokenizer, "generated", "minimal")
+    priced, unpriced = {"calls": 1, "completion_tokens": 5, "cost_usd": 0.5}, {"calls": 1, "completion_tokens": 5}
+
+    def played(*usages):
+        episode = TokenEpisode(request=EpisodeRequest("generated/train/0", 0), encoder=encoder, sequence_length=4096)
+        told = {"system_prompt": encoder.system_prompt, "source": "generated", "split": "train", "user_strategy": "llm"}
+        episode.open(told | {"messages": [{"role": "user", "content": "Hi"}], "customer_usage": usages[0]})
+        for number, usage in enumerate(usages[1:]):
+            episode.listen()
+            episode.speak(encoder.reply("Hello."), None, stopped=True)
+            metrics = {"turns": 1.0, "tool_errors": float(number == 0), "customer_cost_usd": 0.5}
+            modes = dict.fromkeys(metrics, "sum")
+            info = {"messages": [], "customer_usage": usage, "metrics": metrics, "metrics_agg_mode": modes}
+            episode.hear(0.0, False, False, info)
+        return episode_metrics([episode], Clock(), 1.0, 1.0)
+
+    metrics = played(priced, unpriced, priced)
     assert "customer_cost_usd" not in metrics
-    assert (metrics["customer_calls"], metrics["tool_errors"], metrics["malformed"]) == (2.0, 1.0, 0.0)
-    whole = episode_metrics([SimpleNamespace(**vars(played) | {"customer_usage": usages[:1]})], Clock(), 1.0, 1.0)
-    assert whole["customer_cost_usd"] == 0.5
+    assert (metrics["customer_calls"], metrics["tool_errors"], metrics["malformed"]) == (3.0, 1.0, 0.0)
+    assert played(priced, priced)["customer_cost_usd"] == 1.0

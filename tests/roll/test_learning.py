@@ -1,13 +1,19 @@
-"""What the learners compute, beside what ROLL's own do: the same numbers from shorter rows and fewer log-softmaxes."""
+"""What the learners compute, beside ROLL's own: the same numbers from whole buckets of rows and fewer log-softmaxes."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-VOCABULARY = 64
-PADDED = 24
-ROWS = ((5, 4, 3, 4), (6, 3, 2, 2))
-"""Tokens in turn of the customer's side and of the actor, of each row."""
+from benchmarks.roll_learning import make_batch, make_model, make_worker
+
+OPTIONS = SimpleNamespace(shape="toy", tokens=60, spread=0.6, own=25, sequence_length=128, dtype="float32")
+ROWS = 6
+MICRO_BATCH = 150
+"""Tokens: buckets of one to four of these rows."""
 
 
 @pytest.fixture
@@ -17,132 +23,282 @@ def module(roll):
     return learning
 
 
-def strategy(roll, *, labels=None, cp_size=1):
-    """ROLL's FSDP2 strategy around a small model, whose inputs are noted."""
-    import torch
-    from roll.distributed.strategy.fsdp2_strategy import FSDP2TrainStrategy
-    from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2ForTokenClassification
+@pytest.fixture
+def process_group(roll):
+    """Of this process alone."""
+    import torch.distributed as dist
 
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
-    heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
-    config = Qwen2Config(vocab_size=VOCABULARY, num_labels=labels or 2, **sizes, **heads)
-    one = FSDP2TrainStrategy.__new__(FSDP2TrainStrategy)
-    one.model = (Qwen2ForTokenClassification if labels else Qwen2ForCausalLM)(config).eval()
-    one.worker = SimpleNamespace(rank_info=SimpleNamespace(cp_size=cp_size, cp_rank=0))
-    one.lengths = []
-    one.model.register_forward_pre_hook(
-        lambda _, args, given: one.lengths.append(given["input_ids"].shape[1]), with_kwargs=True
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.fixture
+def workers(module, process_group):
+    """ROLL's own actor or critic and one that is spared, with the same weights."""
+
+    def make(*, values):
+        theirs, ours = (make_worker(OPTIONS, values=values, update=ROWS) for _ in range(2))
+        for one in (theirs, ours):
+            module.still(one.strategy.model)
+        module.spare(ours.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=values)
+        return theirs, ours
+
+    return make
+
+
+def batch(rows=ROWS, **changed):
+    made = make_batch(SimpleNamespace(**(vars(OPTIONS) | changed)), rows, seed=1)
+    made.meta_info["micro_batch_size"] = 1
+    return made
+
+
+def forward(worker, data):
+    """What ROLL asks of the role without a gradient: values, or log-probabilities and entropies."""
+    critic = hasattr(worker, "forward_func_values")
+    function = worker.forward_func_values if critic else worker.forward_func_log_probs
+    return worker.strategy.forward_step(batch=data, forward_func=function)
+
+
+def update(worker, data):
+    """Gradients and metrics of one update."""
+    import torch
+
+    kept = []
+    worker.strategy.optimizer.step = lambda: kept.extend(
+        weight.grad.full_tensor().flatten() for weight in worker.strategy.model.parameters()
     )
-    return one
+    metrics = worker.strategy.train_step(batch=data, loss_func=worker.loss_func)
+    return torch.cat(kept), metrics
 
 
-def batch(*rows):
-    """Token ids, attention, positions and the actor's tokens of padded rows."""
+def test_log_probabilities_and_entropies_are_rolls_own_in_the_order_of_the_rows(workers):
     import torch
 
-    own = torch.zeros(len(rows), PADDED, dtype=torch.long)
-    attention = torch.zeros_like(own)
-    for number, turns in enumerate(rows):
-        attention[number, : sum(turns)] = 1
-        for turn in range(1, len(turns), 2):
-            own[number, sum(turns[:turn]) : sum(turns[: turn + 1])] = 1
-    ids = torch.randint(VOCABULARY, own.shape, generator=torch.Generator().manual_seed(1)) * attention
-    positions = torch.clamp(attention.cumsum(dim=1) - 1, min=0)
-    return ids, attention, positions, own
+    data = batch()
+    theirs, ours = (forward(worker, data) for worker in workers(values=False))
+    for name in ("log_probs", "entropy"):
+        assert theirs[name].abs().max() > 1
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-5, atol=1e-5)
 
 
-def learnt(one, rows=ROWS):
-    """Log-probabilities and entropies as the loss takes them, and the gradients of both."""
+def test_values_are_rolls_own_at_the_tokens_that_count_and_keep_their_length(workers):
     import torch
 
-    ids, attention, positions, own = batch(*rows)
-    logits = one._fsdp2_forward(
-        input_ids=ids, attention_mask=attention, position_ids=positions, forward_args={"use_cache": False}
-    )
-    log_probs = one.op_compute_log_probs(logits=logits, input_ids=ids, attention_mask=own)
-    entropy = one.op_compute_entropy(logits=logits, attention_mask=own)
-    (log_probs.exp().sum() + entropy.pow(2).sum()).backward()
-    gradients = torch.cat([weight.grad.flatten() for weight in one.model.parameters()])
-    return log_probs.detach(), entropy.detach(), gradients
+    data = batch()
+    theirs, ours = (forward(worker, data)["values"] for worker in workers(values=True))
+    where = data.batch["attention_mask"][:, :-1].bool()
+    assert ours.shape == theirs.shape and theirs[where].abs().max() > 0.01
+    torch.testing.assert_close(ours[where], theirs[where], rtol=1e-5, atol=1e-5)
 
 
-def test_log_probabilities_entropies_and_gradients_are_rolls_own(roll, module):
+@pytest.mark.parametrize("values", [False, True], ids=["actor", "critic"])
+def test_gradient_and_metrics_of_an_update_are_rolls_own(workers, values):
+    """ROLL's micro-batches have one row each; ours here one to four, of different lengths."""
+    import torch
+    from roll.utils.functionals import reduce_metrics
+
+    data = batch()
+    (theirs, their_metrics), (ours, our_metrics) = (update(worker, data) for worker in workers(values=values))
+    assert theirs.abs().max() > 1e-3
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+    their_metrics, our_metrics = reduce_metrics(their_metrics), reduce_metrics(our_metrics)
+    told = {name for name in their_metrics if not name.startswith("system/") and not name.endswith("@sum")}
+    assert told and told <= set(our_metrics)
+    for name in told:
+        assert our_metrics[name] == pytest.approx(their_metrics[name], rel=1e-4, abs=1e-6), name
+
+
+def test_the_sums_of_an_actors_metrics_are_rolls_own(workers):
+    from roll.utils.functionals import flatten_sum
+
+    data = batch()
+    theirs, ours = (update(worker, data)[1] for worker in workers(values=False))
+    for name in [name for name in theirs if name.endswith("@sum")]:
+        assert flatten_sum(ours[name]) == pytest.approx(flatten_sum(theirs[name]), rel=1e-4, abs=1e-5), name
+
+
+@pytest.mark.parametrize("mode", ["seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm"])
+def test_so_is_the_gradient_of_losses_averaged_over_rows(workers, mode):
     import torch
 
-    theirs, ours = strategy(roll), strategy(roll)
-    module.spare(ours)
-    for their, our in zip(learnt(theirs), learnt(ours), strict=True):
-        assert our.shape == their.shape and our.dtype == their.dtype
-        torch.testing.assert_close(our, their, rtol=1e-5, atol=1e-6)
-    assert their.abs().max() > 0.1  # the gradients, last of all
-    assert (theirs.lengths, ours.lengths) == ([PADDED], [17])
+    pair = workers(values=False)
+    for worker in pair:
+        worker.pipeline_config.loss_agg_mode = mode
+    data = batch()
+    theirs, ours = (update(worker, data)[0] for worker in pair)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-def test_only_the_actors_tokens_meet_the_vocabulary(roll, module, monkeypatch):
-    """ROLL's own takes the logarithm of every token's probabilities, the customer's and the padding's too."""
-    from roll.distributed.strategy import fsdp2_strategy
+@pytest.mark.parametrize("values", [False, True], ids=["actor", "critic"])
+def test_gradient_checkpointing_changes_no_gradient(workers, values):
+    import torch
 
-    taken = []
-
-    def noting(log_probs_from_logits):
-        return lambda logits, labels: taken.append(labels.numel()) or log_probs_from_logits(logits, labels)
-
-    monkeypatch.setattr(fsdp2_strategy, "log_probs_from_logits", noting(fsdp2_strategy.log_probs_from_logits))
-    monkeypatch.setattr(module, "log_probs_from_logits", noting(module.log_probs_from_logits))
-    ours = strategy(roll)
-    module.spare(ours)
-    learnt(strategy(roll))
-    learnt(ours)
-    assert taken == [len(ROWS) * PADDED, sum(sum(turns[1::2]) for turns in ROWS)]
+    theirs, ours = workers(values=values)
+    ours.strategy.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    data = batch()
+    torch.testing.assert_close(update(ours, data)[0], update(theirs, data)[0], rtol=1e-4, atol=1e-6)
 
 
-def test_rows_without_a_token_of_the_actors_have_a_gradient_of_zero(roll, module):
+def test_rows_without_a_token_of_the_actors_have_a_gradient_of_zero(workers):
     """So an episode that was over before the first turn stops no update."""
-    ours = strategy(roll)
-    module.spare(ours)
-    log_probs, entropy, gradients = learnt(ours, [(7,), (PADDED,)])
-    assert not log_probs.any() and not entropy.any() and not gradients.any()
+    _, ours = workers(values=False)
+    data = batch()
+    data.batch["response_mask"].zero_()
+    data.batch["advantages"].zero_()
+    gradient, _ = update(ours, data)
+    assert not gradient.any()
+    assert not forward(ours, data)["log_probs"].any()
 
 
-def test_a_row_of_full_length_stays_whole(roll, module):
+def test_only_the_actors_tokens_meet_the_vocabulary(workers):
+    data = batch()
+    _, ours = workers(values=False)
+    met = []
+    ours.strategy.model.lm_head.register_forward_hook(lambda module, given, output: met.append(output.shape[0]))
+    forward(ours, data)
+    assert sum(met) == int(data.batch["response_mask"][:, 1:].sum())
+
+
+def test_rows_padded_elsewhere_than_at_the_end_are_refused(workers):
+    _, ours = workers(values=False)
+    data = batch()
+    data.batch["attention_mask"][:, 0] = 0
+    with pytest.raises(ValueError, match="padding before or between tokens"):
+        forward(ours, data)
+
+
+def test_a_bucket_holds_as_many_rows_as_its_longest_allows(module):
+    assert module.by_length([3, 10, 9, 2, 25], 20) == [[4], [1, 2], [0, 3]]
+
+
+def test_buckets_are_divided_until_there_are_as_many_as_on_another_gpu(module):
+    parts = module.in_parts([[0, 1, 2, 3], [4]], 4)
+    assert sorted(place for part in parts for place in part) == [0, 1, 2, 3, 4]
+    assert len(parts) == 4 and all(parts)
+
+
+def on_one_of_two_gpus(folder):
+    """Both sides' update of half of the rows: the short ones on one GPU, the long ones on the other."""
+    import torch
+    import torch.distributed as dist
+
+    from tau_retail_env.roll import learning
+
+    dist.init_process_group("gloo")
+    rank, found = dist.get_rank(), {}
+    for values in (False, True):
+        for side in ("theirs", "ours"):
+            worker = make_worker(OPTIONS, values=values, update=ROWS // 2)
+            learning.still(worker.strategy.model)
+            if side == "ours":
+                learning.spare(worker.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=values)
+            rows = batch()
+            order = rows.batch["attention_mask"].sum(dim=1).argsort()
+            rows = rows.select_idxs(order[rank * ROWS // 2 : (rank + 1) * ROWS // 2])
+            buckets = learning.by_length(rows.batch["attention_mask"].sum(dim=1).tolist(), MICRO_BATCH)
+            told = forward(worker, rows)["values" if values else "log_probs"]
+            found[side, values] = (update(worker, rows)[0], told, len(buckets))
+    torch.save(found, Path(folder) / f"{rank}.pt")
+
+
+def test_two_gpus_with_different_numbers_of_buckets_give_rolls_gradient(roll, tmp_path, workers):
+    """FSDP2 exchanges weights in every micro-batch: with one more on one GPU it would wait for ever."""
     import torch
 
-    theirs, ours = strategy(roll), strategy(roll)
-    module.spare(ours)
-    rows = [(PADDED - 3, 3), (2, 2)]
-    for their, our in zip(learnt(theirs, rows), learnt(ours, rows), strict=True):
-        torch.testing.assert_close(our, their, rtol=1e-5, atol=1e-6)
-    assert ours.lengths == [PADDED]
+    root = Path(__file__).resolve().parents[2]
+    path = os.pathsep.join([str(root), str(roll), *sys.path])
+    shared = {**os.environ, "PYTHONPATH": path, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29617", "WORLD_SIZE": "2"}
+    shared |= {"ROLL_LOG_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    ranks = [
+        subprocess.Popen([sys.executable, __file__, str(tmp_path)], env=shared | {"RANK": str(rank)}, cwd=root)
+        for rank in range(2)
+    ]
+    assert [rank.wait(600) for rank in ranks] == [0, 0]
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    assert first["ours", False][2] != second["ours", False][2]
+    for one in (first, second):
+        torch.testing.assert_close(one["ours", False][1], one["theirs", False][1], rtol=1e-5, atol=1e-5)
+    for values in (False, True):
+        alone, _ = update(workers(values=values)[0], batch())
+        for one in (first, second):
+            torch.testing.assert_close(one["ours", values][0], one["theirs", values][0], rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(one["ours", values][0], alone, rtol=1e-4, atol=1e-6)
 
 
-def test_a_critics_values_keep_their_length(roll, module):
-    import torch
-
-    ids, attention, positions, _ = batch(*ROWS)
-    theirs, ours = strategy(roll, labels=1), strategy(roll, labels=1)
-    module.spare(ours, keep_length=True)
-    given = {"input_ids": ids, "attention_mask": attention, "position_ids": positions}
-    their, our = (one._fsdp2_forward(**given, forward_args={"use_cache": False}) for one in (theirs, ours))
-    assert our.shape == their.shape
-    where = attention.bool()
-    torch.testing.assert_close(our[where], their[where], rtol=1e-5, atol=1e-6)
-    assert not our[:, 17:].any()
-    assert ours.lengths == [17]
-
-
-def test_a_sequence_divided_among_gpus_is_left_to_roll(roll, module):
-    one = strategy(roll, cp_size=2)
+def test_a_sequence_divided_among_gpus_is_left_to_roll(module):
+    one = SimpleNamespace(worker=SimpleNamespace(rank_info=SimpleNamespace(cp_size=2)))
     module.spare(one)
-    assert "_fsdp2_forward" not in vars(one) and "op_compute_log_probs" not in vars(one)
+    assert set(vars(one)) == {"worker"}
+
+
+def test_no_dropout_is_left_in_a_value_model(module):
+    import torch
+
+    model = make_model("toy", values=True).train()
+    assert model.dropout.p == 0.1  # transformers' own
+    module.still(model)
+    ids = torch.arange(8)[None]
+    assert torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)
+
+
+def test_a_new_value_head_starts_at_zero_and_a_trained_one_stays(module):
+    import torch
+
+    new, trained = (make_model("toy", values=True) for _ in range(2))
+    new.config.architectures, trained.config.architectures = ["Qwen2ForCausalLM"], ["Qwen2ForTokenClassification"]
+    for model in (new, trained):
+        module.start_at_zero(model)
+    ids = torch.arange(8)[None]
+    assert not new(input_ids=ids).logits.any()
+    assert trained(input_ids=ids).logits.abs().max() > 0
+
+
+def test_explained_variance_is_1_for_the_returns_and_0_for_their_mean(module):
+    import torch
+
+    mask = torch.tensor([[1, 1, 0], [1, 1, 0]])
+    returns = torch.tensor([[0.0, 0.0, 9.0], [1.0, 1.0, 9.0]])
+    assert module.explained_variance(returns, returns, mask) == 1
+    assert module.explained_variance(torch.full_like(returns, 0.5), returns, mask) == 0
+    assert module.explained_variance(1 - returns, returns, mask) == -3
+    assert module.explained_variance(returns, torch.ones_like(returns), mask) is None
+
+
+def test_a_critic_learns_what_the_returns_are(module, process_group, monkeypatch):
+    """Zero head, no dropout: explained variance starts at or below 0 and ends above it."""
+    import torch
+
+    worker = make_worker(OPTIONS, values=True, update=ROWS)
+    worker.strategy.model.config.architectures = ["Qwen2ForCausalLM"]
+    module.still(worker.strategy.model)
+    module.start_at_zero(worker.strategy.model)
+    module.spare(worker.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=True)
+    worker.strategy.optimizer = torch.optim.AdamW(worker.strategy.model.parameters(), lr=3e-3)
+    data = batch()
+    won = (torch.arange(ROWS) % 2)[:, None]
+    data.batch["returns"] = won.expand(-1, OPTIONS.sequence_length - 1).float().clone()
+    data.batch["input_ids"][:, 0] = won[:, 0]  # the first token says it
+
+    def explained():
+        data.batch["values"] = forward(worker, data)["values"]
+        return module.explained_variance(
+            data.batch["values"], data.batch["returns"], data.batch["response_mask"][:, 1:]
+        )
+
+    assert explained() <= 0
+    for _ in range(30):
+        worker.strategy.train_step(batch=data, loss_func=worker.loss_func)
+        explained()
+    assert explained() > 0.3
 
 
 @pytest.mark.parametrize(
     ("name", "strategy_name", "spared"),
     [
-        ("LearningActor", "fsdp2_train", {"keep_length": False}),
-        ("LearningCritic", "fsdp2_train", {"keep_length": True}),
-        ("Reference", "fsdp2_infer", {}),
+        ("LearningActor", "fsdp2_train", {"train_tokens": 20, "infer_tokens": 30, "values": False}),
+        ("LearningCritic", "fsdp2_train", {"train_tokens": 20, "infer_tokens": 30, "values": True}),
+        ("Reference", "fsdp2_infer", {"infer_tokens": 30}),
         ("LearningActor", "megatron_train", None),
         ("Reference", "megatron_infer", None),
     ],
@@ -155,15 +311,31 @@ def test_which_workers_are_spared(roll, monkeypatch, name, strategy_name, spared
 
     given = []
     inner = SimpleNamespace(
-        initialize=lambda **_: None, offload_states=lambda: None, load_checkpoint=lambda **_: None, tokenizer=None
+        initialize=lambda **_: None,
+        offload_states=lambda: None,
+        load_checkpoint=lambda **_: None,
+        tokenizer=None,
+        model=None,
+        scheduler=None,
     )
     monkeypatch.setattr(base_worker, "create_strategy", lambda worker: inner)
     monkeypatch.setattr(base_worker, "download_model", lambda path: path)
     monkeypatch.setattr(Worker, "initialize", lambda self, config: setattr(self, "pipeline_config", config))
     monkeypatch.setattr(workers, "spare", lambda strategy, **said: given.append((strategy, said)))
+    monkeypatch.setattr(workers, "start_above_zero", lambda scheduler, warmup_steps: None)
     kind = getattr(workers, name)
+    monkeypatch.setattr(kind, "prepare", lambda self, model: None, raising=False)
     worker = kind.__new__(kind)
-    worker.worker_config = SimpleNamespace(strategy_args=SimpleNamespace(strategy_name=strategy_name))
+    worker.worker_config = SimpleNamespace(
+        strategy_args=SimpleNamespace(strategy_name=strategy_name),
+        training_args=SimpleNamespace(max_steps=3, get_warmup_steps=lambda steps: 1),
+        max_tokens_per_microbatch_in_train=20,
+        max_tokens_per_microbatch_in_infer=30,
+    )
     worker.cluster_name = worker.worker_name = "role"
     worker.initialize(SimpleNamespace(resume_from_checkpoint=False))
     assert given == ([] if spared is None else [(inner, spared)])
+
+
+if __name__ == "__main__":
+    on_one_of_two_gpus(sys.argv[1])

@@ -6,22 +6,26 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tau_retail_env.config import compose
-from tau_retail_env.config.roll import RollConfig, check_roll
+from tau_retail_env.config import compose, to_yaml
 from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.models.shipped import small_checkpoint
-from tau_retail_env.roll import start, surroundings
-from tau_retail_env.roll.run_folder import RollFolder, claim
+from tau_retail_env.roll import preflight, train
+from tau_retail_env.roll.config.check import RollConfig, check_roll
+from tau_retail_env.roll.run_folder import claim
+from tau_retail_env.runs.checkpoints import write_manifest
 from tau_retail_env.runs.files import WriteError
+from tau_retail_env.runs.folder import RunFolder
 
 NAME = "tau_retail_1gpu"
+KEYS = ("save_steps", "eval_steps")
 
 
-def claimed(*overrides: str) -> RollFolder:
+def claimed(*overrides: str) -> RunFolder:
     values = compose(NAME, overrides=overrides)
     return claim(check_roll(values), values)
 
@@ -30,7 +34,7 @@ def begun(run: Path, *overrides: str) -> None:
     """A run with a checkpoint, ended."""
     values = compose(NAME, overrides=[f"output_dir={run}", *overrides])
     with claim(check_roll(values), values) as folder:
-        folder.open(values)
+        folder.open(to_yaml(values))
         state = folder.checkpoints / "checkpoint-4" / "pipeline" / "worker_state_pipeline.json"
         state.parent.mkdir(parents=True)
         state.write_text("{}")
@@ -68,14 +72,58 @@ def test_resume_takes_no_run_of_another_experiment(tmp_path):
 def test_a_full_disk_ends_the_run_with_how_to_go_on(tmp_path, monkeypatch):
     values = compose(NAME, overrides=[f"output_dir={tmp_path / 'run'}"])
 
-    def full(folder: RollFolder, *_: Any) -> None:
-        folder.open(values)
+    def full(folder: RunFolder, *_: Any) -> None:
+        folder.open(to_yaml(values))
         raise WriteError("metrics.jsonl could not be written: No space left on device")
 
-    monkeypatch.setattr(start, "_train_in", full)
+    monkeypatch.setattr(train, "_train_in", full)
     with pytest.raises(TauRetailError, match=rf"No space left on device\. Mend .*: resume={tmp_path / 'run'}"):
-        start.train(check_roll(values), values)
+        train.train(check_roll(values), values)
     assert not (tmp_path / "run" / ".lock").exists()
+
+
+def gone_on(*overrides: str) -> list[str]:
+    """What is said of a run that goes on."""
+    values = compose(NAME, overrides=overrides)
+    with claim(check_roll(values), values) as folder:
+        return folder.open(to_yaml(values))
+
+
+def test_a_run_goes_on_from_its_newest_whole_checkpoint_and_says_which_is_not(tmp_path):
+    run = tmp_path / "run"
+    begun(run)
+    old, damaged = run / "checkpoints" / "checkpoint-4", run / "checkpoints" / "checkpoint-9"
+    shutil.copytree(old, damaged)
+    (damaged / "model.safetensors").write_text("weights")
+    write_manifest(damaged)
+    (damaged / "model.safetensors").write_text("weighTs")
+    first, second = gone_on(f"resume={run}")
+    assert first == f"going on after step 4, from {old} (it has no manifest.json: taken as whole by its files)"
+    assert second.startswith("checkpoint-9 is not whole: model.safetensors is not what was written")
+    write_manifest(old)
+    assert gone_on(f"resume={run}") == [f"going on after step 4, from {old}"]
+
+
+def test_a_run_without_a_checkpoint_begins_anew_and_says_what_goes(tmp_path):
+    run = tmp_path / "run"
+    begun(run)
+    shutil.rmtree(run / "checkpoints" / "checkpoint-4")
+    (run / "metrics.jsonl").write_text('{"step": 0}\n{"step": 1}\n')
+    assert gone_on(f"resume={run}") == [
+        f"going on with {run}: it has no checkpoint yet, training begins anew",
+        "removed, they will be written again: the rows of steps 0 to 1 in metrics.jsonl",
+    ]
+    assert (run / "metrics.jsonl").read_text() == ""
+
+
+def test_intervals_that_leave_checkpoints_unjudged_are_told():
+    intervals = {"tau_retail_1gpu": (), "meets": ("save_steps=40",), "own": ("save_steps=50",)}
+    told = {
+        name: train.unjudged(SimpleNamespace(**{key: compose(NAME, overrides=keys)[key] for key in KEYS}))
+        for name, keys in intervals.items()
+    }
+    assert told["tau_retail_1gpu"] == told["meets"] == []
+    assert "every checkpoint of 100 updates and its multiples" in told["own"][0]
 
 
 def model_of(tmp_path: Path, **changes: Any) -> Path:
@@ -92,20 +140,23 @@ def checked(pretrain: Path | str, *overrides: str) -> RollConfig:
 
 def test_the_small_model_plays_with_the_prompt_that_it_was_trained_on():
     pytest.importorskip("transformers")
-    surroundings.check_model(checked("small", "sequence_length=2048"))
+    preflight.check_model(checked("small", "sequence_length=2048"))
 
 
 def test_another_model_is_not_left_blind(tmp_path):
     model = model_of(tmp_path, tau_retail=None)
-    with pytest.raises(InvalidValueError, match=r"prompt_style: minimal tells a model no tool.*tau-retail sft"):
-        surroundings.check_model(checked(model, "sequence_length=2048"))
-    surroundings.check_model(checked(model, "sequence_length=2048", "prompt_style=compressed"))
+    with pytest.raises(
+        InvalidValueError,
+        match=r"prompt_style: minimal tells a model no tool.*tau-retail train .*tau_retail_sft",
+    ):
+        preflight.check_model(checked(model, "sequence_length=2048"))
+    preflight.check_model(checked(model, "sequence_length=2048", "prompt_style=compressed"))
 
 
 def test_episodes_longer_than_the_model_reads_are_refused():
     pytest.importorskip("transformers")
     with pytest.raises(InvalidValueError, match=r"sequence_length: found 4096, but .* reads 2048 tokens"):
-        surroundings.check_model(checked("small", "sequence_length=4096"))
+        preflight.check_model(checked("small", "sequence_length=4096"))
 
 
 def test_half_a_download_is_refused_before_a_worker_loads_it(tmp_path):
@@ -113,4 +164,4 @@ def test_half_a_download_is_refused_before_a_worker_loads_it(tmp_path):
     weights = model / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:9999])
     with pytest.raises(InvalidValueError, match="only half downloaded"):
-        surroundings.check_model(checked(model, "sequence_length=2048"))
+        preflight.check_model(checked(model, "sequence_length=2048"))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tau_retail_env.config import compose
-from tau_retail_env.config.roll import check_roll, roll_values
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.roll.config.check import check_roll, roll_values
 from tau_retail_env.roll.registration import ENTRY_POINT, ENVIRONMENT_ID, register_environment
 from tests.roll.test_tokens import ROLLS_KEYS
 
@@ -203,14 +203,21 @@ def test_most_of_adams_steps_round_to_nothing_in_rolls_bf16_weights(accepted, pr
     assert "too coarse for most updates" in refused(PPO, trap)
 
 
-def test_rolls_value_model_checkpoints_no_gradients_whatever_the_key_says(providers, repository, small_tokenizer):
+def test_rolls_value_model_checkpoints_no_gradients_where_ours_does_as_the_key_says(
+    providers, repository, small_tokenizer
+):
     keys = {"disable_gradient_checkpointing": False, "model_type": "auto_token_classification", "num_labels": 1}
     arguments = small_model(repository, **keys)
     actor = providers.default_actor_model_provider(small_tokenizer, arguments, None, True)
     critic = providers.default_value_model_provider(small_tokenizer, arguments, None, True)
     assert actor.is_gradient_checkpointing and not critic.is_gradient_checkpointing
-    trap = "critic.model_args.disable_gradient_checkpointing=false"
-    assert "ROLL's value model keeps all activations" in refused(PPO, trap)
+    from tau_retail_env.roll.workers import LearningCritic
+
+    worker = LearningCritic.__new__(LearningCritic)
+    worker.worker_config = SimpleNamespace(model_args=arguments)
+    worker.prepare(critic)
+    assert critic.is_gradient_checkpointing
+    assert critic.dropout.p == 0 and not critic.score.weight.any()
 
 
 @pytest.fixture

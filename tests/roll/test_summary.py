@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from tau_retail_env.roll.run_folder import RollFolder
-from tau_retail_env.roll.summary import read_validations, seconds_by_stage, summarise
+from tau_retail_env.roll.run_folder import ENGINE
+from tau_retail_env.roll.summary import read_validations, summarise
+from tau_retail_env.runs.folder import RunFolder
+from tau_retail_env.runs.summary import seconds_by_stage
 from tau_retail_env.runs.trajectories import write_trajectories
 from tests.roll.test_dump import record
 
@@ -26,7 +28,7 @@ def episode(number, step, reward, trial=0, scorable=True):
 def run(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     (tmp_path / "trajectories").mkdir()
-    return RollFolder(tmp_path)
+    return RunFolder(tmp_path, ENGINE)
 
 
 def write(run, name, *episodes):

@@ -48,6 +48,24 @@ def fsdp2_strategy(seed):
     return strategy
 
 
+def warm_up(steps=4):
+    """A schedule as ROLL makes it, around an optimizer of one weight."""
+    import torch
+    from transformers import get_scheduler
+
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(1))], lr=2.0)
+    return get_scheduler("constant_with_warmup", optimizer, num_warmup_steps=steps)
+
+
+def learner_config():
+    return SimpleNamespace(
+        strategy_args=SimpleNamespace(strategy_name="fsdp2_train"),
+        training_args=SimpleNamespace(max_steps=20, get_warmup_steps=lambda num_training_steps: 4),
+        max_tokens_per_microbatch_in_train=0,
+        max_tokens_per_microbatch_in_infer=None,
+    )
+
+
 def learn(strategy, steps):
     import torch
 
@@ -99,6 +117,8 @@ def test_what_a_resumed_worker_loads(module, monkeypatch, ours, theirs, role, lo
     def loaded_by(kind):
         loaded = []
         strategy = SimpleNamespace(
+            model=None,
+            scheduler=warm_up(),
             initialize=lambda **_: None,
             offload_states=lambda: None,
             tokenizer=None,
@@ -109,7 +129,8 @@ def test_what_a_resumed_worker_loads(module, monkeypatch, ours, theirs, role, lo
         monkeypatch.setattr(module, "load_checkpoint", lambda strategy, folder: loaded.append(str(folder)))
         monkeypatch.setattr(module, "spare", lambda strategy, **_: None)
         worker = kind.__new__(kind)
-        worker.worker_config = SimpleNamespace(strategy_args=SimpleNamespace(strategy_name="fsdp2_train"))
+        monkeypatch.setattr(kind, "prepare", lambda self, model: None, raising=False)
+        worker.worker_config = learner_config()
         worker.cluster_name = worker.worker_name = role
         monkeypatch.setattr(
             base_worker.Worker, "initialize", lambda self, config: setattr(self, "pipeline_config", config)
@@ -119,6 +140,27 @@ def test_what_a_resumed_worker_loads(module, monkeypatch, ours, theirs, role, lo
 
     assert loaded_by(getattr(module, ours)) == loads
     assert loaded_by(safe_import_class(theirs)) == (loads or ["run/checkpoint-3"])
+
+
+@pytest.mark.parametrize("name", ["LearningActor", "LearningCritic"])
+def test_the_first_update_of_a_learner_has_a_learning_rate(module, monkeypatch, name):
+    """ROLL's own first rate of a warm-up is 0: the first step of a run would change nothing."""
+    from roll.pipeline import base_worker
+
+    scheduler = warm_up()
+    strategy = SimpleNamespace(
+        model=None, scheduler=scheduler, tokenizer=None, initialize=lambda **_: None, offload_states=lambda: None
+    )
+    assert scheduler.optimizer.param_groups[0]["lr"] == 0
+    kind = getattr(module, name)
+    monkeypatch.setattr(base_worker, "create_strategy", lambda worker: strategy)
+    monkeypatch.setattr(module, "spare", lambda strategy, **_: None)
+    monkeypatch.setattr(kind, "prepare", lambda self, model: None)
+    monkeypatch.setattr(base_worker.Worker, "initialize", lambda self, config: setattr(self, "pipeline_config", config))
+    worker = kind.__new__(kind)
+    worker.worker_config, worker.cluster_name, worker.worker_name = learner_config(), "role", "role"
+    worker.initialize(SimpleNamespace(resume_from_checkpoint=False))
+    assert scheduler.optimizer.param_groups[0]["lr"] == 0.5
 
 
 def test_another_strategy_loads_its_checkpoint_as_roll_does(module, monkeypatch):

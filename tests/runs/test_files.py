@@ -1,11 +1,14 @@
 """Small files of a run: written whole or not at all, with an error that names them."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tau_retail_env.errors import TauRetailError
-from tau_retail_env.runs.files import WriteError, append_row, read_rows, write_atomically
+from tau_retail_env.runs.files import WriteError, append_row, read_rows, read_rows_and_damage, write_atomically
 
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full, a disk without room")
@@ -36,3 +39,46 @@ def test_a_file_on_a_full_disk_stays_as_it_was(tmp_path: Path):
     with pytest.raises(WriteError, match=r"summary\.json could not be written: No space left on device"):
         write_atomically(path, "new")
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"summary.json": "old"}
+
+
+FULL_AFTER_A_WHILE = """
+import resource, signal, sys
+from pathlib import Path
+from tau_retail_env.runs.files import WriteError, append_row
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+path = Path(sys.argv[1])
+append_row(path, {"step": 0})
+resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 5,) * 2)
+try:
+    append_row(path, {"step": 1})
+except WriteError as error:
+    sys.exit(str(error))
+"""
+
+
+def test_of_a_row_that_finds_no_room_no_half_is_left(tmp_path: Path, repository: Path):
+    """The kernel takes five bytes of the second row, as of a disk that is nearly full."""
+    path = tmp_path / "metrics.jsonl"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_AFTER_A_WHILE, str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+    )
+    assert "metrics.jsonl could not be written: no space left for 12 bytes" in done.stderr
+    assert path.read_text() == '{"step": 0}\n'
+
+
+def test_lines_that_are_no_rows_are_named_and_the_others_are_read(tmp_path: Path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"a": 1}\n{"a": \n\xff\n[1]\n{"a": 2}\n{"a"')
+    rows, damage = read_rows_and_damage(path)
+    assert rows == read_rows(path) == [{"a": 1}, {"a": 2}]
+    assert [reason.split(" (")[0] for reason in damage] == [
+        "line 2 is no JSON",
+        "line 3 is no UTF-8 text",
+        "line 4 is no JSON object but list",
+        "line 6 is no JSON",
+    ]

@@ -21,8 +21,13 @@ HOLDER = textwrap.dedent(
     from tau_retail_env.runs.folder_lock import FolderLock
 
     lock = FolderLock(Path(sys.argv[1]))
+    reader, writer = os.pipe()
     child = os.fork() if sys.argv[2] == "forks" else None
-    if child != 0:
+    if child == 0:
+        os.write(writer, b"x")
+    else:
+        if child:
+            os.read(reader, 1)  # the child has let go of the lock, which it does when it begins
         print(child, flush=True)
     time.sleep(600)
     """

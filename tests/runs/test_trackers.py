@@ -2,9 +2,10 @@
 
 import pytest
 
-from tau_retail_env.config import check_local, check_sft, compose
-from tau_retail_env.config.roll import check_roll
+from tau_retail_env.config import compose
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+from tau_retail_env.local.config import check_local, check_sft
+from tau_retail_env.roll.config.check import check_roll
 from tau_retail_env.runs import trackers
 
 CHECKS = {"tau_retail_local": check_local, "tau_retail_sft": check_sft, "tau_retail_1gpu": check_roll}

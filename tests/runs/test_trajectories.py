@@ -8,6 +8,7 @@ import pytest
 
 from tau_retail_env.episodes.trajectory import SCHEMA_VERSION, Trajectory
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.messages import StopReason
 from tau_retail_env.runs import trajectories as module
 from tau_retail_env.runs.trajectories import read_trajectories, write_trajectories
 
@@ -111,6 +112,7 @@ def test_the_version_of_the_tasks_is_part_of_the_record(tmp_path):
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
+        ("\udcff\udcfe\n", "line 2: not one whole JSON object: 'utf-8' codec"),
         (json.dumps(line_of())[:-5], r"line 2: not one whole JSON object \(the line has no end"),
         ("{}{}\n", "line 2: not one whole JSON object: "),
         ("[]\n", "line 2: expected a JSON object, found list"),
@@ -128,7 +130,7 @@ def test_the_version_of_the_tasks_is_part_of_the_record(tmp_path):
 )
 def test_a_bad_line_is_named_with_its_fault(tmp_path, bad, reason):
     path = tmp_path / "trajectories.jsonl"
-    path.write_text(json.dumps(line_of()) + "\n" + bad)
+    path.write_text(json.dumps(line_of()) + "\n" + bad, errors="surrogateescape")  # "\udcff" is the byte ff
     with pytest.raises(InvalidValueError, match=reason):
         read_trajectories(path)
 
@@ -137,3 +139,14 @@ def test_a_bad_line_is_named_with_its_fault(tmp_path, bad, reason):
 def test_parts_that_do_not_fit_together_are_refused(changes):
     with pytest.raises(InvalidValueError, match="equally many"):
         record(**changes)
+
+
+def test_an_end_that_there_is_not_is_refused_by_task():
+    with pytest.raises(InvalidValueError, match=r"stop_reason of a trajectory of tau2/12 'user_stopp'.*'user_stop'"):
+        record(stop_reason="user_stopp")
+
+
+def test_the_end_of_an_episode_is_a_plain_word_in_the_file(tmp_path):
+    write_trajectories(tmp_path / "a.jsonl", [record(stop_reason=StopReason.MAX_TURNS)])
+    assert '"stop_reason": "max_turns"' in (tmp_path / "a.jsonl").read_text()
+    assert read_trajectories(tmp_path / "a.jsonl")[0].stop_reason is StopReason.MAX_TURNS

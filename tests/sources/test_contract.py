@@ -10,7 +10,7 @@ from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.sources import SOURCES, Source, get_source, register_source
-from tau_retail_env.sources.prompts import PROMPT_STYLES, system_prompt
+from tau_retail_env.sources.prompts import PromptStyle, system_prompt
 from tau_retail_env.sources.registry import source_of, unregister_source
 from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.writes import WRITE_TOOLS
@@ -107,9 +107,7 @@ def test_its_rules_are_those_of_its_shop(source):
 
 def test_it_has_a_prompt_of_every_style_and_each_shows_the_rules_or_says_nothing(source):
     shop = get_source(source).shop()
-    full, compressed, minimal = (
-        system_prompt(style, source, shop.domain_policy, shop.tools) for style in PROMPT_STYLES
-    )
+    full, compressed, minimal = (system_prompt(style, source, shop.domain_policy, shop.tools) for style in PromptStyle)
     assert shop.domain_policy in full
     assert all(f"{tool['function']['name']}(" in compressed for tool in shop.tools)
     assert "\n" not in minimal

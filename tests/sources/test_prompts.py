@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
-from tau_retail_env.sources.prompts import PROMPT_STYLES, show_tools, system_prompt
+from tau_retail_env.sources.prompts import PromptStyle, show_tools, system_prompt
 from tau_retail_env.sources.registry import forget_sources
 from tau_retail_env.sources.tau2 import texts
 from tau_retail_env.sources.tau2.editions import Edition
@@ -49,7 +49,7 @@ def test_minimal_is_one_short_line_without_tools():
 
 
 def test_only_full_shows_the_tools_through_the_chat_template():
-    assert [style for style in PROMPT_STYLES if show_tools(style)] == ["full"]
+    assert [style for style in PromptStyle if show_tools(style)] == ["full"]
 
 
 @pytest.mark.parametrize("ask", [lambda style: system_prompt(style, "tau2", "", []), show_tools])
@@ -58,7 +58,7 @@ def test_an_unknown_style_is_named(ask):
         ask("ful")
 
 
-@pytest.mark.parametrize("style", PROMPT_STYLES)
+@pytest.mark.parametrize("style", PromptStyle)
 def test_an_unknown_source_is_named(style):
     with pytest.raises(InvalidValueError, match=r"source 'tau3'.*tau2, tau_bench, generated"):
         system_prompt(style, "tau3", "", [])

@@ -1,4 +1,4 @@
-"""How often a perfect agent fails because of its customer: `tau-retail user-check`."""
+"""How often a perfect agent fails because of its customer: `tau-retail review --customer`."""
 
 from tau_retail_env.evaluation.user_check.playing import Played, play, spread
 from tau_retail_env.evaluation.user_check.report import as_text

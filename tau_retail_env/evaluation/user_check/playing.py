@@ -12,7 +12,8 @@ from typing import Any
 
 from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.episodes.player import EpisodeRequest, play_episode
+from tau_retail_env.episodes.plan import EpisodeRequest
+from tau_retail_env.episodes.player import play_episode
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.tasks import Task

@@ -64,6 +64,8 @@ class Occasion:
 class RequestKind:
     """A kind of request: which orders allow it and how it is made."""
 
+    tool: str
+    """The tool whose call grants it."""
     weight: int
     """How often it is drawn, relative to the other kinds."""
     fits: Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
@@ -312,13 +314,13 @@ def listed(names: Sequence[str]) -> str:
 
 KINDS: Mapping[str, RequestKind] = MappingProxyType(
     {
-        "return": RequestKind(18, _can_return, _build_return),
-        "exchange": RequestKind(18, _can_exchange, _build_exchange),
-        "cancel": RequestKind(16, _is_pending, _build_cancel),
-        "modify": RequestKind(16, _can_modify, _build_modify),
-        "payment": RequestKind(10, _can_change_payment, _build_payment),
-        "address": RequestKind(12, _is_pending, _build_address),
-        "profile": RequestKind(10, _always, _build_profile, needs_order=False),
+        "return": RequestKind("return_delivered_order_items", 18, _can_return, _build_return),
+        "exchange": RequestKind("exchange_delivered_order_items", 18, _can_exchange, _build_exchange),
+        "cancel": RequestKind("cancel_pending_order", 16, _is_pending, _build_cancel),
+        "modify": RequestKind("modify_pending_order_items", 16, _can_modify, _build_modify),
+        "payment": RequestKind("modify_pending_order_payment", 10, _can_change_payment, _build_payment),
+        "address": RequestKind("modify_pending_order_address", 12, _is_pending, _build_address),
+        "profile": RequestKind("modify_user_address", 10, _always, _build_profile, needs_order=False),
     }
 )
 """The kinds of request by name."""

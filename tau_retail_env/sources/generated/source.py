@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tau_retail_env.sources.generated import tasks
 from tau_retail_env.sources.tau2.source import Tau2Source
@@ -23,6 +23,10 @@ class GeneratedSource(Tau2Source):
     def load(self, split: str) -> list[Task]:
         """The first tasks of a split."""
         return tasks.generate_tasks(split)
+
+    def examples(self, split: str) -> Sequence[Task]:
+        """A task for each combination of requests; a whole split takes seconds to generate."""
+        return tasks.examples(split)
 
     def open_shop(self) -> Shop:
         """The shop of the source tau2: one in a process for both."""

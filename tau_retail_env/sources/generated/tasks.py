@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -64,6 +65,24 @@ def generate_tasks(split: str = "train", count: int | None = None) -> list[Task]
     if wanted < 1:
         raise InvalidValueError(f"count of generated tasks is {count!r}; expected a whole number from 1 on.")
     return [generate_task(split, number) for number in range(wanted)]
+
+
+def examples(split: str) -> tuple[Task, ...]:
+    """A task for each combination of requests that the tasks of a split have, with nothing but its writes.
+
+    Which subsets have tasks can be told from these at once; to generate a whole split takes seconds.
+
+    Raises:
+        InvalidValueError: unknown split.
+    """
+    _check_split(split)
+    return tuple(
+        Task(id="", source="generated", domain="retail", split=split, instruction="", actions=actions)
+        for number in range(1, len(REQUEST_COUNT_WEIGHTS) + 1)
+        for kinds in itertools.combinations_with_replacement(KINDS, number)
+        if kinds.count("profile") <= 1
+        for actions in [tuple(Action(KINDS[kind].tool, {}) for kind in kinds)]
+    )
 
 
 def generate_task(split: str, number: int) -> Task:

@@ -24,17 +24,15 @@ def data_folder() -> Path:
     return installed().retail
 
 
+@functools.cache
 def shop_database(edition: Edition | None = None) -> Mapping[str, Any]:
     """The shop's database as plain JSON: {"products": {id: …}, "users": {id: …}, "orders": {id: …}}. Read only.
 
     Args:
         edition: whose; None for the installed package's.
     """
-    return _database(edition or installed())
-
-
-@functools.cache
-def _database(edition: Edition) -> Mapping[str, Any]:
+    if edition is None:
+        return shop_database(installed())
     database: Mapping[str, Any] = edition.read("db.json")
     return database
 

@@ -2,23 +2,65 @@
 
 from __future__ import annotations
 
-import dataclasses
 import ipaddress
-import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from tau_retail_env.errors import InvalidValueError, unknown
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from tau_retail_env.blocks import Block, Instead, attempt, raise_if
 
 OPENAI_URL = "https://api.openai.com/v1"
+PRICES = ("usd_per_million_input_tokens", "usd_per_million_output_tokens")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ApiSettings:
+def _url(value: str) -> str:
+    """The address without its last slash."""
+    expected = "expected an address such as http://127.0.0.1:8000/v1"
+    try:
+        parts = urlsplit(value.strip())
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(f"found {value!r}, {expected}") from None
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise ValueError(
+            "holds a user name, a password, a query or a fragment, which would appear in messages; "
+            "give the plain address, and the key by api_key_env"
+        )
+    if parts.scheme not in ("http", "https") or not host:
+        raise ValueError(f"found {value!r}, {expected}")
+    plain = value.strip().rstrip("/")
+    if plain.endswith("/chat/completions"):
+        raise ValueError(f"found {plain!r}, expected it without the end: {plain.removesuffix('/chat/completions')!r}")
+    return plain
+
+
+def _variable(value: object) -> str:
+    """The name of a variable; before the check of the type, whose message would repeat a key."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value):
+        raise ValueError(
+            "expected the name of an environment variable such as OPENAI_API_KEY (A to Z, 0 to 9, "
+            "_), found something else, not repeated here: if it is the key itself, that belongs into the variable"
+        )
+    return value
+
+
+def _cassette(value: object) -> str | None:
+    """The path, resolved."""
+    if value is None:
+        return None
+    if not isinstance(value, (str, Path)) or not str(value).strip():
+        raise ValueError(f"found {value!r}, expected the path of a file, e.g. customers.jsonl")
+    path = Path(value).expanduser().absolute()
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, expected a file, e.g. {path / 'customers.jsonl'}")
+    return str(path)
+
+
+class ApiSettings(Block):
     """Which model plays the customer, where it is served, and what a call may take.
 
     Two equal settings share everything that is one per process: client, circuit breaker, slots, cassette.
@@ -26,29 +68,31 @@ class ApiSettings:
 
     model: str
     """Name of the model, as its server knows it (`user_model` in YAML)."""
-    base_url: str = OPENAI_URL
+    base_url: Annotated[str, AfterValidator(_url)] = OPENAI_URL
     """Where the OpenAI chat API is served, up to and without `/chat/completions`."""
-    temperature: float | None = None
+    temperature: float | None = Field(None, ge=0)
     """Sampling temperature; None sends none, the server's own counts."""
-    max_tokens: int | None = None
+    max_tokens: int | None = Field(None, ge=1)
     """Tokens of one reply at most; None sends no limit."""
     seed: int | None = None
     """Sampling seed for servers that honour one; None sends none."""
-    timeout_s: float = 60.0
+    timeout_s: float = Field(60.0, gt=0)
     """Seconds that one attempt may take, connecting and slow tokens included."""
-    max_retries: int = 12
+    max_retries: int = Field(12, ge=0)
     """Further attempts after the first; a call takes `(timeout_s + 8) * (1 + max_retries)` seconds at most."""
-    max_concurrency: int = 64
+    max_concurrency: int = Field(64, ge=1)
     """Requests to the endpoint at the same time, over all threads and processes of the user on this machine."""
-    budget_usd: float | None = None
+    budget_usd: Annotated[
+        float | None, Field(gt=0), Instead("null is no limit, user_strategy=scripted costs nothing.")
+    ] = None
     """Dollars that a run may spend on customers; None for no limit."""
-    api_key_env: str = "OPENAI_API_KEY"
+    api_key_env: Annotated[str, BeforeValidator(_variable)] = "OPENAI_API_KEY"
     """Name of the environment variable that holds the key; a server on this machine needs none."""
-    cassette: str | None = None
+    cassette: Annotated[str | None, BeforeValidator(_cassette)] = None
     """File that answers repeated requests and takes up new ones; None for none."""
-    usd_per_million_input_tokens: float | None = None
+    usd_per_million_input_tokens: float | None = Field(None, ge=0)
     """Price of a million prompt tokens in dollars; None: unknown."""
-    usd_per_million_output_tokens: float | None = None
+    usd_per_million_output_tokens: float | None = Field(None, ge=0)
     """Price of a million completion tokens in dollars; None: unknown."""
 
     @classmethod
@@ -63,19 +107,37 @@ class ApiSettings:
             The settings, checked as far as that is possible without the network.
 
         Raises:
-            InvalidValueError: the first thing that is wrong, by its name.
+            InvalidValueError: lists everything that is wrong, each by its full path.
         """
-        known = [field.name for field in dataclasses.fields(cls) if field.name != "model"]
-        given = dict(block or {})
-        for name in given:
-            if name not in known:
-                raise unknown("key of an API customer's settings (user:)", name, known)
+        settings, problems = cls.attempt(model, block)
+        raise_if(problems)
+        assert settings is not None, "without a problem there are settings"
+        return settings
+
+    @classmethod
+    def attempt(
+        cls, model: str | None, block: Mapping[str, Any] | None, *, path: str = "", name: str = "user"
+    ) -> tuple[ApiSettings | None, list[str]]:
+        """Read the block as `read` does, but return the problems: the settings, or None with at least one of them.
+
+        Args:
+            model: the value of `user_model`.
+            block: the other settings by name.
+            path: what stands before the names of both keys, such as "custom_envs.retail_test.env_config.".
+            name: the block's own name.
+        """
+        given = {key: value for key, value in (block or {}).items() if value is not None}
+        problems = []
+        if "model" in given:
+            problems.append(f"{path}{name}.model: unknown key. {path}user_model names the model.")
         if not isinstance(model, str) or not model.strip():
-            raise InvalidValueError(
-                f"user_model: found {model!r}, expected the name of a model, e.g. user_model=gpt-4o: this "
+            problems.append(
+                f"{path}user_model: found {model!r}, expected the name of a model, e.g. user_model=gpt-4o: this "
                 "user_strategy has a model play the customer"
             )
-        return _checked(cls(model=model.strip(), **{name: value for name, value in given.items() if value is not None}))
+        settings, told = attempt(cls, {**given, "model": str(model).strip()}, path=f"{path}{name}")
+        problems += told or _without_prices(given, f"{path}{name}")
+        return (None, problems) if problems else (settings, [])
 
     @property
     def is_loopback(self) -> bool:
@@ -95,99 +157,12 @@ class ApiSettings:
         ) / 1e6
 
 
-def _checked(given: ApiSettings) -> ApiSettings:
-    """The settings with their numbers as declared, the URL without its last slash, the cassette's path resolved."""
-    prices = ("usd_per_million_input_tokens", "usd_per_million_output_tokens")
-    settings = dataclasses.replace(
-        given,
-        base_url=_url(given.base_url),
-        timeout_s=_number("timeout_s", given.timeout_s, above=0),
-        max_retries=_whole("max_retries", given.max_retries, minimum=0),
-        max_concurrency=_whole("max_concurrency", given.max_concurrency, minimum=1),
-        temperature=None if given.temperature is None else _number("temperature", given.temperature, minimum=0),
-        max_tokens=None if given.max_tokens is None else _whole("max_tokens", given.max_tokens, minimum=1),
-        seed=None if given.seed is None else _whole("seed", given.seed),
-        budget_usd=None if given.budget_usd is None else _budget(given.budget_usd),
-        api_key_env=_variable(given.api_key_env),
-        cassette=None if given.cassette is None else _cassette(given.cassette),
-        usd_per_million_input_tokens=_price(prices[0], given.usd_per_million_input_tokens),
-        usd_per_million_output_tokens=_price(prices[1], given.usd_per_million_output_tokens),
-    )
-    missing = [name for name in prices if getattr(settings, name) is None]
-    if len(missing) == 1 or (missing and settings.budget_usd is not None):
-        reason = "one price without the other is no cost" if len(missing) == 1 else "budget_usd needs to know the cost"
-        raise InvalidValueError(
-            f"user.{missing[0]} is missing: {reason}; give user.{prices[0]} and user.{prices[1]} as the provider "
-            "lists them, in dollars for a million tokens"
-        )
-    return settings
-
-
-def _number(
-    name: str, value: object, *, minimum: float | None = None, above: float | None = None, hint: str = ""
-) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
-        raise InvalidValueError(f"user.{name}: found {value!r}, expected a number{hint}")
-    if minimum is not None and value < minimum:
-        raise InvalidValueError(f"user.{name}: found {value}, expected {minimum} or more{hint}")
-    if above is not None and value <= above:
-        raise InvalidValueError(f"user.{name}: found {value}, expected more than {above}{hint}")
-    return float(value)
-
-
-def _whole(name: str, value: object, *, minimum: int | None = None) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise InvalidValueError(f"user.{name}: found {value!r}, expected a whole number")
-    if minimum is not None and value < minimum:
-        raise InvalidValueError(f"user.{name}: found {value}, expected {minimum} or more")
-    return value
-
-
-def _price(name: str, value: object) -> float | None:
-    return None if value is None else _number(name, value, minimum=0)
-
-
-def _budget(value: object) -> float:
-    return _number("budget_usd", value, above=0, hint="; null for no limit, user_strategy=scripted for no cost")
-
-
-def _url(value: object) -> str:
-    expected = "expected an address such as http://127.0.0.1:8000/v1"
-    if not isinstance(value, str):
-        raise InvalidValueError(f"user.base_url: found {value!r}, {expected}")
-    try:
-        parts = urlsplit(value.strip())
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise InvalidValueError(f"user.base_url: found {value!r}, {expected}") from None
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        raise InvalidValueError(
-            "user.base_url: holds a user name, a password, a query or a fragment, which would appear in messages; "
-            "give the plain address, and the key by user.api_key_env"
-        )
-    if parts.scheme not in ("http", "https") or not host:
-        raise InvalidValueError(f"user.base_url: found {value!r}, {expected}")
-    plain = value.strip().rstrip("/")
-    if plain.endswith("/chat/completions"):
-        raise InvalidValueError(
-            f"user.base_url: found {plain!r}, expected it without the end: {plain.removesuffix('/chat/completions')!r}"
-        )
-    return plain
-
-
-def _variable(value: object) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value):
-        raise InvalidValueError(
-            "user.api_key_env: expected the name of an environment variable such as OPENAI_API_KEY (A to Z, 0 to 9, "
-            "_), found something else, not repeated here: if it is the key itself, that belongs into the variable"
-        )
-    return value
-
-
-def _cassette(value: object) -> str:
-    if not isinstance(value, (str, Path)) or not str(value).strip():
-        raise InvalidValueError(f"user.cassette: found {value!r}, expected the path of a file, e.g. customers.jsonl")
-    path = Path(value).expanduser().absolute()
-    if path.is_dir():
-        raise InvalidValueError(f"user.cassette: {path} is a folder, expected a file, e.g. {path / 'customers.jsonl'}")
-    return str(path)
+def _without_prices(given: Mapping[str, Any], path: str) -> list[str]:
+    missing = [name for name in PRICES if name not in given]
+    if (len(missing) == 2 and "budget_usd" not in given) or not missing:
+        return []
+    reason = "one price without the other is no cost" if len(missing) == 1 else "budget_usd needs to know the cost"
+    return [
+        f"{path}.{missing[0]} is missing: {reason}; give {path}.{PRICES[0]} and {path}.{PRICES[1]} as the provider "
+        "lists them, in dollars for a million tokens"
+    ]

@@ -13,7 +13,7 @@ from tau_retail_env.tasks.task import Task
 from tau_retail_env.users.base import UserError, UserMessage
 from tau_retail_env.users.llm.completion import Completion
 from tau_retail_env.users.llm.endpoint import Endpoint
-from tau_retail_env.users.llm.writing import API_STRATEGIES, Writing
+from tau_retail_env.users.llm.writing import WRITERS, Writing
 
 SEED_BITS = 31
 """Seeds of requests are below 2**31, for some servers read a signed 32-bit number."""
@@ -25,7 +25,7 @@ class ApiCustomer:
     Where it differs from upstream stands in docs/api_customers.md. Making one asks the server nothing.
 
     Args:
-        strategy: one of `API_STRATEGIES`.
+        strategy: one of `WRITERS`.
         endpoint: where the model is served; may be shared by any number of customers and threads.
         source: whose simulator, as an object or by name.
 
@@ -35,8 +35,8 @@ class ApiCustomer:
     """
 
     def __init__(self, strategy: str, endpoint: Endpoint, *, source: str | Source) -> None:
-        if strategy not in API_STRATEGIES:
-            raise unknown("strategy of an API customer", strategy, API_STRATEGIES)
+        if strategy not in WRITERS:
+            raise unknown("strategy of an API customer", strategy, WRITERS)
         self.strategy = strategy
         self._endpoint = endpoint
         self._source = source if isinstance(source, Source) else get_source(source)
@@ -96,7 +96,7 @@ class ApiCustomer:
             held_at=self._held_at,
         )
         try:
-            written = API_STRATEGIES[self.strategy](writing)
+            written = WRITERS[self.strategy](writing)
         except UserError as error:
             raise UserError(f"{error}", usage=writing.usage(error.usage)) from error
         self._history = [*messages, {"role": "assistant", "content": written.kept}]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from tau_retail_env.sources.base import REPLY, Message
-from tau_retail_env.users.base import UserError
+from tau_retail_env.users.base import UserError, UserStrategy
 from tau_retail_env.users.llm.completion import Completion
 from tau_retail_env.users.llm.prompts import advised, asked_again, judge_prompt, reflect_prompt
 from tau_retail_env.users.llm.replies import Written, fault_of, is_accepted, read, stops_too_soon, without_reasoning
@@ -161,7 +161,12 @@ def write_reflected(writing: Writing) -> Written:
     return first
 
 
-API_STRATEGIES: Mapping[str, Callable[[Writing], Written]] = MappingProxyType(
-    {"llm": write_once, "react": write_once, "verify": write_verified, "reflection": write_reflected}
+WRITERS: Mapping[str, Callable[[Writing], Written]] = MappingProxyType(
+    {
+        UserStrategy.LLM: write_once,
+        UserStrategy.REACT: write_once,
+        UserStrategy.VERIFY: write_verified,
+        UserStrategy.REFLECTION: write_reflected,
+    }
 )
 """How each strategy writes a message."""

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tau_retail_env.customer_choice import CustomerChoice
+from tau_retail_env.cli.customer_options import CustomerChoice
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import BudgetError, InvalidValueError
 from tau_retail_env.evaluation.user_check import play, playing, spread

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tau_retail_env.customer_choice import CustomerChoice
+from tau_retail_env.cli.customer_options import CustomerChoice
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.evaluation.user_check import REASONS, Played, as_text, failure_of, play, spread
 from tau_retail_env.sources import load_tasks

@@ -32,9 +32,9 @@ class NoDevice:
         return self
 
 
-def visible_gpus(surroundings: Any) -> None:
+def visible_gpus(preflight: Any) -> None:
     """Stands in for the CUDA devices that torch counts."""
-    surroundings.visible_gpus = gpus
+    preflight.visible_gpus = gpus
 
 
 def device_of_roll(cpu: Any) -> None:
@@ -80,7 +80,7 @@ def linear_layers_of_vllm(utils: Any) -> None:
 
 
 PATCHES = {
-    "tau_retail_env.roll.surroundings": visible_gpus,
+    "tau_retail_env.roll.preflight": visible_gpus,
     "roll.platforms.cpu": device_of_roll,
     "roll.utils.send_recv_utils": weights_between_processes,
     "vllm.engine.arg_utils": sleep_of_vllm,

@@ -10,6 +10,7 @@ import pytest
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.sources.generated import generate_task, generate_tasks
+from tau_retail_env.sources.generated.tasks import examples
 from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks import SUBSETS, gold_writes, select_subset
 from tau_retail_env.tasks.writes import canonical_writes
@@ -107,6 +108,14 @@ def test_every_kind_of_single_request_has_enough_tasks(split, least, train, test
     tasks = {"train": train, "test": test}[split]
     kinds = set(SUBSETS) - {"all", "lookup", "single", "multi", "transfer"}
     assert {kind: len(select_subset(tasks, f"single*{kind}")) >= least for kind in kinds} == dict.fromkeys(kinds, True)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_the_examples_have_just_the_kinds_that_the_tasks_of_a_split_have(split, train, test):
+    def kinds(tasks):
+        return {frozenset(name for name, holds in SUBSETS.items() if holds(task)) for task in tasks}
+
+    assert kinds(examples(split)) == kinds({"train": train, "test": test}[split])
 
 
 def test_about_two_thirds_hold_one_request_and_none_more_than_three(train):

@@ -35,8 +35,8 @@ def test_a_budget_with_prices_is_taken():
 @pytest.mark.parametrize(
     ("block", "words"),
     [
-        ({"tempreature": 1}, "Did you mean 'temperature'"),
-        ({"model": "other"}, "Unknown key"),
+        ({"tempreature": 1}, "user.tempreature: unknown key. Did you mean 'temperature'"),
+        ({"model": "other"}, "user.model: unknown key. user_model names the model"),
         ({"budget_usd": 0, **PRICES}, "user.budget_usd: found 0, expected more than 0"),
         ({"budget_usd": -1, **PRICES}, "user.budget_usd: found -1"),
         ({"budget_usd": 5}, "user.usd_per_million_input_tokens is missing: budget_usd needs"),

@@ -1,0 +1,110 @@
+"""Which customer a command plays with: what --user-strategy, --user-model and --user say."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from tau_retail_env.env import TauRetailEnv
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.tasks import Task
+from tau_retail_env.users import check_customer, user_weights
+
+OFFLINE = "scripted"
+"""The strategy that needs no server, which commands take where nothing else is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerChoice:
+    """A customer as a run's `user_strategy`, `user_model` and block `user` name it."""
+
+    strategy: str | Mapping[str, float] = OFFLINE
+    """A strategy, or the weights of several."""
+    model: str | None = None
+    """The model behind an API customer."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The block `user`."""
+    options: Sequence[str] = ()
+    """The same as it was typed."""
+
+    @classmethod
+    def read(cls, strategy: str, model: str | None, settings: Sequence[str]) -> CustomerChoice:
+        """Read the options of a command; values are YAML, as in a run.
+
+        Args:
+            strategy: a name, or weights such as "{scripted: 0.7, llm: 0.3}".
+            model: the model's name.
+            settings: `key=value` each; `user.key=value`, as a run takes it, is the same.
+
+        Raises:
+            InvalidValueError: a setting that is no `key=value`, or not YAML; it is not repeated: it could hold a key.
+        """
+        block = {}
+        for number, setting in enumerate(settings, start=1):
+            key, equals, text = setting.partition("=")
+            if not equals or not key.removeprefix("user.").isidentifier():
+                raise InvalidValueError(
+                    f"--user: word {number} is no key=value; expected settings such as base_url=http://127.0.0.1:8000/v1"
+                )
+            block[key.removeprefix("user.")] = _value(f"--user {key.removeprefix('user.')}", text)
+        weights = _value("--user-strategy", strategy) if strategy.lstrip().startswith("{") else strategy
+        typed = [] if strategy == OFFLINE else ["--user-strategy", strategy]
+        typed += [] if model is None else ["--user-model", model]
+        typed += ["--user", *settings] if settings else []
+        return cls(weights, model, block, tuple(typed))
+
+    @property
+    def strategies(self) -> Sequence[str]:
+        """Who may play.
+
+        Raises:
+            InvalidValueError: an unknown strategy, or weights that cannot be.
+        """
+        return tuple(user_weights(self.strategy))
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the same task and seed give the same conversation again."""
+        return set(self.strategies) == {OFFLINE} or bool(self.settings.get("cassette"))
+
+    def environment(self, tasks: Sequence[Task], **more: Any) -> TauRetailEnv:
+        """An environment with this customer; no server is asked anything.
+
+        Args:
+            tasks: of one source.
+            more: further arguments of `TauRetailEnv`.
+
+        Raises:
+            InvalidValueError: a strategy, model or setting that cannot be.
+        """
+        return TauRetailEnv(
+            source=tasks[0].source,
+            tasks=tasks,
+            user_strategy=self.strategy,
+            user_model=self.model,
+            user_config=self.settings,
+            **more,
+        )
+
+    def check_server(self) -> None:
+        """Make sure that the server of an API customer can be used.
+
+        Raises:
+            CustomerSetupError: it cannot; the message says why.
+        """
+        check_customer(self.strategy, self.settings, model=self.model)
+
+    def as_typed(self) -> str:
+        """The options for another command, quoted for a shell; with a space before them where there are any."""
+        return "".join(f" {shlex.quote(word)}" for word in self.options)
+
+
+def _value(name: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text) if text.strip() else None
+    except yaml.YAMLError:
+        raise InvalidValueError(f"{name}: the value is not valid YAML; put it in quotes if it is a text") from None

@@ -1,0 +1,58 @@
+"""How the program ends: its exit statuses, and what a signal or a waiting thread does to them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+FAILED = 1
+"""The command ran and found a failure."""
+ERROR = 2
+"""The caller has to change something: an unknown name, a missing package, a key that cannot be used."""
+INTERRUPTED = 130
+"""Ctrl-C."""
+BROKEN_PIPE = 141
+"""The reader of the output went away."""
+
+
+@contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM ends as Ctrl-C does, so that what was paid for is written down."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def leave(run: Callable[[], int]) -> NoReturn:
+    """Run, and end the process with the status of the run: by itself, or if it must be, without its threads.
+
+    ROLL validates in a thread of a pool. After Ctrl-C or an error that thread waits for a Ray that has gone, and Python
+    would wait for the thread, for ever.
+
+    Args:
+        run: what returns the status.
+    """
+    try:
+        status: Any = run()
+    except SystemExit as error:
+        status = error.code
+    except BaseException:
+        traceback.print_exc()
+        status = FAILED
+    waiting = [one for one in threading.enumerate() if one is not threading.current_thread() and not one.daemon]
+    if waiting and isinstance(status, int) and status != 0:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)

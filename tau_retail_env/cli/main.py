@@ -1,0 +1,148 @@
+"""The program tau-retail: the table of its commands, their old names, and what it makes of their errors."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NoReturn, Protocol
+
+import tau_retail_env
+from tau_retail_env.cli import doctor, exits, oracle, play, review, serve_user, tasks, train
+from tau_retail_env.cli.options import in_options
+from tau_retail_env.cli.output import complain
+from tau_retail_env.errors import TauRetailError, unknown
+
+
+class Command(Protocol):
+    """What the file of a command has; docs/adding_a_command.md shows one."""
+
+    HELP: str
+    """One line for the list of commands."""
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Declare its options; imports nothing but the standard library and the options that commands share."""
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Do the work and return the exit status; imports what the work needs inside, so that --help stays quick."""
+
+
+COMMANDS: Mapping[str, Command] = MappingProxyType(
+    {
+        "tasks": tasks,
+        "play": play,
+        "oracle": oracle,
+        "train": train,
+        "review": review,
+        "serve-user": serve_user,
+        "doctor": doctor,
+    }
+)
+"""The commands in the order in which --help lists them."""
+OLD_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "subsets": ("tasks", "--subsets"),
+        "sft": ("train", "--config-name", "tau_retail_sft"),
+        "user-check": ("review", "--customer"),
+        "chat-template": ("doctor", "--chat-template"),
+    }
+)
+"""Former commands, and the words that stand for them now."""
+HELP_OPTIONS = frozenset(("-h", "--help"))
+
+
+def program() -> NoReturn:
+    """The command `tau-retail`: run one command with this process's words, and end the process."""
+    exits.leave(main)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: the words after the program's name; None for those of this process.
+
+    Returns:
+        The exit status: 0, or one of `tau_retail_env.cli.exits`.
+    """
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    options = _parse(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with exits.sigterm_as_ctrl_c():
+            status: int = options.run(options)
+        sys.stdout.flush()
+        return status
+    except TauRetailError as error:
+        complain(f"error: {in_options(str(error), options)}")
+        return exits.ERROR
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("tau_retail_env"):
+            raise
+        complain(f"error: {error}; `tau-retail doctor` says what is missing and what brings it")
+        return exits.ERROR
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        # What is still buffered would fail once more when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.BROKEN_PIPE
+
+
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    """Read the command, then its options by a parser of its own, which lets options and other words take turns."""
+    chosen = _program_parser().parse_args(words[:1])
+    name, rest = _renamed(chosen.command, list(words[1:]))
+    command = COMMANDS[name]
+    parser = argparse.ArgumentParser(
+        prog=f"tau-retail {name}",
+        description=f"{command.HELP[0].upper()}{command.HELP[1:]}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_options(parser)
+    own, more = _split(name, rest)
+    return parser.parse_intermixed_args(own, argparse.Namespace(run=command.run, more=more))
+
+
+def _program_parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:<{width}}  {command.HELP}" for name, command in COMMANDS.items())
+    old = "\n".join(f"  {name:<{width + 4}}  {' '.join(new)}" for name, new in OLD_NAMES.items())
+    parser = argparse.ArgumentParser(
+        prog="tau-retail",
+        usage="tau-retail [--help] [--version] COMMAND [OPTIONS]",
+        description=tau_retail_env.__doc__,
+        epilog=f"commands (COMMAND --help explains one):\n{listed}\n\nold names, which still work:\n{old}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tau-retail {tau_retail_env.__version__}")
+    parser.add_argument("command", metavar="COMMAND", type=_command, help=argparse.SUPPRESS)
+    return parser
+
+
+def _command(name: str) -> str:
+    if name not in COMMANDS and name not in OLD_NAMES:
+        raise argparse.ArgumentTypeError(str(unknown("command", name, [*COMMANDS])))
+    return name
+
+
+def _renamed(name: str, rest: list[str]) -> tuple[str, list[str]]:
+    """The command that a name means, and its words; an old name is told its new form."""
+    if name not in OLD_NAMES:
+        return name, rest
+    command, *words = OLD_NAMES[name]
+    complain(f"tau-retail {name} is now: tau-retail {' '.join(OLD_NAMES[name])}")
+    return command, ["--help"] if HELP_OPTIONS & set(rest) else [*words, *rest]
+
+
+def _split(name: str, words: list[str]) -> tuple[list[str], list[str]]:
+    """What is ours and what is the engine's: of serve-user everything behind -- is."""
+    if name != "serve-user" or "--" not in words:
+        return words, []
+    place = words.index("--")
+    return words[:place], words[place + 1 :]

@@ -1,0 +1,92 @@
+"""`tau-retail review --customer`: what a customer spoils."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tau_retail_env.cli.exits import FAILED
+from tau_retail_env.cli.options import add_customer, add_seed, add_selection, customer, examples, positive, selected
+from tau_retail_env.cli.output import say
+from tau_retail_env.errors import BudgetError, InvalidValueError
+from tau_retail_env.messages import StopReason
+
+if TYPE_CHECKING:
+    from tau_retail_env.cli.customer_options import CustomerChoice
+    from tau_retail_env.evaluation.user_check import Played
+
+HELP = "measure how often a perfect agent fails because of its customer"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument(
+        "--customer", action="store_true", required=True, help="let the oracle, a perfect agent, serve the customer"
+    )
+    add_selection(parser)
+    add_customer(parser)
+    parser.add_argument("--episodes", type=positive, default=40, metavar="N", help="episodes to play (default 40)")
+    add_seed(parser)
+    parser.add_argument("--workers", type=positive, default=8, metavar="N", help="episodes at once (default 8)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the conversations there, one JSON object a line"
+    )
+    examples(
+        parser,
+        "tau-retail review --customer --source generated",
+        "tau-retail review --customer --user-strategy llm --user-model gpt-4o",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Let the oracle serve the customer, and report."""
+    from tqdm import tqdm
+
+    from tau_retail_env.evaluation.user_check import as_text, play, spread
+
+    chosen = customer(options)
+    tasks = selected(options)
+    chosen.environment(tasks[:1])
+    _check_writable(options.out)
+    chosen.check_server()
+    requests = spread(tasks, options.episodes, options.seed)
+    workers = 1 if "human" in chosen.strategies else options.workers
+    with tqdm(total=len(requests), unit="episode", disable=None) as bar:
+        played = play(requests, tasks, lambda: chosen.environment(tasks), workers=workers, progress=bar.update)
+    if options.out is not None:
+        from tau_retail_env.runs.trajectories import write_trajectories
+
+        write_trajectories(options.out, played.trajectories)
+    say(as_text(played, tasks))
+    if seen := _how_to_see(played, chosen, options.out):
+        say(seen)
+    if played.ended_by is not None and not isinstance(played.ended_by, BudgetError):
+        raise played.ended_by
+    return 0 if any(one.scorable for one in played.trajectories) else FAILED
+
+
+def _check_writable(path: Path | None) -> None:
+    """Refuse a file that could not be written when all is played."""
+    if path is None:
+        return
+    if path.exists():
+        raise InvalidValueError(f"--out: {path} is there already; name another file, or remove it")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise InvalidValueError(f"--out: no folder {path.absolute().parent} in which this user may write")
+
+
+def _how_to_see(played: Played, chosen: CustomerChoice, out: Path | None) -> str | None:
+    """The command that shows the first episode to look at; None where there is none."""
+    over = (one for one in played.trajectories if one.stop_reason != StopReason.STOPPED)
+    first = next((one for one in over if one.reward < 1.0 or not one.scorable), None)
+    if first is None:
+        return None
+    which = f"--task {first.task_id} --seed {first.seed}"
+    if out is not None:
+        return f"To see the first: tau-retail play --recorded {shlex.quote(str(out))} {which}"
+    if chosen.is_repeatable:
+        return f"To see the first: tau-retail play --as nobody {which}{chosen.as_typed()}"
+    return "To see them: run this again with --out FILE, which keeps the conversations"

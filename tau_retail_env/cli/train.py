@@ -1,0 +1,160 @@
+"""`tau-retail train`: compose a configuration, check it, and start the training that it describes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from tau_retail_env.cli.exits import INTERRUPTED
+from tau_retail_env.cli.options import add_configuration, composed, examples
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError, unknown
+
+HELP = "train a model as a configuration says (GRPO, PPO or fine-tuning)"
+ENGINES = ("local", "roll", "auto")
+SFT_BLOCK = "sft_train"
+"""The block that only a configuration of supervised fine-tuning has."""
+
+Values = Mapping[str, Any]
+"""A composed configuration."""
+Start = Callable[[], None]
+"""Starts what was checked; returns when it is over."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    add_configuration(parser, "tau_retail_local")
+    examples(
+        parser,
+        "tau-retail train max_steps=5",
+        "tau-retail train --config-name tau_retail_sft conversations.num=2000",
+        "tau-retail train --config-name tau_retail_1gpu --print-config",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, or print the configuration that would be trained with."""
+    from tau_retail_env.config import to_yaml
+
+    values = composed(options)
+    start = TRAININGS[chosen_training(values, is_printed=options.print_config)](values)
+    if options.print_config:
+        sys.stdout.write(to_yaml(values))
+        return 0
+    try:
+        start()
+    except KeyboardInterrupt:
+        return INTERRUPTED  # the run has said how to go on
+    return 0
+
+
+def chosen_training(values: Values, *, is_printed: bool = False) -> str:
+    """Which training a configuration is for.
+
+    Args:
+        values: the configuration as composed.
+        is_printed: whether nothing will be started, so that the machine does not matter.
+
+    Returns:
+        "sft", "local" (GRPO on the local engine) or "roll".
+
+    Raises:
+        InvalidValueError: an unknown engine, or `auto` with a configuration for ROLL on a machine that cannot run it.
+    """
+    return "sft" if SFT_BLOCK in values else chosen_engine(values, is_printed=is_printed)
+
+
+def chosen_engine(values: Values, *, is_printed: bool = False) -> str:
+    """The engine that a configuration names; `auto` is ROLL where it and a GPU are here and the configuration fits it.
+
+    Args:
+        values: the configuration as composed.
+        is_printed: whether nothing will be started, so that the machine does not matter.
+
+    Returns:
+        "local" or "roll".
+
+    Raises:
+        InvalidValueError: an unknown engine, or `auto` with a configuration for ROLL on a machine that cannot run it.
+    """
+    from tau_retail_env.roll.config.check import is_for_roll
+
+    engine = str(values.get("engine", "auto"))
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
+    if engine != "auto":
+        return engine
+    if not is_for_roll(values):
+        return "local"
+    if not is_printed and (reason := _why_no_roll()):
+        raise InvalidValueError(
+            f"engine: auto finds no ROLL to run here ({reason}), and this configuration is for ROLL; "
+            "use --config-name tau_retail_local for the local engine"
+        )
+    return "roll"
+
+
+def _why_no_roll() -> str | None:
+    from tau_retail_env.roll.preflight import roll_folder, visible_gpus
+
+    try:
+        roll_folder()
+    except MissingDependencyError as error:
+        return str(error)
+    return None if visible_gpus() else "no CUDA device is visible"
+
+
+def _sft(values: Values) -> Start:
+    from tau_retail_env.local.config import check_machine, check_sft
+
+    config = check_sft(values)
+    check_machine(config)
+
+    def start() -> None:
+        from tau_retail_env.local import sft
+
+        sft.run(config, values)
+
+    return start
+
+
+def _local(values: Values) -> Start:
+    from tau_retail_env.local.config import check_local, check_machine
+    from tau_retail_env.roll.config.check import is_for_roll
+
+    if is_for_roll(values):
+        raise InvalidValueError(
+            "engine: found local, but this configuration is for ROLL (actor_infer has a rollout engine); leave out "
+            "engine=local, or take one for the local engine: --config-name tau_retail_local"
+        )
+    config = check_local(values)
+    check_machine(config)
+
+    def start() -> None:
+        from tau_retail_env.local.train import train
+
+        train(config, values)
+
+    return start
+
+
+def _roll(values: Values) -> Start:
+    from tau_retail_env.blocks import raise_if
+    from tau_retail_env.config.machine import folder_problems
+    from tau_retail_env.roll.config.check import check_roll
+
+    config = check_roll(values)
+    raise_if(list(folder_problems(config)))
+
+    def start() -> None:
+        from tau_retail_env.roll.train import train
+
+        train(config, values)
+
+    return start
+
+
+TRAININGS: Mapping[str, Callable[[Values], Start]] = MappingProxyType({"sft": _sft, "local": _local, "roll": _roll})
+"""What checks a configuration, and returns what starts it."""

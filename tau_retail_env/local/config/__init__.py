@@ -1,0 +1,7 @@
+"""What the local engine is told: the keys of GRPO and of supervised fine-tuning, checked without torch."""
+
+from tau_retail_env.local.config.grpo import LocalConfig, check_local
+from tau_retail_env.local.config.machine import check_machine
+from tau_retail_env.local.config.sft import SftConfig, check_sft
+
+__all__ = ["LocalConfig", "SftConfig", "check_local", "check_machine", "check_sft"]

@@ -1,0 +1,30 @@
+"""What the local engine needs of this machine, told without torch."""
+
+from __future__ import annotations
+
+from tau_retail_env.blocks import raise_if
+from tau_retail_env.config.machine import folder_problems, has_gpu
+from tau_retail_env.local.config.grpo import LocalConfig
+from tau_retail_env.local.config.sft import SftConfig
+from tau_retail_env.runs.trackers import check_tracker
+
+
+def check_machine(config: LocalConfig | SftConfig) -> None:
+    """Refuse what a run would refuse on this machine before it loads the model.
+
+    Args:
+        config: as checked.
+
+    Raises:
+        InvalidValueError: a folder that is not there, bf16 without a GPU.
+        MissingDependencyError: a tracker that is not installed.
+    """
+    path, role = (
+        ("actor_train", config.actor_train) if isinstance(config, LocalConfig) else ("sft_train", config.sft_train)
+    )
+    problems = list(folder_problems(config))
+    if role.model_args.dtype == "bf16" and not has_gpu():
+        key = f"{path}.model_args.dtype"
+        problems.append(f"{key}: bf16 needs a GPU, and none is visible; use {key}=fp32")
+    raise_if(problems)
+    check_tracker(config.track_with)

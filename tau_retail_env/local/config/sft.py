@@ -1,0 +1,180 @@
+"""The keys of supervised fine-tuning on oracle conversations, under ROLL's names where ROLL has one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from tau_retail_env.blocks import Block, raise_if, read
+from tau_retail_env.config.customers import customer_problems
+from tau_retail_env.config.environments import CustomEnv, check_environments
+from tau_retail_env.config.tasks import check_tasks
+from tau_retail_env.local.config.managers import EnvManager, check_generating, check_manager
+from tau_retail_env.local.config.run import LocalRun
+from tau_retail_env.local.config.unread import unread_by_local
+from tau_retail_env.local.config.workers import GeneratingArgs, ModelArgs, TrainingArgs
+from tau_retail_env.runs.trackers import check_tracker_kwargs
+
+SCRATCH = "scratch"
+
+
+class NewModel(Block):
+    """The shape of a Qwen2 model that starts from random weights."""
+
+    hidden_size: int = Field(256, ge=8)
+    """Width of the residual stream."""
+    intermediate_size: int = Field(768, ge=8)
+    """Width inside the feed-forward layers."""
+    num_hidden_layers: int = Field(8, ge=1)
+    """Layers."""
+    num_attention_heads: int = Field(8, ge=1)
+    """Heads of the queries."""
+    num_key_value_heads: int = Field(4, ge=1)
+    """Heads of the keys and values; divides num_attention_heads."""
+    rope_theta: float = Field(10000.0, gt=0)
+    """Base of the rotary position embedding."""
+    max_position_embeddings: int = Field(2048, ge=16)
+    """Longest sequence the model is said to read, in tokens."""
+    tie_word_embeddings: bool = True
+    """Uses one matrix for reading and for predicting tokens."""
+
+
+class ConversationArgs(Block):
+    """The oracle conversations that are learnt from."""
+
+    tag: str
+    """The environment under custom_envs in which the oracle plays."""
+    num: int = Field(ge=1)
+    """Conversations; beyond the number of tasks, tasks come again in other words."""
+    num_workers: int = Field(1, ge=1)
+    """Processes that play and encode them."""
+    boasting_share: float = Field(0.0, ge=0, le=1)
+    """Share of the conversations in which the agent says that it is done instead of acting: a habit that reinforcement
+    learning can rid the model of. Their reward is 0, and they are learnt from all the same."""
+    redraw_identifiers: float | None = Field(None, ge=0, le=1)
+    """Replaces the long numbers of every conversation, so that ids must be copied and the shop's cannot be known by
+    heart: in this share of the conversations by new ones each time, in the others by always the same. Below 1, because
+    from new numbers alone a small model was not seen to learn copying (docs/runs). null keeps the shop's own."""
+
+
+class SftTrain(Block):
+    """The role whose weights are trained."""
+
+    model_args: ModelArgs = Field(default_factory=ModelArgs)
+    """How the model is loaded."""
+    training_args: TrainingArgs = Field(default_factory=TrainingArgs)
+    """How the weights are changed."""
+
+
+class SftConfig(LocalRun):
+    """One run of supervised fine-tuning: everything it reads, checked."""
+
+    model: NewModel | None = None
+    """Shape of the model, with pretrain: scratch only."""
+    tokenizer: str | None = None
+    """Folder of the tokenizer, with pretrain: scratch only; null learns one from conversations."""
+    vocab_size: int | None = Field(None, ge=512)
+    """Most tokens of a tokenizer that is learnt, with pretrain: scratch and tokenizer: null only."""
+    conversations: ConversationArgs
+    """What is learnt from."""
+    observation_loss_weight: float = Field(0.1, ge=0, le=1)
+    """Weight of the tokens that are not the agent's own; those weigh 1."""
+    max_steps: int | None = Field(None, ge=1)
+    """Updates of the weights; null follows num_train_epochs."""
+    sequence_length: int = Field(ge=2)
+    """Tokens of a conversation at most; longer ones are left out and counted."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """Longest gradient; a longer one is shortened to it."""
+    sft_train: SftTrain = Field(default_factory=SftTrain)
+    """The role whose weights are trained."""
+    val_batch_size: int = Field(ge=1)
+    """Episodes of the evaluation: num_env_groups times group_size of val_env_manager."""
+    val_env_manager: EnvManager
+    """What is played for judging."""
+    custom_envs: Mapping[str, CustomEnv]
+    """Environments by tag."""
+
+    @property
+    def val_generating_args(self) -> GeneratingArgs:
+        """How evaluation episodes are sampled."""
+        generating = self.val_env_manager.generating_args
+        assert generating is not None, "checked by check_sft"
+        return generating
+
+
+def check_sft(values: Mapping[str, Any]) -> SftConfig:
+    """Check a composed configuration for supervised fine-tuning.
+
+    Args:
+        values: the configuration as `compose` returns it.
+
+    Returns:
+        The configuration as blocks.
+
+    Raises:
+        InvalidValueError: lists every key that is unknown, cannot be honoured, or is impossible.
+    """
+    config = read(SftConfig, values, unread=unread_by_local).resumed()
+    raise_if(
+        [
+            *_check_start(config),
+            *check_environments(config.custom_envs),
+            *customer_problems(config, config.custom_envs),
+            *check_manager("val_env_manager", config.val_env_manager, config.custom_envs),
+            *check_tasks(config.custom_envs, (config.conversations.tag, *config.val_env_manager.tags)),
+            *check_generating("val_env_manager", None, config.val_env_manager, config.sequence_length),
+            *_check_sizes(config),
+            *check_tracker_kwargs(config.track_with, config.tracker_kwargs),
+        ]
+    )
+    return config
+
+
+def _check_start(config: SftConfig) -> list[str]:
+    if config.pretrain != SCRATCH:
+        given = [name for name in ("model", "tokenizer", "vocab_size") if getattr(config, name) is not None]
+        return [f"{name}: only with pretrain: scratch; {config.pretrain!r} brings its own" for name in given]
+    problems = []
+    if (config.tokenizer is None) == (config.vocab_size is None):
+        problems.append(
+            "tokenizer, vocab_size: pretrain: scratch needs one of them: the folder of a tokenizer, or the size of one "
+            "that is learnt from conversations"
+        )
+    shape = config.model or NewModel()
+    if shape.hidden_size % shape.num_attention_heads:
+        problems.append(
+            f"model.num_attention_heads: {shape.num_attention_heads} does not divide hidden_size {shape.hidden_size}"
+        )
+    if shape.num_attention_heads % shape.num_key_value_heads:
+        problems.append(
+            f"model.num_key_value_heads: {shape.num_key_value_heads} does not divide "
+            f"num_attention_heads {shape.num_attention_heads}"
+        )
+    if config.sequence_length > shape.max_position_embeddings:
+        problems.append(
+            f"sequence_length: found {config.sequence_length}, but the model is to read "
+            f"{shape.max_position_embeddings} tokens at most (model.max_position_embeddings)"
+        )
+    return problems
+
+
+def _check_sizes(config: SftConfig) -> list[str]:
+    training = config.sft_train.training_args
+    problems = training.problems("sft_train.training_args")
+    if config.conversations.tag not in config.custom_envs:
+        problems.append(
+            f"conversations.tag: {config.conversations.tag!r} is not under custom_envs "
+            f"({', '.join(config.custom_envs)})"
+        )
+    if config.val_batch_size != config.val_env_manager.num_envs():
+        problems.append(
+            f"val_batch_size: found {config.val_batch_size}, expected {config.val_env_manager.num_envs()} "
+            f"(val_env_manager.num_env_groups {config.val_env_manager.num_env_groups} x group_size "
+            f"{config.val_env_manager.group_size})"
+        )
+    batch = training.per_device_train_batch_size * training.gradient_accumulation_steps
+    if batch > config.conversations.num:
+        problems.append(f"conversations.num: {config.conversations.num} do not fill one batch of {batch}")
+    return problems

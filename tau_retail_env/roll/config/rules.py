@@ -1,0 +1,486 @@
+"""ROLL's own rules about a configuration, and what it would silently get wrong: pure functions, each lists problems."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tau_retail_env.config.roll_schema import RollSchema
+from tau_retail_env.sources import SOURCES
+
+ROLES = ("actor_train", "actor_infer", "reference", "critic")
+LEARNERS = ("actor_train", "critic")
+MANAGERS = ("train_env_manager", "val_env_manager")
+SIZES = dict(zip(MANAGERS, ("rollout_batch_size", "val_batch_size"), strict=True))
+"""The key from which ROLL takes how many episodes an environment plays."""
+ENGINES = ("vllm", "sglang")
+ENGINE_SPLITS = ("tensor_parallel_size", "pipeline_parallel_size")
+"""Settings of a rollout engine that divide one copy of the model over GPUs."""
+PASS_HAT_K = "tau_retail_env.roll.group_filter.PassHatKFilter"
+
+FULL_PRECISION = ("fp32", "float32")
+"""Names of the type in which weights that learn must be stored: bf16 has eight bits, and rounds most updates away."""
+
+
+@dataclass(frozen=True, slots=True)
+class RollValues:
+    """A composed configuration, read with ROLL's defaults; its names and types are checked."""
+
+    values: Mapping[str, Any]
+    """As composed."""
+    schema: RollSchema
+    """The version of ROLL that it is for."""
+
+    def __call__(self, path: str) -> Any:
+        """A key's value, or ROLL's default."""
+        return self.schema.value(self.values, path)
+
+    def given(self, path: str) -> bool:
+        """Whether the configuration says it itself."""
+        here: Any = self.values
+        for name in path.split("."):
+            if not isinstance(here, Mapping) or name not in here:
+                return False
+            here = here[name]
+        return True
+
+    @property
+    def has_critic(self) -> bool:
+        """Whether ROLL starts a critic."""
+        return bool(self("adv_estimator") == "gae")
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether ROLL starts a reference."""
+        return bool(self("enable_reference") or self("use_kl_loss") or self("init_kl_coef") > 0)
+
+    @property
+    def roles(self) -> list[str]:
+        """The roles that ROLL starts."""
+        left_out = {"critic": not self.has_critic, "reference": not self.has_reference}
+        return [role for role in ROLES if not left_out.get(role, False)]
+
+    def devices(self, role: str) -> list[int]:
+        """GPUs of a role; empty where none are given or they cannot be read."""
+        try:
+            return parse_devices(self(f"{role}.device_mapping"))
+        except ValueError:
+            return []
+
+    def strategy(self, role: str) -> str | None:
+        """Name of a role's strategy."""
+        block = self(f"{role}.strategy_args")
+        return str(self(f"{role}.strategy_args.strategy_name")) if block else None
+
+    def strategy_config(self, role: str) -> Mapping[str, Any]:
+        """Settings of a role's strategy."""
+        return ((self(f"{role}.strategy_args") or {}).get("strategy_config")) or {}
+
+    def data_parallel(self, role: str) -> int:
+        """Parts into which a batch is divided, one for each copy of the model."""
+        config, devices = self.strategy_config(role), len(self.devices(role))
+        strategy = self.strategy(role) or ""
+        names: tuple[str, ...] = ()
+        if strategy.startswith("megatron"):
+            names = ("tensor_model_parallel_size", "pipeline_model_parallel_size", "context_parallel_size")
+        elif strategy in ENGINES:
+            names = ENGINE_SPLITS
+        return max(1, devices // math.prod(int(config.get(name, 1)) for name in names))
+
+    def update_size(self, role: str) -> int:
+        """Episodes of one update of the weights."""
+        training = f"{role}.training_args"
+        per_device = self(f"{training}.per_device_train_batch_size")
+        return int(per_device * self(f"{training}.gradient_accumulation_steps") * self.data_parallel(role))
+
+    @property
+    def recomputes_log_probs(self) -> bool:
+        """Whether ROLL computes log-probabilities once more before an update, instead of taking the update's own."""
+        if self("force_disable_old_logprobs_recompute"):
+            return False
+        several = self("rollout_batch_size") > self.update_size("actor_train")
+        return bool(self("enable_old_logprobs_recompute") or self("init_kl_coef") > 0 or several)
+
+
+def parse_devices(mapping: Any) -> list[int]:
+    """Read ROLL's device_mapping, without evaluating it as Python.
+
+    Args:
+        mapping: such as "list(range(0,8))", "[0, 1]" or a sum of these, or a list; None is no device.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if mapping is None:
+        return []
+    if isinstance(mapping, (list, tuple)) and all(type(device) is int for device in mapping):
+        return list(mapping)
+    if not isinstance(mapping, str):
+        raise ValueError(f"found {mapping!r}, expected a text such as list(range(0,8)), or a list of numbers")
+    try:
+        return _devices(ast.parse(mapping, mode="eval").body)
+    except (SyntaxError, ValueError, TypeError) as error:
+        raise ValueError(f"found {mapping!r}, expected a text such as list(range(0,8)) or [0, 1]") from error
+
+
+def _devices(node: ast.expr) -> list[int]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _devices(node.left) + _devices(node.right)
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "list"
+        and len(node.args) == 1
+    ):
+        return _devices(node.args[0])
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
+        return list(range(*(int(ast.literal_eval(argument)) for argument in node.args)))
+    return [int(item) for item in ast.literal_eval(node)]
+
+
+def check_counts(config: RollValues) -> Iterator[str]:
+    """Numbers that every other rule counts with."""
+    if config("sequence_length") is None:
+        yield "sequence_length: missing. Expected the tokens of a whole episode"
+    counts = [f"{manager}.{name}" for manager in MANAGERS for name in ("num_env_groups", "group_size")]
+    for path in [*counts, *(f"{role}.infer_batch_size" for role in config.roles)]:
+        if config(path) < 1:
+            yield f"{path}: found {config(path)}, expected 1 or more"
+
+
+def check_models(config: RollValues) -> Iterator[str]:
+    """What is not done to a model here."""
+    for name in (*config.roles, *MANAGERS):
+        if config.given(f"{name}.worker_cls") and config(f"{name}.worker_cls") is not None:
+            yield f"{name}.worker_cls: the engine has workers of its own; remove the key"
+    for role in config.roles:
+        if config(f"{role}.model_args.lora_target") is not None:
+            yield f"{role}.model_args.lora_target: LoRA is not supported here; remove the key"
+        if (found := config(f"{role}.model_args.ulysses_size") or 1) > 1:
+            yield f"{role}.model_args.ulysses_size: found {found}, expected 1: sequences are not divided over GPUs here"
+
+
+def check_strategies(config: RollValues) -> Iterator[str]:
+    """Which backend may do what, and how."""
+    for role in LEARNERS:
+        strategy = config.strategy(role) or "nothing"
+        if role in config.roles and not strategy.endswith("_train"):
+            yield f"{role}.strategy_args.strategy_name: found {strategy}, expected fsdp2_train (train=fsdp2)"
+        stored = str(config.strategy_config(role).get("param_dtype", FULL_PRECISION[0]))
+        if strategy == "fsdp2_train" and stored not in FULL_PRECISION:
+            yield (
+                f"{role}.strategy_args.strategy_config.param_dtype: found {stored}, in which ROLL would also store the "
+                "weights that learn: too coarse for most updates. Remove the key: then they are stored in fp32 and "
+                "computed with in bf16"
+            )
+    if "reference" in config.roles and not (config.strategy("reference") or "").endswith("_infer"):
+        found = config.strategy("reference") or "nothing"
+        yield f"reference.strategy_args.strategy_name: found {found}, expected fsdp2_infer (train=fsdp2)"
+    for role in config.roles:
+        if (config.strategy(role) or "").startswith("fsdp2"):
+            for name in config.strategy_config(role):
+                if name not in config.schema.fsdp2_keys:
+                    yield (
+                        f"{role}.strategy_args.strategy_config.{name}: unknown key, which FSDP2 would ignore. "
+                        f"Known here: {', '.join(config.schema.fsdp2_keys)}."
+                    )
+
+
+def check_sampling(config: RollValues) -> Iterator[str]:
+    """How messages are sampled, and whether one fits."""
+    shared = config("actor_infer.generating_args")
+    for manager in MANAGERS:
+        path = f"{manager}.generating_args"
+        own = config(path)
+        if shared and own and shared != own:
+            yield f"{path}: actor_infer.generating_args would override it; keep only those of the env managers"
+        elif shared or own:
+            yield from _sampling(config, path if own else "actor_infer.generating_args")
+        else:
+            yield f"{path}: missing. Expected at least max_new_tokens and temperature"
+    path = "actor_infer.generating_args" if shared else "train_env_manager.generating_args"
+    if shared or config(path):
+        yield from _as_learnt(config, path)
+    train = shared or config("train_env_manager.generating_args") or {}
+    if train.get("temperature") == 0 and not config.has_critic:
+        yield (
+            "train_env_manager.generating_args.temperature: 0 plays every episode of a group alike, "
+            "so that there is nothing to compare; expected more than 0"
+        )
+
+
+AS_LEARNT: Mapping[str, tuple[float, ...]] = {
+    "temperature": (1.0,),
+    "top_p": (1.0,),
+    "top_k": (-1, 0),
+    "repetition_penalty": (1.0,),
+}
+"""Settings under which the engine draws from the distribution whose log-probabilities ROLL's learners compute."""
+
+
+def _as_learnt(config: RollValues, path: str) -> Iterator[str]:
+    """Ratio, KL and entropy are of the model as it is; its training episodes must be drawn from it, too."""
+    for name, allowed in AS_LEARNT.items():
+        found = config(f"{path}.{name}")
+        if found is not None and found not in allowed:
+            yield (
+                f"{path}.{name}: found {found}, expected {' or '.join(f'{one:g}' for one in allowed)} in training: "
+                "ROLL computes ratio, KL and entropy without it, and every gradient would be of another policy than "
+                "the one that plays"
+            )
+
+
+def _sampling(config: RollValues, path: str) -> Iterator[str]:
+    for name in ("temperature", "top_p", "top_k"):
+        if config(f"{path}.{name}") is None:
+            yield f"{path}.{name}: found null, expected a number"
+    tokens = config(f"{path}.max_new_tokens")
+    if tokens is None or tokens < 1:
+        yield f"{path}.max_new_tokens: found {tokens}, expected 1 or more, the tokens of one message"
+    elif tokens >= config("sequence_length"):
+        yield (
+            f"sequence_length: {config('sequence_length')} is too small for one message of {tokens} tokens "
+            f"({path}.max_new_tokens)"
+        )
+
+
+def check_engine(config: RollValues) -> Iterator[str]:
+    """What the rollout engine is told about lengths and requests."""
+    engine = config.strategy("actor_infer") or ""
+    name = {"vllm": "max_model_len", "sglang": "context_length"}.get(engine, "")
+    length = config.strategy_config("actor_infer").get(name)
+    if isinstance(length, int) and 0 < length < config("sequence_length"):
+        yield (
+            f"actor_infer.strategy_args.strategy_config.{name}: found {length}, less than sequence_length "
+            f"{config('sequence_length')}: longer episodes would end in an error; remove the key"
+        )
+    split = math.prod(int(config.strategy_config("actor_infer").get(name, 1)) for name in ENGINE_SPLITS)
+    if engine == "sglang" and (found := config("actor_infer.num_gpus_per_worker")) != split:
+        yield (
+            f"actor_infer.num_gpus_per_worker: found {found}, expected {split}, the product of SGLang's parallel "
+            "sizes: ROLL works it out for vLLM alone"
+        )
+    if not config("router_args"):
+        return
+    router = config("router_args.router_name")
+    if router not in ("EnvAffinityRouter", "PromptAffinityRouter", "SglangRouter"):
+        yield "router_args.router_name: missing. Expected EnvAffinityRouter, or remove router_args"
+    elif router == "SglangRouter" and engine != "sglang":
+        yield f"router_args.router_name: SglangRouter works with infer=sglang alone, not with {engine}"
+    elif router != "PromptAffinityRouter" and config("router_args.max_running_requests") != 128:
+        yield f"router_args.max_running_requests: {router} limits nothing; only PromptAffinityRouter reads it"
+
+
+def check_sizes(config: RollValues) -> Iterator[str]:
+    """What must divide what: otherwise ROLL stops in its first step, or trains on some episodes twice."""
+    batch, envs = config("rollout_batch_size"), _envs(config, "train_env_manager")
+    if batch <= 0 or batch % envs:
+        yield (
+            f"rollout_batch_size: found {batch}, expected a multiple of the {envs} environments (train_env_manager: "
+            f"{config('train_env_manager.num_env_groups')} groups of {config('train_env_manager.group_size')}): ROLL "
+            "would take the groups that end first, and train on some tasks more often than on others"
+        )
+    val, envs = config("val_batch_size"), _envs(config, "val_env_manager")
+    if val >= 0 and (val == 0 or val % envs):
+        yield (
+            f"val_batch_size: found {val}, expected a multiple of the {envs} environments (val_env_manager: "
+            f"{config('val_env_manager.num_env_groups')} groups of {config('val_env_manager.group_size')}), or -1 for "
+            "all tasks"
+        )
+    if config("max_steps") < 1:
+        yield f"max_steps: found {config('max_steps')}, expected 1 or more"
+    for role in LEARNERS:
+        if role in config.roles and (size := config.update_size(role)) and batch % size:
+            training = f"{role}.training_args"
+            yield (
+                f"{training}: per_device_train_batch_size {config(f'{training}.per_device_train_batch_size')} x "
+                f"gradient_accumulation_steps {config(f'{training}.gradient_accumulation_steps')} x "
+                f"{config.data_parallel(role)} GPUs = {size} does not divide rollout_batch_size {batch}: "
+                "ROLL would fill up with episodes that it has already"
+            )
+    for role in ("actor_train", "reference", "critic"):
+        size = config(f"{role}.infer_batch_size") * config.data_parallel(role)
+        if role in config.roles and batch % size:
+            yield (
+                f"{role}.infer_batch_size: {config(f'{role}.infer_batch_size')} x {config.data_parallel(role)} GPUs "
+                f"= {size} does not divide rollout_batch_size {batch}: ROLL would fill up with episodes it has"
+            )
+
+
+def check_devices(config: RollValues) -> Iterator[str]:
+    """ROLL's rules about which roles share GPUs."""
+    unread = False
+    for role in config.roles:
+        try:
+            found = parse_devices(config(f"{role}.device_mapping"))
+        except ValueError as error:
+            yield f"{role}.device_mapping: {error}"
+            unread = True
+            continue
+        if not found or len(set(found)) != len(found) or min(found) < 0:
+            yield f"{role}.device_mapping: found {config(f'{role}.device_mapping')!r}, expected GPUs from 0 on"
+            unread = True
+        elif max(found) >= config("num_gpus_per_node") * config("num_nodes"):
+            yield (
+                f"{role}.device_mapping: names GPU {max(found)}, but num_gpus_per_node {config('num_gpus_per_node')} x "
+                f"num_nodes {config('num_nodes')} counts them from 0 to "
+                f"{config('num_gpus_per_node') * config('num_nodes') - 1}"
+            )
+    if not unread:
+        yield from _parallelism(config)
+        yield from _sharing(config)
+
+
+def _parallelism(config: RollValues) -> Iterator[str]:
+    for role in config.roles:
+        devices, copies = len(config.devices(role)), config.data_parallel(role)
+        if devices % copies or (copies == 1 and devices > 1 and not _is_split(config, role, devices)):
+            yield f"{role}: {devices} GPUs of device_mapping cannot be divided by the parallel sizes of strategy_config"
+
+
+def _is_split(config: RollValues, role: str, devices: int) -> bool:
+    """Whether one copy of the model takes exactly all GPUs of the role."""
+    sizes = [
+        int(size) for name, size in config.strategy_config(role).items() if "parallel_size" in name and name[0] != "e"
+    ]
+    return math.prod(sizes) == devices
+
+
+def _sharing(config: RollValues) -> Iterator[str]:
+    train, infer = set(config.devices("actor_train")), set(config.devices("actor_infer"))
+    critic = set(config.devices("critic")) if config.has_critic else set()
+    ratio = config("async_generation_ratio")
+    if config.has_reference and set(config.devices("reference")) != train:
+        yield "reference.device_mapping: expected the GPUs of actor_train, which ROLL puts it on"
+    if train.isdisjoint(infer):
+        if ratio == 0 and critic & infer:
+            yield "critic.device_mapping: shares GPUs with actor_infer, but actor_train does not: both or neither"
+    elif train < infer:
+        if ratio <= 0:
+            yield (
+                "async_generation_ratio: found 0, but actor_train has a part of actor_infer's GPUs; "
+                "give both roles the same, or different ones, or set async_generation_ratio: 1"
+            )
+        if config.data_parallel("actor_infer") < 2 or train | critic == infer:
+            yield "actor_infer.device_mapping: at least one copy must go on playing while actor_train and critic learn"
+        if critic and not (critic < infer and critic.isdisjoint(train)):
+            yield "critic.device_mapping: expected GPUs of actor_infer that actor_train does not have"
+    elif len(train) != len(infer):
+        yield "actor_train and actor_infer: their device_mapping overlaps; expected the same GPUs, or none in common"
+    elif ratio > 0:
+        yield (
+            f"async_generation_ratio: found {ratio}, but actor_train and actor_infer take turns on the same GPUs; "
+            "set it to 0, or give them different GPUs"
+        )
+
+
+def check_async(config: RollValues) -> Iterator[str]:
+    """Rollouts that are older than the weights."""
+    ratio = config("async_generation_ratio")
+    if isinstance(ratio, float) or ratio < 0:
+        yield f"async_generation_ratio: found {ratio}, expected a whole number from 0 on; ROLL counts steps with it"
+    elif ratio and config("generate_opt_level") != 1:
+        yield f"generate_opt_level: found {config('generate_opt_level')}, expected 1 with rollouts that run ahead"
+
+
+def check_checkpoints(config: RollValues) -> Iterator[str]:
+    """Checkpoints that can be resumed from."""
+    kind = (config("checkpoint_config") or {}).get("type")
+    if kind != "file_system":
+        yield (
+            f"checkpoint_config.type: found {kind}, expected file_system (output_dir: ${{output_dir}}/checkpoints): "
+            "without it ROLL leaves the parts of a checkpoint in places from which it cannot resume"
+        )
+
+
+def check_managers(config: RollValues, tags: Sequence[str]) -> Iterator[str]:
+    """Which environments are played how often."""
+    for path in MANAGERS:
+        groups, given = config(f"{path}.num_env_groups"), config(f"{path}.num_groups_partition")
+        played = config(f"{path}.tags")
+        for tag in played:
+            if tag not in tags:
+                yield f"{path}.tags: {tag!r} is not under custom_envs ({', '.join(tags)})"
+        if len(given) != len(played) or sum(given) != groups:
+            yield (
+                f"{path}.num_groups_partition: found {given}, expected one number for each of the {len(played)} tags, "
+                f"together {groups} (num_env_groups)"
+            )
+        if config(f"{path}.max_traj_per_env") >= 0:
+            yield f"{path}.max_traj_per_env: it follows from {SIZES[path]}: remove the key"
+        if config(f"{path}.group_size_redundancy"):
+            yield (
+                f"{path}.group_size_redundancy: the episodes of a group that end last would be dropped, and long ones "
+                "would be trained on and judged less often: remove the key"
+            )
+        if (proxy := config(f"{path}.llm_proxy.proxy_type")) != "policy":
+            yield f"{path}.llm_proxy.proxy_type: found {proxy}, expected policy: it is the actor that plays here"
+        if config(f"{path}.max_env_num_per_worker") < 1:
+            yield f"{path}.max_env_num_per_worker: missing; all {_envs(config, path)} environments would be one process"
+
+
+def check_filters(config: RollValues) -> Iterator[str]:
+    """Which groups are dropped: none; and where pass^k is written."""
+    path = "train_env_manager.group_filter_cls"
+    if config.given(path) and config(path) != config.schema.default(path):
+        yield f"{path}: a group that is dropped leaves its environments waiting: remove the key"
+    path = "val_env_manager.group_filter_cls"
+    if config(path) != PASS_HAT_K:
+        yield f"{path}: found {config(path)}, expected {PASS_HAT_K}, which drops nothing and writes pass^k"
+
+
+def check_prompt(config: RollValues, envs: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+    """Whether what every episode starts with leaves room, by the recorded lengths.
+
+    Args:
+        config: the configuration.
+        envs: source and prompt style of each tag that is played.
+    """
+    for tag, (source, style) in envs.items():
+        yield from without_room(
+            tag,
+            source,
+            style,
+            prefix=prefix_tokens(source, style),
+            message=longest_message(config),
+            sequence_length=config("sequence_length"),
+        )
+
+
+def prefix_tokens(source: str, style: str) -> int:
+    """Tokens before the first message, where they were counted; else 0."""
+    known = SOURCES[source].prefix_tokens if source in SOURCES else {}
+    return known.get(style, 0)
+
+
+def longest_message(config: RollValues) -> int:
+    """Tokens that the actor may write in one message, in training or validation."""
+    blocks = ("actor_infer", *MANAGERS)
+    return max(int((config(f"{block}.generating_args") or {}).get("max_new_tokens") or 0) for block in blocks)
+
+
+def without_room(
+    tag: str, source: str, style: str, *, prefix: int, message: int, sequence_length: int
+) -> Iterator[str]:
+    """The problem of a prompt after which one message does not fit.
+
+    Args:
+        tag: block under custom_envs.
+        source: its source of tasks.
+        style: its prompt_style.
+        prefix: tokens that every episode starts with.
+        message: tokens of the longest message.
+        sequence_length: tokens of a whole episode.
+    """
+    if prefix + message >= sequence_length:
+        yield (
+            f"sequence_length: found {sequence_length}, but {tag} starts with {prefix} tokens (source {source}, "
+            f"prompt_style {style}) and a message may have {message}; raise it, or choose prompt_style=compressed"
+        )
+
+
+def _envs(config: RollValues, manager: str) -> int:
+    return int(config(f"{manager}.num_env_groups") * config(f"{manager}.group_size"))

@@ -1,0 +1,256 @@
+"""What a ROLL run needs around it, looked at before a GPU is touched: ROLL, GPUs, tasks, tokenizer, customers."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tau_retail_env.blocks import raise_if
+from tau_retail_env.config.customers import check_servers
+from tau_retail_env.config.environments import prompt_styles
+from tau_retail_env.config.roll_schema import RollSchema
+from tau_retail_env.episodes.encoders import make_encoder
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+from tau_retail_env.models.shipped import checkpoint
+from tau_retail_env.roll.backends import missing_packages
+from tau_retail_env.roll.config.check import RollConfig
+from tau_retail_env.roll.config.package import install_arguments, look_at, missing_modules
+from tau_retail_env.roll.config.rules import without_room
+from tau_retail_env.runs.trackers import check_tracker
+from tau_retail_env.sources import load_tasks
+
+INSTALL = "./run_tau_retail_pipeline.sh --setup-only makes .venv-roll with it on a machine with a GPU"
+
+IMPORTED_IN_WORKERS = ("workers", "environment_worker", "env_manager", "group_filter")
+"""Our modules that ROLL imports in its actors by name; what they fail with it logs there, and goes on with None."""
+
+
+def preflight(config: RollConfig, *, attention: str | None = None) -> dict[str, int]:
+    """Refuse a run that cannot work here; cheap looks first, servers last.
+
+    Args:
+        config: the checked configuration.
+        attention: actor_train.model_args.attn_implementation.
+
+    Returns:
+        Tasks of each tag that is played.
+
+    Raises:
+        TauRetailError: what is missing or does not fit, and what to do.
+    """
+    check_installation(config)
+    check_gpus(config)
+    check_tracker(config.track_with, beside_roll=True)
+    if attention == "fa2" and importlib.util.find_spec("flash_attn") is None:
+        raise MissingDependencyError(
+            "attn_implementation: fa2 needs flash-attn, which is not installed; use attn_implementation: sdpa"
+        )
+    counts = count_tasks(config)
+    check_tokenizer(config)
+    check_model(config)
+    check_servers(config.custom_envs, config.train_tags + config.val_tags)
+    return counts
+
+
+def roll_folder() -> Path:
+    """Folder of Alibaba's package `roll`; nothing is imported.
+
+    Raises:
+        MissingDependencyError: there is none, or another package has its name.
+    """
+    found = importlib.util.find_spec("roll")
+    if found is None:
+        raise MissingDependencyError(f"engine: roll needs ROLL, which is not installed: {INSTALL}")
+    package = look_at(Path(folder) for folder in found.submodule_search_locations or ())
+    if package and package.is_alibabas:
+        return package.folder
+    where = package.folder if package else found.origin
+    raise MissingDependencyError(
+        f"The package `roll` in {where} is not Alibaba's ROLL (PyPI has an unrelated one of that name): "
+        f"pip uninstall roll, then install requirements-roll.txt; {INSTALL}"
+    )
+
+
+def check_installation(config: RollConfig) -> None:
+    """Refuse a ROLL without the strategies that are wanted, or without what these import.
+
+    Raises:
+        MissingDependencyError: no ROLL, another package, one that is not whole, a version without a strategy, or no
+            package that a strategy needs.
+    """
+    folder = roll_folder()
+    schema = RollSchema.load(config.version)
+    if left_out := missing_modules(folder):
+        raise MissingDependencyError(
+            f"The ROLL in {folder} is not whole, as the wheel that it makes of itself is not: its environment workers "
+            f"import {' and '.join(left_out)}. Install it as a checkout: pip uninstall roll, then "
+            f"pip {install_arguments(schema.commit)}"
+        )
+    known = _strategies(folder)
+    missing = [name for name in config.strategies if name not in known]
+    if missing:
+        raise MissingDependencyError(
+            f"The ROLL in {folder} has no {' and no '.join(missing)} (it has {', '.join(known)}). "
+            f"This configuration is for ROLL {schema.version} (commit {schema.commit[:8]}): "
+            + ("install that tag" if config.version != "main" else "install requirements-roll.txt")
+            + ", or choose another by train=fsdp2"
+        )
+    if packages := missing_packages(config.strategies, folder, schema.commit):
+        raise MissingDependencyError(" ".join(packages))
+
+
+def check_gpus(config: RollConfig) -> None:
+    """Refuse too few GPUs. Those of a cluster that the run joins are counted when it has joined.
+
+    Raises:
+        InvalidValueError: fewer are visible than device_mapping names; or none where the run joins a cluster, since
+            ROLL takes the number of those that are visible here for that of every machine.
+    """
+    visible = visible_gpus()
+    if os.environ.get("RAY_ADDRESS"):
+        if visible == 0:
+            raise InvalidValueError(
+                "RAY_ADDRESS names a cluster, but no GPU is visible here, and ROLL takes the number of GPUs of this "
+                "machine for that of every machine: start the run on one of the cluster's GPU machines"
+            )
+        return
+    if visible < config.num_gpus:
+        raise InvalidValueError(
+            f"device_mapping names {config.num_gpus} GPUs, but {visible} are visible here (CUDA_VISIBLE_DEVICES): "
+            "use --config-name tau_retail_1gpu for one GPU, tau_retail_local for none, or change device_mapping and "
+            "num_gpus_per_node"
+        )
+
+
+def check_cluster(config: RollConfig, resources: Mapping[str, float]) -> None:
+    """Refuse a Ray with too few GPUs.
+
+    Args:
+        config: the checked configuration.
+        resources: what Ray says it has.
+
+    Raises:
+        InvalidValueError: fewer GPUs than device_mapping names.
+    """
+    if (found := int(resources.get("GPU", 0))) < config.num_gpus:
+        raise InvalidValueError(
+            f"device_mapping names {config.num_gpus} GPUs, but this Ray has {found}: change device_mapping, "
+            "num_gpus_per_node and num_nodes, or start Ray on more machines"
+        )
+
+
+def check_model(config: RollConfig) -> None:
+    """Look at the actor's configuration and at its files, before any worker loads them.
+
+    Raises:
+        InvalidValueError: there is none, a file is not whole, or the run does not suit it.
+    """
+    from tau_retail_env.models.checks import check_pretrained
+
+    styles = prompt_styles(config.custom_envs, config.train_tags + config.val_tags)
+    check_pretrained(checkpoint(config.pretrain), prompt_styles=styles, sequence_length=config.sequence_length)
+
+
+def import_what_workers_import() -> None:
+    """Import here what ROLL's actors will import, before any of them starts.
+
+    Raises:
+        MissingDependencyError: a module is missing, or one of another version is there.
+    """
+    for name in IMPORTED_IN_WORKERS:
+        try:
+            importlib.import_module(f"tau_retail_env.roll.{name}")
+        except ImportError as error:
+            missing = f"the module {error.name!r}" if error.name else "a module"
+            raise MissingDependencyError(
+                f"ROLL's workers import {missing}, which is missing here or of another version ({error}): "
+                "install requirements-roll.txt; tau-retail doctor compares what is installed with it"
+            ) from error
+
+
+def visible_gpus() -> int:
+    """CUDA devices that this process may use; 0 without torch."""
+    if importlib.util.find_spec("torch") is None:
+        return 0
+    import torch
+
+    return int(torch.cuda.device_count())
+
+
+def count_tasks(config: RollConfig) -> dict[str, int]:
+    """Load the tasks of every tag that is played.
+
+    Returns:
+        Their number, by tag.
+
+    Raises:
+        MissingDependencyError: the source is not here.
+        InvalidValueError: an empty selection, or an evaluation that asks for more tasks than there are.
+    """
+    counts = {tag: _count(config, tag) for tag in config.train_tags + config.val_tags}
+    raise_if(
+        [
+            f"val_batch_size: an evaluation asks tag {tag!r} for {places} tasks, but there are {counts[tag]}; "
+            "use val_batch_size=-1 for all of them, or fewer val_env_manager.num_env_groups"
+            for tag, places in config.val_places.items()
+            if places > counts[tag]
+        ]
+    )
+    return counts
+
+
+def check_tokenizer(config: RollConfig) -> None:
+    """Load the actor's tokenizer and encode what every episode starts with.
+
+    Raises:
+        InvalidValueError: it cannot be had, has no chat template or one that leaves the tools out, pads with the token
+            that ends a turn, or the prompt leaves no room for a message.
+    """
+    tokenizer = _tokenizer(config.pretrain)
+    raise_if(list(_without_room(config, tokenizer)))
+
+
+def _strategies(folder: Path) -> list[str]:
+    """Strategies that a ROLL knows, read from its source."""
+    text = (folder / "configs" / "worker_config.py").read_text(encoding="utf-8")
+    literal = re.search(r"strategy_name: *Literal\[(.*?)\]", text, re.DOTALL)
+    return re.findall(r"\"(\w+)\"", literal.group(1)) if literal else []
+
+
+def _count(config: RollConfig, tag: str) -> int:
+    env = config.custom_envs[tag].env_config
+    return len(load_tasks(env.source, env.split, env.task_subset, env.task_version))
+
+
+def _tokenizer(pretrain: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(checkpoint(pretrain))
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InvalidValueError(
+            f"pretrain: the tokenizer of {pretrain!r} cannot be loaded ({reason}). "
+            "Give a folder with weights and tokenizer, a Hugging Face name, or small"
+        ) from error
+
+
+def _without_room(config: RollConfig, tokenizer: Any) -> Iterator[str]:
+    for tag in dict.fromkeys((*config.train_tags, *config.val_tags)):
+        env = config.custom_envs[tag].env_config
+        encoder = make_encoder(
+            tokenizer, env.source, env.prompt_style, task_version=env.task_version, needs_own_padding=True
+        )
+        yield from without_room(
+            tag,
+            env.source,
+            env.prompt_style,
+            prefix=len(encoder.prefix),
+            message=config.longest_message,
+            sequence_length=config.sequence_length,
+        )

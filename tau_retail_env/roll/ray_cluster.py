@@ -1,0 +1,127 @@
+"""A Ray of a run's own, which ends with it and leaves no process behind."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tau_retail_env.models.shipped import PACKAGE_FOLDER
+from tau_retail_env.roll.preflight import roll_folder
+from tau_retail_env.runs.interruption import terminate
+from tau_retail_env.users.llm.budget import RUN_VARIABLE
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""Environment variables of the driver and of every worker: nothing is reported to anybody."""
+LOOPBACK = "127.0.0.1"
+SET_CHILD_SUBREAPER = 36
+ENDING_S = 5.0
+"""Seconds that processes have to end by themselves when Ray does."""
+STOP_LIMIT_S = 20.0
+"""Seconds that processes have to end when told."""
+
+
+@contextmanager
+def ray_of_its_own(say: Callable[[str], None]) -> Iterator[Mapping[str, float]]:
+    """Ray for one run: started here, on loopback, and ended with everything that it started.
+
+    With RAY_ADDRESS the run joins that cluster, of several machines perhaps, and leaves it running. SIGTERM ends a
+    run as Ctrl-C does.
+
+    Args:
+        say: takes each line for the screen.
+
+    Yields:
+        What it has: GPUs, processors, memory.
+    """
+    import ray
+    from roll.platforms import current_platform
+    from roll.utils.constants import RAY_NAMESPACE
+
+    joined = os.environ.get("RAY_ADDRESS")
+    own = {} if joined else {"dashboard_host": LOOPBACK}
+    inherited = {name: os.environ[name] for name in ("PYTHONPATH", RUN_VARIABLE)}
+    variables = {**current_platform.get_custom_env_vars(), **QUIET, **inherited}
+    before = signal.signal(signal.SIGTERM, terminate)
+    _adopt_orphans()
+    try:
+        ray.init(
+            address=joined or "local",
+            namespace=RAY_NAMESPACE,
+            runtime_env={"env_vars": variables},
+            log_to_driver=True,
+            **own,
+        )
+        signal.signal(signal.SIGTERM, terminate)  # Ray has put a handler of its own there, which aborts
+        yield ray.cluster_resources()
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with _uninterrupted():
+            ray.shutdown()
+            if left := end_descendants():
+                say(f"[tau-retail] ended {left} processes that Ray had left behind")
+        signal.signal(signal.SIGTERM, before)
+
+
+def end_descendants() -> int:
+    """End every process that descends from this one.
+
+    Returns:
+        How many had to be told.
+    """
+    import psutil  # type: ignore[import-untyped]
+
+    found = [one for one in psutil.Process().children(recursive=True) if _is_running(one)]
+    _, left = psutil.wait_procs(found, timeout=ENDING_S)
+    for process in left:
+        with suppress(psutil.Error):
+            process.terminate()
+    _, deaf = psutil.wait_procs(left, timeout=STOP_LIMIT_S)
+    for process in deaf:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(deaf, timeout=STOP_LIMIT_S)
+    return len(left)
+
+
+def python_path() -> str:
+    """PYTHONPATH of the workers: this package, ROLL, and what was there before."""
+    folders = [str(PACKAGE_FOLDER.parent), str(roll_folder().parent)]
+    folders += [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    return os.pathsep.join(dict.fromkeys(str(Path(folder).resolve()) for folder in folders))
+
+
+def _is_running(process: Any) -> bool:
+    import psutil  # type: ignore[import-untyped]
+
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _adopt_orphans() -> None:
+    """Make Linux hand processes whose parent has ended to this one, so that they are found at the end."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C does not stop the clean-up."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,66 @@
+"""ROLL's own configuration object of a run: our workers in its roles, and every path in the run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.roll import tracking
+from tau_retail_env.roll.config.check import roll_values
+from tau_retail_env.runs.folder import RunFolder
+from tau_retail_env.runs.trackers import HOSTED, run_arguments
+
+WORKERS = {
+    "actor_train": "workers.LearningActor",
+    "critic": "workers.LearningCritic",
+    "reference": "workers.Reference",
+    "actor_infer": "workers.RolloutWorker",
+    "train_env_manager": "environment_worker.TauRetailEnvironmentWorker",
+    "val_env_manager": "environment_worker.TauRetailEnvironmentWorker",
+}
+"""Which of our workers a role has."""
+
+
+def agentic_config(values: Mapping[str, Any], folder: RunFolder) -> Any:
+    """ROLL's own configuration object.
+
+    ROLL adds the time to some folders: those of checkpoints and TensorBoard are set again afterwards, so that a resumed
+    run finds them, and ROLL's removal of old checkpoints as well.
+
+    Args:
+        values: as composed and checked.
+        folder: where everything goes.
+
+    Raises:
+        InvalidValueError: ROLL itself refuses it.
+    """
+    from dacite import DaciteError, from_dict  # type: ignore[import-not-found]
+    from roll.pipeline.agentic.agentic_config import AgenticConfig
+
+    settings = roll_values(values)
+    path = folder.path
+    settings |= {
+        "output_dir": str(path),
+        "base_dir": str(path),
+        "logging_dir": str(path / "logs"),
+        "profiler_output_dir": str(path / "profiler"),
+        "length_profiler_dir": str(path / "profiler"),
+        "resume_from_checkpoint": str(folder.checkpoint) if folder.checkpoint else False,
+    }
+    for role, name in WORKERS.items():
+        if role in settings:
+            settings[role] = settings[role] | {"worker_cls": f"tau_retail_env.roll.{name}"}
+    try:
+        config = from_dict(AgenticConfig, settings)
+    except (DaciteError, AssertionError, ValueError, TypeError, NotImplementedError) as error:
+        raise InvalidValueError(f"ROLL refuses the configuration: {error}") from error
+    config.checkpoint_config["output_dir"] = str(folder.checkpoints)
+    inner = dict(config.tracker_kwargs)
+    if config.track_with == "tensorboard":
+        inner["log_dir"] = str(path / "tensorboard")
+    elif config.track_with in HOSTED:
+        inner = run_arguments(config.track_with, path.name, inner)
+    config.tracker_kwargs = {"path": str(folder.metrics), "tracker": config.track_with, "tracker_kwargs": inner}
+    config.track_with = tracking.NAME
+    return config

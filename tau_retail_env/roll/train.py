@@ -1,0 +1,94 @@
+"""The ROLL engine: from a checked configuration to outputs/<run>/, by ROLL's AgenticPipeline."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tau_retail_env.config import to_yaml
+from tau_retail_env.errors import TauRetailError
+from tau_retail_env.roll import tracking
+from tau_retail_env.roll.config.check import RollConfig, fit_groups
+from tau_retail_env.roll.dump import trajectories_folder
+from tau_retail_env.roll.preflight import check_cluster, import_what_workers_import, preflight
+from tau_retail_env.roll.ray_cluster import QUIET, python_path, ray_of_its_own
+from tau_retail_env.roll.run_folder import claim, remove_empty_folders
+from tau_retail_env.roll.settings import agentic_config
+from tau_retail_env.roll.summary import summarise
+from tau_retail_env.runs.files import WriteError
+from tau_retail_env.runs.folder import RunFolder
+from tau_retail_env.runs.interruption import resumable
+from tau_retail_env.runs.interruption import say as say_line
+from tau_retail_env.users.llm.budget import begin_run
+
+
+def train(config: RollConfig, values: Mapping[str, Any], *, say: Callable[[str], None] = say_line) -> None:
+    """Train with ROLL, from a new folder or from a checkpoint.
+
+    Args:
+        config: the configuration, checked.
+        values: the same as composed; ROLL reads it.
+        say: takes each line for the screen.
+
+    Raises:
+        TauRetailError: something that the run needs is not here, and no GPU has been touched; or the disk is full.
+    """
+    with claim(config, values) as folder, resumable(folder, say):
+        try:
+            _train_in(folder, config, values, say)
+        except WriteError as error:
+            if not folder.config.is_file():
+                raise
+            raise TauRetailError(f"{error}. Mend that, then go on with: resume={folder.path}") from error
+
+
+def _train_in(folder: RunFolder, config: RollConfig, values: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    begin_run()
+    attention = ((values.get("actor_train") or {}).get("model_args") or {}).get("attn_implementation")
+    counts = preflight(config, attention=attention)
+    for words, tags in (("training", config.train_tags), ("validation", config.val_tags)):
+        say(f"[tau-retail] {words}: {', '.join(f'{tag} ({counts[tag]} tasks)' for tag in tags)}")
+    os.environ.update(QUIET)
+    os.environ["PYTHONPATH"] = python_path()
+    os.environ["ROLL_LOG_DIR"] = str(folder.path / "logs")
+    roll_config = agentic_config(fit_groups(values, counts), folder)
+    import_what_workers_import()
+    for line in (*folder.open(to_yaml(values)), f"writing to {folder.path}", *unjudged(roll_config)):
+        say(f"[tau-retail] {line}")
+    tracking.register()
+    with ray_of_its_own(say) as resources:
+        check_cluster(config, resources)
+        run_pipeline(roll_config)
+    remove_empty_folders(folder.path)
+    for line in summarise(folder, trajectories_folder(roll_config), title=config.exp_name):
+        say(line)
+    say(f"everything lies in {folder.path}")
+
+
+def unjudged(roll_config: Any) -> list[str]:
+    """A line where the intervals leave checkpoints without a validation.
+
+    Args:
+        roll_config: ROLL's AgenticConfig.
+    """
+    saved, judged = roll_config.save_steps, roll_config.eval_steps
+    if judged <= 0 or saved % judged == 0:
+        return []
+    return [
+        f"save_steps {saved} is no multiple of eval_steps {judged}: a validation judges every checkpoint of "
+        f"{math.lcm(saved, judged)} updates and its multiples, and checkpoints/best is one of these"
+    ]
+
+
+def run_pipeline(roll_config: Any) -> None:
+    """Make ROLL's pipeline and run it to its last step; its tracker is closed whatever happens."""
+    from tau_retail_env.roll.pipeline import TauRetailPipeline
+
+    pipeline = TauRetailPipeline(pipeline_config=roll_config)
+    try:
+        pipeline.run()
+    finally:
+        pipeline.executor.shutdown(wait=False, cancel_futures=True)
+        pipeline.tracker.finish()

@@ -1,0 +1,34 @@
+"""Error messages speak of what a command takes: options, where a configuration would have keys."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+import pytest
+
+from tau_retail_env.cli.options import in_options
+
+COMMAND = Namespace(source="tau2", subset=None, user_strategy="llm", user_model=None, user=[])
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("user_model: found None, e.g. user_model=gpt-4o", "--user-model: found None, e.g. --user-model gpt-4o"),
+        ("user.base_url: found 3", "--user base_url: found 3"),
+        ("task_subset 'x' of source 'tau2'", "--subset 'x' of source 'tau2'"),
+        ("set user_strategy=scripted, or user.api_key_env", "set --user-strategy scripted, or --user api_key_env"),
+        ("prompt_style: found loud", "prompt_style: found loud"),
+        (
+            "http://user.example/user_model.json and my_user_model",
+            "http://user.example/user_model.json and my_user_model",
+        ),
+    ],
+)
+def test_keys_are_named_as_the_options_that_the_command_has(message, told):
+    assert in_options(message, COMMAND) == told
+
+
+def test_a_command_that_takes_a_configuration_keeps_its_keys():
+    options = Namespace(config_name="tau_retail_local", overrides=[])
+    assert in_options("user_model: found None, e.g. user_model=gpt-4o", options).startswith("user_model: found None")

@@ -1,0 +1,76 @@
+"""`tau-retail train` and its doors: which training a configuration is for, and what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tau_retail_env.cli import main
+from tau_retail_env.cli.train import chosen_training
+from tau_retail_env.config import compose, config_names
+from tau_retail_env.models.shipped import default_config_folder
+
+
+def test_a_configuration_with_the_block_of_fine_tuning_is_for_fine_tuning():
+    assert chosen_training(compose("tau_retail_sft")) == "sft"
+    assert chosen_training(compose("tau_retail_sft", overrides=["engine=auto"])) == "sft"
+    assert chosen_training(compose("tau_retail_local")) == "local"
+    assert chosen_training(compose("tau_retail_1gpu")) == "roll"
+
+
+def test_fine_tuning_on_the_other_engine_is_refused_in_one_line(capsys):
+    assert main(["train", "--config-name", "tau_retail_sft", "engine=roll"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: engine: roll cannot be honoured")
+    assert "--config-name tau_retail_1gpu" in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", config_names(default_config_folder()))
+def test_every_shipped_configuration_is_printed_by_the_one_command(name, capsys):
+    on_a_laptop = ["sft_train.model_args.dtype=fp32"] if name == "tau_retail_sft" else []
+    assert main(["train", "--config-name", name, "--print-config", "seed=7", *on_a_laptop]) == 0
+    assert "\nseed: 7\n" in capsys.readouterr().out
+
+
+def test_a_configuration_for_roll_is_named_as_such_on_the_local_engine(capsys):
+    assert main(["train", "--config-name", "tau_retail_1gpu", "engine=local", "--print-config"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: engine: found local, but this configuration is for ROLL")
+    assert "--config-name tau_retail_local" in told
+    assert told.count("\n") == 1
+
+
+def test_a_word_that_is_no_override_is_told_how_a_configuration_is_named(capsys):
+    assert main(["train", "tau_retail_sft"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: 'tau_retail_sft' is neither an option nor key=value")
+    assert "--config-name NAME" in told
+
+
+def test_options_and_overrides_may_take_turns(capsys):
+    assert main(["train", "max_steps=3", "--print-config", "seed=5", "--config_name", "tau_retail_local"]) == 0
+    printed = capsys.readouterr().out
+    assert "max_steps: 3" in printed and "seed: 5" in printed
+
+
+def test_the_script_that_roll_users_know_is_the_same_command(repository, tmp_path):
+    """`python start_agentic_pipeline.py --config-name NAME --config-path DIR key=value`."""
+    shipped = (repository / "configs" / "tau_retail_local.yaml").read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(shipped, encoding="utf-8")
+    (tmp_path / "envs").symlink_to(repository / "configs" / "envs")
+    words = ["--config-name", "mine", "--config-path", str(tmp_path), "max_steps=2", "output_dir=mine"]
+    printed = [
+        subprocess.run(
+            [sys.executable, *program, *words, "--print-config"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=repository,
+        ).stdout
+        for program in (["start_agentic_pipeline.py"], ["-m", "tau_retail_env", "train"])
+    ]
+    assert printed[0] == printed[1]
+    assert "max_steps: 2" in printed[0]

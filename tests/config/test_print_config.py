@@ -1,0 +1,85 @@
+"""Checking a configuration: it costs little, and refuses what a run on this machine would refuse."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tau_retail_env.cli import main
+from tau_retail_env.config import compose, config_names
+from tau_retail_env.config.machine import has_gpu
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+from tau_retail_env.local.config import check_local, check_machine
+from tau_retail_env.models.shipped import default_config_folder
+
+PRINTED = [name for name in config_names(default_config_folder()) if name != "tau_retail_sft"]
+PROGRAM = """
+import contextlib, io, json, sys
+from tau_retail_env.cli import main
+with contextlib.redirect_stdout(io.StringIO()):
+    assert main(["train", "--print-config", "--config-name", sys.argv[1]]) == 0
+from tau_retail_env.sources.generated import requests
+from tau_retail_env.sources.load import _all_tasks
+heavy = "torch transformers trl pandas numpy tau2 litellm openai asyncio gem ray roll".split()
+print(json.dumps([[name for name in heavy if name in sys.modules], requests.shop_database.cache_info().currsize]))
+"""
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_no_model_library_is_imported_and_no_task_generated(repository: Path, name: str):
+    shown = subprocess.run(
+        [sys.executable, "-c", PROGRAM, name],
+        env={**os.environ, "PYTHONPATH": str(repository), "TAU_BENCH_PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(shown.stdout) == [[], 0]
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("prompt_style=ful", "prompt_style: ful cannot be honoured. Expected full or compressed or minimal."),
+        (
+            "custom_envs.retail_train.env_config.prompt_style=ful",
+            "custom_envs.retail_train.env_config.prompt_style: found 'ful', expected full or compressed or minimal",
+        ),
+        ("pretrain=./no/such/folder", "pretrain: there is no folder ./no/such/folder"),
+        ("pretrain=outputs/no/model", "pretrain: there is no folder outputs/no/model"),
+        ("resume=no/such/run", "no/such/run; give the folder of a run"),
+    ],
+)
+@pytest.mark.parametrize("name", ["tau_retail_local", "tau_retail_1gpu"])
+def test_what_a_run_would_refuse_is_refused_without_starting_one(name, override, words, capsys):
+    assert main(["train", "--print-config", "--config-name", name, override]) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, words in shown.err) == ("", True)
+
+
+def test_bf16_without_a_gpu_is_refused_on_the_local_engine(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    config = check_local(compose("tau_retail_local", overrides=["actor_train.model_args.dtype=bf16"]))
+    with pytest.raises(InvalidValueError, match=r"actor_train\.model_args\.dtype: bf16 needs a GPU"):
+        check_machine(config)
+    check_machine(check_local(compose("tau_retail_local")))
+
+
+def test_a_gpu_is_told_by_its_device_file_unless_it_is_hidden(monkeypatch, tmp_path: Path):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    (tmp_path / "nvidiactl").touch()
+    assert not has_gpu(tmp_path)
+    (tmp_path / "nvidia0").touch()
+    assert has_gpu(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert not has_gpu(tmp_path)
+
+
+def test_a_tracker_that_is_not_installed_is_refused_with_the_command_that_brings_it(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    config = check_local(compose("tau_retail_local", overrides=["track_with=trackio"]))
+    with pytest.raises(MissingDependencyError, match="pip install 'trackio'"):
+        check_machine(config)

@@ -1,0 +1,95 @@
+"""Which checkpoints of ROLL's are saved, that a validation judges them, and that the best is kept: ROLL's own loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tau_retail_env.runs.checkpoints import best_in, checkpoints_in, damage_of
+
+
+@pytest.fixture
+def trained(roll: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Lets ROLL's pipeline go through its steps: its own state, saving and removal, with one worker that is no actor.
+
+    Returns a function that takes the score of the validation of each step and returns the folder of checkpoints.
+    """
+    from roll.pipeline.base_pipeline import WorkerState
+    from roll.utils.checkpoint_manager import CheckpointManager
+
+    from tau_retail_env.roll.pipeline import TauRetailPipeline
+
+    folder = tmp_path / "checkpoints"
+    upload = {"type": "file_system", "output_dir": str(folder), "async_upload": False}
+    manager = CheckpointManager(upload)
+    monkeypatch.setattr(WorkerState, "save_rng_state", staticmethod(lambda **_: None))  # asks a GPU
+
+    def train(scores: dict[int, float], **settings: int) -> Path:
+        pipeline: Any = object.__new__(TauRetailPipeline)
+        config = {"save_steps": 2, "max_steps": 7, "max_ckpt_to_keep": 0, **settings}
+        pipeline.pipeline_config = SimpleNamespace(output_dir=str(tmp_path), checkpoint_config=upload, **config)
+        pipeline.state, pipeline.checkpoint_manager, pipeline.resume_futures = WorkerState(), manager, []
+        for step in range(config["max_steps"]):
+            pipeline.state.step = step
+            pipeline.state.log_history.append({"val/score/mean": scores[step]} if step in scores else {})
+            pipeline.checkpoint_clusters = [Actor(manager, tmp_path, updates=step + 1)]
+            pipeline.do_checkpoint(global_step=step)
+        return folder
+
+    return train
+
+
+class Actor:
+    """Stands in for a cluster of workers: saves what the actor's does, a file of weights and the optimizer's."""
+
+    def __init__(self, manager: Any, folder: Path, *, updates: int) -> None:
+        self._manager, self._folder, self._updates = manager, folder, updates
+
+    def do_checkpoint(self, global_step: int, **_: Any) -> list[Any]:
+        checkpoint = f"checkpoint-{global_step}"
+        path = self._folder / "actor_train-0" / checkpoint
+        (path / "dcp").mkdir(parents=True)
+        (path / "model.safetensors").write_text(f"{self._updates} updates")
+        (path / "dcp" / "optimizer").write_text("moments")
+        self._manager.upload(ckpt_id=checkpoint, local_state_path=str(path))
+        return []
+
+
+@pytest.fixture(autouse=True)
+def without_metrics_of_workers(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    request.getfixturevalue("roll")
+    from roll.distributed.scheduler.protocol import DataProto
+
+    told = SimpleNamespace(meta_info={})
+    monkeypatch.setattr(DataProto, "materialize_concat", staticmethod(lambda data_refs: told))
+
+
+def test_a_checkpoint_holds_as_many_updates_as_the_next_validation_judges(trained):
+    folder = trained({0: 0.1, 2: 0.2, 4: 0.3, 6: 0.4})
+    weights = {step: (path / "model.safetensors").read_text() for step, path in checkpoints_in(folder)}
+    assert weights == {1: "2 updates", 3: "4 updates", 5: "6 updates", 6: "7 updates"}  # the last step always
+    assert all(damage_of(path) is None for _, path in checkpoints_in(folder))
+
+
+def test_the_best_validation_keeps_the_weights_that_it_has_judged(trained):
+    folder = trained({0: 0.9, 2: 0.2, 4: 0.5, 6: 0.4}, max_ckpt_to_keep=1)
+    assert best_in(folder) == {"step": 3, "score": 0.5}
+    assert (folder / "best" / "model.safetensors").read_text() == "4 updates"
+    names = sorted(path.name for path in (folder / "best").iterdir())
+    assert names == ["best.json", "manifest.json", "model.safetensors"]
+    assert [step for step, _ in checkpoints_in(folder)] == [6]  # ROLL has removed the others
+
+
+def test_rolls_own_judges_no_checkpoint(trained, monkeypatch):
+    """What ours is there for: ROLL's checkpoint of the validated step 2 has 3 updates, not 2."""
+    from roll.pipeline.agentic.agentic_pipeline import AgenticPipeline
+
+    from tau_retail_env.roll.pipeline import TauRetailPipeline
+
+    monkeypatch.setattr(TauRetailPipeline, "do_checkpoint", AgenticPipeline.do_checkpoint)
+    folder = trained({})
+    weights = {step: (path / "model.safetensors").read_text() for step, path in checkpoints_in(folder)}
+    assert weights == {2: "3 updates", 4: "5 updates", 6: "7 updates"}

@@ -1,0 +1,67 @@
+"""How a run ends before its time, and that a lost reader does not end it."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tau_retail_env.runs.folder import Engine, RunFolder
+from tau_retail_env.runs.interruption import TERMINATED, resumable
+
+ENGINE = Engine(before_first=0, may_differ=frozenset(), damage_without_manifest=lambda checkpoint: None)
+SPEAKER = textwrap.dedent(
+    """
+    import sys
+    from tau_retail_env.runs.interruption import say
+
+    for number in range(20_000):
+        say(f"line {number}")
+    sys.stderr.write("finished")
+    """
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path / "run", ENGINE)
+
+
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_sigterm_ends_a_run_with_143_and_a_run_that_was_begun_says_how_to_go_on(folder: RunFolder, is_begun: bool):
+    said: list[str] = []
+    before = signal.getsignal(signal.SIGTERM)
+    if is_begun:
+        folder.open("exp_name: short\n")
+    with pytest.raises(SystemExit) as ended, resumable(folder, said.append):
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+    assert ended.value.code == TERMINATED
+    assert said == ([f"interrupted; go on with: resume={folder.path}"] if is_begun else [])
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_error_says_nothing_of_its_own(folder: RunFolder):
+    said: list[str] = []
+    folder.open("exp_name: short\n")
+    with pytest.raises(RuntimeError), resumable(folder, said.append):
+        raise RuntimeError("a GPU fell over")
+    assert said == []
+
+
+def test_lines_that_nobody_reads_end_nothing(repository: Path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SPEAKER],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+    )
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline() == "line 0\n"
+    process.stdout.close()
+    assert process.stderr.read() == "finished"
+    assert process.wait(60) == 0

@@ -1,0 +1,68 @@
+"""The run that `resume=FOLDER` means, and the configuration that it goes on with."""
+
+from pathlib import Path
+
+import pytest
+
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.runs.resume import check_same_run, read_config, run_to_resume, with_customers_reached_anew
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    (tmp_path / "run" / "checkpoints" / "checkpoint-5").mkdir(parents=True)
+    (tmp_path / "run" / "config.yaml").write_text("exp_name: short\nmax_steps: 5\n")
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("key", ["resume", "+resume", "++resume", "resume_from_checkpoint"])
+def test_a_folder_of_a_run_or_of_its_checkpoint_means_the_run(run: Path, key: str):
+    for folder in (run, run / "checkpoints" / "checkpoint-5", f"'{run}'"):
+        assert run_to_resume(["max_steps=9", f"{key}={folder}"]) == run
+
+
+@pytest.mark.parametrize("override", ["resume=true", "resume=False", "resume=null", "resume=nowhere", "resumed=x"])
+def test_what_names_no_run_means_none(run: Path, override: str):
+    assert run_to_resume([override]) is None
+
+
+def test_the_last_override_counts(run: Path):
+    assert run_to_resume([f"resume={run}", "resume=false"]) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "holds no run"),
+        (b"exp_name: \xff\xfe", "config.yaml cannot be read .*begin a new run"),
+        (b"exp_name: [", "config.yaml cannot be read"),
+        (b"- 1\n", "it holds list, expected keys and values"),
+        (b"", "it holds NoneType"),
+    ],
+)
+def test_a_configuration_that_cannot_be_read_is_an_error_with_the_way_on(run: Path, content: bytes | None, words: str):
+    (run / "config.yaml").unlink()
+    if content is not None:
+        (run / "config.yaml").write_bytes(content)
+    with pytest.raises(InvalidValueError, match=words):
+        read_config(run)
+
+
+def test_environments_follow_the_block_about_the_customer():
+    own = {"base_url": "http://there"}
+    stored = {
+        "user": {"budget_usd": 5},
+        "custom_envs": {
+            "train": {"env_config": {"user_config": {"budget_usd": 5}}},
+            "other": {"env_config": {"user_config": own}},
+        },
+    }
+    values = {**stored, "user": {"budget_usd": 10}}
+    followed = with_customers_reached_anew(stored, values)["custom_envs"]
+    assert followed["train"]["env_config"]["user_config"] == {"budget_usd": 10}
+    assert followed["other"]["env_config"]["user_config"] == own
+
+
+def test_what_may_not_differ_is_named_with_both_values(run: Path):
+    with pytest.raises(InvalidValueError, match=r"differs in seed \(1 there, 2 here\)"):
+        check_same_run(run, {"seed": 1, "max_steps": 5}, {"seed": 2, "max_steps": 9}, {"max_steps"})

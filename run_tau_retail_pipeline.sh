@@ -236,7 +236,7 @@ choose_config() {
 # said KEY: what an override or else the configuration's file says of a key at the top.
 said() {
   local file=${config_path:-$root/configs}/${config_name%.yaml}.yaml value="" argument
-  [ ! -f "$file" ] || value=$(sed -n "s/^$1: *\([A-Za-z0-9_]*\).*/\1/p" "$file")
+  [ ! -f "$file" ] || value=$(sed -n "s/^$1: *[\"']\{0,1\}\([A-Za-z0-9_.]*\).*/\1/p" "$file")
   for argument in "${passed_on[@]}"; do
     case "$argument" in "$1="* | "+$1="* | "++$1="*) value=${argument#*=} ;; esac
   done
@@ -261,19 +261,33 @@ choose_environment() {
   echo "[engine] $engine, in $venv"
 }
 
-# The tasks of τ-bench v1 where ROLL plays them: its submodule, before anything large is installed.
+# What the configuration's tasks need from upstream's repositories, before anything large is installed.
 bring_tasks() {
-  [ "$engine" = roll ] && [ "$(said task_source)" = tau_bench ] || return 0
-  [ -z "${TAU_BENCH_PATH-}" ] && [ ! -d "$root/tau-bench/tau_bench" ] || return 0
-  ! "$venv/bin/python" -c 'import tau_bench' >/dev/null 2>&1 || return 0
-  printf '[tasks] tau_bench: git submodule update --init ... '
-  if git -C "$root" submodule --quiet update --init tau-bench && [ -d "$root/tau-bench/tau_bench" ]; then
+  case "$(said task_source)/$(said task_version)" in
+    tau_bench/*)
+      [ "$engine" = roll ] || return 0
+      ! "$venv/bin/python" -c 'import tau_bench' >/dev/null 2>&1 || return 0
+      fetch tau-bench tau_bench TAU_BENCH_PATH sierra-research/tau-bench \
+        "task_source tau_bench plays the tasks of τ-bench v1" "task_source=tau2 needs none of it" ;;
+    tau2/1.0)
+      fetch tau2-bench src/tau2 TAU2_BENCH_PATH sierra-research/tau2-bench \
+        "task_version 1.0 plays the tasks of τ²-bench's release 1.0" "task_version=0.2 needs none of it" ;;
+    tau2/verified)
+      fetch tau2-bench-verified src/tau2 TAU2_BENCH_VERIFIED_PATH amazon-agi/tau2-bench-verified \
+        "task_version verified plays the tasks of τ²-Bench-Verified" "task_version=0.2 needs none of it" ;;
+  esac
+}
+
+# fetch SUBMODULE PART VARIABLE REPOSITORY WHY OTHERWISE: the submodule, unless it or another checkout is here.
+fetch() {
+  [ -z "${!3-}" ] && [ ! -d "$root/$1/$2" ] || return 0
+  printf '[tasks] %s: git submodule update --init ... ' "$1"
+  if git -C "$root" submodule --quiet update --init "$1" && [ -d "$root/$1/$2" ]; then
     echo "done"
     return
   fi
   echo "failed"
-  echo "error: task_source tau_bench plays the tasks of τ-bench v1, which could not be fetched. Give a checkout of" \
-    "sierra-research/tau-bench by TAU_BENCH_PATH, or take other tasks: task_source=tau2 needs none of it" >&2
+  echo "error: $5, which could not be fetched. Give a checkout of $4 by $3, or take other tasks: $6" >&2
   exit 1
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
@@ -15,15 +16,17 @@ from typing import Any, SupportsIndex
 from tau_retail_env.chat.parsing import MalformedMessageError, parse_message
 from tau_retail_env.errors import EpisodeStateError, InvalidValueError, SnapshotChangedError, member
 from tau_retail_env.messages import AgentMessage, Message, ResetInfo, StepInfo, StopReason
-from tau_retail_env.sources import find_task, open_shop
-from tau_retail_env.sources.load import shared_tasks
+from tau_retail_env.sources import find_task, get_source
+from tau_retail_env.sources.load import shared_tasks, version_of
 from tau_retail_env.sources.prompts import PromptStyle, system_prompt
 from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.seeding import shuffled
 from tau_retail_env.users import make_customer
 from tau_retail_env.users.base import Customer, UserError, UserMessage, UserStrategy
+from tau_retail_env.users.judges import make_judge
 from tau_retail_env.users.usage import CUSTOMER_METRICS, customer_metrics
-from tau_retail_env.world import World, judge
+from tau_retail_env.world import Reward, World, judge
+from tau_retail_env.world.assertions import Called, Evidence, Said, play_gold
 from tau_retail_env.world.tool_errors import KINDS, error_kind
 
 DEBUG_VARIABLE = "TAU_RETAIL_DEBUG"
@@ -65,6 +68,8 @@ class _Episode:
     task: Task
     world: World
     spoken: list[str] = field(default_factory=list)
+    evidence: Evidence = field(default_factory=Evidence)
+    """All that was said and called, for those who judge it."""
     turns: int = 0
     steps: int = 0
     errors: int = 0
@@ -95,6 +100,12 @@ class TauRetailEnv:
         prompt_style: which system prompt the agent sees: "full" (upstream's), "compressed" or "minimal".
         multiple_calls: several tool calls in one message: "error" (refused) or "upstream" (as upstream runs them).
         tasks: tasks to play instead of loading them by source, split and subset.
+        task_version: which edition of the source's tasks, such as "1.0" of tau2; None for that of `tasks`, else for the
+            source's default.
+        nl_judge: who judges the assertions of tasks whose reward names NL_ASSERTION: "rules" (deterministic, needs no
+            model) or "openai" (a model, asked as upstream asks it).
+        nl_judge_model: name of the model behind "openai"; None for upstream's default.
+        nl_judge_config: everything else about it, such as `base_url` and `cassette`, named as for API customers.
 
     Raises:
         InvalidValueError: an unknown name, an empty subset, a limit below one.
@@ -116,28 +127,35 @@ class TauRetailEnv:
         prompt_style: str = PromptStyle.FULL,
         multiple_calls: str = MultipleCalls.ERROR,
         tasks: Sequence[Task] | None = None,
+        task_version: str | float | None = None,
+        nl_judge: str = "rules",
+        nl_judge_model: str | None = None,
+        nl_judge_config: Mapping[str, Any] | None = None,
     ) -> None:
         prompt_style = member("prompt_style", prompt_style, PromptStyle)
         self._multiple_calls = member("multiple_calls", multiple_calls, MultipleCalls)
-        for name, limit in (("max_turns", max_turns), ("max_errors", max_errors)):
-            if limit is not None and (not isinstance(limit, SupportsIndex) or limit < 1):
-                expected = "a whole number, at least 1, or None (upstream's own)"
-                raise InvalidValueError(f"{name} must be {expected}, found {limit!r}")
-        self._shop = open_shop(source)
-        self.tasks: Sequence[Task] = shared_tasks(source, split, task_subset) if tasks is None else tuple(tasks)
+        _check_limits(max_turns=max_turns, max_errors=max_errors)
+        task_version = task_version if tasks is None else version_of(tasks, source, task_version)
+        origin = get_source(source, task_version)
+        self.task_version = origin.version
+        """The edition of the source's tasks; None where the source has none."""
+        self._shop = origin.shop()
+        self.tasks = tuple(shared_tasks(source, split, task_subset, task_version) if tasks is None else tasks)
         if not self.tasks:
             raise InvalidValueError("tasks is empty: give at least one task")
+        self._judge = make_judge(nl_judge, nl_judge_model, nl_judge_config, origin, self.tasks)
         self._customer = (
             user
             if user is not None
-            else make_customer(user_strategy, user_config, self._shop.database, model=user_model, source=source)
+            else make_customer(user_strategy, user_config, self._shop.database, model=user_model, source=origin)
         )
         named = user_strategy if isinstance(user_strategy, str) else MIXED
         self._strategy = named if user is None else OWN_CUSTOMER
         conduct = self._shop.conduct
         self._max_turns = max_turns
         self._max_errors = max_errors or conduct.max_errors
-        self._system_prompt = system_prompt(prompt_style, source, self._shop.domain_policy, self._shop.tools)
+        shown = self._shop.domain_policy, self._shop.tools
+        self._system_prompt = system_prompt(prompt_style, source, *shown, task_version=origin.version)
         self.customer_s = 0.0
         """Wall-clock seconds that the customer has taken in this environment so far, all episodes together."""
         self._next_seed = 0
@@ -185,15 +203,18 @@ class TauRetailEnv:
         greeting = self._shop.conduct.greeting
         opening: list[Message] = [{"role": "assistant", "content": greeting}] if greeting else []
         self._episode = _Episode(task, self._shop.open(), [greeting] if greeting else [], steps=len(opening))
+        opened: list[Message] = [*opening, {"role": "user", "content": words.content}]
+        self._episode.evidence.conversation += [Said(**message) for message in opened]
         info: ResetInfo = {
             "task_id": task.id,
             "source": task.source,
+            "task_version": task.version,
             "split": task.split,
             "user_strategy": self.user_strategy,
             "role": "user",
             "tools": list(self._shop.tools),
             "system_prompt": self._system_prompt,
-            "messages": [*opening, {"role": "user", "content": words.content}],
+            "messages": opened,
         }
         if words.usage is not None:
             self._episode.untold.append(words.usage)
@@ -233,6 +254,7 @@ class TauRetailEnv:
             return self._refuse(episode, action, error, metrics)
         if message.content and (not message.tool_calls or self._shop.conduct.hears_text_beside_calls):
             episode.spoken.append(message.content)
+        episode.evidence.conversation.append(Said("assistant", message.content))
         if message.tool_calls:
             return self._run_tools(episode, message, metrics)
         return self._ask_customer(episode, message, metrics)
@@ -299,7 +321,10 @@ class TauRetailEnv:
 
     def _run_tools(self, episode: _Episode, message: AgentMessage, metrics: Metrics) -> Turn:
         results = [episode.world.call(call) for call in message.tool_calls]
-        failed = [call for call, result in zip(message.tool_calls, results, strict=True) if result.error]
+        called = [Called(call, result.error) for call, result in zip(message.tool_calls, results, strict=True)]
+        failed = [one.call for one in called if one.failed]
+        episode.evidence.calls += called
+        episode.evidence.conversation += [Said("tool", result.content) for result in results]
         metrics["tool_calls"] = float(len(results))
         metrics["tool_errors"] = float(len(failed))
         for call in failed:
@@ -329,6 +354,7 @@ class TauRetailEnv:
                 episode, FAILED, [], metrics, StopReason.USER_ERROR, usage=error.usage, customer_error=why
             )
         episode.steps += 1
+        episode.evidence.conversation.append(Said("user", words.content))
         back = [{"role": "user", "content": words.content}]
         ended_by = StopReason.USER_STOP if words.stop else None
         return self._turn(episode, words.content, back, metrics, ended_by, usage=words.usage)
@@ -360,18 +386,40 @@ class TauRetailEnv:
             info["customer_error"] = customer_error
         if ended_by is None:
             return text, 0.0, False, False, info
+        reward, ended_by = self._end(episode, ended_by, info)
+        return text, reward, ended_by.is_termination, not ended_by.is_termination, info
+
+    def _end(self, episode: _Episode, ended_by: StopReason, info: StepInfo) -> tuple[float, StopReason]:
+        """Judge an episode that is over; returns its reward, and how it ended after all."""
         episode.over = True
-        info["stop_reason"], info["scorable"], info["reward_breakdown"] = ended_by, ended_by.is_scorable, {}
-        info["user_strategy"] = self.user_strategy
+        info["reward_breakdown"], info["user_strategy"] = {}, self.user_strategy
         reward = 0.0
         if ended_by.is_termination:
-            gold = self._shop.gold_changes(episode.task)
-            verdict = judge(episode.task, episode.world.changes(), gold, episode.spoken)
-            reward = verdict.value
-            metrics["success"] = float(reward == 1.0)
-            info["reward_breakdown"] = verdict.breakdown
+            try:
+                verdict = self._verdict(episode)
+            except UserError as error:  # the judge failed: as after a customer that did, nothing is known
+                ended_by = StopReason.USER_ERROR
+                info["metrics"]["customer_failures"] = 1.0
+                info["customer_error"] = f"nl_judge: {error}"
+            else:
+                reward = verdict.value
+                info["metrics"]["success"] = float(reward == 1.0)
+                info["reward_breakdown"] = verdict.breakdown
+        info["stop_reason"], info["scorable"] = ended_by, ended_by.is_scorable
         self._check_snapshot(episode)
-        return text, reward, ended_by.is_termination, not ended_by.is_termination, info
+        return reward, ended_by
+
+    def _verdict(self, episode: _Episode) -> Reward:
+        """Upstream's reward; assertions are judged only where the task's reward names them.
+
+        Raises:
+            UserError: the judge failed.
+        """
+        task, unmet = episode.task, None
+        if "NL_ASSERTION" in task.reward_basis:
+            episode.evidence.gold = functools.partial(play_gold, self._shop, task)
+            unmet = self._judge.unmet(task, episode.evidence)
+        return judge(task, episode.world.changes(), self._shop.gold_changes(task), episode.spoken, unmet)
 
     def _upstream_limit(self, episode: _Episode) -> StopReason | None:
         """τ²'s limits, errors before steps; they win even over a stop that arrives with the same message."""
@@ -416,6 +464,14 @@ class TauRetailEnv:
             stop = next((token for token in self._shop.conduct.stop_tokens if token in message.content), None)
             message = UserMessage(message.content, stop=stop, usage=message.usage)
         return message
+
+
+def _check_limits(**limits: object) -> None:
+    """Refuse a limit that is no whole number from 1 on, nor None."""
+    for name, limit in limits.items():
+        if limit is not None and (not isinstance(limit, SupportsIndex) or index(limit) < 1):
+            expected = "a whole number, at least 1, or None (upstream's own)"
+            raise InvalidValueError(f"{name} must be {expected}, found {limit!r}")
 
 
 def _check(message: AgentMessage) -> None:

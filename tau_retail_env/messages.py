@@ -80,6 +80,15 @@ class RewardBreakdown(TypedDict, total=False):
     """Database entries that both changed, differently."""
 
 
+class AssertedBreakdown(RewardBreakdown, total=False):
+    """What a reward is made of where the task is judged by assertions, too."""
+
+    assertions: float
+    """1.0 where every assertion holds, else 0.0."""
+    unmet_assertions: float
+    """How many do not hold."""
+
+
 class ResetInfo(TypedDict):
     """What `TauRetailEnv.reset` tells beside the customer's first words."""
 
@@ -87,6 +96,8 @@ class ResetInfo(TypedDict):
     """The task, such as "tau2/12"."""
     source: str
     """Where the task comes from."""
+    task_version: str | None
+    """The edition of the source's tasks, such as "0.2" of tau2; None for a source that has none."""
     split: str
     """The split it was loaded from."""
     user_strategy: str

@@ -43,6 +43,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = [report for report in terminalreporter.stats.get("skipped", ()) if WITHOUT_V1 in str(report.longrepr)]
     if skipped:
         terminalreporter.write_line(
-            f"{len(skipped)} tests of τ-bench v1 were skipped. To enable them: git submodule update --init (or export "
-            f"{upstream_tau_bench.PATH_VARIABLE}=<a checkout>) and {upstream_tau_bench.EXTRA_COMMAND}"
+            f"{len(skipped)} tests of τ-bench v1 were skipped. To enable them: git submodule update --init tau-bench "
+            f"(or export {upstream_tau_bench.PATH_VARIABLE}=<a checkout>) and {upstream_tau_bench.EXTRA_COMMAND}"
         )

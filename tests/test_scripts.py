@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tau_retail_env.sources.tau2.tasks import INSTALL_COMMAND
+from tau_retail_env.sources.tau2.editions import INSTALL_COMMAND
 
 FILES = (
     "run_tau_retail_pipeline.sh",
@@ -335,7 +335,7 @@ def test_the_tasks_of_v1_are_fetched_before_anything_large_is_installed(machine,
     fetched, *installed = machine.calls()
     assert fetched.startswith("git -C ") and fetched.endswith(" submodule --quiet update --init tau-bench")
     assert len(installed) == 5
-    assert "[tasks] tau_bench: git submodule update --init ... done" in result.stderr
+    assert "[tasks] tau-bench: git submodule update --init ... done" in result.stderr
     assert result.stdout == "started: start_agentic_pipeline.py --config-name tau_retail_1gpu\n"
     machine.run()
     assert len(machine.calls()) == 6
@@ -355,6 +355,37 @@ def test_without_the_tasks_of_v1_nothing_is_installed(machine, plays_v1, fetch):
     assert result.returncode == 1 and result.stdout == ""
     assert "TAU_BENCH_PATH" in result.stderr and "task_source=tau2" in result.stderr
     assert [call for call in machine.calls() if not call.startswith("git ")] == []
+
+
+@pytest.mark.parametrize(
+    ("version", "submodule", "variable"),
+    [
+        ("1.0", "tau2-bench", "TAU2_BENCH_PATH"),
+        ('"1.0"  # the newest', "tau2-bench", "TAU2_BENCH_PATH"),
+        ("verified", "tau2-bench-verified", "TAU2_BENCH_VERIFIED_PATH"),
+    ],
+)
+def test_a_newer_version_of_tau2_is_fetched_on_any_machine(machine, version, submodule, variable):
+    machine.add_config("tau_retail_local", f"engine: local\ntask_source: tau2\ntask_version: {version}\n")
+    fetch = f"mkdir -p '{machine.project / submodule / 'src' / 'tau2'}'"
+    machine.add_program("git", GIT.format(calls=machine.notes / "calls", fetch=fetch))
+    result = machine.run("--setup-only")
+    assert result.returncode == 0
+    (fetched,) = [call for call in machine.calls() if call.startswith("git ")]
+    assert fetched.endswith(f" submodule --quiet update --init {submodule}")
+    machine.run("--setup-only")
+    assert sum(call.startswith("git ") for call in machine.calls()) == 1
+
+
+def test_a_version_on_the_command_line_counts_and_a_checkout_spares_the_fetching(machine):
+    machine.add_config("tau_retail_local", "engine: local\ntask_source: tau2\ntask_version: null\n")
+    machine.add_program("git", GIT.format(calls=machine.notes / "calls", fetch="exit 1"))
+    result = machine.run("task_version=1.0")
+    assert result.returncode == 1
+    assert "TAU2_BENCH_PATH" in result.stderr and "task_version=0.2" in result.stderr
+    machine.variables["TAU2_BENCH_PATH"] = "a/checkout"
+    assert machine.run("task_version=1.0").returncode == 0
+    assert machine.run().returncode == 0
 
 
 def test_each_package_of_roll_is_installed_once(machine):

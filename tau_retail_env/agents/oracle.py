@@ -14,7 +14,7 @@ from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.sources.registry import source_class
 from tau_retail_env.tasks.task import Action, Task
 from tau_retail_env.tasks.writes import WRITE_TOOLS
-from tau_retail_env.users.scripted.story import Beat, Story, story_of
+from tau_retail_env.users.scripted.story import Beat, Story, check_fit, story_of
 
 MANY_STEPS = 4
 """From so many steps on the oracle hurries where a source limits the agent's messages (v1: 30): it asks for no
@@ -71,6 +71,8 @@ class OracleAgent:
         """
         self._task = task
         story = story_of(task)
+        if story is not None:
+            check_fit(story, task)
         self._steps = _steps(task.actions) if story is None else _steps_of_story(task.actions, story)
         self._hurries = source_class(task).conduct.max_turns is not None and len(self._steps) >= MANY_STEPS
         self._tries = 0 if self._hurries else TRIES if story is None else 1

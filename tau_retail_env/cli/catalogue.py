@@ -11,7 +11,8 @@ from typing import Any
 
 from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.messages import ToolCall
-from tau_retail_env.sources import SOURCES, find_task, get_source, load_tasks, open_shop
+from tau_retail_env.sources import SOURCES, find_task, get_source, load_tasks
+from tau_retail_env.sources.registry import source_of
 from tau_retail_env.tasks import SUBSETS, Action, Task
 from tau_retail_env.world import World
 
@@ -23,12 +24,13 @@ READERS: Mapping[str, tuple[str, str]] = MappingProxyType(
 """The tool that shows an entry of a table, and the argument that names the entry."""
 
 
-def task_by_id(task_id: str, source: str = "tau2") -> Task:
+def task_by_id(task_id: str, source: str = "tau2", task_version: str | None = None) -> Task:
     """Find a task by its id alone, in whichever split has it.
 
     Args:
         task_id: "tau2/12", "tau_bench/test/12", "generated/train/7", or the same without the source ("12", "train/7").
         source: where an id without its source belongs.
+        task_version: which edition of the source's tasks; None for the source's default.
 
     Returns:
         The task as the smallest split that has it loads it.
@@ -44,7 +46,9 @@ def task_by_id(task_id: str, source: str = "tau2") -> Task:
         task_id = f"{source}/{task_id}"
     source, *split, _ = task_id.split("/")
     names = split or sorted(get_source(source).splits())
-    smallest_last = sorted((load_tasks(source, name) for name in names), key=len, reverse=True)
+    smallest_last = sorted(
+        (load_tasks(source, name, task_version=task_version) for name in names), key=len, reverse=True
+    )
     tasks = {task.id: task for split in smallest_last for task in split}
     return find_task(list(tasks.values()), task_id)
 
@@ -210,7 +214,7 @@ def play_gold(task: Task) -> Gold:
     Raises:
         MissingDependencyError: the source is not installed.
     """
-    shop = open_shop(task.source)
+    shop = source_of(task).shop()
     world = shop.open()
     results = [
         world.call(ToolCall(action.name, action.arguments), requestor=action.requestor) for action in task.actions

@@ -18,6 +18,7 @@ DEFAULT_SOURCE = "tau2"
 OPTION_OF_KEY: Mapping[str, str] = MappingProxyType(
     {
         "task_source": "--source",
+        "task_version": "--task-version",
         "task_subset": "--subset",
         "user_strategy": "--user-strategy",
         "user_model": "--user-model",
@@ -99,6 +100,7 @@ def composed(options: argparse.Namespace) -> dict[str, Any]:
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """The options that select tasks: source, split, subset; `selected` reads them."""
     parser.add_argument("--source", default=DEFAULT_SOURCE, help="tau2 (default), tau_bench or generated")
+    parser.add_argument("--task-version", metavar="NAME", help="of tau2: 0.2 (default), 1.0, verified or custom")
     parser.add_argument("--split", help="a split of the source (default test)")
     parser.add_argument("--subset", metavar="EXPR", help="e.g. returns, lookup+transfer, single*address (default all)")
 
@@ -113,7 +115,7 @@ def selected(options: argparse.Namespace) -> list[Task]:
     from tau_retail_env.sources import load_tasks
 
     split = "test" if options.split is None else options.split
-    return load_tasks(options.source, split, "all" if options.subset is None else options.subset)
+    return load_tasks(options.source, split, "all" if options.subset is None else options.subset, options.task_version)
 
 
 def only_task(task_id: str, options: argparse.Namespace, *without: str) -> Task:
@@ -132,7 +134,7 @@ def only_task(task_id: str, options: argparse.Namespace, *without: str) -> Task:
     given = [f"--{name}" for name in without if getattr(options, name) is not None]
     if given:
         raise InvalidValueError(f"{task_id!r} is one task: leave out {', '.join(given)}, or the id")
-    return task_by_id(task_id, options.source)
+    return task_by_id(task_id, options.source, options.task_version)
 
 
 def add_customer(parser: argparse.ArgumentParser) -> None:

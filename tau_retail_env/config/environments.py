@@ -19,6 +19,8 @@ class EnvironmentConfig(Block):
     """Where the tasks come from: tau2, tau_bench or generated."""
     split: str
     """The source's split, such as train or test."""
+    task_version: str | float | None = None
+    """Which edition of the source's tasks, such as 1.0 of tau2; null for the source's default. YAML reads a number."""
     task_subset: str = "all"
     """Tasks whose gold actions contain a kind, such as returns; all; a+b."""
     user_strategy: Annotated[Strategy, SkipValidation] = "scripted"
@@ -33,6 +35,12 @@ class EnvironmentConfig(Block):
     """Tool errors per episode; null keeps the limits of the source's own benchmark."""
     prompt_style: str = "full"
     """How the domain policy and the tools are shown: full, compressed or minimal."""
+    nl_judge: Literal["rules", "openai"] = "rules"
+    """Who judges the assertions of τ² 1.0's tasks: rules needs no model, openai asks one as upstream does."""
+    nl_judge_model: str | None = None
+    """Name of the model behind nl_judge openai; null for upstream's default."""
+    nl_judge_config: Mapping[str, Any] = Field(default_factory=dict)
+    """Everything else about that model, such as base_url and cassette, named as in user."""
     multiple_calls: Literal["error", "upstream"] = "error"
     """What happens to a message with several tool calls."""
 

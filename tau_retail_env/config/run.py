@@ -23,6 +23,8 @@ class RunConfig(Block):
     """Everything else about the customer, as its strategy reads it."""
     task_source: str = "generated"
     """Where the tasks come from: generated, tau2 or tau_bench."""
+    task_version: str | float | None = None
+    """Which edition of the source's tasks, such as 1.0 of tau2; null for the source's default. YAML reads a number."""
     task_subset: str = "all"
     """Tasks whose gold actions contain a kind, such as returns; all; a+b."""
     max_turns: int | None = Field(None, ge=1)

@@ -30,7 +30,7 @@ def _problem(env: CustomEnv) -> str | None:
     settings = env.env_config
     try:
         matching((), settings.task_subset)
-        check_selection(settings.source, settings.split, settings.task_subset)
+        check_selection(settings.source, settings.split, settings.task_subset, settings.task_version)
     except MissingDependencyError:
         return None
     except InvalidValueError as error:

@@ -23,7 +23,7 @@ from tau_retail_env.doctor.surroundings import (
 )
 from tau_retail_env.models.interpreters import typed_path
 from tau_retail_env.roll.config.package import RollPackage, install_arguments
-from tau_retail_env.sources.tau2 import tasks as upstream_tau2
+from tau_retail_env.sources.tau2 import editions as upstream_tau2
 from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
 
 TEXT_WIDTH = 80
@@ -197,7 +197,20 @@ def _sources(found: Surroundings) -> Iterator[Finding]:
             None if is_recorded else install,
         )
         yield Finding("sources", "generated", "ok", "its tasks live in the shop of tau2")
+    yield from _tau2_versions(found)
     yield from _tau_bench(found)
+
+
+def _tau2_versions(found: Surroundings) -> Iterator[Finding]:
+    for version, place in found.tau2_versions.items():
+        name = f"tau2 {version}"
+        if place.folder is not None:
+            yield Finding("sources", name, "ok", f"task_version {version} in {typed_path(place.folder)}")
+        else:
+            repository = upstream_tau2.REPOSITORIES[version]
+            by_git = f"git clone https://github.com/{repository.name} && export {repository.variable}=<the clone>"
+            remedy = f"git submodule update --init {repository.folder}" if found.has_submodules else by_git
+            yield Finding("sources", name, "optional", place.problem, remedy)
 
 
 def _tau_bench(found: Surroundings) -> Iterator[Finding]:
@@ -208,7 +221,7 @@ def _tau_bench(found: Surroundings) -> Iterator[Finding]:
         yield Finding("sources", "tau_bench", "optional", found.tau_bench.problem, remedy)
     else:
         by_pip = f"pip install git+https://github.com/sierra-research/tau-bench@{upstream_tau_bench.COMMIT}"
-        remedy = "git submodule update --init" if found.has_submodules else found.here.command(by_pip)
+        remedy = "git submodule update --init tau-bench" if found.has_submodules else found.here.command(by_pip)
         yield Finding("sources", "tau_bench", "optional", "τ-bench v1 is not here", remedy)
     for requirement in found.requirements:
         if requirement.extra == "tau-bench":

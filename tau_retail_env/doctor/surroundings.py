@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import re
@@ -13,11 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from tau_retail_env.errors import MissingDependencyError
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.models import shipped
 from tau_retail_env.models.interpreters import PROBE_LIMIT_S, Interpreter, ask, roll_python, typed_path
 from tau_retail_env.roll.config.package import RollPackage, look_at
 from tau_retail_env.sources.tau2 import tasks as upstream_tau2
+from tau_retail_env.sources.tau2.editions import REPOSITORIES, edition_of
 from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
 
 DISTRIBUTION = "tau-retail"
@@ -98,6 +100,8 @@ class Surroundings:
     """What this package needs, with and without extras."""
     tau2: Place
     """The data of the source tau2."""
+    tau2_versions: Mapping[str, Place]
+    """Where its newer versions are."""
     tau_bench: Place
     """The checkout or installation of τ-bench v1."""
     tau_bench_path: str | None
@@ -154,6 +158,7 @@ def survey() -> Surroundings:
         here=this,
         requirements=_requirements(checkout),
         tau2=_place(upstream_tau2.data_folder),
+        tau2_versions={version: _place(functools.partial(_retail_data, version)) for version in REPOSITORIES},
         tau_bench=_place(upstream_tau_bench.package_folder),
         tau_bench_path=os.environ.get(upstream_tau_bench.PATH_VARIABLE) or None,
         checkout=checkout,
@@ -217,10 +222,14 @@ def _memory_gb() -> float | None:
     return min(sizes) / 1e9 if sizes else None
 
 
+def _retail_data(version: str) -> Path:
+    return edition_of(version).retail
+
+
 def _place(locate: Callable[[], Path]) -> Place:
     try:
         return Place(locate())
-    except MissingDependencyError as error:
+    except (MissingDependencyError, InvalidValueError) as error:
         return Place(problem=str(error))
 
 

@@ -13,7 +13,14 @@ from tau_retail_env.sources.prompts import show_tools, system_prompt
 _lock = threading.Lock()
 
 
-def make_encoder(tokenizer: Any, source: str, prompt_style: str, *, needs_own_padding: bool = False) -> ChatEncoder:
+def make_encoder(
+    tokenizer: Any,
+    source: str,
+    prompt_style: str,
+    *,
+    task_version: str | float | None = None,
+    needs_own_padding: bool = False,
+) -> ChatEncoder:
     """The encoder of the environments of a source and a prompt style.
 
     With one tokenizer the prefix is tokenised once, however many threads ask.
@@ -22,6 +29,7 @@ def make_encoder(tokenizer: Any, source: str, prompt_style: str, *, needs_own_pa
         tokenizer: the model's.
         source: where the tasks come from.
         prompt_style: how the domain policy and the tools are shown.
+        task_version: which edition of the source's tasks; None for the source's default.
         needs_own_padding: refuse a tokenizer that pads with the token that ends a turn: ROLL takes padding off what
             the model said, and the end of its turn would go with it.
 
@@ -30,8 +38,8 @@ def make_encoder(tokenizer: Any, source: str, prompt_style: str, *, needs_own_pa
             be encoded one by one; or it pads with the token that ends a turn where that is refused.
         MissingDependencyError: the source is not here.
     """
-    shop = open_shop(source)
-    prompt = system_prompt(prompt_style, source, shop.domain_policy, shop.tools)
+    shop = open_shop(source, task_version)
+    prompt = system_prompt(prompt_style, source, shop.domain_policy, shop.tools, task_version)
     tools = shop.tools if show_tools(prompt_style) else None
     with _lock:
         encoder = ChatEncoder(tokenizer, system_prompt=prompt, tools=tools)

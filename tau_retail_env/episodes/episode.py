@@ -45,6 +45,8 @@ class Episode:
     """Where the task comes from."""
     split: str = ""
     """The split it was loaded from."""
+    task_version: str | None = None
+    """The edition of the source's tasks."""
     user_strategy: str = ""
     """Who plays the customer."""
     customer_usage: list[Mapping[str, float]] = field(default_factory=list)
@@ -79,7 +81,7 @@ class Episode:
     def open(self, info: ResetInfo) -> None:
         """Begin with what `reset` told."""
         self.messages = [{"role": "system", "content": info["system_prompt"]}, *info["messages"]]
-        self.source, self.split = info["source"], info["split"]
+        self.source, self.split, self.task_version = info["source"], info["split"], info.get("task_version")
         self.user_strategy = info["user_strategy"]
         self._hear_customer(info)
 
@@ -141,6 +143,7 @@ class Episode:
         return Trajectory(
             task_id=request.task_id,
             source=self.source,
+            task_version=self.task_version,
             split=self.split,
             seed=request.seed,
             sampling_seed=request.sampling_seed,

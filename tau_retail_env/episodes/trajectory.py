@@ -9,8 +9,11 @@ from typing import Any
 from tau_retail_env.errors import InvalidValueError, member
 from tau_retail_env.messages import RewardBreakdown, StopReason
 
-SCHEMA_VERSION = 2
-ADDED_IN: Mapping[int, frozenset[str]] = {2: frozenset({"user_strategy", "customer_usage", "customer_error"})}
+SCHEMA_VERSION = 3
+ADDED_IN: Mapping[int, frozenset[str]] = {
+    2: frozenset({"user_strategy", "customer_usage", "customer_error"}),
+    3: frozenset({"task_version"}),
+}
 """Fields that a version of the schema brought; a record of an earlier version is read with their defaults."""
 
 
@@ -26,6 +29,9 @@ class Trajectory:
     """Where the task comes from, such as "tau2"."""
     split: str
     """The split the task was loaded from; empty if the episode failed before its environment said so."""
+    task_version: str | None = None
+    """The edition of the source's tasks, such as "0.2" of tau2; None for a source that has none, and in records of
+    versions 1 and 2."""
     seed: int
     """Seed of the environment: the customer's wording."""
     sampling_seed: int

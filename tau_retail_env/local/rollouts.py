@@ -66,7 +66,9 @@ class Stage:
         self._model_args = model_args
         tags = {tag: envs[tag] for play in plays.values() for tag in play.manager.tags}
         encoders = {
-            tag: make_encoder(tokenizer, env.env_config.source, env.env_config.prompt_style)
+            tag: make_encoder(
+                tokenizer, env.env_config.source, env.env_config.prompt_style, task_version=env.env_config.task_version
+            )
             for tag, env in tags.items()
         }
         for play in plays.values():
@@ -195,7 +197,7 @@ def _nothing_scorable(trajectories: Sequence[Trajectory]) -> CustomerSetupError:
 
 
 def _tasks(config: EnvironmentConfig) -> list[Task]:
-    return load_tasks(config.source, config.split, config.task_subset)
+    return load_tasks(config.source, config.split, config.task_subset, config.task_version)
 
 
 def _check_room(tag: str, encoder: ChatEncoder, max_new_tokens: int, sequence_length: int) -> None:

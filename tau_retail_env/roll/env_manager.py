@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from roll.pipeline.agentic.env_manager.base_env_manager import RolloutCache
 from roll.pipeline.agentic.env_manager.traj_env_manager import TrajEnvManager
 from roll.utils.constants import GenerateStopReason
 
+from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.episodes.encoders import make_encoder
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.token_episode import TokenEpisode
@@ -93,8 +95,7 @@ class TauRetailEnvManager(TrajEnvManager):
         )
         settings = plain_value(env_config["config"])
         _check_limits(env_config, settings)
-        source, style = settings.get("source", "tau2"), settings.get("prompt_style", "full")
-        self._encoder = make_encoder(tokenizer, source, style, needs_own_padding=True)
+        self._encoder = _encoder(tokenizer, settings)
         self._plan = group_plan(
             mode,
             self.env.tasks,
@@ -349,6 +350,12 @@ class TauRetailEnvManager(TrajEnvManager):
 
 def _stopped(reason: Any) -> DataProto:
     return DataProto(meta_info={"stop_reason": reason})
+
+
+def _encoder(tokenizer: Any, settings: Mapping[str, Any]) -> ChatEncoder:
+    """The encoder of one environment's settings."""
+    source, style = settings.get("source", "tau2"), settings.get("prompt_style", "full")
+    return make_encoder(tokenizer, source, style, task_version=settings.get("task_version"), needs_own_padding=True)
 
 
 def _check_limits(env_config: Any, settings: dict[str, Any]) -> None:

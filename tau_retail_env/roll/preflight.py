@@ -224,7 +224,7 @@ def _strategies(folder: Path) -> list[str]:
 
 def _count(config: RollConfig, tag: str) -> int:
     env = config.custom_envs[tag].env_config
-    return len(load_tasks(env.source, env.split, env.task_subset))
+    return len(load_tasks(env.source, env.split, env.task_subset, env.task_version))
 
 
 def _tokenizer(pretrain: str) -> Any:
@@ -243,7 +243,9 @@ def _tokenizer(pretrain: str) -> Any:
 def _without_room(config: RollConfig, tokenizer: Any) -> Iterator[str]:
     for tag in dict.fromkeys((*config.train_tags, *config.val_tags)):
         env = config.custom_envs[tag].env_config
-        encoder = make_encoder(tokenizer, env.source, env.prompt_style, needs_own_padding=True)
+        encoder = make_encoder(
+            tokenizer, env.source, env.prompt_style, task_version=env.task_version, needs_own_padding=True
+        )
         yield from without_room(
             tag,
             env.source,

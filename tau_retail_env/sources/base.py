@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from tau_retail_env.chat.compressed import listed_tools
 from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.tasks.task import Task
+from tau_retail_env.world.assertions import Said
 from tau_retail_env.world.shop import Conduct, Shop
 
 THOUGHT = "Thought"
@@ -131,6 +132,26 @@ class Source(ABC):
     def customer_briefing(self, task: Task) -> str:
         """What a person who plays the customer reads: here the task's instruction."""
         return task.instruction
+
+    def judge_messages(self, task: Task, conversation: Sequence[Said]) -> list[Message]:
+        """What upstream's judge of a task's assertions sends to its model: here there is none.
+
+        Args:
+            task: whose assertions.
+            conversation: all messages of the episode, tool results included.
+
+        Raises:
+            InvalidValueError: upstream has no such judge.
+        """
+        raise InvalidValueError(f"Source {self.name!r} has no judge of assertions; leave nl_judge: rules")
+
+    def judge_model(self) -> str:
+        """The model that upstream's judge is by default: here there is none.
+
+        Raises:
+            InvalidValueError: upstream has no such judge.
+        """
+        raise InvalidValueError(f"Source {self.name!r} has no judge of assertions; leave nl_judge: rules")
 
     @classmethod
     def customer_knowledge(cls, task: Task) -> str:

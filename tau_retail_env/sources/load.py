@@ -17,7 +17,7 @@ def load_tasks(
     source: str = "tau2",
     split: str = "test",
     task_subset: str = "all",
-    task_version: str | None = None,
+    task_version: str | float | None = None,
     domain: str = "retail",
 ) -> list[Task]:
     """Load the tasks of one split of a source.
@@ -40,7 +40,7 @@ def load_tasks(
 
 
 def shared_tasks(
-    source: str, split: str, task_subset: str, task_version: str | None = None, domain: str = "retail"
+    source: str, split: str, task_subset: str, task_version: str | float | None = None, domain: str = "retail"
 ) -> tuple[Task, ...]:
     """What `load_tasks` loads, once in a process: any number of environments share it.
 
@@ -53,7 +53,7 @@ def shared_tasks(
 
 
 def check_selection(
-    source: str, split: str, task_subset: str, task_version: str | None = None, domain: str = "retail"
+    source: str, split: str, task_subset: str, task_version: str | float | None = None, domain: str = "retail"
 ) -> None:
     """Refuse what `load_tasks` refuses; no task is generated for it.
 
@@ -69,6 +69,32 @@ def check_selection(
         raise unknown("task_subset", task_subset, SUBSETS)
     if not matching(origin.examples(split), task_subset):
         raise _empty_selection(origin, split, task_subset, known_splits)
+
+
+def version_of(tasks: Sequence[Task], source: str, task_version: str | float | None = None) -> str | None:
+    """The one version that tasks of a source have.
+
+    Args:
+        tasks: from anywhere; those of other sources do not count.
+        source: where they are to be played.
+        task_version: the version they must have, None for any.
+
+    Returns:
+        The version, None for the source's default.
+
+    Raises:
+        InvalidValueError: tasks of two versions, or of another than the one asked for.
+    """
+    found = {task.version for task in tasks if task.source == source and task.version is not None}
+    wanted = get_source(source, task_version).version if task_version is not None else None
+    if len(found | ({wanted} if wanted else set())) > 1:
+        told = ", ".join(sorted(repr(version) for version in found))
+        raise InvalidValueError(
+            f"tasks of source {source!r} have version {told}"
+            + (f", but task_version is {wanted!r}" if wanted else "")
+            + ": results of two versions cannot be compared; play each version by itself"
+        )
+    return wanted or next(iter(found), None)
 
 
 def find_task(tasks: Sequence[Task], task_id: str) -> Task:

@@ -26,7 +26,7 @@ def system_prompt(
     source: str,
     domain_policy: str,
     tools: Sequence[Mapping[str, Any]],
-    task_version: str | None = None,
+    task_version: str | float | None = None,
 ) -> str:
     """The system prompt of an episode.
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.sources.base import Source
 from tau_retail_env.sources.generated.source import GeneratedSource
+from tau_retail_env.sources.tau2.editions import edition_of
 from tau_retail_env.sources.tau2.source import Tau2Source
 from tau_retail_env.sources.tau_bench.source import TauBenchSource
 from tau_retail_env.tasks.task import Task
@@ -49,14 +50,15 @@ def unregister_source(name: str) -> None:
 def forget_sources() -> None:
     """Make every source anew at its next use, for a process in which upstream's data comes or goes."""
     _made.cache_clear()
+    edition_of.cache_clear()
 
 
-def get_source(name: str, version: str | None = None, domain: str = "retail") -> Source:
+def get_source(name: str, version: str | float | None = None, domain: str = "retail") -> Source:
     """The source of a name; one object for each name, version and domain in a process.
 
     Args:
         name: one of `SOURCES`.
-        version: which edition of its tasks; None for the source's default.
+        version: which edition of its tasks, 1.0 being "1.0"; None for the source's default.
         domain: which kind of shop.
 
     Raises:
@@ -67,6 +69,7 @@ def get_source(name: str, version: str | None = None, domain: str = "retail") ->
     kind = SOURCES[name]
     if domain not in kind.domains:
         raise unknown("domain", domain, kind.domains)
+    version = str(version) if isinstance(version, float) else version
     return _made(kind, kind.check_version(version), domain)
 
 
@@ -84,7 +87,7 @@ def source_of(task: Task) -> Source:
     return get_source(task.source, task.version, task.domain)
 
 
-def open_shop(source: str, version: str | None = None) -> Shop:
+def open_shop(source: str, version: str | float | None = None) -> Shop:
     """The shop of a source; one per process, shared by its episodes and threads.
 
     Args:

@@ -58,3 +58,6 @@ class Task:
     """What upstream multiplies into the reward."""
     version: str | None = None
     """Which edition of the source's tasks, such as "0.2"; None for the default, or for a source that has none."""
+    assertions: tuple[str, ...] = ()
+    """What must hold of the conversation besides, in upstream's sentences; judged if `reward_basis` names
+    NL_ASSERTION."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from tau_retail_env.sources import Source, get_source
 from tau_retail_env.users.base import OUT_OF_SCOPE, STOP, TRANSFER, Customer, UserError, UserMessage, UserStrategy
 from tau_retail_env.users.spec import API_STRATEGIES, USER_STRATEGIES, UserSpec, user_weights
 
@@ -44,7 +45,7 @@ def make_customer(
     shop: Mapping[str, Any],
     *,
     model: str | None = None,
-    source: str = "tau2",
+    source: str | Source = "tau2",
 ) -> Customer:
     """Make the customer of a strategy, or a mixture; no server is asked anything.
 
@@ -54,7 +55,7 @@ def make_customer(
             all others are those of `ApiSettings`. A key of a kind that does not play is an error.
         shop: the shop's database as plain JSON, read only.
         model: the model behind an API customer.
-        source: where the tasks come from, which decides whose simulator an API customer is.
+        source: where the tasks come from, as an object or by name: it decides whose simulator an API customer is.
 
     Raises:
         InvalidValueError: an unknown strategy, key or value, weights that do not sum to 1, a model that is missing or
@@ -62,7 +63,8 @@ def make_customer(
         MissingDependencyError: a package that the customer needs is not installed.
     """
     spec = UserSpec.read(strategy, config, model)
-    customers = {name: _make(name, spec, shop, source) for name in spec.weights}
+    origin = source if isinstance(source, Source) else get_source(source)
+    customers = {name: _make(name, spec, shop, origin) for name in spec.weights}
     if isinstance(strategy, str):
         return customers[strategy]
     from tau_retail_env.users.mixed import MixedCustomer
@@ -92,7 +94,7 @@ def check_customer(
         Endpoint(settings).check()
 
 
-def _make(name: str, spec: UserSpec, shop: Mapping[str, Any], source: str) -> Customer:
+def _make(name: str, spec: UserSpec, shop: Mapping[str, Any], source: Source) -> Customer:
     if name == UserStrategy.SCRIPTED:
         from tau_retail_env.users.scripted import ScriptedCustomer
 

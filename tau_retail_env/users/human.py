@@ -9,7 +9,7 @@ from typing import TextIO
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.messages import AgentMessage
-from tau_retail_env.sources import get_source
+from tau_retail_env.sources import Source, get_source
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.users.base import STOP, UserError, UserMessage
 
@@ -25,7 +25,7 @@ class HumanCustomer:
     """A person plays the customer, line by line; there is one at a time in a process, for there is one terminal.
 
     Args:
-        source: where the tasks come from: τ²'s agent begins with a greeting.
+        source: where the tasks come from, or its name: τ²'s agent begins with a greeting.
         lines: the person's lines; None for standard input.
         out: where the conversation is shown; None for standard error, which leaves standard output to results.
 
@@ -37,8 +37,8 @@ class HumanCustomer:
     _seat = threading.Lock()
     _seated: weakref.ref[HumanCustomer] | None = None
 
-    def __init__(self, *, source: str, lines: TextIO | None = None, out: TextIO | None = None) -> None:
-        self._source = get_source(source)
+    def __init__(self, *, source: str | Source, lines: TextIO | None = None, out: TextIO | None = None) -> None:
+        self._source = source if isinstance(source, Source) else get_source(source)
         self._conduct = self._source.conduct
         self._lines = lines
         self._out = out

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tau_retail_env.messages import RewardBreakdown
+from tau_retail_env.messages import AssertedBreakdown, RewardBreakdown
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.world.shop import Changes
 
@@ -20,14 +21,17 @@ class Reward:
     """What it is made of."""
 
 
-def judge(task: Task, changes: Changes, gold: Changes, spoken: Iterable[str]) -> Reward:
-    """Score an episode as both upstreams do: database equal to gold, and every output said.
+def judge(
+    task: Task, changes: Changes, gold: Changes, spoken: Iterable[str], unmet: Sequence[str] | None = None
+) -> Reward:
+    """Score an episode as upstream does: database equal to gold, every output said, every assertion met.
 
     Args:
         task: what was asked.
         changes: what the episode changed.
         gold: what the gold actions change.
         spoken: the agent's texts, in upstream's sense of what counts as said.
+        unmet: the task's assertions that do not hold; None where its reward names none.
 
     Returns:
         The verdict. Source of the rule: τ²'s EnvironmentEvaluator and CommunicateEvaluator, v1's
@@ -36,15 +40,16 @@ def judge(task: Task, changes: Changes, gold: Changes, spoken: Iterable[str]) ->
     database = float(changes == gold)
     heard = [text.lower().replace(",", "") for text in spoken]
     outputs = float(all(any(output.lower() in text for text in heard) for output in task.outputs))
-    value = (database if "DB" in task.reward_basis else 1.0) * (outputs if "COMMUNICATE" in task.reward_basis else 1.0)
     both = changes.keys() & gold.keys()
-    return Reward(
-        value,
-        {
-            "database": database,
-            "outputs": outputs,
-            "missing_writes": float(len(gold.keys() - both)),
-            "extra_writes": float(len(changes.keys() - both)),
-            "wrong_writes": float(sum(changes[key] != gold[key] for key in both)),
-        },
-    )
+    breakdown: AssertedBreakdown = {
+        "database": database,
+        "outputs": outputs,
+        "missing_writes": float(len(gold.keys() - both)),
+        "extra_writes": float(len(changes.keys() - both)),
+        "wrong_writes": float(sum(changes[key] != gold[key] for key in both)),
+    }
+    parts = {"DB": database, "COMMUNICATE": outputs}
+    if unmet is not None:
+        parts["NL_ASSERTION"] = breakdown["assertions"] = float(not unmet)
+        breakdown["unmet_assertions"] = float(len(unmet))
+    return Reward(math.prod(part for name, part in parts.items() if name in task.reward_basis), breakdown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import os
@@ -226,7 +227,8 @@ def no_tau_bench(monkeypatch, tmp_path):
     """τ-bench v1 is in none of the places where it could be."""
     monkeypatch.delenv(upstream_tau_bench.PATH_VARIABLE, raising=False)
     monkeypatch.setattr(upstream_tau_bench, "SUBMODULE", tmp_path)
-    monkeypatch.setattr(upstream_tau_bench.importlib.util, "find_spec", lambda name: None)
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tau_bench" else find_spec(name))
     forget_sources()
     yield
     forget_sources()

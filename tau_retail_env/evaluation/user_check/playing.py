@@ -141,8 +141,8 @@ class _Team:
     def _play_one(self, env: TauRetailEnv, number: int) -> BaseException | None:
         """Play an episode and keep it; returns the error that stopped it."""
         request, record = self._requests[number], list[Trajectory]()
-        agent = _StoppableOracle(OracleAgent(self._tasks[request.task_id]), self._stopped)
         try:
+            agent = _StoppableOracle(OracleAgent(self._tasks[request.task_id]), self._stopped)
             play_episode(env, agent, request, record=record)
         except BaseException as error:
             return error

@@ -28,6 +28,7 @@ OWN_KEYS = (
     "user_model",
     "user",
     "task_source",
+    "task_version",
     "task_subset",
     "max_turns",
     "prompt_style",

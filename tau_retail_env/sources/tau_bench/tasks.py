@@ -22,7 +22,7 @@ SUBMODULE = Path(__file__).resolve().parents[3] / "tau-bench"
 SPLITS = {"train": "TASKS_TRAIN", "test": "TASKS_TEST", "dev": "TASKS_DEV"}
 """Upstream's splits: the name of the list in its module tasks_<split>."""
 REMEDIES = (
-    f"Any of these brings it: git submodule update --init, "
+    f"Any of these brings it: git submodule update --init tau-bench, "
     f"export {PATH_VARIABLE}=<a checkout of sierra-research/tau-bench>, "
     f"pip install git+https://github.com/sierra-research/tau-bench@{COMMIT}. "
     "Source 'tau2' needs none of them (task_source=tau2, on the command line --source tau2)"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tau_retail_env.errors import EpisodeStateError, unknown
 from tau_retail_env.messages import AgentMessage
-from tau_retail_env.sources import get_source
+from tau_retail_env.sources import Source, get_source
 from tau_retail_env.sources.base import Message
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.users.base import UserError, UserMessage
@@ -27,19 +27,19 @@ class ApiCustomer:
     Args:
         strategy: one of `WRITERS`.
         endpoint: where the model is served; may be shared by any number of customers and threads.
-        source: whose simulator.
+        source: whose simulator, as an object or by name.
 
     Raises:
         InvalidValueError: unknown strategy or source.
         MissingDependencyError: upstream's package is not installed.
     """
 
-    def __init__(self, strategy: str, endpoint: Endpoint, *, source: str) -> None:
+    def __init__(self, strategy: str, endpoint: Endpoint, *, source: str | Source) -> None:
         if strategy not in WRITERS:
             raise unknown("strategy of an API customer", strategy, WRITERS)
         self.strategy = strategy
         self._endpoint = endpoint
-        self._source = get_source(source)
+        self._source = source if isinstance(source, Source) else get_source(source)
         self._source.shop()  # what is not installed is missed now, not in the first episode
         self._stop_tokens = self._source.conduct.stop_tokens
         self._episode = ""

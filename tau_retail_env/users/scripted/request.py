@@ -9,7 +9,7 @@ from typing import Any
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks.task import Action, Task
-from tau_retail_env.users.scripted.story import Beat, Story, Words
+from tau_retail_env.users.scripted.story import Beat, Story, Words, check_fit
 
 
 class Kind(StrEnum):
@@ -149,6 +149,7 @@ def requests_of(story: Story, task: Task, user_id: str, shop: Mapping[str, Any])
         user_id: the customer.
         shop: the shop's database, read only.
     """
+    check_fit(story, task)
     writes = [action for action in task.actions if action.name in KIND_OF_TOOL]
     gold = [request_of(action, user_id, shop) for action in writes]
     orders = _orders_at_hand(story, gold)

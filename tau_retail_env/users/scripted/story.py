@@ -12,6 +12,7 @@ from typing import Any
 from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.sources.registry import source_class
 from tau_retail_env.tasks.task import Task
+from tau_retail_env.tasks.writes import WRITE_TOOLS
 from tau_retail_env.users.scripted.listening import Fact
 
 FILE = "stories.toml"
@@ -108,6 +109,24 @@ def story_of(task: Task) -> Story | None:
     """
     known = stories()
     return next((known[name] for name in source_class(task).story_names(task) if name in known), None)
+
+
+def check_fit(story: Story, task: Task) -> None:
+    """Make sure that a story speaks of gold writes and outputs that its task has.
+
+    Raises:
+        InvalidValueError: it does not fit, as a story that was written for another version of the task.
+    """
+    writes = sum(action.name in WRITE_TOOLS for action in task.actions)
+    for beat in story.beats:
+        number = beat.first if beat.write is None else beat.write
+        if (number is not None and number >= writes) or any(place >= len(task.outputs) for place in beat.outputs):
+            version = f" of version {task.version}" if task.version else ""
+            raise InvalidValueError(
+                f"The scripted customer's story {story.name!r} does not fit task {task.id!r}{version}, which has "
+                f"{writes} gold writes and {len(task.outputs)} outputs: it speaks of write {number} and outputs "
+                f"{list(beat.outputs)}, counted from 0. Write a story for this task in {FILE}, or take an API customer"
+            )
 
 
 @functools.cache

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tau_retail_env.messages import AgentMessage
-from tau_retail_env.sources import open_shop
-from tau_retail_env.sources.tau2.customer import scenario_text
+from tau_retail_env.sources import get_source, open_shop
 from tau_retail_env.tasks import Task
 from tau_retail_env.users import ScriptedCustomer
 from tests.users.llm.server import ChatServer, Request
@@ -32,7 +31,7 @@ def model(tasks: Sequence[Task], words: Words) -> Callable[[Request], str]:
 
     def reply(request: Request) -> str:
         prompt, *history = (message["content"] for message in request.messages)
-        found = [task for task in tasks if scenario_text(task) in prompt]
+        found = [task for task in tasks if get_source("tau2").customer_briefing(task) in prompt]
         return words(found[0], history[2::2]) if found else "Hello."
 
     return reply

@@ -8,8 +8,8 @@ import pytest
 
 from tau_retail_env.cli.customer_options import CustomerChoice
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.errors import BudgetError
-from tau_retail_env.evaluation.user_check import play, spread
+from tau_retail_env.errors import BudgetError, InvalidValueError
+from tau_retail_env.evaluation.user_check import play, playing, spread
 from tau_retail_env.sources import load_tasks, open_shop
 from tau_retail_env.users import ScriptedCustomer, UserMessage
 
@@ -79,3 +79,13 @@ def test_an_interruption_leaves_what_was_over():
     played = play(spread(TASKS, 10, 0), TASKS, lambda: CustomerChoice().environment(TASKS), progress=progress)
     assert 3 <= len(played.trajectories) < 10
     assert isinstance(played.ended_by, KeyboardInterrupt)
+
+
+def test_a_worker_that_cannot_even_begin_ends_the_check_with_its_error(monkeypatch):
+    def broken(task):
+        raise InvalidValueError(f"no oracle for {task.id}")
+
+    monkeypatch.setattr(playing, "OracleAgent", broken)
+    played = play(spread(TASKS, 3, 0), TASKS, lambda: TauRetailEnv(source="generated", tasks=TASKS), workers=2)
+    assert isinstance(played.ended_by, InvalidValueError)
+    assert "no oracle for" in str(played.ended_by)

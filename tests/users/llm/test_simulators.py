@@ -14,7 +14,6 @@ from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.errors import EpisodeStateError, InvalidValueError
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.sources import get_source, open_shop
-from tau_retail_env.sources.tau2.customer import scenario_text
 from tau_retail_env.sources.tau2.tasks import data_folder
 from tau_retail_env.tasks import Task
 from tau_retail_env.users import API_STRATEGIES, ScriptedCustomer, UserError, make_customer
@@ -30,6 +29,10 @@ from tests.users.llm.server import ChatServer, Request, script
 SECRET = "sk-fake-key-that-must-not-appear"
 CONFIRM = AgentMessage("I will cancel order #W1. Shall I go ahead (yes/no)?")
 DONE = AgentMessage("It is cancelled. Is there anything else I can help you with?")
+
+
+def scenario_text(task: Task) -> str:
+    return get_source("tau2").customer_briefing(task)
 
 
 @pytest.fixture

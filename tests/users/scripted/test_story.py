@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.messages import ToolCall
 from tau_retail_env.sources import load_tasks, open_shop
 from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.writes import gold_writes
 from tau_retail_env.users.scripted.agenda import build_agenda
 from tau_retail_env.users.scripted.request import Kind
-from tau_retail_env.users.scripted.story import Beat, Story, read_stories, stories, story_of
+from tau_retail_env.users.scripted.story import Beat, Story, check_fit, read_stories, stories, story_of
 
 
 def written(story: Story) -> list[int]:
@@ -77,7 +78,26 @@ def test_every_free_text_task_of_tau_bench_has_a_story_that_fits(tau_bench: Path
 
 def test_no_story_is_left_over(tau_bench: Path) -> None:
     tasks = [*load_tasks("tau2", "base"), *load_tasks("tau_bench", "test"), *load_tasks("tau_bench", "dev")]
-    assert {story.name for task in tasks if (story := story_of(task))} == set(stories())
+    played = {story.name for task in tasks if (story := story_of(task))}
+    assert played == {name for name in stories() if "@" not in name}
+
+
+@pytest.mark.parametrize("version", ["1.0", "verified"])
+def test_every_task_of_a_newer_version_has_a_story_that_fits_and_none_is_left_over(version: str) -> None:
+    try:
+        tasks = load_tasks("tau2", "base", task_version=version)
+    except (InvalidValueError, MissingDependencyError) as error:
+        pytest.skip(f"needs τ² {version}: {error}")
+    assert [words for task in tasks for words in problems(task)] == []
+    played = {story.name for task in tasks if (story := story_of(task))}
+    own = {name for name in stories() if name.startswith(f"tau2@{version}/")}
+    assert {name for name in played if "@" in name} == own != set()
+
+
+def test_a_story_that_was_written_for_another_version_is_named() -> None:
+    task = replace(load_tasks("tau2", "base")[33], outputs=(), version="1.1")
+    with pytest.raises(InvalidValueError, match=r"'tau2/33' does not fit task 'tau2/33' of version 1.1.*0 outputs"):
+        check_fit(stories()["tau2/33"], task)
 
 
 def test_template_made_tasks_have_no_story(tau_bench: Path) -> None:

@@ -1,0 +1,122 @@
+"""The judge of assertions behind an API: upstream's words to a real server, and what is made of its verdicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tau_retail_env import TauRetailEnv, load_tasks
+from tau_retail_env.agents.oracle import OracleAgent
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+from tau_retail_env.sources import find_task
+from tau_retail_env.sources.tau2 import editions
+from tau_retail_env.users.llm.background import close_background
+from tests.users.llm.server import ChatServer
+
+JUDGED = "tau2/46"
+"""A task with two assertions."""
+
+
+@pytest.fixture(autouse=True)
+def newest() -> None:
+    """τ² 1.0; without it the test skips."""
+    try:
+        editions.edition_of("1.0")
+    except (MissingDependencyError, InvalidValueError) as error:
+        pytest.skip(f"needs τ² 1.0: {error}")
+
+
+@pytest.fixture
+def server() -> Iterator[ChatServer]:
+    with ChatServer() as running:
+        yield running
+    close_background()
+
+
+def verdict(*met: object) -> str:
+    results = [{"expectedOutcome": "…", "reasoning": "…", "metExpectation": one} for one in met]
+    return json.dumps({"results": results})
+
+
+def play(server: ChatServer, *replies: str, task_id: str = JUDGED, **config):
+    """What an episode of the oracle's ends with, where the judge says these in turn, the last one ever after."""
+    server.reply = lambda request: replies[min(request.order, len(replies) - 1)]
+    config = {"base_url": server.base_url, "max_retries": 0, "timeout_s": 20, **config}
+    env = TauRetailEnv(
+        "tau2", "base", task_version="1.0", nl_judge="openai", nl_judge_model="tiny", nl_judge_config=config
+    )
+    agent = OracleAgent(find_task(env.tasks, task_id))
+    observation, info = env.reset(task_id, seed=0)
+    terminated = truncated = False
+    while not (terminated or truncated):
+        observation, reward, terminated, truncated, info = env.step(agent.act(observation, info))
+    return reward, terminated, truncated, info
+
+
+def test_the_model_is_sent_upstreams_words_with_the_whole_conversation(server):
+    play(server, verdict(True, True))
+    (request,) = server.requests
+    system, user = request.messages
+    source = (editions.edition_of("1.0").package / "evaluator" / "evaluator_nl_assertions.py").read_text()
+    assert system["role"] == "system" and system["content"] in source
+    assert user["role"] == "user" and "assistant: Hi! How can I help you today?\nuser: " in user["content"]
+    assert "\nassistant: None\ntool: " in user["content"]
+    assert "###STOP###" in user["content"]
+    assert str(list(find_task(load_tasks("tau2", "base", task_version="1.0"), JUDGED).assertions)) in user["content"]
+
+
+@pytest.mark.parametrize(("met", "reward"), [((True, True), 1.0), ((True, False), 0.0), ((False, False), 0.0)])
+def test_the_verdicts_decide(server, met, reward):
+    found, terminated, _, info = play(server, verdict(*met))
+    assert (found, terminated, info["scorable"]) == (reward, True, True)
+    assert info["reward_breakdown"]["unmet_assertions"] == met.count(False)
+
+
+def test_an_answer_that_cannot_be_read_is_asked_for_again(server):
+    reward, *_ = play(server, "Looks fine to me.", verdict(True), f"```json\n{verdict(True, True)}\n```")
+    assert reward == 1.0
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("reply", ["Fine.", verdict(True), verdict("yes", "yes"), '{"results": 3}', "[]"])
+def test_a_judge_that_gives_no_verdict_leaves_the_episode_unscorable(server, reply):
+    reward, terminated, truncated, info = play(server, reply)
+    assert (reward, terminated, truncated, info["scorable"]) == (0.0, False, True, False)
+    assert info["customer_error"].startswith("nl_judge: the judge 'tiny' gave no verdict on each of 2 assertions")
+    assert info["reward_breakdown"] == {}
+
+
+def test_a_task_without_assertions_asks_nobody(server):
+    reward, *_ = play(server, "never asked", task_id="tau2/12")
+    assert reward == 1.0
+    assert server.requests == []
+
+
+def test_a_cassette_answers_the_second_time(server, tmp_path):
+    cassette = str(tmp_path / "judge.jsonl")
+    for _ in range(2):
+        reward, *_ = play(server, verdict(True, True), cassette=cassette)
+        assert reward == 1.0
+    assert len(server.requests) == 1
+
+
+def test_the_default_model_is_upstreams(monkeypatch):
+    env = TauRetailEnv("tau2", "base", task_version="1.0", nl_judge="openai")
+    assert env._judge._endpoint.settings.model.startswith("gpt-4.1")
+    assert env._judge._endpoint.settings.temperature == 0.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"nl_judge": "opnai"}, "nl_judge 'opnai'; known: rules, openai"),
+        ({"nl_judge_model": "gpt-4o"}, "belong to nl_judge: openai"),
+        ({"nl_judge": "openai", "task_version": "0.2"}, "no task of source 'tau2', task_version '0.2', is judged"),
+        ({"nl_judge": "openai", "nl_judge_config": {"timeout": 3}}, r"nl_judge 'openai'.*user.timeout: unknown key"),
+    ],
+)
+def test_a_judge_that_cannot_be_used_is_refused(arguments, message):
+    with pytest.raises(InvalidValueError, match=message):
+        TauRetailEnv("tau2", "base", **({"task_version": "1.0"} | arguments))

@@ -1,0 +1,170 @@
+"""The judge of sentences about a conversation: what it takes for told and for done, and what it does not."""
+
+import pytest
+
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.messages import ToolCall
+from tau_retail_env.world.assertions import Called, Evidence, Said, compile_assertion, unmet
+
+REFUND = "Agent should tell the user the total refund amount is $1,093.34."
+COUNT = "Agent should tell the user that there are 7 lamp options available."
+PRICIEST = "Agent should tell the user the most expensive item in the order is the lamp."
+SWITCH = "Agent should tell the user the keyboard switch type is linear."
+SIZE = "Agent should tell the user the keyboard size is full."
+MATERIALS = "Agent should tell the user the materials of the two rugs are wool and silk."
+PRICES = "Agent should tell the user the prices of the available lamps: $10.10, $19.57, and $28.60."
+ADDRESS = "Agent should tell the user the order was shipped to 12 Oak Drive, Suite 9, Dallas, TX 75001."
+TRACKING = "Agent should provide the tracking number 123456789012."
+STORAGE = "Agent should tell the user the tablet storage is 32GB."
+BATTERY = "Agent should tell the user the battery life is 12 hours."
+CARD = "Agent should tell the user their recent order was paid with a Mastercard."
+TO_PAY = "Agent should tell the user they need to pay $22.55 for the price difference."
+BALANCE = "Agent should tell the user their gift card balance is $70."
+
+
+def told(assertion, *agent, asked="Hello, I have a question."):
+    """Whether an assertion holds after the customer asked something and the agent said all this."""
+    conversation = [Said("assistant", "Hi! How can I help you today?"), Said("user", asked)]
+    conversation += [Said("assistant", words) for words in agent]
+    return unmet([assertion], Evidence(conversation)) == []
+
+
+@pytest.mark.parametrize(
+    ("assertion", "words"),
+    [
+        (REFUND, "Your total refund is $1,093.34."),
+        (REFUND, "You will get 1093.34 dollars back."),
+        (REFUND, "**Total:** $1093.34 (to your gift card)"),
+        (REFUND, "One thousand ninety-three dollars and thirty-four cents in total."),
+        (COUNT, "We have 7 lamps at the moment."),
+        (COUNT, "There are seven different lamp options."),
+        (PRICIEST, "The most expensive item is the Lamp, at $20."),
+        (PRICIEST, "The priciest one? That would be your lamp."),
+        (SWITCH, "The keyboard has linear switches."),
+        (SIZE, "It is a full-size keyboard."),
+        (MATERIALS, "One rug is made of wool, the other of silk."),
+        (PRICES, "The lamps cost $10.1, $28.60 or 19.57."),
+        (ADDRESS, "It went to 12 Oak Drive, Suite 9, Dallas, TX 75001, USA."),
+        (ADDRESS, "It went to 12 Oak Dr., Ste 9, Dallas, Texas, 75001."),
+        (TRACKING, "Your tracking number is 123456789012."),
+        (STORAGE, "The tablet has 32 GB of storage."),
+        (STORAGE, "It holds thirty-two gigabytes."),
+        (BATTERY, "It has a 12-hour battery."),
+        (BATTERY, "The battery lasts twelve hours."),
+        (CARD, "You paid for it with your MasterCard ending in 1234."),
+        (TO_PAY, "You would have to pay $22.55 more."),
+        (TO_PAY, "The difference is $22.55."),
+        (BALANCE, "The gift card holds $70.00."),
+    ],
+)
+def test_what_was_told_in_any_usual_form_counts(assertion, words):
+    assert told(assertion, words)
+
+
+@pytest.mark.parametrize(
+    ("assertion", "words"),
+    [
+        (REFUND, "Your refund is on its way."),
+        (REFUND, "Your total refund is $1,093.43."),
+        (REFUND, "Your total refund is $109.34."),
+        (REFUND, "It is not $1,093.34, I am afraid."),
+        (REFUND, "You have to pay $1,093.34."),
+        (COUNT, "We have 70 lamps at the moment."),
+        (COUNT, "Your lamp arrives in 7 business days."),
+        (COUNT, "The lamp is $7."),
+        (COUNT, "There are 8 lamps, 17 rugs."),
+        (PRICIEST, "The most expensive item is the rug."),
+        (PRICIEST, "Is your lamp the most expensive item?"),
+        (SWITCH, "The keyboard switch is not linear."),
+        (SIZE, "You get a full refund for the keyboard."),
+        (MATERIALS, "Both rugs are made of wool."),
+        (PRICES, "The lamps cost $10.10 and $19.57."),
+        (ADDRESS, "It went to 12 Oak Drive, Suite 9, Dallas, TX 75002."),
+        (ADDRESS, "It went to 12 Oak Drive, Dallas, TX 75001."),
+        (TRACKING, "Your tracking number is 1234567890123."),
+        (STORAGE, "The tablet has 128GB of storage."),
+        (BATTERY, "The battery lasts 10 hours; delivery takes 12 days."),
+        (CARD, "You paid for it with your Visa."),
+        (TO_PAY, "You get a refund of $22.55."),
+        (BALANCE, "The gift card holds $7."),
+    ],
+)
+def test_what_was_not_told_or_told_wrong_does_not_count(assertion, words):
+    assert not told(assertion, words)
+
+
+def test_what_the_customer_says_is_not_told_by_the_agent():
+    assert not told(REFUND, "I will check.", asked="Is my refund $1,093.34?")
+
+
+def test_what_the_customer_asked_is_context_for_a_short_answer():
+    assert told(COUNT, "There are 7.", asked="How many lamps do you have?")
+    assert not told(COUNT, "There are 7.", asked="How many days does it take?")
+
+
+def test_amounts_told_the_wrong_way_round_do_not_count():
+    task = [REFUND, "Agent should tell the user the total paid for remaining items is $55.10."]
+    right = "Your refund is $1,093.34, and $55.10 remains paid for the rest."
+    wrong = "Your refund is $55.10, and $1,093.34 remains paid for the rest."
+    say = lambda words: Evidence([Said("assistant", words)])  # noqa: E731
+    assert unmet(task, say(right)) == []
+    assert unmet(task, say(wrong)) == task
+
+
+EXCHANGE = {"order_id": "#W1", "item_ids": ["1", "2"], "new_item_ids": ["3", "4"], "payment_method_id": "paypal_1"}
+ADDRESS_OF = {"address1": "1 Elm St", "address2": "", "city": "Salem", "state": "OR", "country": "USA", "zip": "97301"}
+
+
+def called(name, failed=False, **arguments):
+    return Called(ToolCall(name, arguments), failed)
+
+
+def done(assertion, gold, *calls):
+    return unmet([assertion], Evidence(calls=list(calls), gold=lambda: gold)) == []
+
+
+def test_an_exchange_counts_when_it_is_the_gold_one_in_any_order_of_its_items():
+    gold = [called("exchange_delivered_order_items", **EXCHANGE)]
+    turned = EXCHANGE | {"item_ids": ["2", "1"], "new_item_ids": ["4", "3"]}
+    crossed = EXCHANGE | {"item_ids": ["2", "1"]}
+    assertion = "Agent should process the exchange."
+    assert done(assertion, gold, *gold)
+    assert done(assertion, gold, called("exchange_delivered_order_items", **turned))
+    assert not done(assertion, gold, called("exchange_delivered_order_items", **crossed))
+    assert not done(assertion, gold, called("exchange_delivered_order_items", failed=True, **EXCHANGE))
+    assert not done(assertion, gold)
+
+
+def test_every_order_that_the_gold_actions_cancel_must_be():
+    gold = [called("cancel_pending_order", order_id=name, reason="no longer needed") for name in ("#W1", "#W2")]
+    assert done("Agent should cancel all pending orders", gold, *reversed(gold))
+    assert not done("Agent should cancel all pending orders", gold, gold[0])
+
+
+def test_an_address_counts_as_it_is_in_the_end():
+    gold = [called("modify_user_address", user_id="mia", **ADDRESS_OF)]
+    other = called("modify_user_address", user_id="mia", **ADDRESS_OF | {"zip": "1"})
+    assert done("Agent should modify user address", gold, other, *gold)
+    assert not done("Agent should modify user address", gold, *gold, other)
+
+
+def test_where_the_shop_refuses_the_gold_call_trying_counts():
+    gold = [called("exchange_delivered_order_items", failed=True, **EXCHANGE)]
+    assertion = "Agent should exchange both tea kettles"
+    assert done(assertion, gold, *gold)
+    assert not done(assertion, gold)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Agent should be polite.",
+        "Agent should process the return.",
+        "Agent should tell the user a joke.",
+        "Agent should not tell the user the price is $10.",
+        "The customer should be told the price is $10.",
+    ],
+)
+def test_a_sentence_of_another_form_is_refused_by_name(text):
+    with pytest.raises(InvalidValueError, match=r"has a form that the judge 'rules' does not know.*nl_judge: openai"):
+        compile_assertion(text)

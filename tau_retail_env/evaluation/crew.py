@@ -181,6 +181,7 @@ class ChildPlayer:
         """End the child."""
         self._is_stopped = True
         self._process.terminate()
+        self._process.join(STOPPING_S)
 
 
 def _serve(line: Connection, make_player: Callable[[], Player], parent: int) -> None:

@@ -133,6 +133,25 @@ def read_episodes(path: Path) -> Iterator[Episode]:
             yield Episode(trial, trajectory)
 
 
+def best_episodes(path: Path) -> Iterator[Episode]:
+    """Of every task and trial the episode that counts: the first scored one, else the last; in the record's order.
+
+    Args:
+        path: `episodes.jsonl` of an evaluation; it is read twice.
+
+    Raises:
+        InvalidValueError: a line that is no episode.
+        FileNotFoundError: there is no such file.
+    """
+    chosen: dict[tuple[str, int], tuple[int, bool]] = {}
+    for place, episode in enumerate(read_episodes(path)):
+        key = episode.trajectory.task_id, episode.trial
+        if key not in chosen or not chosen[key][1]:
+            chosen[key] = place, episode.trajectory.scorable
+    places = {place for place, _ in chosen.values()}
+    yield from (episode for place, episode in enumerate(read_episodes(path)) if place in places)
+
+
 def _end_of_last_line(descriptor: int) -> int:
     """How many bytes of a file are whole lines."""
     end = os.fstat(descriptor).st_size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import NormalDist, fmean
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.statistics.clusters import bootstrap_interval, clustered_interval
@@ -29,6 +29,13 @@ class PairedDifference:
     """McNemar's exact one where each task was played once by both; else None."""
     tasks: int
     """Tasks that both played."""
+
+    @property
+    def standard_error(self) -> float:
+        """Of the value, over the tasks' differences; 0 where all are equal."""
+        if self.analytic is None:
+            return 0.0
+        return (self.analytic.high - self.analytic.low) / 2 / NormalDist().inv_cdf(0.975)
 
     @property
     def is_shown(self) -> bool:

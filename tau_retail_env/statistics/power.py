@@ -71,7 +71,7 @@ def standard_error(tasks: int, trials: int, spread: Spread) -> float:
 
 def detectable(tasks: int, trials: int, spread: Spread, *, power: float = POWER) -> float:
     """The smallest difference that a comparison shows in `power` of all cases, 0 to 1."""
-    return _quantiles(power) * standard_error(tasks, trials, spread)
+    return times_standard_error(power) * standard_error(tasks, trials, spread)
 
 
 def trials_needed(tasks: int, difference: float, spread: Spread, *, power: float = POWER) -> int | None:
@@ -91,14 +91,15 @@ def trials_needed(tasks: int, difference: float, spread: Spread, *, power: float
     """
     if tasks < 1 or not 0 < difference <= 1:
         raise InvalidValueError(f"tasks must be 1 or more and the difference in (0, 1], found {tasks} and {difference}")
-    room = tasks * (difference / _quantiles(power)) ** 2 - spread.between
+    room = tasks * (difference / times_standard_error(power)) ** 2 - spread.between
     if room <= 0:
         return None
     trials = max(1, math.ceil(2 * spread.within / room - 1e-9))
     return trials if trials <= MOST_TRIALS else None
 
 
-def _quantiles(power: float) -> float:
+def times_standard_error(power: float = POWER) -> float:
+    """How many standard errors a difference must be so that 95 % intervals leave out 0 in `power` of all cases."""
     if not 0 < power < 1:
         raise InvalidValueError(f"power must lie between 0 and 1, found {power}")
     return NormalDist().inv_cdf((1 + CONFIDENCE) / 2) + NormalDist().inv_cdf(power)

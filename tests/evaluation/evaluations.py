@@ -14,7 +14,8 @@ from tau_retail_env.evaluation.runner import Standing, open_folder, play
 from tau_retail_env.evaluation.settings import EvalSettings
 from tau_retail_env.tasks import Task
 
-TASKS = load_tasks("tau2", "test")[:4]
+TASKS = load_tasks("tau2", "test", "exchanges")[:4]
+"""Tasks that an agent which does nothing fails."""
 
 
 def settings_of(tasks: list[Task] = TASKS, **changes: Any) -> EvalSettings:

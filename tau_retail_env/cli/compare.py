@@ -6,9 +6,11 @@ import argparse
 import json
 from pathlib import Path
 
+from tau_retail_env.cli.options import examples
+from tau_retail_env.cli.output import say
 from tau_retail_env.errors import InvalidValueError
 
-HELP = "compare agents task by task: evaluations, upstream's files, a run's validations"
+HELP = "compare agents task by task, with intervals"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +23,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "last validation; FOLDER@STEP for another), or a file of trajectories; a run alone: its first and last",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a comparison")
+    examples(
+        parser,
+        "tau-retail compare outputs/eval/A outputs/eval/B",
+        "tau-retail compare outputs/eval/A results.json",
+        "tau-retail compare outputs/RUN",
+        "tau-retail compare outputs/RUN@0 outputs/RUN@100",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         if options.json:
             print(json.dumps(as_json(found), ensure_ascii=False))
         else:
-            print(("\n" if number else "") + as_text(found))
+            say(("\n" if number else "") + as_text(found))
     return 0
 
 

@@ -6,13 +6,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tau_retail_env.cli.options import examples
+from tau_retail_env.cli.output import say
 from tau_retail_env.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from tau_retail_env.evaluation.settings import EvalSettings
     from tau_retail_env.tasks import Task
 
-HELP = "an evaluation as upstream's result file, upstream's as trajectories, a leaderboard submission"
+HELP = "evaluations as upstream's result files, and back"
 FORMATS = ("tau2", "tau-bench", "submission", "trajectories")
 
 
@@ -31,6 +33,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--type", choices=("standard", "custom"), default="custom", help="submission: default custom")
     parser.add_argument("--notes", default="", metavar="TEXT", help="submission: how it was trained and evaluated")
     parser.add_argument("--reference", action="append", default=[], metavar="URL", help="submission: e.g. the code")
+    examples(
+        parser,
+        "tau-retail convert outputs/eval/A --to tau2 --output results.json",
+        "tau-retail convert results.json --to trajectories --output t.jsonl",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -54,9 +61,9 @@ def _to_upstream(options: argparse.Namespace) -> int:
         written, left_out = tau2.write(options.output, settings, episodes, rows, as_folder=options.folder)
     else:
         written, left_out = tau_bench.write(options.output, settings, episodes, _tasks(settings))
-    print(f"{options.output}: {written} episodes")
+    say(f"{options.output}: {written} episodes")
     if left_out:
-        print(f"{left_out} unscorable episodes left out: upstream has no word for them in every version")
+        say(f"{left_out} unscorable episodes left out: upstream has no word for them in every version")
     return 0
 
 
@@ -81,7 +88,7 @@ def _submit(options: argparse.Namespace, settings: EvalSettings) -> int:
     rows = tau2.task_rows(options.tasks)
     episodes = best_episodes(options.path / EPISODES)
     submission.write(options.output, settings, episodes, results, rows, submitter)
-    print(f"{options.output}: check it with upstream's own: tau2 submit validate {options.output}")
+    say(f"{options.output}: check it with upstream's own: tau2 submit validate {options.output}")
     return 0
 
 
@@ -94,11 +101,11 @@ def _from_upstream(options: argparse.Namespace) -> int:
     if options.judge:
         judged = judged_again(found)
         changed = sum(one.reward != other.reward for one, other in zip(found, judged, strict=True))
-        print(f"{changed} of {len(found)} rewards differ from the file's")
+        say(f"{changed} of {len(found)} rewards differ from the file's")
         found = judged
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_trajectories(options.output, found)
-    print(f"{options.output}: {len(found)} episodes")
+    say(f"{options.output}: {len(found)} episodes")
     return 0
 
 

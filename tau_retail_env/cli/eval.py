@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tau_retail_env.cli.exits import FAILED
-from tau_retail_env.cli.options import add_customer, add_seed, add_selection, customer, positive, selected
+from tau_retail_env.cli.options import add_customer, add_seed, add_selection, customer, examples, positive, selected
+from tau_retail_env.cli.output import complain, say
 from tau_retail_env.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -22,13 +22,11 @@ if TYPE_CHECKING:
     from tau_retail_env.evaluation.settings import EvalSettings
     from tau_retail_env.tasks import Task
 
-HELP = "play an agent on tasks, several trials each: pass^k with intervals, why episodes failed"
+HELP = "play an agent on tasks, several times: pass^k with intervals"
 CONCURRENCY = 8
 """Episodes at once where the agent or the customer waits for a server, or a model plays in batches."""
 NAME = "small"
 """The word for the small model that comes with the package."""
-POINTS = (3, 5, 10)
-"""Differences in points that `--power` tells about."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +70,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--power", action="store_true", help="play nothing: how many trials show a difference of 3, 5, 10 points"
     )
+    examples(
+        parser,
+        "tau-retail eval --agent silent --trials 4",
+        "tau-retail eval --agent small --source generated --limit 40",
+        "tau-retail eval --agent http://127.0.0.1:8000/v1 --model NAME",
+        "tau-retail eval --agent my_module:make_agent",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -105,18 +110,18 @@ def _evaluate(
 
     with FolderLock(folder):
         standing = open_folder(folder, settings, tasks)
-        print(f"{folder}: {len(standing.episodes)} of {standing.asked} episodes are there", file=sys.stderr)
+        complain(f"{folder}: {len(standing.episodes)} of {standing.asked} episodes are there")
         if standing.missing():
             chosen.check_server()
             with _crew(options, agent, chosen, tasks, settings) as crew, _bar(standing) as progress:
                 play(standing, folder, crew, progress)
         results = figures(settings, standing.episodes, standing.spent, tasks)
         write_results(folder, results)
-    print(as_text(results))
+    say(as_text(results))
     if standing.played_now:
         rate = standing.played_now / standing.seconds if standing.seconds else 0.0
-        print(f"{standing.played_now} episodes now, {rate:,.1f} a second", file=sys.stderr)
-    print(f"written: {folder}", file=sys.stderr)
+        complain(f"{standing.played_now} episodes now, {rate:,.1f} a second")
+    complain(f"written: {folder}")
     if standing.ended_by is not None:
         raise standing.ended_by
     return 0 if results["episodes"]["scored"] else FAILED
@@ -263,13 +268,12 @@ def _engine(options: argparse.Namespace) -> str:
     """What runs a checkpoint."""
     if options.engine != "auto":
         return str(options.engine)
-    import torch
-
-    if not torch.cuda.is_available():
-        return "transformers"
     from tau_retail_env.errors import MissingDependencyError
+    from tau_retail_env.models.loading import device
     from tau_retail_env.models.serving import find_engine
 
+    if device().type == "cpu":
+        return "transformers"
     try:
         return find_engine("vllm", None).name
     except MissingDependencyError:
@@ -285,7 +289,7 @@ def _served(folder: str) -> Iterator[tuple[str, str]]:
     more = ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
     command = command_line(engine, folder, address.host, address.port, more)
     log = Path("outputs") / f"eval_vllm_{address.port}.log"
-    print(f"starting {engine.name} {engine.version} on {address.url}; log: {log}", file=sys.stderr)
+    complain(f"starting {engine.name} {engine.version} on {address.url}; log: {log}")
     with serving(command, address, log=log) as models:
         yield f"{address.url}/v1", models[0] if models else folder
 
@@ -311,5 +315,5 @@ def _bar(standing: Any) -> Iterator[Any]:
 def _power(tasks: int) -> int:
     from tau_retail_env.evaluation.power import as_text
 
-    print(as_text(tasks))
+    say(as_text(tasks))
     return 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from tau_retail_env.episodes.trajectory import OUT_OF_TOKENS, Trajectory
+from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.messages import StopReason
 from tau_retail_env.tasks import Task
 
 TRANSFER_TOOL = "transfer_to_human_agents"
@@ -32,7 +33,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
     }
 )
 """What each kind means."""
-LIMITS = ("max_turns", "max_steps", "too_many_errors", OUT_OF_TOKENS)
+LIMITS = (StopReason.MAX_TURNS, StopReason.MAX_STEPS, StopReason.TOO_MANY_ERRORS, StopReason.LENGTH)
 SUCCESS_TOLERANCE = 1e-6
 """How far from 1 a reward may be and count as success, as both upstreams have it."""
 

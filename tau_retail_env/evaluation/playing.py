@@ -11,7 +11,8 @@ from typing import Any
 from tau_retail_env.agents.base import Agent
 from tau_retail_env.agents.choice import MakeAgent
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.episodes.player import EpisodeRequest, play_episode
+from tau_retail_env.episodes.plan import EpisodeRequest
+from tau_retail_env.episodes.player import play_episode
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.evaluation.crew import Job, Played, StoppedError
 from tau_retail_env.evaluation.facts import facts_of

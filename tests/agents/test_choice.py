@@ -4,7 +4,8 @@ import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.agents.choice import NAMES, AgentChoice, made_here
-from tau_retail_env.episodes.player import EpisodeRequest, play_episode
+from tau_retail_env.episodes.plan import EpisodeRequest
+from tau_retail_env.episodes.player import play_episode
 from tau_retail_env.errors import InvalidValueError
 
 TASK = load_tasks("tau2", "test")[0]

@@ -4,7 +4,8 @@ import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.agents.server import AgentServer, AgentServerError, ServerAgent, ServerSettings
-from tau_retail_env.episodes.player import EpisodeRequest, play_episode
+from tau_retail_env.episodes.plan import EpisodeRequest
+from tau_retail_env.episodes.player import play_episode
 from tau_retail_env.errors import InvalidValueError
 from tests.agents.served_oracle import ServedOracle
 from tests.users.llm.server import ChatServer, always, script

@@ -101,7 +101,7 @@ def judged_again(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
             found.append(replace(one, reward=0.0, reward_breakdown={}))
             continue
         verdict = judge_again(one, tasks[one.task_id])
-        found.append(replace(one, reward=verdict.value, reward_breakdown=dict(verdict.breakdown)))
+        found.append(replace(one, reward=verdict.value, reward_breakdown=verdict.breakdown))
     return found
 
 

@@ -16,6 +16,7 @@ from tau_retail_env.evaluation.record import Episode
 from tau_retail_env.evaluation.settings import EvalSettings
 from tau_retail_env.evaluation.upstream.conversation import Message, plain
 from tau_retail_env.evaluation.upstream.large_json import members
+from tau_retail_env.messages import RewardBreakdown, StopReason
 from tau_retail_env.runs.files import write_atomically
 from tau_retail_env.sources import open_shop
 from tau_retail_env.sources.tau2 import tasks as upstream_tau2
@@ -305,7 +306,7 @@ def _read_episode(simulation: Mapping[str, Any], file: Tau2File, seen: dict[str,
             reward=float(reward_info.get("reward") or 0.0),
             terminated=terminated,
             truncated=not terminated,
-            stop_reason=STOP_REASONS.get(reason, "max_steps"),
+            stop_reason=StopReason(STOP_REASONS.get(reason, "max_steps")),
             scorable=reason != NOT_COUNTED,
             user_strategy=str(file.info.get("user_info", {}).get("llm")),
             reward_breakdown=_breakdown(reward_info),
@@ -345,8 +346,8 @@ def _from_tau2(messages: Iterable[Mapping[str, Any]]) -> Iterator[Message]:
             yield {"role": role, "content": message.get("content") or ""}
 
 
-def _breakdown(reward_info: Mapping[str, Any]) -> dict[str, float]:
-    found: dict[str, float] = {}
+def _breakdown(reward_info: Mapping[str, Any]) -> RewardBreakdown:
+    found: RewardBreakdown = {}
     if (check := reward_info.get("db_check")) is not None:
         found["database"] = float(check["db_match"])
     if (checks := reward_info.get("communicate_checks")) is not None:

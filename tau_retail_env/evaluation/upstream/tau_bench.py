@@ -13,6 +13,7 @@ from tau_retail_env.evaluation.record import Episode
 from tau_retail_env.evaluation.settings import EvalSettings
 from tau_retail_env.evaluation.upstream.conversation import Message, plain
 from tau_retail_env.evaluation.upstream.large_json import members
+from tau_retail_env.messages import RewardBreakdown, StopReason
 from tau_retail_env.runs.files import write_atomically
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.tasks import Task
@@ -153,7 +154,7 @@ def _episode(run: Mapping[str, Any], domain: str | None, ids: Mapping[str, str])
             reward=reward,
             terminated=has_ended,
             truncated=not has_ended,
-            stop_reason="user_stop" if has_ended else "max_steps",
+            stop_reason=StopReason.USER_STOP if has_ended else StopReason.MAX_STEPS,
             scorable=True,
             reward_breakdown=_breakdown(reward_info),
             metrics=metrics,
@@ -172,7 +173,7 @@ def _message(one: Mapping[str, Any]) -> Message:
     return message
 
 
-def _breakdown(reward_info: Mapping[str, Any] | None) -> dict[str, float]:
+def _breakdown(reward_info: Mapping[str, Any] | None) -> RewardBreakdown:
     """What upstream tells of a reward: whether the outputs were said or, where they were not asked, the actions."""
     info = (reward_info or {}).get("info") or {}
     if "r_outputs" in info:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,16 @@ if TYPE_CHECKING:
     from tau_retail_env.agents.choice import AgentChoice
     from tau_retail_env.cli.customer_options import CustomerChoice
     from tau_retail_env.env import TauRetailEnv
-    from tau_retail_env.evaluation.runner import Playing
+    from tau_retail_env.evaluation.facts import Facts
+    from tau_retail_env.evaluation.runner import Playing, Progress, Standing
     from tau_retail_env.evaluation.settings import EvalSettings
     from tau_retail_env.tasks import Task
 
 HELP = "play an agent on tasks, several times: pass^k with intervals"
 CONCURRENCY = 8
 """Episodes at once where the agent or the customer waits for a server, or a model plays in batches."""
+TELLING_S = 1.0
+"""Seconds between two looks at the running figures."""
 NAME = "small"
 """The word for the small model that comes with the package."""
 
@@ -221,7 +225,8 @@ def _threads(
     from tau_retail_env.evaluation.crew import Crew
     from tau_retail_env.evaluation.playing import AgentPlayer
 
-    count = min(options.concurrency or CONCURRENCY, len(tasks) * settings.trials)
+    at_once = 1 if settings.customer["strategy"] == "human" else options.concurrency or CONCURRENCY
+    count = min(at_once, len(tasks) * settings.trials)
     return Crew([AgentPlayer(make_env, make_agent, tasks, settings.seed) for _ in range(count)])
 
 
@@ -295,19 +300,21 @@ def _served(folder: str) -> Iterator[tuple[str, str]]:
 
 
 @contextlib.contextmanager
-def _bar(standing: Any) -> Iterator[Any]:
+def _bar(standing: Standing) -> Iterator[Progress]:
     """A progress bar with the running pass^1, its interval, and what was paid."""
     from tqdm import tqdm
 
     from tau_retail_env.evaluation.progress import words_of
 
+    told_at = 0.0
     with tqdm(total=standing.asked, initial=len(standing.episodes), unit="episode", disable=None) as bar:
 
-        def show(episodes: Any, asked: int) -> None:
-            bar.n = len(episodes)
-            if not bar.disable and bar.update(0) is not False:
-                bar.set_postfix_str(words_of(episodes), refresh=False)
-                bar.refresh()
+        def show(episodes: Sequence[Facts], asked: int) -> None:
+            nonlocal told_at
+            bar.update(len(episodes) - bar.n)
+            if not bar.disable and time.monotonic() - told_at > TELLING_S:
+                told_at = time.monotonic()
+                bar.set_postfix_str(words_of(episodes))
 
         yield show
 

@@ -42,6 +42,8 @@ class Standing:
     """Wall-clock seconds of this call's playing."""
     played_now: int = 0
     """Episodes that this call played."""
+    _places: dict[tuple[str, int], int] = field(default_factory=dict, repr=False)
+    """Where each task and trial stands in `episodes`."""
 
     @property
     def asked(self) -> int:
@@ -65,8 +67,6 @@ class Standing:
         done = {facts.key for facts in self.episodes if facts.scorable}
         jobs = (Job(task, trial) for trial in range(self.settings.trials) for task in self.settings.tasks)
         return [job for job in jobs if (job.task_id, job.trial) not in done]
-
-    _places: dict[tuple[str, int], int] = field(default_factory=dict)
 
 
 def open_folder(folder: Path, settings: EvalSettings, tasks: Sequence[Task]) -> Standing:

@@ -13,6 +13,7 @@ import pytest
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.cli import main
 from tau_retail_env.evaluation.record import EPISODES, RESULTS, read_episodes
+from tau_retail_env.runs.folder_lock import FolderLock
 from tau_retail_env.runs.trajectories import read_trajectories
 from tests.agents.served_oracle import ServedOracle
 from tests.users.llm.server import ChatServer
@@ -129,6 +130,14 @@ def test_options_that_do_not_fit_are_exit_2(folder, capsys, arguments, words):
     assert run(folder, *arguments) == 2
     assert words in capsys.readouterr().err
     assert not folder.exists()
+
+
+def test_a_folder_in_use_is_told_by_the_commands_own_option(folder, capsys):
+    with FolderLock(folder):
+        assert run(folder, "--agent", "silent") == 2
+    assert "another process is writing to it. Wait until it ends, or give another: --output FOLDER" in (
+        capsys.readouterr().err
+    )
 
 
 def test_power_plays_nothing(capsys):

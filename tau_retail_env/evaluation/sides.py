@@ -11,7 +11,7 @@ from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.facts import Facts, facts_of
 from tau_retail_env.evaluation.record import SETTINGS, Episode, read_episodes
 from tau_retail_env.evaluation.runner import stand
-from tau_retail_env.evaluation.settings import read_settings
+from tau_retail_env.evaluation.settings import read_settings, task_digests
 from tau_retail_env.evaluation.upstream import tau2, tau_bench
 from tau_retail_env.evaluation.upstream.conversation import known_tasks
 from tau_retail_env.tasks import Task
@@ -89,8 +89,10 @@ def _with_step(name: str) -> tuple[Path, int | None]:
 
 def _evaluation(name: str, path: Path) -> Side:
     settings = read_settings(path)
-    tasks = known_tasks(settings.tasks)
-    standing = stand(path, settings, list(tasks.values()))
+    found = list(known_tasks(settings.tasks).values())
+    digests = task_digests(found)
+    of_its_version = [task for task in found if digests[task.id] == settings.tasks[task.id]]
+    standing = stand(path, settings, of_its_version)
     return Side(name, f"evaluation of {settings.agent}", settings.task_version, settings.tasks, standing.episodes)
 
 

@@ -117,9 +117,9 @@ def read_episodes(path: Path) -> Iterator[Episode]:
         FileNotFoundError: there is no such file.
     """
     seen: dict[str, int] = {}
-    with open(path, encoding="utf-8", errors="replace") as file:
+    with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
-            if not line.endswith("\n"):
+            if not line.endswith(b"\n"):
                 return
             where = f"{path}, line {number}"
             record = record_of(line, where)

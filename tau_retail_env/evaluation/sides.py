@@ -9,7 +9,7 @@ from pathlib import Path
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.facts import Facts, facts_of
-from tau_retail_env.evaluation.record import SETTINGS, Episode, read_episodes
+from tau_retail_env.evaluation.record import EPISODES, SETTINGS, Episode, best_episodes, read_episodes
 from tau_retail_env.evaluation.runner import stand
 from tau_retail_env.evaluation.settings import read_settings, task_digests
 from tau_retail_env.evaluation.upstream import tau2, tau_bench
@@ -54,16 +54,33 @@ def read_side(name: str) -> Side:
             return _evaluation(name, path)
         if (path / TRAJECTORIES).is_dir():
             return _validation(name, path, step)
-        if (path / tau2.RESULTS).is_file():
-            return _tau2(name, path)
-        raise InvalidValueError(
-            f"{path} is no evaluation ({SETTINGS}), no run ({TRAJECTORIES}) and no folder of τ²'s ({tau2.RESULTS})"
-        )
-    if not path.is_file():
-        raise InvalidValueError(f"There is no file or folder {path}")
+    _check_there(path)
+    if path.is_dir():
+        return _tau2(name, path)
     if path.suffix == ".jsonl":
         return Side(name, "trajectories", "not told", {}, _facts(read_episodes(path)))
     return _upstream(name, path)
+
+
+def episodes_of(name: str) -> Iterator[Episode]:
+    """The episodes of what a word names, one after another; of one that was played again the try that counts.
+
+    Args:
+        name: as in `read_side`.
+
+    Raises:
+        InvalidValueError: nothing of these, or one that is damaged.
+    """
+    path, step = _with_step(name)
+    if (path / SETTINGS).is_file():
+        yield from best_episodes(path / EPISODES)
+    elif (path / TRAJECTORIES).is_dir():
+        yield from _validated(path, step)[1]
+    elif path.suffix == ".jsonl" and path.is_file():
+        yield from read_episodes(path)
+    else:
+        _check_there(path)
+        yield from read_upstream(path)
 
 
 def read_upstream(path: Path) -> Iterator[Episode]:
@@ -97,14 +114,37 @@ def _evaluation(name: str, path: Path) -> Side:
 
 
 def _validation(name: str, path: Path, step: int | None) -> Side:
+    chosen, episodes = _validated(path, step)
+    return Side(name, f"validation after step {chosen}", "not told", {}, _facts(episodes))
+
+
+def _validated(path: Path, step: int | None) -> tuple[int, Iterator[Episode]]:
+    """A step after which a run was validated, the last for None, and the episodes of that validation.
+
+    Raises:
+        InvalidValueError: there is none.
+    """
     found = _validations(path / TRAJECTORIES)
     if not found:
         raise InvalidValueError(f"{path} holds no validation ({TRAJECTORIES}/{VALIDATIONS})")
     if step is not None and step not in found:
         raise InvalidValueError(f"{path} was not validated after step {step}; it was after {sorted(found)}")
     chosen = max(found) if step is None else step
-    episodes = _numbered(found[chosen].values())
-    return Side(name, f"validation after step {chosen}", "not told", {}, _facts(episodes))
+    return chosen, _numbered(found[chosen].values())
+
+
+def _check_there(path: Path) -> None:
+    """Refuse a folder of nothing that is known, and what is not there.
+
+    Raises:
+        InvalidValueError: names what was looked for.
+    """
+    if path.is_dir() and not (path / tau2.RESULTS).is_file():
+        raise InvalidValueError(
+            f"{path} is no evaluation ({SETTINGS}), no run ({TRAJECTORIES}) and no folder of τ²'s ({tau2.RESULTS})"
+        )
+    if not path.exists():
+        raise InvalidValueError(f"There is no file or folder {path}")
 
 
 def _validations(folder: Path) -> dict[int, dict[tuple[str, str, int], Trajectory]]:

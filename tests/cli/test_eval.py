@@ -203,3 +203,18 @@ def test_a_submission_asks_for_what_the_leaderboard_wants(folder, tmp_path, caps
     who = ["--model-organization", "us", "--organization", "us", "--email", "a@example.org"]
     assert main([*words, *who]) == 2
     assert "needs --notes" in capsys.readouterr().err
+
+
+def test_an_evaluation_is_reviewed(folder, capsys):
+    run(folder, "--agent", "liar")
+    capsys.readouterr()
+    assert main(["review", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert "success 0.0% of 3 episodes" in shown
+    assert "3 policy" in shown
+
+
+@pytest.mark.parametrize("words", [["review"], ["review", "somewhere", "--customer"]])
+def test_review_takes_what_was_played_or_plays_itself(words, capsys):
+    assert main(words) == 2
+    assert "Give what was played, such as outputs/eval/A, or --customer" in capsys.readouterr().err

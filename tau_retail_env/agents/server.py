@@ -143,27 +143,50 @@ class AgentServer:
         )
 
 
+class TextHistory:
+    """The messages of one episode of a model that calls tools in its text.
+
+    Args:
+        info: what `env.reset` returned.
+    """
+
+    def __init__(self, info: Mapping[str, Any]) -> None:
+        self.messages: list[dict[str, Any]] = [{"role": "system", "content": info["system_prompt"]}]
+        self.messages += [dict(message) for message in info["messages"]]
+        self.tools: list[Mapping[str, Any]] = []
+
+    def add(self, reply: Mapping[str, Any], info: Mapping[str, Any]) -> None:
+        """Append one turn: the model's text as it stands, and what came back; servers want an id with every result."""
+        self.messages.append({"role": "assistant", "content": reply.get("content") or ""})
+        for number, message in enumerate(info["messages"]):
+            is_result = message["role"] == "tool"
+            self.messages.append({**message, **({"tool_call_id": f"call_{number}"} if is_result else {})})
+
+
 class ServerAgent:
-    """One episode of an agent behind a server: it sees what upstream's own agent shows its model.
+    """One episode of an agent behind a server.
 
     Args:
         server: the connection.
         seed: of the model's draws, where the server heeds one.
+        sends_tools: whether the tools go beside the messages, as upstream's own agent sends them, and calls come back
+            apart from the text. Else the prompt has shown them, and calls stand in the text, in hermes form.
     """
 
-    def __init__(self, server: AgentServer, seed: int) -> None:
+    def __init__(self, server: AgentServer, seed: int, *, sends_tools: bool = True) -> None:
         self._server = server
         self._seed = seed
-        self._history: ApiHistory | None = None
+        self._sends_tools = sends_tools
+        self._history: ApiHistory | TextHistory | None = None
         self._last: Mapping[str, Any] = {}
         self._is_too_long = False
         self.usage: dict[str, float] = {"calls": 0.0, "prompt_tokens": 0.0, "completion_tokens": 0.0, "seconds": 0.0}
         """What the model took so far; `cost_usd` where the prices are known."""
 
-    def act(self, observation: str, info: Mapping[str, Any]) -> AgentMessage:
+    def act(self, observation: str, info: Mapping[str, Any]) -> AgentMessage | str:
         """Ask the model; where the conversation has become too long for it, say nothing until the episode ends."""
         if self._history is None:
-            self._history = ApiHistory(info)
+            self._history = ApiHistory(info) if self._sends_tools else TextHistory(info)
         else:
             self._history.add(self._last, info)
         if self._is_too_long:
@@ -176,7 +199,7 @@ class ServerAgent:
             self.usage["too_long"] = 1.0
             return AgentMessage(None)
         self._last = reply
-        return agent_message(reply)
+        return agent_message(reply) if self._sends_tools else reply.get("content") or ""
 
     def _count(self, usage: Any, seconds: float) -> None:
         settings = self._server.settings

@@ -249,6 +249,7 @@ def _processes(
 def _server(options: argparse.Namespace, url: str, model: str, settings: EvalSettings) -> Iterator[Any]:
     """Makes agents that ask a server."""
     from tau_retail_env.agents.server import AgentServer, ServerAgent, ServerSettings
+    from tau_retail_env.sources.prompts import show_tools
 
     prices = options.usd_per_million_tokens or (None, None)
     sampling = dict(settings.sampling)
@@ -266,7 +267,8 @@ def _server(options: argparse.Namespace, url: str, model: str, settings: EvalSet
     )
     with contextlib.closing(server):
         server.check()
-        yield lambda task, seed: ServerAgent(server, seed)
+        sends_tools = show_tools(settings.prompt_style)
+        yield lambda task, seed: ServerAgent(server, seed, sends_tools=sends_tools)
 
 
 def _engine(options: argparse.Namespace) -> str:

@@ -45,6 +45,22 @@ def test_a_served_model_plays_with_the_tools_and_the_seed_that_upstreams_agent_s
     assert roles[-1] in ("user", "tool")
 
 
+def test_a_model_whose_prompt_shows_the_tools_is_sent_none_and_calls_in_its_text():
+    task = TASKS[0]
+    said = ['<tool_call>{"name": "get_user_details", "arguments": {"user_id": "nobody"}}</tool_call>', "Hello?"]
+    with ChatServer(reply=lambda request: said[min(request.order, 1)]) as server:
+        agent = ServerAgent(AgentServer(settings_of(server)), 0, sends_tools=False)
+        env = TauRetailEnv(tasks=[task], prompt_style="compressed", max_turns=3)
+        trajectory = play_episode(env, agent, EpisodeRequest(task.id, 0))
+    assert trajectory.metrics["tool_calls"] == 1
+    body = server.requests[1].body
+    assert "tools" not in body
+    assert body["messages"][-2:] == [
+        {"role": "assistant", "content": said[0]},
+        {"role": "tool", "name": "get_user_details", "content": "Error: User not found", "tool_call_id": "call_0"},
+    ]
+
+
 def test_faults_that_pass_are_asked_through():
     with ChatServer(plan=script(["500", None, "429", None, "closed"])) as server:
         assert play(served(server), ServerAgent(AgentServer(settings_of(server, max_retries=4)), 0)).reward == 1.0

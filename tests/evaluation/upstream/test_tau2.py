@@ -97,7 +97,7 @@ def test_turns_that_the_environment_refused_are_left_out_and_run_nothing(evaluat
     convert(folder, tmp_path / "results.json")
     simulations = json.loads((tmp_path / "results.json").read_text())["simulations"]
     said = [message for one in simulations for message in one["messages"] if message["role"] == "assistant"]
-    assert not any("broken" in (message["content"] or "") for message in said)
+    assert not any("<tool_call>" in (message["content"] or "") for message in said)
     assert max(len(message["tool_calls"] or ()) for message in said) == 1
 
 

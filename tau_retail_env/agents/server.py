@@ -11,6 +11,7 @@ from typing import Any
 from tau_retail_env.agents.api import ApiHistory, agent_message
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError, TauRetailError
 from tau_retail_env.messages import AgentMessage
+from tau_retail_env.users.llm.settings import ApiSettings
 
 TOO_LONG = ("context_length_exceeded", "maximum context length", "context window", "longer than the maximum")
 """How servers say, in a code or in words, that a conversation has outgrown the model."""
@@ -69,11 +70,14 @@ class AgentServer:
             )
         self.settings = settings
         self._openai = openai
+        self._key = os.environ.get(settings.api_key_env) or NO_KEY
+        is_here = ApiSettings(model=settings.model, base_url=settings.base_url).is_loopback
         self._client = openai.OpenAI(
             base_url=settings.base_url,
-            api_key=os.environ.get(settings.api_key_env) or NO_KEY,
+            api_key=self._key,
             timeout=settings.timeout_s,
             max_retries=settings.max_retries,
+            http_client=openai.DefaultHttpxClient(trust_env=not is_here),  # proxies are not for this machine
         )
 
     def check(self) -> None:
@@ -136,7 +140,7 @@ class AgentServer:
         self._client.close()
 
     def _no_answer(self, error: Exception) -> AgentServerError:
-        words = " ".join(str(error).split())[:300]
+        words = " ".join(str(error).replace(self._key, "…").split())[:300]  # servers repeat a wrong key
         return AgentServerError(
             f"The agent's server {self.settings.base_url} (model {self.settings.model}) gave no usable answer in "
             f"{1 + self.settings.max_retries} attempts; the last: {type(error).__name__}: {words}"

@@ -91,6 +91,20 @@ def test_a_conversation_that_is_too_long_for_the_model_ends_its_episode_and_no_o
     assert trajectory.stop_reason == "too_many_errors"
 
 
+def test_a_wrong_key_is_told_without_the_key(monkeypatch):
+    monkeypatch.setenv("MY_KEY", "sk-fake-5f1d0c")
+    with ChatServer(key="another") as server, pytest.raises(AgentServerError, match="Incorrect API key") as caught:
+        AgentServer(settings_of(server, api_key_env="MY_KEY")).check()
+    assert "5f1d0c" not in str(caught.value)
+
+
+def test_a_proxy_of_the_environment_is_not_for_a_server_on_this_machine(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with ChatServer() as server:
+        AgentServer(settings_of(server, max_retries=0)).check()
+
+
 def test_a_model_that_the_server_does_not_have_is_told_before_the_first_episode():
     with ChatServer() as server, pytest.raises(AgentServerError, match="has no model 'huge'; it has: tiny, small"):
         AgentServer(settings_of(server, model="huge")).check()

@@ -140,7 +140,8 @@ class AgentServer:
         self._client.close()
 
     def _no_answer(self, error: Exception) -> AgentServerError:
-        words = " ".join(str(error).replace(self._key, "…").split())[:300]  # servers repeat a wrong key
+        text = str(error) if self._key == NO_KEY else str(error).replace(self._key, "…")  # servers repeat a wrong key
+        words = " ".join(text.split())[:300]
         return AgentServerError(
             f"The agent's server {self.settings.base_url} (model {self.settings.model}) gave no usable answer in "
             f"{1 + self.settings.max_retries} attempts; the last: {type(error).__name__}: {words}"

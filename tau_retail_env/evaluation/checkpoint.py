@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
+import queue
+import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.encoders import make_encoder
 from tau_retail_env.episodes.player import BatchPlayer
+from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.evaluation.crew import Job, Played
+from tau_retail_env.evaluation.crew import STOPPING_S, TICK_S, Job, Played, StoppedError
 from tau_retail_env.evaluation.playing import played, request
 from tau_retail_env.tasks import Task
 
@@ -40,7 +42,7 @@ LONGEST = 16_384
 
 
 class CheckpointCrew:
-    """Plays jobs with one model, `batch_size` at once; a batch's episodes are handed back when it ends.
+    """Plays jobs with one model, `batch_size` at once, and hands each episode back as it ends.
 
     Args:
         folder: the checkpoint.
@@ -69,7 +71,6 @@ class CheckpointCrew:
     ) -> None:
         self._tasks = {task.id: task for task in tasks}
         self._seed = seed
-        self._batch_size = batch_size
         encoder, sampler, sequence_length = _loaded(folder, tasks[0].source, prompt_style, generation)
         self._player = BatchPlayer(make_env, sampler, encoder, sequence_length=sequence_length, batch_size=batch_size)
 
@@ -81,17 +82,53 @@ class CheckpointCrew:
             again: whether an episode is to be played once more.
 
         Yields:
-            Every episode, a batch after its end.
+            Every episode as it ends, and None now and then while none does.
         """
-        waiting = deque(jobs)
+        waiting = list(jobs)
         while waiting:
-            batch = [waiting.popleft() for _ in range(min(self._batch_size, len(waiting)))]
-            trajectories = self._player.play([request(job, self._seed) for job in batch])
-            for job, trajectory in zip(batch, trajectories, strict=True):
-                one = played(job, trajectory, self._tasks[job.task_id])
-                if again(one):
-                    waiting.append(job)
+            once_more = []
+            for one in self._once(waiting):
+                if one is not None and again(one):
+                    once_more.append(one.job)
                 yield one
+            waiting = once_more
+
+    def _once(self, jobs: Sequence[Job]) -> Generator[Played | None]:
+        """Play every job once, in a thread, so that who takes the episodes can be interrupted."""
+        ends: queue.SimpleQueue[Played | BaseException] = queue.SimpleQueue()
+        stopped = threading.Event()
+
+        def finished(place: int, trajectory: Trajectory) -> None:
+            ends.put(played(jobs[place], trajectory, self._tasks[trajectory.task_id]))
+
+        def look_up(*_: int) -> None:
+            if stopped.is_set():
+                raise StoppedError
+
+        def work() -> None:
+            requests = [request(job, self._seed) for job in jobs]
+            try:
+                self._player.play(requests, finished=finished, progress=look_up)
+            except BaseException as error:
+                ends.put(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        left = len(jobs)
+        try:
+            while left:
+                try:
+                    end = ends.get(timeout=TICK_S)
+                except queue.Empty:
+                    yield None
+                    continue
+                if isinstance(end, BaseException):
+                    raise end
+                left -= 1
+                yield end
+        finally:
+            stopped.set()
+            thread.join(STOPPING_S)
 
 
 def _loaded(folder: str, source: str, prompt_style: str, generation: Generation) -> tuple[ChatEncoder, Any, int]:

@@ -8,7 +8,7 @@ pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 
 from tau_retail_env.cli import main
-from tau_retail_env.evaluation.record import EPISODES, read_episodes
+from tau_retail_env.evaluation.record import EPISODES, EpisodeLog, read_episodes
 from tau_retail_env.evaluation.settings import read_settings
 from tau_retail_env.models.shipped import small_checkpoint
 
@@ -49,3 +49,13 @@ def test_half_downloaded_weights_are_refused(tmp_path, capsys):
     path.write_bytes(path.read_bytes()[:-1000])
     assert run(tmp_path / "e", "--agent", str(tmp_path / "model")) == 2
     assert "half downloaded" in capsys.readouterr().err
+
+
+def test_every_episode_is_kept_as_it_ends_and_an_interruption_ends_the_playing(tmp_path, monkeypatch):
+    def interrupt(self, line, append=EpisodeLog.append):
+        append(self, line)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EpisodeLog, "append", interrupt)
+    assert run(tmp_path / "e", "--agent", "small", "--concurrency", "3") == 130
+    assert len(list(read_episodes(tmp_path / "e" / EPISODES))) == 1

@@ -23,6 +23,7 @@ OPTION_OF_KEY: Mapping[str, str] = MappingProxyType(
         "user_strategy": "--user-strategy",
         "user_model": "--user-model",
         "prompt_style": "--prompt-style",
+        "output_dir": "--output",
     }
 )
 """The option that stands for a key of a configuration in commands that take none."""

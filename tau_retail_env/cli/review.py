@@ -1,4 +1,4 @@
-"""`tau-retail review --customer`: what a customer spoils."""
+"""`tau-retail review`: whose fault failed episodes were, and with --customer what a customer spoils."""
 
 from __future__ import annotations
 
@@ -18,13 +18,20 @@ if TYPE_CHECKING:
     from tau_retail_env.cli.customer_options import CustomerChoice
     from tau_retail_env.evaluation.user_check import Played
 
-HELP = "measure how often a perfect agent fails because of its customer"
+HELP = "whose fault failures were; how often a customer spoils an episode"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
-        "--customer", action="store_true", required=True, help="let the oracle, a perfect agent, serve the customer"
+        "played",
+        nargs="?",
+        metavar="RUN",
+        help="an evaluation's folder, a file of upstream's, a training run or a file of trajectories: whose fault each "
+        "failed episode was",
+    )
+    parser.add_argument(
+        "--customer", action="store_true", help="play: let the oracle, a perfect agent, serve the customer"
     )
     add_selection(parser)
     add_customer(parser)
@@ -36,12 +43,31 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     examples(
         parser,
+        "tau-retail review outputs/eval/A",
         "tau-retail review --customer --source generated",
         "tau-retail review --customer --user-strategy llm --user-model gpt-4o",
     )
 
 
 def run(options: argparse.Namespace) -> int:
+    """Judge what was played, or let the oracle serve the customer; report."""
+    if (options.played is not None) == options.customer:
+        raise InvalidValueError("Give what was played, such as outputs/eval/A, or --customer to play with the oracle")
+    return _check_customer(options) if options.customer else _review(options.played)
+
+
+def _review(name: str) -> int:
+    """Say whose fault the failures were."""
+    from tau_retail_env.evaluation.faults import review
+    from tau_retail_env.evaluation.sides import episodes_of
+    from tau_retail_env.evaluation.upstream.conversation import known_tasks
+
+    tasks = known_tasks({episode.trajectory.task_id for episode in episodes_of(name)})
+    say(review(episodes_of(name), tasks))
+    return 0
+
+
+def _check_customer(options: argparse.Namespace) -> int:
     """Let the oracle serve the customer, and report."""
     from tqdm import tqdm
 

@@ -28,6 +28,7 @@ CALLING_OFF_S = 0.2
 """Seconds until requests to customers' servers are called off once more after an interruption."""
 
 Progress = Callable[[int, int], None]
+Finished = Callable[[int, Trajectory], None]
 Played = TypeVar("Played", bound=Episode)
 
 
@@ -109,6 +110,7 @@ class BatchPlayer:
         requests: Sequence[EpisodeRequest],
         *,
         progress: Progress | None = None,
+        finished: Finished | None = None,
         policy_version: int | None = None,
         record: list[Trajectory] | None = None,
     ) -> list[Trajectory]:
@@ -117,6 +119,7 @@ class BatchPlayer:
         Args:
             requests: what to play.
             progress: called now and then with the number of finished episodes and of all.
+            finished: called with every episode as soon as it is over, and with its place among the requests.
             policy_version: training step of the model, for the record.
             record: gets every episode that was begun, also where an error stops the playing: what was under way then
                 ends with stop_reason "stopped", and is not scorable.
@@ -130,8 +133,13 @@ class BatchPlayer:
             RuntimeError: an unexpected error of an environment, with the task named, after all others have stepped.
         """
         seats: list[_ModelSeat] = []
+        told: set[int] = set()
 
         def report() -> None:
+            for place, seat in enumerate(seats):
+                if finished is not None and seat.episode.over and place not in told:
+                    told.add(place)
+                    finished(place, seat.trajectory())
             if progress is not None:
                 progress(sum(seat.episode.over for seat in seats), len(requests))
 

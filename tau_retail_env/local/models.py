@@ -1,4 +1,4 @@
-"""Load and make models: weights, tokenizer, and whether the two belong together."""
+"""Load and make models for training, on the device and in the precision of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import tempfile
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,28 +24,18 @@ from transformers import (
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.local.config.sft import NewModel
 from tau_retail_env.local.config.workers import ModelArgs
-from tau_retail_env.models.checks import check_files, check_pretrained, not_loaded
+from tau_retail_env.models.checks import check_pretrained
+from tau_retail_env.models.loading import check_vocabulary, load_weights
+from tau_retail_env.models.loading import device as device
+from tau_retail_env.models.loading import load_tokenizer as load_tokenizer
 from tau_retail_env.models.sampler import check_past
 from tau_retail_env.models.shipped import checkpoint
-
-LARGEST_PADDING = 1024
-"""Rows that an embedding may have beyond the tokenizer's tokens: checkpoints round up for speed, but not by more."""
 
 PROBES = (
     'Order #W5791505, 2 items:\n\n  {"zip": "43134", "cancel_reason": null, "options": {"size": "A6"}} I\'m née K.',
     "don't 12345abc credit_card_3163940 e\u0301 ...\t\r\nx",
 )
 """Texts in which ways of splitting words differ: digits, JSON, spaces, contractions, accents, punctuation."""
-
-COMPUTED = ("inv_freq", "position_ids", ".attn.bias", ".masked_bias")
-"""Ends of names of numbers that old checkpoints carry though every model computes them itself."""
-NAMED = 3
-"""Names of weights that an error tells at most."""
-
-
-def device() -> torch.device:
-    """The device that everything runs on: the first GPU where there is one."""
-    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def load(
@@ -72,26 +61,9 @@ def load(
     config = check_pretrained(source, prompt_styles=prompt_styles, sequence_length=sequence_length)
     check_past(source, DynamicCache(config=config).layers)
     attention = None if model_args.attn_implementation == "auto" else model_args.attn_implementation
-    model = _load_weights(source, attention)
+    model = load_weights(source, attention)
     check_vocabulary(model, tokenizer, source)
     return model, tokenizer
-
-
-def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
-    """Load a tokenizer from a folder or by its Hugging Face name.
-
-    Raises:
-        InvalidValueError: there is none, or none with a chat template.
-    """
-    check_files(Path(source))
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-    except Exception as error:  # of a broken file each library makes an error of its own
-        raise not_loaded("tokenizer", source, error) from error
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.padding_side = "left"
-    return tokenizer
 
 
 def make(shape: NewModel, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
@@ -118,20 +90,6 @@ def make(shape: NewModel, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreT
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     _check_tokenizer_beside(model, tokenizer)
     return model
-
-
-def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, source: str) -> None:
-    """Refuse a checkpoint whose embedding was not made for its tokenizer.
-
-    Raises:
-        InvalidValueError: fewer rows than tokens, or more than padding explains.
-    """
-    rows, tokens = model.get_input_embeddings().weight.shape[0], len(tokenizer)
-    if not tokens <= rows < tokens + LARGEST_PADDING:
-        raise InvalidValueError(
-            f"The checkpoint {source} has another vocabulary than its tokenizer: {rows} rows in the embedding, "
-            f"{tokens} tokens. Give a folder (pretrain=FOLDER) whose tokenizer files belong to its weights"
-        )
 
 
 def check_precision(model_args: ModelArgs, path: str) -> None:
@@ -178,38 +136,6 @@ def describe(model: PreTrainedModel) -> dict[str, Any]:
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "device": str(device()),
     }
-
-
-def _load_weights(source: str, attention: str | None) -> PreTrainedModel:
-    """Load a model whose every weight is in its checkpoint; transformers would draw those at random that are not."""
-    try:
-        model, found = AutoModelForCausalLM.from_pretrained(
-            source,
-            dtype=torch.float32,
-            attn_implementation=attention,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # told below, by name
-        )
-    except Exception as error:  # of a broken file each library makes an error of its own
-        raise not_loaded("model", source, error) from error
-    wrong = {
-        "are missing": sorted(found["missing_keys"]),
-        "belong to no layer": sorted(name for name in found["unexpected_keys"] if not name.endswith(COMPUTED)),
-        "have another shape": sorted(
-            f"{name} {tuple(stored)} for {tuple(expected)}" for name, stored, expected in found["mismatched_keys"]
-        ),
-    }
-    problems = [f"{len(names)} weights {what} ({_some(names)})" for what, names in wrong.items() if names]
-    if problems:
-        raise InvalidValueError(
-            f"pretrain: the weights of {source!r} do not fit its config.json: {'; '.join(problems)}. "
-            "Give a folder whose config.json belongs to its weights"
-        )
-    return model
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")
 
 
 def _check_tokenizer_beside(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

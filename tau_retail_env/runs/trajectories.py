@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from tau_retail_env.episodes.trajectory import ADDED_IN, SCHEMA_VERSION, Trajectory
 from tau_retail_env.errors import InvalidValueError
@@ -32,7 +33,7 @@ def write_trajectories(path: str | os.PathLike[str], trajectories: Iterable[Traj
         try:
             with open(part, "w", encoding="utf-8") as file:
                 for trajectory in trajectories:
-                    file.write(_line(trajectory) + "\n")
+                    file.write(as_line(trajectory) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, target)
@@ -50,18 +51,37 @@ def read_trajectories(path: str | os.PathLike[str]) -> list[Trajectory]:
         FileNotFoundError: there is no such file.
     """
     with open(path, "rb") as file:
-        return [_trajectory(line, f"{path}, line {number}") for number, line in enumerate(file, start=1)]
+        lines = ((line, f"{path}, line {number}") for number, line in enumerate(file, start=1))
+        return [trajectory_of(record_of(line, where), where) for line, where in lines]
 
 
-def _line(trajectory: Trajectory) -> str:
-    record = {name: getattr(trajectory, name) for name in _FIELDS}
+def as_line(trajectory: Trajectory, **more: Any) -> str:
+    """A trajectory as one line of JSON, without the line's end.
+
+    Args:
+        trajectory: the episode.
+        more: what stands in the object before the trajectory's own fields.
+
+    Raises:
+        InvalidValueError: it holds what JSON cannot (NaN, infinity, an object of another kind).
+    """
+    record = more | {name: getattr(trajectory, name) for name in _FIELDS}
     try:
         return json.dumps(record, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InvalidValueError(f"Trajectory of {trajectory.task_id} cannot be written as JSON: {error}") from error
 
 
-def _trajectory(line: bytes, where: str) -> Trajectory:
+def record_of(line: bytes, where: str) -> dict[str, Any]:
+    """The JSON object that a line holds.
+
+    Args:
+        line: the line, with its end.
+        where: file and line, for the error.
+
+    Raises:
+        InvalidValueError: it is not one whole JSON object.
+    """
     try:
         record = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -69,6 +89,19 @@ def _trajectory(line: bytes, where: str) -> Trajectory:
         raise InvalidValueError(f"{where}: not one whole JSON object{cut}: {error}") from None
     if not isinstance(record, dict):
         raise InvalidValueError(f"{where}: expected a JSON object, found {type(record).__name__}")
+    return record
+
+
+def trajectory_of(record: Mapping[str, Any], where: str) -> Trajectory:
+    """The trajectory whose fields a JSON object holds, of this version of the schema or an earlier one.
+
+    Args:
+        record: the object.
+        where: file and line, for the error.
+
+    Raises:
+        InvalidValueError: another schema version, or fields that are missing, unknown or of another kind.
+    """
     version = record.get("schema_version")
     if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
         raise InvalidValueError(
@@ -80,7 +113,7 @@ def _trajectory(line: bytes, where: str) -> Trajectory:
     missing, extra = sorted(known - record.keys()), sorted(record.keys() - known)
     if missing or extra:
         raise InvalidValueError(f"{where}: fields missing: {missing or 'none'}; fields unknown: {extra or 'none'}")
-    record |= {"schema_version": SCHEMA_VERSION} | {name: _FIELDS[name].default for name in later}
+    record = {**record} | {"schema_version": SCHEMA_VERSION} | {name: _FIELDS[name].default for name in later}
     for name in ("messages", "token_ids", "response_mask", "logprobs", "customer_usage"):
         if name in later:
             continue

@@ -36,7 +36,7 @@ def pass_hat_k(outcomes: Sequence[Sequence[bool]], k: int) -> float:
     Raises:
         InvalidValueError: no task, or a task with fewer than k trials, for which pass^k is undefined.
     """
-    return _over_tasks("pass^k", outcomes, k, lambda n, c: math.comb(c, k) / math.comb(n, k))
+    return _over_tasks("pass^k", outcomes, k, all_succeed)
 
 
 def pass_at_k(outcomes: Sequence[Sequence[bool]], k: int) -> float:
@@ -55,7 +55,17 @@ def pass_at_k(outcomes: Sequence[Sequence[bool]], k: int) -> float:
     Raises:
         InvalidValueError: no task, or a task with fewer than k trials, for which pass@k is undefined.
     """
-    return _over_tasks("pass@k", outcomes, k, lambda n, c: 1 - math.comb(n - c, k) / math.comb(n, k))
+    return _over_tasks("pass@k", outcomes, k, one_succeeds)
+
+
+def all_succeed(successes: int, trials: int, k: int) -> float:
+    """A task's part of pass^k: the chance that k of its trials, drawn without putting back, all succeeded."""
+    return math.comb(successes, k) / math.comb(trials, k)
+
+
+def one_succeeds(successes: int, trials: int, k: int) -> float:
+    """A task's part of pass@k: the chance that of k of its trials, drawn without putting back, one succeeded."""
+    return 1 - math.comb(trials - successes, k) / math.comb(trials, k)
 
 
 def wilson_interval(successes: int, trials: int, *, confidence: float = 0.95) -> Interval:
@@ -148,13 +158,15 @@ def mean_difference_interval(
     return difference, Interval(max(-1.0, difference - half), min(1.0, difference + half))
 
 
-def _over_tasks(name: str, outcomes: Sequence[Sequence[bool]], k: int, estimate: Callable[[int, int], float]) -> float:
+def _over_tasks(
+    name: str, outcomes: Sequence[Sequence[bool]], k: int, estimate: Callable[[int, int, int], float]
+) -> float:
     if k < 1 or not outcomes:
         raise InvalidValueError(f"{name} needs a k of 1 or more and a task, found k={k} and {len(outcomes)} tasks")
     fewest = min(len(trials) for trials in outcomes)
     if fewest < k:
         raise InvalidValueError(f"{name} with k={k} is undefined: a task has only {fewest} trials")
-    return fmean(estimate(len(trials), sum(map(bool, trials))) for trials in outcomes)
+    return fmean(estimate(sum(map(bool, trials)), len(trials), k) for trials in outcomes)
 
 
 def _normal_quantile(confidence: float) -> float:

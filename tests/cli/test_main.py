@@ -117,7 +117,6 @@ def test_a_wrong_name_is_one_line_on_stderr_and_exit_2(arguments, named, capsys)
         ([], "COMMAND"),
         (["dance"], "'dance'"),
         (["tsks"], "Did you mean 'tasks'"),
-        (["review"], "--customer"),
         (["tasks", "--limit", "0"], "a whole number from 1 on, found '0'"),
         (["tasks", "--limit", "-3"], "a whole number from 1 on, found '-3'"),
         (["play", "--seed", "-1"], "a whole number from 0 on, found '-1'"),

@@ -15,6 +15,7 @@ from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.local import models
 from tau_retail_env.local.config.sft import NewModel
 from tau_retail_env.local.config.workers import ModelArgs
+from tau_retail_env.models import loading
 
 from_folder = ModelArgs(dtype="fp32")
 
@@ -29,7 +30,7 @@ def test_a_checkpoint_with_another_vocabulary_is_refused(
     tiny_checkpoint: Path, tokenizer: Qwen2Tokenizer, tmp_path: Path
 ):
     model, _ = models.load(str(tiny_checkpoint), from_folder)
-    for rows in (len(tokenizer) - 1, len(tokenizer) + models.LARGEST_PADDING):
+    for rows in (len(tokenizer) - 1, len(tokenizer) + loading.LARGEST_PADDING):
         model.resize_token_embeddings(rows)
         folder = tmp_path / str(rows)
         model.save_pretrained(folder)

@@ -90,7 +90,7 @@ def test_a_number_that_json_has_not_is_refused_by_task(tmp_path):
 
 
 def line_of(**changes):
-    line = json.loads(module._line(record()))
+    line = json.loads(module.as_line(record()))
     line.update(changes)
     return {name: value for name, value in line.items() if value is not ...}
 

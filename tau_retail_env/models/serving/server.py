@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -110,6 +110,42 @@ def serve(
     Raises:
         ServerError: it ended before it was ready, or was not ready in time; the message ends with its last lines.
     """
+    process = _Process(_started(command, log))
+    try:
+        with process.passing_signals_on():
+            models = process.wait_until_ready(address, log, timeout_s)
+            if models is not None:
+                ready(models)
+            return process.wait()
+    finally:
+        process.kill()
+
+
+@contextmanager
+def serving(command: Sequence[str], address: Address, *, log: Path, timeout_s: float = 1800.0) -> Iterator[list[str]]:
+    """A server beside the work of this process, ended with everything that it started when the work is over.
+
+    Args:
+        command: what to start.
+        address: where it will listen.
+        log: file for what it prints, written anew.
+        timeout_s: seconds that it has to get ready.
+
+    Yields:
+        The names of its models; none where it asks for a key.
+
+    Raises:
+        ServerError: it ended before it was ready, or was not ready in time; the message ends with its last lines.
+    """
+    process = _Process(_started(command, log))
+    try:
+        yield list(process.wait_until_ready(address, log, timeout_s) or ())
+    finally:
+        process.end()
+
+
+def _started(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """The child, head of a session of its own."""
     log.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -119,15 +155,7 @@ def serve(
             )
         except OSError as error:
             raise ServerError(f"{command[0]} cannot be started: {error.strerror}") from None
-    process = _Process(child)
-    try:
-        with process.passing_signals_on():
-            models = process.wait_until_ready(address, log, timeout_s)
-            if models is not None:
-                ready(models)
-            return process.wait()
-    finally:
-        process.kill()
+    return child
 
 
 class _Process:
@@ -172,6 +200,13 @@ class _Process:
                 since = self._stopping_since
                 if since is not None and time.monotonic() > since + STOPPING_S:
                     self.kill()
+
+    def end(self) -> None:
+        """Ask the child to end; kill it where it does not within `STOPPING_S` seconds."""
+        self._send(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            self._child.wait(STOPPING_S)
+        self.kill()
 
     def kill(self) -> None:
         """Kill what is left of the process group, and the child for certain."""

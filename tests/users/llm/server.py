@@ -52,7 +52,7 @@ class Request:
         return list(self.body["messages"])
 
 
-Reply = Callable[[Request], str]
+Reply = Callable[[Request], str | Mapping[str, Any]]
 Plan = Callable[[int], str | None]
 
 
@@ -84,7 +84,7 @@ class ChatServer:
     """
 
     reply: Reply = lambda request: f"reply {request.order}"
-    """What the model says; called by one thread for each request."""
+    """What the model says, a text or the members of a message; called by one thread for each request."""
     plan: Plan = lambda order: None
     """The fault of a chat request, by its place among all."""
     models: Sequence[str] | None = ("tiny", "small")
@@ -235,9 +235,9 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
             else:
                 self._fail(request.fault)
 
-        def _whole(self, request: Request, text: str) -> None:
-            usage = _usage(server, request, text)
-            message = {"role": "assistant", "content": text}
+        def _whole(self, request: Request, said: str | Mapping[str, Any]) -> None:
+            usage = _usage(server, request, said if isinstance(said, str) else json.dumps(said))
+            message = {"role": "assistant", **({"content": said} if isinstance(said, str) else said)}
             choice = {"index": 0, "message": message, "finish_reason": "stop"}
             completion = {"id": f"chat-{request.order}", "object": "chat.completion", "choices": [choice]}
             body = json.dumps(completion | {"model": request.body["model"]} | usage).encode()
@@ -290,6 +290,8 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
                 self._error(429, "slow down", headers={"Retry-After": date})
             elif fault == "insufficient_quota":
                 self._error(429, "You exceeded your quota", code="insufficient_quota")
+            elif fault == "context_length_exceeded":
+                self._error(400, "This model's maximum context length is 512 tokens", code=fault)
             elif fault in ("401", "403"):
                 self._error(int(fault), f"Incorrect API key provided: {self.headers.get('authorization')}")
             else:

@@ -1,0 +1,328 @@
+"""`tau-retail eval`: play an agent on tasks, several trials each, and tell how good it is and how sure that is."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tau_retail_env.cli.exits import FAILED
+from tau_retail_env.cli.options import add_customer, add_seed, add_selection, customer, examples, positive, selected
+from tau_retail_env.cli.output import complain, say
+from tau_retail_env.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from tau_retail_env.agents.choice import AgentChoice
+    from tau_retail_env.cli.customer_options import CustomerChoice
+    from tau_retail_env.env import TauRetailEnv
+    from tau_retail_env.evaluation.facts import Facts
+    from tau_retail_env.evaluation.runner import Playing, Progress, Standing
+    from tau_retail_env.evaluation.settings import EvalSettings
+    from tau_retail_env.tasks import Task
+
+HELP = "play an agent on tasks, several times: pass^k with intervals"
+CONCURRENCY = 8
+"""Episodes at once where the agent or the customer waits for a server, or a model plays in batches."""
+TELLING_S = 1.0
+"""Seconds between two looks at the running figures."""
+NAME = "small"
+"""The word for the small model that comes with the package."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument(
+        "--agent",
+        default="oracle",
+        metavar="WHO",
+        help="oracle (default), silent, eager, parrot, quitter, liar, random; small or a checkpoint's folder; the "
+        "address of an OpenAI-compatible server, with --model; or module:function, which makes an agent",
+    )
+    parser.add_argument("--model", metavar="NAME", help="the model behind a server's address")
+    parser.add_argument("--api-key-env", default="OPENAI_API_KEY", metavar="NAME", help="default OPENAI_API_KEY")
+    parser.add_argument(
+        "--usd-per-million-tokens",
+        nargs=2,
+        type=float,
+        metavar=("INPUT", "OUTPUT"),
+        help="prices of the agent's tokens, where its server tells no cost",
+    )
+    add_selection(parser)
+    parser.add_argument("--limit", type=positive, metavar="N", help="the first N tasks only")
+    parser.add_argument("--trials", type=positive, default=1, metavar="K", help="how often each task is played (1)")
+    add_seed(parser, "the customer's wording in the first trial; each further one adds 1")
+    add_customer(parser)
+    parser.add_argument("--prompt-style", metavar="STYLE", help="full, compressed or minimal (default: the model's)")
+    parser.add_argument("--max-turns", type=positive, metavar="N", help="agent messages (default: upstream's limits)")
+    parser.add_argument("--temperature", type=float, metavar="T", help="default 0 for a checkpoint, else the server's")
+    parser.add_argument("--top-p", type=float, metavar="P")
+    parser.add_argument("--top-k", type=int, metavar="K", help="for a checkpoint")
+    parser.add_argument("--max-new-tokens", type=positive, metavar="N", help="of one message")
+    parser.add_argument("--sequence-length", type=positive, metavar="N", help="of an episode of a checkpoint")
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "transformers", "vllm"),
+        default="auto",
+        help="what runs a checkpoint: vllm where it and a GPU are (auto), or transformers in this process",
+    )
+    parser.add_argument("--concurrency", type=positive, metavar="N", help="episodes at once (default 8, or the cores)")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="default outputs/eval/NAME, from the options")
+    parser.add_argument(
+        "--power", action="store_true", help="play nothing: how many trials show a difference of 3, 5, 10 points"
+    )
+    examples(
+        parser,
+        "tau-retail eval --agent silent --trials 4",
+        "tau-retail eval --agent small --source generated --limit 40",
+        "tau-retail eval --agent http://127.0.0.1:8000/v1 --model NAME",
+        "tau-retail eval --agent my_module:make_agent",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Play what is missing, write results.json, and print the figures."""
+    from tau_retail_env.agents.choice import AgentChoice
+    from tau_retail_env.models.shipped import small_checkpoint
+
+    tasks = selected(options)[: options.limit]
+    if options.power:
+        return _power(len(tasks))
+    agent = AgentChoice.read(str(small_checkpoint()) if options.agent == NAME else options.agent)
+    chosen = customer(options)
+    settings = _settings(options, agent, chosen, tasks)
+    chosen.environment(tasks, prompt_style=settings.prompt_style, max_turns=settings.max_turns)
+    folder = options.output or Path("outputs") / "eval" / settings.folder_name
+    return _evaluate(options, agent, chosen, tasks, settings, folder)
+
+
+def _evaluate(
+    options: argparse.Namespace,
+    agent: AgentChoice,
+    chosen: CustomerChoice,
+    tasks: list[Task],
+    settings: EvalSettings,
+    folder: Path,
+) -> int:
+    from tau_retail_env.evaluation.outcome import figures
+    from tau_retail_env.evaluation.report import as_text
+    from tau_retail_env.evaluation.runner import open_folder, play, write_results
+    from tau_retail_env.runs.folder_lock import FolderLock
+
+    with FolderLock(folder):
+        standing = open_folder(folder, settings, tasks)
+        complain(f"{folder}: {len(standing.episodes)} of {standing.asked} episodes are there")
+        if standing.missing():
+            chosen.check_server()
+            with _crew(options, agent, chosen, tasks, settings) as crew, _bar(standing) as progress:
+                play(standing, folder, crew, progress)
+        results = figures(settings, standing.episodes, standing.spent, tasks)
+        write_results(folder, results)
+    say(as_text(results))
+    if standing.played_now:
+        rate = standing.played_now / standing.seconds if standing.seconds else 0.0
+        complain(f"{standing.played_now} episodes now, {rate:,.1f} a second")
+    complain(f"written: {folder}")
+    if standing.ended_by is not None:
+        raise standing.ended_by
+    return 0 if results["episodes"]["scored"] else FAILED
+
+
+def _settings(
+    options: argparse.Namespace, agent: AgentChoice, chosen: CustomerChoice, tasks: list[Task]
+) -> EvalSettings:
+    from tau_retail_env.evaluation import settings as module
+
+    is_model = agent.kind in ("checkpoint", "server")
+    given = {name: getattr(options, name) for name in ("temperature", "top_p", "top_k", "max_new_tokens")}
+    given["sequence_length"] = options.sequence_length
+    sampling = {name: value for name, value in given.items() if value is not None}
+    if sampling and not is_model:
+        raise InvalidValueError(f"--{next(iter(sampling)).replace('_', '-')}: {agent.word} has no model to sample from")
+    if (options.model is not None) != (agent.kind == "server"):
+        raise InvalidValueError("--model names the model of a server's address, which needs one; leave it out else")
+    if agent.kind == "checkpoint":
+        sampling.setdefault("temperature", 0.0)
+    who = module.customer_of(chosen.strategy, chosen.model, chosen.settings)
+    return module.EvalSettings(
+        agent=agent.word,
+        model=options.model,
+        model_digest=module.digest_of_checkpoint(Path(agent.word)) if agent.kind == "checkpoint" else None,
+        source=tasks[0].source,
+        task_version=module.task_version(tasks),
+        split=tasks[0].split,
+        subset=options.subset or "all",
+        tasks=module.task_digests(tasks),
+        trials=options.trials,
+        seed=options.seed,
+        customer=who,
+        customer_digest=module.digest_of_customer(who),
+        prompt_style=options.prompt_style or _prompt_style(agent),
+        max_turns=options.max_turns,
+        sampling=sampling,
+    )
+
+
+def _prompt_style(agent: AgentChoice) -> str:
+    """What a checkpoint says that it was trained on; else upstream's prompt."""
+    if agent.kind != "checkpoint":
+        return "full"
+    from tau_retail_env.models.checks import model_config, prompt_style_of
+
+    return prompt_style_of(model_config(agent.word)) or "full"
+
+
+@contextlib.contextmanager
+def _crew(
+    options: argparse.Namespace,
+    agent: AgentChoice,
+    chosen: CustomerChoice,
+    tasks: list[Task],
+    settings: EvalSettings,
+) -> Iterator[Playing]:
+    """Who plays: a checkpoint in batches, a server's model in threads, what computes in processes."""
+
+    def make_env() -> TauRetailEnv:
+        return chosen.environment(tasks, prompt_style=settings.prompt_style, max_turns=settings.max_turns)
+
+    if agent.kind == "checkpoint" and _engine(options) == "transformers":
+        from tau_retail_env.evaluation.checkpoint import CheckpointCrew, Generation
+
+        yield CheckpointCrew(
+            agent.word,
+            make_env,
+            tasks,
+            seed=settings.seed,
+            prompt_style=settings.prompt_style,
+            generation=Generation(**settings.sampling),
+            batch_size=options.concurrency or CONCURRENCY,
+        )
+    elif agent.kind == "checkpoint":
+        with _served(agent.word) as (url, model), _server(options, url, model, settings) as make_agent:
+            yield _threads(options, make_env, make_agent, tasks, settings)
+    elif agent.kind == "server":
+        with _server(options, agent.word, options.model, settings) as make_agent:
+            yield _threads(options, make_env, make_agent, tasks, settings)
+    else:
+        from tau_retail_env.agents.choice import made_here
+
+        make_agent = made_here(agent)
+        is_computing = agent.kind == "name" and chosen.strategies == ("scripted",)
+        make_crew = _processes if is_computing else _threads
+        yield make_crew(options, make_env, make_agent, tasks, settings)
+
+
+def _threads(
+    options: argparse.Namespace,
+    make_env: Callable[[], TauRetailEnv],
+    make_agent: Any,
+    tasks: list[Task],
+    settings: EvalSettings,
+) -> Playing:
+    from tau_retail_env.evaluation.crew import Crew
+    from tau_retail_env.evaluation.playing import AgentPlayer
+
+    at_once = 1 if settings.customer["strategy"] == "human" else options.concurrency or CONCURRENCY
+    count = min(at_once, len(tasks) * settings.trials)
+    return Crew([AgentPlayer(make_env, make_agent, tasks, settings.seed) for _ in range(count)])
+
+
+def _processes(
+    options: argparse.Namespace,
+    make_env: Callable[[], TauRetailEnv],
+    make_agent: Any,
+    tasks: list[Task],
+    settings: EvalSettings,
+) -> Playing:
+    from tau_retail_env.evaluation.crew import ChildPlayer, Crew
+    from tau_retail_env.evaluation.playing import AgentPlayer
+
+    make_env()  # what it loads is then there in every child
+    count = min(options.concurrency or len(os.sched_getaffinity(0)), len(tasks) * settings.trials)
+    return Crew([ChildPlayer(lambda: AgentPlayer(make_env, make_agent, tasks, settings.seed)) for _ in range(count)])
+
+
+@contextlib.contextmanager
+def _server(options: argparse.Namespace, url: str, model: str, settings: EvalSettings) -> Iterator[Any]:
+    """Makes agents that ask a server."""
+    from tau_retail_env.agents.server import AgentServer, ServerAgent, ServerSettings
+    from tau_retail_env.sources.prompts import show_tools
+
+    prices = options.usd_per_million_tokens or (None, None)
+    sampling = dict(settings.sampling)
+    if unused := sorted(sampling.keys() - {"temperature", "top_p", "max_new_tokens"}):
+        raise InvalidValueError(f"--{unused[0].replace('_', '-')}: a server is not told it; leave it out")
+    server = AgentServer(
+        ServerSettings(
+            base_url=url,
+            model=model,
+            api_key_env=options.api_key_env,
+            usd_per_million_input_tokens=prices[0],
+            usd_per_million_output_tokens=prices[1],
+            **sampling,
+        )
+    )
+    with contextlib.closing(server):
+        server.check()
+        sends_tools = show_tools(settings.prompt_style)
+        yield lambda task, seed: ServerAgent(server, seed, sends_tools=sends_tools)
+
+
+def _engine(options: argparse.Namespace) -> str:
+    """What runs a checkpoint."""
+    if options.engine != "auto":
+        return str(options.engine)
+    from tau_retail_env.errors import MissingDependencyError
+    from tau_retail_env.models.loading import device
+    from tau_retail_env.models.serving import find_engine
+
+    if device().type == "cpu":
+        return "transformers"
+    try:
+        return find_engine("vllm", None).name
+    except MissingDependencyError:
+        return "transformers"
+
+
+@contextlib.contextmanager
+def _served(folder: str) -> Iterator[tuple[str, str]]:
+    """A checkpoint behind vLLM, started for this evaluation and ended with it: its address and the model's name."""
+    from tau_retail_env.models.serving import Address, command_line, find_engine, serving
+
+    engine, address = find_engine("vllm", None), Address.free("127.0.0.1", 0)
+    more = ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
+    command = command_line(engine, folder, address.host, address.port, more)
+    log = Path("outputs") / f"eval_vllm_{address.port}.log"
+    complain(f"starting {engine.name} {engine.version} on {address.url}; log: {log}")
+    with serving(command, address, log=log) as models:
+        yield f"{address.url}/v1", models[0] if models else folder
+
+
+@contextlib.contextmanager
+def _bar(standing: Standing) -> Iterator[Progress]:
+    """A progress bar with the running pass^1, its interval, and what was paid."""
+    from tqdm import tqdm
+
+    from tau_retail_env.evaluation.progress import words_of
+
+    told_at = 0.0
+    with tqdm(total=standing.asked, initial=len(standing.episodes), unit="episode", disable=None) as bar:
+
+        def show(episodes: Sequence[Facts], asked: int) -> None:
+            nonlocal told_at
+            bar.update(len(episodes) - bar.n)
+            if not bar.disable and time.monotonic() - told_at > TELLING_S:
+                told_at = time.monotonic()
+                bar.set_postfix_str(words_of(episodes))
+
+        yield show
+
+
+def _power(tasks: int) -> int:
+    from tau_retail_env.evaluation.power import as_text
+
+    say(as_text(tasks))
+    return 0

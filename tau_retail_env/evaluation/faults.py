@@ -1,0 +1,192 @@
+"""Who was at fault in a failed episode, as far as the conversation shows it: no model is asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.evaluation.facts import calls_of, texts_of
+from tau_retail_env.evaluation.failures import FORMAT, LIMITS, failures_of, is_success
+from tau_retail_env.evaluation.record import Episode
+from tau_retail_env.messages import StopReason
+from tau_retail_env.sources import open_shop
+from tau_retail_env.statistics.intervals import wilson_interval
+from tau_retail_env.tasks import Action, Task, gold_writes
+from tau_retail_env.tasks.writes import WRITE_TOOLS, canonical_writes
+from tau_retail_env.users.base import OUT_OF_SCOPE, STOP, TRANSFER
+from tau_retail_env.users.llm.replies import fault_of as fault_of_reply
+from tau_retail_env.users.llm.replies import stops_too_soon
+
+PARTIES: Mapping[str, str] = MappingProxyType(
+    {
+        "customer": "failed, played the agent's part, stopped too early, or told a wrong fact",
+        "format": "the agent's messages could not be parsed",
+        "task": "the agent made the gold writes, in another order of calls or items, and was failed",
+        "tool": "half of the agent's tool calls or more failed, and a limit came first",
+        "policy": "none of these: the agent did or said something else than the task wants",
+    }
+)
+"""Whose fault a failure can be, in the order in which it is looked for."""
+STOP_TOKENS = (STOP, TRANSFER, OUT_OF_SCOPE)
+EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+ORDER = re.compile(r"#W\d{7}")
+LOOKUPS = frozenset({"find_user_id_by_email", "find_user_id_by_name_zip"})
+MOST_SHOWN = 30
+"""Episodes that the screen lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Whose fault a failed episode was, and why."""
+
+    party: str
+    """One of `PARTIES`."""
+    reason: str
+    """In words."""
+
+
+def fault_of(trajectory: Trajectory, task: Task | None) -> Fault | None:
+    """Who was at fault.
+
+    Args:
+        trajectory: the episode.
+        task: its task, None where it is not here: then only what the conversation alone shows is found.
+
+    Returns:
+        None for a success; the first of `PARTIES` that the conversation convicts for a failure.
+    """
+    if not trajectory.scorable:
+        return Fault("customer", f"failed: {trajectory.customer_error or trajectory.stop_reason}")
+    if is_success(trajectory.reward):
+        return None
+    if reason := _of_customer(trajectory, task):
+        return Fault("customer", reason)
+    kinds = failures_of(trajectory, task)
+    if FORMAT in kinds:
+        return Fault("format", f"{trajectory.metrics.get('malformed', 0):g} messages could not be parsed")
+    if task is not None and _made_the_gold_writes(trajectory, task):
+        return Fault("task", "the gold writes were made, in another order")
+    if trajectory.stop_reason in LIMITS and _calls_failed(trajectory):
+        return Fault("tool", f"{trajectory.metrics.get('tool_errors', 0):g} tool calls failed")
+    return Fault("policy", " and ".join(kinds))
+
+
+def review(episodes: Iterable[Episode], tasks: Mapping[str, Task]) -> str:
+    """The report: success, whose fault the failures were, and each failed episode.
+
+    Args:
+        episodes: of one agent.
+        tasks: by id, as far as they are here.
+    """
+    found: list[tuple[Episode, Fault | None]] = []
+    for episode in episodes:
+        fault = fault_of(episode.trajectory, tasks.get(episode.trajectory.task_id))
+        light = dataclasses.replace(episode.trajectory, messages=(), token_ids=(), response_mask=(), logprobs=())
+        found.append((Episode(episode.trial, light), fault))
+    faults = [(episode, fault) for episode, fault in found if fault is not None]
+    if not found:
+        return "no episodes"
+    counts = Counter(fault.party for _, fault in faults)
+    lines = [*_success_lines(found, counts["customer"]), f"{len(faults)} of {len(found)} episodes failed:"]
+    lines += [f"  {counts[party]:>4} {party:<8} {meaning}" for party, meaning in PARTIES.items() if counts[party]]
+    lines += [_line(episode, fault) for episode, fault in faults[:MOST_SHOWN]]
+    if len(faults) > MOST_SHOWN:
+        lines.append(f"… and {len(faults) - MOST_SHOWN} more")
+    return "\n".join(lines)
+
+
+def _success_lines(found: Sequence[tuple[Episode, Fault | None]], customers: int) -> list[str]:
+    solved = sum(fault is None for _, fault in found)
+    lines = [f"success {solved / len(found):.1%} of {len(found)} episodes"]
+    share = wilson_interval(customers, len(found))
+    lines.append(
+        f"the customer's share: {customers / len(found):.1%} of all episodes "
+        f"(95 %: {share.low:.1%} to {share.high:.1%}, episodes taken as independent)"
+    )
+    if customers < len(found):
+        lines.append(f"success where the customer was not at fault: {solved / (len(found) - customers):.1%}")
+    return lines
+
+
+def _line(episode: Episode, fault: Fault) -> str:
+    one = episode.trajectory
+    return f"{one.task_id} trial {episode.trial} (seed {one.seed}): {fault.party}: {fault.reason}"
+
+
+def _of_customer(trajectory: Trajectory, task: Task | None) -> str:
+    """What the customer did wrong; empty where nothing shows.
+
+    That a customer never asked for something cannot be told without a model: an agent that leaves a question unanswered
+    is never asked the next one.
+    """
+    said = [message["content"] or "" for message in trajectory.messages if message["role"] == "user"]
+    for words in said:
+        fault = fault_of_reply(words, prompt="", is_opening=False, stop_tokens=STOP_TOKENS) if words else None
+        if fault is not None and "agent's part" in fault:
+            return "role: went on with the agent's part"
+    if _left_too_soon(trajectory, said):
+        return "early stop: ended the conversation with something for the agent still to do"
+    if task is None:
+        return ""
+    if wrong := _wrong_facts(trajectory, said, task):
+        return f"wrong fact: {', '.join(wrong)}"
+    return ""
+
+
+def _left_too_soon(trajectory: Trajectory, said: Sequence[str]) -> bool:
+    """Whether the customer left an agent that knew whom it served and was at work.
+
+    Whoever leaves an agent that does not find out who they are, repeats itself or hands them over, is in the right.
+    """
+    if trajectory.stop_reason != StopReason.USER_STOP or not said:
+        return False
+    breakdown = trajectory.reward_breakdown
+    lacks = breakdown.get("missing_writes") or breakdown.get("outputs") == 0.0
+    texts = list(texts_of(trajectory))
+    if not lacks or not texts or trajectory.metrics.get("transfers") or not _is_identified(trajectory):
+        return False
+    is_question = texts[-1].rstrip().endswith("?") and texts[-1] not in texts[:-1]
+    return is_question and stops_too_soon(said[-1], texts[-1], STOP_TOKENS)
+
+
+def _is_identified(trajectory: Trajectory) -> bool:
+    """Whether the agent found out who the customer is."""
+    names = {call.name for call in calls_of(trajectory)}
+    errors = trajectory.metrics.get("tool_errors", 0.0)
+    return bool(names & LOOKUPS) and errors < trajectory.metrics.get("tool_calls", 0.0)
+
+
+def _wrong_facts(trajectory: Trajectory, said: Sequence[str], task: Task) -> list[str]:
+    """Emails and orders that the customer named, and that neither the task, the shop nor the agent knows as theirs."""
+    shop = open_shop(task.source).database
+    user = shop["users"].get(task.user_id or "", {})
+    if not user:
+        return []
+    known = task.instruction + " ".join(value or "" for value in dataclasses.astuple(task.scenario))
+    known += " ".join(message["content"] or "" for message in trajectory.messages if message["role"] != "user")
+    known += f" {user['email']} {' '.join(user['orders'])}"
+    told = " ".join(said)
+    named = [*EMAIL.findall(told), *ORDER.findall(told)]
+    return [name for name in dict.fromkeys(named) if name.lower() not in known.lower()]
+
+
+def _made_the_gold_writes(trajectory: Trajectory, task: Task) -> bool:
+    """Whether the agent's writes are the gold ones but for their order, and that of the items within each."""
+    if trajectory.reward_breakdown.get("database") != 0.0 or not gold_writes(task):
+        return False
+    calls = [Action(call.name, call.arguments) for call in calls_of(trajectory) if call.name in WRITE_TOOLS]
+    try:
+        made = canonical_writes(dataclasses.replace(task, actions=tuple(calls)))
+    except (TypeError, AttributeError):  # arguments of any type, as the agent gave them
+        return False
+    return made == canonical_writes(task) and len(calls) == len(gold_writes(task))
+
+
+def _calls_failed(trajectory: Trajectory) -> bool:
+    calls, errors = (trajectory.metrics.get(name, 0.0) for name in ("tool_calls", "tool_errors"))
+    return calls > 0 and 2 * errors >= calls

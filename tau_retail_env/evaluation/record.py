@@ -1,0 +1,164 @@
+"""An evaluation's folder: its settings, one line an episode, its outcome; a kill at any moment loses no whole line."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.runs.files import writing
+from tau_retail_env.runs.trajectories import as_line, record_of, trajectory_of
+
+EPISODES = "episodes.jsonl"
+"""The file with one line an episode, which only grows."""
+SETTINGS = "eval.json"
+"""The file with what was to be played."""
+RESULTS = "results.json"
+"""The file with what came out."""
+SYNC_S = 1.0
+"""Seconds after which what was written is handed to the disk."""
+TRIAL = "trial"
+"""The one field that a line has besides those of a trajectory."""
+BLOCK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One line of the record."""
+
+    trial: int
+    """Which of the task's trials, counted from 0."""
+    trajectory: Trajectory
+    """The conversation and its verdict."""
+
+    def as_line(self) -> str:
+        """The line, without its end."""
+        return as_line(self.trajectory, **{TRIAL: self.trial})
+
+
+class EpisodeLog:
+    """The file of episodes, open for more of them; what a killed process wrote of a line is cut off first.
+
+    Every line is written by one call, so that a killed process leaves it whole or as the file's last, torn one.
+
+    Args:
+        path: the file; its folder exists.
+
+    Raises:
+        WriteError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with writing(path):
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            os.ftruncate(self._descriptor, _end_of_last_line(self._descriptor))
+        self._is_synced = True
+        self._synced_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        """The file is open already."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Hand everything to the disk and close."""
+        try:
+            self._sync()
+        finally:
+            os.close(self._descriptor)
+
+    def append(self, line: str) -> None:
+        """Add an episode; the operating system has it when this returns.
+
+        Args:
+            line: as `Episode.as_line` makes it.
+
+        Raises:
+            WriteError: the disk is full; the file ends with the episode before.
+        """
+        data = f"{line}\n".encode()
+        with writing(self._path):
+            size = os.fstat(self._descriptor).st_size
+            if os.write(self._descriptor, data) != len(data):
+                os.ftruncate(self._descriptor, size)
+                raise OSError(f"no space left for {len(data)} bytes")
+        self._is_synced = False
+        self.sync_if_due()
+
+    def sync_if_due(self) -> None:
+        """Hand what was written to the disk, at most once in `SYNC_S` seconds."""
+        if time.monotonic() - self._synced_at >= SYNC_S:
+            self._sync()
+
+    def _sync(self) -> None:
+        if not self._is_synced:
+            with writing(self._path):
+                os.fsync(self._descriptor)
+            self._is_synced = True
+        self._synced_at = time.monotonic()
+
+
+def read_episodes(path: Path) -> Iterator[Episode]:
+    """The episodes of a file, one after another; a last line without an end was never finished and is passed over.
+
+    Args:
+        path: `episodes.jsonl` of an evaluation, or a file of trajectories, whose lines count as trials in their order.
+
+    Raises:
+        InvalidValueError: a line that is no episode; the message names file and line.
+        FileNotFoundError: there is no such file.
+    """
+    seen: dict[str, int] = {}
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            where = f"{path}, line {number}"
+            record = record_of(line, where)
+            trial = record.pop(TRIAL, None)
+            trajectory = trajectory_of(record, where)
+            if trial is None:
+                trial = seen.get(trajectory.task_id, 0)
+                seen[trajectory.task_id] = trial + 1
+            if type(trial) is not int or trial < 0:
+                raise InvalidValueError(f"{where}: trial must be a whole number from 0 on, found {trial!r}")
+            yield Episode(trial, trajectory)
+
+
+def best_episodes(path: Path) -> Iterator[Episode]:
+    """Of every task and trial the episode that counts: the first scored one, else the last; in the record's order.
+
+    Args:
+        path: `episodes.jsonl` of an evaluation; it is read twice.
+
+    Raises:
+        InvalidValueError: a line that is no episode.
+        FileNotFoundError: there is no such file.
+    """
+    chosen: dict[tuple[str, int], tuple[int, bool]] = {}
+    for place, episode in enumerate(read_episodes(path)):
+        key = episode.trajectory.task_id, episode.trial
+        if key not in chosen or not chosen[key][1]:
+            chosen[key] = place, episode.trajectory.scorable
+    places = {place for place, _ in chosen.values()}
+    yield from (episode for place, episode in enumerate(read_episodes(path)) if place in places)
+
+
+def _end_of_last_line(descriptor: int) -> int:
+    """How many bytes of a file are whole lines."""
+    end = os.fstat(descriptor).st_size
+    while end > 0:
+        start = max(0, end - BLOCK)
+        place = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if place >= 0:
+            return start + place + 1
+        end = start
+    return 0

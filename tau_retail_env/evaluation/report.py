@@ -1,0 +1,144 @@
+"""An evaluation's figures in words, for the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tau_retail_env.statistics.intervals import wilson_interval
+from tau_retail_env.world.tool_errors import KINDS as ERROR_KINDS
+
+NO_INTERVAL = "no interval: all tasks alike"
+
+
+def as_text(results: Mapping[str, Any]) -> str:
+    """The figures, one to a line.
+
+    Args:
+        results: what results.json holds.
+    """
+    return "\n".join(
+        [
+            *_heading(results),
+            *_pass_lines(results),
+            *_reward_lines(results),
+            *_quality_lines(results),
+            *_failure_lines(results),
+            *_table("by subset", results["by_subset"]),
+            *_table("by number of gold actions", results["by_gold_actions"]),
+            *_per_episode(results),
+            *_cost_line(results),
+        ]
+    )
+
+
+def percent(value: float) -> str:
+    """A share as a percentage with one decimal."""
+    return f"{100 * value:.1f}"
+
+
+def in_words(one: Mapping[str, Any]) -> str:
+    """An estimate with its intervals, in percent."""
+    return f"{percent(one['value']):>5}  {intervals(one)}"
+
+
+def intervals(one: Mapping[str, Any]) -> str:
+    """The intervals of an estimate: the bootstrap's, and Miller's beside it."""
+    if one["bootstrap"] is not None:
+        return f"[{_range(one['bootstrap'])}]  Miller [{_range(one['miller'])}]"
+    if one["value"] in (0.0, 1.0):
+        of_tasks = wilson_interval(round(one["value"] * one["tasks"]), one["tasks"])
+        return f"[{_range((of_tasks.low, of_tasks.high))}]  Wilson over tasks: all alike"
+    return NO_INTERVAL
+
+
+def _range(ends: Sequence[float]) -> str:
+    """An interval of a share, in percent; a normal one may reach beyond what a share can be."""
+    return f"{percent(max(ends[0], 0.0))}, {percent(min(ends[1], 1.0))}"
+
+
+def _heading(results: Mapping[str, Any]) -> list[str]:
+    agent = f"{results['agent']} ({results['model']})" if results["model"] else results["agent"]
+    customer = results["customer"]
+    model = f" {customer['model']}" if customer.get("model") else ""
+    episodes = results["episodes"]
+    lines = [
+        f"agent {agent} on {results['source']} {results['task_version']}, split {results['split']}, "
+        f"subset {results['subset']}",
+        f"customer {customer.get('strategy')}{model} ({results['customer_digest']})",
+        f"{episodes['scored']} of {episodes['asked']} episodes scored: {results['tasks']} tasks, "
+        f"{results['trials']} trials each",
+    ]
+    if episodes["unscorable"]:
+        lines.append(f"{episodes['unscorable']} unscorable: the customer failed every time")
+    if episodes["not_played"]:
+        lines.append(f"PARTIAL: {episodes['not_played']} not played; the same command goes on")
+    if episodes["tasks_without_a_score"]:
+        lines.append(f"{episodes['tasks_without_a_score']} tasks without a scored episode are in no figure")
+    return lines
+
+
+def _pass_lines(results: Mapping[str, Any]) -> list[str]:
+    names = [name for name in results if name.startswith(("pass^", "pass@")) and name != "pass@1"]
+    undefined = results["undefined"]
+    lines = ["percent of tasks, with 95 % intervals over tasks:"] if names else []
+    lines += [f"  {name}  {in_words(results[name])}" for name in names]
+    return lines + [f"  pass^{k}, pass@{k} {why}" for k, why in undefined.items()]
+
+
+def _reward_lines(results: Mapping[str, Any]) -> list[str]:
+    lines = [f"  {name} reward  {in_words(one)}" for name, one in results["rewards"].items() if name != "official"]
+    if results["floor"] is not None:
+        lines.append(f"  floor   {percent(results['floor']):>5}  doing nothing passes so many of these tasks")
+    return lines
+
+
+def _quality_lines(results: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for name, words in (("tool_accuracy", "tool accuracy"), ("response_quality", "response quality")):
+        told = [
+            f"{part.replace('_', ' ')} {percent(value)}" for part, value in results[name].items() if value is not None
+        ]
+        if told:
+            lines.append(f"{words}: {', '.join(told)}")
+    return lines
+
+
+def _failure_lines(results: Mapping[str, Any]) -> list[str]:
+    failures = results["failures"]
+    if not failures:
+        return []
+    return ["failed episodes with: " + ", ".join(f"{kind} {number}" for kind, number in failures.items())]
+
+
+def _table(title: str, table: Mapping[str, Any]) -> list[str]:
+    if not table:
+        return []
+    width = max(map(len, table))
+    rows = [
+        f"  {name:<{width}}  {_tasks(row['pass^1']['tasks'])}  {in_words(row['pass^1'])}" for name, row in table.items()
+    ]
+    return [f"pass^1 {title}:", *rows]
+
+
+def _tasks(count: int) -> str:
+    return f"{count:>4} task" + (" " if count == 1 else "s")
+
+
+def _per_episode(results: Mapping[str, Any]) -> list[str]:
+    means = results["per_episode"]
+    errors = [f"{kind} {means[f'tool_errors_{kind}']:.2f}" for kind in ERROR_KINDS if means.get(f"tool_errors_{kind}")]
+    told = [
+        f"{name.replace('_', ' ')} {value:,.1f}" for name, value in means.items() if not name.startswith("tool_errors_")
+    ]
+    lines = [f"per episode: {', '.join(told)}"] if told else []
+    return lines + ([f"  errors by kind: {', '.join(errors)}"] if errors else [])
+
+
+def _cost_line(results: Mapping[str, Any]) -> list[str]:
+    costs = [f"{who} ${cost:.4f}" for who, cost in results["cost_usd"].items()]
+    times = [
+        f"{name.removesuffix('_s').replace('_', ' ')} {value:,.1f} s" for name, value in results["seconds"].items()
+    ]
+    lines = [f"cost: {', '.join(costs)}"] if costs else []
+    return lines + ([f"time of all episodes: {', '.join(times)}"] if times else [])

@@ -1,0 +1,197 @@
+"""What an evaluation is to play: told in eval.json, so that the same command goes on and another one is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tau_retail_env
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.evaluation.record import EPISODES, SETTINGS
+from tau_retail_env.runs.resume import MAY_DIFFER_OF_USER
+from tau_retail_env.tasks import Task
+
+FORMAT = 1
+"""Version of the folder's files."""
+TASK_VERSIONS: Mapping[str, str] = {"tau2": "0.2", "tau_bench": "1", "generated": "1"}
+"""The edition of each source's tasks where the tasks do not say their own."""
+DIGEST_LENGTH = 12
+"""Characters of a digest: 48 bits."""
+ENDS = 64 * 1024
+"""Bytes at either end of a large file that its digest is made of."""
+NAMED = 5
+"""Tasks that an error names at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalSettings:
+    """Everything that decides what is played; what only decides how fast is not here."""
+
+    agent: str
+    """The agent as it was named."""
+    model: str | None = None
+    """The model behind it; None where there is none."""
+    model_digest: str | None = None
+    """A digest of a checkpoint's files; None where there are none."""
+    source: str
+    """Where the tasks come from."""
+    task_version: str
+    """Which edition of the source's tasks."""
+    split: str
+    """Their split."""
+    subset: str = "all"
+    """The expression that chose among them."""
+    tasks: Mapping[str, str]
+    """The tasks by id, each with a digest of what it asks."""
+    trials: int
+    """How often each is played."""
+    seed: int = 0
+    """The customer's wording in the first trial; each further one adds 1."""
+    customer: Mapping[str, Any] = field(default_factory=dict)
+    """Who plays the customer: `strategy`, `model`, `settings` (but for how it is reached and paid)."""
+    customer_digest: str = ""
+    """A digest of that and, of the scripted customer, of its code."""
+    prompt_style: str = "full"
+    """How the domain policy and the tools are shown."""
+    max_turns: int | None = None
+    """Agent messages after which an episode ends; None for upstream's own limits."""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    """How a model's tokens are drawn, by the names of the options."""
+    package_version: str = tau_retail_env.__version__
+    """The version of this package that began it."""
+    format: int = FORMAT
+    """Version of the folder's files."""
+
+    def as_json(self) -> str:
+        """The text of eval.json."""
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @property
+    def folder_name(self) -> str:
+        """A name for the evaluation's folder, the same for the same command."""
+        what = dataclasses.asdict(self) | {"trials": None, "package_version": None}
+        agent = Path(self.agent).name if self.model_digest else self.agent
+        plain = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in agent)
+        return f"{plain[:40]}-{self.source}-{self.split}-{_digest(what)[:8]}"
+
+
+def read_settings(folder: Path) -> EvalSettings:
+    """The settings of an evaluation.
+
+    Raises:
+        InvalidValueError: the folder holds none, or none that this version of the package reads.
+    """
+    path = folder / SETTINGS
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidValueError(f"{folder} holds no evaluation ({SETTINGS} is missing)") from None
+    except (OSError, ValueError) as error:
+        raise InvalidValueError(f"{path} cannot be read: {error}") from None
+    known = {entry.name for entry in dataclasses.fields(EvalSettings)}
+    if not isinstance(values, dict) or values.get("format") != FORMAT or set(values) != known:
+        raise InvalidValueError(
+            f"{path} is not of format {FORMAT}, which this version of the package reads; "
+            "read it with the version that wrote it"
+        )
+    return EvalSettings(**values)
+
+
+def check_same(folder: Path, stored: EvalSettings, given: EvalSettings) -> None:
+    """Refuse to go on with another evaluation; more trials of the same one are welcome.
+
+    Raises:
+        InvalidValueError: names every setting that differs, with both values; tasks by their ids.
+    """
+    if given.tasks != stored.tasks:
+        raise InvalidValueError(f"{folder} is another evaluation: {different_tasks(stored.tasks, given.tasks)}")
+    before, now = (dataclasses.asdict(one) for one in (stored, given))
+    left_out = {"trials", "tasks", "package_version"}
+    found = [
+        f"{name} ({before[name]!r} there, {now[name]!r} here)"
+        for name in now
+        if name not in left_out and now[name] != before[name]
+    ]
+    if given.trials < stored.trials:
+        found.append(f"trials ({stored.trials} there, {given.trials} here)")
+    if found:
+        raise InvalidValueError(
+            f"{folder} is another evaluation: it differs in {', '.join(found)}. "
+            "Give the same options to go on with it, or another folder: --output FOLDER"
+        )
+
+
+def different_tasks(first: Mapping[str, str], second: Mapping[str, str]) -> str:
+    """In words, how two sets of tasks differ.
+
+    Args:
+        first: digests by task id.
+        second: the same of the others.
+    """
+    parts = [
+        ("only the first has", sorted(first.keys() - second.keys())),
+        ("only the second has", sorted(second.keys() - first.keys())),
+        (
+            "of another version are",
+            sorted(task for task in first.keys() & second.keys() if first[task] != second[task]),
+        ),
+    ]
+    return "; ".join(f"{words} {_some(tasks)}" for words, tasks in parts if tasks)
+
+
+def task_version(tasks: Sequence[Task]) -> str:
+    """Which edition of its source's tasks these are."""
+    return str(getattr(tasks[0], "version", None) or TASK_VERSIONS[tasks[0].source])
+
+
+def task_digests(tasks: Sequence[Task]) -> dict[str, str]:
+    """By task id, a digest of everything that a task asks and is judged by; its split does not count."""
+    return {task.id: _digest(dataclasses.asdict(task) | {"split": None})[:DIGEST_LENGTH] for task in tasks}
+
+
+def customer_of(strategy: str | Mapping[str, float], model: str | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What `EvalSettings.customer` holds."""
+    kept = {name: value for name, value in settings.items() if name not in MAY_DIFFER_OF_USER}
+    return {"strategy": strategy, "model": model, "settings": kept}
+
+
+def digest_of_customer(customer: Mapping[str, Any]) -> str:
+    """A digest by which two evaluations tell whether they had the same customer."""
+    code = [path.read_text(encoding="utf-8") for path in sorted(_scripted_folder().glob("*.py"))]
+    return _digest([dict(customer), code if "scripted" in str(customer["strategy"]) else []])[:DIGEST_LENGTH]
+
+
+def digest_of_checkpoint(folder: Path) -> str:
+    """A digest of a checkpoint's files: small ones whole, of large ones the length and both ends."""
+    found = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        size = path.stat().st_size
+        found.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as file:
+            found.update(file.read(ENDS))
+            file.seek(max(size - ENDS, 0))
+            found.update(file.read(ENDS))
+    return found.hexdigest()[:DIGEST_LENGTH]
+
+
+def holds_episodes(folder: Path) -> bool:
+    """Whether an evaluation was begun in a folder."""
+    return (folder / SETTINGS).is_file() or (folder / EPISODES).is_file()
+
+
+def _scripted_folder() -> Path:
+    return Path(tau_retail_env.__file__).parent / "users" / "scripted"
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _some(tasks: Sequence[str]) -> str:
+    more = f" and {len(tasks) - NAMED} more" if len(tasks) > NAMED else ""
+    return f"{len(tasks)} tasks ({', '.join(tasks[:NAMED])}{more})" if len(tasks) > 1 else tasks[0]

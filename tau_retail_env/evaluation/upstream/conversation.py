@@ -1,0 +1,180 @@
+"""A conversation of ours as upstream's files have one: calls with ids, every result after its call, no refused turn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tau_retail_env.chat.parsing import MalformedMessageError, parse_message
+from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+from tau_retail_env.messages import AgentMessage, ToolCall
+from tau_retail_env.sources import load_tasks, open_shop
+from tau_retail_env.tasks import Task
+from tau_retail_env.world import judge
+from tau_retail_env.world.reward import Reward
+
+Message = dict[str, Any]
+SEVERAL_CALLS = "one tool call at a time"
+"""How the environment's refusal of several calls begins, after "Error: "."""
+SPEAKING_TOOL = "respond"
+"""τ-bench v1's name for a message to the customer."""
+
+
+def plain(messages: Sequence[Mapping[str, Any]]) -> tuple[list[Message], int]:
+    """The conversation without the turns that the environment refused, of which upstream knows nothing.
+
+    Args:
+        messages: a trajectory's.
+
+    Returns:
+        OpenAI messages: tool calls with ids that are unique within the conversation, as many as were run, each result
+        with its call's; and how many turns were left out. Text and calls are told apart, thoughts left out.
+    """
+    found: list[Message] = []
+    refused = 0
+    for message, heard in _turns(messages):
+        if message is None:
+            found += heard
+            continue
+        said = _read(message)
+        if said is None or _is_refusal(said, heard):
+            refused += 1
+            continue
+        results = [one for one in heard if one["role"] == "tool"]
+        calls = said.tool_calls[: len(results)]
+        content = said.content
+        if said.tool_calls and not results and said.tool_calls[0].name == SPEAKING_TOOL:
+            content = said.tool_calls[0].arguments.get("content")
+        if not calls and not content:
+            continue
+        ids = [f"call_{len(found)}_{number}" for number in range(len(calls))]
+        found.append(_assistant(content, calls, ids))
+        pairs = zip(ids, calls, results, strict=True)
+        found += [_result(call_id, call.name, result) for call_id, call, result in pairs]
+        found += [dict(one) for one in heard if one["role"] != "tool"]
+    return found, refused
+
+
+def judge_again(trajectory: Trajectory, task: Task) -> Reward:
+    """Play a conversation's tool calls again on a fresh shop and judge it, whoever played it.
+
+    Args:
+        trajectory: a conversation that the customer or the agent ended; of another the reward is 0 by both upstreams'
+            rule, which is the caller's to heed.
+        task: what was asked.
+    """
+    shop = open_shop(task.source)
+    world = shop.open()
+    spoken: list[str] = []
+    for message in plain(trajectory.messages)[0]:
+        if message["role"] != "assistant":
+            continue
+        calls = message.get("tool_calls", ())
+        if message["content"] and (not calls or shop.conduct.hears_text_beside_calls):
+            spoken.append(message["content"])
+        for call in calls:
+            function = call["function"]
+            world.call(ToolCall(function["name"], json.loads(function["arguments"])))
+    return judge(task, world.changes(), shop.gold_changes(task), spoken)
+
+
+def judged_again(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+    """Trajectories with this package's verdict in place of the file's; the customer's or a limit's end stays.
+
+    Args:
+        trajectories: of one source, whose tasks of the domain retail are here.
+
+    Raises:
+        InvalidValueError: a task that is not here.
+    """
+    tasks: dict[str, Task] = {}
+    found = []
+    for one in trajectories:
+        if one.task_id not in tasks:
+            tasks |= known_tasks([one.task_id for one in trajectories])
+        if one.task_id not in tasks:
+            raise InvalidValueError(f"The task {one.task_id} is not here: it cannot be judged")
+        if not one.terminated:
+            found.append(replace(one, reward=0.0, reward_breakdown={}))
+            continue
+        verdict = judge_again(one, tasks[one.task_id])
+        found.append(replace(one, reward=verdict.value, reward_breakdown=verdict.breakdown))
+    return found
+
+
+def known_tasks(ids: Iterable[str]) -> dict[str, Task]:
+    """The tasks of some ids, as far as their sources are here."""
+    wanted, found = set(ids), dict[str, Task]()
+    for source, split in sorted({_place(task_id) for task_id in wanted}):
+        try:
+            found |= {task.id: task for task in load_tasks(source, split) if task.id in wanted}
+        except (InvalidValueError, MissingDependencyError):
+            continue
+    return found
+
+
+def _place(task_id: str) -> tuple[str, str]:
+    """The source of an id, and a split that has it: τ²'s ids name none, and all are in base."""
+    source, *split, _ = task_id.split("/")
+    return source, split[0] if split else "base"
+
+
+def _turns(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any] | None, list[Message]]]:
+    """Each message of the agent with what it heard next; before the first None with the opening."""
+    said: Mapping[str, Any] | None = None
+    heard: list[Message] = []
+    for message in messages:
+        if message["role"] == "assistant":
+            if said is not None or heard:
+                yield said, heard
+            said, heard = message, []
+        else:
+            heard.append(dict(message))
+    if said is not None or heard:
+        yield said, heard
+
+
+def _read(message: Mapping[str, Any]) -> AgentMessage | None:
+    """What the agent meant; None where it cannot be read."""
+    if not message.get("tool_calls"):
+        try:
+            return parse_message(message.get("content") or "")
+        except MalformedMessageError:
+            return None
+    calls = []
+    for call in message["tool_calls"]:
+        function = call["function"]
+        try:
+            arguments = json.loads(function["arguments"])
+        except (TypeError, ValueError, RecursionError):
+            return None
+        if not isinstance(arguments, dict):
+            return None
+        calls.append(ToolCall(function["name"], arguments, call.get("id") or ""))
+    return AgentMessage(message.get("content"), tuple(calls))
+
+
+def _is_refusal(said: AgentMessage, heard: Sequence[Message]) -> bool:
+    """Whether the environment refused several calls at once."""
+    return len(said.tool_calls) > 1 and bool(heard) and SEVERAL_CALLS in heard[0]["content"]
+
+
+def _assistant(content: str | None, calls: Sequence[ToolCall], ids: Sequence[str]) -> Message:
+    message: Message = {"role": "assistant", "content": content or None}
+    if calls:
+        message["tool_calls"] = [
+            {
+                "id": call_id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.dumps(dict(call.arguments), ensure_ascii=False)},
+            }
+            for call_id, call in zip(ids, calls, strict=True)
+        ]
+    return message
+
+
+def _result(call_id: str, name: str, result: Message) -> Message:
+    return {"role": "tool", "tool_call_id": call_id, "name": name, "content": result["content"]}

@@ -1,0 +1,378 @@
+"""τ²'s results.json, one file or a folder of simulations, for its readers from 0.2 to 1.0."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.evaluation.record import Episode
+from tau_retail_env.evaluation.settings import EvalSettings
+from tau_retail_env.evaluation.upstream.conversation import Message, plain
+from tau_retail_env.evaluation.upstream.large_json import members
+from tau_retail_env.messages import RewardBreakdown, StopReason
+from tau_retail_env.runs.files import write_atomically
+from tau_retail_env.sources import open_shop
+from tau_retail_env.sources.tau2 import tasks as upstream_tau2
+
+RESULTS = "results.json"
+SIMULATIONS = "simulations"
+RETAIL = "retail"
+NOT_COUNTED = "infrastructure_error"
+"""The one reason for an end that upstream leaves out of its figures."""
+STOP_REASONS: Mapping[str, str] = {
+    "user_stop": "user_stop",
+    "agent_stop": "agent_transfer",
+    "max_steps": "max_steps",
+    "timeout": "max_steps",
+    "too_many_errors": "too_many_errors",
+    "agent_error": "too_many_errors",
+    "user_error": "user_error",
+    "judge_stop": "max_steps",
+    "infrastructure_error": "user_error",
+    "unexpected_error": "too_many_errors",
+    "context_window_exceeded": "length",
+}
+"""Upstream's reasons for an end, of all versions, in this package's words."""
+TERMINATION: Mapping[str, str] = {
+    "user_stop": "user_stop",
+    "agent_transfer": "agent_stop",
+    "too_many_errors": "too_many_errors",
+}
+"""This package's words in those that every version of upstream reads; all others are max_steps there."""
+
+
+@dataclass(slots=True)
+class Tau2File:
+    """What a results.json tells beside its simulations."""
+
+    info: Mapping[str, Any] = field(default_factory=dict)
+    """Upstream's `info`: agent, user, environment, limits."""
+    tasks: Sequence[Mapping[str, Any]] = ()
+    """Upstream's tasks as they were when it was written."""
+
+    @property
+    def domain(self) -> str:
+        """retail, airline …"""
+        return str(self.info.get("environment_info", {}).get("domain_name", RETAIL))
+
+    def version(self) -> str:
+        """Which edition of retail's tasks these are: "0.2" where they are the wheel's, else how they differ."""
+        if self.domain != RETAIL:
+            return self.domain
+        known = {row["id"]: without_nulls(row) for row in task_rows()}
+        rows = {str(row["id"]): without_nulls(row) for row in self.tasks}
+        differ = sorted((task for task in rows if rows[task] != known.get(task)), key=_number)
+        if not differ:
+            return "0.2"
+        return f"not 0.2 (other: {', '.join(differ[:8])}{' …' if len(differ) > 8 else ''})"
+
+
+def task_rows(path: Path | None = None) -> list[dict[str, Any]]:
+    """Upstream's own tasks as JSON.
+
+    Args:
+        path: a tasks.json; None for that of the installed wheel.
+    """
+    file = path or upstream_tau2.data_folder() / "tasks.json"
+    rows: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    return rows
+
+
+def read(path: Path, into: Tau2File) -> Iterator[Episode]:
+    """The simulations of a results.json, one after another.
+
+    Args:
+        path: the file, or the folder that holds it.
+        into: filled with what stands before the simulations.
+
+    Raises:
+        InvalidValueError: it is cut off, or no file of τ²'s.
+    """
+    file = path / RESULTS if path.is_dir() else path
+    is_folder = path.is_dir() or (file.parent / SIMULATIONS).is_dir()
+    seen: dict[str, int] = {}
+    for name, value in members(file, SIMULATIONS):
+        if name == "info":
+            into.info = value
+        elif name == "tasks":
+            into.tasks = value
+        elif name == SIMULATIONS and not is_folder:
+            yield _episode(value, into, seen, str(file))
+    if not into.info:
+        raise InvalidValueError(f"{file} is no results.json of τ²-bench: it has no member info")
+    if is_folder:
+        for one in sorted((file.parent / SIMULATIONS).glob("*.json")):
+            yield _episode(dict(members(one, "")), into, seen, str(one))
+
+
+def write(
+    path: Path,
+    settings: EvalSettings,
+    episodes: Iterable[Episode],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    as_folder: bool = False,
+) -> tuple[int, int]:
+    """Write a results.json that old and new versions of upstream read.
+
+    Args:
+        path: the file, or the folder where `as_folder` is set.
+        settings: the evaluation's; its source is tau2.
+        episodes: its episodes; unscorable ones, which upstream has no word for in every version, are left out.
+        rows: upstream's tasks, as `task_rows` reads them.
+        as_folder: one file a simulation, as upstream writes voice runs.
+
+    Returns:
+        How many simulations were written, and how many episodes left out.
+
+    Raises:
+        InvalidValueError: the evaluation is of another source, or of a task that is not among the rows.
+        WriteError: the disk does not allow it.
+    """
+    if settings.source != "tau2":
+        raise InvalidValueError(f"τ²'s files hold episodes of the source tau2, found {settings.source}")
+    by_id = {row["id"]: row for row in rows}
+    wanted = [task.removeprefix("tau2/") for task in settings.tasks]
+    if unknown := [task for task in wanted if task not in by_id]:
+        raise InvalidValueError(f"The tasks given lack {', '.join(unknown[:8])}, which the evaluation played")
+    simulations, left_out = [], 0
+    for episode in episodes:
+        if episode.trajectory.scorable:
+            simulations.append(_simulation(episode, by_id))
+        else:
+            left_out += 1
+    whole: dict[str, Any] = {
+        "timestamp": _now(),
+        "info": _info(settings),
+        "tasks": [by_id[task] for task in wanted],
+        "simulations": simulations,
+    }
+    if as_folder:
+        _write_folder(path, whole)
+    else:
+        write_atomically(path, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+    return len(simulations), left_out
+
+
+def without_nulls(value: Any) -> Any:
+    """A JSON value without its nulls: upstream's models write a null for whatever is not given."""
+    if isinstance(value, Mapping):
+        return {name: without_nulls(inner) for name, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _write_folder(path: Path, whole: dict[str, Any]) -> None:
+    simulations = whole.pop("simulations")
+    index = [
+        {
+            "id": one["id"],
+            "task_id": one["task_id"],
+            "trial": one["trial"],
+            "reward": one["reward_info"]["reward"],
+            "termination_reason": one["termination_reason"],
+            "agent_cost": one["agent_cost"],
+            "duration": one["duration"],
+        }
+        for one in simulations
+    ]
+    for one in simulations:
+        write_atomically(path / SIMULATIONS / f"{one['id']}.json", json.dumps(one, indent=2, ensure_ascii=False) + "\n")
+    write_atomically(path / RESULTS, json.dumps(whole | {"simulation_index": index}, indent=2) + "\n")
+
+
+def _info(settings: EvalSettings) -> dict[str, Any]:
+    shop = open_shop("tau2")
+    customer = settings.customer
+    return {
+        "git_commit": f"tau-retail {settings.package_version}",
+        "num_trials": settings.trials,
+        "max_steps": settings.max_turns or shop.conduct.max_steps,
+        "max_errors": shop.conduct.max_errors,
+        "user_info": {
+            "implementation": f"tau_retail_{customer.get('strategy')}",
+            "llm": customer.get("model") or str(customer.get("strategy")),
+            "llm_args": dict(customer.get("settings", {})),
+            "global_simulation_guidelines": None,
+        },
+        "agent_info": {
+            "implementation": "tau_retail",
+            "llm": settings.model or settings.agent,
+            "llm_args": dict(settings.sampling),
+        },
+        "environment_info": {"domain_name": RETAIL, "policy": shop.domain_policy, "tool_defs": None},
+        "seed": settings.seed,
+    }
+
+
+def _simulation(episode: Episode, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    one = episode.trajectory
+    task_id = one.task_id.removeprefix("tau2/")
+    duration = one.timings.get("episode_s", one.timings.get("environment_s", 0.0))
+    now = _now()
+    return {
+        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{one.task_id}/{episode.trial}/{one.seed}/{one.sampling_seed}")),
+        "task_id": task_id,
+        "timestamp": now,
+        "start_time": now,
+        "end_time": now,
+        "duration": duration,
+        "termination_reason": TERMINATION.get(one.stop_reason, "max_steps"),
+        "agent_cost": one.metrics.get("agent_cost_usd"),
+        "user_cost": one.metrics.get("customer_cost_usd"),
+        "reward_info": _reward_info(one, rows[task_id]),
+        "messages": _to_tau2(plain(one.messages)[0], now),
+        "trial": episode.trial,
+        "seed": one.seed,
+    }
+
+
+def _reward_info(one: Trajectory, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The verdict in upstream's shape; of an episode that a limit ended it is 0, with no basis."""
+    if not one.reward_breakdown:
+        return {"reward": one.reward, "reward_basis": None, "info": {"note": f"ended by {one.stop_reason}"}}
+    database, outputs = one.reward_breakdown.get("database"), one.reward_breakdown.get("outputs")
+    basis = list((row.get("evaluation_criteria") or {}).get("reward_basis") or ("DB", "COMMUNICATE"))
+    parts = {"DB": database, "COMMUNICATE": outputs}
+    return {
+        "reward": one.reward,
+        "db_check": None if database is None else {"db_match": bool(database), "db_reward": database},
+        "reward_basis": basis,
+        "reward_breakdown": {name: value for name, value in parts.items() if name in basis and value is not None},
+    }
+
+
+def _to_tau2(messages: Sequence[Message], now: str) -> list[Message]:
+    found: list[Message] = []
+    for message in messages:
+        role = message["role"]
+        if role == "system":
+            continue
+        place = {"turn_idx": len(found), "timestamp": now}
+        if role == "tool":
+            answer = {"id": message["tool_call_id"], "role": "tool", "content": message["content"]}
+            is_error = message["content"].startswith("Error")
+            found.append(answer | {"requestor": "assistant", "error": is_error} | place)
+            continue
+        calls = [
+            {
+                "id": call["id"],
+                "name": call["function"]["name"],
+                "arguments": json.loads(call["function"]["arguments"]),
+                "requestor": "assistant",
+            }
+            for call in message.get("tool_calls", ())
+        ]
+        found.append({"role": role, "content": message["content"], "tool_calls": calls or None} | place)
+    return found
+
+
+def _episode(simulation: Any, file: Tau2File, seen: dict[str, int], where: str) -> Episode:
+    try:
+        return _read_episode(simulation, file, seen)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InvalidValueError(f"{where}: a simulation that τ²-bench did not write: {error!r}") from None
+
+
+def _read_episode(simulation: Mapping[str, Any], file: Tau2File, seen: dict[str, int]) -> Episode:
+    reason = str(simulation["termination_reason"])
+    task_id = (
+        f"tau2/{simulation['task_id']}" if file.domain == RETAIL else f"tau2/{file.domain}/{simulation['task_id']}"
+    )
+    reward_info = simulation.get("reward_info") or {}
+    trial = simulation.get("trial")
+    if trial is None:
+        trial = seen.get(task_id, 0)
+    seen[task_id] = max(seen.get(task_id, 0), trial + 1)
+    messages = list(_from_tau2(simulation.get("messages") or ()))
+    terminated = reason in ("user_stop", "agent_stop")
+    return Episode(
+        trial,
+        Trajectory(
+            task_id=task_id,
+            source="tau2",
+            split="",
+            seed=simulation.get("seed") or 0,
+            sampling_seed=0,
+            group=0,
+            tag="",
+            messages=({"role": "system", "content": file.info["environment_info"].get("policy", "")}, *messages),
+            reward=float(reward_info.get("reward") or 0.0),
+            terminated=terminated,
+            truncated=not terminated,
+            stop_reason=StopReason(STOP_REASONS.get(reason, "max_steps")),
+            scorable=reason != NOT_COUNTED,
+            user_strategy=str(file.info.get("user_info", {}).get("llm")),
+            reward_breakdown=_breakdown(reward_info),
+            metrics=_metrics(simulation, messages),
+            timings={"episode_s": float(simulation.get("duration") or 0.0)},
+        ),
+    )
+
+
+def _from_tau2(messages: Iterable[Mapping[str, Any]]) -> Iterator[Message]:
+    for message in messages:
+        role = message["role"]
+        if role == "tool" and "tool_messages" in message:
+            yield from _from_tau2(message["tool_messages"])
+        elif role == "tool":
+            yield {
+                "role": "tool",
+                "tool_call_id": message["id"],
+                "name": "",
+                "content": message.get("content") or "",
+                **({"error": True} if message.get("error") else {}),
+            }
+        elif calls := message.get("tool_calls"):
+            yield {
+                "role": role,
+                "content": message.get("content"),
+                "tool_calls": [
+                    {
+                        "id": call.get("id", ""),
+                        "type": "function",
+                        "function": {"name": call["name"], "arguments": json.dumps(call["arguments"])},
+                    }
+                    for call in calls
+                ],
+            }
+        else:
+            yield {"role": role, "content": message.get("content") or ""}
+
+
+def _breakdown(reward_info: Mapping[str, Any]) -> RewardBreakdown:
+    found: RewardBreakdown = {}
+    if (check := reward_info.get("db_check")) is not None:
+        found["database"] = float(check["db_match"])
+    if (checks := reward_info.get("communicate_checks")) is not None:
+        found["outputs"] = float(all(check["met"] for check in checks))
+    return found
+
+
+def _metrics(simulation: Mapping[str, Any], messages: Sequence[Message]) -> dict[str, float]:
+    said = [message for message in messages if message["role"] == "assistant"]
+    calls = [call["function"]["name"] for message in said for call in message.get("tool_calls", ())]
+    metrics = {
+        "turns": float(max(len(said) - 1, 0)),
+        "tool_calls": float(len(calls)),
+        "tool_errors": float(sum(bool(message.get("error")) for message in messages)),
+        "transfers": float(calls.count("transfer_to_human_agents")),
+    }
+    for who, name in (("agent", "agent_cost"), ("customer", "user_cost")):
+        if simulation.get(name) is not None:
+            metrics |= {f"{who}_cost_usd": float(simulation[name]), f"{who}_calls": float(len(said))}
+    return metrics
+
+
+def _number(task: str) -> tuple[int, str]:
+    return (int(task), "") if task.isdigit() else (1 << 30, task)
+
+
+def _now() -> str:
+    return datetime.datetime.now().isoformat()

@@ -1,0 +1,98 @@
+"""Loading a model's weights and tokenizer, and whether the two belong together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.models.checks import check_files, not_loaded
+
+LARGEST_PADDING = 1024
+"""Rows that an embedding may have beyond the tokenizer's tokens: checkpoints round up for speed, but not by more."""
+COMPUTED = ("inv_freq", "position_ids", ".attn.bias", ".masked_bias")
+"""Ends of names of numbers that old checkpoints carry though every model computes them itself."""
+NAMED = 3
+"""Names of weights that an error tells at most."""
+
+
+def device() -> torch.device:
+    """The device that everything runs on: the first GPU where there is one."""
+    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    """Load a tokenizer from a folder or by its Hugging Face name.
+
+    Raises:
+        InvalidValueError: there is none, or none with a chat template.
+    """
+    check_files(Path(source))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    except Exception as error:  # of a broken file each library makes an error of its own
+        raise not_loaded("tokenizer", source, error) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, source: str) -> None:
+    """Refuse a checkpoint whose embedding was not made for its tokenizer.
+
+    Raises:
+        InvalidValueError: fewer rows than tokens, or more than padding explains.
+    """
+    rows, tokens = model.get_input_embeddings().weight.shape[0], len(tokenizer)
+    if not tokens <= rows < tokens + LARGEST_PADDING:
+        raise InvalidValueError(
+            f"The checkpoint {source} has another vocabulary than its tokenizer: {rows} rows in the embedding, "
+            f"{tokens} tokens. Give a folder (pretrain=FOLDER) whose tokenizer files belong to its weights"
+        )
+
+
+def load_weights(source: str, attention: str | None = None) -> PreTrainedModel:
+    """Load a model whose every weight is in its checkpoint; transformers would draw those at random that are not.
+
+    Args:
+        source: a folder, or a Hugging Face name.
+        attention: transformers' name of an implementation; None for its own choice.
+
+    Returns:
+        The model in fp32 on the CPU.
+
+    Raises:
+        InvalidValueError: nothing there, files that are not whole, or weights that are missing, left over or of
+            another shape.
+    """
+    try:
+        model, found = AutoModelForCausalLM.from_pretrained(
+            source,
+            dtype=torch.float32,
+            attn_implementation=attention,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below, by name
+        )
+    except Exception as error:  # of a broken file each library makes an error of its own
+        raise not_loaded("model", source, error) from error
+    wrong = {
+        "are missing": sorted(found["missing_keys"]),
+        "belong to no layer": sorted(name for name in found["unexpected_keys"] if not name.endswith(COMPUTED)),
+        "have another shape": sorted(
+            f"{name} {tuple(stored)} for {tuple(expected)}" for name, stored, expected in found["mismatched_keys"]
+        ),
+    }
+    problems = [f"{len(names)} weights {what} ({_some(names)})" for what, names in wrong.items() if names]
+    if problems:
+        raise InvalidValueError(
+            f"pretrain: the weights of {source!r} do not fit its config.json: {'; '.join(problems)}. "
+            "Give a folder whose config.json belongs to its weights"
+        )
+    return model
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")

@@ -1,0 +1,127 @@
+"""An agent behind a real HTTP server that speaks OpenAI's chat API."""
+
+import pytest
+
+from tau_retail_env import TauRetailEnv, load_tasks
+from tau_retail_env.agents.server import AgentServer, AgentServerError, ServerAgent, ServerSettings
+from tau_retail_env.episodes.plan import EpisodeRequest
+from tau_retail_env.episodes.player import play_episode
+from tau_retail_env.errors import InvalidValueError
+from tests.agents.served_oracle import ServedOracle
+from tests.users.llm.server import ChatServer, always, script
+
+pytest.importorskip("openai", reason="needs the package openai")
+
+TASKS = load_tasks("tau2", "test")[:3]
+
+
+def settings_of(server, **changes):
+    return ServerSettings(**{"base_url": server.base_url, "model": "tiny", "max_retries": 2} | changes)
+
+
+def served(server):
+    """The environment, and a server whose model is the oracle."""
+    env = TauRetailEnv(tasks=TASKS)
+    first_words = {task.id: env.reset(task.id, seed=0)[0] for task in TASKS}
+    server.reply = ServedOracle(TASKS, first_words)
+    return env
+
+
+def play(env, agent, number=0):
+    return play_episode(env, agent, EpisodeRequest(TASKS[number].id, 0))
+
+
+def test_a_served_model_plays_with_the_tools_and_the_seed_that_upstreams_agent_sends():
+    with ChatServer() as server:
+        env = served(server)
+        agent = ServerAgent(AgentServer(settings_of(server, temperature=0.5, max_new_tokens=99)), 7)
+        assert play(env, agent).reward == 1.0
+    body = server.requests[-1].body
+    assert (body["model"], body["temperature"], body["max_tokens"], body["seed"]) == ("tiny", 0.5, 99, 7)
+    assert len(body["tools"]) > 10
+    assert body["messages"][0]["role"] == "system"
+    roles = [message["role"] for message in body["messages"]]
+    assert "tool" in roles
+    assert roles[-1] in ("user", "tool")
+
+
+def test_a_model_whose_prompt_shows_the_tools_is_sent_none_and_calls_in_its_text():
+    task = TASKS[0]
+    said = ['<tool_call>{"name": "get_user_details", "arguments": {"user_id": "nobody"}}</tool_call>', "Hello?"]
+    with ChatServer(reply=lambda request: said[min(request.order, 1)]) as server:
+        agent = ServerAgent(AgentServer(settings_of(server)), 0, sends_tools=False)
+        env = TauRetailEnv(tasks=[task], prompt_style="compressed", max_turns=3)
+        trajectory = play_episode(env, agent, EpisodeRequest(task.id, 0))
+    assert trajectory.metrics["tool_calls"] == 1
+    body = server.requests[1].body
+    assert "tools" not in body
+    assert body["messages"][-2:] == [
+        {"role": "assistant", "content": said[0]},
+        {"role": "tool", "name": "get_user_details", "content": "Error: User not found", "tool_call_id": "call_0"},
+    ]
+
+
+def test_faults_that_pass_are_asked_through():
+    with ChatServer(plan=script(["500", None, "429", None, "closed"])) as server:
+        assert play(served(server), ServerAgent(AgentServer(settings_of(server, max_retries=4)), 0)).reward == 1.0
+
+
+def test_tokens_and_their_price_are_counted():
+    with ChatServer() as server:
+        prices = {"usd_per_million_input_tokens": 2.0, "usd_per_million_output_tokens": 8.0}
+        agent = ServerAgent(AgentServer(settings_of(server, **prices)), 0)
+        play(served(server), agent)
+    usage = agent.usage
+    assert usage["calls"] == len(server.requests)
+    assert usage["cost_usd"] == pytest.approx((2 * usage["prompt_tokens"] + 8 * usage["completion_tokens"]) / 1e6)
+    assert usage["prompt_tokens"] > usage["completion_tokens"] > 0
+
+
+def test_a_server_that_dies_is_an_error_that_names_it():
+    with ChatServer(plan=lambda order: None if order < 2 else "500") as server:
+        agent = ServerAgent(AgentServer(settings_of(server, max_retries=0)), 0)
+        with pytest.raises(AgentServerError, match=r"/v1 \(model tiny\) gave no usable answer in 1"):
+            play(served(server), agent)
+
+
+def test_a_conversation_that_is_too_long_for_the_model_ends_its_episode_and_no_other():
+    with ChatServer(plan=always("context_length_exceeded")) as server:
+        trajectory = play(TauRetailEnv(tasks=TASKS), ServerAgent(AgentServer(settings_of(server)), 0))
+    assert (trajectory.reward, trajectory.scorable, len(server.requests)) == (0.0, True, 1)
+    assert trajectory.stop_reason == "too_many_errors"
+
+
+def test_a_wrong_key_is_told_without_the_key(monkeypatch):
+    monkeypatch.setenv("MY_KEY", "sk-fake-5f1d0c")
+    with ChatServer(key="another") as server, pytest.raises(AgentServerError, match="Incorrect API key") as caught:
+        AgentServer(settings_of(server, api_key_env="MY_KEY")).check()
+    assert "5f1d0c" not in str(caught.value)
+
+
+def test_a_proxy_of_the_environment_is_not_for_a_server_on_this_machine(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with ChatServer() as server:
+        AgentServer(settings_of(server, max_retries=0)).check()
+
+
+def test_a_model_that_the_server_does_not_have_is_told_before_the_first_episode():
+    with ChatServer() as server, pytest.raises(AgentServerError, match="has no model 'huge'; it has: tiny, small"):
+        AgentServer(settings_of(server, model="huge")).check()
+
+
+def test_a_server_without_a_list_of_models_is_taken_as_it_is():
+    with ChatServer(models=None) as server:
+        AgentServer(settings_of(server)).check()
+
+
+def test_an_address_at_which_nothing_answers_is_told():
+    with ChatServer() as server:
+        settings = settings_of(server, max_retries=0)
+    with pytest.raises(AgentServerError, match="gave no usable answer"):
+        AgentServer(settings).check()
+
+
+def test_a_word_that_is_no_address_is_refused():
+    with pytest.raises(InvalidValueError, match="no address"):
+        AgentServer(ServerSettings(base_url="localhost:8000", model="tiny"))

@@ -1,0 +1,220 @@
+"""`tau-retail eval`, `compare` and `convert` as they are typed."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tau_retail_env import TauRetailEnv, load_tasks
+from tau_retail_env.cli import main
+from tau_retail_env.evaluation.record import EPISODES, RESULTS, read_episodes
+from tau_retail_env.runs.folder_lock import FolderLock
+from tau_retail_env.runs.trajectories import read_trajectories
+from tests.agents.served_oracle import ServedOracle
+from tests.users.llm.server import ChatServer
+
+LIMIT = ["--subset", "exchanges", "--limit", "3"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "evaluation"
+
+
+def run(folder, *arguments):
+    return main(["eval", *LIMIT, "--output", str(folder), *arguments])
+
+
+def results(folder):
+    return json.loads((folder / RESULTS).read_text())
+
+
+def keys(folder):
+    return [(one.trajectory.task_id, one.trial) for one in read_episodes(folder / EPISODES)]
+
+
+def test_an_agent_is_played_and_told_with_intervals(folder, capsys):
+    assert run(folder, "--agent", "oracle", "--trials", "2") == 0
+    shown = capsys.readouterr()
+    assert re.search(r"pass\^2  100\.0  \[43\.9, 100\.0\]  Wilson", shown.out)
+    assert "6 episodes now" in shown.err
+    found = results(folder)
+    assert found["pass^1"]["value"] == 1.0
+    expected = {"agent": "oracle", "source": "tau2", "task_version": "0.2", "split": "test", "tasks": 3, "trials": 2}
+    assert found | expected == found
+
+
+def test_the_same_command_finds_its_folder_and_plays_nothing_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["eval", *LIMIT, "--agent", "silent"]) == 0
+    assert main(["eval", *LIMIT, "--agent", "silent"]) == 0
+    assert "3 of 3 episodes are there" in capsys.readouterr().err
+    assert len(os.listdir(tmp_path / "outputs" / "eval")) == 1
+
+
+def test_another_evaluations_folder_is_exit_2(folder, capsys):
+    run(folder, "--agent", "silent")
+    assert run(folder, "--agent", "parrot") == 2
+    assert "agent ('silent' there, 'parrot' here)" in capsys.readouterr().err
+
+
+def test_a_served_model_is_played_in_threads(folder):
+    pytest.importorskip("openai", reason="needs the package openai")
+    tasks = load_tasks("tau2", "test", "exchanges")[:3]
+    env = TauRetailEnv(tasks=tasks)
+    with ChatServer() as server:
+        server.reply = ServedOracle(tasks, {task.id: env.reset(task.id, seed=0)[0] for task in tasks})
+        prices = ["--usd-per-million-tokens", "1", "2"]
+        assert run(folder, "--agent", server.base_url, "--model", "tiny", "--temperature", "0", *prices) == 0
+        assert server.most_at_once > 1
+    found = results(folder)
+    assert (found["model"], found["pass^1"]["value"]) == ("tiny", 1.0)
+    assert found["cost_usd"]["agent"] > 0
+    assert found["per_episode"]["agent_completion_tokens"] > 0
+
+
+def test_a_server_that_dies_in_the_middle_leaves_what_was_played_and_the_command_goes_on(folder, capsys):
+    pytest.importorskip("openai", reason="needs the package openai")
+    tasks = load_tasks("tau2", "test", "exchanges")[:3]
+    env = TauRetailEnv(tasks=tasks)
+    with ChatServer() as server:
+        server.reply = ServedOracle(tasks, {task.id: env.reset(task.id, seed=0)[0] for task in tasks})
+        who = ["--concurrency", "1", "--agent", server.base_url, "--model", "tiny"]
+        calls_of_two_episodes = calls(tasks[:2])
+        server.plan = lambda order: None if order < calls_of_two_episodes else "401"
+        assert run(folder, *who) == 2
+        assert "gave no usable answer" in capsys.readouterr().err
+        assert len(keys(folder)) == 2
+        assert results(folder)["episodes"]["not_played"] == 1
+        server.plan = lambda order: None
+        assert run(folder, *who) == 0
+    assert sorted(keys(folder)) == sorted((task.id, 0) for task in tasks)
+
+
+def calls(tasks):
+    """How many messages the oracle needs for these tasks."""
+    from tau_retail_env.agents.oracle import OracleAgent
+    from tau_retail_env.episodes.plan import EpisodeRequest
+    from tau_retail_env.episodes.player import play_episode
+
+    env = TauRetailEnv(tasks=tasks)
+    played = [play_episode(env, OracleAgent(task), EpisodeRequest(task.id, 0)) for task in tasks]
+    return int(sum(one.metrics["turns"] for one in played))
+
+
+def test_a_customer_that_never_answers_leaves_nothing_to_score(folder, capsys):
+    with ChatServer(models=["tiny"]) as server:
+        server.plan = lambda order: None if order == 0 else "500"
+        how = ["--user", f"base_url={server.base_url}", "max_retries=0"]
+        user = ["--user-strategy", "llm", "--user-model", "tiny", *how]
+        assert run(folder, "--agent", "silent", *user) == 1
+    assert "3 unscorable" in capsys.readouterr().out
+    assert results(folder)["undefined"] == {"1": "undefined: no episode was scored"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--agent", "orcale"], "Did you mean 'oracle'"),
+        (["--agent", "silent", "--temperature", "1"], "has no model to sample from"),
+        (["--agent", "silent", "--model", "tiny"], "--model names the model"),
+        (["--agent", "http://127.0.0.1:1/v1"], "--model names the model"),
+    ],
+)
+def test_options_that_do_not_fit_are_exit_2(folder, capsys, arguments, words):
+    assert run(folder, *arguments) == 2
+    assert words in capsys.readouterr().err
+    assert not folder.exists()
+
+
+def test_a_folder_in_use_is_told_by_the_commands_own_option(folder, capsys):
+    with FolderLock(folder):
+        assert run(folder, "--agent", "silent") == 2
+    assert "another process is writing to it. Wait until it ends, or give another: --output FOLDER" in (
+        capsys.readouterr().err
+    )
+
+
+def test_power_plays_nothing(capsys):
+    assert main(["eval", "--power", "--split", "base"]) == 0
+    assert "a difference of  5 points: 7 trials a task" in capsys.readouterr().out
+
+
+def test_ctrl_c_writes_the_partial_report_and_the_same_command_goes_on(folder, repository):
+    command = ["eval", "--agent", "oracle", "--trials", "40", "--concurrency", "2", "--output", str(folder), *LIMIT]
+    program = subprocess.Popen(
+        [sys.executable, "-m", "tau_retail_env.cli", *command],
+        cwd=repository,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    end = time.monotonic() + 120
+    while not (folder / EPISODES).is_file() or len(keys(folder)) < 3:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    program.send_signal(signal.SIGINT)
+    out, err = program.communicate(timeout=60)
+    assert (program.returncode, "interrupted" in err) == (130, True)
+    assert "PARTIAL" in out
+    before = keys(folder)
+    assert results(folder)["episodes"]["scored"] == len(before) < 120
+    assert main(command) == 0
+    assert keys(folder)[: len(before)] == before
+    assert sorted(set(keys(folder))) == sorted(keys(folder))
+    assert len(keys(folder)) == 120
+
+
+def test_evaluations_are_compared_and_converted_both_ways(tmp_path, capsys):
+    run(tmp_path / "a", "--agent", "silent", "--trials", "2")
+    run(tmp_path / "b", "--agent", "oracle", "--trials", "2")
+    assert main(["convert", str(tmp_path / "b"), "--to", "tau2", "--output", str(tmp_path / "results.json")]) == 0
+    capsys.readouterr()
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path / "results.json"), "--json"]) == 0
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (first["difference"], second["difference"]) == (1.0, 1.0)
+    assert main(["compare", str(tmp_path / "b"), str(tmp_path / "results.json")]) == 0
+    assert "no difference shown" in capsys.readouterr().out
+    words = ["convert", str(tmp_path / "results.json"), "--to", "trajectories", "--judge", "--output"]
+    assert main([*words, str(tmp_path / "back.jsonl")]) == 0
+    assert "0 of 6 rewards differ" in capsys.readouterr().out
+    assert {one.reward for one in read_trajectories(tmp_path / "back.jsonl")} == {1.0}
+    assert main([*words, str(tmp_path / "back.jsonl")]) == 2
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_one_side_that_is_no_run_is_exit_2(folder, capsys):
+    run(folder, "--agent", "silent")
+    assert main(["compare", str(folder)]) == 2
+    assert "give two sides" in capsys.readouterr().err
+
+
+def test_a_submission_asks_for_what_the_leaderboard_wants(folder, tmp_path, capsys):
+    run(folder, "--agent", "silent")
+    words = ["convert", str(folder), "--to", "submission", "--output", str(tmp_path / "s")]
+    assert main(words) == 2
+    assert "--to submission needs --model-organization" in capsys.readouterr().err
+    who = ["--model-organization", "us", "--organization", "us", "--email", "a@example.org"]
+    assert main([*words, *who]) == 2
+    assert "needs --notes" in capsys.readouterr().err
+
+
+def test_an_evaluation_is_reviewed(folder, capsys):
+    run(folder, "--agent", "liar")
+    capsys.readouterr()
+    assert main(["review", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert "success 0.0% of 3 episodes" in shown
+    assert "3 policy" in shown
+
+
+@pytest.mark.parametrize("words", [["review"], ["review", "somewhere", "--customer"]])
+def test_review_takes_what_was_played_or_plays_itself(words, capsys):
+    assert main(words) == 2
+    assert "Give what was played, such as outputs/eval/A, or --customer" in capsys.readouterr().err

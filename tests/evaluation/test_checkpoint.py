@@ -1,0 +1,61 @@
+"""A checkpoint as the agent, in this process: the shipped small model with few and short messages."""
+
+import shutil
+
+import pytest
+
+pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("transformers", reason="transformers is not installed")
+
+from tau_retail_env.cli import main
+from tau_retail_env.evaluation.record import EPISODES, EpisodeLog, read_episodes
+from tau_retail_env.evaluation.settings import read_settings
+from tau_retail_env.models.shipped import small_checkpoint
+
+SHORT = ["--source", "generated", "--limit", "3", "--max-turns", "2", "--max-new-tokens", "12", "--concurrency", "2"]
+
+
+def run(folder, *arguments):
+    return main(["eval", *SHORT, "--output", str(folder), *arguments])
+
+
+def test_the_small_model_plays_with_its_own_prompt_and_keeps_its_tokens(tmp_path):
+    assert run(tmp_path / "e", "--agent", "small") == 0
+    settings = read_settings(tmp_path / "e")
+    assert (settings.prompt_style, settings.sampling["temperature"]) == ("minimal", 0.0)
+    episodes = list(read_episodes(tmp_path / "e" / EPISODES))
+    assert len(episodes) == 3
+    assert all(episode.trajectory.token_ids for episode in episodes)
+    assert {episode.trajectory.metrics["turns"] for episode in episodes} <= {1.0, 2.0}
+
+
+def test_a_changed_checkpoint_is_another_evaluation(tmp_path, capsys):
+    shutil.copytree(small_checkpoint(), tmp_path / "model")
+    assert run(tmp_path / "e", "--agent", str(tmp_path / "model")) == 0
+    (tmp_path / "model" / "generation_config.json").write_text("{}")
+    assert run(tmp_path / "e", "--agent", str(tmp_path / "model")) == 2
+    assert "model_digest" in capsys.readouterr().err
+
+
+def test_a_checkpoint_without_a_chat_template_is_refused_by_name(tmp_path, capsys):
+    shutil.copytree(small_checkpoint(), tmp_path / "model", ignore=shutil.ignore_patterns("chat_template.jinja"))
+    assert run(tmp_path / "e", "--agent", str(tmp_path / "model")) == 2
+    assert "chat template" in capsys.readouterr().err
+
+
+def test_half_downloaded_weights_are_refused(tmp_path, capsys):
+    shutil.copytree(small_checkpoint(), tmp_path / "model")
+    path = tmp_path / "model" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert run(tmp_path / "e", "--agent", str(tmp_path / "model")) == 2
+    assert "half downloaded" in capsys.readouterr().err
+
+
+def test_every_episode_is_kept_as_it_ends_and_an_interruption_ends_the_playing(tmp_path, monkeypatch):
+    def interrupt(self, line, append=EpisodeLog.append):
+        append(self, line)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EpisodeLog, "append", interrupt)
+    assert run(tmp_path / "e", "--agent", "small", "--concurrency", "3") == 130
+    assert len(list(read_episodes(tmp_path / "e" / EPISODES))) == 1

@@ -1,0 +1,118 @@
+"""Comparing agents: evaluations, upstream's files and validations, and what is refused."""
+
+import json
+
+import pytest
+
+from tau_retail_env.agents.bad import SilentAgent
+from tau_retail_env.agents.oracle import OracleAgent
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.evaluation.compare import NO_DIFFERENCE, as_json, as_text, compare
+from tau_retail_env.evaluation.record import EPISODES, best_episodes
+from tau_retail_env.evaluation.settings import read_settings
+from tau_retail_env.evaluation.sides import read_side, steps_of
+from tau_retail_env.evaluation.upstream import tau2
+from tau_retail_env.runs.trajectories import write_trajectories
+from tests.evaluation.evaluations import TASKS, evaluate
+from tests.plain_trajectory import plain_trajectory
+
+EIGHT = 8
+
+
+def half(task, seed):
+    return OracleAgent(task) if seed else SilentAgent()
+
+
+@pytest.fixture
+def oracle(tmp_path):
+    evaluate(tmp_path / "oracle", make_agent=lambda task, seed: OracleAgent(task), agent="oracle", trials=2)
+    return tmp_path / "oracle"
+
+
+@pytest.fixture
+def often_silent(tmp_path):
+    evaluate(tmp_path / "half", make_agent=half, trials=2)
+    return tmp_path / "half"
+
+
+def test_an_agent_beside_itself_shows_no_difference(oracle):
+    found = compare(read_side(str(oracle)), read_side(str(oracle)))
+    assert NO_DIFFERENCE in as_text(found)
+    assert (found.difference.value, found.flipped) == (0.0, [])
+
+
+def test_tasks_that_flipped_are_shown_with_their_episodes(often_silent, oracle):
+    found = compare(read_side(str(often_silent)), read_side(str(oracle)))
+    assert found.rates == (0.5, 1.0)
+    assert [one.task_id for one in found.flipped] == sorted(task.id for task in TASKS)
+    first = found.flipped[0]
+    assert first.episodes[0].startswith("A failed trial 0 (seed 0: missing write")
+    assert first.episodes[1] == "B solved all 2"
+    assert first.task_id in as_text(found)
+    assert json.loads(json.dumps(as_json(found)))["difference"] == 0.5
+
+
+def test_a_file_of_upstreams_stands_for_the_evaluation_it_was_made_of(often_silent, oracle, tmp_path):
+    settings = read_settings(oracle)
+    tau2.write(tmp_path / "results.json", settings, best_episodes(oracle / EPISODES), tau2.task_rows())
+    ours = compare(read_side(str(often_silent)), read_side(str(oracle)))
+    theirs = compare(read_side(str(often_silent)), read_side(str(tmp_path / "results.json")))
+    assert theirs.difference == ours.difference
+    assert theirs.second.task_version == "0.2"
+
+
+def test_single_trials_are_tested_by_mcnemar(tmp_path):
+    tasks = [plain_trajectory(task_id=f"tau2/{number}") for number in range(EIGHT)]
+    solved = [plain_trajectory(task_id=f"tau2/{number}", reward=1.0) for number in range(EIGHT)]
+    write_trajectories(tmp_path / "a.jsonl", [*tasks, plain_trajectory(task_id="tau2/99", reward=1.0)])
+    write_trajectories(tmp_path / "b.jsonl", [*solved, plain_trajectory(task_id="tau2/99", reward=1.0)])
+    found = compare(read_side(str(tmp_path / "a.jsonl")), read_side(str(tmp_path / "b.jsonl")))
+    assert found.difference.p_value == pytest.approx(2 / 2**EIGHT)
+    assert "p = 0.00781" in as_text(found)
+    assert "B is better: every method leaves out 0" in as_text(found)
+
+
+def validation(step, rewards):
+    return [
+        plain_trajectory(task_id=f"tau2/{number}", reward=reward, policy_version=step, sampling_seed=trial)
+        for number, trials in enumerate(rewards)
+        for trial, reward in enumerate(trials)
+    ]
+
+
+def test_a_training_runs_validations_are_compared_by_their_steps(tmp_path):
+    (tmp_path / "run" / "trajectories").mkdir(parents=True)
+    folder = tmp_path / "run" / "trajectories"
+    write_trajectories(folder / "val-000000.jsonl", validation(0, [[0.0, 0.0], [0.0, 1.0]]))
+    write_trajectories(folder / "val-000005.jsonl", validation(5, [[1.0, 0.0], [1.0, 1.0]]))
+    write_trajectories(folder / "train-000005.jsonl", validation(5, [[0.0, 0.0], [0.0, 0.0]]))
+    assert steps_of(tmp_path / "run") == [0, 5]
+    found = compare(read_side(f"{tmp_path / 'run'}@0"), read_side(str(tmp_path / "run")))
+    assert (found.rates, found.second.what) == ((0.25, 0.75), "validation after step 5")
+    with pytest.raises(InvalidValueError, match=r"was not validated after step 3; it was after \[0, 5\]"):
+        read_side(f"{tmp_path / 'run'}@3")
+
+
+def test_another_versions_tasks_are_refused_by_name(oracle, often_silent):
+    path = often_silent / "eval.json"
+    stored = json.loads(path.read_text())
+    stored["tasks"][TASKS[1].id] = "another"
+    stored["task_version"] = "1.0"
+    path.write_text(json.dumps(stored))
+    with pytest.raises(
+        InvalidValueError, match=f"different versions of the same tasks: of another version are {TASKS[1].id}$"
+    ):
+        compare(read_side(str(oracle)), read_side(str(often_silent)))
+
+
+def test_agents_without_a_task_in_common_are_refused(tmp_path, oracle):
+    write_trajectories(tmp_path / "other.jsonl", [plain_trajectory(task_id="tau_bench/test/3")])
+    with pytest.raises(InvalidValueError, match=r"no scored task in common: 4 tasks such as .* tau_bench/test/3"):
+        compare(read_side(str(oracle)), read_side(str(tmp_path / "other.jsonl")))
+
+
+def test_what_is_no_record_is_refused(tmp_path):
+    with pytest.raises(InvalidValueError, match="no evaluation"):
+        read_side(str(tmp_path))
+    with pytest.raises(InvalidValueError, match="There is no file or folder"):
+        read_side(str(tmp_path / "nothing"))

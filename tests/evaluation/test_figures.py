@@ -1,0 +1,179 @@
+"""The figures of an evaluation: failure kinds, rates over the same tasks, floors, costs, and their words."""
+
+import dataclasses
+import json
+
+import pytest
+
+from tau_retail_env import load_tasks
+from tau_retail_env.agents.bad import EagerAgent, ParrotAgent, QuitterAgent, SilentAgent
+from tau_retail_env.agents.oracle import BoastingAgent, OracleAgent
+from tau_retail_env.evaluation.facts import Facts, calls_of, facts_of
+from tau_retail_env.evaluation.failures import KINDS, failures_of
+from tau_retail_env.evaluation.outcome import figures, floor
+from tau_retail_env.evaluation.power import as_text as power_text
+from tau_retail_env.evaluation.progress import words_of
+from tau_retail_env.evaluation.record import Episode
+from tau_retail_env.evaluation.report import as_text
+from tau_retail_env.tasks import Action, Task
+from tests.evaluation.evaluations import TASKS, evaluate, settings_of
+from tests.plain_trajectory import plain_trajectory
+
+
+def task_of(*actions, outputs=(), task_id="tau2/1"):
+    return Task(task_id, "tau2", "retail", "test", "", tuple(Action(name, given) for name, given in actions), outputs)
+
+
+def fact(number, trial, success, **numbers):
+    return Facts(f"tau2/{number}", trial, 0, True, success, "user_stop", () if success else ("limit",), numbers=numbers)
+
+
+def figures_of(facts, trials=2, tasks=(), spent=(), more_tasks=None):
+    wanted = {one.task_id: "" for one in facts} | (more_tasks or {})
+    return figures(dataclasses.replace(settings_of(trials=trials), tasks=wanted), facts, spent, tasks)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"reward": 1.0}, ()),
+        ({"scorable": False, "stop_reason": "user_error"}, ("customer",)),
+        ({"reward_breakdown": {"wrong_writes": 1.0, "missing_writes": 2.0}}, ("wrong write", "missing write")),
+        ({"reward_breakdown": {"extra_writes": 1.0, "outputs": 0.0}}, ("extra write", "not told")),
+        ({"metrics": {"transfers": 1.0}}, ("transfer",)),
+        ({"stop_reason": "max_steps", "metrics": {"turns": 50.0}}, ("limit",)),
+        ({"stop_reason": "length", "metrics": {"turns": 4.0}}, ("limit",)),
+        ({"stop_reason": "too_many_errors", "metrics": {"turns": 12.0, "malformed": 10.0}}, ("format",)),
+        ({}, ("other",)),
+    ],
+)
+def test_failures_are_told_by_the_breakdown_and_the_end(changes, expected):
+    assert failures_of(plain_trajectory(**changes), task_of()) == expected
+    assert set(expected) <= set(KINDS)
+
+
+def test_a_missing_handover_is_a_failure_of_transfer():
+    task = task_of(("transfer_to_human_agents", {"summary": ""}))
+    assert failures_of(plain_trajectory(), task) == ("transfer",)
+    assert failures_of(plain_trajectory(metrics={"transfers": 1.0}), task) == ("other",)
+
+
+def test_calls_are_read_whichever_way_they_are_written_down():
+    call = {"id": "1", "type": "function", "function": {"name": "a", "arguments": '{"x": 1}'}}
+    messages = (
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "assistant", "content": 'Wait. <tool_call>{"name": "b", "arguments": {}}</tool_call>'},
+        {"role": "assistant", "content": "<tool_call>{broken"},
+        {"role": "user", "content": '<tool_call>{"name": "c", "arguments": {}}</tool_call>'},
+    )
+    assert [one.name for one in calls_of(plain_trajectory(messages=messages))] == ["a", "b"]
+
+
+def test_gold_calls_and_outputs_are_counted_in_a_failed_episode_too():
+    task = task_of(("get", {"id": 1}), ("get", {"id": 2}), ("put", {"id": 1}), outputs=("1093.34", "77"))
+    messages = (
+        {"role": "assistant", "content": '<tool_call>{"name": "get", "arguments": {"id": 2}}</tool_call>'},
+        {"role": "assistant", "content": '<tool_call>{"name": "get", "arguments": {"id": 2}}</tool_call>'},
+        {"role": "assistant", "content": "That is $1,093.34."},
+    )
+    found = facts_of(Episode(0, plain_trajectory(messages=messages)), task)
+    assert (found.gold_calls, found.facts_told) == ((1, 3), (1, 2))
+
+
+def test_every_pass_k_is_over_the_same_tasks_and_what_is_lost_is_counted():
+    facts = [fact(1, 0, True), fact(1, 1, True), fact(2, 0, False)]
+    lost = Facts("tau2/2", 1, 0, False, False, "user_error", ("customer",))
+    found = figures_of([*facts, lost])
+    assert found["pass^1"]["value"] == 0.5
+    assert "pass^2" not in found
+    assert found["undefined"] == {"2": "undefined: tau2/2 has only 1 scored trial"}
+    assert found["episodes"]["unscorable"] == 1
+    assert found["failures"] == {"limit": 1, "customer": 1}
+
+
+def test_a_partial_evaluation_says_so():
+    found = figures_of([fact(1, 0, True)], more_tasks={"tau2/7": ""})
+    assert found["episodes"] == {
+        "asked": 4,
+        "scored": 1,
+        "unscorable": 0,
+        "not_played": 3,
+        "tasks_without_a_score": 1,
+    }
+    words = as_text(found)
+    assert "PARTIAL: 3 not played" in words
+    assert "1 tasks without a scored episode are in no figure" in words
+
+
+def test_nothing_scored_is_no_figure():
+    found = figures_of([Facts("tau2/2", 0, 0, False, False, "user_error", ("customer",))], trials=1)
+    assert found["undefined"] == {"1": "undefined: no episode was scored"}
+    assert "undefined: no episode was scored" in as_text(found)
+
+
+def test_costs_are_told_where_every_paid_episode_tells_them_and_failed_tries_are_paid():
+    priced = fact(1, 0, True, agent_calls=2.0, agent_cost_usd=0.5)
+    assert figures_of([priced], spent=[priced])["cost_usd"] == {"agent": 1.0}
+    assert figures_of([priced, fact(2, 0, True, agent_calls=1.0)])["cost_usd"] == {}
+
+
+def test_corrected_and_process_are_numbers_of_their_own():
+    told = Facts("tau2/1", 0, 0, True, False, "user_stop", ("other",), corrected=1.0, process=0.0)
+    found = figures_of([told], trials=1)
+    assert {name: one["value"] for name, one in found["rewards"].items()} == {
+        "official": 0.0,
+        "corrected": 1.0,
+        "process": 0.0,
+    }
+    assert figures_of([fact(1, 0, True)], trials=1)["rewards"].keys() == {"official"}
+
+
+@pytest.mark.parametrize("make", [SilentAgent, ParrotAgent])
+def test_the_floor_is_what_agents_that_do_nothing_earn(tmp_path, make):
+    tasks = [task for task in load_tasks("tau2", "base") if task.id in ("tau2/12", "tau2/65", "tau2/24", "tau2/5")]
+    standing = evaluate(tmp_path / "e", tasks, make_agent=lambda task, seed: make(), trials=1, split="base")
+    assert floor(tasks) == sum(one.success for one in standing.episodes) / len(tasks) == 0.5
+
+
+def test_the_floor_of_the_test_split_is_two_of_forty():
+    assert floor(load_tasks("tau2", "test")) == 2 / 40
+    assert floor([]) is None
+
+
+def test_agents_fail_for_their_own_reasons(tmp_path):
+    makers = {"silent": SilentAgent, "eager": EagerAgent, "quitter": QuitterAgent}
+    found = {}
+    for name, make in makers.items():
+        standing = evaluate(tmp_path / name, make_agent=lambda task, seed, make=make: make(), trials=1)
+        found[name] = figures(standing.settings, standing.episodes, (), TASKS)["failures"]
+    assert found["silent"]["missing write"] == len(TASKS)
+    assert found["eager"]["extra write"] == len(TASKS)
+    assert found["quitter"]["transfer"] == len(TASKS)
+
+
+def test_a_whole_report_of_a_played_evaluation(tmp_path):
+    def make(task, seed):
+        return OracleAgent(task) if seed == 0 else BoastingAgent(task)
+
+    standing = evaluate(tmp_path / "e", make_agent=make, trials=2)
+    found = figures(standing.settings, standing.episodes, standing.spent, TASKS)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert (found["pass^1"]["value"], found["pass^2"]["value"], found["pass@2"]["value"]) == (0.5, 0.0, 1.0)
+    assert found["by_subset"]["all"]["pass^1"]["value"] == 0.5
+    assert sum(row["pass^1"]["tasks"] for row in found["by_gold_actions"].values()) == len(TASKS)
+    assert 0.5 < found["tool_accuracy"]["gold_calls_made"] < 1
+    words = as_text(found)
+    for expected in ("pass^1   50.0", "pass^2    0.0", "pass@2  100.0", "floor", "tool accuracy", "missing write"):
+        assert expected in words
+
+
+def test_progress_tells_the_running_rate_and_what_was_paid():
+    facts = [fact(1, 0, True, agent_cost_usd=0.5), fact(2, 0, False, customer_cost_usd=0.25)]
+    assert words_of(facts) == "pass^1 50.0 [0.0, 100.0] $0.75"
+    assert words_of([]) == "no episode scored yet"
+
+
+def test_power_in_words():
+    words = power_text(114)
+    assert "a difference of  5 points: 7 trials a task" in words
+    assert "a difference of 10 points: 2 trials a task" in words

@@ -89,7 +89,7 @@ esac
 overrides+=("$@")
 # ROLL counts from 0: with one more than the steps asked for, the last one validates what they have learnt.
 first=("${overrides[@]}" "max_steps=$((steps + 1))")
-second=("${overrides[@]}" "max_steps=$((steps + more_steps + 1))" "resume=$out/run")
+second=("${overrides[@]}" "max_steps=$((steps + more_steps + 1))" "resume=true")
 
 start() {
   "$python" start_agentic_pipeline.py --config-name "$config" "$@"

@@ -23,7 +23,7 @@ class EnvironmentConfig(Block):
     """Which edition of the source's tasks, such as 1.0 of tau2; null for the source's default. YAML reads a number."""
     task_subset: str = "all"
     """Tasks whose gold actions contain a kind, such as returns; all; a+b."""
-    user_strategy: Annotated[Strategy, SkipValidation] = "scripted"
+    user_strategy: Annotated[Strategy, SkipValidation] = "scripted"  # UserSpec checks it, weights and all
     """Who plays the customer: a name, or weights by name, of which each group of episodes draws one."""
     user_model: str | None = None
     """Name of the model behind an API customer, null for customers without one."""

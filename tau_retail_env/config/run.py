@@ -15,7 +15,7 @@ from tau_retail_env.users.spec import Strategy
 class RunConfig(Block):
     """What every run is told, whatever it trains with."""
 
-    user_strategy: Annotated[Strategy, SkipValidation] = "scripted"
+    user_strategy: Annotated[Strategy, SkipValidation] = "scripted"  # UserSpec checks it, weights and all
     """Who plays the customer: a name, or weights by name, of which each group of episodes draws one."""
     user_model: str | None = None
     """Name of the model behind an API customer."""

@@ -41,7 +41,7 @@ def test_both_parts_check_and_the_second_goes_on_with_the_first(parts):
     first, second = parts
     assert (first["max_steps"], second["max_steps"]) == (21, 31)
     assert 20 % first["save_steps"] == 0 and 20 % first["eval_steps"] == 0
-    assert first["output_dir"] == second["output_dir"] == second["resume"]
+    assert first["output_dir"] == second["output_dir"] and second["resume"] is True
     for values in (first, second):
         assert check_roll(values).val_places == {"retail_test": 192}
 

@@ -331,8 +331,10 @@ def test_two_runs_into_one_folder_are_one_run_and_one_error(grpo_values: Values,
 def test_what_is_refused_leaves_no_folder(
     grpo_values: Values, foreign_checkpoint: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
+    (empty := tmp_path / "empty").mkdir()
     for override, words in (
-        ("pretrain=nowhere/to/be/found", "no tokenizer could be loaded"),
+        ("pretrain=nowhere/to/be/found", "pretrain: there is no folder nowhere/to/be/found"),
+        (f"pretrain={empty}", "no tokenizer could be loaded"),
         ("task_subset=nothing", "nothing"),
         ("sequence_length=20", "sequence_length: 20 leaves no room"),
         ("prompt_style=full", "does not show the model its tools"),

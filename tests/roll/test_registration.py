@@ -39,6 +39,6 @@ def test_containers_become_plain():
 
 def test_without_gem_the_package_can_still_be_imported():
     program = (
-        "import sys; sys.modules['gem'] = None; import tau_retail_env.roll; from tau_retail_env.roll import assignment"
+        "import sys; sys.modules['gem'] = None; import tau_retail_env.roll; from tau_retail_env.roll import group_plan"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -76,6 +76,6 @@ def test_importing_the_engine_registers_whenever_gem_comes_and_imports_no_gem_it
 
 def test_without_gem_the_package_can_still_be_imported():
     program = (
-        "import sys; sys.modules['gem'] = None; import tau_retail_env.roll; from tau_retail_env.roll import assignment"
+        "import sys; sys.modules['gem'] = None; import tau_retail_env.roll; from tau_retail_env.roll import group_plan"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from tau_retail_env.config import compose, to_yaml
 from tau_retail_env.config.customers import check_servers
@@ -355,6 +356,28 @@ def test_a_run_goes_on_from_its_newest_whole_checkpoint(tmp_path):
     assert resumed(f"resume={run}") == run / "checkpoints" / "checkpoint-9"
     assert resumed(f"resume_from_checkpoint={run / 'checkpoints' / 'checkpoint-4'}").name == "checkpoint-4"
     assert resumed(f"resume={run}", "max_steps=9", "save_steps=1").name == "checkpoint-9"
+
+
+def test_resume_alone_takes_the_configuration_of_the_run(tmp_path, capsys):
+    """Its engine, too; what is given besides reaches the environments as in the YAML files."""
+    run = tmp_path / "run"
+    customer = ("user_strategy=llm", "user_model=m", "user.timeout_s=5", "user.base_url=http://127.0.0.1:9/v1")
+    make_run(run, 3, **compose(NAME, overrides=[f"output_dir={run}", "exp_name=mine", "seed=7", *customer]))
+    for folder in (run, run / "checkpoints" / "checkpoint-3"):
+        assert main([f"resume={folder}", "max_steps=9", "user.timeout_s=20", "--print-config"]) == 0
+        printed = yaml.safe_load(capsys.readouterr().out)
+        assert (printed["exp_name"], printed["seed"], printed["max_steps"]) == ("mine", 7, 9)
+        assert printed["custom_envs"]["retail_train"]["env_config"]["user_config"]["timeout_s"] == 20
+        with claim(check_roll(printed), printed) as found:
+            assert (found.path, found.step) == (run, 3)
+
+
+def test_a_stored_configuration_that_is_damaged_is_one_line(tmp_path, capsys):
+    make_run(tmp_path / "run", 3)
+    (tmp_path / "run" / "config.yaml").write_bytes(b"engine: roll\nexp_name: \xff\n")
+    assert main([f"resume={tmp_path / 'run'}"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "config.yaml cannot be read" in error and "begin a new run" in error
 
 
 def test_resume_true_finds_the_newest_run_of_the_experiment(tmp_path):

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from tau_retail_env.cli import main
 from tau_retail_env.cli.train import chosen_engine
@@ -359,6 +360,28 @@ def test_a_run_goes_on_from_its_newest_whole_checkpoint(tmp_path):
     assert resumed(f"resume={run}", "max_steps=9", "save_steps=1").name == "checkpoint-9"
 
 
+def test_resume_alone_takes_the_configuration_of_the_run(tmp_path, capsys):
+    """Its engine, too; what is given besides reaches the environments as in the YAML files."""
+    run = tmp_path / "run"
+    customer = ("user_strategy=llm", "user_model=m", "user.timeout_s=5", "user.base_url=http://127.0.0.1:9/v1")
+    make_run(run, 3, **compose(NAME, overrides=[f"output_dir={run}", "exp_name=mine", "seed=7", *customer]))
+    for folder in (run, run / "checkpoints" / "checkpoint-3"):
+        assert main([f"resume={folder}", "max_steps=9", "user.timeout_s=20", "--print-config"]) == 0
+        printed = yaml.safe_load(capsys.readouterr().out)
+        assert (printed["exp_name"], printed["seed"], printed["max_steps"]) == ("mine", 7, 9)
+        assert printed["custom_envs"]["retail_train"]["env_config"]["user_config"]["timeout_s"] == 20
+        with claim(check_roll(printed), printed) as found:
+            assert (found.path, found.step) == (run, 3)
+
+
+def test_a_stored_configuration_that_is_damaged_is_one_line(tmp_path, capsys):
+    make_run(tmp_path / "run", 3)
+    (tmp_path / "run" / "config.yaml").write_bytes(b"engine: roll\nexp_name: \xff\n")
+    assert main([f"resume={tmp_path / 'run'}"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "config.yaml cannot be read" in error and "begin a new run" in error
+
+
 def test_resume_true_finds_the_newest_run_of_the_experiment(tmp_path):
     make_run(tmp_path / f"{NAME}_1", 4)
     make_run(tmp_path / f"{NAME}_2", 7)
@@ -501,6 +524,7 @@ def test_a_run_that_ends_early_leaves_no_process_and_no_success(roll, repository
     finally:
         process.kill()
     assert process.returncode == status, rest
+    assert (f"interrupted; go on with: resume={tmp_path / 'run'}" in rest) == (stop is not None)
     assert "http://127.0.0.1:" in "".join(told)
     assert not alive(int(worker)) and not alive(int(orphan))
     assert (tmp_path / "run" / "config.yaml").is_file()

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _give_template(folder: Path) -> int:
     from tau_retail_env.doctor.chat_template import FILE_NAME, give_template
-    from tau_retail_env.local.models import load_tokenizer
+    from tau_retail_env.models.loading import load_tokenizer
 
     if not folder.is_dir():
         raise InvalidValueError(

@@ -1,7 +1,6 @@
 """What is played when."""
 
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 
@@ -26,7 +25,8 @@ def tasks() -> dict[str, list[Task]]:
 
 
 def manager(**changes: object) -> EnvManager:
-    return replace(EnvManager(num_env_groups=3, group_size=2, tags=("a", "b"), num_groups_partition=(2, 1)), **changes)
+    plain = EnvManager(num_env_groups=3, group_size=2, tags=("a", "b"), num_groups_partition=(2, 1))
+    return plain.model_copy(update=changes)
 
 
 def played(plan: TrainingPlan, tag: str, groups: int) -> list[str]:

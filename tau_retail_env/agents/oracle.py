@@ -38,6 +38,7 @@ QUESTIONS: Mapping[str, str] = {
     "reason": "the reason (no longer needed or ordered by mistake)",
     "address": "the full new address",
 }
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 REASON_WORDS: Mapping[str, str] = {"no longer needed": r"\bneed", "ordered by mistake": r"\bmistake"}
 
@@ -52,6 +53,8 @@ class Step:
     """The gold write, None where there is nothing to write."""
     beat: Beat | None = None
     """What the customer brings up where the step is not a write: to be told, refused, or handed over."""
+    plan: Beat | None = None
+    """The beat whose `calls` and `asks` say what to do before it is served; None where the oracle finds out itself."""
 
 
 class OracleAgent:
@@ -71,7 +74,7 @@ class OracleAgent:
         """
         self._task = task
         story = story_of(task)
-        self._steps = _steps(task.actions) if story is None else _steps_of_story(task.actions, story)
+        self._steps = _steps(task.actions) if story is None else _steps_of_story(task, story)
         self._hurries = source_class(task).conduct.max_turns is not None and len(self._steps) >= MANY_STEPS
         self._tries = 0 if self._hurries else TRIES if story is None else 1
         self._identity_tries = TRIES if story is None else PATIENT_TRIES
@@ -130,11 +133,23 @@ class OracleAgent:
         if not self._steps:
             return self._finish()
         step = self._steps[0]
+        if step.plan is not None and (planned := self._planned(step.plan)):
+            return planned
         if step.beat is not None:
             return self._look_up_gold() or self._attend(step.beat)
         if step.write is None:
             return self._look_up_gold() or self._finish()
+        if step.plan is not None:
+            return self._sum_up()
         return self._prepare(step.write) or self._sum_up()
+
+    def _planned(self, plan: Beat) -> AgentMessage | None:
+        """The next call or question of a plan, None when all is known."""
+        for action in plan.calls:
+            if self._is_new(action.name, action.arguments):
+                return self._call(action.name, action.arguments)
+        missing = [fact for fact in plan.asks if not self._asked[fact]]
+        return self._ask(missing) if missing else None
 
     def _attend(self, beat: Beat) -> AgentMessage:
         """Answer, refuse, hand over, or sum up what the customer is going to regret."""
@@ -144,10 +159,10 @@ class OracleAgent:
             gold = next((action for action in self._task.actions if action.name == TRANSFER), None)
             return self._call(TRANSFER, gold.arguments if gold else {"summary": beat.transfer})
         if beat.turn:
-            return AgentMessage(f"So this is what you want: {beat.prose or beat.say} {CONFIRMATION}")
+            return AgentMessage(f"{beat.answer or f'So this is what you want: {beat.prose or beat.say}'} {CONFIRMATION}")
         if beat.ask:
-            answers = [self._task.outputs[number] for number in beat.outputs]
-            return AgentMessage(f"Here you are: {', '.join(answers)}." if answers else beat.answer)
+            answers = ", ".join(self._task.outputs[number] for number in beat.outputs)
+            return AgentMessage(beat.answer or f"Here you are: {answers}.")
         return AgentMessage(f"I'm sorry, that is not possible, because {beat.refusal}. Anything else?")
 
     def _identify(self) -> AgentMessage:
@@ -231,10 +246,16 @@ class OracleAgent:
         for action in self._steps[0].lookups:
             if action.name == "get_product_details" and not products:
                 continue
-            visible = action.name == "calculate" or all(str(value) in self._seen for value in action.arguments.values())
-            if visible and self._is_new(action.name, action.arguments):
+            if self._is_founded(action) and self._is_new(action.name, action.arguments):
                 return self._call(action.name, action.arguments)
         return None
+
+    def _is_founded(self, action: Action) -> bool:
+        """Whether somebody has mentioned everything that a look-up needs; of an expression, its numbers."""
+        given = action.arguments.values()
+        if action.name == "calculate":
+            given = [number for value in given for number in NUMBER.findall(value)]
+        return all(str(value) in self._seen for value in given)
 
     def _is_new(self, name: str, arguments: Mapping[str, Any]) -> bool:
         return call_key(name, arguments) not in self._results
@@ -253,13 +274,15 @@ class OracleAgent:
         assert write is not None
         self._summed_up = True
         report, self._unreported = self._unreported, ""
-        return AgentMessage(f"{report} {self._summary(write)} {CONFIRMATION}".strip())
+        told = self._steps[0].plan.answer if self._steps[0].plan else ""
+        words = (report, told, self._summary(write), CONFIRMATION)
+        return AgentMessage(" ".join(part for part in words if part))
 
     def _report(self, failed: bool) -> AgentMessage:
         """What became of a write; after the last one also what the customer wanted to know."""
-        self._steps = self._steps[1:]
+        done, *self._steps = self._steps
         self._said_now, self._asked = "", Counter()
-        if not self._hurries:
+        if not self._hurries and done.plan is None:
             self._results = _users_only(self._results)
         words = ["Sorry, that is not possible." if failed else "Done."]
         if not self._follows_story and all(step.write is None for step in self._steps):
@@ -346,9 +369,17 @@ def _steps(actions: Sequence[Action]) -> list[Step]:
     return steps or ([Step(after)] if after else [])
 
 
-def _steps_of_story(actions: Sequence[Action], story: Story) -> list[Step]:
-    """A story's beats, each with the gold lookups before its write, or before the next one's."""
-    before, writes, after = _grouped(actions)
+def _steps_of_story(task: Task, story: Story) -> list[Step]:
+    """A story's beats, each with the gold lookups before its write, or before the next one's.
+
+    The beats of a task that brings its own story say themselves what is to be looked up.
+    """
+    before, writes, after = _grouped(task.actions)
+    if task.story is not None:
+        return [
+            Step(write=writes[beat.write], plan=beat) if beat.write is not None else Step(beat=beat, plan=beat)
+            for beat in story.beats
+        ]
     numbers = [beat.first if beat.write is None else beat.write for beat in story.beats]
     steps = []
     for place, beat in enumerate(story.beats):

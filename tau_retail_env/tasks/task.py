@@ -58,3 +58,7 @@ class Task:
     """What upstream multiplies into the reward."""
     version: str | None = None
     """Which edition of the source's tasks, such as "0.2"; None for the default, or for a source that has none."""
+    story: Mapping[str, Any] | None = None
+    """What the scripted customer does, as a table of stories.toml has it, for a task that brings its own; else None."""
+    labels: tuple[str, ...] = ()
+    """What its source says of it: "easy", "medium" or "hard", then the kinds of its parts; empty for most sources."""

@@ -80,6 +80,7 @@ class OracleAgent:
         self._identity_tries = TRIES if story is None else PATIENT_TRIES
         self._customer_id = story.customer if story and story.customer else task.user_id
         self._follows_story = story is not None
+        self._searches = story is not None and source_class(task).conduct.max_turns is None
         self._said = ""
         self._said_now = ""
         self._seen = ""
@@ -136,7 +137,7 @@ class OracleAgent:
         if step.plan is not None and (planned := self._planned(step.plan)):
             return planned
         if step.beat is not None:
-            return self._look_up_gold() or self._attend(step.beat)
+            return self._look_up_gold() or self._find_answer(step.beat) or self._attend(step.beat)
         if step.write is None:
             return self._look_up_gold() or self._finish()
         if step.plan is not None:
@@ -191,8 +192,11 @@ class OracleAgent:
     def _prepare(self, write: Action) -> AgentMessage | None:
         """The next question or lookup before a write, None when all is known."""
         order_id = write.arguments.get("order_id")
-        if order_id and order_id not in self._said_now and self._asked["order"] == 0 and not self._hurries:
+        asks = not (self._hurries or self._searches)
+        if asks and order_id and order_id not in self._said_now and self._asked["order"] == 0:
             return self._ask(["order", *self._missing(write)])
+        if self._searches and order_id and order_id not in self._said and (lookup := self._search(order_id)):
+            return lookup
         if order_id and order_id not in self._seen and self._is_new("get_user_details", self._user()):
             return self._call("get_user_details", self._user())
         if lookup := self._look_up_gold(products=False):
@@ -209,6 +213,25 @@ class OracleAgent:
                 return self._call("get_product_details", {"product_id": product_id})
         missing = self._missing(write)
         return self._ask(missing) if missing else None
+
+    def _search(self, order_id: str | None = None) -> AgentMessage | None:
+        """The next look-up on the way to an order: the profile, then one order after another; None once it is found."""
+        if self._is_new("get_user_details", self._user()):
+            return self._call("get_user_details", self._user())
+        profile = _parsed(self._results[call_key("get_user_details", self._user())])
+        for known in profile.get("orders", ()):
+            if f'"order_id": "{known}"' not in self._seen:
+                return self._call("get_order_details", {"order_id": known})
+            if known == order_id:
+                return None
+        return None
+
+    def _find_answer(self, beat: Beat) -> AgentMessage | None:
+        """The next look-up for a question whose answer nobody has shown yet, None where none is left."""
+        if not (self._searches and beat.ask and beat.outputs) or self._steps[0].plan:
+            return None
+        told = all(self._task.outputs[number].casefold() in self._seen.casefold() for number in beat.outputs)
+        return None if told else self._search()
 
     def _user(self) -> dict[str, str]:
         return {"user_id": self._user_id or ""}
@@ -248,6 +271,9 @@ class OracleAgent:
                 continue
             if self._is_founded(action) and self._is_new(action.name, action.arguments):
                 return self._call(action.name, action.arguments)
+            if self._searches and action.name == "get_product_details" and self._is_new("list_all_product_types", {}):
+                if not self._is_founded(action):
+                    return self._call("list_all_product_types", {})
         return None
 
     def _is_founded(self, action: Action) -> bool:
@@ -283,7 +309,7 @@ class OracleAgent:
         done, *self._steps = self._steps
         self._said_now, self._asked = "", Counter()
         if not self._hurries and done.plan is None:
-            self._results = _users_only(self._results)
+            self._results = _still_true(self._results, done.write) if self._searches else _users_only(self._results)
         words = ["Sorry, that is not possible." if failed else "Done."]
         if not self._follows_story and all(step.write is None for step in self._steps):
             words.extend(self._information())
@@ -425,6 +451,16 @@ def call_key(name: str, arguments: Mapping[str, Any]) -> str:
 def _users_only(results: Mapping[str, str]) -> dict[str, str]:
     """What stays true after a write: who the customer is and what the shop sells."""
     return {key: value for key, value in results.items() if key.startswith(("find_user_id_by_", "get_product_details"))}
+
+
+def _still_true(results: Mapping[str, str], write: Action | None) -> dict[str, str]:
+    """What stays true after one write: all but the order or the profile that it changes."""
+    given = write.arguments if write else {}
+    changed = {
+        call_key("get_order_details", {"order_id": given.get("order_id")}),
+        call_key("get_user_details", {"user_id": given.get("user_id")}),
+    }
+    return {key: value for key, value in results.items() if key not in changed}
 
 
 def _parsed(text: str | None) -> Mapping[str, Any]:

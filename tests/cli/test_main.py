@@ -254,7 +254,7 @@ def test_a_source_that_is_not_there_is_exit_2_with_what_brings_it(arguments, no_
 def test_subsets_are_counted_for_the_sources_that_are_there(no_tau_bench, capsys):
     assert main(["tasks", "--subsets"]) == 0
     shown = capsys.readouterr()
-    assert shown.out.startswith("| subset | tau2 train | tau2 test | tau2 base | generated train | generated test |")
+    assert shown.out.startswith("| subset | tau2 train | tau2 test | tau2 base | generated train | generated test | ")
     assert shown.err.startswith("without source 'tau_bench': ")
 
 

@@ -160,7 +160,9 @@ class OracleAgent:
             gold = next((action for action in self._task.actions if action.name == TRANSFER), None)
             return self._call(TRANSFER, gold.arguments if gold else {"summary": beat.transfer})
         if beat.turn:
-            return AgentMessage(f"{beat.answer or f'So this is what you want: {beat.prose or beat.say}'} {CONFIRMATION}")
+            return AgentMessage(
+                f"{beat.answer or f'So this is what you want: {beat.prose or beat.say}'} {CONFIRMATION}"
+            )
         if beat.ask:
             answers = ", ".join(self._task.outputs[number] for number in beat.outputs)
             return AgentMessage(beat.answer or f"Here you are: {answers}.")
@@ -271,17 +273,17 @@ class OracleAgent:
                 continue
             if self._is_founded(action) and self._is_new(action.name, action.arguments):
                 return self._call(action.name, action.arguments)
-            if self._searches and action.name == "get_product_details" and self._is_new("list_all_product_types", {}):
-                if not self._is_founded(action):
-                    return self._call("list_all_product_types", {})
+            unlisted = self._searches and action.name == "get_product_details" and not self._is_founded(action)
+            if unlisted and self._is_new("list_all_product_types", {}):
+                return self._call("list_all_product_types", {})
         return None
 
     def _is_founded(self, action: Action) -> bool:
         """Whether somebody has mentioned everything that a look-up needs; of an expression, its numbers."""
-        given = action.arguments.values()
+        needed = [str(value) for value in action.arguments.values()]
         if action.name == "calculate":
-            given = [number for value in given for number in NUMBER.findall(value)]
-        return all(str(value) in self._seen for value in given)
+            needed = [number for expression in needed for number in NUMBER.findall(expression)]
+        return all(each in self._seen for each in needed)
 
     def _is_new(self, name: str, arguments: Mapping[str, Any]) -> bool:
         return call_key(name, arguments) not in self._results

@@ -9,7 +9,6 @@ from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.tasks.writes import gold_writes
 
-
 DIFFICULTIES = ("easy", "medium", "hard")
 """The labels that say how much a task asks of an agent."""
 

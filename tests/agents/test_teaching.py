@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -84,7 +85,7 @@ def test_every_argument_of_a_call_was_said_or_read_before(source: str, tasks: li
 def test_it_asks_for_a_yes_and_writes_only_after_one(episodes: dict[str, tuple[float, str, list[Turn]]]) -> None:
     writes = 0
     for task_id, (_, _, turns) in episodes.items():
-        for (before, *_), (message, role, read) in zip(turns, turns[1:], strict=False):
+        for (before, *_), (message, role, read) in pairwise(turns):
             if any(call.name in WRITE_TOOLS for call in message.tool_calls):
                 writes += 1
                 assert role == "user" and "yes" in read.lower(), task_id
@@ -97,7 +98,9 @@ def test_it_never_asks_for_an_order_but_finds_it_through_the_profile(
 ) -> None:
     said = [message.content or "" for _, _, turns in episodes.values() for message, _, _ in turns]
     assert not [text for text in said if "the order id" in text]
-    called = Counter(call.name for _, _, turns in episodes.values() for message, _, _ in turns for call in message.tool_calls)
+    called = Counter(
+        call.name for _, _, turns in episodes.values() for message, _, _ in turns for call in message.tool_calls
+    )
     assert called["get_user_details"] > 300
     assert called["get_order_details"] > called["get_user_details"]
     assert min(called[name] for name in ("calculate", "transfer_to_human_agents", "list_all_product_types")) > 25
@@ -113,7 +116,9 @@ def test_it_reads_a_product_before_it_swaps_an_item(episodes: dict[str, tuple[fl
 def test_it_recovers_when_an_account_or_an_order_is_not_found(
     episodes: dict[str, tuple[float, str, list[Turn]]],
 ) -> None:
-    errors = [read for _, _, turns in episodes.values() for _, role, read in turns if role == "tool" and "Error" in read]
+    errors = [
+        read for _, _, turns in episodes.values() for _, role, read in turns if role == "tool" and "Error" in read
+    ]
     assert {"Error: User not found", "Error: Order not found"} <= set(errors)
 
 

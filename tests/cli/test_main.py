@@ -95,7 +95,7 @@ def test_one_task_is_shown_whole(capsys):
         (["play", "--as", "customer", "--subset", "refunds"], "'refunds'"),
         (["play", "--as", "customer", "--prompt-style", "full"], "--prompt-style"),
         (["play", "--prompt-style", "loud"], "'loud'"),
-        (["oracle", "--source", "generated", "--subset", "transfer"], "No split of this source has any"),
+        (["oracle", "--source", "generated", "--subset", "lookup*single"], "No split of this source has any"),
         (["oracle", "--split", "tset"], "Did you mean 'test'"),
         (["train", "--config-name", "tau_retail_stf"], "tau_retail_stf"),
         (["train", "--config-name", "tau_retail_sft", "tokenizer=somewhere", "max_stepz=3"], "max_stepz"),

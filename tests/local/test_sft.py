@@ -36,7 +36,8 @@ def rows_of(outcome: Any) -> list[dict[str, Any]]:
 def conversations(config: SftConfig, tokenizer: Any, **changes: Any) -> EncodedConversations:
     longest = changes.pop("longest", 9000)
     wanted = config.conversations.model_copy(update={"num": 4, **changes})
-    return make_conversations(config.custom_envs["retail_train"].env_config, tokenizer, wanted, seed=7, longest=longest)
+    envs = {tag: env.env_config for tag, env in config.custom_envs.items()}
+    return make_conversations(envs, tokenizer, wanted, seed=7, longest=longest)
 
 
 @pytest.fixture
@@ -82,6 +83,20 @@ def test_several_processes_make_the_same_conversations(config: SftConfig, tokeni
     alone, together = (conversations(config, tokenizer, num=60, num_workers=workers) for workers in (1, 2))
     for name in ("token_ids", "response_mask", "starts"):
         np.testing.assert_array_equal(getattr(alone, name), getattr(together, name))
+
+
+def test_a_mixture_holds_the_conversations_of_each_environment_by_weight(config: SftConfig, tokenizer: Qwen2Tokenizer):
+    first = config.custom_envs["retail_train"].env_config
+    envs = {"first": first, "second": first.model_copy(update={"split": "train2", "task_subset": "easy"})}
+
+    def made(num: int, **where: Any) -> EncodedConversations:
+        wanted = config.conversations.model_copy(update={"num": num, "tag": None, **where})
+        return make_conversations(envs, tokenizer, wanted, seed=7, longest=90_000)
+
+    mixed = made(8, mixture={"second": 1.0, "first": 3.0})
+    alone = [made(2, tag="second"), made(6, tag="first")]
+    np.testing.assert_array_equal(mixed.token_ids, np.concatenate([each.token_ids for each in alone]))
+    assert len(mixed) == sum(map(len, alone)) == 8
 
 
 def test_conversations_that_are_too_long_are_left_out_and_counted(

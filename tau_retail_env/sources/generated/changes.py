@@ -8,12 +8,13 @@ from typing import Any
 from tau_retail_env.sources.generated.choosing import Choice, choose
 from tau_retail_env.sources.generated.requests import CANCEL_REASONS, new_address, one_line
 from tau_retail_env.sources.generated.visit import (
+    STATUSES,
     Beat,
+    Call,
     Part,
     Payment,
     Reference,
     Row,
-    STATUSES,
     Visit,
     call,
     casual,
@@ -154,9 +155,7 @@ def pay_otherwise(visit: Visit) -> Part | None:
     core = visit.wording.say("pay_otherwise", order=reference.name)
     beat = _beat(reference, payment, calls=[*reference.calls, *(payment.calls or [visit.profile()])])
     beat["say"] = sentences(f"{visit.wording.say('context')} {core} {payment.said}")
-    write = Action(
-        "modify_pending_order_payment", {"order_id": order["order_id"], "payment_method_id": payment.id}
-    )
+    write = Action("modify_pending_order_payment", {"order_id": order["order_id"], "payment_method_id": payment.id})
     return Part((beat,), (write,), cost=1 + reference.cost)
 
 
@@ -349,9 +348,7 @@ def _tell_refund(visit: Visit, beat: Beat, items: Sequence[Row], said: list[str]
     return plain(total)
 
 
-def _tell_difference(
-    visit: Visit, beat: Beat, items: Sequence[Row], choices: Sequence[Choice], said: list[str]
-) -> str:
+def _tell_difference(visit: Visit, beat: Beat, items: Sequence[Row], choices: Sequence[Choice], said: list[str]) -> str:
     """Let the customer ask for the difference in price; gives the output."""
     pairs = zip(items, choices, strict=True)
     expression = " + ".join(f"{choice.variant['price']} - {item['price']}" for item, choice in pairs)

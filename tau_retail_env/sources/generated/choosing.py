@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
+from importlib import resources
 from typing import Any
 
 from tau_retail_env.sources.generated.wording import Wording, listed
@@ -21,27 +22,7 @@ MEASURE = re.compile(r"(\d+(?:\.\d+)?)\s?-?(?:\d+\s)?(TB|GB)?(.*)")
 """A number and its unit: "1.5 liters", "13-inch", "512GB SSD", "5-25 lbs"."""
 GIGABYTES_OF_A_TERABYTE = 1024
 
-COMPARATIVES: Mapping[str, tuple[str, str, str, str]] = MappingProxyType(
-    {
-        "size": ("a bigger one", "a smaller one", "the biggest one", "the smallest one"),
-        "frame size": ("a bigger one", "a smaller one", "the biggest one", "the smallest one"),
-        "capacity": ("a bigger one", "a smaller one", "the biggest one", "the smallest one"),
-        "storage": ("one with more storage", "one with less storage", "the one with the most storage", "the one with the least storage"),
-        "screen size": ("one with a bigger screen", "one with a smaller screen", "the one with the biggest screen", "the one with the smallest screen"),
-        "brightness": ("a brighter one", "a less bright one", "the brightest one", "the least bright one"),
-        "length": ("a longer one", "a shorter one", "the longest one", "the shortest one"),
-        "height": ("a taller one", "a lower one", "the tallest one", "the lowest one"),
-        "thickness": ("a thicker one", "a thinner one", "the thickest one", "the thinnest one"),
-        "weight range": ("a heavier one", "a lighter one", "the heaviest one", "the lightest one"),
-        "diameter": ("one with a larger face", "one with a smaller face", "the one with the largest face", "the one with the smallest face"),
-        "piece count": ("one with more pieces", "one with fewer pieces", "the one with the most pieces", "the one with the fewest pieces"),
-        "pieces": ("one with more pieces", "one with fewer pieces", "the one with the most pieces", "the one with the fewest pieces"),
-        "battery life": ("one whose battery lasts longer", "one with a shorter battery life", "the one whose battery lasts longest", "the one with the shortest battery life"),
-        "field of view": ("one with a wider view", "one with a narrower view", "the one with the widest view", "the one with the narrowest view"),
-        "room size": ("one for larger rooms", "one for smaller rooms", "the one for the largest rooms", "the one for the smallest rooms"),
-    }
-)  # fmt: skip
-"""For an option: the next step up and down, and the end of the ladder up and down."""
+FILE = "comparatives.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +35,13 @@ class Choice:
     """How the customer says it, to follow "exchange it for"."""
     cost: int
     """How hard it is to find, in points of difficulty."""
+
+
+@functools.cache
+def comparatives() -> Mapping[str, tuple[str, str, str, str]]:
+    """For an option in words: the next step up and down its ladder, and the ends of the ladder, up and down."""
+    text = resources.files(__package__).joinpath(FILE).read_text(encoding="utf-8")
+    return {name: tuple(words) for name, words in tomllib.loads(text).items()}
 
 
 def variants_of(item: Variant) -> list[Variant]:
@@ -116,7 +104,7 @@ def _exact(draws: Draws, wording: Wording, item: Variant) -> Choice | None:
 def _step(draws: Draws, wording: Wording, item: Variant) -> Choice | None:
     """The same, but bigger, or the biggest."""
     candidates = []
-    for name, words in COMPARATIVES.items():
+    for name, words in comparatives().items():
         own = _rank(item["product_id"], name, item["options"].get(name, ""))
         if own is None:
             continue
@@ -250,5 +238,3 @@ def _rank(product_id: str, name: str, value: str) -> float | None:
     measure = MEASURE.fullmatch(value)
     assert measure is not None
     return float(measure[1]) * (GIGABYTES_OF_A_TERABYTE if measure[2] == "TB" else 1)
-
-

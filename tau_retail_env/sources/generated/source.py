@@ -16,7 +16,7 @@ class GeneratedSource(Tau2Source):
     name = "generated"
 
     def splits(self) -> Iterable[str]:
-        """train and test of the first series, train2 and test2 of the second; train and test have different customers."""
+        """train and test of the first series, train2 and test2 of the second."""
         return (*tasks.DEFAULT_COUNTS, *series2.COUNTS)
 
     def load(self, split: str) -> list[Task]:
@@ -24,7 +24,7 @@ class GeneratedSource(Tau2Source):
         return series2.generate_tasks2(split) if split in series2.COUNTS else tasks.generate_tasks(split)
 
     def examples(self, split: str) -> Sequence[Task]:
-        """A task for each combination of requests; a whole split takes seconds to generate."""
+        """A task for each combination of what subsets ask for; a whole split takes seconds to generate."""
         return series2.examples(split) if split in series2.COUNTS else tasks.examples(split)
 
     def open_shop(self) -> Shop:

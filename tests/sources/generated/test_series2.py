@@ -11,10 +11,10 @@ import pytest
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.sources.generated import generate_task2, generate_tasks2
-from tau_retail_env.sources.generated.choosing import COMPARATIVES
-from tau_retail_env.sources.generated.series2 import KINDS
+from tau_retail_env.sources.generated.choosing import comparatives
+from tau_retail_env.sources.generated.series2 import KINDS, examples
 from tau_retail_env.sources.tau2.tasks import shop_database
-from tau_retail_env.tasks import gold_writes, select_subset
+from tau_retail_env.tasks import SUBSETS, gold_writes, select_subset
 from tau_retail_env.tasks.subsets import DIFFICULTIES
 from tau_retail_env.tasks.writes import canonical_writes
 from tau_retail_env.users.scripted.story import story_of
@@ -125,6 +125,19 @@ def test_difficulty_is_a_subset(train):
     assert beats == sorted(beats)
 
 
+def test_the_examples_have_every_subset_that_a_split_has(train):
+    def named(task):
+        return frozenset(name for name, holds in SUBSETS.items() if holds(task))
+
+    assert {named(task) for task in train} <= {named(task) for task in examples("train2")}
+
+
+def test_a_selection_that_turns_out_to_be_empty_is_refused():
+    everything = "easy*returns*exchanges*cancellations*modifications*payment*profile*address*transfer"
+    with pytest.raises(InvalidValueError, match="split 'test2' is empty"):
+        load_tasks("generated", "test2", everything)
+
+
 def test_a_task_can_ask_for_several_kinds_in_one_call(train):
     assert sum(len(kinds_of(task)) > 1 for task in train) > 5_000
     assert max(len(gold_writes(task)) for task in train) > 3
@@ -184,7 +197,7 @@ def test_the_cheapest_is_the_cheapest(train):
 def test_a_bigger_one_differs_in_nothing_but_its_size(train):
     seen = 0
     for task, beat, item, wanted, _ in swaps(train):
-        steps = {name for name, words in COMPARATIVES.items() if any(f" {each}" in beat.say for each in words)}
+        steps = {name for name, words in comparatives().items() if any(f" {each}" in beat.say for each in words)}
         if steps and " or " not in beat.say and not beat.otherwise:
             differing = {name for name, value in wanted["options"].items() if item["options"][name] != value}
             assert len(differing) == 1 and differing <= steps, task.id

@@ -71,7 +71,7 @@ def order_of(action):
 
 
 def fields_then(task):
-    """A task's fields as they were when the digest below was recorded; the first series has nothing in the later ones."""
+    """A task's fields when the digest below was recorded; the first series has nothing in the later ones."""
     fields = asdict(task)
     assert (fields.pop("version"), fields.pop("story"), fields.pop("labels")) == (None, None, ())
     return fields

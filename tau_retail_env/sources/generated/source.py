@@ -16,7 +16,7 @@ class GeneratedSource(Tau2Source):
     name = "generated"
 
     def splits(self) -> Iterable[str]:
-        """train and test of the first series, train2 and test2 of the second."""
+        """Those of the first series, train and test, and of the second, train2 and test2."""
         return (*tasks.DEFAULT_COUNTS, *series2.COUNTS)
 
     def load(self, split: str) -> list[Task]:

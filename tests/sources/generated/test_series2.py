@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import re
 from collections import Counter
 from dataclasses import asdict
 
@@ -12,7 +13,7 @@ from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.sources.generated import generate_task2, generate_tasks2
 from tau_retail_env.sources.generated.choosing import comparatives
-from tau_retail_env.sources.generated.series2 import KINDS, examples
+from tau_retail_env.sources.generated.series2 import KINDS, examples, task_of_id
 from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks import SUBSETS, gold_writes, select_subset
 from tau_retail_env.tasks.subsets import DIFFICULTIES
@@ -263,9 +264,16 @@ def test_no_task_shares_a_write_with_a_task_of_tau2(train, test):
     assert not [task.id for task in train + test if canonical_writes(task) & taken]
 
 
-def test_tasks_can_be_drawn_of_some_kinds_only():
+def test_tasks_can_be_drawn_of_some_kinds_only_and_have_ids_of_their_own():
     tasks = generate_tasks2("train2", 50, seed=3, weights={"fallback": 3, "price": 1})
     assert {kind for task in tasks for kind in kinds_of(task)} == {"fallback", "price"}
+    assert re.fullmatch(r"generated/train2-3-[0-9a-f]{6}/0", tasks[0].id)
+
+
+def test_a_task_is_made_again_from_its_id(train):
+    assert task_of_id("generated/train2/7") == train[7]
+    assert task_of_id("generated/train2-5/7") == generate_task2("train2", 7, seed=5)
+    assert task_of_id("generated/train/7") is task_of_id("tau2/7") is None
 
 
 @pytest.mark.parametrize(

@@ -42,5 +42,6 @@ def _task(line: str, where: str) -> Task:
         return Task(**given)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidValueError(
-            f"{where}: not a task ({error}); expected a line written by `tau-retail generate` or `tau-retail tasks --json`"
+            f"{where}: not a task ({error}); expected a line written by `tau-retail generate` or by "
+            "`tau-retail tasks --json`"
         ) from error

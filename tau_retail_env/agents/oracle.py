@@ -40,6 +40,9 @@ QUESTIONS: Mapping[str, str] = {
 }
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+ORDER_OR_CONTENT = "the order id or what is in the order"
+VAGUE = re.compile(r"\b(?:something|an order)\b", re.IGNORECASE)
+"""What a customer says that names neither an order nor anything in one."""
 REASON_WORDS: Mapping[str, str] = {"no longer needed": r"\bneed", "ordered by mistake": r"\bmistake"}
 
 
@@ -194,7 +197,7 @@ class OracleAgent:
     def _prepare(self, write: Action) -> AgentMessage | None:
         """The next question or lookup before a write, None when all is known."""
         order_id = write.arguments.get("order_id")
-        asks = not (self._hurries or self._searches)
+        asks = VAGUE.search(self._said_now) is not None if self._searches else not self._hurries
         if asks and order_id and order_id not in self._said_now and self._asked["order"] == 0:
             return self._ask(["order", *self._missing(write)])
         if self._searches and order_id and order_id not in self._said and (lookup := self._search(order_id)):
@@ -262,7 +265,8 @@ class OracleAgent:
 
     def _ask(self, facts: Sequence[str]) -> AgentMessage:
         self._asked.update(facts)
-        wanted = [QUESTIONS[fact] for fact in facts]
+        questions = {**QUESTIONS, "order": ORDER_OR_CONTENT} if self._searches else QUESTIONS
+        wanted = [questions[fact] for fact in facts]
         listed = " and ".join(part for part in (", ".join(wanted[:-1]), wanted[-1]) if part)
         return AgentMessage(f"Please give me {listed}.")
 

@@ -51,28 +51,13 @@ def send_back(visit: Visit) -> Part | None:
     if order is None:
         return None
     items, words, cost = _selection(visit, order)
-    reference = visit.refer(order, items if cost == 0 else ())
-    return returned(visit, order, items, words, reference, cost=cost)
-
-
-def returned(
-    visit: Visit, order: Row, items: Sequence[Row], words: str, reference: Reference, *, cost: int
-) -> Part | None:
-    """A return in one beat.
-
-    Args:
-        visit: the call.
-        order: a delivered order.
-        items: some of its items.
-        words: how the customer names these.
-        reference: how it names the order.
-        cost: points of difficulty besides those of the reference.
-    """
+    named = cost == 0
+    reference = visit.refer(order, items if named else ())
     payment = refund_of(visit, order)
-    tail = reference.tail if cost == 0 else f" in {reference.name}" if "thing" in words else f" of {reference.name}"
-    said = [visit.wording.say("context"), visit.wording.say("send_back", items=f"{words}{tail}"), payment.said]
+    words_in_order = f"{words}{reference.tail}" if named else f"{words} in {reference.name}"
+    said = [visit.wording.say("context"), visit.wording.say("send_back", items=words_in_order), payment.said]
     beat = _beat(reference, payment, calls=[*reference.calls, *payment.calls])
-    if cost:
+    if not named:
         beat["words"]["items"] = sentences(f"{words}.")
     outputs: tuple[str, ...] = ()
     if visit.draws.below(100) < 30:

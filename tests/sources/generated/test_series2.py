@@ -21,7 +21,7 @@ from tau_retail_env.tasks.writes import canonical_writes
 from tau_retail_env.users.scripted.story import story_of
 
 SAMPLE_SIZE = 400
-DIGEST = "306a9ba7093935dc59eb68d58080fe081439a6f6bf5303d4f2fd182b937eb1c8"
+DIGEST = "ef8e87aff00b7eb7c0af485f6d02be625bef2896d08f203bbcdfc32226de7109"
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from tau_retail_env.messages import AgentMessage
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.sources.generated import generate_tasks2
 from tau_retail_env.tasks import WRITE_TOOLS, Action, Task
+from tau_retail_env.users.scripted.listening import Fact
 from tau_retail_env.users.scripted.story import story_of
 
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -178,3 +179,17 @@ def test_a_task_plays_the_story_that_it_brings(tasks: list[Task]) -> None:
     story = story_of(task)
     assert story is not None
     assert [beat.prose for beat in story.beats] == ["What's the time?"]
+
+
+def test_a_customer_that_knows_its_order_by_what_is_in_it_tells_no_order_id(tasks: list[Task]) -> None:
+    env, asked = TauRetailEnv(source="generated", tasks=tasks), 0
+    for task in tasks:
+        story = story_of(task)
+        known = (story.beats[0].words or {}).get(Fact.ORDER, ()) if story else ()
+        if known and not any("#W" in words for words in known):
+            asked += 1
+            opening, _ = env.reset(task_id=task.id, seed=1)
+            answer, *_ = env.step("Please give me the order id.")
+            told = set(re.findall(r"#W\d+", opening + answer))
+            assert not told & {action.arguments.get("order_id") for action in task.actions}, (task.id, opening, answer)
+    assert asked > 100

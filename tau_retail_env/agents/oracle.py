@@ -38,7 +38,11 @@ QUESTIONS: Mapping[str, str] = {
     "reason": "the reason (no longer needed or ordered by mistake)",
     "address": "the full new address",
 }
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+ORDER_OR_CONTENT = "the order id or what is in the order"
+VAGUE = re.compile(r"\b(?:something|an order)\b", re.IGNORECASE)
+"""What a customer says that names neither an order nor anything in one."""
 REASON_WORDS: Mapping[str, str] = {"no longer needed": r"\bneed", "ordered by mistake": r"\bmistake"}
 
 
@@ -52,6 +56,8 @@ class Step:
     """The gold write, None where there is nothing to write."""
     beat: Beat | None = None
     """What the customer brings up where the step is not a write: to be told, refused, or handed over."""
+    plan: Beat | None = None
+    """The beat whose `calls` and `asks` say what to do before it is served; None where the oracle finds out itself."""
 
 
 class OracleAgent:
@@ -73,12 +79,13 @@ class OracleAgent:
         story = story_of(task)
         if story is not None:
             check_fit(story, task)
-        self._steps = _steps(task.actions) if story is None else _steps_of_story(task.actions, story)
+        self._steps = _steps(task.actions) if story is None else _steps_of_story(task, story)
         self._hurries = source_class(task).conduct.max_turns is not None and len(self._steps) >= MANY_STEPS
         self._tries = 0 if self._hurries else TRIES if story is None else 1
         self._identity_tries = TRIES if story is None else PATIENT_TRIES
         self._customer_id = story.customer if story and story.customer else task.user_id
         self._follows_story = story is not None
+        self._searches = story is not None and source_class(task).conduct.max_turns is None
         self._said = ""
         self._said_now = ""
         self._seen = ""
@@ -132,11 +139,23 @@ class OracleAgent:
         if not self._steps:
             return self._finish()
         step = self._steps[0]
+        if step.plan is not None and (planned := self._planned(step.plan)):
+            return planned
         if step.beat is not None:
-            return self._look_up_gold() or self._attend(step.beat)
+            return self._look_up_gold() or self._find_answer(step.beat) or self._attend(step.beat)
         if step.write is None:
             return self._look_up_gold() or self._finish()
+        if step.plan is not None:
+            return self._sum_up()
         return self._prepare(step.write) or self._sum_up()
+
+    def _planned(self, plan: Beat) -> AgentMessage | None:
+        """The next call or question of a plan, None when all is known."""
+        for action in plan.calls:
+            if self._is_new(action.name, action.arguments):
+                return self._call(action.name, action.arguments)
+        missing = [fact for fact in plan.asks if not self._asked[fact]]
+        return self._ask(missing) if missing else None
 
     def _attend(self, beat: Beat) -> AgentMessage:
         """Answer, refuse, hand over, or sum up what the customer is going to regret."""
@@ -146,10 +165,12 @@ class OracleAgent:
             gold = next((action for action in self._task.actions if action.name == TRANSFER), None)
             return self._call(TRANSFER, gold.arguments if gold else {"summary": beat.transfer})
         if beat.turn:
-            return AgentMessage(f"So this is what you want: {beat.prose or beat.say} {CONFIRMATION}")
+            return AgentMessage(
+                f"{beat.answer or f'So this is what you want: {beat.prose or beat.say}'} {CONFIRMATION}"
+            )
         if beat.ask:
-            answers = [self._task.outputs[number] for number in beat.outputs]
-            return AgentMessage(f"Here you are: {', '.join(answers)}." if answers else beat.answer)
+            answers = ", ".join(self._task.outputs[number] for number in beat.outputs)
+            return AgentMessage(beat.answer or f"Here you are: {answers}.")
         return AgentMessage(f"I'm sorry, that is not possible, because {beat.refusal}. Anything else?")
 
     def _identify(self) -> AgentMessage:
@@ -178,8 +199,11 @@ class OracleAgent:
     def _prepare(self, write: Action) -> AgentMessage | None:
         """The next question or lookup before a write, None when all is known."""
         order_id = write.arguments.get("order_id")
-        if order_id and order_id not in self._said_now and self._asked["order"] == 0 and not self._hurries:
+        asks = VAGUE.search(self._said_now) is not None if self._searches else not self._hurries
+        if asks and order_id and order_id not in self._said_now and self._asked["order"] == 0:
             return self._ask(["order", *self._missing(write)])
+        if self._searches and order_id and order_id not in self._said and (lookup := self._search(order_id)):
+            return lookup
         if order_id and order_id not in self._seen and self._is_new("get_user_details", self._user()):
             return self._call("get_user_details", self._user())
         if lookup := self._look_up_gold(products=False):
@@ -196,6 +220,25 @@ class OracleAgent:
                 return self._call("get_product_details", {"product_id": product_id})
         missing = self._missing(write)
         return self._ask(missing) if missing else None
+
+    def _search(self, order_id: str | None = None) -> AgentMessage | None:
+        """The next look-up on the way to an order: the profile, then one order after another; None once it is found."""
+        if self._is_new("get_user_details", self._user()):
+            return self._call("get_user_details", self._user())
+        profile = _parsed(self._results[call_key("get_user_details", self._user())])
+        for known in profile.get("orders", ()):
+            if f'"order_id": "{known}"' not in self._seen:
+                return self._call("get_order_details", {"order_id": known})
+            if known == order_id:
+                return None
+        return None
+
+    def _find_answer(self, beat: Beat) -> AgentMessage | None:
+        """The next look-up for a question whose answer nobody has shown yet, None where none is left."""
+        if not (self._searches and beat.ask and beat.outputs) or self._steps[0].plan:
+            return None
+        told = all(self._task.outputs[number].casefold() in self._seen.casefold() for number in beat.outputs)
+        return None if told else self._search()
 
     def _user(self) -> dict[str, str]:
         return {"user_id": self._user_id or ""}
@@ -224,7 +267,8 @@ class OracleAgent:
 
     def _ask(self, facts: Sequence[str]) -> AgentMessage:
         self._asked.update(facts)
-        wanted = [QUESTIONS[fact] for fact in facts]
+        questions = {**QUESTIONS, "order": ORDER_OR_CONTENT} if self._searches else QUESTIONS
+        wanted = [questions[fact] for fact in facts]
         listed = " and ".join(part for part in (", ".join(wanted[:-1]), wanted[-1]) if part)
         return AgentMessage(f"Please give me {listed}.")
 
@@ -233,10 +277,19 @@ class OracleAgent:
         for action in self._steps[0].lookups:
             if action.name == "get_product_details" and not products:
                 continue
-            visible = action.name == "calculate" or all(str(value) in self._seen for value in action.arguments.values())
-            if visible and self._is_new(action.name, action.arguments):
+            if self._is_founded(action) and self._is_new(action.name, action.arguments):
                 return self._call(action.name, action.arguments)
+            unlisted = self._searches and action.name == "get_product_details" and not self._is_founded(action)
+            if unlisted and self._is_new("list_all_product_types", {}):
+                return self._call("list_all_product_types", {})
         return None
+
+    def _is_founded(self, action: Action) -> bool:
+        """Whether somebody has mentioned everything that a look-up needs; of an expression, its numbers."""
+        needed = [str(value) for value in action.arguments.values()]
+        if action.name == "calculate":
+            needed = [number for expression in needed for number in NUMBER.findall(expression)]
+        return all(each in self._seen for each in needed)
 
     def _is_new(self, name: str, arguments: Mapping[str, Any]) -> bool:
         return call_key(name, arguments) not in self._results
@@ -255,14 +308,16 @@ class OracleAgent:
         assert write is not None
         self._summed_up = True
         report, self._unreported = self._unreported, ""
-        return AgentMessage(f"{report} {self._summary(write)} {CONFIRMATION}".strip())
+        told = self._steps[0].plan.answer if self._steps[0].plan else ""
+        words = (report, told, self._summary(write), CONFIRMATION)
+        return AgentMessage(" ".join(part for part in words if part))
 
     def _report(self, failed: bool) -> AgentMessage:
         """What became of a write; after the last one also what the customer wanted to know."""
-        self._steps = self._steps[1:]
+        done, *self._steps = self._steps
         self._said_now, self._asked = "", Counter()
-        if not self._hurries:
-            self._results = _users_only(self._results)
+        if not self._hurries and done.plan is None:
+            self._results = _still_true(self._results, done.write) if self._searches else _users_only(self._results)
         words = ["Sorry, that is not possible." if failed else "Done."]
         if not self._follows_story and all(step.write is None for step in self._steps):
             words.extend(self._information())
@@ -348,9 +403,17 @@ def _steps(actions: Sequence[Action]) -> list[Step]:
     return steps or ([Step(after)] if after else [])
 
 
-def _steps_of_story(actions: Sequence[Action], story: Story) -> list[Step]:
-    """A story's beats, each with the gold lookups before its write, or before the next one's."""
-    before, writes, after = _grouped(actions)
+def _steps_of_story(task: Task, story: Story) -> list[Step]:
+    """A story's beats, each with the gold lookups before its write, or before the next one's.
+
+    The beats of a task that brings its own story say themselves what is to be looked up.
+    """
+    before, writes, after = _grouped(task.actions)
+    if task.story is not None:
+        return [
+            Step(write=writes[beat.write], plan=beat) if beat.write is not None else Step(beat=beat, plan=beat)
+            for beat in story.beats
+        ]
     numbers = [beat.first if beat.write is None else beat.write for beat in story.beats]
     steps = []
     for place, beat in enumerate(story.beats):
@@ -396,6 +459,16 @@ def call_key(name: str, arguments: Mapping[str, Any]) -> str:
 def _users_only(results: Mapping[str, str]) -> dict[str, str]:
     """What stays true after a write: who the customer is and what the shop sells."""
     return {key: value for key, value in results.items() if key.startswith(("find_user_id_by_", "get_product_details"))}
+
+
+def _still_true(results: Mapping[str, str], write: Action | None) -> dict[str, str]:
+    """What stays true after one write: all but the order or the profile that it changes."""
+    given = write.arguments if write else {}
+    changed = {
+        call_key("get_order_details", {"order_id": given.get("order_id")}),
+        call_key("get_user_details", {"user_id": given.get("user_id")}),
+    }
+    return {key: value for key, value in results.items() if key not in changed}
 
 
 def _parsed(text: str | None) -> Mapping[str, Any]:

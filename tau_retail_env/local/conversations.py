@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,26 +133,30 @@ def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int) -> lis
 
 
 def make_conversations(
-    config: EnvironmentConfig, tokenizer: Any, wanted: ConversationArgs, *, seed: int, longest: int
+    envs: Mapping[str, EnvironmentConfig], tokenizer: Any, wanted: ConversationArgs, *, seed: int, longest: int
 ) -> EncodedConversations:
     """Play and encode oracle conversations in several processes.
 
     Args:
-        config: the environment that the oracle plays in.
+        envs: the environments that the oracle plays in, by tag.
         tokenizer: the model's tokenizer.
-        wanted: how many, and how.
+        wanted: how many in which environment, and how.
         seed: decides the order of tasks and the customers' wording.
         longest: tokens beyond which a conversation is left out.
+
+    Returns:
+        The conversations of one environment after those of another, in the mixture's order.
 
     Raises:
         InvalidValueError: not one conversation can be used.
     """
-    chunks = [range(start, min(start + CHUNK, wanted.num)) for start in range(0, wanted.num, CHUNK)]
     bar = tqdm(total=wanted.num, desc="oracle conversations", unit="episode", mininterval=1)
     rows: list[Encoded] = []
-    for part in _parts(_Worker(config, tokenizer, wanted, seed), chunks, wanted.num_workers):
-        rows += part
-        bar.update(len(part))
+    for tag, num in wanted.by_tag().items():
+        chunks = [range(start, min(start + CHUNK, num)) for start in range(0, num, CHUNK)]
+        for part in _parts(_Worker(envs[tag], tokenizer, wanted, seed), chunks, wanted.num_workers):
+            rows += part
+            bar.update(len(part))
     bar.close()
     scored = [row for row in rows if row.scorable]
     earned = [row for row in scored if row.as_meant]

@@ -6,12 +6,18 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 
-IDENTIFIER = re.compile(r"\d{4,}")
-"""Order, item, product, payment and tracking ids, zip codes, the numbers in user ids and e-mail addresses."""
+IDENTIFIER = re.compile(
+    r"(?<![\d.])\d{6,}(?!\.?\d)"  # ids of orders, items, products, payment methods and parcels
+    r"|(?<![\d.$])\d{5}(?!\d|\.\d|mAh)"  # zip codes
+    r"|(?<=_)\d{4}(?!\d)|(?<!\d)\d{4}(?=@)"  # user ids and email addresses
+    r'|(?<="last_four": ")\d{4}|(?<=ending in )\d{4}'  # cards
+)
+"""Numbers that name something. Amounts and options ("1925.1", "1000ml", "2000" pieces) are none: they are compared and
+added up, and would be wrong with other digits."""
 
 
 def redraw_identifiers(messages: Sequence[Mapping[str, str]], seed: str) -> list[dict[str, str]]:
-    """Replace every number of four or more digits by another of the same length, the same one wherever it stands.
+    """Replace every identifier by another of the same length, the same one wherever it stands.
 
     Args:
         messages: a conversation.

@@ -15,6 +15,7 @@ from trl import SFTConfig as TrlSftConfig
 from trl import SFTTrainer
 
 from tau_retail_env.config.customers import check_servers
+from tau_retail_env.config.environments import EnvironmentConfig
 from tau_retail_env.local import models
 from tau_retail_env.local.config import SftConfig
 from tau_retail_env.local.config.sft import SCRATCH, NewModel
@@ -125,9 +126,9 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
     models.check_precision(model_args, "sft_train.model_args")
     with claim(config, values) as folder, resumable(folder, say), Run(config, values, folder, model_args, say) as here:
         begin_run()
-        check_servers(config.custom_envs, (config.conversations.tag, *config.val_env_manager.tags))
+        check_servers(config.custom_envs, (*config.conversations.by_tag(), *config.val_env_manager.tags))
         model, tokenizer = here.load(lambda: _start_model(config))
-        set_prompt_style(model.config, config.custom_envs[config.conversations.tag].env_config.prompt_style)
+        set_prompt_style(model.config, next(iter(_envs(config).values())).prompt_style)
         plays = {"val": PlaySettings(manager=config.val_env_manager, generating=config.val_generating_args)}
         stage = Stage(config.custom_envs, plays, model, tokenizer, model_args, config.sequence_length)
         conversations = here.timed("oracle conversations", lambda: _conversations(config, tokenizer))
@@ -225,17 +226,23 @@ def _start_model(config: SftConfig) -> tuple[PreTrainedModel, PreTrainedTokenize
 
 def _learn_tokenizer(config: SftConfig) -> PreTrainedTokenizerBase:
     assert config.vocab_size is not None, "checked by check_sft"
-    env = config.custom_envs[config.conversations.tag].env_config
-    texts = conversation_texts(env, min(config.conversations.num, TOKENIZER_CONVERSATIONS), seed=config.seed)
+    share = min(1.0, TOKENIZER_CONVERSATIONS / config.conversations.num)
+    nums = {tag: max(1, round(num * share)) for tag, num in config.conversations.by_tag().items()}
+    envs = _envs(config)
+    texts = [text for tag, num in nums.items() for text in conversation_texts(envs[tag], num, seed=config.seed)]
     tokenizer = train_tokenizer(texts, config.vocab_size)
     tokenizer.padding_side = "left"
     return tokenizer
 
 
 def _conversations(config: SftConfig, tokenizer: PreTrainedTokenizerBase) -> EncodedConversations:
-    wanted = config.conversations
-    env = config.custom_envs[wanted.tag].env_config
-    return make_conversations(env, tokenizer, wanted, seed=config.seed, longest=config.sequence_length)
+    wanted, longest = config.conversations, config.sequence_length
+    return make_conversations(_envs(config), tokenizer, wanted, seed=config.seed, longest=longest)
+
+
+def _envs(config: SftConfig) -> dict[str, EnvironmentConfig]:
+    """The environments that the oracle plays in, by tag."""
+    return {tag: config.custom_envs[tag].env_config for tag in config.conversations.by_tag()}
 
 
 def _epoch(lengths: np.ndarray, batch_size: int, draws: random.Random) -> list[int]:

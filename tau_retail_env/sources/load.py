@@ -49,7 +49,10 @@ def shared_tasks(
         MissingDependencyError: the package that carries the source's data is not installed.
     """
     check_selection(source, split, task_subset, task_version, domain)
-    return _selected_tasks(get_source(source, task_version, domain), split, task_subset)
+    origin = get_source(source, task_version, domain)
+    if not (selected := _selected_tasks(origin, split, task_subset)):
+        raise _empty_selection(origin, split, task_subset, sorted(origin.splits()))
+    return selected
 
 
 def check_selection(

@@ -9,9 +9,16 @@ from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.tasks.writes import gold_writes
 
+DIFFICULTIES = ("easy", "medium", "hard")
+"""The labels that say how much a task asks of an agent."""
+
 
 def _asks_for(tool: str) -> Callable[[Task], bool]:
     return lambda task: any(action.name == tool for action in task.actions)
+
+
+def _labelled(label: str) -> Callable[[Task], bool]:
+    return lambda task: label in task.labels
 
 
 SUBSETS: Mapping[str, Callable[[Task], bool]] = MappingProxyType(
@@ -28,6 +35,7 @@ SUBSETS: Mapping[str, Callable[[Task], bool]] = MappingProxyType(
         "lookup": lambda task: len(gold_writes(task)) == 0,
         "single": lambda task: len(gold_writes(task)) == 1,
         "multi": lambda task: len(gold_writes(task)) >= 2,
+        **{label: _labelled(label) for label in DIFFICULTIES},
     }
 )
 """Whether a task belongs to a subset, by the subset's name."""

@@ -61,3 +61,7 @@ class Task:
     assertions: tuple[str, ...] = ()
     """What must hold of the conversation besides, in upstream's sentences; judged if `reward_basis` names
     NL_ASSERTION."""
+    story: Mapping[str, Any] | None = None
+    """What the scripted customer does, as a table of stories.toml has it, for a task that brings its own; else None."""
+    labels: tuple[str, ...] = ()
+    """What its source says of it: "easy", "medium" or "hard", then the kinds of its parts; empty for most sources."""

@@ -96,7 +96,7 @@ def test_one_task_is_shown_whole(capsys):
         (["play", "--as", "customer", "--subset", "refunds"], "'refunds'"),
         (["play", "--as", "customer", "--prompt-style", "full"], "--prompt-style"),
         (["play", "--prompt-style", "loud"], "'loud'"),
-        (["oracle", "--source", "generated", "--subset", "transfer"], "No split of this source has any"),
+        (["oracle", "--source", "generated", "--subset", "lookup*single"], "No split of this source has any"),
         (["oracle", "--split", "tset"], "Did you mean 'test'"),
         (["train", "--config-name", "tau_retail_stf"], "tau_retail_stf"),
         (["train", "--config-name", "tau_retail_sft", "tokenizer=somewhere", "max_stepz=3"], "max_stepz"),
@@ -255,7 +255,7 @@ def test_a_source_that_is_not_there_is_exit_2_with_what_brings_it(arguments, no_
 def test_subsets_are_counted_for_the_sources_that_are_there(no_tau_bench, capsys):
     assert main(["tasks", "--subsets"]) == 0
     shown = capsys.readouterr()
-    assert shown.out.startswith("| subset | tau2 train | tau2 test | tau2 base | generated train | generated test |")
+    assert shown.out.startswith("| subset | tau2 train | tau2 test | tau2 base | generated train | generated test | ")
     assert shown.err.startswith("without source 'tau_bench': ")
 
 

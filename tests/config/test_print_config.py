@@ -15,7 +15,8 @@ from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.local.config import check_local, check_machine
 from tau_retail_env.models.shipped import default_config_folder
 
-PRINTED = [name for name in config_names(default_config_folder()) if name != "tau_retail_sft"]
+FINE_TUNING = ("tau_retail_sft", "tau_retail_smol_sft")
+PRINTED = [name for name in config_names(default_config_folder()) if name not in FINE_TUNING]
 PROGRAM = """
 import contextlib, io, json, sys
 from tau_retail_env.cli import main

@@ -27,6 +27,8 @@ def checked(*overrides: str) -> SftConfig:
         ("model.num_attention_heads=7", "model.num_attention_heads: 7 does not divide hidden_size 256"),
         ("model.num_key_value_heads=3", "model.num_key_value_heads: 3 does not divide num_attention_heads 8"),
         ("conversations.tag=nowhere", "conversations.tag: 'nowhere' is not under custom_envs"),
+        ("conversations.tag=null", "conversations.tag, conversations.mixture: give one of them"),
+        ("+conversations.mixture={retail_test: 1}", "conversations.tag, conversations.mixture: give one of them"),
         ("conversations.num=10", "conversations.num: 10 do not fill one batch of 64"),
         ("sequence_length=2049", "found 2049, but the model is to read 2048 tokens at most (model.max_position_emb"),
         ("observation_loss_weight=2.0", "observation_loss_weight: found 2.0, expected 1 or less"),
@@ -43,3 +45,44 @@ def test_a_warm_up_by_ratio_is_rounded_up_and_one_by_steps_wins():
     training = checked("sft_train.training_args.warmup_ratio=0.03").sft_train.training_args
     assert training.num_warmup_steps(110) == 4
     assert checked("sft_train.training_args.warmup_steps=9").sft_train.training_args.num_warmup_steps(110) == 9
+
+
+@pytest.mark.parametrize(
+    ("mixture", "words"),
+    [
+        ("{retail_train: 1, nowhere: 2}", "conversations.mixture: 'nowhere' is not under custom_envs"),
+        ("{retail_train: 0}", "conversations.mixture: every weight is 0; expected one above 0"),
+        ("{retail_train: -1}", "conversations.mixture.retail_train: found -1, expected 0 or more"),
+    ],
+)
+def test_a_mixture_that_cannot_be_is_refused_by_name(mixture: str, words: str):
+    with pytest.raises(InvalidValueError) as caught:
+        checked("conversations.tag=null", f"+conversations.mixture={mixture}")
+    assert words in str(caught.value)
+
+
+def test_a_mixture_in_two_prompt_styles_is_refused():
+    with pytest.raises(
+        InvalidValueError, match="one model learns one prompt_style, found retail_train minimal, retail_t"
+    ):
+        checked(
+            "conversations.tag=null",
+            "+conversations.mixture={retail_train: 1, retail_test: 1}",
+            "custom_envs.retail_test.env_config.prompt_style=full",
+        )
+
+
+def test_a_mixture_is_divided_by_weight_and_comes_to_the_whole():
+    args = checked("conversations.tag=null", "+conversations.mixture={retail_train: 2, retail_test: 1}").conversations
+    assert args.by_tag() == {"retail_train": 20_000, "retail_test": 10_000}
+    uneven = args.model_copy(update={"num": 10, "mixture": {"a": 1.0, "b": 1.0, "c": 1.0, "d": 0.0}})
+    assert sum(uneven.by_tag().values()) == 10
+    assert list(uneven.by_tag()) == ["a", "b", "c"]
+
+
+def test_the_shipped_mixture_holds_no_split_that_is_judged():
+    config = check_sft(compose("tau_retail_smol_sft", overrides=["conversations.mixture.v1_train=0"]))
+    judged = {config.custom_envs[tag].env_config.split for tag in config.val_env_manager.tags}
+    learnt = {config.custom_envs[tag].env_config.split for tag in config.conversations.mixture or {}}
+    assert judged == {"test2", "test"}
+    assert learnt == {"train", "train2"}

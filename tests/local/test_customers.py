@@ -251,13 +251,13 @@ def test_fine_tuning_leaves_out_conversations_whose_customer_failed(
     server.reply = lambda request: "###STOP###" if len(request.messages) > 2 else "Hello"
     keys = customers(server, "user.max_retries=0")
     config = check_sft(sft_values(*keys, "conversations.boasting_share=1.0"))
-    env = config.custom_envs["retail_train"].env_config
-    made = make_conversations(env, tokenizer, config.conversations, seed=1, longest=9000)
+    envs = {"retail_train": config.custom_envs["retail_train"].env_config}
+    made = make_conversations(envs, tokenizer, config.conversations, seed=1, longest=9000)
     assert made.num_unscorable == 2, "one failed at its opening, one later; neither counts as a boast without reward"
     assert len(made) + made.num_failed + made.num_unscorable == config.conversations.num
     first = len(server.requests)
     server.plan = lambda order: "500" if order == first else None
-    assert conversation_texts(env, 4, seed=1).count("Hello") == 3
+    assert conversation_texts(envs["retail_train"], 4, seed=1).count("Hello") == 3
 
 
 def test_fine_tuning_in_several_processes_ends_where_the_key_is_refused(sft_values: Values, server: ChatServer):

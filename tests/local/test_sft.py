@@ -16,6 +16,7 @@ from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.local import models, sft
 from tau_retail_env.local.config import SftConfig, check_sft
 from tau_retail_env.local.conversations import EncodedConversations, encode, make_conversations
+from tau_retail_env.local.identifiers import IDENTIFIER
 from tau_retail_env.local.run_folder import ENGINE, claim
 from tau_retail_env.models.checks import prompt_style_of
 from tau_retail_env.runs.files import read_rows
@@ -36,7 +37,8 @@ def rows_of(outcome: Any) -> list[dict[str, Any]]:
 def conversations(config: SftConfig, tokenizer: Any, **changes: Any) -> EncodedConversations:
     longest = changes.pop("longest", 9000)
     wanted = config.conversations.model_copy(update={"num": 4, **changes})
-    return make_conversations(config.custom_envs["retail_train"].env_config, tokenizer, wanted, seed=7, longest=longest)
+    envs = {tag: env.env_config for tag, env in config.custom_envs.items()}
+    return make_conversations(envs, tokenizer, wanted, seed=7, longest=longest)
 
 
 @pytest.fixture
@@ -72,7 +74,8 @@ def test_redrawn_numbers_are_new_and_the_same_wherever_they_stand(config: SftCon
         )
         for redraw in (None, "seed")
     )
-    numbers, others = (re.findall(r"\d{4,}", text) for text in (plain, drawn))
+    numbers, others = (IDENTIFIER.findall(text) for text in (plain, drawn))
+    assert len(numbers) > 10
     assert re.sub(r"\d", "0", plain) == re.sub(r"\d", "0", drawn)
     assert not set(numbers) & set(others)
     assert len(set(zip(numbers, others, strict=True))) == len(set(numbers))
@@ -82,6 +85,20 @@ def test_several_processes_make_the_same_conversations(config: SftConfig, tokeni
     alone, together = (conversations(config, tokenizer, num=60, num_workers=workers) for workers in (1, 2))
     for name in ("token_ids", "response_mask", "starts"):
         np.testing.assert_array_equal(getattr(alone, name), getattr(together, name))
+
+
+def test_a_mixture_holds_the_conversations_of_each_environment_by_weight(config: SftConfig, tokenizer: Qwen2Tokenizer):
+    first = config.custom_envs["retail_train"].env_config
+    envs = {"first": first, "second": first.model_copy(update={"split": "train2", "task_subset": "easy"})}
+
+    def made(num: int, **where: Any) -> EncodedConversations:
+        wanted = config.conversations.model_copy(update={"num": num, "tag": None, **where})
+        return make_conversations(envs, tokenizer, wanted, seed=7, longest=90_000)
+
+    mixed = made(8, mixture={"second": 1.0, "first": 3.0})
+    alone = [made(2, tag="second"), made(6, tag="first")]
+    np.testing.assert_array_equal(mixed.token_ids, np.concatenate([each.token_ids for each in alone]))
+    assert len(mixed) == sum(map(len, alone)) == 8
 
 
 def test_conversations_that_are_too_long_are_left_out_and_counted(

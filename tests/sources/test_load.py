@@ -41,7 +41,10 @@ def test_the_list_belongs_to_the_caller():
     [
         ({"source": "tau3"}, r"Unknown source 'tau3'; known: tau2, tau_bench, generated\. Did you mean 'tau2'"),
         ({"split": "dev"}, r"Unknown split of source 'tau2' 'dev'; known: base, test, train"),
-        ({"source": "generated", "split": "base"}, r"split of source 'generated' 'base'; known: test, train"),
+        (
+            {"source": "generated", "split": "base"},
+            r"split of source 'generated' 'base'; known: test, test2, train, train2",
+        ),
         ({"domain": "airline"}, r"Unknown domain 'airline'; known: retail"),
         ({"task_subset": "return"}, r"Unknown task_subset 'return'; known: .* Did you mean 'returns'"),
     ],
@@ -60,7 +63,7 @@ def test_an_empty_subset_names_the_source_and_split_and_where_there_are_tasks():
 
 def test_a_subset_that_no_split_holds_says_so():
     with pytest.raises(InvalidValueError, match=r"source 'generated', split 'test' is empty. No split of this source"):
-        load_tasks("generated", "test", "transfer")
+        load_tasks("generated", "test", "lookup*single")
 
 
 def test_a_task_is_found_by_its_id():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -18,6 +19,7 @@ from tau_retail_env.local.config.workers import GeneratingArgs, ModelArgs, Train
 from tau_retail_env.runs.trackers import check_tracker_kwargs
 
 SCRATCH = "scratch"
+Weight = Annotated[float, Field(ge=0)]
 
 
 class NewModel(Block):
@@ -44,8 +46,11 @@ class NewModel(Block):
 class ConversationArgs(Block):
     """The oracle conversations that are learnt from."""
 
-    tag: str
-    """The environment under custom_envs in which the oracle plays."""
+    tag: str | None = None
+    """The environment under custom_envs in which the oracle plays; null where mixture names several."""
+    mixture: Mapping[str, Weight] | None = None
+    """Environments with a weight for each, instead of tag: {generated: 3, tau2: 1} plays a quarter of the conversations
+    in tau2. A weight of 0 leaves an environment out."""
     num: int = Field(ge=1)
     """Conversations; beyond the number of tasks, tasks come again in other words."""
     num_workers: int = Field(1, ge=1)
@@ -57,6 +62,14 @@ class ConversationArgs(Block):
     """Replaces the long numbers of every conversation, so that ids must be copied and the shop's cannot be known by
     heart: in this share of the conversations by new ones each time, in the others by always the same. Below 1, because
     from new numbers alone a small model was not seen to learn copying (docs/runs). null keeps the shop's own."""
+
+    def by_tag(self) -> dict[str, int]:
+        """How many conversations are played in each environment: by weight, rounded so that they come to `num`."""
+        weights = {self.tag: 1.0} if self.tag is not None else self.mixture or {}
+        weights = {tag: weight for tag, weight in weights.items() if weight}
+        bounds = [0, *itertools.accumulate(weights.values())]
+        ends = [round(self.num * bound / bounds[-1]) if bounds[-1] else 0 for bound in bounds]
+        return {tag: end - start for tag, start, end in zip(weights, ends, ends[1:], strict=False)}
 
 
 class SftTrain(Block):
@@ -123,7 +136,7 @@ def check_sft(values: Mapping[str, Any]) -> SftConfig:
             *check_environments(config.custom_envs),
             *customer_problems(config, config.custom_envs),
             *check_manager("val_env_manager", config.val_env_manager, config.custom_envs),
-            *check_tasks(config.custom_envs, (config.conversations.tag, *config.val_env_manager.tags)),
+            *check_tasks(config.custom_envs, (*config.conversations.by_tag(), *config.val_env_manager.tags)),
             *check_generating("val_env_manager", None, config.val_env_manager, config.sequence_length),
             *_check_sizes(config),
             *check_tracker_kwargs(config.track_with, config.tracker_kwargs),
@@ -163,11 +176,7 @@ def _check_start(config: SftConfig) -> list[str]:
 def _check_sizes(config: SftConfig) -> list[str]:
     training = config.sft_train.training_args
     problems = training.problems("sft_train.training_args")
-    if config.conversations.tag not in config.custom_envs:
-        problems.append(
-            f"conversations.tag: {config.conversations.tag!r} is not under custom_envs "
-            f"({', '.join(config.custom_envs)})"
-        )
+    problems += _check_mixture(config)
     if config.val_batch_size != config.val_env_manager.num_envs():
         problems.append(
             f"val_batch_size: found {config.val_batch_size}, expected {config.val_env_manager.num_envs()} "
@@ -177,4 +186,26 @@ def _check_sizes(config: SftConfig) -> list[str]:
     batch = training.per_device_train_batch_size * training.gradient_accumulation_steps
     if batch > config.conversations.num:
         problems.append(f"conversations.num: {config.conversations.num} do not fill one batch of {batch}")
+    return problems
+
+
+def _check_mixture(config: SftConfig) -> list[str]:
+    """What is wrong with the environments that the oracle plays in."""
+    wanted = config.conversations
+    if (wanted.tag is None) == (not wanted.mixture):
+        return [
+            "conversations.tag, conversations.mixture: give one of them: the environment in which the oracle plays, or "
+            "several with a weight for each"
+        ]
+    key = "conversations.tag" if wanted.mixture is None else "conversations.mixture"
+    known = config.custom_envs
+    problems = [
+        f"{key}: {tag!r} is not under custom_envs ({', '.join(known)})" for tag in wanted.by_tag() if tag not in known
+    ]
+    if not wanted.by_tag():
+        problems.append("conversations.mixture: every weight is 0; expected one above 0")
+    styles = {tag: known[tag].env_config.prompt_style for tag in wanted.by_tag() if tag in known}
+    if len(set(styles.values())) > 1:
+        told = ", ".join(f"{tag} {style}" for tag, style in styles.items())
+        problems.append(f"conversations.mixture: one model learns one prompt_style, found {told}")
     return problems

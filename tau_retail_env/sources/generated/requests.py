@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from tau_retail_env.sources.generated.wording import listed
 from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks.seeding import Draws
 from tau_retail_env.tasks.task import Action
@@ -35,6 +36,12 @@ class Purse:
     def __init__(self, payment_methods: Mapping[str, Mapping[str, Any]]) -> None:
         """Start with the shop's balances; only gift cards have one."""
         self._left = {name: float(method.get("balance", "inf")) for name, method in payment_methods.items()}
+
+    def copy(self) -> Purse:
+        """Another purse with the same money."""
+        other = Purse({})
+        other._left = dict(self._left)
+        return other
 
     def able_to_pay(self, amount: float) -> list[str]:
         """The methods that cover an amount in dollars; a refund (zero or less) is covered by all.
@@ -235,7 +242,7 @@ def _build_payment(draws: Draws, occasion: Occasion) -> Request | None:
 
 
 def _build_address(draws: Draws, occasion: Occasion) -> Request:
-    address = _new_address(draws, occasion.order["address"])
+    address = new_address(draws, occasion.order["address"])
     template = draws.choice(
         (
             "Have order {order_id} delivered to {address} instead.",
@@ -244,12 +251,12 @@ def _build_address(draws: Draws, occasion: Occasion) -> Request:
             "Redirect the pending order {order_id}: the address is now {address}.",
         )
     )
-    words = template.format(order_id=occasion.order["order_id"], address=_one_line(address))
+    words = template.format(order_id=occasion.order["order_id"], address=one_line(address))
     return _order_request(words, occasion.order, "modify_pending_order_address", address)
 
 
 def _build_profile(draws: Draws, occasion: Occasion) -> Request:
-    address = _new_address(draws, occasion.user["address"])
+    address = new_address(draws, occasion.user["address"])
     template = draws.choice(
         (
             "You have moved: the default address of your account should be {address}.",
@@ -258,7 +265,7 @@ def _build_profile(draws: Draws, occasion: Occasion) -> Request:
             "Your new home is {address}. Put it in your profile as the default address.",
         )
     )
-    words = template.format(address=_one_line(address))
+    words = template.format(address=one_line(address))
     return Request(words, (Action("modify_user_address", {"user_id": occasion.user["user_id"], **address}),))
 
 
@@ -286,7 +293,7 @@ def _streets() -> tuple[str, ...]:
     return tuple(sorted({user["address"]["address1"].split(" ", 1)[1] for user in users}))
 
 
-def _new_address(draws: Draws, present: Mapping[str, Any]) -> dict[str, str]:
+def new_address(draws: Draws, present: Mapping[str, Any]) -> dict[str, str]:
     """An address in another place than the present one, in the order of the tools' arguments."""
     city, state, zip_code = draws.choice([place for place in _places() if place[2] != present["zip"]])
     return {
@@ -299,17 +306,13 @@ def _new_address(draws: Draws, present: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _one_line(address: Mapping[str, str]) -> str:
+def one_line(address: Mapping[str, str]) -> str:
+    """An address in one line."""
     return "{address1}, {address2}, {city}, {state} {zip}, {country}".format_map(address)
 
 
 def _options(options: Mapping[str, str]) -> str:
     return ", ".join(f"{option} {value}" for option, value in options.items())
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names as a list in words: "a", "a and b", "a, b and c"."""
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 KINDS: Mapping[str, RequestKind] = MappingProxyType(

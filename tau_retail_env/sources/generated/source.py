@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tau_retail_env.sources.generated import tasks
+from tau_retail_env.sources.generated import series2, tasks
 from tau_retail_env.sources.tau2.source import Tau2Source
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.world.shop import Shop
@@ -17,16 +17,16 @@ class GeneratedSource(Tau2Source):
     versions = ()
 
     def splits(self) -> Iterable[str]:
-        """The splits train and test, whose customers are different people."""
-        return tasks.DEFAULT_COUNTS
+        """Those of the first series, train and test, and of the second, train2 and test2."""
+        return (*tasks.DEFAULT_COUNTS, *series2.COUNTS)
 
     def load(self, split: str) -> list[Task]:
         """The first tasks of a split."""
-        return tasks.generate_tasks(split)
+        return series2.generate_tasks2(split) if split in series2.COUNTS else tasks.generate_tasks(split)
 
     def examples(self, split: str) -> Sequence[Task]:
-        """A task for each combination of requests; a whole split takes seconds to generate."""
-        return tasks.examples(split)
+        """A task for each combination of what subsets ask for; a whole split takes seconds to generate."""
+        return series2.examples(split) if split in series2.COUNTS else tasks.examples(split)
 
     def open_shop(self) -> Shop:
         """The shop of the source tau2: one in a process for both."""

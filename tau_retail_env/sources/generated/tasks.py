@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from tau_retail_env.errors import InvalidValueError, TauRetailError, unknown
-from tau_retail_env.sources.generated.requests import KINDS, Occasion, Purse, Request, listed, occasions
+from tau_retail_env.sources.generated.customers import TRAITS, split_of
+from tau_retail_env.sources.generated.requests import KINDS, Occasion, Purse, Request, occasions
+from tau_retail_env.sources.generated.wording import listed
 from tau_retail_env.sources.tau2 import tasks as upstream_tau2
 from tau_retail_env.sources.tau2.editions import INSTALL_COMMAND
 from tau_retail_env.tasks.seeding import Draws
@@ -20,24 +21,8 @@ from tau_retail_env.tasks.writes import canonical_writes
 DEFAULT_COUNTS: Mapping[str, int] = MappingProxyType({"train": 10_000, "test": 4_000})
 """How many tasks a split has unless asked otherwise."""
 
-TEST_CUSTOMERS_PERCENT = 20
-"""The share of the shop's customers that only the test split knows."""
-
 REQUEST_COUNT_WEIGHTS = (67, 23, 10)
 """How often, in percent, a task holds one, two and three requests."""
-
-TRAITS = (
-    ("cheerful", "friendly", "grumpy"),
-    ("chatty", "to the point", "shy"),
-    ("patient", "impatient", "busy"),
-    ("polite", "blunt"),
-    ("calm", "anxious", "tired"),
-    ("orderly", "laid-back"),
-    ("forgiving", "stubborn", "sceptical"),
-    ("sincere", "private"),
-    ("cautious", "curious", "humble"),
-)
-"""What a personality is made of: at most one word of each group, so that none contradicts another."""
 
 _ATTEMPTS = 1_000
 
@@ -131,13 +116,8 @@ def _customers(split: str, kinds: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(
         user_id
         for user_id in sorted(users)
-        if _split_of(user_id) == split and next(occasions(user_id, kinds), None) is not None
+        if split_of(user_id) == split and next(occasions(user_id, kinds), None) is not None
     )
-
-
-def _split_of(user_id: str) -> str:
-    digest = hashlib.sha256(user_id.encode("utf-8")).digest()
-    return "test" if int.from_bytes(digest[:8], "big") % 100 < TEST_CUSTOMERS_PERCENT else "train"
 
 
 def _draw_task(draws: Draws, split: str, number: int) -> Task | None:

@@ -22,7 +22,8 @@ class ScriptedCustomer:
 
         Args:
             shop: the shop's database, read only: {"users", "orders", "products"}.
-            phrasings: "train", "held_out", "all", or "auto": held out for tasks of a split "test", train otherwise.
+            phrasings: "train", "held_out", "all", or "auto": held out for tasks of a split "test" or "test2", train
+                otherwise.
 
         Raises:
             InvalidValueError: unknown phrasings.
@@ -45,7 +46,7 @@ class ScriptedCustomer:
         """
         portion = self._phrasings
         if portion == "auto":
-            portion = "held_out" if task.split == "test" else "train"
+            portion = "held_out" if task.split.startswith("test") else "train"
         book = Phrasebook(portion=portion, name=f"{task.id}/{seed}")
         self._conversation = Conversation(build_agenda(task, self._shop), book)
         return UserMessage(self._conversation.open())

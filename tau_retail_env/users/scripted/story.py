@@ -11,7 +11,7 @@ from typing import Any
 
 from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.sources.registry import source_class
-from tau_retail_env.tasks.task import Task
+from tau_retail_env.tasks.task import Action, Task
 from tau_retail_env.tasks.writes import WRITE_TOOLS
 from tau_retail_env.users.scripted.listening import Fact
 
@@ -71,6 +71,10 @@ class Beat:
     """The options asked for first, for each item."""
     payment: str = ""
     """The source of the payment method asked for first, empty for that of the gold write."""
+    calls: tuple[Action, ...] = ()
+    """What a good agent looks up and computes for it, in order; for an agent, the customer knows nothing of it."""
+    asks: tuple[str, ...] = ()
+    """The facts, keys of `words`, that `say` leaves out and an agent has to ask for."""
 
     @property
     def prose(self) -> str:
@@ -105,8 +109,13 @@ def story_of(task: Task) -> Story | None:
     """The story of a task, None for a task that is played from its gold actions alone.
 
     Args:
-        task: a task of any source.
+        task: a task of any source; the story it brings goes before those of stories.toml.
+
+    Raises:
+        InvalidValueError: the task brings a story with an unknown key, or a beat that is not exactly one thing.
     """
+    if task.story is not None:
+        return _story(task.id, task.story)
     known = stories()
     return next((known[name] for name in source_class(task).story_names(task) if name in known), None)
 
@@ -172,6 +181,8 @@ def _checked(what: str, table: Mapping[str, Any], shape: type) -> dict[str, Any]
         if key not in names:
             raise unknown(what, key, sorted(names))
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    if "calls" in table:
+        given["calls"] = tuple(Action(row["name"], row["arguments"]) for row in table["calls"])
     if "words" in table:
         given["words"] = _words(what, table["words"])
     return given

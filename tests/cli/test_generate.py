@@ -1,0 +1,68 @@
+"""`tau-retail generate`: the tasks that it prints are those of the series, or more of what a run failed."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tau_retail_env.agents.bad import SilentAgent
+from tau_retail_env.agents.oracle import OracleAgent
+from tau_retail_env.cli import main
+from tau_retail_env.env import TauRetailEnv
+from tau_retail_env.episodes.plan import EpisodeRequest
+from tau_retail_env.episodes.player import play_episode
+from tau_retail_env.runs.trajectories import write_trajectories
+from tau_retail_env.sources.generated import generate_task, generate_tasks2
+from tau_retail_env.tasks.files import read_tasks
+
+
+def printed(capsys, *options):
+    assert main(["generate", *options]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_the_tasks_of_a_split_series_and_seed_are_printed(capsys):
+    assert [row["id"] for row in printed(capsys, "--num", "2")] == ["generated/train2/0", "generated/train2/1"]
+    assert printed(capsys, "--num", "1", "--split", "test", "--seed", "4")[0]["id"] == "generated/test2-4/0"
+    first = printed(capsys, "--num", "1", "--series", "1")[0]
+    assert first["instruction"] == generate_task("train", 0).instruction
+
+
+def test_what_is_printed_can_be_played(capsys, tmp_path: Path):
+    assert main(["generate", "--num", "5", "--seed", "2"]) == 0
+    path = tmp_path / "more.jsonl"
+    path.write_text(capsys.readouterr().out, encoding="utf-8")
+    tasks = read_tasks(path)
+    env = TauRetailEnv(source="generated", tasks=tasks)
+    assert [play_episode(env, OracleAgent(task), EpisodeRequest(task.id, 0)).reward for task in tasks] == [1.0] * 5
+
+
+def test_more_tasks_of_the_kinds_that_a_run_failed_are_drawn(capsys, tmp_path: Path):
+    tasks = [task for task in generate_tasks2("train2", 60) if "tracking" not in task.labels]
+    tasks += [task for task in generate_tasks2("train2", 200) if "tracking" in task.labels]
+    env = TauRetailEnv(source="generated", tasks=tasks)
+    episodes = []
+    for task in tasks:
+        agent = SilentAgent() if "tracking" in task.labels else OracleAgent(task)
+        episodes.append(play_episode(env, agent, EpisodeRequest(task.id, 0)))
+    folder = tmp_path / "run" / "trajectories"
+    folder.mkdir(parents=True)
+    write_trajectories(folder / "val_000001.jsonl", episodes)
+    usual, more = (
+        Counter(label for row in printed(capsys, "--num", "300", *options) for label in row["labels"])
+        for options in ((), ("--like", str(tmp_path / "run")))
+    )
+    assert more["tracking"] > 3 * usual["tracking"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--series", "1", "--seed", "3"], "--seed and --like belong to --series 2"),
+        (["--like", "no/such/run"], "--like no/such/run: no trajectories there"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(capsys, options, words):
+    assert main(["generate", *options]) == 2
+    assert words in capsys.readouterr().err

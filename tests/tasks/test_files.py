@@ -1,0 +1,26 @@
+"""Files of tasks: what is written is read again, and what is no task is refused by its line."""
+
+from pathlib import Path
+
+import pytest
+
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.sources import load_tasks
+from tau_retail_env.sources.generated import generate_tasks2
+from tau_retail_env.tasks.files import read_tasks, task_line
+
+
+def test_tasks_are_read_as_they_were_written(tmp_path: Path) -> None:
+    tasks = [*generate_tasks2("train2", 30), *load_tasks("tau2", "base")]
+    path = tmp_path / "tasks.jsonl"
+    path.write_text("".join(f"{task_line(task)}\n" for task in tasks), encoding="utf-8")
+    assert [task_line(task) for task in read_tasks(path)] == [task_line(task) for task in tasks]
+    assert read_tasks(path)[30:] == tasks[30:]
+
+
+@pytest.mark.parametrize("line", ["no JSON", "[]", "{}", '{"id": "a", "actions": [{"tool": "x"}]}'])
+def test_a_line_that_is_no_task_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "tasks.jsonl"
+    path.write_text(f"{task_line(load_tasks('tau2', 'base')[0])}\n{line}\n", encoding="utf-8")
+    with pytest.raises(InvalidValueError, match=r"tasks\.jsonl, line 2: not a task"):
+        read_tasks(path)

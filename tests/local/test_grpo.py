@@ -9,6 +9,7 @@ import pytest
 import torch
 from trl import GRPOTrainer
 
+from tau_retail_env.config import to_yaml
 from tau_retail_env.episodes.plan import TrainingPlan
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.local import models
@@ -41,7 +42,7 @@ def rollout_and_trainer(config: LocalConfig, folder: RunFolder) -> tuple[Rollout
 def played(grpo_values: Values) -> tuple[RolloutFunction, Any, dict[str, Any]]:
     values = grpo_values("train_env_manager.generating_args.temperature=0.7")
     folder = RunFolder(Path(values["output_dir"]), ENGINE)
-    folder.open(values)
+    folder.open(to_yaml(values))
     rollout, trainer = rollout_and_trainer(check_local(values), folder)
     return rollout, trainer, rollout(["2", "2", "3", "3"], trainer)
 
@@ -127,7 +128,7 @@ def test_an_episode_that_cannot_be_scored_teaches_nothing(played: tuple[RolloutF
 def test_a_failed_customer_does_not_stop_a_step(grpo_values: Values):
     values = grpo_values("max_steps=1")
     folder = RunFolder(Path(values["output_dir"]), ENGINE)
-    folder.open(values)
+    folder.open(to_yaml(values))
     rollout, trainer = rollout_and_trainer(check_local(values), folder)
     play = rollout._play
 
@@ -150,7 +151,7 @@ def test_a_groups_baseline_leaves_out_what_cannot_be_scored(grpo_values: Values)
     values = grpo_values("train_env_manager.num_env_groups=1", "train_env_manager.num_groups_partition=[1]")
     values["train_env_manager"]["group_size"] = 4
     folder = RunFolder(Path(values["output_dir"]), ENGINE)
-    folder.open(values)
+    folder.open(to_yaml(values))
     rollout, trainer = rollout_and_trainer(check_local(values), folder)
     play = rollout._play
 
@@ -184,7 +185,7 @@ def test_an_update_without_a_scorable_episode_leaves_the_weights_finite(grpo_val
         "max_steps=1", f"loss_agg_mode={loss_agg_mode}", "actor_train.training_args.gradient_accumulation_steps=1"
     )
     folder = RunFolder(Path(values["output_dir"]), ENGINE)
-    folder.open(values)
+    folder.open(to_yaml(values))
     rollout, trainer = rollout_and_trainer(check_local(values), folder)
     play = rollout._play
     rollout._play = lambda episodes, step: [

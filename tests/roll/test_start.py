@@ -366,7 +366,7 @@ def test_resume_alone_takes_the_configuration_of_the_run(tmp_path, capsys):
     customer = ("user_strategy=llm", "user_model=m", "user.timeout_s=5", "user.base_url=http://127.0.0.1:9/v1")
     make_run(run, 3, **compose(NAME, overrides=[f"output_dir={run}", "exp_name=mine", "seed=7", *customer]))
     for folder in (run, run / "checkpoints" / "checkpoint-3"):
-        assert main([f"resume={folder}", "max_steps=9", "user.timeout_s=20", "--print-config"]) == 0
+        assert main(["train", f"resume={folder}", "max_steps=9", "user.timeout_s=20", "--print-config"]) == 0
         printed = yaml.safe_load(capsys.readouterr().out)
         assert (printed["exp_name"], printed["seed"], printed["max_steps"]) == ("mine", 7, 9)
         assert printed["custom_envs"]["retail_train"]["env_config"]["user_config"]["timeout_s"] == 20
@@ -377,7 +377,7 @@ def test_resume_alone_takes_the_configuration_of_the_run(tmp_path, capsys):
 def test_a_stored_configuration_that_is_damaged_is_one_line(tmp_path, capsys):
     make_run(tmp_path / "run", 3)
     (tmp_path / "run" / "config.yaml").write_bytes(b"engine: roll\nexp_name: \xff\n")
-    assert main([f"resume={tmp_path / 'run'}"]) == 2
+    assert main(["train", f"resume={tmp_path / 'run'}"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "config.yaml cannot be read" in error and "begin a new run" in error
 

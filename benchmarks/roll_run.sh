@@ -98,8 +98,7 @@ start() {
 if [ "$print_only" = yes ]; then
   start --print-config "${first[@]}"
   echo "---"
-  # The folder to go on with is there only when the first part has run.
-  start --print-config "${second[@]/#resume=*/resume=false}" | sed "s|^resume: false$|resume: $out/run|"
+  start --print-config "${second[@]}"
   exit 0
 fi
 

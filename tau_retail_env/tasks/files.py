@@ -11,7 +11,7 @@ from typing import Any
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks.task import Action, Scenario, Task
 
-_TUPLES = ("outputs", "reward_basis", "labels")
+_TUPLES = ("outputs", "reward_basis", "assertions", "labels")
 
 
 def task_line(task: Task) -> str:

@@ -75,8 +75,15 @@ def kinds_of(task):
     return task.labels[1:]
 
 
+def fields_of(task):
+    """A task's fields when the digest below was recorded."""
+    fields = asdict(task)
+    assert fields.pop("assertions") == ()
+    return fields
+
+
 def test_tasks_are_the_same_for_ever():
-    tasks = [asdict(task) for split in ("train2", "test2") for task in generate_tasks2(split, 200)]
+    tasks = [fields_of(task) for split in ("train2", "test2") for task in generate_tasks2(split, 200)]
     assert hashlib.sha256(json.dumps(tasks, sort_keys=True).encode()).hexdigest() == DIGEST
 
 

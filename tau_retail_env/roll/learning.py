@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from roll.platforms import current_platform
-from roll.utils.functionals import append_to_dict, entropy_from_logits, log_probs_from_logits
+from roll.utils.functionals import append_to_dict, entropy_from_logits, log_probs_from_logits, reduce_metrics
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -68,7 +68,7 @@ class _Rows:
                 is the mean over the rows that it gets, which is weighted here with their number.
 
         Returns:
-            ROLL's metrics.
+            ROLL's metrics, one number each.
         """
         strategy = self.strategy
         metrics: dict[str, Any] = {}
@@ -87,6 +87,8 @@ class _Rows:
             told = [{name: _mean([one[name] for one in told], shares) for name in told[0]}]
         for reduced in told:
             append_to_dict(metrics, reduced)
+        # ROLL's worker reduces a step's updates together, which lists of unlike length would not allow.
+        metrics = reduce_metrics(metrics)
         norm = strategy._clip_grad_norm(max_norm=strategy.worker.pipeline_config.max_grad_norm)
         if torch.isfinite(norm):
             strategy.optimizer.step()

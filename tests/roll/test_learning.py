@@ -115,7 +115,22 @@ def test_the_sums_of_an_actors_metrics_are_rolls_own(workers):
     data = batch()
     theirs, ours = (update(worker, data)[1] for worker in workers(values=False))
     for name in [name for name in theirs if name.endswith("@sum")]:
-        assert flatten_sum(ours[name]) == pytest.approx(flatten_sum(theirs[name]), rel=1e-4, abs=1e-5), name
+        assert ours[name] == pytest.approx(flatten_sum(theirs[name]), rel=1e-4, abs=1e-5), name
+
+
+@pytest.mark.parametrize("values", [False, True], ids=["actor", "critic"])
+def test_updates_with_different_numbers_of_micro_batches_are_told_together(workers, values):
+    """As ROLL's worker does at the end of a step."""
+    from roll.utils.functionals import append_to_dict, reduce_metrics
+
+    step = {}
+    updates = [update(workers(values=values)[1], batch(rows))[1] for rows in (ROWS, 1)]
+    for told in updates:
+        append_to_dict(step, told)
+    reduced = reduce_metrics(step)
+    assert set(reduced) == set(updates[0])
+    for name in [name for name in reduced if name.endswith("@max")]:
+        assert reduced[name] == max(told[name] for told in updates), name
 
 
 @pytest.mark.parametrize("mode", ["seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm"])

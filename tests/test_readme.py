@@ -1,0 +1,63 @@
+"""The README: its Python runs as it stands, the program takes its commands, its layout is that of the package."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+
+import pytest
+
+from tau_retail_env.cli.main import COMMANDS
+
+
+@pytest.fixture
+def readme(repository):
+    return (repository / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_python_example_runs_as_it_stands(readme, capsys):
+    programs = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert programs
+    for program in programs:
+        exec(compile(program, "README.md", "exec", dont_inherit=True), {})
+    assert capsys.readouterr().out.startswith("1.0 user_stop ")
+
+
+def commands(text: str) -> list[list[str]]:
+    """The words of every line that begins with tau-retail, its comment and what the shell reads of it left out."""
+    lines = re.findall(r"^ +(?:[A-Z0-9_]+=\S+ )*tau-retail (.+)$", text, re.MULTILINE)
+    return [shlex.split(line.split(" > ")[0], comments=True) for line in lines]
+
+
+def test_every_command_shown_is_read_by_the_program(readme):
+    shown = commands(readme)
+    assert {words[0] for words in shown} == set(COMMANDS)
+    for name, *words in shown:
+        parser = argparse.ArgumentParser(exit_on_error=False)
+        COMMANDS[name].add_options(parser)
+        parser.parse_intermixed_args(words)
+
+
+def test_the_layout_names_every_room_and_nothing_that_is_not_there(readme, repository):
+    layout = readme.split("## Layout")[1]
+    named = set(re.findall(r"`([a-z0-9_/.-]+?)/?`", layout.replace("tau_retail_env/", "")))
+    package = repository / "tau_retail_env"
+    rooms = {path.name for path in package.iterdir() if (path / "__init__.py").is_file()}
+    assert rooms <= named
+    for name in re.findall(r"^\| `(.+?)/?`", layout, re.MULTILINE):
+        assert (repository / name).exists(), name
+
+
+def test_every_page_and_file_that_it_links_to_is_there(readme, repository):
+    for page in (repository / "README.md", repository / "docs" / "README.md", repository / "CHANGELOG.md"):
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_index_of_the_docs_lists_every_page_and_recorded_run(repository):
+    docs = repository / "docs"
+    index = (docs / "README.md").read_text(encoding="utf-8")
+    pages = [path.name for path in docs.glob("*.md") if path.name != "README.md"]
+    folders = [f"runs/{path.name}/README.md" for path in (docs / "runs").iterdir() if path.is_dir()]
+    assert [page for page in pages + folders if f"({page})" not in index] == []

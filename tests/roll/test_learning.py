@@ -160,6 +160,114 @@ def test_only_the_actors_tokens_meet_the_vocabulary(workers):
     assert sum(met) == int(data.batch["response_mask"][:, 1:].sum())
 
 
+def waits(run):
+    """How often the CPU would wait for a GPU's answer: for a number, or for the size of what a mask picks."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    asking = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero"}
+    seen = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            name = function.overloadpacket.__name__
+            picks = name in ("index", "index_put", "index_put_") and any(
+                place is not None and place.dtype == torch.bool for place in args[1]
+            )
+            if name in asking or picks:
+                seen.append(name)
+            return function(*args, **(kwargs or {}))
+
+    with Watch():
+        run()
+    return seen
+
+
+@pytest.mark.parametrize("values", [False, True], ids=["actor", "critic"])
+@pytest.mark.parametrize("shape", ["toy", "SmolLM2-135M"], ids=["qwen2", "llama"])
+def test_more_micro_batches_make_the_cpu_wait_for_the_gpu_no_more_often(
+    module, process_group, monkeypatch, values, shape
+):
+    from benchmarks.roll_learning import SHAPES
+
+    family, _ = SHAPES[shape]
+    monkeypatch.setitem(SHAPES, shape, (family, SHAPES["toy"][1]))
+    options = SimpleNamespace(**vars(OPTIONS) | {"shape": shape})
+    data = batch(shape=shape)
+    number, waited = [], []
+    for tokens in (10_000, MICRO_BATCH):
+        worker = make_worker(options, values=values, update=ROWS)
+        module.spare(worker.strategy, train_tokens=tokens, infer_tokens=tokens, values=values)
+        runs = []
+        worker.strategy.model.register_forward_hook(lambda *_, runs=runs: runs.append(1))
+
+        def loss(rows, output, worker=worker):
+            """As an actor's and a critic's, without their metrics, each of which ROLL reads with a wait."""
+            if values:
+                return output.square().mean(), {}
+            marks = rows.batch["response_mask"]
+            return worker.strategy.op_compute_log_probs(output, rows.batch["input_ids"], marks).sum(), {}
+
+        waited.append(
+            (
+                sorted(waits(lambda worker=worker: forward(worker, data))),
+                sorted(waits(lambda worker=worker, loss=loss: worker.strategy.train_step(data, loss))),
+            )
+        )
+        number.append(len(runs))
+    assert number[0] == 2 < number[1]
+    assert waited[0] == waited[1]
+    assert len(waited[0][0]) <= 3 and waited[0][0].count("nonzero") == 1  # where the actor's tokens stand
+
+
+def test_weights_of_a_small_model_are_gathered_once_for_a_batch_and_the_numbers_stay(workers, module, monkeypatch):
+    import torch
+    from torch.distributed.fsdp import FSDPModule
+
+    monkeypatch.setattr(module, "_is_small", lambda model: True)
+    data = batch()
+    theirs, ours = workers(values=False)
+    model = ours.strategy.model
+    layer = next(one for one in model.model.layers if isinstance(one, FSDPModule))
+    gathered = []
+    group = layer._get_fsdp_state()._fsdp_param_groups[0]
+    monkeypatch.setattr(group, "unshard", wrapped(group, gathered))
+    torch.testing.assert_close(
+        forward(ours, data)["log_probs"], forward(theirs, data)["log_probs"], rtol=1e-5, atol=1e-5
+    )
+    assert sum(gathered) == 1
+    torch.testing.assert_close(update(ours, data)[0], update(theirs, data)[0], rtol=1e-4, atol=1e-6)
+    assert sum(gathered) == 2
+    with torch.no_grad():
+        for one in (theirs, ours):
+            for weight in one.strategy.model.parameters():
+                weight.mul_(1.1)
+    torch.testing.assert_close(
+        forward(ours, data)["log_probs"], forward(theirs, data)["log_probs"], rtol=1e-5, atol=1e-5
+    )
+
+
+def wrapped(group, gathered):
+    """FSDP2's own gathering, which does nothing where the weights are there already."""
+    plain = group.unshard
+
+    def unshard(*given, **named):
+        gathered.append(group.is_sharded and group._all_gather_result is None)
+        return plain(*given, **named)
+
+    return unshard
+
+
+def test_a_model_with_a_sliding_window_keeps_its_mask(module):
+    plain, sliding = make_model("toy", values=False), make_model("toy", values=False)
+    sliding.config.sliding_window = 8
+    for model in (plain, sliding):
+        module.attend_without_mask(model)
+    assert plain.config._attn_implementation == module.NO_MASK
+    assert sliding.config._attn_implementation == "sdpa"
+    assert module.NO_MASK not in str(plain.config.to_dict())
+
+
 def test_rows_padded_elsewhere_than_at_the_end_are_refused(workers):
     _, ours = workers(values=False)
     data = batch()

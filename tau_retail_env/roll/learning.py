@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ Loss = Callable[[Any, Tensor], tuple[Tensor, dict[str, Any]]]
 
 def spare(
     strategy: Any, *, train_tokens: int | None = None, infer_tokens: int | None = None, values: bool = False
-) -> None:
+) -> Rows | None:
     """Have an FSDP2 strategy compute no more than the run uses, and many rows at a time.
 
     ROLL's own runs the model over a fixed number of rows padded to `sequence_length`, and takes log-probabilities and
@@ -45,11 +45,14 @@ def spare(
             None is `sequence_length`.
         infer_tokens: the same without a gradient.
         values: whether the model is a critic, whose output is one value a token and whose loss is a mean over rows.
+
+    Returns:
+        What runs the model now; None where it stays as it is.
     """
     if strategy.worker.rank_info.cp_size > 1:
-        return
+        return None
     longest = strategy.worker.pipeline_config.sequence_length
-    rows = _Rows(strategy, train_tokens or longest, infer_tokens or longest, values)
+    rows = Rows(strategy, train_tokens or longest, infer_tokens or longest, values)
     strategy.train_step, strategy.forward_step = rows.train_step, rows.forward_step
     strategy.op_compute_log_probs, strategy.op_compute_entropy = rows.log_probs, rows.entropy
     fuse_norms(strategy.model)
@@ -57,6 +60,7 @@ def spare(
     if _is_small(strategy.model):
         strategy.offload_states = _only_the_cache
         rows.keep_gathered()
+    return rows
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class _MicroBatch:
     """The place in its row of the token before it: what it is drawn from."""
 
 
-class _Rows:
+class Rows:
     """Runs a strategy's model over the rows of a batch, in micro-batches of rows about equally long.
 
     Between micro-batches nothing is asked of the GPU whose answer the CPU would have to wait for, but for what ROLL's
@@ -153,6 +157,26 @@ class _Rows:
         self._let_go()
         back = order.argsort()
         return {name: torch.cat([one[name] for one in found])[back] for name in found[0]}
+
+    @torch.no_grad()
+    def head_inputs(self, batch: Any) -> Iterator[tuple[Any, Tensor, Tensor, Tensor]]:
+        """What a critic's head sees at the actor's tokens.
+
+        Args:
+            batch: any number of rows.
+
+        Yields:
+            Some rows, longest of the batch first; the row of each of the actor's tokens in them; the place of the token
+            before it, whose value it has; the hidden states there, of shape (tokens, hidden).
+        """
+        self.strategy.model.eval()
+        seen: list[Tensor] = []
+        hook = self.strategy.model.score.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        for one in self._micro_batches(batch, self.infer_tokens)[1]:
+            self._output(one)
+            yield one.rows, one.row, one.before, seen.pop()[one.row, one.before]
+        hook.remove()
+        self._let_go()
 
     def log_probs(self, logits: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Log-probabilities of the actor's tokens in the rows that went through the model last; 0 elsewhere.

@@ -401,6 +401,112 @@ def test_a_critic_learns_what_the_returns_are(module, process_group, monkeypatch
     assert explained() > 0.3
 
 
+def foreseeable(rows=48, seed=1):
+    """Rows whose returns are told by which half of the vocabulary they use, beside chance."""
+    import torch
+
+    data = make_batch(OPTIONS, rows, seed=seed)
+    draw = torch.Generator().manual_seed(seed)
+    won = torch.rand(rows, 1, generator=draw) < 0.5
+    data.batch["input_ids"] = (data.batch["input_ids"] % 32 + 32 * won) * data.batch["attention_mask"]
+    luck = torch.rand(rows, 1, generator=draw)
+    data.batch["returns"] = 0.3 + 0.4 * won + 0.3 * luck.expand(-1, OPTIONS.sequence_length - 1)
+    data.meta_info["micro_batch_size"] = 1
+    return data
+
+
+@pytest.fixture
+def critic(module, process_group):
+    """A critic of the run, as the worker's `initialize` leaves it, in a warm-up of one step."""
+    import torch
+
+    from tau_retail_env.roll.workers import LearningCritic
+
+    worker = make_worker(OPTIONS, values=True, update=ROWS)
+    worker.__class__ = LearningCritic
+    worker.pipeline_config.critic_warmup = 1
+    worker.strategy.model.config.architectures = ["Qwen2ForCausalLM"]
+    worker.strategy.optimizer = torch.optim.AdamW(worker.strategy.model.parameters(), lr=3e-3)
+    worker.worker_config.model_args = SimpleNamespace(disable_gradient_checkpointing=True)
+    worker.prepare(worker.strategy.model)
+    worker.learn_by(module.spare(worker.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=True))
+    return worker
+
+
+def explained(module, worker, data):
+    data.batch["values"] = forward(worker, data)["values"]
+    return module.explained_variance(data.batch["values"], data.batch["returns"], data.batch["response_mask"][:, 1:])
+
+
+def test_after_one_step_of_warm_up_a_critic_foresees_episodes_that_it_has_not_seen(critic, module):
+    new = foreseeable(seed=2)
+    assert explained(module, critic, new) < 0
+    data = foreseeable(seed=1)
+    data.meta_info["global_step"] = 0
+    trunk = [weight.full_tensor().clone() for weight in critic.strategy.model.model.parameters()]
+    told = critic.strategy.train_step(data, critic.loss_func)
+    assert 0.5 < told["critic/head_r2"] < 1
+    assert explained(module, critic, new) > 0.3
+    now = critic.strategy.model.model.parameters()
+    assert all(before.equal(weight.full_tensor()) for before, weight in zip(trunk, now, strict=True))
+
+
+def test_the_fitted_head_is_the_ridge_regression_of_all_rows_each_weighing_the_same(critic):
+    """In two batches, whose rows go through the model in several micro-batches, beside the formula."""
+    import torch
+
+    from tau_retail_env.roll.value_head import STRENGTH
+
+    batches = [foreseeable(seed=seed) for seed in (1, 2)]
+    inputs, targets, weights = [], [], []
+    for data in batches:
+        for row in range(len(data)):
+            alone = data.slice(row, row + 1)
+            ((rows, _, before, hidden),) = critic.head._rows.head_inputs(alone)
+            inputs.append(hidden.double())
+            targets.append(rows.batch["returns"][0, before].double())
+            weights.append(torch.full((len(hidden),), 1 / len(hidden), dtype=torch.float64))
+    x, y, w = torch.cat(inputs), torch.cat(targets), torch.cat(weights)
+    x_mean, y_mean = w @ x / w.sum(), w @ y / w.sum()
+    centred = x - x_mean
+    spread = (centred * w[:, None]).T @ centred
+    against = STRENGTH * spread.diagonal().mean() / w.sum()
+    expected = torch.linalg.solve(spread + against * torch.eye(len(spread)), (centred * w[:, None]).T @ (y - y_mean))
+    for data in batches:
+        critic.head.fit(data)
+    score = critic.strategy.model.score
+    torch.testing.assert_close(score.weight.full_tensor()[0].double(), expected, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(
+        score.bias.full_tensor()[0].double(), y_mean - x_mean @ expected, rtol=1e-3, atol=1e-5, check_dtype=False
+    )
+
+
+def test_after_the_warm_up_values_follow_the_mean_return_at_once_and_all_weights_learn(critic, module, monkeypatch):
+    from roll.pipeline.base_worker import CriticWorker
+
+    given = []
+
+    def plain(self, data):
+        given.append(data.batch["values"].clone())
+        return SimpleNamespace(meta_info={"metrics": {}})
+
+    monkeypatch.setattr(CriticWorker.train_step, "__wrapped__", plain)
+    data = foreseeable()
+    data.meta_info["global_step"] = 1
+    explained(module, critic, data)
+    said = data.batch["values"]
+    told = type(critic).train_step.__wrapped__(critic, data)
+    assert told.meta_info["metrics"]["critic/explained_variance"] < 0  # of the values before
+    mask = data.batch["response_mask"][:, 1:].bool()
+    means = [(data.batch["returns"][row][mask[row]]).mean() for row in range(len(data))]
+    shift = sum(means) / len(means)
+    assert (given[0] - said)[mask].tolist() == pytest.approx([float(shift)] * int(mask.sum()), abs=1e-5)
+    assert explained(module, critic, data) == pytest.approx(0, abs=0.05)
+    before = critic.strategy.model.model.embed_tokens.weight.full_tensor().clone()
+    critic.strategy.train_step(data, critic.loss_func)
+    assert not before.equal(critic.strategy.model.model.embed_tokens.weight.full_tensor())
+
+
 @pytest.mark.parametrize(
     ("name", "strategy_name", "spared"),
     [

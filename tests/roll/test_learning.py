@@ -286,12 +286,20 @@ def test_buckets_are_divided_until_there_are_as_many_as_on_another_gpu(module):
     assert len(parts) == 4 and all(parts)
 
 
+def head_of(worker):
+    """Weights and bias of a critic's head."""
+    import torch
+
+    return torch.cat([weight.full_tensor().flatten() for weight in worker.strategy.model.score.parameters()])
+
+
 def on_one_of_two_gpus(folder):
     """Both sides' update of half of the rows: the short ones on one GPU, the long ones on the other."""
     import torch
     import torch.distributed as dist
 
     from tau_retail_env.roll import learning
+    from tau_retail_env.roll.value_head import ValueHead
 
     dist.init_process_group("gloo")
     rank, found = dist.get_rank(), {}
@@ -300,19 +308,25 @@ def on_one_of_two_gpus(folder):
             worker = make_worker(OPTIONS, values=values, update=ROWS // 2)
             learning.still(worker.strategy.model)
             if side == "ours":
-                learning.spare(worker.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=values)
+                spared = learning.spare(
+                    worker.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=values
+                )
             rows = batch()
             order = rows.batch["attention_mask"].sum(dim=1).argsort()
             rows = rows.select_idxs(order[rank * ROWS // 2 : (rank + 1) * ROWS // 2])
             buckets = learning.by_length(rows.batch["attention_mask"].sum(dim=1).tolist(), MICRO_BATCH)
             told = forward(worker, rows)["values" if values else "log_probs"]
             found[side, values] = (update(worker, rows)[0], told, len(buckets))
+    ValueHead(spared).fit(rows)
+    found["head"] = head_of(worker)
     torch.save(found, Path(folder) / f"{rank}.pt")
 
 
-def test_two_gpus_with_different_numbers_of_buckets_give_rolls_gradient(roll, tmp_path, workers):
+def test_two_gpus_with_different_numbers_of_buckets_give_rolls_gradient(roll, tmp_path, module, workers):
     """FSDP2 exchanges weights in every micro-batch: with one more on one GPU it would wait for ever."""
     import torch
+
+    from tau_retail_env.roll.value_head import ValueHead
 
     root = Path(__file__).resolve().parents[2]
     path = os.pathsep.join([str(root), str(roll), *sys.path])
@@ -332,6 +346,14 @@ def test_two_gpus_with_different_numbers_of_buckets_give_rolls_gradient(roll, tm
         for one in (first, second):
             torch.testing.assert_close(one["ours", values][0], one["theirs", values][0], rtol=1e-4, atol=1e-6)
             torch.testing.assert_close(one["ours", values][0], alone, rtol=1e-4, atol=1e-6)
+    fitted = make_worker(OPTIONS, values=True, update=ROWS)
+    before = head_of(fitted).clone()
+    ValueHead(module.spare(fitted.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=True)).fit(
+        batch()
+    )
+    assert (head_of(fitted) - before).abs().max() > 0.01
+    for one in (first, second):
+        torch.testing.assert_close(one["head"], head_of(fitted), rtol=1e-3, atol=1e-5)
 
 
 def test_a_sequence_divided_among_gpus_is_left_to_roll(module):

@@ -9,8 +9,15 @@ processes of its own, one for each GPU, over the same rows:
   ours          what a run does now (tau_retail_env/roll/learning.py)
   ours-hf-norms, ours-checkpointing, ours-compiled    the same without the fused norms; with gradient checkpointing;
                 with torch.compile of each layer
-  best, best-compiled    no ROLL, no FSDP2, no optimizer: bf16 weights, a forward and a backward pass over the same
-                micro-batches
+  ours-cudnn    with cuDNN's attention where PyTorch would take it: planned anew for each shape of a micro-batch
+  ours-regathered    with FSDP2 gathering the weights in each micro-batch, as it does for a model that is not small
+  best, best-compiled, best-flash    no ROLL, no FSDP2, no optimizer: bf16 weights, a forward and a backward pass over
+                the same micro-batches; PyTorch's choice of attention, or the flash kernel
+
+By default a part of a step is warmed up on rows of the same lengths as the measured ones, so that whatever is done once
+for each shape is left out. With --steps N it is run N times on rows of other lengths each time, states offloaded and
+PyTorch's memory given back in between as in a run, --taken of the GPU's memory held by something else; the median
+without the first is told, and all of them in the JSON.
 
 A rate is 6 x weights x tokens (2 x without a gradient; the head's only for the actor's own tokens) plus the products of
 causal attention, recomputation not counted, as a share of what the device was measured to reach in one large bf16
@@ -23,6 +30,7 @@ import argparse
 import json
 import os
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -89,8 +97,11 @@ SIDES = (
     "ours-hf-norms",
     "ours-checkpointing",
     "ours-compiled",
+    "ours-cudnn",
+    "ours-regathered",
     "best",
     "best-compiled",
+    "best-flash",
 )
 PLAIN = ("roll", "trimmed")
 """Sides that take minutes, and are measured on fewer rows."""
@@ -145,33 +156,80 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return told
 
 
-def _measure_part(part: str, options: argparse.Namespace, rank: int) -> dict[str, float]:
+def _measure_part(part: str, options: argparse.Namespace, rank: int) -> dict[str, Any]:
     import torch
 
     rows = min(options.rows, options.plain_rows) if options.side in PLAIN else options.rows
     rows = rows // options.ranks
-    batch = make_batch(options, rows, seed=rank)
-    batch = batch.to("cuda" if torch.cuda.is_available() else "cpu")
-    run = _plain(part, options) if options.side.startswith("best") else _roll(part, options, rows)
-    run(batch.slice(0, max(rows // options.updates, 1)))  # kernels chosen and, where asked for, compiled
-    _wait()
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    start = time.perf_counter()
-    run(batch)
-    _wait()
-    told = {
-        "rows": rows * options.ranks,
-        "seconds": (time.perf_counter() - start) * options.rows / rows / options.ranks,
-    }
+    part_run, offload = (
+        (_plain(part, options), lambda: None) if options.side.startswith("best") else _roll(part, options, rows)
+    )
+    measure = _several_steps if options.steps > 1 else _warmed_up
+    told: dict[str, Any] = {"rows": rows * options.ranks}
+    seconds = measure(part, options, rows, rank, part_run, offload)
+    scale = options.rows / rows / options.ranks
+    told["seconds"] = statistics.median(seconds[1:] or seconds) * scale
+    told["each, s"] = [one * scale for one in seconds]
     if torch.cuda.is_available():
         told["peak, GiB"] = torch.cuda.max_memory_allocated() / GIB
         torch.cuda.empty_cache()
     return told
 
 
-def _roll(part: str, options: argparse.Namespace, rows: int) -> Callable[[Any], Any]:
-    """A part of a step with ROLL's workers: on their own strategy, or on ours."""
+def _warmed_up(
+    part: str, options: argparse.Namespace, rows: int, rank: int, run: Callable[[Any], Any], offload: Callable[[], None]
+) -> list[float]:
+    """Seconds of one step whose shapes were seen before."""
+    import torch
+
+    batch = make_batch(options, rows, seed=rank).to(_device())
+    run(batch.slice(0, max(rows // options.updates, 1)))  # kernels chosen and, where asked for, compiled
+    _wait()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    return [_timed(lambda: run(batch))]
+
+
+def _several_steps(
+    part: str, options: argparse.Namespace, rows: int, rank: int, run: Callable[[Any], Any], offload: Callable[[], None]
+) -> list[float]:
+    """Seconds of each step, with rows of other lengths and a process that gave its memory back before."""
+    import torch
+
+    taken = torch.empty(0)
+    if torch.cuda.is_available():
+        total = torch.cuda.get_device_properties(0).total_memory
+        taken = torch.empty(int(options.taken * total), dtype=torch.uint8, device="cuda")
+    seconds = []
+    for step in range(options.steps):
+        # Each role has a process of its own in a run: here no part is to find what another has prepared.
+        seed = rank + 1000 * (step + 1) + 100 * PARTS.index(part)
+        batch = make_batch(options, rows, seed=seed, evenly=False).to(_device())
+        seconds.append(_timed(lambda batch=batch: run(batch)))
+        offload()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    del taken
+    return seconds
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    _wait()
+    return time.perf_counter() - start
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _roll(part: str, options: argparse.Namespace, rows: int) -> tuple[Callable[[Any], Any], Callable[[], None]]:
+    """A part of a step with ROLL's workers, on their own strategy or on ours, and what they do when it is over."""
+    import torch
+
     values = part in ("values", "critic")
     worker = make_worker(options, values=values, update=max(rows // options.updates, 1))
     if options.side == "trimmed":
@@ -180,45 +238,61 @@ def _roll(part: str, options: argparse.Namespace, rows: int) -> Callable[[Any], 
         _ours(worker.strategy, options, values=values)
     if options.side == "ours-compiled":
         _compile(worker.strategy.model)
+
+    def load() -> None:
+        if torch.cuda.is_available() and options.steps > 1:
+            worker.strategy.load_states()
+
+    def offload() -> None:
+        if torch.cuda.is_available():
+            worker.strategy.offload_states()
+
     if part in ("actor", "critic"):
         training = worker.worker_config.training_args
         size = training.per_device_train_batch_size * training.gradient_accumulation_steps
 
         def train(batch: Any) -> None:
+            load()
             for update in batch.make_iterator(mini_batch_size=size, epochs=1):
                 worker.strategy.train_step(batch=update, loss_func=worker.loss_func)
 
-        return train
+        return train, offload
 
     def infer(batch: Any) -> Any:
+        load()
         batch.meta_info["micro_batch_size"] = 1
         function = worker.forward_func_values if values else worker.forward_func_log_probs
         return worker.strategy.forward_step(batch=batch, forward_func=function)
 
-    return infer
+    return infer, offload
 
 
 def _ours(strategy: Any, options: argparse.Namespace, *, values: bool) -> None:
+    import torch
+
     from tau_retail_env.roll import learning
 
+    if options.side == "ours-regathered":
+        learning._Rows.keep_gathered = lambda rows: None
     if options.side == "ours-hf-norms":
         learning.fuse_norms = lambda model: None
     if options.side == "ours-checkpointing":
         strategy.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     learning.still(strategy.model)
     learning.spare(strategy, train_tokens=options.train_tokens, infer_tokens=options.infer_tokens, values=values)
+    if options.side == "ours-cudnn":
+        torch.backends.cuda.enable_cudnn_sdp(True)
 
 
 def _trim(strategy: Any, *, keep_length: bool) -> None:
     """What this package did before: rows trimmed, the vocabulary met by the actor's tokens alone."""
     import torch
-
-    from tau_retail_env.roll.learning import attended_length, entropy_of_marked, log_probs_of_marked
+    from roll.utils.functionals import entropy_from_logits, log_probs_from_logits
 
     run_model = strategy._fsdp2_forward
 
     def run_trimmed(input_ids: Any, attention_mask: Any, position_ids: Any, forward_args: dict[str, Any]) -> Any:
-        length = min(attended_length(attention_mask) + 1, input_ids.shape[1])
+        length = min(int(attention_mask.sum(dim=1).max()) + 1, input_ids.shape[1])
         output = run_model(
             input_ids=input_ids[:, :length],
             attention_mask=attention_mask[:, :length],
@@ -227,36 +301,36 @@ def _trim(strategy: Any, *, keep_length: bool) -> None:
         )
         return torch.nn.functional.pad(output, (0, 0, 0, input_ids.shape[1] - length)) if keep_length else output
 
-    def chosen(logits: Any, own: Any) -> Any:
-        return logits[:, :-1][own[:, 1 : logits.shape[1]].bool()]
+    def of_own(function: Callable[..., Any], logits: Any, own: Any, *labels: Any) -> Any:
+        marked = own[:, 1:].bool()
+        found = function(logits[:, :-1][marked[:, : logits.shape[1] - 1]], *(one[:, 1:][marked] for one in labels))
+        return found.new_zeros(marked.shape).masked_scatter(marked, found)
 
-    strategy._fsdp2_forward = run_trimmed
-    strategy.op_compute_log_probs = lambda logits, input_ids, attention_mask: log_probs_of_marked(
-        chosen(logits, attention_mask), input_ids, attention_mask
+    strategy.op_compute_log_probs = lambda logits, input_ids, attention_mask: of_own(
+        log_probs_from_logits, logits, attention_mask, input_ids
     )
-    strategy.op_compute_entropy = lambda logits, attention_mask: entropy_of_marked(
-        chosen(logits, attention_mask), attention_mask
-    )
+    strategy.op_compute_entropy = lambda logits, attention_mask: of_own(entropy_from_logits, logits, attention_mask)
 
 
 def _plain(part: str, options: argparse.Namespace) -> Callable[[Any], None]:
     """The same products without ROLL and FSDP2: the model in bf16 over rows sorted by length, and a backward pass."""
     import torch
 
-    from tau_retail_env.roll.learning import attended_length, by_length, fuse_norms
+    from tau_retail_env.roll.learning import attend_without_mask, by_length, fuse_norms
 
     values, learns = part in ("values", "critic"), part in ("actor", "critic")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = make_model(options.shape, values=values).to(device, torch.bfloat16).train(learns)
+    model = make_model(options.shape, values=values).to(_device(), torch.bfloat16).train(learns)
     fuse_norms(model)
+    if options.side == "best-flash":
+        attend_without_mask(model)
     if options.side == "best-compiled":
         _compile(model)
     tokens = options.train_tokens if learns else options.infer_tokens
 
     def run(batch: Any) -> None:
-        for places in by_length(batch.batch["attention_mask"].sum(1).tolist(), tokens):
-            rows = batch.select_idxs(torch.tensor(places)).batch
-            length = attended_length(rows["attention_mask"])
+        lengths = batch.batch["attention_mask"].sum(1).tolist()
+        for places in by_length(lengths, tokens):
+            rows, length = batch.select_idxs(torch.tensor(places)).batch, lengths[places[0]]
             ids, own = rows["input_ids"][:, :length], rows["response_mask"][:, 1:length].bool()
             with torch.set_grad_enabled(learns):
                 hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
@@ -342,7 +416,7 @@ def make_worker(options: Any, *, values: bool, update: int) -> Any:
     return worker
 
 
-def make_batch(options: Any, rows: int, seed: int) -> Any:
+def make_batch(options: Any, rows: int, seed: int, *, evenly: bool = True) -> Any:
     """Rows of one GPU as ROLL hands them to its learners.
 
     Args:
@@ -350,12 +424,15 @@ def make_batch(options: Any, rows: int, seed: int) -> Any:
             (the actor's tokens among them) and `sequence_length`.
         rows: how many.
         seed: of ids and numbers.
+        evenly: whether the lengths are the same for each seed, evenly spread, or drawn.
     """
     import torch
     from roll.distributed.scheduler.protocol import DataProto
 
     draw = torch.Generator().manual_seed(seed)
     span = torch.linspace(-options.spread, options.spread, rows) if rows > 1 else torch.zeros(1)
+    if not evenly:
+        span = options.spread * (2 * torch.rand(rows, generator=draw) - 1)
     lengths = (options.tokens * (1 + span)).long().clamp(2 * TURNS, options.sequence_length)
     lengths = lengths[torch.randperm(rows, generator=draw)][:, None]
     places = torch.arange(options.sequence_length)[None]
@@ -414,7 +491,7 @@ def products(part: str, options: Any) -> float:
     return float(options.rows * row * (3 if part in ("actor", "critic") else 1))
 
 
-def _rates(part: str, told: dict[str, float], options: argparse.Namespace, device: dict[str, Any]) -> dict[str, float]:
+def _rates(part: str, told: dict[str, Any], options: argparse.Namespace, device: dict[str, Any]) -> dict[str, float]:
     return {
         "tokens/s": options.rows * options.tokens / told["seconds"],
         "share": products(part, options) / told["seconds"] / (device["flops"] * options.ranks),
@@ -476,6 +553,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--train-tokens", type=int, default=32_768, help="of a micro-batch with a gradient")
     parser.add_argument("--infer-tokens", type=int, default=65_536, help="of one without")
     parser.add_argument("--plain-rows", type=int, default=16, help="measured of ROLL's own, scaled to all rows")
+    parser.add_argument("--steps", type=int, default=1, help="measured; from 2 on with other lengths each, as in a run")
+    parser.add_argument("--taken", type=float, default=0.0, help="share of a GPU's memory that is taken, with --steps")
     parser.add_argument("--ranks", type=int, default=1, help="GPUs, or processes on a CPU")
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="computed in")
     parser.add_argument("--product", type=int, default=1024, help="size of the product measured on a CPU")

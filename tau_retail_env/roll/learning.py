@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,12 +13,18 @@ import torch.distributed as dist
 from roll.platforms import current_platform
 from roll.utils.functionals import append_to_dict, entropy_from_logits, log_probs_from_logits, reduce_metrics
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 from torch.utils.checkpoint import checkpoint
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-CHUNK = 1024
-"""Tokens whose logits are taken to fp32 at a time: 0.6 GiB with Qwen's vocabulary of 151,936."""
+LOGITS = 2**27
+"""Logits that are taken to fp32 at a time, 0.5 GiB: 883 tokens of Qwen's vocabulary, 2,730 of SmolLM2's."""
 SMALL = 0.05
 """Share of a GPU's memory up to which a role's weights stay there while the rollout engine plays."""
+
+NO_MASK = "sdpa_without_mask"
+"""Our name among transformers' kinds of attention."""
 
 Loss = Callable[[Any, Tensor], tuple[Tensor, dict[str, Any]]]
 """ROLL's: the loss of some rows, and metrics, from these and the model's output."""
@@ -24,7 +32,7 @@ Loss = Callable[[Any, Tensor], tuple[Tensor, dict[str, Any]]]
 
 def spare(
     strategy: Any, *, train_tokens: int | None = None, infer_tokens: int | None = None, values: bool = False
-) -> None:
+) -> Rows | None:
     """Have an FSDP2 strategy compute no more than the run uses, and many rows at a time.
 
     ROLL's own runs the model over a fixed number of rows padded to `sequence_length`, and takes log-probabilities and
@@ -37,27 +45,56 @@ def spare(
             None is `sequence_length`.
         infer_tokens: the same without a gradient.
         values: whether the model is a critic, whose output is one value a token and whose loss is a mean over rows.
+
+    Returns:
+        What runs the model now; None where it stays as it is.
     """
     if strategy.worker.rank_info.cp_size > 1:
-        return
+        return None
     longest = strategy.worker.pipeline_config.sequence_length
-    rows = _Rows(strategy, train_tokens or longest, infer_tokens or longest, values)
+    rows = Rows(strategy, train_tokens or longest, infer_tokens or longest, values)
     strategy.train_step, strategy.forward_step = rows.train_step, rows.forward_step
-    strategy.op_compute_log_probs, strategy.op_compute_entropy = log_probs_of_marked, entropy_of_marked
+    strategy.op_compute_log_probs, strategy.op_compute_entropy = rows.log_probs, rows.entropy
     fuse_norms(strategy.model)
+    attend_without_mask(strategy.model)
     if _is_small(strategy.model):
         strategy.offload_states = _only_the_cache
+        rows.keep_gathered()
+    return rows
 
 
-class _Rows:
-    """Runs a strategy's model over the rows of a batch, in micro-batches of rows about equally long."""
+@dataclass(frozen=True)
+class _MicroBatch:
+    """Rows that go through the model together, and where the actor's tokens stand in them, row after row."""
+
+    rows: Any
+    """ROLL's, padded to its length."""
+    length: int
+    """Tokens of the longest row."""
+    row: Tensor
+    """The row of each of the actor's tokens."""
+    before: Tensor
+    """The place in its row of the token before it: what it is drawn from."""
+
+
+class Rows:
+    """Runs a strategy's model over the rows of a batch, in micro-batches of rows about equally long.
+
+    Between micro-batches nothing is asked of the GPU whose answer the CPU would have to wait for, but for what ROLL's
+    losses ask: all lengths and places are read once for each batch.
+    """
 
     def __init__(self, strategy: Any, train_tokens: int, infer_tokens: int, values: bool) -> None:
         self.strategy, self.values = strategy, values
         self.train_tokens, self.infer_tokens = train_tokens, infer_tokens
-        self._chosen: Tensor | None = None
+        self._now: _MicroBatch
         if not values:
             strategy.model.get_output_embeddings().register_forward_pre_hook(self._choose)
+
+    def keep_gathered(self) -> None:
+        """Have FSDP2 gather the weights, and cast them to bf16, once for a batch instead of twice a micro-batch."""
+        self.strategy.model.set_reshard_after_forward(False)
+        self.strategy.model.set_reshard_after_backward(False)
 
     def train_step(self, batch: Any, loss_func: Loss) -> dict[str, Any]:
         """One update of the weights, in place of ROLL's: the same gradient from other micro-batches.
@@ -74,27 +111,28 @@ class _Rows:
         metrics: dict[str, Any] = {}
         strategy.model.train()
         self._count(batch)
-        micro_batches = list(self._micro_batches(batch, self.train_tokens))
+        _, micro_batches = self._micro_batches(batch, self.train_tokens)
         told: list[dict[str, Any]] = []
-        shares = [len(places) / len(batch) for places, _ in micro_batches]
-        for number, (_, rows) in enumerate(micro_batches):
+        shares = [len(one.rows) / len(batch) for one in micro_batches]
+        for number, one in enumerate(micro_batches):
             with self._accumulating(is_last=number + 1 == len(micro_batches)), self._autocast():
-                loss, reduced = loss_func(rows, self._output(rows))
+                loss, reduced = loss_func(one.rows, self._output(one))
                 # FSDP2 takes the mean of the GPUs' gradients.
                 (loss * (shares[number] if self.values else strategy.worker.rank_info.dp_size)).backward()
             told.append(reduced)
+        self._let_go()
         if self.values:
             told = [{name: _mean([one[name] for one in told], shares) for name in told[0]}]
         for reduced in told:
             append_to_dict(metrics, reduced)
         # ROLL's worker reduces a step's updates together, which lists of unlike length would not allow.
         metrics = reduce_metrics(metrics)
-        norm = strategy._clip_grad_norm(max_norm=strategy.worker.pipeline_config.max_grad_norm)
-        if torch.isfinite(norm):
+        norm = strategy._clip_grad_norm(max_norm=strategy.worker.pipeline_config.max_grad_norm).item()
+        if math.isfinite(norm):
             strategy.optimizer.step()
         strategy.scheduler.step()
         strategy.optimizer.zero_grad(set_to_none=True)
-        metrics[f"{strategy.worker_config.name}/grad_norm"] = norm.item()
+        metrics[f"{strategy.worker_config.name}/grad_norm"] = norm
         if torch.cuda.is_available():
             metrics["system/max_memory_allocated@max"] = torch.cuda.max_memory_allocated() / 2**30
             metrics["system/max_memory_reserved@max"] = torch.cuda.max_memory_reserved() / 2**30
@@ -113,50 +151,119 @@ class _Rows:
         """
         self.strategy.model.eval()
         self._count(batch)
-        order: list[int] = []
+        order, micro_batches = self._micro_batches(batch, self.infer_tokens)
         found: list[dict[str, Tensor]] = []
-        for places, rows in self._micro_batches(batch, self.infer_tokens):
+        for one in micro_batches:
             with self._autocast():
-                found.append(forward_func(rows, self._output(rows))[1])
-            order += places
-        back = torch.tensor(order).argsort()
-        return {name: torch.cat([one[name] for one in found])[back.to(found[0][name].device)] for name in found[0]}
+                found.append(forward_func(one.rows, self._output(one))[1])
+        self._let_go()
+        back = order.argsort()
+        return {name: torch.cat([one[name] for one in found])[back] for name in found[0]}
 
-    def _micro_batches(self, batch: Any, tokens: int) -> Iterator[tuple[list[int], Any]]:
-        """Places and rows of each; on every GPU as many, since each of them is a round of FSDP2's exchanges."""
-        attention = batch.batch["attention_mask"].bool()
-        lengths = attention.sum(dim=1)
-        if not torch.equal(attention, torch.arange(attention.shape[1], device=lengths.device) < lengths[:, None]):
+    @torch.no_grad()
+    def head_inputs(self, batch: Any) -> Iterator[tuple[Any, Tensor, Tensor, Tensor]]:
+        """What a critic's head sees at the actor's tokens.
+
+        Args:
+            batch: any number of rows.
+
+        Yields:
+            Some rows, longest of the batch first; the row of each of the actor's tokens in them; the place of the token
+            before it, whose value it has; the hidden states there, of shape (tokens, hidden).
+        """
+        self.strategy.model.eval()
+        seen: list[Tensor] = []
+        hook = self.strategy.model.score.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        for one in self._micro_batches(batch, self.infer_tokens)[1]:
+            self._output(one)
+            yield one.rows, one.row, one.before, seen.pop()[one.row, one.before]
+        hook.remove()
+        self._let_go()
+
+    def log_probs(self, logits: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Log-probabilities of the actor's tokens in the rows that went through the model last; 0 elsewhere.
+
+        Args:
+            logits: of shape (the actor's tokens, vocabulary), row after row: what each of them is drawn from.
+            input_ids: of shape (rows, tokens).
+            attention_mask: of the same shape; ROLL's name for what marks the actor's tokens here.
+
+        Returns:
+            Of shape (rows, tokens - 1) in fp32: column t is token t + 1.
+        """
+        labels = input_ids[self._now.row, self._now.before + 1]
+        return self._spread(_in_chunks(log_probs_from_logits, logits, labels), attention_mask)
+
+    def entropy(self, logits: Tensor, attention_mask: Tensor) -> Tensor:
+        """Entropy, in nats, of the distributions that the actor's tokens are drawn from; 0 elsewhere.
+
+        Args:
+            logits: as for `log_probs`.
+            attention_mask: likewise.
+
+        Returns:
+            Of shape (rows, tokens - 1) in fp32.
+        """
+        return self._spread(_in_chunks(entropy_from_logits, logits), attention_mask)
+
+    def _spread(self, found: Tensor, marks: Tensor) -> Tensor:
+        rows, columns = marks.shape[0], marks.shape[1] - 1
+        places = self._now.row * columns + self._now.before
+        return found.new_zeros(rows * columns).index_copy(0, places, found).view(rows, columns)
+
+    def _micro_batches(self, batch: Any, tokens: int) -> tuple[Tensor, list[_MicroBatch]]:
+        """The rows' places in the batch, longest first, and the rows in that order, divided.
+
+        On every GPU into as many, since each micro-batch is a round of FSDP2's exchanges.
+        """
+        attention, own = batch.batch["attention_mask"].bool(), batch.batch["response_mask"][:, 1:].bool()
+        device = attention.device
+        ends = attention * torch.arange(1, attention.shape[1] + 1, device=device)
+        lengths, ends, counts = torch.stack([attention.sum(dim=1), ends.amax(dim=1), own.sum(dim=1)]).tolist()
+        if lengths != ends:
             raise ValueError(
                 "rows: found padding before or between tokens, expected it at the end alone, as the env manager of "
                 "this package leaves it: attention is computed without a mask"
             )
-        buckets = by_length(lengths.tolist(), tokens)
-        most = torch.tensor(len(buckets), device=lengths.device)
-        if dist.is_initialized():
+        buckets = by_length(lengths, tokens)
+        if dist.is_initialized() and dist.get_world_size() > 1:
+            most = torch.tensor(len(buckets), device=device)
             dist.all_reduce(most, op=dist.ReduceOp.MAX)
-        for places in in_parts(buckets, int(most)):
-            yield places, batch.select_idxs(torch.tensor(places))
+            buckets = in_parts(buckets, int(most))
+        order = torch.tensor([place for places in buckets for place in places], device=device)
+        batch = batch.select_idxs(order)
+        row, before = batch.batch["response_mask"][:, 1:].nonzero(as_tuple=True)
+        divided: list[_MicroBatch] = []
+        first, told = 0, 0
+        for places in buckets:
+            last, end = first + len(places), told + sum(counts[place] for place in places)
+            rows = batch.slice(first, last)
+            divided.append(_MicroBatch(rows, max(lengths[places[0]], 1), row[told:end] - first, before[told:end]))
+            first, told = last, end
+        return order, divided
 
-    def _output(self, rows: Any) -> Tensor:
+    def _output(self, now: _MicroBatch) -> Tensor:
         """The model's output: logits of the tokens that are the actor's, or values of all, padded to ROLL's length.
 
-        No attention mask: padding comes last, and a token attends only to those before it; without a mask PyTorch
-        takes its fastest kernel. Nor autocast: FSDP2 hands the weights over in bf16, and in it all is computed.
+        No attention mask: padding comes last, and a token attends only to those before it. Nor autocast: FSDP2 hands
+        the weights over in bf16, and in it all is computed.
         """
-        ids = rows.batch["input_ids"]
-        length = attended_length(rows.batch["attention_mask"])
-        if not self.values:
-            marked = rows.batch["response_mask"][:, 1 : length + 1].bool()
-            self._chosen = torch.nn.functional.pad(marked, (0, length - marked.shape[1]))
+        self._now = now
+        ids = now.rows.batch["input_ids"]
         with torch.autocast(ids.device.type, enabled=False):
-            output: Tensor = self.strategy.model(input_ids=ids[:, :length], use_cache=False).logits
-        self._chosen = None
-        return torch.nn.functional.pad(output, (0, 0, 0, ids.shape[1] - length)) if self.values else output
+            output: Tensor = self.strategy.model(input_ids=ids[:, : now.length], use_cache=False).logits
+        return torch.nn.functional.pad(output, (0, 0, 0, ids.shape[1] - now.length)) if self.values else output
 
     def _choose(self, _: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Before the head: only the tokens after which one of the actor's comes."""
-        return given if self._chosen is None else (given[0][self._chosen],)
+        places = self._now.row * self._now.length + self._now.before
+        return (given[0].flatten(0, 1).index_select(0, places),)
+
+    def _let_go(self) -> None:
+        """Of weights that FSDP2 still holds gathered."""
+        for module in self.strategy.model.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()
 
     def _count(self, batch: Any) -> None:
         """What ROLL's losses divide by: tokens and rows of all GPUs."""
@@ -206,52 +313,11 @@ def in_parts(buckets: Sequence[list[int]], number: int) -> list[list[int]]:
     return parts
 
 
-def attended_length(attention_mask: Tensor) -> int:
-    """Tokens up to the last one that any row attends to, at least one.
-
-    Args:
-        attention_mask: of shape (rows, tokens).
-    """
-    attended = attention_mask.any(dim=0).nonzero()
-    return int(attended[-1]) + 1 if len(attended) else 1
-
-
-def log_probs_of_marked(logits: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-    """Log-probabilities of the marked tokens; 0 elsewhere.
-
-    Args:
-        logits: of shape (marked tokens, vocabulary), row after row: what each marked token is drawn from.
-        input_ids: of shape (rows, tokens).
-        attention_mask: of the same shape; ROLL's name for what marks the actor's tokens here.
-
-    Returns:
-        Of shape (rows, tokens - 1) in fp32: column t is token t + 1.
-    """
-    marked = attention_mask[:, 1:].bool()
-    return _spread(marked, _in_chunks(log_probs_from_logits, logits, input_ids[:, 1:][marked]))
-
-
-def entropy_of_marked(logits: Tensor, attention_mask: Tensor) -> Tensor:
-    """Entropy, in nats, of the distributions that the marked tokens are drawn from; 0 elsewhere.
-
-    Args:
-        logits: as for `log_probs_of_marked`.
-        attention_mask: likewise.
-
-    Returns:
-        Of shape (rows, tokens - 1) in fp32.
-    """
-    return _spread(attention_mask[:, 1:].bool(), _in_chunks(entropy_from_logits, logits))
-
-
 def _in_chunks(function: Callable[..., Tensor], *given: Tensor) -> Tensor:
     """A function of each token, with fp32 copies for some tokens at a time; made again for the gradient."""
-    chunks = zip(*(one.split(CHUNK) for one in given), strict=True)
+    tokens = max(LOGITS // given[0].shape[-1], 1)
+    chunks = zip(*(one.split(tokens) for one in given), strict=True)
     return torch.cat([checkpoint(function, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks])
-
-
-def _spread(marked: Tensor, found: Tensor) -> Tensor:
-    return found.new_zeros(marked.shape).masked_scatter(marked, found)
 
 
 def _mean(values: Sequence[float], shares: Sequence[float]) -> float:
@@ -278,6 +344,23 @@ class _FusedNorm:
     def __call__(self, hidden_states: Tensor) -> Tensor:
         weight = self.module.weight
         return torch.nn.functional.rms_norm(hidden_states, weight.shape, weight, self.module.variance_epsilon)
+
+
+def attend_without_mask(model: Any) -> None:
+    """Have a causal model that computes attention with PyTorch's SDPA ask for no mask, and keep cuDNN's kernel out.
+
+    transformers looks into each micro-batch whether several sequences share a row, and waits for the GPU's answer. And
+    on Hopper cards PyTorch takes cuDNN's kernel first, which is planned anew on the CPU for each number of rows and
+    each length, forwards and backwards: about 0.1 s each time (docs/roll.md). The flash kernel fits any shape.
+
+    Args:
+        model: from transformers; one with another attention, or with a sliding window, is left alone.
+    """
+    config = model.config
+    if config._attn_implementation == "sdpa" and not getattr(config, "sliding_window", None):
+        torch.backends.cuda.enable_cudnn_sdp(False)
+        AttentionInterface.register(NO_MASK, sdpa_attention_forward)
+        config._attn_implementation = NO_MASK
 
 
 def still(model: torch.nn.Module) -> None:

@@ -15,7 +15,8 @@ from roll.pipeline.base_worker import ActorWorker as PlainActorWorker
 from roll.pipeline.base_worker import CriticWorker, InferWorker
 
 from tau_retail_env.models.warm_up import start_above_zero
-from tau_retail_env.roll.learning import explained_variance, spare, start_at_zero, still
+from tau_retail_env.roll.learning import Rows, explained_variance, spare, start_at_zero, still
+from tau_retail_env.roll.value_head import ValueHead, mean_error
 
 FSDP2 = "fsdp2_train"
 FSDP2_INFER = "fsdp2_infer"
@@ -72,12 +73,14 @@ class Learner(Worker):
         self.prepare(self.strategy.model)
         if pipeline_config.resume_from_checkpoint:
             load_checkpoint(self.strategy, Path(pipeline_config.resume_from_checkpoint) / self.part)
-        spare(
+        rows = spare(
             self.strategy,
             train_tokens=self.worker_config.max_tokens_per_microbatch_in_train,
             infer_tokens=self.worker_config.max_tokens_per_microbatch_in_infer,
             values=self.values,
         )
+        if rows is not None:
+            self.learn_by(rows)
 
     def prepare(self, model: Any) -> None:
         """Change what ROLL made of the first weights.
@@ -87,16 +90,25 @@ class Learner(Worker):
         """
         still(model)
 
+    def learn_by(self, rows: Rows) -> None:
+        """Change how the model learns; here nothing.
+
+        Args:
+            rows: what runs it.
+        """
+
 
 class LearningActor(Learner, ActorWorker):
     """The actor's learner, whose weights stand at the top of a checkpoint."""
 
 
 class LearningCritic(Learner, CriticWorker):
-    """The critic's learner: no dropout, a head that starts at 0, gradient checkpointing where it is asked for."""
+    """The critic's learner: no dropout, a head that is fitted first, gradient checkpointing where it is asked for."""
 
     part = "critic"
     values = True
+    head: ValueHead | None = None
+    """None where ROLL's own strategy learns."""
 
     def prepare(self, model: Any) -> None:
         """As for every learner, and what ROLL's value model lacks.
@@ -109,6 +121,24 @@ class LearningCritic(Learner, CriticWorker):
         if not self.worker_config.model_args.disable_gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
+    def learn_by(self, rows: Rows) -> None:
+        """During critic_warmup only the head learns, in closed form; then all weights, by gradient.
+
+        Args:
+            rows: what runs the model.
+        """
+        self.head = head = ValueHead(rows)
+        learn = self.strategy.train_step
+
+        def train_step(batch: Any, loss_func: Any) -> dict[str, Any]:
+            return head.fit(batch) if self.warms_up(batch) else learn(batch, loss_func)
+
+        self.strategy.train_step = train_step
+
+    def warms_up(self, batch: Any) -> bool:
+        """Whether a batch is of a step in which only the critic learns."""
+        return bool(batch.meta_info["global_step"] < self.pipeline_config.critic_warmup)
+
     @register(dispatch_mode=Dispatch.DP_MP_COMPUTE, trace=True, prefetch=True, to_remote=True)
     def train_step(self, data: DataProto) -> DataProto:
         """Learn from a batch, and tell how well it was foreseen.
@@ -120,7 +150,12 @@ class LearningCritic(Learner, CriticWorker):
             ROLL's metrics, and `critic/explained_variance` of the values before the update.
         """
         said, came = data.batch["values"], data.batch["returns"]
-        explained = explained_variance(said, came, data.batch["response_mask"][:, 1:])
+        mask = data.batch["response_mask"][:, 1:]
+        explained = explained_variance(said, came, mask)
+        if self.head is not None and not self.warms_up(data):
+            # All values are shifted to the mean that came: gradient steps would overshoot it, by Adam's momentum.
+            self.head.shift(above := mean_error(said, came, mask))
+            data.batch["values"] = said + above
         told: DataProto = CriticWorker.train_step.__wrapped__(self, data)  # ROLL's decorator is around this one already
         if explained is not None:
             told.meta_info["metrics"]["critic/explained_variance"] = explained

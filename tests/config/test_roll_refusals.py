@@ -158,7 +158,7 @@ def test_what_roll_itself_tells_vllm_is_refused(name):
         ("reward_normalization.norm_mean_type=group", "the whole batch is the group"),
         ("adv_estimator=gigpo", "an episode is one sample here"),
         ("adv_estimator=step_reinforce", "an episode is one sample here"),
-        ("adv_estimator=reinforce", "critic_warmup: found 10, but adv_estimator reinforce has no critic"),
+        ("adv_estimator=reinforce", "critic_warmup: found 5, but adv_estimator reinforce has no critic"),
         ("kl_penalty=full", "expected kl, abs or mse"),
         ("pg_clip_high=0.28", "pg_clip_high: 0.28 is used only with use_pg_clip_range: true"),
         ("pg_clip=null", "pg_clip: found None, expected more than 0"),

@@ -175,6 +175,114 @@ def test_only_the_actors_tokens_meet_the_vocabulary(workers):
     assert sum(met) == int(data.batch["response_mask"][:, 1:].sum())
 
 
+def waits(run):
+    """How often the CPU would wait for a GPU's answer: for a number, or for the size of what a mask picks."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    asking = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero"}
+    seen = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            name = function.overloadpacket.__name__
+            picks = name in ("index", "index_put", "index_put_") and any(
+                place is not None and place.dtype == torch.bool for place in args[1]
+            )
+            if name in asking or picks:
+                seen.append(name)
+            return function(*args, **(kwargs or {}))
+
+    with Watch():
+        run()
+    return seen
+
+
+@pytest.mark.parametrize("values", [False, True], ids=["actor", "critic"])
+@pytest.mark.parametrize("shape", ["toy", "SmolLM2-135M"], ids=["qwen2", "llama"])
+def test_more_micro_batches_make_the_cpu_wait_for_the_gpu_no_more_often(
+    module, process_group, monkeypatch, values, shape
+):
+    from benchmarks.roll_learning import SHAPES
+
+    family, _ = SHAPES[shape]
+    monkeypatch.setitem(SHAPES, shape, (family, SHAPES["toy"][1]))
+    options = SimpleNamespace(**vars(OPTIONS) | {"shape": shape})
+    data = batch(shape=shape)
+    number, waited = [], []
+    for tokens in (10_000, MICRO_BATCH):
+        worker = make_worker(options, values=values, update=ROWS)
+        module.spare(worker.strategy, train_tokens=tokens, infer_tokens=tokens, values=values)
+        runs = []
+        worker.strategy.model.register_forward_hook(lambda *_, runs=runs: runs.append(1))
+
+        def loss(rows, output, worker=worker):
+            """As an actor's and a critic's, without their metrics, each of which ROLL reads with a wait."""
+            if values:
+                return output.square().mean(), {}
+            marks = rows.batch["response_mask"]
+            return worker.strategy.op_compute_log_probs(output, rows.batch["input_ids"], marks).sum(), {}
+
+        waited.append(
+            (
+                sorted(waits(lambda worker=worker: forward(worker, data))),
+                sorted(waits(lambda worker=worker, loss=loss: worker.strategy.train_step(data, loss))),
+            )
+        )
+        number.append(len(runs))
+    assert number[0] == 2 < number[1]
+    assert waited[0] == waited[1]
+    assert len(waited[0][0]) <= 3 and waited[0][0].count("nonzero") == 1  # where the actor's tokens stand
+
+
+def test_weights_of_a_small_model_are_gathered_once_for_a_batch_and_the_numbers_stay(workers, module, monkeypatch):
+    import torch
+    from torch.distributed.fsdp import FSDPModule
+
+    monkeypatch.setattr(module, "_is_small", lambda model: True)
+    data = batch()
+    theirs, ours = workers(values=False)
+    model = ours.strategy.model
+    layer = next(one for one in model.model.layers if isinstance(one, FSDPModule))
+    gathered = []
+    group = layer._get_fsdp_state()._fsdp_param_groups[0]
+    monkeypatch.setattr(group, "unshard", wrapped(group, gathered))
+    torch.testing.assert_close(
+        forward(ours, data)["log_probs"], forward(theirs, data)["log_probs"], rtol=1e-5, atol=1e-5
+    )
+    assert sum(gathered) == 1
+    torch.testing.assert_close(update(ours, data)[0], update(theirs, data)[0], rtol=1e-4, atol=1e-6)
+    assert sum(gathered) == 2
+    with torch.no_grad():
+        for one in (theirs, ours):
+            for weight in one.strategy.model.parameters():
+                weight.mul_(1.1)
+    torch.testing.assert_close(
+        forward(ours, data)["log_probs"], forward(theirs, data)["log_probs"], rtol=1e-5, atol=1e-5
+    )
+
+
+def wrapped(group, gathered):
+    """FSDP2's own gathering, which does nothing where the weights are there already."""
+    plain = group.unshard
+
+    def unshard(*given, **named):
+        gathered.append(group.is_sharded and group._all_gather_result is None)
+        return plain(*given, **named)
+
+    return unshard
+
+
+def test_a_model_with_a_sliding_window_keeps_its_mask(module):
+    plain, sliding = make_model("toy", values=False), make_model("toy", values=False)
+    sliding.config.sliding_window = 8
+    for model in (plain, sliding):
+        module.attend_without_mask(model)
+    assert plain.config._attn_implementation == module.NO_MASK
+    assert sliding.config._attn_implementation == "sdpa"
+    assert module.NO_MASK not in str(plain.config.to_dict())
+
+
 def test_rows_padded_elsewhere_than_at_the_end_are_refused(workers):
     _, ours = workers(values=False)
     data = batch()
@@ -193,12 +301,20 @@ def test_buckets_are_divided_until_there_are_as_many_as_on_another_gpu(module):
     assert len(parts) == 4 and all(parts)
 
 
+def head_of(worker):
+    """Weights and bias of a critic's head."""
+    import torch
+
+    return torch.cat([weight.full_tensor().flatten() for weight in worker.strategy.model.score.parameters()])
+
+
 def on_one_of_two_gpus(folder):
     """Both sides' update of half of the rows: the short ones on one GPU, the long ones on the other."""
     import torch
     import torch.distributed as dist
 
     from tau_retail_env.roll import learning
+    from tau_retail_env.roll.value_head import ValueHead
 
     dist.init_process_group("gloo")
     rank, found = dist.get_rank(), {}
@@ -207,19 +323,25 @@ def on_one_of_two_gpus(folder):
             worker = make_worker(OPTIONS, values=values, update=ROWS // 2)
             learning.still(worker.strategy.model)
             if side == "ours":
-                learning.spare(worker.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=values)
+                spared = learning.spare(
+                    worker.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=values
+                )
             rows = batch()
             order = rows.batch["attention_mask"].sum(dim=1).argsort()
             rows = rows.select_idxs(order[rank * ROWS // 2 : (rank + 1) * ROWS // 2])
             buckets = learning.by_length(rows.batch["attention_mask"].sum(dim=1).tolist(), MICRO_BATCH)
             told = forward(worker, rows)["values" if values else "log_probs"]
             found[side, values] = (update(worker, rows)[0], told, len(buckets))
+    ValueHead(spared).fit(rows)
+    found["head"] = head_of(worker)
     torch.save(found, Path(folder) / f"{rank}.pt")
 
 
-def test_two_gpus_with_different_numbers_of_buckets_give_rolls_gradient(roll, tmp_path, workers):
+def test_two_gpus_with_different_numbers_of_buckets_give_rolls_gradient(roll, tmp_path, module, workers):
     """FSDP2 exchanges weights in every micro-batch: with one more on one GPU it would wait for ever."""
     import torch
+
+    from tau_retail_env.roll.value_head import ValueHead
 
     root = Path(__file__).resolve().parents[2]
     path = os.pathsep.join([str(root), str(roll), *sys.path])
@@ -239,6 +361,14 @@ def test_two_gpus_with_different_numbers_of_buckets_give_rolls_gradient(roll, tm
         for one in (first, second):
             torch.testing.assert_close(one["ours", values][0], one["theirs", values][0], rtol=1e-4, atol=1e-6)
             torch.testing.assert_close(one["ours", values][0], alone, rtol=1e-4, atol=1e-6)
+    fitted = make_worker(OPTIONS, values=True, update=ROWS)
+    before = head_of(fitted).clone()
+    ValueHead(module.spare(fitted.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=True)).fit(
+        batch()
+    )
+    assert (head_of(fitted) - before).abs().max() > 0.01
+    for one in (first, second):
+        torch.testing.assert_close(one["head"], head_of(fitted), rtol=1e-3, atol=1e-5)
 
 
 def test_a_sequence_divided_among_gpus_is_left_to_roll(module):
@@ -306,6 +436,112 @@ def test_a_critic_learns_what_the_returns_are(module, process_group, monkeypatch
         worker.strategy.train_step(batch=data, loss_func=worker.loss_func)
         explained()
     assert explained() > 0.3
+
+
+def foreseeable(rows=48, seed=1):
+    """Rows whose returns are told by which half of the vocabulary they use, beside chance."""
+    import torch
+
+    data = make_batch(OPTIONS, rows, seed=seed)
+    draw = torch.Generator().manual_seed(seed)
+    won = torch.rand(rows, 1, generator=draw) < 0.5
+    data.batch["input_ids"] = (data.batch["input_ids"] % 32 + 32 * won) * data.batch["attention_mask"]
+    luck = torch.rand(rows, 1, generator=draw)
+    data.batch["returns"] = 0.3 + 0.4 * won + 0.3 * luck.expand(-1, OPTIONS.sequence_length - 1)
+    data.meta_info["micro_batch_size"] = 1
+    return data
+
+
+@pytest.fixture
+def critic(module, process_group):
+    """A critic of the run, as the worker's `initialize` leaves it, in a warm-up of one step."""
+    import torch
+
+    from tau_retail_env.roll.workers import LearningCritic
+
+    worker = make_worker(OPTIONS, values=True, update=ROWS)
+    worker.__class__ = LearningCritic
+    worker.pipeline_config.critic_warmup = 1
+    worker.strategy.model.config.architectures = ["Qwen2ForCausalLM"]
+    worker.strategy.optimizer = torch.optim.AdamW(worker.strategy.model.parameters(), lr=3e-3)
+    worker.worker_config.model_args = SimpleNamespace(disable_gradient_checkpointing=True)
+    worker.prepare(worker.strategy.model)
+    worker.learn_by(module.spare(worker.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=True))
+    return worker
+
+
+def explained(module, worker, data):
+    data.batch["values"] = forward(worker, data)["values"]
+    return module.explained_variance(data.batch["values"], data.batch["returns"], data.batch["response_mask"][:, 1:])
+
+
+def test_after_one_step_of_warm_up_a_critic_foresees_episodes_that_it_has_not_seen(critic, module):
+    new = foreseeable(seed=2)
+    assert explained(module, critic, new) < 0
+    data = foreseeable(seed=1)
+    data.meta_info["global_step"] = 0
+    trunk = [weight.full_tensor().clone() for weight in critic.strategy.model.model.parameters()]
+    told = critic.strategy.train_step(data, critic.loss_func)
+    assert 0.5 < told["critic/head_r2"] < 1
+    assert explained(module, critic, new) > 0.3
+    now = critic.strategy.model.model.parameters()
+    assert all(before.equal(weight.full_tensor()) for before, weight in zip(trunk, now, strict=True))
+
+
+def test_the_fitted_head_is_the_ridge_regression_of_all_rows_each_weighing_the_same(critic):
+    """In two batches, whose rows go through the model in several micro-batches, beside the formula."""
+    import torch
+
+    from tau_retail_env.roll.value_head import STRENGTH
+
+    batches = [foreseeable(seed=seed) for seed in (1, 2)]
+    inputs, targets, weights = [], [], []
+    for data in batches:
+        for row in range(len(data)):
+            alone = data.slice(row, row + 1)
+            ((rows, _, before, hidden),) = critic.head._rows.head_inputs(alone)
+            inputs.append(hidden.double())
+            targets.append(rows.batch["returns"][0, before].double())
+            weights.append(torch.full((len(hidden),), 1 / len(hidden), dtype=torch.float64))
+    x, y, w = torch.cat(inputs), torch.cat(targets), torch.cat(weights)
+    x_mean, y_mean = w @ x / w.sum(), w @ y / w.sum()
+    centred = x - x_mean
+    spread = (centred * w[:, None]).T @ centred
+    against = STRENGTH * spread.diagonal().mean() / w.sum()
+    expected = torch.linalg.solve(spread + against * torch.eye(len(spread)), (centred * w[:, None]).T @ (y - y_mean))
+    for data in batches:
+        critic.head.fit(data)
+    score = critic.strategy.model.score
+    torch.testing.assert_close(score.weight.full_tensor()[0].double(), expected, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(
+        score.bias.full_tensor()[0].double(), y_mean - x_mean @ expected, rtol=1e-3, atol=1e-5, check_dtype=False
+    )
+
+
+def test_after_the_warm_up_values_follow_the_mean_return_at_once_and_all_weights_learn(critic, module, monkeypatch):
+    from roll.pipeline.base_worker import CriticWorker
+
+    given = []
+
+    def plain(self, data):
+        given.append(data.batch["values"].clone())
+        return SimpleNamespace(meta_info={"metrics": {}})
+
+    monkeypatch.setattr(CriticWorker.train_step, "__wrapped__", plain)
+    data = foreseeable()
+    data.meta_info["global_step"] = 1
+    explained(module, critic, data)
+    said = data.batch["values"]
+    told = type(critic).train_step.__wrapped__(critic, data)
+    assert told.meta_info["metrics"]["critic/explained_variance"] < 0  # of the values before
+    mask = data.batch["response_mask"][:, 1:].bool()
+    means = [(data.batch["returns"][row][mask[row]]).mean() for row in range(len(data))]
+    shift = sum(means) / len(means)
+    assert (given[0] - said)[mask].tolist() == pytest.approx([float(shift)] * int(mask.sum()), abs=1e-5)
+    assert explained(module, critic, data) == pytest.approx(0, abs=0.05)
+    before = critic.strategy.model.model.embed_tokens.weight.full_tensor().clone()
+    critic.strategy.train_step(data, critic.loss_func)
+    assert not before.equal(critic.strategy.model.model.embed_tokens.weight.full_tensor())
 
 
 @pytest.mark.parametrize(

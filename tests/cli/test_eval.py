@@ -49,6 +49,16 @@ def test_an_agent_is_played_and_told_with_intervals(folder, capsys):
     assert found | expected == found
 
 
+def test_the_agent_of_the_page_on_evaluation_is_played_from_the_present_folder(repository, folder, tmp_path):
+    page = (repository / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "my_agents.py").write_text(program, encoding="utf-8")
+    command = [sys.executable, "-m", "tau_retail_env", "eval", *LIMIT, "--output", str(folder), "--agent"]
+    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    subprocess.run([*command, "my_agents:make"], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    assert results(folder)["episodes"]["scored"] == 3
+
+
 def test_the_same_command_finds_its_folder_and_plays_nothing_again(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["eval", *LIMIT, "--agent", "silent"]) == 0

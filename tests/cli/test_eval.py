@@ -59,6 +59,21 @@ def test_the_agent_of_the_page_on_evaluation_is_played_from_the_present_folder(r
     assert results(folder)["episodes"]["scored"] == 3
 
 
+def test_its_episodes_are_listed_and_shown_by_play(folder, capsys):
+    run(folder, "--agent", "silent")
+    capsys.readouterr()
+    assert main(["play", "--recorded", str(folder)]) == 0
+    first = capsys.readouterr().out.splitlines()[0].partition(":")[0]
+    assert main(["play", "--recorded", str(folder), *first.split()]) == 0
+    assert "Reward: 0.0" in capsys.readouterr().out
+
+
+def test_an_agent_that_cannot_be_made_leaves_no_folder(folder, capsys):
+    assert run(folder, "--agent", "no_such_module:make") == 2
+    assert "no_such_module" in capsys.readouterr().err
+    assert not folder.exists()
+
+
 def test_the_same_command_finds_its_folder_and_plays_nothing_again(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["eval", *LIMIT, "--agent", "silent"]) == 0

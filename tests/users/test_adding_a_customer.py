@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+
+from tests.checkout import copy_package, replace_once, tau_retail
 
 
 @pytest.fixture(scope="module")
@@ -22,30 +22,14 @@ def blocks(repository):
 def checkout(repository, blocks, tmp_path_factory):
     """A copy of the package in which the page was followed."""
     folder = tmp_path_factory.mktemp("checkout")
-    package = folder / "tau_retail_env"
-    shutil.copytree(repository / package.name, package, ignore=shutil.ignore_patterns("__pycache__"))
+    users = copy_package(repository, folder) / "users"
     customer, _, name, maker = blocks
-    (package / "users" / "terse.py").write_text(customer, encoding="utf-8")
-    insert_after('    """A person at the terminal."""\n', name, package / "users" / "base.py")
-    insert_after(
-        "def _make(name: str, spec: UserSpec, shop: Mapping[str, Any], source: Source) -> Customer:\n",
-        maker,
-        package / "users" / "__init__.py",
-    )
+    (users / "terse.py").write_text(customer, encoding="utf-8")
+    last = '    """A person at the terminal."""\n'
+    replace_once(users / "base.py", last, last + name)
+    head = "def _make(name: str, spec: UserSpec, shop: Mapping[str, Any], source: Source) -> Customer:\n"
+    replace_once(users / "__init__.py", head, head + maker)
     return folder
-
-
-def insert_after(line: str, added: str, file: Path) -> None:
-    text = file.read_text(encoding="utf-8")
-    assert text.count(line) == 1, f"{file.name} has changed: the page and this test name a place that it no longer has"
-    file.write_text(text.replace(line, line + added), encoding="utf-8")
-
-
-def tau_retail(checkout: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "tau_retail_env", *arguments]
-    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_the_customer_plays_in_python_without_being_registered(blocks, capsys):

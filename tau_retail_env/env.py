@@ -79,7 +79,7 @@ class _Episode:
 
 
 class TauRetailEnv:
-    """τ-bench retail as an agentic environment, shaped like `gem.Env` and Gymnasium.
+    """τ-bench retail as an agentic environment: `reset`, `step`, `close` as in Gymnasium, but no `gymnasium.Env`.
 
     An episode follows upstream's orchestrator: what is said, what is counted and what is scored are upstream's; what
     differs on purpose is listed in docs/environment.md. Episodes of different environments share nothing that
@@ -284,7 +284,8 @@ class TauRetailEnv:
         """
         message = parse_message(action) if isinstance(action, str) else action
         if not isinstance(message, AgentMessage):
-            raise InvalidValueError(f"step takes a model's text or an AgentMessage, found {type(message).__name__}")
+            found = f"{type(message).__name__}; tau_retail_env.agents.api.agent_message reads one in OpenAI's form"
+            raise InvalidValueError(f"step takes a model's text or an AgentMessage, found {found}")
         conduct = self._shop.conduct
         if len(message.tool_calls) > 1:
             if self._multiple_calls is MultipleCalls.ERROR:

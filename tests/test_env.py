@@ -510,6 +510,17 @@ def test_a_limit_that_is_no_number_is_refused(tasks):
         TauRetailEnv(tasks=tasks, max_turns="5")
 
 
+def test_ids_in_place_of_tasks_are_refused():
+    with pytest.raises(InvalidValueError, match="tasks: found 'tau2/1', expected Task objects"):
+        TauRetailEnv(tasks=["tau2/1"])
+
+
+def test_a_message_in_openais_form_is_refused_with_what_reads_it(env):
+    env.reset(seed=0)
+    with pytest.raises(InvalidValueError, match=r"found dict; tau_retail_env\.agents\.api\.agent_message"):
+        env.step({"role": "assistant", "content": "Hello"})
+
+
 def test_a_customer_object_plays_even_if_it_is_empty_and_must_say_something(tasks):
     class Mute(Talker, list):
         def respond(self, message):

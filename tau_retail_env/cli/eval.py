@@ -85,13 +85,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Play what is missing, write results.json, and print the figures."""
-    from tau_retail_env.agents.choice import AgentChoice
+    from tau_retail_env.agents.choice import AgentChoice, made_here
     from tau_retail_env.models.shipped import small_checkpoint
 
     tasks = selected(options)[: options.limit]
     if options.power:
         return _power(len(tasks))
     agent = AgentChoice.read(str(small_checkpoint()) if options.agent == NAME else options.agent)
+    if agent.kind == "function":
+        made_here(agent)  # what is wrong with it is told before a folder is made
     chosen = customer(options)
     settings = _settings(options, agent, chosen, tasks)
     chosen.environment(tasks, prompt_style=settings.prompt_style, max_turns=settings.max_turns)

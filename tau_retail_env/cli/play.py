@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from tau_retail_env.cli.options import add_customer, add_seed, add_selection, customer, examples, only_task, selected
+from tau_retail_env.cli.output import say
 from tau_retail_env.errors import InvalidValueError
 
 HELP = "be the agent or the customer in the terminal, or watch the oracle"
@@ -25,7 +25,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_seed(parser, "the customer's wording; without --task also the task")
     parser.add_argument("--prompt-style", metavar="STYLE", help="what /policy shows (default full)")
     parser.add_argument(
-        "--recorded", type=Path, metavar="FILE", help="play nothing: show the conversations of --task ID in this file"
+        "--recorded",
+        metavar="WHAT",
+        help="play nothing: list the episodes of an evaluation, a run or a file of either; with --task show one",
     )
     add_customer(parser)
     examples(
@@ -33,6 +35,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "tau-retail play --task tau2/12",
         "tau-retail play --as customer --source generated",
         "tau-retail play --as nobody --task tau2/12 --seed 3",
+        "tau-retail play --recorded outputs/eval/A",
+        "tau-retail play --recorded outputs/RUN@20 --task generated/test/7 --seed 3",
     )
 
 
@@ -65,10 +69,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _show_recorded(options: argparse.Namespace) -> int:
-    from tau_retail_env.cli.conversation import show_recorded
+    from tau_retail_env.cli.conversation import list_recorded, show_recorded
 
     if options.task is None:
-        raise InvalidValueError("--recorded shows the conversations of one task: name it by --task ID")
+        for line in list_recorded(options.recorded):
+            say(line)
+        return 0
     if not show_recorded(options.recorded, only_task(options.task, options, "split", "subset").id, options.seed):
-        raise InvalidValueError(f"{options.recorded} holds no episode of {options.task} with seed {options.seed}")
+        raise InvalidValueError(
+            f"{options.recorded} holds no episode of {options.task} with seed {options.seed}; leave out --task to see "
+            "the tasks and seeds that it holds"
+        )
     return 0

@@ -29,6 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     examples(
         parser,
         "tau-retail train max_steps=5",
+        "tau-retail train resume=outputs/RUN max_steps=40",
         "tau-retail train --config-name tau_retail_sft conversations.num=2000",
         "tau-retail train --config-name tau_retail_1gpu --print-config",
     )

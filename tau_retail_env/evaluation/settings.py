@@ -146,7 +146,7 @@ def different_tasks(first: Mapping[str, str], second: Mapping[str, str]) -> str:
 
 def task_version(tasks: Sequence[Task]) -> str:
     """Which edition of its source's tasks these are."""
-    return str(getattr(tasks[0], "version", None) or TASK_VERSIONS[tasks[0].source])
+    return str(getattr(tasks[0], "version", None) or TASK_VERSIONS.get(tasks[0].source, "1"))
 
 
 def task_digests(tasks: Sequence[Task]) -> dict[str, str]:

@@ -80,7 +80,10 @@ class FolderLock:
             if self._is_locked(descriptor):
                 return descriptor
             os.close(descriptor)
-        raise InvalidValueError(f"output_dir {self.path} cannot be made: other processes remove it again and again")
+        raise InvalidValueError(
+            f"output_dir {self.path} cannot be made: no folder can be made there, or another process removes it again "
+            "and again; give another: output_dir=FOLDER"
+        )
 
     def _is_locked(self, descriptor: int) -> bool:
         """Lock the file; False where it is not the folder's any more.

@@ -86,8 +86,11 @@ def version_of(tasks: Sequence[Task], source: str, task_version: str | float | N
         The version, None for the source's default.
 
     Raises:
-        InvalidValueError: tasks of two versions, or of another than the one asked for.
+        InvalidValueError: no tasks but something else, tasks of two versions, or of another than the one asked for.
     """
+    for task in tasks:
+        if not isinstance(task, Task):
+            raise InvalidValueError(f"tasks: found {task!r}, expected Task objects, such as load_tasks() returns")
     found = {task.version for task in tasks if task.source == source and task.version is not None}
     wanted = get_source(source, task_version).version if task_version is not None else None
     if len(found | ({wanted} if wanted else set())) > 1:

@@ -49,6 +49,31 @@ def test_an_agent_is_played_and_told_with_intervals(folder, capsys):
     assert found | expected == found
 
 
+def test_the_agent_of_the_page_on_evaluation_is_played_from_the_present_folder(repository, folder, tmp_path):
+    page = (repository / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "my_agents.py").write_text(program, encoding="utf-8")
+    command = [sys.executable, "-m", "tau_retail_env", "eval", *LIMIT, "--output", str(folder), "--agent"]
+    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    subprocess.run([*command, "my_agents:make"], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    assert results(folder)["episodes"]["scored"] == 3
+
+
+def test_its_episodes_are_listed_and_shown_by_play(folder, capsys):
+    run(folder, "--agent", "silent")
+    capsys.readouterr()
+    assert main(["play", "--recorded", str(folder)]) == 0
+    first = capsys.readouterr().out.splitlines()[0].partition(":")[0]
+    assert main(["play", "--recorded", str(folder), *first.split()]) == 0
+    assert "Reward: 0.0" in capsys.readouterr().out
+
+
+def test_an_agent_that_cannot_be_made_leaves_no_folder(folder, capsys):
+    assert run(folder, "--agent", "no_such_module:make") == 2
+    assert "no_such_module" in capsys.readouterr().err
+    assert not folder.exists()
+
+
 def test_the_same_command_finds_its_folder_and_plays_nothing_again(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["eval", *LIMIT, "--agent", "silent"]) == 0

@@ -610,7 +610,7 @@ def test_a_wrong_key_or_model_is_told_before_the_first_episode(command, customer
         (["review", "--customer", "--out", "no/such/folder/check.jsonl"], "no folder"),
         (["play", "--user-strategy", "human"], "--as customer"),
         (["play", "--as", "customer", "--user-strategy", "llm"], "leave out --user-strategy"),
-        (["play", "--recorded", "check.jsonl"], "--task"),
+        (["play", "--recorded", "no-such-folder"], "no-such-folder"),
         (["play", "--recorded", "no-such-file.jsonl", "--task", "tau2/12"], "no-such-file.jsonl"),
         (["serve-user", "--engine", "vlm", "org/model"], "'vlm'"),
         (["serve-user", "--python", "no/such/python", "org/model"], "no/such/python"),

@@ -1,6 +1,6 @@
 """Conversations on a terminal or through a pipe: a person plays the agent or the customer, or nobody does."""
 
 from tau_retail_env.cli.conversation.play import play, play_customer, watch
-from tau_retail_env.cli.conversation.recorded import show_recorded
+from tau_retail_env.cli.conversation.recorded import list_recorded, show_recorded
 
-__all__ = ["play", "play_customer", "show_recorded", "watch"]
+__all__ = ["list_recorded", "play", "play_customer", "show_recorded", "watch"]

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from tau_retail_env.cli.conversation.screen import Screen
 from tau_retail_env.episodes.trajectory import Trajectory
-from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.evaluation.record import read_episodes
+from tau_retail_env.evaluation.sides import episodes_of
 from tau_retail_env.messages import AgentMessage, ToolCall
-from tau_retail_env.runs.trajectories import read_trajectories
 
 
-def show_recorded(path: Path, task_id: str, seed: int, *, out: TextIO | None = None) -> int:
-    """Show every episode of a task and seed in a file of trajectories.
+def show_recorded(name: str, task_id: str, seed: int, *, out: TextIO | None = None) -> int:
+    """Show every recorded episode of a task and seed.
 
     Args:
-        path: the file.
+        name: an evaluation's folder, a run's (its last validation; `FOLDER@STEP` for another), or a file of either.
         task_id: the task.
         seed: the seed of the environment.
         out: where to show; None for standard output.
@@ -27,19 +27,33 @@ def show_recorded(path: Path, task_id: str, seed: int, *, out: TextIO | None = N
         How many there were.
 
     Raises:
-        InvalidValueError: there is no such file, or it holds something else.
+        InvalidValueError: there is nothing of these, or it holds something else.
     """
-    if path.is_dir():
-        files = sorted(str(file.relative_to(path)) for file in path.rglob("*.jsonl") if file.name != "metrics.jsonl")
-        inside = f"; in it are {', '.join(files[:5])}{', …' if len(files) > 5 else ''}" if files else ""
-        raise InvalidValueError(f"--recorded: {path} is a folder, expected a file of conversations{inside}")
-    if not path.is_file():
-        raise InvalidValueError(f"--recorded: there is no file {path}")
-    found = [one for one in read_trajectories(path) if (one.task_id, one.seed) == (task_id, seed)]
+    found = [one for one in _recorded(name) if (one.task_id, one.seed) == (task_id, seed)]
     screen = Screen(None, out)
     for trajectory in found:
         _show(trajectory, screen)
     return len(found)
+
+
+def list_recorded(name: str) -> Iterator[str]:
+    """A line for every recorded episode: task and seed as `show_recorded` takes them, reward and end.
+
+    Args:
+        name: as `show_recorded` takes it.
+
+    Raises:
+        InvalidValueError: as in `show_recorded`.
+    """
+    for one in _recorded(name):
+        reward = f"reward {one.reward}" if one.scorable else "not scored"
+        yield f"--task {one.task_id} --seed {one.seed}: {reward}, {one.stop_reason}"
+
+
+def _recorded(name: str) -> Iterator[Trajectory]:
+    path = Path(name)
+    is_ours = path.is_file() and path.suffix != ".json"
+    return (episode.trajectory for episode in (read_episodes(path) if is_ours else episodes_of(name)))
 
 
 def _show(trajectory: Trajectory, screen: Screen) -> None:

@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from tau_retail_env.cli.conversation import show_recorded
+from tau_retail_env.cli.conversation import list_recorded, show_recorded
 from tau_retail_env.cli.customer_options import CustomerChoice
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
@@ -24,7 +24,7 @@ def recorded() -> Trajectory:
 
 def shown(path, task_id: str, seed: int) -> tuple[int, str]:
     out = io.StringIO()
-    return show_recorded(path, task_id, seed, out=out), out.getvalue()
+    return show_recorded(str(path), task_id, seed, out=out), out.getvalue()
 
 
 def test_words_calls_and_the_end_are_shown(recorded, tmp_path):
@@ -65,7 +65,24 @@ def test_another_seed_is_another_episode(recorded, tmp_path):
     assert shown(tmp_path / "played.jsonl", recorded.task_id, 4) == (0, "")
 
 
+def test_the_list_names_every_episode_by_the_options_that_show_it(recorded, tmp_path):
+    write_trajectories(tmp_path / "played.jsonl", [recorded, dataclasses.replace(recorded, scorable=False, seed=5)])
+    options = f"--task {recorded.task_id} --seed"
+    listed = list(list_recorded(str(tmp_path / "played.jsonl")))
+    assert listed == [f"{options} 3: reward 1.0, user_stop", f"{options} 5: not scored, user_stop"]
+
+
+def test_a_runs_folder_stands_for_its_last_validation_and_a_step_for_another(recorded, tmp_path):
+    folder = tmp_path / "run" / "trajectories"
+    folder.mkdir(parents=True)
+    for step in (0, 20):
+        validated = dataclasses.replace(recorded, seed=step, policy_version=step)
+        write_trajectories(folder / f"val-{step:06}.jsonl", [validated])
+    assert "--seed 20:" in "".join(list_recorded(str(tmp_path / "run")))
+    assert shown(f"{tmp_path / 'run'}@0", recorded.task_id, 0)[0] == 1
+
+
 def test_a_file_of_something_else_is_told_so(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing of the kind\n")
     with pytest.raises(InvalidValueError, match=r"notes\.txt, line 1"):
-        show_recorded(tmp_path / "notes.txt", "tau2/12", 0)
+        show_recorded(str(tmp_path / "notes.txt"), "tau2/12", 0)

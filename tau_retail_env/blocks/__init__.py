@@ -1,6 +1,19 @@
 """Blocks of keys: declared as pydantic models, read with everything that is wrong told at once."""
 
 from tau_retail_env.blocks.block import Block, Instead, Items, Name, Off
+from tau_retail_env.blocks.kinds import check_fields, check_kind, shown
 from tau_retail_env.blocks.reading import attempt, raise_if, read
 
-__all__ = ["Block", "Instead", "Items", "Name", "Off", "attempt", "raise_if", "read"]
+__all__ = [
+    "Block",
+    "Instead",
+    "Items",
+    "Name",
+    "Off",
+    "attempt",
+    "check_fields",
+    "check_kind",
+    "raise_if",
+    "read",
+    "shown",
+]

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from tau_retail_env.blocks.block import Block, Instead
+from tau_retail_env.blocks.kinds import shown
 from tau_retail_env.errors import InvalidValueError, nearest
 
 Read = TypeVar("Read", bound=Block)
@@ -124,7 +125,7 @@ def _sentence(block: type[Block], path: str, entries: Sequence[Mapping[str, Any]
     expected = " or ".join(dict.fromkeys(_expected(one) for one in entries))
     if entry["type"] == "model_type":
         expected += f" ({', '.join(holder.model_fields)})"
-    told = f"{path or 'the configuration'}: found {entry['input']!r}, expected {expected}"
+    told = f"{path or 'the configuration'}: found {shown(entry['input'])}, expected {expected}"
     return f"{told}. {instead}" if instead else told
 
 

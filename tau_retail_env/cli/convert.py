@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tau_retail_env.cli.options import examples
 from tau_retail_env.cli.output import say
@@ -57,7 +57,7 @@ def _to_upstream(options: argparse.Namespace) -> int:
     if options.to == "submission":
         return _submit(options, settings)
     if options.to == "tau2":
-        rows = tau2.task_rows(options.tasks)
+        rows = _rows(options, settings)
         written, left_out = tau2.write(options.output, settings, episodes, rows, as_folder=options.folder)
     else:
         written, left_out = tau_bench.write(options.output, settings, episodes, _tasks(settings))
@@ -71,7 +71,7 @@ def _submit(options: argparse.Namespace, settings: EvalSettings) -> int:
     import json
 
     from tau_retail_env.evaluation.record import EPISODES, RESULTS, best_episodes
-    from tau_retail_env.evaluation.upstream import submission, tau2
+    from tau_retail_env.evaluation.upstream import submission
 
     if missing := [name for name in ("model_organization", "organization", "email") if not getattr(options, name)]:
         raise InvalidValueError(f"--to submission needs --{missing[0].replace('_', '-')}")
@@ -85,11 +85,28 @@ def _submit(options: argparse.Namespace, settings: EvalSettings) -> int:
         references=options.reference,
     )
     results = json.loads((options.path / RESULTS).read_text(encoding="utf-8"))
-    rows = tau2.task_rows(options.tasks)
+    rows = _rows(options, settings)
     episodes = best_episodes(options.path / EPISODES)
     submission.write(options.output, settings, episodes, results, rows, submitter)
     say(f"{options.output}: check it with upstream's own: tau2 submit validate {options.output}")
     return 0
+
+
+def _rows(options: argparse.Namespace, settings: EvalSettings) -> list[dict[str, Any]]:
+    """Upstream's tasks for a file: those of --tasks, else the wheel's.
+
+    Raises:
+        InvalidValueError: none are given, and the evaluation was played on another edition than the wheel's.
+    """
+    from tau_retail_env.evaluation.settings import TASK_VERSIONS
+    from tau_retail_env.evaluation.upstream import tau2
+
+    if options.tasks is None and settings.source == "tau2" and settings.task_version != TASK_VERSIONS["tau2"]:
+        raise InvalidValueError(
+            f"{options.path} was played on the tasks {settings.task_version}, and the wheel has "
+            f"{TASK_VERSIONS['tau2']}; give the tasks.json of that edition: --tasks FILE"
+        )
+    return tau2.task_rows(options.tasks)
 
 
 def _from_upstream(options: argparse.Namespace) -> int:

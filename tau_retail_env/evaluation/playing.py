@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.player import play_episode
 from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.crew import Job, Played, StoppedError
 from tau_retail_env.evaluation.facts import facts_of
 from tau_retail_env.evaluation.record import Episode
@@ -94,7 +96,29 @@ class _Stoppable:
     def act(self, observation: str, info: Mapping[str, Any]) -> AgentMessage | str:
         if self._stopped.is_set():
             raise StoppedError
-        return self.agent.act(observation, info)
+        answer = self.agent.act(observation, info)
+        _check_answer(answer)
+        return answer
+
+
+def _check_answer(answer: object) -> None:
+    """Refuse what an agent of the caller's own may return by mistake.
+
+    Raises:
+        InvalidValueError: neither a text nor a message, or tool calls that no file could keep.
+    """
+    content = answer.content if isinstance(answer, AgentMessage) else answer
+    if not isinstance(content, str) and not (isinstance(answer, AgentMessage) and content is None):
+        raise InvalidValueError(
+            f"The agent answered {type(content).__name__}, expected a text or an AgentMessage; mend its act()"
+        )
+    for call in answer.tool_calls if isinstance(answer, AgentMessage) else ():
+        try:
+            json.dumps(call.arguments)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidValueError(
+                f"The agent called {call.name!r} with arguments that JSON cannot hold ({error}); mend its act()"
+            ) from None
 
 
 def _with_usage(trajectory: Trajectory, usage: Mapping[str, float], episode_s: float) -> Trajectory:

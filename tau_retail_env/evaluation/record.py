@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
@@ -113,11 +113,10 @@ def read_episodes(path: Path) -> Iterator[Episode]:
         path: `episodes.jsonl` of an evaluation, or a file of trajectories, whose lines count as trials in their order.
 
     Raises:
-        InvalidValueError: a line that is no episode; the message names file and line.
-        FileNotFoundError: there is no such file.
+        InvalidValueError: a line that is no episode, or a file that cannot be read; the message names file and line.
     """
     seen: dict[str, int] = {}
-    with open(path, "rb") as file:
+    with _opened(path) as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return
@@ -140,8 +139,7 @@ def best_episodes(path: Path) -> Iterator[Episode]:
         path: `episodes.jsonl` of an evaluation; it is read twice.
 
     Raises:
-        InvalidValueError: a line that is no episode.
-        FileNotFoundError: there is no such file.
+        InvalidValueError: a line that is no episode, or a file that cannot be read.
     """
     chosen: dict[tuple[str, int], tuple[int, bool]] = {}
     for place, episode in enumerate(read_episodes(path)):
@@ -150,6 +148,36 @@ def best_episodes(path: Path) -> Iterator[Episode]:
             chosen[key] = place, episode.trajectory.scorable
     places = {place for place, _ in chosen.values()}
     yield from (episode for place, episode in enumerate(read_episodes(path)) if place in places)
+
+
+def each_once(episodes: Iterable[Episode], path: Path) -> Iterator[Episode]:
+    """Episodes, of which no two are the same trial of a task: it would be open which of them counts.
+
+    Args:
+        episodes: those of a file.
+        path: the file, for the error.
+
+    Raises:
+        InvalidValueError: names the first task and trial that is there twice.
+    """
+    seen: set[tuple[str, int]] = set()
+    for episode in episodes:
+        key = episode.trajectory.task_id, episode.trial
+        if key in seen:
+            raise InvalidValueError(
+                f"{path} holds trial {key[1]} of {key[0]} twice; leave one out, or number the trials apart"
+            )
+        seen.add(key)
+        yield episode
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise InvalidValueError(f"{path} is missing: no episode has been played there") from None
+    except OSError as error:
+        raise InvalidValueError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _end_of_last_line(descriptor: int) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import tau_retail_env
+from tau_retail_env.blocks import check_fields
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.record import EPISODES, SETTINGS
 from tau_retail_env.runs.resume import MAY_DIFFER_OF_USER
@@ -91,7 +92,7 @@ def read_settings(folder: Path) -> EvalSettings:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InvalidValueError(f"{folder} holds no evaluation ({SETTINGS} is missing)") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidValueError(f"{path} cannot be read: {error}") from None
     known = {entry.name for entry in dataclasses.fields(EvalSettings)}
     if not isinstance(values, dict) or values.get("format") != FORMAT or set(values) != known:
@@ -99,7 +100,9 @@ def read_settings(folder: Path) -> EvalSettings:
             f"{path} is not of format {FORMAT}, which this version of the package reads; "
             "read it with the version that wrote it"
         )
-    return EvalSettings(**values)
+    settings = EvalSettings(**values)
+    check_fields(settings, str(path))
+    return settings
 
 
 def check_same(folder: Path, stored: EvalSettings, given: EvalSettings) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.facts import Facts, facts_of
-from tau_retail_env.evaluation.record import EPISODES, SETTINGS, Episode, best_episodes, read_episodes
+from tau_retail_env.evaluation.record import EPISODES, SETTINGS, Episode, best_episodes, each_once, read_episodes
 from tau_retail_env.evaluation.runner import stand
 from tau_retail_env.evaluation.settings import read_settings, task_digests
 from tau_retail_env.evaluation.upstream import tau2, tau_bench
@@ -87,9 +87,10 @@ def read_upstream(path: Path) -> Iterator[Episode]:
     """The episodes of a file of upstream's, τ²'s or v1's, one after another.
 
     Raises:
-        InvalidValueError: it is neither, or damaged.
+        InvalidValueError: it is neither, damaged, or holds a trial twice.
     """
-    return tau_bench.read(path) if not path.is_dir() and _is_v1(path) else tau2.read(path, tau2.Tau2File())
+    is_v1 = not path.is_dir() and _is_v1(path)
+    return each_once(tau_bench.read(path) if is_v1 else tau2.read(path, tau2.Tau2File()), path)
 
 
 def steps_of(run: Path) -> list[int]:
@@ -168,7 +169,7 @@ def _numbered(trajectories: Iterable[Trajectory]) -> Iterator[Episode]:
 
 def _upstream(name: str, path: Path) -> Side:
     if _is_v1(path):
-        return Side(name, "τ-bench v1's file", "1", {}, _facts(tau_bench.read(path)))
+        return Side(name, "τ-bench v1's file", "1", {}, _facts(each_once(tau_bench.read(path), path)))
     return _tau2(name, path)
 
 
@@ -190,7 +191,7 @@ def _is_v1(path: Path) -> bool:
 
 def _tau2(name: str, path: Path) -> Side:
     file = tau2.Tau2File()
-    episodes = _facts(tau2.read(path, file))
+    episodes = _facts(each_once(tau2.read(path, file), path))
     agent = file.info.get("agent_info", {})
     what = f"τ²'s file of {agent.get('llm') or agent.get('implementation')}"
     return Side(name, what, file.version(), {}, episodes)

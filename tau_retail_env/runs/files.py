@@ -40,7 +40,7 @@ def write_atomically(path: Path, text: str) -> None:
 
     Args:
         path: the file; its folder is made where it is missing.
-        text: what it will hold.
+        text: what it will hold; of what no file in UTF-8 can hold, half a surrogate pair, a question mark is left.
 
     Raises:
         WriteError: it cannot be written.
@@ -49,7 +49,7 @@ def write_atomically(path: Path, text: str) -> None:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            partial.write_text(text, encoding="utf-8")
+            partial.write_text(text, encoding="utf-8", errors="replace")
             partial.replace(path)
         except OSError:
             with suppress(OSError):

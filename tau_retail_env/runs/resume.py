@@ -72,9 +72,10 @@ def with_customers_reached_anew(stored: Mapping[str, Any], values: Mapping[str, 
         stored: the configuration as it was stored.
         values: the same with overrides.
     """
+    if not isinstance(values.get("custom_envs"), Mapping):
+        return dict(values)  # the check of the configuration says what is wrong
     environments = {
-        tag: _with_user(block, stored.get("user"), values.get("user"))
-        for tag, block in (values.get("custom_envs") or {}).items()
+        tag: _with_user(block, stored.get("user"), values.get("user")) for tag, block in values["custom_envs"].items()
     }
     return {**values, "custom_envs": environments}
 

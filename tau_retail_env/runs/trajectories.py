@@ -9,11 +9,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tau_retail_env.blocks import check_fields, check_kind, shown
 from tau_retail_env.episodes.trajectory import ADDED_IN, SCHEMA_VERSION, Trajectory
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.runs.files import writing
 
 _FIELDS = {entry.name: entry for entry in dataclasses.fields(Trajectory)}
+_NUMBERS: Mapping[str, Any] = {"reward_breakdown": Mapping[str, float | None]}
+"""Other versions of the package may know other parts of a reward."""
+HEARD = ("system", "user", "tool")
+"""Roles whose messages are texts; the agent's may be tool calls instead."""
 
 
 def write_trajectories(path: str | os.PathLike[str], trajectories: Iterable[Trajectory]) -> None:
@@ -120,4 +125,40 @@ def trajectory_of(record: Mapping[str, Any], where: str) -> Trajectory:
         if not isinstance(record[name], list):
             raise InvalidValueError(f"{where}: {name} must be a list, found {type(record[name]).__name__}")
         record[name] = tuple(record[name])
-    return Trajectory(**record)
+    check_kind(record["stop_reason"], str, f"{where}: stop_reason")
+    return checked(Trajectory(**record), where)
+
+
+def checked(trajectory: Trajectory, where: str) -> Trajectory:
+    """A trajectory that a file told, of which nothing is another kind of thing than it should be.
+
+    Args:
+        trajectory: the episode.
+        where: the file, and the line where it has lines, for the error.
+
+    Returns:
+        The same.
+
+    Raises:
+        InvalidValueError: names the field or the message, what was found and what was expected.
+    """
+    check_fields(trajectory, where, _NUMBERS)
+    for number, message in enumerate(trajectory.messages):
+        _check_message(message, f"{where}: messages[{number}]")
+    return trajectory
+
+
+def _check_message(message: Mapping[str, Any], where: str) -> None:
+    role, content = message.get("role"), message.get("content")
+    if role in HEARD:
+        check_kind(content, str, f"{where}.content")
+        return
+    if role != "assistant":
+        raise InvalidValueError(f"{where}.role: found {shown(role)}, expected {', '.join(HEARD)} or assistant")
+    check_kind(content, str | None, f"{where}.content")
+    check_kind(message.get("tool_calls"), list[Mapping[str, Any]] | None, f"{where}.tool_calls")
+    for call in message.get("tool_calls") or ():
+        check_kind(call.get("id"), str | None, f"{where}.tool_calls: id")
+        check_kind(call.get("function"), Mapping[str, Any], f"{where}.tool_calls: function")
+        check_kind(call["function"].get("name"), str, f"{where}.tool_calls: name")
+        check_kind(call["function"].get("arguments"), str, f"{where}.tool_calls: arguments")

@@ -114,3 +114,11 @@ def test_all_mistakes_are_told_at_once_below_the_path_of_the_block():
 def test_what_is_no_block_at_all_is_told():
     with pytest.raises(InvalidValueError, match="found 3, expected a block of keys"):
         read(Outer, 3)
+
+
+def test_a_long_value_is_cut_in_the_message():
+    with pytest.raises(InvalidValueError) as error:
+        read(Outer, GOOD | {"count": "a" * 5000})
+    assert "count: found 'aaa" in str(error.value)
+    assert "(5,002 characters), expected a whole number" in str(error.value)
+    assert len(str(error.value)) < 200

@@ -243,3 +243,14 @@ def test_an_evaluation_is_reviewed(folder, capsys):
 def test_review_takes_what_was_played_or_plays_itself(words, capsys):
     assert main(words) == 2
     assert "Give what was played, such as outputs/eval/A, or --customer" in capsys.readouterr().err
+
+
+def test_tasks_of_another_edition_than_the_wheels_must_be_given(folder, tmp_path, capsys):
+    run(folder, "--agent", "silent")
+    settings = json.loads((folder / "eval.json").read_text())
+    (folder / "eval.json").write_text(json.dumps(settings | {"task_version": "1.0"}))
+    written = tmp_path / "results.json"
+    capsys.readouterr()
+    assert main(["convert", str(folder), "--to", "tau2", "--output", str(written)]) == 2
+    assert "was played on the tasks 1.0, and the wheel has 0.2; give the tasks.json" in capsys.readouterr().err
+    assert not written.exists()

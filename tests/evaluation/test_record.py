@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.evaluation.record import Episode, EpisodeLog, read_episodes
+from tau_retail_env.evaluation.record import Episode, EpisodeLog, best_episodes, read_episodes
 from tau_retail_env.runs.trajectories import write_trajectories
 from tests.plain_trajectory import plain_trajectory
 
@@ -78,3 +78,10 @@ def test_a_full_disk_leaves_the_episodes_before(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space left"):
         write(path, episodes(1))
     assert path.read_bytes() == b""
+
+
+def test_a_file_that_is_missing_or_a_folder_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(InvalidValueError, match=r"gone\.jsonl is missing: no episode has been played there"):
+        list(best_episodes(tmp_path / "gone.jsonl"))
+    with pytest.raises(InvalidValueError, match="cannot be read: Is a directory"):
+        list(read_episodes(tmp_path))

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from tau_retail_env.evaluation.crew import ChildPlayer, Crew, Job
 from tau_retail_env.evaluation.record import EPISODES, SETTINGS, read_episodes
 from tau_retail_env.evaluation.runner import TRIES, open_folder
 from tau_retail_env.evaluation.settings import read_settings
+from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.users.base import UserError, UserMessage
 from tests.evaluation.evaluations import TASKS, evaluate, settings_of
 
@@ -213,3 +215,55 @@ def test_an_error_in_a_process_is_the_callers():
 def test_a_process_that_dies_is_told_with_its_episode():
     with pytest.raises(TauRetailError, match="played die"):
         list(Crew([ChildPlayer(Counting)]).play([Job("die", 3)], lambda one: False))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("trials", "2", "eval.json: trials: found '2', expected a whole number"),
+        ("tasks", [], "eval.json: tasks: found .*, expected an object"),
+        ("customer", None, "eval.json: customer: found None, expected an object"),
+    ],
+)
+def test_settings_of_another_kind_are_named(tmp_path, name, value, words):
+    (tmp_path / SETTINGS).write_text(json.dumps(dataclasses.asdict(settings_of()) | {name: value}))
+    with pytest.raises(InvalidValueError, match=words):
+        read_settings(tmp_path)
+
+
+class Answering:
+    """Answers what it was made with."""
+
+    def __init__(self, answer):
+        self._answer = answer
+
+    def act(self, observation, info):
+        return self._answer
+
+
+def calculating(expression):
+    return AgentMessage(None, (ToolCall("calculate", {"expression": expression}),))
+
+
+def deep(levels):
+    found = {}
+    for _ in range(levels):
+        found = {"a": found}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (None, "The agent answered NoneType, expected a text or an AgentMessage; mend its act()"),
+        (AgentMessage(b"hello", ()), "The agent answered bytes"),
+        (calculating({1}), "'calculate' with arguments that JSON cannot hold"),
+        (calculating(10**5000), "'calculate' with arguments that JSON cannot hold"),
+        (calculating(deep(3000)), "'calculate' with arguments that JSON cannot hold"),
+    ],
+)
+def test_an_answer_that_is_no_message_is_told_as_the_agents_fault(tmp_path, answer, words):
+    standing = evaluate(tmp_path / "e", trials=1, make_agent=lambda task, seed: Answering(answer))
+    assert isinstance(standing.ended_by, InvalidValueError)
+    assert words in str(standing.ended_by)
+    assert keys(tmp_path / "e") == []

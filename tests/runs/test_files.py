@@ -82,3 +82,8 @@ def test_lines_that_are_no_rows_are_named_and_the_others_are_read(tmp_path: Path
         "line 4 is no JSON object but list",
         "line 6 is no JSON",
     ]
+
+
+def test_half_a_surrogate_pair_becomes_a_question_mark(tmp_path: Path):
+    write_atomically(tmp_path / "results.json", "said \ud800")
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("results.json", "said ?")]

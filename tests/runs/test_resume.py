@@ -66,3 +66,9 @@ def test_environments_follow_the_block_about_the_customer():
 def test_what_may_not_differ_is_named_with_both_values(run: Path):
     with pytest.raises(InvalidValueError, match=r"differs in seed \(1 there, 2 here\)"):
         check_same_run(run, {"seed": 1, "max_steps": 5}, {"seed": 2, "max_steps": 9}, {"max_steps"})
+
+
+@pytest.mark.parametrize("environments", [[], "x", None])
+def test_environments_that_are_no_block_are_left_to_the_check(environments):
+    values = {"user": {}, "custom_envs": environments}
+    assert with_customers_reached_anew(values, values) == values

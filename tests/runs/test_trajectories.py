@@ -150,3 +150,40 @@ def test_the_end_of_an_episode_is_a_plain_word_in_the_file(tmp_path):
     write_trajectories(tmp_path / "a.jsonl", [record(stop_reason=StopReason.MAX_TURNS)])
     assert '"stop_reason": "max_turns"' in (tmp_path / "a.jsonl").read_text()
     assert read_trajectories(tmp_path / "a.jsonl")[0].stop_reason is StopReason.MAX_TURNS
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("task_id", {}, "task_id: found {}, expected a text"),
+        ("reward", "1.0", "reward: found '1.0', expected a finite number"),
+        ("reward", float("nan"), "reward: found nan, expected a finite number"),
+        ("scorable", 1, "scorable: found 1, expected true or false"),
+        ("stop_reason", {}, "stop_reason: found {}, expected a text"),
+        ("metrics", {"turns": "many"}, "metrics: found {'turns': 'many'}, expected an object whose values"),
+        ("reward_breakdown", [], "reward_breakdown: found .*, expected an object"),
+        ("messages", ["hello"], "messages: found .*, expected a list of which each is an object"),
+        ("messages", [{"role": "judge", "content": "x"}], r"messages\[0\].role: found 'judge', expected system, user"),
+        ("messages", [{"role": "user", "content": None}], r"messages\[0\].content: found None, expected a text"),
+        ("messages", [{"role": "assistant", "content": 3}], r"messages\[0\].content: found 3, expected a text or null"),
+        ("messages", [{"role": "assistant", "tool_calls": {}}], r"messages\[0\].tool_calls: found {}, expected a list"),
+        (
+            "messages",
+            [{"role": "assistant", "tool_calls": [{"id": "x"}]}],
+            ".*function: found None, expected an object",
+        ),
+    ],
+)
+def test_a_field_of_another_kind_is_named_with_file_and_line(tmp_path, field, value, words):
+    path = tmp_path / "trajectories.jsonl"
+    write_trajectories(path, [record()])
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}) + "\n")
+    with pytest.raises(InvalidValueError, match=rf"trajectories\.jsonl, line 1: {words}"):
+        read_trajectories(path)
+
+
+def test_half_a_surrogate_pair_that_a_model_said_is_read_back(tmp_path):
+    path = tmp_path / "trajectories.jsonl"
+    said = record(messages=({"role": "assistant", "content": "\ud800"},))
+    write_trajectories(path, [said])
+    assert read_trajectories(path) == [said]

@@ -118,8 +118,8 @@ def known_tasks(ids: Iterable[str]) -> dict[str, Task]:
 
 def _place(task_id: str) -> tuple[str, str]:
     """The source of an id, and a split that has it: τ²'s ids name none, and all are in base."""
-    source, *split, _ = task_id.split("/")
-    return source, split[0] if split else "base"
+    source, *rest = task_id.split("/")
+    return source, rest[0] if len(rest) > 1 else "base"
 
 
 def _turns(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any] | None, list[Message]]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tau_retail_env.blocks import check_kind
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.record import Episode
@@ -18,6 +19,7 @@ from tau_retail_env.evaluation.upstream.conversation import Message, plain
 from tau_retail_env.evaluation.upstream.large_json import members
 from tau_retail_env.messages import RewardBreakdown, StopReason
 from tau_retail_env.runs.files import write_atomically
+from tau_retail_env.runs.trajectories import checked
 from tau_retail_env.sources import open_shop
 from tau_retail_env.sources.tau2 import tasks as upstream_tau2
 
@@ -79,10 +81,16 @@ def task_rows(path: Path | None = None) -> list[dict[str, Any]]:
 
     Args:
         path: a tasks.json; None for that of the installed wheel.
+
+    Raises:
+        InvalidValueError: the file cannot be read, or holds no tasks.
     """
     file = path or upstream_tau2.data_folder() / "tasks.json"
-    rows: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
-    return rows
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidValueError(f"{file} cannot be read as tasks of τ²-bench: {error}") from None
+    return _rows_of(rows, str(file))
 
 
 def read(path: Path, into: Tau2File) -> Iterator[Episode]:
@@ -100,9 +108,9 @@ def read(path: Path, into: Tau2File) -> Iterator[Episode]:
     seen: dict[str, int] = {}
     for name, value in members(file, SIMULATIONS):
         if name == "info":
-            into.info = value
+            into.info = _info_of(value, str(file))
         elif name == "tasks":
-            into.tasks = value
+            into.tasks = _rows_of(value, f"{file}: tasks")
         elif name == SIMULATIONS and not is_folder:
             yield _episode(value, into, seen, str(file))
     if not into.info:
@@ -159,6 +167,23 @@ def write(
     else:
         write_atomically(path, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
     return len(simulations), left_out
+
+
+def _rows_of(value: Any, where: str) -> list[dict[str, Any]]:
+    """Tasks as upstream writes them, with their ids as texts."""
+    check_kind(value, list[Mapping[str, Any]], where)
+    for number, row in enumerate(value):
+        check_kind(row.get("id"), str | int, f"{where}[{number}].id")
+        check_kind(row.get("evaluation_criteria"), Mapping[str, Any] | None, f"{where}[{number}].evaluation_criteria")
+    return [{**row, "id": str(row["id"])} for row in value]
+
+
+def _info_of(value: Any, where: str) -> Mapping[str, Any]:
+    """Upstream's `info`, of which only objects are read."""
+    check_kind(value, Mapping[str, Any], f"{where}: info")
+    for name in ("environment_info", "agent_info", "user_info"):
+        check_kind(value.get(name, {}), Mapping[str, Any], f"{where}: info.{name}")
+    return {"environment_info": {}, **value}
 
 
 def without_nulls(value: Any) -> Any:
@@ -275,9 +300,12 @@ def _to_tau2(messages: Sequence[Message], now: str) -> list[Message]:
 
 def _episode(simulation: Any, file: Tau2File, seen: dict[str, int], where: str) -> Episode:
     try:
-        return _read_episode(simulation, file, seen)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        episode = _read_episode(simulation, file, seen)
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidValueError(f"{where}: a simulation that τ²-bench did not write: {error!r}") from None
+    check_kind(episode.trial, int, f"{where}: trial")
+    checked(episode.trajectory, f"{where}: simulation of {episode.trajectory.task_id}")
+    return episode
 
 
 def _read_episode(simulation: Mapping[str, Any], file: Tau2File, seen: dict[str, int]) -> Episode:

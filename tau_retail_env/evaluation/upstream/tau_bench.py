@@ -15,6 +15,7 @@ from tau_retail_env.evaluation.upstream.conversation import Message, plain
 from tau_retail_env.evaluation.upstream.large_json import members
 from tau_retail_env.messages import RewardBreakdown, StopReason
 from tau_retail_env.runs.files import write_atomically
+from tau_retail_env.runs.trajectories import checked
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.tasks import Task
 
@@ -53,9 +54,11 @@ def read(path: Path) -> Iterator[Episode]:
     for _, run in members(path, RUNS):
         try:
             domain = domain or _domain(run)
-            yield _episode(run, domain, ids)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            episode = _episode(run, domain, ids)
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidValueError(f"{path}: a run that τ-bench v1 did not write: {error!r}") from None
+        checked(episode.trajectory, f"{path}: run of {episode.trajectory.task_id}")
+        yield episode
 
 
 def write(path: Path, settings: EvalSettings, episodes: Iterable[Episode], tasks: Sequence[Task]) -> tuple[int, int]:
@@ -165,6 +168,8 @@ def _episode(run: Mapping[str, Any], domain: str | None, ids: Mapping[str, str])
 def _message(one: Mapping[str, Any]) -> Message:
     message = {name: one[name] for name in ("role", "content", "name", "tool_call_id") if name in one}
     message.setdefault("content", None)
+    if message["role"] != "assistant":
+        message["content"] = message["content"] or ""
     if one.get("tool_calls"):
         message["tool_calls"] = [
             {"id": call.get("id", ""), "type": "function", "function": dict(call["function"])}

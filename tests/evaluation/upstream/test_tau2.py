@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -224,3 +225,45 @@ def test_a_foreign_file_is_an_error(tmp_path, text, words):
     (tmp_path / "foreign.json").write_text(text)
     with pytest.raises(InvalidValueError, match=words):
         list(read_upstream(tmp_path / "foreign.json"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda file: file["tasks"][1].pop("id"), r"tasks\[1\].id: found None, expected a text or a whole number"),
+        (lambda file: file.update(tasks=2.0), "tasks: found 2.0, expected a list"),
+        (lambda file: file.update(info=[1]), r"info: found \[1\], expected an object"),
+        (lambda file: file["info"].update(agent_info="x"), "info.agent_info: found 'x', expected an object"),
+        (lambda file: file["simulations"][0].update(trial="first"), "a simulation that τ²-bench did not write"),
+        (lambda file: file["simulations"][0].update(trial=0.5), "trial: found 0.5, expected a whole number"),
+        (lambda file: file["simulations"][0]["reward_info"].update(reward=float("nan")), "reward: found nan"),
+        (lambda file: file["simulations"][0]["messages"][0].update(content=3), r"messages\[1\].content: found 3"),
+    ],
+)
+def test_a_part_of_another_kind_is_named(evaluation, tmp_path, change, words):
+    path = tmp_path / "results.json"
+    convert(evaluation(trials=1), path)
+    file = json.loads(path.read_text())
+    change(file)
+    path.write_text(json.dumps(file))
+    with pytest.raises(InvalidValueError, match=rf"results\.json.*{words}"):
+        read_side(str(path))
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{}", "[" * 100_000])
+def test_tasks_that_are_none_of_upstreams_are_an_error(tmp_path, text):
+    path = tmp_path / "tasks.json"
+    path.write_text(text)
+    with pytest.raises(InvalidValueError, match=r"tasks\.json"):
+        tau2.task_rows(path)
+
+
+def test_a_trial_that_is_there_twice_is_refused_by_name(evaluation, tmp_path):
+    path = tmp_path / "results.json"
+    convert(evaluation(trials=1), path)
+    file = json.loads(path.read_text())
+    path.write_text(json.dumps(file | {"simulations": [*file["simulations"], file["simulations"][0]]}))
+    words = f"trial 0 of tau2/{file['simulations'][0]['task_id']} twice"
+    for reader in (read_side, lambda name: list(read_upstream(Path(name)))):
+        with pytest.raises(InvalidValueError, match=words):
+            reader(str(path))

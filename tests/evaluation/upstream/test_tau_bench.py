@@ -119,3 +119,24 @@ def test_each_format_is_for_its_own_source(tmp_path):
     (tmp_path / "e" / "eval.json").write_text(json.dumps(changed))
     with pytest.raises(InvalidValueError, match="source tau2, found generated"):
         tau2.write(tmp_path / "x.json", read_settings(tmp_path / "e"), [], tau2.task_rows())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"reward": float("nan")}, "run of tau_bench/test/3: reward: found nan, expected a finite number"),
+        ({"trial": float("inf")}, "a run that τ-bench v1 did not write"),
+        (
+            {"traj": [{"role": "user", "content": {}}, {"role": "x"}]},
+            r"run of tau_bench/test/3: messages\[1\].role: found 'x'",
+        ),
+    ],
+)
+def test_a_run_with_a_part_of_another_kind_is_named(tmp_path, change, words):
+    path = tmp_path / "runs.json"
+    run = {"task_id": 3, "reward": 1.0, "info": {}, "traj": [{"role": "user", "content": None}], "trial": 0}
+    path.write_text(json.dumps([run]))
+    assert [one.trajectory.messages[0]["content"] for one in tau_bench.read(path)] == [""]
+    path.write_text(json.dumps([run | change]))
+    with pytest.raises(InvalidValueError, match=rf"runs\.json: {words}"):
+        list(tau_bench.read(path))

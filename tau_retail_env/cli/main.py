@@ -11,7 +11,20 @@ from types import MappingProxyType
 from typing import NoReturn, Protocol
 
 import tau_retail_env
-from tau_retail_env.cli import compare, convert, doctor, eval, exits, oracle, play, review, serve_user, tasks, train
+from tau_retail_env.cli import (
+    audit,
+    compare,
+    convert,
+    doctor,
+    eval,
+    exits,
+    oracle,
+    play,
+    review,
+    serve_user,
+    tasks,
+    train,
+)
 from tau_retail_env.cli.options import in_options
 from tau_retail_env.cli.output import complain
 from tau_retail_env.errors import TauRetailError, unknown
@@ -37,6 +50,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "eval": eval,
         "compare": compare,
         "convert": convert,
+        "audit": audit,
         "oracle": oracle,
         "train": train,
         "review": review,

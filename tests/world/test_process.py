@@ -8,7 +8,7 @@ import pytest
 
 from tau_retail_env.agents.bad import MuteAgent
 from tau_retail_env.agents.base import Agent
-from tau_retail_env.agents.oracle import OracleAgent
+from tau_retail_env.agents.oracle import CONFIRMATION, OracleAgent
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.player import play_episode
@@ -16,7 +16,9 @@ from tau_retail_env.messages import AgentMessage, RewardBreakdown, ToolCall
 from tau_retail_env.sources import load_tasks, open_shop
 from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.writes import gold_writes
+from tau_retail_env.users import ScriptedCustomer, UserMessage
 from tau_retail_env.world.assertions import Called, Evidence, Said
+from tau_retail_env.world.consent import is_yes
 from tau_retail_env.world.process import Process, check_process
 
 EMAIL = "sofia.rossi2645@example.com"
@@ -168,3 +170,38 @@ def test_the_sum_of_items_of_an_order_follows() -> None:
     total = sum(row["price"] for row in rows[:2])
     words = f"I will return two items of {ORDER} and refund ${total:.2f}. Confirm?"
     assert process(*IDENTIFIED, ("agent", words), ("user", "Yes.")).nothing_invented == 1.0
+
+
+class Listening:
+    """The scripted customer, and what it answers to what."""
+
+    def __init__(self) -> None:
+        self._customer = ScriptedCustomer(open_shop("generated").database)
+        self.heard: list[tuple[str, UserMessage]] = []
+
+    def reset(self, task: Task, *, seed: int) -> UserMessage:
+        return self._customer.reset(task, seed=seed)
+
+    def respond(self, message: AgentMessage) -> UserMessage:
+        answer = self._customer.respond(message)
+        self.heard.append((message.content or "", answer))
+        return answer
+
+
+def test_the_scripted_customer_says_itself_what_it_agrees_to() -> None:
+    customer, tasks = Listening(), [task for task in load_tasks("generated", "test")[:60] if gold_writes(task)]
+    env = TauRetailEnv("generated", tasks=tasks, user=customer)
+    for task in tasks:
+        play_episode(env, OracleAgent(task), EpisodeRequest(task.id, seed=0))
+    agreed = [(asked, answer) for asked, answer in customer.heard if answer.agrees]
+    assert len(agreed) >= len(tasks)
+    assert all(asked.endswith(CONFIRMATION) and is_yes(answer.content) for asked, answer in agreed)
+    assert any(answer.agrees is False for _, answer in customer.heard)
+
+
+def test_a_customers_own_account_counts_more_than_its_words() -> None:
+    found = evidence(*IDENTIFIED, ("agent", RIGHT), ("user", "Yes."), WRITTEN)
+    place = next(n for n, said in enumerate(found.conversation) if said.content == "Yes.")
+    for agrees in (True, False):
+        found.conversation[place] = Said("user", "Yes.", agrees)
+        assert check_process(found, open_shop("tau2").database).confirmed == float(agrees)

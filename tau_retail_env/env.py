@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from operator import index
 from typing import Any, SupportsIndex
@@ -25,7 +25,7 @@ from tau_retail_env.users import make_customer
 from tau_retail_env.users.base import Customer, UserError, UserMessage, UserStrategy
 from tau_retail_env.users.judges import make_judge
 from tau_retail_env.users.usage import CUSTOMER_METRICS, customer_metrics
-from tau_retail_env.world import Reward, World, judge
+from tau_retail_env.world import Reward, RewardSettings, World, verdict
 from tau_retail_env.world.assertions import Called, Evidence, Said, play_gold
 from tau_retail_env.world.tool_errors import KINDS, error_kind
 
@@ -106,6 +106,8 @@ class TauRetailEnv:
             model) or "openai" (a model, asked as upstream asks it).
         nl_judge_model: name of the model behind "openai"; None for upstream's default.
         nl_judge_config: everything else about it, such as `base_url` and `cassette`, named as for API customers.
+        reward: which reward `step` returns, by `kind` ("official", upstream's; or "corrected") and `require_process`
+            (true: 0 where a process check fails); None for upstream's. docs/rewards.md explains all three.
 
     Raises:
         InvalidValueError: an unknown name, an empty subset, a limit below one.
@@ -131,7 +133,9 @@ class TauRetailEnv:
         nl_judge: str = "rules",
         nl_judge_model: str | None = None,
         nl_judge_config: Mapping[str, Any] | None = None,
+        reward: RewardSettings | Mapping[str, Any] | None = None,
     ) -> None:
+        self._reward = RewardSettings.of(reward)
         prompt_style = member("prompt_style", prompt_style, PromptStyle)
         self._multiple_calls = member("multiple_calls", multiple_calls, MultipleCalls)
         _check_limits(max_turns=max_turns, max_errors=max_errors)
@@ -151,9 +155,7 @@ class TauRetailEnv:
         )
         named = user_strategy if isinstance(user_strategy, str) else MIXED
         self._strategy = named if user is None else OWN_CUSTOMER
-        conduct = self._shop.conduct
-        self._max_turns = max_turns
-        self._max_errors = max_errors or conduct.max_errors
+        self._max_turns, self._max_errors = max_turns, max_errors or self._shop.conduct.max_errors
         shown = self._shop.domain_policy, self._shop.tools
         self._system_prompt = system_prompt(prompt_style, source, *shown, task_version=origin.version)
         self.customer_s = 0.0
@@ -355,7 +357,7 @@ class TauRetailEnv:
                 episode, FAILED, [], metrics, StopReason.USER_ERROR, usage=error.usage, customer_error=why
             )
         episode.steps += 1
-        episode.evidence.conversation.append(Said("user", words.content))
+        episode.evidence.conversation.append(Said("user", words.content, words.agrees))
         back = [{"role": "user", "content": words.content}]
         ended_by = StopReason.USER_STOP if words.stop else None
         return self._turn(episode, words.content, back, metrics, ended_by, usage=words.usage)
@@ -397,21 +399,22 @@ class TauRetailEnv:
         reward = 0.0
         if ended_by.is_termination:
             try:
-                verdict = self._verdict(episode)
+                judged = self._verdict(episode)
             except UserError as error:  # the judge failed: as after a customer that did, nothing is known
                 ended_by = StopReason.USER_ERROR
                 info["metrics"]["customer_failures"] = 1.0
                 info["customer_error"] = f"nl_judge: {error}"
             else:
-                reward = verdict.value
-                info["metrics"]["success"] = float(reward == 1.0)
-                info["reward_breakdown"] = verdict.breakdown
+                told = info["reward_breakdown"] = judged.breakdown
+                reward = self._reward.chosen(told)
+                info["metrics"]["success"] = float(judged.value == 1.0)
+                info["reward_corrected"], info["process"] = told["corrected"], told["process"]
         info["stop_reason"], info["scorable"] = ended_by, ended_by.is_scorable
         self._check_snapshot(episode)
         return reward, ended_by
 
     def _verdict(self, episode: _Episode) -> Reward:
-        """Upstream's reward; assertions are judged only where the task's reward names them.
+        """All three numbers; assertions are judged only where the task's reward names them.
 
         Raises:
             UserError: the judge failed.
@@ -420,7 +423,7 @@ class TauRetailEnv:
         if "NL_ASSERTION" in task.reward_basis:
             episode.evidence.gold = functools.partial(play_gold, self._shop, task)
             unmet = self._judge.unmet(task, episode.evidence)
-        return judge(task, episode.world.changes(), self._shop.gold_changes(task), episode.spoken, unmet)
+        return verdict(self._shop, task, episode.world, episode.evidence, episode.spoken, unmet)
 
     def _upstream_limit(self, episode: _Episode) -> StopReason | None:
         """τ²'s limits, errors before steps; they win even over a stop that arrives with the same message."""
@@ -463,7 +466,7 @@ class TauRetailEnv:
             raise UserError("the customer said nothing", usage=message.usage)
         if message.stop is None:
             stop = next((token for token in self._shop.conduct.stop_tokens if token in message.content), None)
-            message = UserMessage(message.content, stop=stop, usage=message.usage)
+            message = replace(message, stop=stop)
         return message
 
 

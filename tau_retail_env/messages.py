@@ -65,9 +65,28 @@ Message = dict[str, Any]
 """A message in OpenAI's form."""
 
 
-class RewardBreakdown(TypedDict, total=False):
+class ProcessBreakdown(TypedDict, total=False):
+    """How the agent went about it, see `tau_retail_env.world.process`; each from 0.0 to 1.0, off the reward."""
+
+    process: float
+    """The product of the parts."""
+    process_identified: float
+    """1.0 where it knew who the customer is before it touched private data."""
+    process_confirmed: float
+    """The share of its writes that the customer said yes to."""
+    process_one_customer: float
+    """1.0 where it touched the data of one customer only."""
+    process_nothing_invented: float
+    """1.0 where its proposals hold no id and no number that nobody has told."""
+
+
+class RewardBreakdown(ProcessBreakdown, total=False):
     """What a reward is made of; empty where the episode was not judged."""
 
+    official: float
+    """Upstream's reward of the task's version."""
+    corrected: float
+    """The same after the named corrections, see `tau_retail_env.world.corrections`."""
     database: float
     """1.0 where the episode changed what the gold actions change, else 0.0."""
     outputs: float
@@ -135,5 +154,9 @@ class StepInfo(TypedDict):
     """False if the customer failed."""
     reward_breakdown: NotRequired[RewardBreakdown]
     """What the reward is made of."""
+    reward_corrected: NotRequired[float]
+    """Upstream's reward after the named corrections; this and the next only where the episode was judged."""
+    process: NotRequired[float]
+    """How the agent went about it, 0.0 to 1.0."""
     user_strategy: NotRequired[str]
     """Who played the customer."""

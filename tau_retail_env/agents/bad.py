@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -14,9 +14,12 @@ from tau_retail_env.agents.base import Agent
 from tau_retail_env.agents.oracle import EMAIL, IDENTITY_QUESTION, TRANSFER, TRANSFERRED, BoastingAgent
 from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.tasks.task import Task
+from tau_retail_env.tasks.writes import gold_writes
 
 FILLERS = ("One moment, please.", "I am looking into it.", "Thank you for your patience.")
 DONE = "All done. Anything else?"
+MOST_READS = 40
+"""Look-ups of the reciter: τ² ends an episode after 100 messages and results."""
 NAME = re.compile(r"(?=\b([A-Z][\w'-]+) ([A-Z][\w'-]+))")
 """Two capitalised words in a row; overlapping pairs count."""
 ZIP = re.compile(r"(?<![\w#])\d{5}(?!\w)")
@@ -83,7 +86,11 @@ class EagerAgent:
         if self._calls:
             self._last = self._calls.popleft()
             return AgentMessage(None, (self._last,))
-        return AgentMessage(DONE if self._identified else IDENTITY_QUESTION)
+        return AgentMessage(self._words() if self._identified else IDENTITY_QUESTION)
+
+    def _words(self) -> str:
+        """What it says once there is nothing left to call."""
+        return DONE
 
     def _lookups(self) -> Iterator[ToolCall]:
         """Lookups of the customer that their words make possible and that were not tried."""
@@ -125,6 +132,58 @@ def _undone(order: Mapping[str, Any]) -> list[ToolCall]:
         }
         return [ToolCall("return_delivered_order_items", given)]
     return []
+
+
+class ReciterAgent(EagerAgent):
+    """Reads what it can and says all of it; writes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reads: list[ToolCall] = []
+        self._results: list[str] = []
+
+    def _words(self) -> str:
+        return "\n".join([*self._results, "Anything else?"])
+
+    def _learn(self, result: str) -> None:
+        """Note a result, and read what it points to."""
+        if self._last is None or result.startswith("Error"):
+            return
+        self._results.append(result)
+        if self._last.name.startswith("find_user_id_by_"):
+            self._identified = True
+            self._calls.clear()
+            self._read("get_user_details", "user_id", [result])
+        elif self._last.name == "get_user_details":
+            self._read("get_order_details", "order_id", json.loads(result)["orders"])
+            self._calls.append(ToolCall("list_all_product_types", {}))
+        elif self._last.name == "get_order_details":
+            self._read("get_product_details", "product_id", [row["product_id"] for row in json.loads(result)["items"]])
+        elif self._last.name == "list_all_product_types":
+            self._read("get_product_details", "product_id", json.loads(result).values())
+
+    def _read(self, tool: str, argument: str, values: Iterable[str]) -> None:
+        """Call a reading tool for each value, once, as long as it may read at all."""
+        for value in values:
+            call = ToolCall(tool, {argument: value})
+            if call not in self._reads and len(self._reads) < MOST_READS:
+                self._reads.append(call)
+                self._calls.append(call)
+
+
+class MuteAgent:
+    """Writes what the task wants before it says or asks a word: what no reward for the outcome sees.
+
+    Args:
+        task: whose gold writes it makes.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._calls = deque(ToolCall(action.name, action.arguments) for action in gold_writes(task))
+
+    def act(self, observation: str, info: Mapping[str, Any]) -> AgentMessage:
+        """Make the next gold write; after the last one get rid of the customer."""
+        return AgentMessage(None, (self._calls.popleft(),)) if self._calls else AgentMessage(TRANSFERRED)
 
 
 BAD_AGENTS: Mapping[str, Callable[[Task], Agent]] = MappingProxyType(

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tau_retail_env.agents.consent import is_yes
 from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.sources.registry import source_class
 from tau_retail_env.tasks.task import Action, Task
 from tau_retail_env.tasks.writes import WRITE_TOOLS
 from tau_retail_env.users.scripted.story import Beat, Story, check_fit, story_of
+from tau_retail_env.world.consent import is_yes
 
 MANY_STEPS = 4
 """From so many steps on the oracle hurries where a source limits the agent's messages (v1: 30): it asks for no
@@ -303,9 +303,23 @@ class OracleAgent:
         assert write is not None
         return self._call(write.name, write.arguments)
 
+    def _find_out(self, write: Action) -> AgentMessage | None:
+        """The next look-up for an address or a payment method that nobody has mentioned; None where none is left."""
+        given, seen = write.arguments, self._seen.casefold()
+        wanted = [given[name] for name in ("address1", "payment_method_id") if name in given]
+        if self._hurries or all(value.casefold() in seen for value in wanted):
+            return None
+        if self._is_new("get_user_details", self._user()):
+            return self._call("get_user_details", self._user())
+        orders = _parsed(self._results[call_key("get_user_details", self._user())]).get("orders", ())
+        unread = [order_id for order_id in orders if self._is_new("get_order_details", {"order_id": order_id})]
+        return self._call("get_order_details", {"order_id": unread[0]}) if unread else None
+
     def _sum_up(self) -> AgentMessage:
         write = self._steps[0].write
         assert write is not None
+        if lookup := self._find_out(write):
+            return lookup
         self._summed_up = True
         report, self._unreported = self._unreported, ""
         told = self._steps[0].plan.answer if self._steps[0].plan else ""

@@ -12,6 +12,7 @@ from typing import NoReturn, Protocol
 
 import tau_retail_env
 from tau_retail_env.cli import (
+    audit,
     compare,
     convert,
     doctor,
@@ -51,6 +52,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "eval": eval,
         "compare": compare,
         "convert": convert,
+        "audit": audit,
         "oracle": oracle,
         "train": train,
         "review": review,

@@ -10,6 +10,7 @@ from pydantic import Field, SkipValidation
 from tau_retail_env.blocks import Block, Instead
 from tau_retail_env.sources.prompts import PromptStyle
 from tau_retail_env.users.spec import Strategy
+from tau_retail_env.world.reward import RewardSettings
 
 
 class EnvironmentConfig(Block):
@@ -41,6 +42,8 @@ class EnvironmentConfig(Block):
     """Name of the model behind nl_judge openai; null for upstream's default."""
     nl_judge_config: Mapping[str, Any] = Field(default_factory=dict)
     """Everything else about that model, such as base_url and cassette, named as in user."""
+    reward: RewardSettings = RewardSettings()
+    """Which reward an episode gives: upstream's or the corrected one, and whether the process checks must hold."""
     multiple_calls: Literal["error", "upstream"] = "error"
     """What happens to a message with several tool calls."""
 

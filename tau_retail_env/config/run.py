@@ -10,6 +10,7 @@ from pydantic import Field, SkipValidation, Strict
 from tau_retail_env.blocks import Block, Name
 from tau_retail_env.sources.prompts import PromptStyle
 from tau_retail_env.users.spec import Strategy
+from tau_retail_env.world.reward import RewardSettings
 
 
 class RunConfig(Block):
@@ -27,6 +28,8 @@ class RunConfig(Block):
     """Which edition of the source's tasks, such as 1.0 of tau2; null for the source's default. YAML reads a number."""
     task_subset: str = "all"
     """Tasks whose gold actions contain a kind, such as returns; all; a+b."""
+    reward: RewardSettings = RewardSettings()
+    """Which reward is trained on; validation tells upstream's, the corrected one and the process rate anyhow."""
     max_turns: int | None = Field(None, ge=1)
     """Agent messages per episode; null keeps the source's own limits."""
     prompt_style: Annotated[PromptStyle, Strict(False)] = PromptStyle.FULL

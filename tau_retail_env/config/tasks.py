@@ -6,12 +6,15 @@ from collections.abc import Iterable, Mapping
 
 from tau_retail_env.config.environments import CustomEnv
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+from tau_retail_env.sources import SOURCES
 from tau_retail_env.sources.load import check_selection
 from tau_retail_env.tasks.subsets import matching
 
 
 def check_tasks(envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> list[str]:
     """What is wrong with the tasks of the tags that are played, each problem once.
+
+    A run plays one version of a source's tasks.
 
     Whether a subset has tasks is looked up where their source is installed; elsewhere only names are looked at.
 
@@ -23,7 +26,25 @@ def check_tasks(envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> list[str]
     for tag in dict.fromkeys(tags):
         if tag in envs and (problem := _problem(envs[tag])):
             found.setdefault(problem, []).append(f"custom_envs.{tag}.env_config")
-    return [f"{', '.join(paths)}: {problem}" for problem, paths in found.items()]
+    told = [f"{', '.join(paths)}: {problem}" for problem, paths in found.items()]
+    return told or _mixed_versions([(tag, envs[tag]) for tag in dict.fromkeys(tags) if tag in envs])
+
+
+def _mixed_versions(played: Iterable[tuple[str, CustomEnv]]) -> list[str]:
+    """The sources of which a run would play two task versions."""
+    problems: list[str] = []
+    seen: dict[str, tuple[str, str]] = {}
+    for tag, env in played:
+        settings = env.env_config
+        default = next(iter(SOURCES[settings.source].versions), "its only version")
+        version = default if settings.task_version is None else str(settings.task_version)
+        first, before = seen.setdefault(settings.source, (tag, version))
+        if before != version:
+            problems.append(
+                f"custom_envs.{tag}.env_config.task_version: found {version} of {settings.source}, but {first} plays "
+                f"{before}; results of two versions cannot be compared, set task_version at the top"
+            )
+    return problems
 
 
 def _problem(env: CustomEnv) -> str | None:

@@ -12,7 +12,7 @@ from tau_retail_env.evaluation.facts import Facts
 from tau_retail_env.evaluation.outcome import outcomes_of
 from tau_retail_env.evaluation.report import percent
 from tau_retail_env.evaluation.settings import different_tasks
-from tau_retail_env.evaluation.sides import Side
+from tau_retail_env.evaluation.sides import NOT_TOLD, Side
 from tau_retail_env.statistics.intervals import Interval
 from tau_retail_env.statistics.paired import PairedDifference, paired_difference
 from tau_retail_env.statistics.power import times_standard_error
@@ -183,18 +183,31 @@ def _detectable(difference: PairedDifference) -> float | None:
 
 
 def _check_versions(first: Side, second: Side) -> None:
-    """Refuse tasks of one name that ask different things.
+    """Refuse tasks of one name that ask different things, and task versions that differ as a whole.
 
     Raises:
-        InvalidValueError: names them.
+        InvalidValueError: names the versions, or the tasks.
     """
     shared = first.tasks.keys() & second.tasks.keys()
-    one, two = ({task: side.tasks[task] for task in shared} for side in (first, second))
-    if one != two:
+    ours, theirs = ({task: side.tasks[task] for task in shared} for side in (first, second))
+    if ours != theirs:
         raise InvalidValueError(
             f"{first.name} (tasks {first.task_version}) and {second.name} (tasks {second.task_version}) played "
-            f"different versions of the same tasks: {different_tasks(one, two)}"
+            f"different versions of the same tasks: {different_tasks(ours, theirs)}"
         )
+    one, two = _versions(first), _versions(second)
+    if len(one | two) > 1 and one and two:
+        told = ", ".join(
+            f"{side.name} has {' and '.join(sorted(found))}" for side, found in ((first, one), (second, two))
+        )
+        raise InvalidValueError(f"Results of two task versions cannot be compared: {told}. Play both with one version")
+
+
+def _versions(side: Side) -> set[str]:
+    """The task versions that a side is known to have."""
+    if side.task_version != NOT_TOLD:
+        return {side.task_version}
+    return {one.task_version for one in side.episodes if one.task_version is not None}
 
 
 def _example(outcomes: Mapping[str, Any]) -> str:

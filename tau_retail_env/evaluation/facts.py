@@ -35,6 +35,8 @@ class Facts:
     """Kinds of failure, see `failures.KINDS`."""
     user_strategy: str = ""
     """Who played the customer."""
+    task_version: str | None = None
+    """The edition of the source's tasks; None where the record does not tell it."""
     corrected: float | None = None
     """The reward after the named corrections; None where the record does not tell it."""
     process: float | None = None
@@ -66,10 +68,11 @@ def facts_of(episode: Episode, task: Task | None) -> Facts:
         trial=episode.trial,
         seed=one.seed,
         scorable=one.scorable,
-        success=one.scorable and is_success(one.reward),
+        success=one.scorable and is_success(breakdown.get("official", one.reward)),
         stop_reason=one.stop_reason,
         failures=failures_of(one, task),
         user_strategy=one.user_strategy,
+        task_version=one.task_version,
         corrected=_number(breakdown.get("corrected")),
         process=_number(breakdown.get("process")),
         gold_calls=(0, 0) if task is None else _gold_calls(one, task.actions),

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from tau_retail_env.evaluation.audit import nothing_earns
 from tau_retail_env.evaluation.facts import Facts
 from tau_retail_env.evaluation.failures import CUSTOMER, count
 from tau_retail_env.evaluation.settings import EvalSettings
-from tau_retail_env.sources import open_shop
+from tau_retail_env.sources.registry import source_of
 from tau_retail_env.statistics.intervals import Interval
 from tau_retail_env.statistics.passes import Estimate, mean_of_tasks, pass_curve
 from tau_retail_env.tasks import SUBSETS, Task
-from tau_retail_env.world import judge
 from tau_retail_env.world.tool_errors import KINDS as ERROR_KINDS
 
 Outcomes = dict[str, list[bool]]
@@ -104,9 +104,8 @@ def floor(tasks: Sequence[Task]) -> float | None:
     """
     if not tasks:
         return None
-    shop = open_shop(tasks[0].source)
-    greeting = [shop.conduct.greeting] if shop.conduct.greeting else []
-    return fmean(judge(task, {}, shop.gold_changes(task), greeting).value for task in tasks)
+    shop = source_of(tasks[0]).shop()
+    return fmean(nothing_earns(shop, task) for task in tasks)
 
 
 def _passes(outcomes: Outcomes, trials: int) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from tau_retail_env.tasks import Task
 TRAJECTORIES = "trajectories"
 """The folder of a training run that holds its episodes."""
 VALIDATIONS = "val-*.jsonl"
+NOT_TOLD = "not told"
+"""The task version of what does not name it."""
 FIRST_BYTES = 4096
 
 
@@ -58,7 +60,7 @@ def read_side(name: str) -> Side:
     if path.is_dir():
         return _tau2(name, path)
     if path.suffix == ".jsonl":
-        return Side(name, "trajectories", "not told", {}, _facts(read_episodes(path)))
+        return Side(name, "trajectories", NOT_TOLD, {}, _facts(read_episodes(path)))
     return _upstream(name, path)
 
 
@@ -116,7 +118,7 @@ def _evaluation(name: str, path: Path) -> Side:
 
 def _validation(name: str, path: Path, step: int | None) -> Side:
     chosen, episodes = _validated(path, step)
-    return Side(name, f"validation after step {chosen}", "not told", {}, _facts(episodes))
+    return Side(name, f"validation after step {chosen}", NOT_TOLD, {}, _facts(episodes))
 
 
 def _validated(path: Path, step: int | None) -> tuple[int, Iterator[Episode]]:

@@ -58,6 +58,8 @@ class UserMessage:
     """The stop token that ends the episode with this message, or None."""
     usage: Mapping[str, float] | None = None
     """Tokens and cost of an API customer, None where nothing was paid."""
+    agrees: bool | None = None
+    """Whether it says yes to what the agent proposes; None where only the words tell."""
 
 
 class Customer(Protocol):

@@ -35,6 +35,8 @@ class Said:
     """"assistant" (the agent), "user" (the customer) or "tool"."""
     content: str | None
     """Its text; None for a message that only calls tools."""
+    agrees: bool | None = None
+    """Whether the customer says that it agrees with it; None where its words are all there is."""
 
 
 @dataclass(frozen=True, slots=True)

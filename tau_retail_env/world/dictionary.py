@@ -60,6 +60,11 @@ class DictionaryShop:
         """What the gold actions change; those that would end the episode are left out."""
         return self._gold.of(task)
 
+    @property
+    def corrected(self) -> DictionaryShop:
+        """Itself: its tools have no known errors."""
+        return self
+
     def snapshot_digest(self) -> str:
         """Changes when anybody has changed the shared database or the tools' schemas."""
         return digest(self.canonical(self.database) + self.canonical(list(self.tools)))

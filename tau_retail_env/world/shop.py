@@ -92,6 +92,11 @@ class Shop(Protocol):
         """What the task's gold actions change, computed once a task."""
         ...
 
+    @property
+    def corrected(self) -> Shop:
+        """The same shop with the known errors of its tools mended, for judging; itself where there are none."""
+        ...
+
     def snapshot_digest(self) -> str:
         """A digest of the shared database; it stays the same for ever unless somebody breaks the rule above."""
         ...

@@ -8,14 +8,22 @@ from typing import Any
 
 import pytest
 
-from tau_retail_env.agents.bad import BAD_AGENTS, EagerAgent, ParrotAgent, QuitterAgent, SilentAgent
+from tau_retail_env.agents.bad import (
+    BAD_AGENTS,
+    EagerAgent,
+    MuteAgent,
+    ParrotAgent,
+    QuitterAgent,
+    ReciterAgent,
+    SilentAgent,
+)
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.player import play_episode
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.sources import load_tasks, open_shop
 from tau_retail_env.tasks import Task
-from tau_retail_env.tasks.writes import WRITE_TOOLS
+from tau_retail_env.tasks.writes import WRITE_TOOLS, gold_writes
 
 USER = {"role": "user"}
 TOOL = {"role": "tool"}
@@ -69,6 +77,26 @@ def test_the_silent_agent_only_talks() -> None:
 
 def test_the_parrot_says_what_it_hears() -> None:
     assert ParrotAgent().act("Cancel #W1, please.", USER) == AgentMessage("Cancel #W1, please.")
+
+
+def test_the_mute_agent_writes_gold_and_says_nothing_before() -> None:
+    task = next(task for task in load_tasks("tau2", "base") if gold_writes(task))
+    agent = MuteAgent(task)
+    said = [agent.act("Hi", USER) for _ in range(len(gold_writes(task)) + 1)]
+    wanted = [[(write.name, write.arguments)] for write in gold_writes(task)]
+    assert [calls(message) for message in said] == [*wanted, []]
+    assert [bool(message.content) for message in said] == [*(False for _ in wanted), True]
+
+
+def test_the_reciter_tells_what_it_has_read_and_writes_nothing() -> None:
+    task = next(task for task in load_tasks("tau2", "base") if gold_writes(task))
+    played = play_episode(TauRetailEnv(tasks=[task]), ReciterAgent(), EpisodeRequest(task.id, seed=0))
+    names = [call["function"]["name"] for message in played.messages for call in message.get("tool_calls", ())]
+    told = "".join(message["content"] or "" for message in played.messages if message["role"] == "assistant")
+    results = [message["content"] for message in played.messages if message["role"] == "tool"]
+    assert {"get_user_details", "get_order_details", "get_product_details"} <= set(names)
+    assert not WRITE_TOOLS & set(names)
+    assert all(result in told for result in results if not result.startswith("Error"))
 
 
 def test_the_quitter_hands_over_first_and_talks_then() -> None:

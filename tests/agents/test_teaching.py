@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from tau_retail_env.agents.consent import is_yes
 from tau_retail_env.agents.oracle import CONFIRMATION, OracleAgent
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.messages import AgentMessage

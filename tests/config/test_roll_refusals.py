@@ -80,7 +80,6 @@ def test_what_says_rolls_default_or_is_honoured_passes(overrides):
         ("use_reward_norm=true", "reward_normalization says"),
         ("add_len_reward=true", "environment alone scores"),
         ("use_token_reward=true", "environment alone scores"),
-        ("reward={device_mapping: '[0]'}", "environment alone scores"),
         ("l2=0.01", "weight_decay"),
         ("exp_mode=eval_test", "would train all the same"),
         ("dirty_data_mask=true", "nowhere"),

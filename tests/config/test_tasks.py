@@ -36,6 +36,14 @@ def test_tasks_that_are_not_there_are_told_once(name: str, overrides: list[str],
     assert "custom_envs.retail_train.env_config" in str(caught.value)
 
 
+@pytest.mark.parametrize("name", CHECKS)
+def test_two_task_versions_in_one_run_are_refused_by_name(name: str):
+    with pytest.raises(InvalidValueError) as caught:
+        check(name, "task_source=tau2", "task_subset=all", "+custom_envs.retail_train.env_config.task_version=verified")
+    told = "custom_envs.retail_test.env_config.task_version: found 0.2 of tau2, but retail_train plays verified"
+    assert told in str(caught.value)
+
+
 def test_printing_a_configuration_tells_it_too(capsys: pytest.CaptureFixture[str]):
     assert main(["train", "--print-config", "task_source=foo"]) == 2
     assert capsys.readouterr().err.startswith("error: custom_envs.retail_train.env_config, custom_envs.retail_test.")

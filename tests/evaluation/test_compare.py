@@ -105,6 +105,24 @@ def test_another_versions_tasks_are_refused_by_name(oracle, often_silent):
         compare(read_side(str(oracle)), read_side(str(often_silent)))
 
 
+def test_two_task_versions_are_refused_by_name(tmp_path, oracle):
+    one, two = (plain_trajectory(task_id="tau2/5", task_version=version) for version in ("0.2", "1.0"))
+    write_trajectories(tmp_path / "new.jsonl", [two])
+    new = str(tmp_path / "new.jsonl")
+    for old in (str(oracle), str(tmp_path / "old.jsonl")):
+        write_trajectories(tmp_path / "old.jsonl", [one])
+        with pytest.raises(InvalidValueError) as caught:
+            compare(read_side(old), read_side(new))
+        assert f"two task versions cannot be compared: {old} has 0.2, {new} has 1.0." in str(caught.value)
+
+
+def test_a_file_that_holds_two_task_versions_is_refused(tmp_path):
+    mixed = [plain_trajectory(task_id="tau2/5", task_version=version) for version in ("0.2", "1.0")]
+    write_trajectories(tmp_path / "mixed.jsonl", mixed)
+    with pytest.raises(InvalidValueError, match=r"mixed.jsonl has 0.2 and 1.0"):
+        compare(read_side(str(tmp_path / "mixed.jsonl")), read_side(str(tmp_path / "mixed.jsonl")))
+
+
 def test_agents_without_a_task_in_common_are_refused(tmp_path, oracle):
     write_trajectories(tmp_path / "other.jsonl", [plain_trajectory(task_id="tau_bench/test/3")])
     with pytest.raises(InvalidValueError, match=r"no scored task in common: 4 tasks such as .* tau_bench/test/3"):

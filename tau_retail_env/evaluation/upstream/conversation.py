@@ -11,9 +11,11 @@ from tau_retail_env.chat.parsing import MalformedMessageError, parse_message
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.messages import AgentMessage, ToolCall
-from tau_retail_env.sources import load_tasks, open_shop
+from tau_retail_env.sources import load_tasks
+from tau_retail_env.sources.registry import source_of
 from tau_retail_env.tasks import Task
-from tau_retail_env.world import judge
+from tau_retail_env.world import verdict
+from tau_retail_env.world.assertions import Called, Evidence, Said
 from tau_retail_env.world.reward import Reward
 
 Message = dict[str, Any]
@@ -59,26 +61,30 @@ def plain(messages: Sequence[Mapping[str, Any]]) -> tuple[list[Message], int]:
 
 
 def judge_again(trajectory: Trajectory, task: Task) -> Reward:
-    """Play a conversation's tool calls again on a fresh shop and judge it, whoever played it.
+    """Play a conversation's tool calls again on a fresh shop and judge it in all three numbers, whoever played it.
 
     Args:
         trajectory: a conversation that the customer or the agent ended; of another the reward is 0 by both upstreams'
             rule, which is the caller's to heed.
         task: what was asked.
     """
-    shop = open_shop(task.source)
-    world = shop.open()
+    shop = source_of(task).shop()
+    world, evidence = shop.open(), Evidence()
     spoken: list[str] = []
     for message in plain(trajectory.messages)[0]:
-        if message["role"] != "assistant":
+        if message["role"] not in ("assistant", "user"):
             continue
+        evidence.conversation.append(Said(message["role"], message["content"]))
         calls = message.get("tool_calls", ())
-        if message["content"] and (not calls or shop.conduct.hears_text_beside_calls):
+        is_heard = message["role"] == "assistant" and (not calls or shop.conduct.hears_text_beside_calls)
+        if is_heard and message["content"]:
             spoken.append(message["content"])
-        for call in calls:
-            function = call["function"]
-            world.call(ToolCall(function["name"], json.loads(function["arguments"])))
-    return judge(task, world.changes(), shop.gold_changes(task), spoken)
+        for one in calls:
+            call = ToolCall(one["function"]["name"], json.loads(one["function"]["arguments"]))
+            result = world.call(call)
+            evidence.calls.append(Called(call, result.error))
+            evidence.conversation.append(Said("tool", result.content))
+    return verdict(shop, task, world, evidence, spoken)
 
 
 def judged_again(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
@@ -100,8 +106,8 @@ def judged_again(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
         if not one.terminated:
             found.append(replace(one, reward=0.0, reward_breakdown={}))
             continue
-        verdict = judge_again(one, tasks[one.task_id])
-        found.append(replace(one, reward=verdict.value, reward_breakdown=verdict.breakdown))
+        judged = judge_again(one, tasks[one.task_id])
+        found.append(replace(one, reward=judged.value, reward_breakdown=judged.breakdown))
     return found
 
 

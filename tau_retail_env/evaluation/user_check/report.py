@@ -13,6 +13,8 @@ from tau_retail_env.statistics.intervals import wilson_interval
 from tau_retail_env.tasks import Task
 from tau_retail_env.users.usage import Usage, latencies, total_cost_usd
 
+OF_THE_AGENT = ("official", "corrected", "process")
+"""How the numbers of a breakdown begin that say nothing about the customer."""
 SUPERVISION = {
     "asked_again": "drafts asked for again",
     "rejected": "drafts rejected",
@@ -114,7 +116,8 @@ def _usage_lines(usages: Sequence[Mapping[str, float]]) -> list[str]:
 
 def _episode_line(episode: _Episode) -> str:
     one = episode.trajectory
-    parts = [f"{name.replace('_', ' ')} {value:g}" for name, value in one.reward_breakdown.items()]
+    told = {name: value for name, value in one.reward_breakdown.items() if not name.startswith(OF_THE_AGENT)}
+    parts = [f"{name.replace('_', ' ')} {value:g}" for name, value in told.items()]
     parts += [one.customer_error] if one.customer_error else []
     where = f"{one.task_id} seed {one.seed}, customer {one.user_strategy}: {episode.failure} ({one.stop_reason})"
     return f"{where}: {', '.join(parts)}" if parts else where

@@ -29,6 +29,7 @@ OWN_KEYS = (
     "user",
     "task_source",
     "task_version",
+    "reward",
     "task_subset",
     "max_turns",
     "prompt_style",
@@ -36,7 +37,7 @@ OWN_KEYS = (
     "resume",
     "infer_gpu_memory",
 )
-"""Keys at the top that ROLL does not have."""
+"""Keys at the top that ROLL does not have, or that mean something else there (`reward`: a model that gives it)."""
 NOT_HONOURED = {
     "agent_system_template": "cannot be honoured, the environment has its own system text: choose it with prompt_style",
     "agent_template": "cannot be honoured, the model's own chat template renders the messages: remove the key",

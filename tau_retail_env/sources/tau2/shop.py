@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.sources.tau2.upstream import import_upstream
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.world.arithmetic import is_affordable
+from tau_retail_env.world.corrections import MODIFY_ITEMS
 from tau_retail_env.world.overlay import OverlayTable
 from tau_retail_env.world.shop import Changes, Conduct, GoldChanges, ToolResult, digest
 
@@ -50,6 +52,7 @@ class Tau2Shop:
         self._answers: dict[int, str] = {}
         self.canonical_before = functools.cache(lambda table, key: canonical(getattr(self.snapshot, table)[key]))
         self._gold = GoldChanges(self)
+        self._world: type[Tau2World] = Tau2World
 
     @functools.cached_property
     def domain_policy(self) -> str:
@@ -69,7 +72,14 @@ class Tau2Shop:
 
     def open(self) -> Tau2World:
         """A fresh world: costs no copy until the first write."""
-        return Tau2World(self)
+        return self._world(self)
+
+    @functools.cached_property
+    def corrected(self) -> Tau2Shop:
+        """The same shop, in which a change of items gives each item its own variant."""
+        corrected = copy.copy(self)
+        corrected._world, corrected._gold = CorrectedTau2World, GoldChanges(corrected)
+        return corrected
 
     def gold_changes(self, task: Task) -> Changes:
         """What the gold actions change; a gold call that fails changes nothing, as upstream has it."""
@@ -136,6 +146,26 @@ class Tau2World:
                 if form != self._shop.canonical_before(table, key):
                     changed[table, key] = form
         return changed
+
+
+class CorrectedTau2World(Tau2World):
+    """One episode's shop as it should be: upstream's tool writes the last variant to every item that it changes."""
+
+    def call(self, call: ToolCall, *, requestor: str = "assistant") -> ToolResult:
+        """Run one call through upstream's tool, then give each changed item the price and options of its variant.
+
+        The text of the result is upstream's, from before that.
+        """
+        if call.name != MODIFY_ITEMS:
+            return super().call(call, requestor=requestor)
+        order = self._orders.get(call.arguments.get("order_id", ""))
+        before = [item.item_id for item in order.items] if order else []
+        result = super().call(call, requestor=requestor)
+        for item, item_id in zip(order.items if order else (), before, strict=True):
+            if item.item_id != item_id:
+                variant = self._shop.snapshot.products[item.product_id].variants[item.item_id]
+                item.price, item.options = variant.price, variant.options
+        return result
 
 
 def _copy(entry: Any) -> Any:

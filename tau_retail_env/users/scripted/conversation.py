@@ -51,6 +51,8 @@ class Conversation:
             request: {answer.lower() for answer in request.answers} for request in agenda.requests if request.answers
         }
         self._useless = 0
+        self.agreed = False
+        """Whether the last answer said yes to a proposal."""
 
     def open(self) -> str:
         """The first words: a greeting, perhaps who it is, and the first request."""
@@ -62,6 +64,7 @@ class Conversation:
 
     def answer(self, text: str) -> str:
         """The words that answer an agent's text; they hold the stop token when the conversation is over."""
+        self.agreed = False
         heard = listen(text)
         self._note_answers(heard.text)
         if not self._stated or heard.transferred:
@@ -222,7 +225,7 @@ class Conversation:
         self._useless = 0
         if current not in self._confirmed:
             self._confirmed.append(current)
-        return self._book.say("yes")
+        return self._yes()
 
     def _proposed_instead(self, current: Request, heard: Heard) -> Request | None:
         """What the agent proposes instead of a request in vain, where the customer would come to that anyhow."""
@@ -319,7 +322,7 @@ class Conversation:
 
     def _agree(self, verdicts: Mapping[Request, Review], heard: Heard) -> str:
         """Yes, and what the agent still has to know."""
-        words = [self._book.say("yes")]
+        words = [self._yes()]
         for request, verdict in verdicts.items():
             open_facts = [
                 fact
@@ -328,6 +331,11 @@ class Conversation:
             ]
             words.extend(self._speech.facts(request, open_facts))
         return " ".join(words)
+
+    def _yes(self) -> str:
+        """Say yes to what is proposed."""
+        self.agreed = True
+        return self._book.say("yes")
 
     def _about_nothing(self, heard: Heard) -> str:
         """The agent wants a yes, but to what?"""

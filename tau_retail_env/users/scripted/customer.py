@@ -65,4 +65,5 @@ class ScriptedCustomer:
                 "The customer was spoken to before an episode began; call reset(task, seed=…) first"
             )
         content = self._conversation.answer(message.content or "")
-        return UserMessage(content, stop=STOP if STOP in content else None)
+        stop = STOP if STOP in content else None
+        return UserMessage(content, stop=stop, agrees=self._conversation.agreed)

@@ -1,4 +1,4 @@
-"""What the oracle takes for a yes: the scripted customer's, and that of a customer who speaks freely."""
+"""What is taken for a yes: the scripted customer's, and that of a customer who speaks freely."""
 
 from __future__ import annotations
 

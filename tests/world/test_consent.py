@@ -7,13 +7,13 @@ import random
 
 import pytest
 
-from tau_retail_env.agents.consent import consents
 from tau_retail_env.agents.oracle import CONFIRMATION, OracleAgent
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.evaluation.user_check import play, spread
 from tau_retail_env.sources import load_tasks, open_shop
 from tau_retail_env.users import ScriptedCustomer
 from tau_retail_env.users.scripted.phrases import PHRASES
+from tau_retail_env.world.consent import consents
 
 ANSWERS = (
     "Absolutely, please do.",

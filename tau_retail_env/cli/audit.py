@@ -1,0 +1,61 @@
+"""`tau-retail audit`: what is wrong with a version's tasks, and what bad agents earn on them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from tau_retail_env.cli.options import DEFAULT_SOURCE, examples, positive
+from tau_retail_env.cli.output import say
+
+HELP = "what is wrong with a version's tasks, and what bad agents earn"
+TITLE = """# Audit of the tasks
+
+`tau-retail audit --task-version 0.2 1.0 verified --markdown > docs/audit.md` makes this page. Gold actions are
+replayed, and every agent plays every task once with the scripted customer (seed 0). [rewards.md](rewards.md) says what
+the three numbers are, [agents.md](agents.md) who the agents are. Besides, the `reciter` reads and tells everything, and
+the `mute` one makes the gold writes before it says a word. `process` is over the episodes that were judged.
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--source", default=DEFAULT_SOURCE, help="tau2 (default), tau_bench or generated")
+    parser.add_argument(
+        "--task-version",
+        nargs="+",
+        default=[None],
+        metavar="NAME",
+        help="of tau2: 0.2 (default), 1.0, verified or custom; several make one page",
+    )
+    parser.add_argument("--split", default="base", help="a split of the source (default base)")
+    parser.add_argument("--limit", type=positive, metavar="N", help="look at the first N tasks only")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="a JSON object for each version")
+    form.add_argument("--markdown", action="store_true", help="a page for the docs")
+    examples(
+        parser,
+        "tau-retail audit --task-version 1.0",
+        "tau-retail audit --source generated --split test --limit 100",
+        "tau-retail audit --task-version 0.2 1.0 verified --markdown",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Audit each version, and print the tables."""
+    from tqdm import tqdm
+
+    from tau_retail_env.evaluation.audit import as_json, as_markdown, as_text, audit
+    from tau_retail_env.sources import load_tasks
+
+    loaded = [load_tasks(options.source, options.split, task_version=version) for version in options.task_version]
+    if options.markdown:
+        say(TITLE)
+    for place, tasks in enumerate(every[: options.limit] for every in loaded):
+        with tqdm(total=len(tasks), unit="task", disable=None) as bar:
+            found = audit(tasks, bar.update)
+        if options.json:
+            print(json.dumps(as_json(found)))
+            continue
+        say("\n" * bool(place) + (as_markdown(found) if options.markdown else as_text(found)))
+    return 0

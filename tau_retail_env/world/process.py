@@ -1,0 +1,304 @@
+"""Process checks: whether the agent identified the customer, asked before it wrote, kept to one customer, and made
+nothing up. The reward sees none of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from tau_retail_env.messages import ProcessBreakdown, ToolCall
+from tau_retail_env.tasks.writes import WRITE_TOOLS
+from tau_retail_env.world.assertions import Called, Evidence, Said
+from tau_retail_env.world.consent import is_yes
+
+FIND = "find_user_id_by_"
+"""How the names of the tools begin that tell who a customer is."""
+PRIVATE_READS = ("get_user_details", "get_order_details")
+VERBS: Mapping[str, str] = {
+    "cancel_pending_order": r"\bcancel",
+    "exchange_delivered_order_items": r"\bexchang|\bswap|\breplac",
+    "modify_pending_order_address": r"\baddress|\bship|\bdeliver",
+    "modify_pending_order_items": r"\bmodif|\bchang|\bupdat|\bswitch|\bupgrad|\bexchang|\bswap|\breplac",
+    "modify_pending_order_payment": r"\bpay",
+    "modify_user_address": r"\baddress",
+    "return_delivered_order_items": r"\breturn|\brefund",
+}
+"""What a summary calls each write."""
+REASONS = {"no longer needed": r"\bneed", "ordered by mistake": r"\bmistake"}
+PAYMENTS = {
+    "gift_card": r"\bgift[\s-]?card|\boriginal",
+    "credit_card": r"\bcard\b|\bcredit|\boriginal",
+    "paypal": r"\bpay ?pal|\boriginal",
+}
+ASKS = re.compile(r"\?|\bconfirm", re.IGNORECASE)
+IDENTIFIER = re.compile(r"#?W\d{7}\b|\b(?:gift_card|credit_card|paypal)_\d+\b|\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+"""Orders, payment methods and email addresses."""
+NUMBER = re.compile(r"(?<![\w#.])\$?(\d[\d,]*(?:\.\d+)?)(?![\w]|\.\d)")
+PLAIN_WORDS = frozenset({"yes", "no", "none"})
+"""Values of options that say nothing without the option's name."""
+MOST_ITEMS = 12
+"""Items of an order of which every sum is known: more would take long, and the shop has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened in an episode: something said, or a call with its result."""
+
+    said: Said
+    """The message; of a call the result."""
+    called: Called | None = None
+    """The call, None for what was said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """How the agent went about it; each part from 0.0 to 1.0."""
+
+    identified: float
+    """1.0 unless private data was read or written before the customer's own words told who it is."""
+    confirmed: float
+    """The share of the writes to which the customer said yes, after a summary that named them; 1.0 without any."""
+    one_customer: float
+    """1.0 unless data of somebody else was read or written."""
+    nothing_invented: float
+    """1.0 unless something that the agent proposed holds an id or a number that nobody has told."""
+
+    @property
+    def value(self) -> float:
+        """The product of the parts."""
+        return self.identified * self.confirmed * self.one_customer * self.nothing_invented
+
+    def breakdown(self) -> ProcessBreakdown:
+        """The number and its parts under their names in a reward's breakdown."""
+        parts = {f"process_{name}": value for name, value in dataclasses.asdict(self).items()}
+        return ProcessBreakdown(process=self.value, **parts)  # type: ignore[typeddict-item]
+
+
+def check_process(evidence: Evidence, database: Mapping[str, Any], domain_policy: str = "") -> Process:
+    """Look how an agent went about an episode.
+
+    Args:
+        evidence: all that was said and called.
+        database: the shop as plain JSON: {"users", "orders", "products"}, as it was before the episode.
+        domain_policy: the rules that the agent has read.
+    """
+    events = events_of(evidence)
+    return Process(
+        float(_is_identified(events)),
+        _confirmed(events, database),
+        float(_is_one_customer(events, database)),
+        float(not list(inventions(events, database, domain_policy))),
+    )
+
+
+def events_of(evidence: Evidence) -> list[Event]:
+    """What was said and called, in order; every call has one result among the messages."""
+    calls = iter(evidence.calls)
+    return [Event(said, next(calls) if said.role == "tool" else None) for said in evidence.conversation]
+
+
+def _is_identified(events: Iterable[Event]) -> bool:
+    """Whether a look-up with the customer's own words told who it is before anything private was touched."""
+    told = ""
+    for event in events:
+        if event.said.role == "user":
+            told += f"\n{event.said.content}".casefold()
+        if event.called is None or event.called.failed:
+            continue
+        call = event.called.call
+        if call.name.startswith(FIND) and all(str(value).casefold() in told for value in call.arguments.values()):
+            return True
+        if call.name in PRIVATE_READS or call.name in WRITE_TOOLS:
+            return False
+    return True
+
+
+def _is_one_customer(events: Iterable[Event], database: Mapping[str, Any]) -> bool:
+    """Whether all that was read and written belongs to whom the last look-up found."""
+    found: str | None = None
+    owners = set()
+    for event in events:
+        if event.called is None or event.called.failed:
+            continue
+        call = event.called.call
+        if call.name.startswith(FIND):
+            found = (event.said.content or "").strip()
+        elif (owner := _owner(call, database)) is not None:
+            owners.add(owner)
+            if found is not None and owner != found:
+                return False
+    return len(owners) < 2
+
+
+def _owner(call: ToolCall, database: Mapping[str, Any]) -> str | None:
+    """Whose data a call is about."""
+    order = database["orders"].get(call.arguments.get("order_id"))
+    user_id = order.get("user_id") if order else call.arguments.get("user_id")
+    return user_id if isinstance(user_id, str) else None
+
+
+def _confirmed(events: Sequence[Event], database: Mapping[str, Any]) -> float:
+    """The share of the successful writes that were confirmed."""
+    writes = [
+        place
+        for place, event in enumerate(events)
+        if event.called is not None and event.called.call.name in WRITE_TOOLS and not event.called.failed
+    ]
+    if not writes:
+        return 1.0
+    return sum(_is_confirmed(events[:place], events[place].called, database) for place in writes) / len(writes)
+
+
+def _is_confirmed(before: Sequence[Event], write: Called | None, database: Mapping[str, Any]) -> bool:
+    """Whether the last question about a write was answered with a yes."""
+    assert write is not None, "a write is a call"
+    confirmed = False
+    for one, answer in itertools.pairwise(before):
+        text = one.said.content or ""
+        if one.said.role != "assistant" or answer.said.role != "user" or not names_write(text, write.call, database):
+            continue
+        if _agrees(answer.said):
+            confirmed = True
+        elif ASKS.search(text):
+            confirmed = False
+    return confirmed
+
+
+def _agrees(answer: Said) -> bool:
+    """Whether a customer says yes: by its own account where it gives one, else by its words."""
+    return is_yes(answer.content or "") if answer.agrees is None else answer.agrees
+
+
+def names_write(text: str, write: ToolCall, database: Mapping[str, Any]) -> bool:
+    """Whether a text tells what a write does: what kind, to which order, and with what.
+
+    Args:
+        text: the agent's.
+        write: a call of one of `WRITE_TOOLS`.
+        database: the shop as plain JSON.
+    """
+    low, given = text.casefold(), write.arguments
+    if not re.search(VERBS[write.name], low):
+        return False
+    if "order_id" in given and str(given["order_id"]).casefold().removeprefix("#") not in low:
+        return False
+    if not re.search(REASONS.get(given.get("reason", ""), ""), low):
+        return False
+    if any(str(given[part]).casefold() not in low for part in ("address1", "zip") if part in given):
+        return False
+    return _names_payment(low, given.get("payment_method_id")) and _names_items(low, given, database)
+
+
+def _names_payment(low: str, payment: str | None) -> bool:
+    if payment is None or payment.casefold() in low:
+        return True
+    return any(payment.startswith(kind) and bool(re.search(words, low)) for kind, words in PAYMENTS.items())
+
+
+def _names_items(low: str, given: Mapping[str, Any], database: Mapping[str, Any]) -> bool:
+    """Whether a text (in lower case) names every item, and what becomes of it."""
+    old, new = given.get("item_ids", ()), given.get("new_item_ids")
+    rows = {row["item_id"]: row for row in database["orders"].get(given.get("order_id"), {}).get("items", ())}
+    whole = len(old) == len(rows) and bool(re.search(r"\b(?:all|every|entire|whole|both)\b", low))
+    for place, item_id in enumerate(old):
+        row = rows.get(item_id)
+        if row is None:
+            return item_id in low
+        noun = row["name"].casefold().split()[-1].removesuffix("s")
+        if not (whole or item_id in low or noun in low):
+            return False
+        if new is not None and not _names_variant(low, row, new[place], database):
+            return False
+    return True
+
+
+def _names_variant(low: str, row: Mapping[str, Any], new_id: str, database: Mapping[str, Any]) -> bool:
+    """Whether a text names a new item, by its id or by the options that become different."""
+    if new_id in low:
+        return True
+    variant = database["products"].get(row["product_id"], {}).get("variants", {}).get(new_id)
+    if variant is None:
+        return False
+    changed = {name: value for name, value in variant["options"].items() if row["options"].get(name) != value}
+    return all((name if value in PLAIN_WORDS else value.casefold()) in low for name, value in changed.items())
+
+
+def inventions(events: Iterable[Event], database: Mapping[str, Any], domain_policy: str = "") -> Iterator[str]:
+    """Ids and numbers in the agent's proposals that stand nowhere in what it has read or heard.
+
+    A proposal asks the customer for a yes to a change of the shop. Money that follows counts as told: the difference
+    of two known amounts, and the sum of items of an order that is known. So do whole numbers below 100 without a
+    currency, such as counts and days.
+
+    Args:
+        events: what was said and called.
+        database: the shop as plain JSON.
+        domain_policy: the rules that the agent has read.
+    """
+    known = _Known(database)
+    known.learn(domain_policy)
+    for event in events:
+        text = event.said.content or ""
+        if event.said.role != "assistant":
+            known.learn(text)
+        elif ASKS.search(text) and any(re.search(verb, text, re.IGNORECASE) for verb in VERBS.values()):
+            yield from known.missing(text)
+
+
+class _Known:
+    """What an agent has read and heard so far.
+
+    Args:
+        database: the shop as plain JSON.
+    """
+
+    def __init__(self, database: Mapping[str, Any]) -> None:
+        self._database = database
+        self._ids: set[str] = set()
+        self._numbers: set[Decimal] = set()
+        self._orders: set[str] = set()
+
+    def learn(self, text: str) -> None:
+        """Take note of a text."""
+        ids = {found.casefold().removeprefix("#") for found in IDENTIFIER.findall(text)}
+        self._ids |= ids
+        self._orders |= {f"#{one.upper()}" for one in ids} & self._database["orders"].keys()
+        self._numbers |= {_amount(found) for found in re.findall(r"\d[\d,]*(?:\.\d+)?", text)}
+
+    def missing(self, text: str) -> Iterator[str]:
+        """What a text holds that does not follow from anything known."""
+        for found in IDENTIFIER.finditer(text):
+            if found.group().casefold().removeprefix("#") not in self._ids:
+                yield found.group()
+        for found in NUMBER.finditer(IDENTIFIER.sub(" ", text)):
+            amount = _amount(found[1])
+            is_count = amount < 100 and amount == int(amount) and not found.group().startswith("$")
+            if not is_count and not self._follows(amount):
+                yield found.group()
+
+    def _follows(self, amount: Decimal) -> bool:
+        if amount in self._numbers or any(amount in _sums(self._prices(order_id)) for order_id in self._orders):
+            return True
+        return any(known + amount in self._numbers for known in self._numbers)
+
+    def _prices(self, order_id: str) -> tuple[str, ...]:
+        return tuple(str(item["price"]) for item in self._database["orders"][order_id]["items"])[:MOST_ITEMS]
+
+
+@functools.lru_cache(maxsize=1024)
+def _sums(prices: tuple[str, ...]) -> frozenset[Decimal]:
+    """All sums of some items of an order."""
+    sums = {Decimal(0)}
+    for price in prices:
+        sums |= {total + Decimal(price) for total in sums}
+    return frozenset(sums)
+
+
+def _amount(digits: str) -> Decimal:
+    return Decimal(digits.replace(",", "").rstrip("."))

@@ -1,0 +1,207 @@
+"""Process checks: what an agent must do besides the right writes, told from its calls and the customer's answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tau_retail_env.agents.bad import MuteAgent
+from tau_retail_env.agents.base import Agent
+from tau_retail_env.agents.oracle import CONFIRMATION, OracleAgent
+from tau_retail_env.env import TauRetailEnv
+from tau_retail_env.episodes.plan import EpisodeRequest
+from tau_retail_env.episodes.player import play_episode
+from tau_retail_env.messages import AgentMessage, RewardBreakdown, ToolCall
+from tau_retail_env.sources import load_tasks, open_shop
+from tau_retail_env.tasks import Task
+from tau_retail_env.tasks.writes import gold_writes
+from tau_retail_env.users import ScriptedCustomer, UserMessage
+from tau_retail_env.world.assertions import Called, Evidence, Said
+from tau_retail_env.world.consent import is_yes
+from tau_retail_env.world.process import Process, check_process
+
+EMAIL = "sofia.rossi2645@example.com"
+SOFIA, ORDER = "sofia_rossi_8776", "#W5918442"
+RIGHT = f"I will cancel {ORDER} because it is no longer needed. Do you confirm?"
+CANCEL = ("cancel_pending_order", {"order_id": ORDER, "reason": "no longer needed"})
+
+
+def played(source: str, task: Task, agent: Agent) -> RewardBreakdown:
+    env = TauRetailEnv(source, tasks=[task])
+    return play_episode(env, agent, EpisodeRequest(task.id, seed=0)).reward_breakdown
+
+
+@pytest.mark.parametrize(("source", "split"), [("tau2", "base"), ("generated", "test")])
+def test_the_oracle_does_everything_right(source: str, split: str) -> None:
+    for task in load_tasks(source, split)[:150]:
+        assert played(source, task, OracleAgent(task))["process"] == 1.0, task.id
+
+
+def test_an_agent_that_writes_gold_without_a_word_has_no_process_at_all() -> None:
+    tasks = [task for task in load_tasks("tau2", "base") if open_shop("tau2").gold_changes(task)]
+    told = [played("tau2", task, MuteAgent(task)) for task in tasks]
+    assert {one["process"] for one in told} == {0.0}
+    assert sum(one["official"] for one in told) > 60
+
+
+class NeverAsks(OracleAgent):
+    """The oracle, but for the summary and the yes."""
+
+    def _sum_up(self) -> AgentMessage:
+        return self._write()
+
+
+def test_writes_that_nobody_confirmed_are_seen_though_the_reward_does_not_see_them() -> None:
+    for task in load_tasks("generated", "test")[:40]:
+        told = played("generated", task, NeverAsks(task))
+        assert told["official"] == 1.0
+        if gold_writes(task):
+            assert (told["process"], told["process_confirmed"], told["process_identified"]) == (0.0, 0.0, 1.0)
+
+
+def evidence(*events: tuple[Any, ...]) -> Evidence:
+    """("user", text), ("agent", text) or ("call", name, arguments, result)."""
+    found = Evidence()
+    for event in events:
+        if event[0] == "call":
+            found.calls.append(Called(ToolCall(event[1], event[2]), failed=event[3].startswith("Error")))
+            found.conversation += [Said("assistant", None), Said("tool", event[3])]
+        else:
+            found.conversation.append(Said("user" if event[0] == "user" else "assistant", event[1]))
+    return found
+
+
+IDENTIFIED = (
+    ("user", f"Hi, I am {EMAIL}. Cancel {ORDER}, I no longer need it."),
+    ("call", "find_user_id_by_email", {"email": EMAIL}, SOFIA),
+    ("call", "get_order_details", {"order_id": ORDER}, f'{{"order_id": "{ORDER}"}}'),
+)
+WRITTEN = ("call", *CANCEL, "{}")
+
+
+def process(*events: tuple[Any, ...]) -> Process:
+    return check_process(evidence(*events), open_shop("tau2").database)
+
+
+def test_a_right_conversation_of_any_customer_passes() -> None:
+    assert process(*IDENTIFIED, ("agent", RIGHT), ("user", "Sounds good."), WRITTEN).value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        (RIGHT, "No, wait."),
+        (RIGHT, "What will I get back?"),
+        (RIGHT.replace(ORDER, "your order"), "Yes."),
+        (RIGHT.replace("cancel", "look into"), "Yes."),
+        (RIGHT.replace("no longer needed", "ordered by mistake"), "Yes."),
+        ("Shall I go ahead?", "Yes."),
+    ],
+)
+def test_a_write_needs_a_yes_to_a_summary_that_names_it(asked: str, answer: str) -> None:
+    found = process(*IDENTIFIED, ("agent", asked), ("user", answer), WRITTEN)
+    assert (found.confirmed, found.value) == (0.0, 0.0)
+
+
+def test_a_yes_that_was_taken_back_is_none() -> None:
+    taken_back = (("agent", RIGHT), ("user", "Yes."), ("agent", RIGHT), ("user", "No, I changed my mind."), WRITTEN)
+    assert process(*IDENTIFIED, *taken_back).confirmed == 0.0
+
+
+def test_a_yes_holds_over_other_questions() -> None:
+    other = (("agent", RIGHT), ("user", "Yes."), ("agent", "Anything else?"), ("user", "No."), WRITTEN)
+    assert process(*IDENTIFIED, *other).confirmed == 1.0
+
+
+def test_what_the_shop_refused_needs_no_yes() -> None:
+    assert process(*IDENTIFIED, ("call", *CANCEL, "Error: no")).confirmed == 1.0
+
+
+def test_half_of_the_writes_confirmed_counts_half() -> None:
+    address = {"user_id": SOFIA, "address1": "1 Elm Street", "zip": "10001"}
+    unasked = ("call", "modify_user_address", address, "{}")
+    assert process(*IDENTIFIED, ("agent", RIGHT), ("user", "Yes."), WRITTEN, unasked).confirmed == 0.5
+
+
+def test_private_data_waits_for_an_identity_that_the_customer_gave() -> None:
+    hello, find, read = IDENTIFIED
+    assert process(hello, read, find).identified == 0.0
+    assert process(("user", "Hi, cancel my order."), find, read).identified == 0.0
+    assert process(hello, (*find[:3], "Error: User not found"), read).identified == 0.0
+    assert process(hello, find, read).identified == 1.0
+
+
+def test_another_customers_data_is_seen() -> None:
+    other = ("call", "get_user_details", {"user_id": "mei_davis_8935"}, "{}")
+    assert process(*IDENTIFIED, other).one_customer == 0.0
+    assert process(*IDENTIFIED, (*other[:3], "Error: User not found")).one_customer == 1.0
+
+
+@pytest.mark.parametrize(
+    ("invented", "told"),
+    [
+        (f"I will cancel {ORDER} for a service fee of $500. Confirm?", ()),
+        ("I will cancel #W1234567. Confirm?", ()),
+        (f"I will return {ORDER} to gift_card_1111111. Confirm?", ()),
+        (f"I will cancel {ORDER}, refund 123.45. Yes?", ()),
+    ],
+)
+def test_a_proposal_must_not_hold_what_nobody_has_told(invented: str, told: tuple[Any, ...]) -> None:
+    assert process(*IDENTIFIED, ("agent", invented), ("user", "Yes.")).nothing_invented == 0.0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"I will cancel {ORDER}; the refund takes 5 to 7 days. Confirm?",
+        f"I will return 2 items of {ORDER} and refund $30.00, the difference of both prices. Confirm?",
+        f"I will cancel {ORDER} and refund $1,120.50. Confirm?",
+        "Our number is 555-1234.",
+    ],
+)
+def test_what_was_read_or_follows_may_be_proposed(words: str) -> None:
+    read = ("call", "get_product_details", {"product_id": "1"}, '{"prices": [100.25, 130.25, 1120.5]}')
+    assert process(*IDENTIFIED, read, ("agent", words), ("user", "Yes.")).nothing_invented == 1.0
+
+
+def test_the_sum_of_items_of_an_order_follows() -> None:
+    rows = open_shop("tau2").database["orders"][ORDER]["items"]
+    total = sum(row["price"] for row in rows[:2])
+    words = f"I will return two items of {ORDER} and refund ${total:.2f}. Confirm?"
+    assert process(*IDENTIFIED, ("agent", words), ("user", "Yes.")).nothing_invented == 1.0
+
+
+class Listening:
+    """The scripted customer, and what it answers to what."""
+
+    def __init__(self) -> None:
+        self._customer = ScriptedCustomer(open_shop("generated").database)
+        self.heard: list[tuple[str, UserMessage]] = []
+
+    def reset(self, task: Task, *, seed: int) -> UserMessage:
+        return self._customer.reset(task, seed=seed)
+
+    def respond(self, message: AgentMessage) -> UserMessage:
+        answer = self._customer.respond(message)
+        self.heard.append((message.content or "", answer))
+        return answer
+
+
+def test_the_scripted_customer_says_itself_what_it_agrees_to() -> None:
+    customer, tasks = Listening(), [task for task in load_tasks("generated", "test")[:60] if gold_writes(task)]
+    env = TauRetailEnv("generated", tasks=tasks, user=customer)
+    for task in tasks:
+        play_episode(env, OracleAgent(task), EpisodeRequest(task.id, seed=0))
+    agreed = [(asked, answer) for asked, answer in customer.heard if answer.agrees]
+    assert len(agreed) >= len(tasks)
+    assert all(asked.endswith(CONFIRMATION) and is_yes(answer.content) for asked, answer in agreed)
+    assert any(answer.agrees is False for _, answer in customer.heard)
+
+
+def test_a_customers_own_account_counts_more_than_its_words() -> None:
+    found = evidence(*IDENTIFIED, ("agent", RIGHT), ("user", "Yes."), WRITTEN)
+    place = next(n for n, said in enumerate(found.conversation) if said.content == "Yes.")
+    for agrees in (True, False):
+        found.conversation[place] = Said("user", "Yes.", agrees)
+        assert check_process(found, open_shop("tau2").database).confirmed == float(agrees)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tau_retail_env.errors import InvalidValueError
 
 _REPLY = "The-model's-own-words-stand-here"
 _CALL = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
+_SEAM = "Qseam"
+"""Put into a control token's name while the template renders; ASCII, for templates that escape everything else."""
 _USER = {"role": "user", "content": "Hi"}
 _TOOL = {"role": "tool", "name": "f", "content": "ok"}
 _HISTORY_PROBES: tuple[tuple[str, str, dict[str, str]], ...] = (
@@ -35,6 +39,10 @@ class ChatEncoder:
     those that its tokenizer would choose for its text, the result equals the template's rendering of the whole
     conversation (the model's turns as plain text content) at every turn, including the newline after a turn.
 
+    What a customer, a tool or the model says is text: a control token's name in it, such as `<|im_end|>`, is encoded as
+    the characters that it is made of. The tokenizer's added tokens come from the template and the system prompt alone;
+    in the model's own words from those that are not special, such as Qwen's `<tool_call>`.
+
     The exception is a template that rewrites history, which tokens that are only appended to cannot follow.
     `rewritten_history` names the cases. Qwen2.5's has none. Hybrid Qwen3's drops the reasoning of a turn once a user
     message follows it (and until then of empty reasoning, and spaces what it keeps in its own way): here the model goes
@@ -54,6 +62,7 @@ class ChatEncoder:
         self.tokenizer = tokenizer
         self.system_prompt = system_prompt
         self._tools = [dict(tool) for tool in tools] if tools else None
+        self._controls = _control_tokens(tokenizer)
         self._prefix_text, self.prefix, self.end_of_turn_id = _frame(
             tokenizer, system_prompt, json.dumps(self._tools, ensure_ascii=False)
         )
@@ -69,10 +78,11 @@ class ChatEncoder:
         Args:
             messages: the history after the system prompt, as OpenAI messages.
         """
-        text = _render(self.tokenizer, [self._system, *messages], self._tools)
+        words, seam = self._as_text(messages)
+        text = _render(self.tokenizer, [self._system, *words], self._tools)
         if not text.startswith(self._prefix_text):
             raise InvalidValueError("The chat template renders the system prompt differently when messages follow it")
-        return [*self.prefix, *_encode(self.tokenizer, text[len(self._prefix_text) :])]
+        return [*self.prefix, *_encode_parts(self.tokenizer, text[len(self._prefix_text) :].split(seam))]
 
     def following(self, messages: Sequence[Message]) -> list[int]:
         """Tokens between the end-of-turn token of the model's turn and its next turn.
@@ -80,7 +90,8 @@ class ChatEncoder:
         Args:
             messages: what came back (tool results or the customer's words), as OpenAI messages.
         """
-        return _encode(self.tokenizer, self._after_reply(messages))[1:]
+        words, seam = self._as_text(messages)
+        return _encode_parts(self.tokenizer, self._after_reply(words).split(seam))[1:]
 
     def closing(self, response_ids: Sequence[int]) -> list[int]:
         """Tokens that end the model's turn where it did not do so itself: the end-of-turn token, or nothing."""
@@ -88,7 +99,8 @@ class ChatEncoder:
 
     def reply(self, text: str) -> list[int]:
         """Tokens of a turn whose words are given: what the model would have to produce, end-of-turn token included."""
-        return [*_encode(self.tokenizer, text), self.end_of_turn_id]
+        parts = self._controls.cut(text, special_alone=True)
+        return [*_encode_parts(self.tokenizer, parts), self.end_of_turn_id]
 
     def decode(self, response_ids: Sequence[int]) -> str:
         """The text of the model's own tokens, without the special tokens at its end; all others stay."""
@@ -114,6 +126,17 @@ class ChatEncoder:
     def _system(self) -> dict[str, str]:
         return {"role": "system", "content": self.system_prompt}
 
+    def _as_text(self, messages: Sequence[Message]) -> tuple[list[dict[str, Any]], str]:
+        """The messages with a seam inside every control token's name in them, and the seam: text that none holds.
+
+        Seams are put in before the template renders, so that only the messages' own words have them.
+        """
+        texts = [value for message in messages for value in message.values() if isinstance(value, str)]
+        seam = _SEAM
+        while any(seam in text for text in (self._prefix_text, str(self.tokenizer.chat_template), *texts)):
+            seam += _SEAM[-1]
+        return [self._controls.seamed(message, seam) for message in messages], seam
+
     def _after_reply(self, messages: Sequence[Message]) -> str:
         history = [self._system, _USER, {"role": "assistant", "content": _REPLY}, *messages]
         text = _render(self.tokenizer, history, self._tools)
@@ -125,6 +148,49 @@ class ChatEncoder:
         return appended != _render(
             self.tokenizer, [*history, {"role": "assistant", "content": reply}, after], self._tools
         )
+
+
+@dataclass(frozen=True)
+class _ControlTokens:
+    """The names of a tokenizer's added tokens, which are tokens wherever they stand in a text."""
+
+    every: re.Pattern[str]
+    special: re.Pattern[str]
+    """Those that stand for no text: ends of turns, not tags such as `<tool_call>`."""
+
+    def cut(self, text: str, *, special_alone: bool = False) -> list[str]:
+        """The text in parts, cut behind the first character of every name, so that no part holds one."""
+        pattern = self.special if special_alone else self.every
+        parts, start, place = [], 0, 0
+        while found := pattern.search(text, place):
+            place = found.start() + 1
+            parts.append(text[start:place])
+            start = place
+        return [*parts, text[start:]]
+
+    def seamed(self, message: Message, seam: str) -> dict[str, Any]:
+        """A message with a seam at every cut; an agent's keeps its tags."""
+        role = message["role"]
+        return {
+            key: seam.join(self.cut(value, special_alone=role == "assistant"))
+            if isinstance(value, str) and key != "role"
+            else value
+            for key, value in message.items()
+        }
+
+
+@functools.lru_cache(maxsize=16)
+def _control_tokens(tokenizer: Any) -> _ControlTokens:
+    """Those of a tokenizer; white space alone, which some add as tokens, controls nothing."""
+    added = [token for token in tokenizer.added_tokens_decoder.values() if len(token.content.strip()) > 1]
+    return _ControlTokens(
+        _any_of(token.content for token in added), _any_of(token.content for token in added if token.special)
+    )
+
+
+def _any_of(names: Iterable[str]) -> re.Pattern[str]:
+    """A pattern that finds the names, and nothing where there is none."""
+    return re.compile("|".join(map(re.escape, names)) or r"(?!)")
 
 
 @functools.lru_cache(maxsize=16)
@@ -184,3 +250,7 @@ def _render(
 
 def _encode(tokenizer: Any, text: str) -> list[int]:
     return list(tokenizer.encode(text, add_special_tokens=False))
+
+
+def _encode_parts(tokenizer: Any, parts: Iterable[str]) -> list[int]:
+    return [token for part in parts for token in _encode(tokenizer, part)]

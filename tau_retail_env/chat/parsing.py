@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from tau_retail_env.chat.calls import MalformedMessageError, check_unicode
 from tau_retail_env.chat.tool_formats import FORMS, ToolFormat, Tools
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.messages import AgentMessage, ToolCall
 
-__all__ = ["END_OF_TURN_TEXTS", "MalformedMessageError", "parse_message", "render_message"]
+__all__ = ["END_OF_TURN_TEXTS", "MalformedMessageError", "check_message", "parse_message", "render_message"]
 
 END_OF_TURN_TEXTS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>")
 
@@ -47,6 +48,24 @@ def parse_message(text: str, tool_format: ToolFormat = ToolFormat.HERMES, tools:
             )
         raise MalformedMessageError("The message is empty: write to the customer or call a tool.")
     return AgentMessage(content=content, tool_calls=tuple(calls))
+
+
+def check_message(message: AgentMessage) -> None:
+    """Hold an API agent's message to the same rules as a model's text.
+
+    Raises:
+        MalformedMessageError: it is empty, not valid Unicode, or the arguments of a call are not an object.
+    """
+    if not message.tool_calls and not (message.content or "").strip():
+        raise MalformedMessageError("The message is empty: write to the customer or call a tool.")
+    for call in message.tool_calls:
+        if not isinstance(call.arguments, Mapping):
+            raise MalformedMessageError(f"The arguments of {call.name!r} must be an object.")
+    try:
+        (message.content or "").encode("utf-8")
+        repr([(call.name, dict(call.arguments)) for call in message.tool_calls]).encode("utf-8")
+    except UnicodeEncodeError:
+        raise MalformedMessageError("The message is not valid UTF-8: it holds a lone surrogate.") from None
 
 
 def render_message(message: AgentMessage, tool_format: ToolFormat = ToolFormat.HERMES, tools: Tools = ()) -> str:

@@ -10,7 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tau_retail_env.chat.calls import MalformedMessageError
+from tau_retail_env.chat.parsing import parse_message
+from tau_retail_env.chat.tool_formats import ToolFormat
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.messages import AgentMessage, ToolCall
 
 _REPLY = "The-model's-own-words-stand-here"
 _CALL = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
@@ -18,6 +22,27 @@ _SEAM = "Qseam"
 """Put into a control token's name while the template renders; ASCII, for templates that escape everything else."""
 _USER = {"role": "user", "content": "Hi"}
 _TOOL = {"role": "tool", "name": "f", "content": "ok"}
+_GREETING = {"role": "assistant", "content": "Hi! How can I help you today?"}
+_PROBE = ToolCall("get_order_details", {"order_id": '#W1 "é"', "item_ids": ["1", "2"]}, "abcdefghi")
+"""A call that a template writes and that must come back. Mistral's templates want ids of nine letters."""
+_PROBE_TOOL = {
+    "type": "function",
+    "function": {
+        "name": _PROBE.name,
+        "description": "Looks.",
+        "parameters": {
+            "type": "object",
+            "properties": {"order_id": {"type": "string"}, "item_ids": {"type": "array", "items": {"type": "string"}}},
+        },
+    },
+}
+_TEMPLATE_OPTIONS = {"tools_in_user_message": False, "date_string": "26 Jul 2024"}
+"""For Llama 3's templates: tools beside the system prompt, and their own default date, so that no prefix changes at
+midnight. Other templates do not ask for them."""
+_TO_MEND = (
+    "use prompt_style=compressed, which shows tools and hermes calls in the system prompt, or write a template into "
+    "the model's folder: tau-retail doctor --chat-template FOLDER"
+)
 _HISTORY_PROBES: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("text before a user message", "Hello.", _USER),
     ("text with space around it before a user message", " Hello.\n", _USER),
@@ -54,8 +79,8 @@ class ChatEncoder:
         tools: OpenAI schemas for the template to show, None or empty where the model is shown none.
 
     Raises:
-        InvalidValueError: the tokenizer has no chat template, one that leaves the tools out, or one whose turns cannot
-            be encoded one by one.
+        InvalidValueError: the tokenizer has no chat template, one that leaves the tools out or writes calls that are
+            not read, or one whose turns cannot be encoded one by one.
     """
 
     def __init__(self, tokenizer: Any, *, system_prompt: str, tools: Sequence[Mapping[str, Any]] | None) -> None:
@@ -66,11 +91,16 @@ class ChatEncoder:
         self._prefix_text, self.prefix, self.end_of_turn_id = _frame(
             tokenizer, system_prompt, json.dumps(self._tools, ensure_ascii=False)
         )
+        self.tool_format = ToolFormat.HERMES
+        if self._tools:
+            self.tool_format = template_format(tokenizer, self.end_of_turn_id)
 
     prefix: tuple[int, ...]
     """What every episode starts with: system prompt and tools; tokenised once per process."""
     end_of_turn_id: int
     """The token that ends a turn."""
+    tool_format: ToolFormat
+    """How the model writes tool calls: as its template does where that shows the tools, else as the prompts teach."""
 
     def opening(self, messages: Sequence[Message]) -> list[int]:
         """Tokens up to the model's first turn: `prefix`, the opening history, the generation prompt.
@@ -111,6 +141,14 @@ class ChatEncoder:
         return self.tokenizer.decode(
             list(response_ids[:end]), skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
+
+    def read(self, text: str) -> AgentMessage:
+        """What a turn of the model means.
+
+        Raises:
+            MalformedMessageError: it cannot be read.
+        """
+        return parse_message(text, self.tool_format, self._tools or ())
 
     def rewritten_history(self) -> tuple[str, ...]:
         """Name the cases in which the template renders a past turn of the model otherwise than the model wrote it."""
@@ -194,6 +232,63 @@ def _any_of(names: Iterable[str]) -> re.Pattern[str]:
 
 
 @functools.lru_cache(maxsize=16)
+def template_format(tokenizer: Any, end_of_turn_id: int) -> ToolFormat:
+    """How a tokenizer's chat template writes a tool call: the format in which a call that it renders is read back.
+
+    Args:
+        tokenizer: a transformers tokenizer with a chat template.
+        end_of_turn_id: the token that ends a turn.
+
+    Raises:
+        InvalidValueError: the call does not come back in any format that is read, or its result cannot be rendered.
+    """
+    history = [{"role": "system", "content": "Help."}, _USER]
+    function = {"name": _PROBE.name, "arguments": dict(_PROBE.arguments)}
+    call = {"id": _PROBE.id, "type": "function", "function": function}
+    said = {"role": "assistant", "content": "", "tool_calls": [call]}
+    opened = _render(tokenizer, history, [_PROBE_TOOL])
+    whole = _render(tokenizer, [*history, said], [_PROBE_TOOL], generation_prompt=False)
+    _render(tokenizer, [*history, said, {**_TOOL, "tool_call_id": _PROBE.id}], [_PROBE_TOOL])
+    written = whole[len(_common_start(opened, whole)) :].partition(tokenizer.decode([end_of_turn_id]))[0]
+    for tool_format in ToolFormat:
+        if _comes_back(written, tool_format):
+            return tool_format
+    raise InvalidValueError(
+        f"The chat template of tokenizer {tokenizer.name_or_path!r} writes a tool call as {written.strip()[:200]!r}, "
+        f"which is none of the formats that are read ({', '.join(ToolFormat)}): {_TO_MEND}"
+    )
+
+
+def _common_start(one: str, other: str) -> str:
+    length = next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
+    return min(one, other, key=len) if length is None else one[:length]
+
+
+def _comes_back(written: str, tool_format: ToolFormat) -> bool:
+    try:
+        message = parse_message(written, tool_format, [_PROBE_TOOL])
+    except MalformedMessageError:
+        return False
+    read = [(call.name, call.arguments) for call in message.tool_calls]
+    return message.content is None and read == [(_PROBE.name, _PROBE.arguments)]
+
+
+def _prefix(tokenizer: Any, system: Message, tools: list[dict[str, Any]] | None) -> str:
+    """What every conversation starts with.
+
+    Some templates (Qwen3.5's) refuse a system prompt alone: then it is what two conversations have in common, up to
+    the token that begins a turn.
+    """
+    try:
+        return _render(tokenizer, [system], tools, generation_prompt=False)
+    except InvalidValueError:
+        starts = ([system, _USER], [system, _GREETING, _USER])
+        common = _common_start(*(_render(tokenizer, start, tools) for start in starts))
+        turns = [found.start() for found in _control_tokens(tokenizer).every.finditer(common)]
+        return common[: turns[-1]] if turns else ""
+
+
+@functools.lru_cache(maxsize=16)
 def _frame(tokenizer: Any, system_prompt: str, tools_json: str) -> tuple[str, tuple[int, ...], int]:
     """The prefix as text and as tokens, and the end-of-turn token: what is the same in every episode.
 
@@ -208,7 +303,7 @@ def _frame(tokenizer: Any, system_prompt: str, tools_json: str) -> tuple[str, tu
     tools = json.loads(tools_json)
     system = {"role": "system", "content": system_prompt}
     history = [system, _USER, {"role": "assistant", "content": _REPLY}, _USER]
-    prefix_text = _render(tokenizer, [system], tools, generation_prompt=False)
+    prefix_text = _prefix(tokenizer, system, tools)
     whole = _render(tokenizer, history, tools)
     before, found, after = whole.removeprefix(prefix_text).partition(_REPLY)
     parts = [_encode(tokenizer, part) for part in (prefix_text, before, _REPLY, after)]
@@ -240,12 +335,25 @@ def _render(
     *,
     generation_prompt: bool = True,
 ) -> str:
-    return tokenizer.apply_chat_template(
-        [dict(message) for message in messages],
-        tools=tools,
-        tokenize=False,
-        add_generation_prompt=generation_prompt,
-    )
+    """The conversation as the template renders it.
+
+    Raises:
+        InvalidValueError: the template refuses it.
+    """
+    try:
+        text: str = tokenizer.apply_chat_template(
+            [dict(message) for message in messages],
+            tools=tools,
+            tokenize=False,
+            add_generation_prompt=generation_prompt,
+            **_TEMPLATE_OPTIONS,
+        )
+    except Exception as error:  # a template is a program of the model's makers, and fails in its own ways
+        raise InvalidValueError(
+            f"The chat template of tokenizer {tokenizer.name_or_path!r} cannot render a conversation "
+            f"({type(error).__name__}: {str(error)[:200]}): {_TO_MEND}"
+        ) from error
+    return text
 
 
 def _encode(tokenizer: Any, text: str) -> list[int]:

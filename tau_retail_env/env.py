@@ -13,7 +13,9 @@ from enum import StrEnum
 from operator import index
 from typing import Any, SupportsIndex
 
-from tau_retail_env.chat.parsing import MalformedMessageError, parse_message
+from tau_retail_env.chat.foreign_calls import holds_foreign_call
+from tau_retail_env.chat.parsing import MalformedMessageError, check_message, parse_message
+from tau_retail_env.chat.tool_formats import FORMS, ToolFormat
 from tau_retail_env.errors import EpisodeStateError, InvalidValueError, SnapshotChangedError, member
 from tau_retail_env.messages import AgentMessage, Message, ResetInfo, StepInfo, StopReason
 from tau_retail_env.sources import find_task, get_source
@@ -36,6 +38,7 @@ METRICS = {
     "tool_errors": "sum",
     **{f"tool_errors_{kind}": "sum" for kind in KINDS},
     "malformed": "sum",
+    "unparsed_calls": "sum",
     "transfers": "sum",
     "success": "last",
 }
@@ -108,6 +111,8 @@ class TauRetailEnv:
         nl_judge_config: everything else about it, such as `base_url` and `cassette`, named as for API customers.
         reward: which reward `step` returns, by `kind` ("official", upstream's; or "corrected") and `require_process`
             (true: 0 where a process check fails); None for upstream's. docs/rewards.md explains all three.
+        tool_format: how the calls in a model's text are written, one of `tau_retail_env.chat.tool_formats.ToolFormat`;
+            a call in another format is speech, and counted.
 
     Raises:
         InvalidValueError: an unknown name, an empty subset, a limit below one.
@@ -134,8 +139,11 @@ class TauRetailEnv:
         nl_judge_model: str | None = None,
         nl_judge_config: Mapping[str, Any] | None = None,
         reward: RewardSettings | Mapping[str, Any] | None = None,
+        tool_format: str = ToolFormat.HERMES,
     ) -> None:
         self._reward = RewardSettings.of(reward)
+        self.tool_format: ToolFormat = member("tool_format", tool_format, ToolFormat)
+        """How the calls in a model's text are written; whoever plays a model sets it to what its template writes."""
         prompt_style = member("prompt_style", prompt_style, PromptStyle)
         self._multiple_calls = member("multiple_calls", multiple_calls, MultipleCalls)
         _check_limits(max_turns=max_turns, max_errors=max_errors)
@@ -148,13 +156,11 @@ class TauRetailEnv:
         if not self.tasks:
             raise InvalidValueError("tasks is empty: give at least one task")
         self._judge = make_judge(nl_judge, nl_judge_model, nl_judge_config, origin, self.tasks)
-        self._customer = (
-            user
-            if user is not None
-            else make_customer(user_strategy, user_config, self._shop.database, model=user_model, source=origin)
+        make = functools.partial(make_customer, user_strategy, user_config, self._shop.database)
+        self._customer = make(model=user_model, source=origin) if user is None else user
+        self._strategy = (
+            OWN_CUSTOMER if user is not None else user_strategy if isinstance(user_strategy, str) else MIXED
         )
-        named = user_strategy if isinstance(user_strategy, str) else MIXED
-        self._strategy = named if user is None else OWN_CUSTOMER
         self._max_turns, self._max_errors = max_turns, max_errors or self._shop.conduct.max_errors
         shown = self._shop.domain_policy, self._shop.tools
         self._system_prompt = system_prompt(prompt_style, source, *shown, task_version=origin.version)
@@ -227,7 +233,7 @@ class TauRetailEnv:
         """Play one turn: the agent's message and what comes back.
 
         Args:
-            action: the model's text (hermes tool calls, end-of-turn tokens and reasoning are taken out) or an
+            action: the model's text (tool calls in `tool_format`, end-of-turn tokens and reasoning are taken out) or an
                 `AgentMessage`.
 
         Returns:
@@ -253,7 +259,9 @@ class TauRetailEnv:
         try:
             message = self._read(action)
         except MalformedMessageError as error:
+            metrics["unparsed_calls"] = self._foreign_calls(action if isinstance(action, str) else None)
             return self._refuse(episode, action, error, metrics)
+        metrics["unparsed_calls"] = self._foreign_calls(message.content)
         if message.content and (not message.tool_calls or self._shop.conduct.hears_text_beside_calls):
             episode.spoken.append(message.content)
         episode.evidence.conversation.append(Said("assistant", message.content))
@@ -284,7 +292,7 @@ class TauRetailEnv:
             MalformedMessageError: it cannot be read, or holds several calls where that is an error.
             InvalidValueError: it is no message at all.
         """
-        message = parse_message(action) if isinstance(action, str) else action
+        message = parse_message(action, self.tool_format, self._shop.tools) if isinstance(action, str) else action
         if not isinstance(message, AgentMessage):
             found = f"{type(message).__name__}; tau_retail_env.agents.api.agent_message reads one in OpenAI's form"
             raise InvalidValueError(f"step takes a model's text or an AgentMessage, found {found}")
@@ -294,13 +302,18 @@ class TauRetailEnv:
                 raise MalformedMessageError("one tool call at a time, please; none of these was run")
             if not conduct.runs_every_call:
                 message = AgentMessage(message.content, message.tool_calls[:1])
-        _check(message)
+        check_message(message)
         if message.tool_calls and message.tool_calls[0].name == conduct.speaking_tool:
             content = message.tool_calls[0].arguments.get("content")
             if not isinstance(content, str) or not content.strip():
                 raise MalformedMessageError(f"{conduct.speaking_tool!r} needs a text for the customer in 'content'.")
             return AgentMessage(content)
         return message
+
+    def _foreign_calls(self, text: str | None) -> float:
+        """1.0 where a text holds a call that this episode does not read."""
+        names = {tool["function"]["name"] for tool in self._shop.tools}
+        return float(holds_foreign_call(text or "", self.tool_format, names))
 
     def _task_of_seed(self, seed: int) -> Task:
         epoch, place = divmod(seed, len(self.tasks))
@@ -316,7 +329,7 @@ class TauRetailEnv:
         text = f"Error: {error}"
         if isinstance(action, AgentMessage) and action.tool_calls:
             back = [_tool_message(call.name, call.id, text) for call in action.tool_calls]
-        elif isinstance(action, str) and "<tool_call>" in action:
+        elif isinstance(action, str) and FORMS[self.tool_format].tag.search(action):
             back = [_tool_message("", "", text)]
         else:
             back = [{"role": "user", "content": text}]
@@ -476,24 +489,6 @@ def _check_limits(**limits: object) -> None:
         if limit is not None and (not isinstance(limit, SupportsIndex) or index(limit) < 1):
             expected = "a whole number, at least 1, or None (upstream's own)"
             raise InvalidValueError(f"{name} must be {expected}, found {limit!r}")
-
-
-def _check(message: AgentMessage) -> None:
-    """Hold an API agent's message to the same rules as a model's text.
-
-    Raises:
-        MalformedMessageError: it is empty, not valid Unicode, or the arguments of a call are not an object.
-    """
-    if not message.tool_calls and not (message.content or "").strip():
-        raise MalformedMessageError("The message is empty: write to the customer or call a tool.")
-    for call in message.tool_calls:
-        if not isinstance(call.arguments, Mapping):
-            raise MalformedMessageError(f"The arguments of {call.name!r} must be an object.")
-    try:
-        (message.content or "").encode("utf-8")
-        repr([(call.name, dict(call.arguments)) for call in message.tool_calls]).encode("utf-8")
-    except UnicodeEncodeError:
-        raise MalformedMessageError("The message is not valid UTF-8: it holds a lone surrogate.") from None
 
 
 def _tool_message(name: str, call_id: str, content: str) -> Message:

@@ -178,6 +178,53 @@ def test_what_cannot_be_parsed_is_refused_and_the_episode_goes_on(env, message):
     assert env.step("Hello?")[0] == "ok"
 
 
+@pytest.mark.parametrize(
+    ("text", "heard", "malformed"),
+    [
+        ('```json\n{"name": "get_order_details", "arguments": {"order_id": "#W1"}}\n```', "ok", 0.0),
+        ('[get_order_details(order_id="#W1")]', "ok", 0.0),
+        ("<function=get_order_details>\n</function>", "ok", 0.0),
+        ("<tool_call>\n<function=get_order_details>\n</function>\n</tool_call>", "Error: ", 1.0),
+    ],
+)
+def test_a_call_in_another_format_is_speech_and_counted(env, text, heard, malformed):
+    env.reset("tau2/0")
+    observation, *_, info = env.step(text)
+    assert observation.startswith(heard)
+    metrics = info["metrics"]
+    assert (metrics["unparsed_calls"], metrics["tool_calls"], metrics["malformed"]) == (1.0, 0.0, malformed)
+    assert env.step("Hello?")[-1]["metrics"]["unparsed_calls"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("tool_format", "text"),
+    [
+        ("hermes", '<tool_call>{"name": "calculate", "arguments": {"expression": "2**10"}}</tool_call>'),
+        ("qwen_xml", "<tool_call><function=calculate><parameter=expression>2**10</parameter></function></tool_call>"),
+        ("llama3_json", '{"name": "calculate", "parameters": {"expression": "2**10"}}<|eot_id|>'),
+        ("mistral", '[TOOL_CALLS][{"name": "calculate", "arguments": {"expression": "2**10"}}]'),
+    ],
+)
+def test_an_episode_reads_one_format_of_tool_calls(tasks, tool_format, text):
+    for own in ("hermes", "qwen_xml", "llama3_json", "mistral"):
+        env = TauRetailEnv(user=Talker(), tasks=tasks, tool_format=own)
+        env.reset("tau2/0")
+        observation, *_, info = env.step(text)
+        assert (observation == "1024.0") is (own == tool_format)
+        assert info["metrics"]["unparsed_calls"] == float(own != tool_format)
+
+
+def test_an_unknown_format_of_tool_calls_is_refused(tasks):
+    with pytest.raises(InvalidValueError, match=r"tool_format.*hermes"):
+        TauRetailEnv(user=Talker(), tasks=tasks, tool_format="harmony")
+
+
+def test_a_call_without_a_name_gets_upstreams_answer(env):
+    for message in (call(""), '<tool_call>{"name": "", "arguments": {}}</tool_call>'):
+        env.reset("tau2/0")
+        assert env.step(message)[0] == "Error: Tool '' not found."
+
+
 def test_a_message_of_100_000_characters_is_played_like_any_other(env):
     env.reset("tau2/0")
     assert env.step("a" * 100_000)[0] == "ok"

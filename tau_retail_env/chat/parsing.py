@@ -1,82 +1,80 @@
-"""Between a model's text and an AgentMessage: hermes tool calls (Qwen2.5, Qwen3), reasoning, end-of-turn tokens."""
+"""Between a model's text and an AgentMessage: tool calls, reasoning, end-of-turn tokens."""
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from typing import Any
+from collections.abc import Mapping
 
-from tau_retail_env.errors import InvalidValueError, TauRetailError
+from tau_retail_env.chat.calls import MalformedMessageError, check_unicode
+from tau_retail_env.chat.tool_formats import FORMS, ToolFormat, Tools
+from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.messages import AgentMessage, ToolCall
 
-END_OF_TURN_TEXTS = ("<|im_end|>", "<|endoftext|>")
-MAX_JSON_DEPTH = 64
+__all__ = ["END_OF_TURN_TEXTS", "MalformedMessageError", "check_message", "parse_message", "render_message"]
 
-_CALL_TAG = re.compile(r"(</?tool_call>)")
-_THINK_TAG = re.compile(r"(</?think>)")
-_ANY_TAG = re.compile(r"<(?=/?(?:tool_call|think)>)")
+END_OF_TURN_TEXTS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>")
 
-
-class MalformedMessageError(TauRetailError):
-    """A model's text that cannot be read as a message; nothing of it may be executed."""
-
-    def __init__(self, reason: str) -> None:
-        """Keep the reason, one sentence that the agent can be shown."""
-        super().__init__(reason)
-        self.reason = reason
+_THINK_TAG = re.compile(r"</?think>")
 
 
-def parse_message(text: str) -> AgentMessage:
+def parse_message(text: str, tool_format: ToolFormat = ToolFormat.HERMES, tools: Tools = ()) -> AgentMessage:
     """Read what a model wrote, in time linear in its length.
 
     End-of-turn tokens at the end are stripped. Reasoning is dropped: what stands between `<think>` and `</think>`,
-    after an unclosed `<think>`, or before a first `</think>` whose opening tag was part of the prompt. Tool calls may
-    have any name and any arguments that are a JSON object.
+    after an unclosed `<think>`, or before a first `</think>` whose opening tag was part of the prompt. A tool call ends
+    where its JSON ends, so a tag inside one of its strings is text. Calls may have any name, the empty one included,
+    and any arguments that are a JSON object.
 
     Args:
         text: the model's own tokens of one turn, decoded.
+        tool_format: how its calls are written; calls in another format are text.
+        tools: OpenAI schemas; "qwen_xml" takes from them which arguments are strings.
 
     Returns:
         The calls in their order, and as content whatever stands outside of them, stripped (None if nothing is left).
 
     Raises:
         MalformedMessageError: nothing is left to say or do; a tag is unclosed, nested or stray; a call is not a JSON
-            object with a name and arguments; lone surrogates (invalid UTF-8); JSON nested deeper than MAX_JSON_DEPTH.
+            object with a name, arguments and nothing else; lone surrogates (invalid UTF-8); JSON nested too deeply.
     """
-    _check_unicode(text)
-    pieces = _CALL_TAG.split(_without_reasoning(_without_end_of_turn(text)))
-    said: list[str] = []
-    calls: list[ToolCall] = []
-    body: str | None = None
-    inside = False
-    for piece in pieces:
-        if piece == "<tool_call>":
-            if inside:
-                raise MalformedMessageError("A <tool_call> is nested in another; close each with </tool_call> first.")
-            inside, body = True, ""
-        elif piece == "</tool_call>":
-            if not inside:
-                raise MalformedMessageError("A </tool_call> stands without its <tool_call>.")
-            calls.append(_call(body or ""))
-            inside = False
-        elif inside:
-            body = piece
-        else:
-            said.append(piece)
-    if inside:
-        raise MalformedMessageError("A <tool_call> is never closed with </tool_call>.")
+    check_unicode(text)
+    said, calls, unclosed = _scan(_without_end_of_turn(text), tool_format, tools)
     content = "".join(said).strip() or None
     if content is None and not calls:
+        if unclosed:
+            raise MalformedMessageError(
+                "The message is empty but for a <think> that is never closed: close it with </think>, then write to "
+                "the customer or call a tool."
+            )
         raise MalformedMessageError("The message is empty: write to the customer or call a tool.")
     return AgentMessage(content=content, tool_calls=tuple(calls))
 
 
-def render_message(message: AgentMessage) -> str:
+def check_message(message: AgentMessage) -> None:
+    """Hold an API agent's message to the same rules as a model's text.
+
+    Raises:
+        MalformedMessageError: it is empty, not valid Unicode, or the arguments of a call are not an object.
+    """
+    if not message.tool_calls and not (message.content or "").strip():
+        raise MalformedMessageError("The message is empty: write to the customer or call a tool.")
+    for call in message.tool_calls:
+        if not isinstance(call.arguments, Mapping):
+            raise MalformedMessageError(f"The arguments of {call.name!r} must be an object.")
+    try:
+        (message.content or "").encode("utf-8")
+        repr([(call.name, dict(call.arguments)) for call in message.tool_calls]).encode("utf-8")
+    except UnicodeEncodeError:
+        raise MalformedMessageError("The message is not valid UTF-8: it holds a lone surrogate.") from None
+
+
+def render_message(message: AgentMessage, tool_format: ToolFormat = ToolFormat.HERMES, tools: Tools = ()) -> str:
     """Write a message as a model would: `parse_message` reads it back, but for ids and space around the text.
 
     Args:
         message: text, calls, or both.
+        tool_format: how the calls are written.
+        tools: as `parse_message` will be given them.
 
     Raises:
         InvalidValueError: the text would not be read back as the same message: it is empty, its content holds a tag or
@@ -85,9 +83,9 @@ def render_message(message: AgentMessage) -> str:
     content = (message.content or "").strip()
     try:
         parts = [content] if content else []
-        parts.extend(f"<tool_call>\n{_call_json(call)}\n</tool_call>" for call in message.tool_calls)
+        parts += [FORMS[tool_format].write(message.tool_calls)] if message.tool_calls else []
         text = "\n".join(parts)
-        read = parse_message(text)
+        read = parse_message(text, tool_format, tools)
     except (MalformedMessageError, TypeError, ValueError, RecursionError) as error:
         raise InvalidValueError(f"Message {_short(message)} cannot be written as a model's text: {error}") from error
     calls = [(call.name, dict(call.arguments)) for call in message.tool_calls]
@@ -109,94 +107,43 @@ def _without_end_of_turn(text: str) -> str:
         end -= len(token)
 
 
-def _without_reasoning(text: str) -> str:
-    """Drop reasoning; a first `</think>` closes what the prompt's own `<think>` opened."""
-    pieces = _THINK_TAG.split(text)
-    if len(pieces) == 1:
-        return text
-    tags = pieces[1::2]
-    if tags[0] == "</think>":
-        pieces, tags = pieces[2:], tags[1:]
-    kept = [pieces[0]]
-    thinking = False
-    for tag, piece in zip(tags, pieces[2::2], strict=True):
-        if tag == "</think>":
-            if not thinking:
+def _scan(text: str, tool_format: ToolFormat, tools: Tools) -> tuple[list[str], list[ToolCall], bool]:
+    """What stands outside of calls and reasoning, the calls, and whether the text ends in unclosed reasoning."""
+    form = FORMS[tool_format]
+    said: list[str] = []
+    calls: list[ToolCall] = []
+    place = 0
+    may_close = True  # a first </think> closes what the prompt opened
+    think, call = _THINK_TAG.search(text), form.tag.search(text)
+    while think or call:
+        if think and not (call and call.start() < think.start()):
+            said.append(text[place : think.start()])
+            place = think.end()
+            if think[0] == "<think>":
+                place = text.find("</think>", place) + len("</think>")
+                if place < len("</think>"):
+                    return said, calls, True
+            elif may_close:
+                said, calls = [], []
+            else:
                 raise MalformedMessageError("A </think> stands without its <think>.")
-            kept.append(piece)
-        thinking = tag == "<think>"
-    return "".join(kept)
-
-
-def _call(body: str) -> ToolCall:
-    try:
-        call = json.loads(body, parse_constant=_refuse_constant, parse_float=_finite_float)
-    except RecursionError:
-        raise MalformedMessageError("The JSON in <tool_call> is nested too deeply.") from None
-    except ValueError as error:
-        raise MalformedMessageError(f"The text in <tool_call> is not valid JSON: {error}") from None
-    if not isinstance(call, dict):
-        raise MalformedMessageError(f"The JSON in <tool_call> must be an object, not {_kind(call)}.")
-    name = call.get("name")
-    if not isinstance(name, str) or not name:
-        found = "is missing" if "name" not in call else f"is {_kind(name)}" if name != "" else "is empty"
-        raise MalformedMessageError(f'The "name" in <tool_call> {found}; it must be the name of a tool.')
-    arguments = call.get("arguments", {})
-    if not isinstance(arguments, dict):
-        raise MalformedMessageError(f'The "arguments" in <tool_call> must be an object, not {_kind(arguments)}.')
-    _check_depth(call)
-    if "\\u" in body:
-        _check_unicode(json.dumps(call, ensure_ascii=False))
-    return ToolCall(name=name, arguments=arguments)
-
-
-def _call_json(call: ToolCall) -> str:
-    """The call as JSON, with `<` escaped where it would open one of our tags (in JSON it can only be in a string)."""
-    text = json.dumps({"name": call.name, "arguments": dict(call.arguments)}, ensure_ascii=False, allow_nan=False)
-    return _ANY_TAG.sub(r"\\u003c", text)
-
-
-def _check_unicode(text: str) -> None:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise MalformedMessageError(
-            f"The message is not valid UTF-8: it holds the lone surrogate U+{ord(text[error.start]):04X}."
-        ) from None
-
-
-def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(MAX_JSON_DEPTH):
-        level = [
-            item
-            for container in level
-            if isinstance(container, dict | list)
-            for item in (container.values() if isinstance(container, dict) else container)
-        ]
-        if not level:
-            return
-    raise MalformedMessageError(f"The JSON in <tool_call> is nested deeper than {MAX_JSON_DEPTH} levels.")
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _finite_float(digits: str) -> float:
-    value = float(digits)
-    if not math.isfinite(value):
-        raise ValueError(f"the number {digits[:40]} is too large")
-    return value
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    names: dict[type, str] = {str: "a string", list: "an array", dict: "an object"}
-    return names.get(type(value), "a number")
+            may_close = False
+        elif call:
+            said.append(text[place : call.start()])
+            try:
+                read, place = form.read(text, call, tools)
+                calls += read
+            except MalformedMessageError:
+                # A draft inside reasoning that the prompt opened need not be a call.
+                place = call.end()
+                draft_end = _THINK_TAG.search(text, place) if may_close else None
+                if draft_end is None or draft_end[0] != "</think>":
+                    raise
+                place = draft_end.start()
+        think = think if think and think.start() >= place else _THINK_TAG.search(text, place)
+        call = call if call and call.start() >= place else form.tag.search(text, place)
+    said.append(text[place:])
+    return said, calls, False
 
 
 def _short(message: AgentMessage) -> str:

@@ -270,6 +270,7 @@ class _ModelSeat(_Seat[TokenEpisode]):
 
     def __init__(self, env: TauRetailEnv, episode: TokenEpisode) -> None:
         super().__init__(env, episode)
+        env.tool_format = episode.encoder.tool_format
         self._generation_s = 0.0
 
     def listen(self) -> list[int]:

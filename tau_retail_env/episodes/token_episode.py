@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tau_retail_env.chat.calls import MalformedMessageError
 from tau_retail_env.chat.encoder import ChatEncoder
+from tau_retail_env.chat.tool_formats import ToolFormat
 from tau_retail_env.episodes.episode import Episode
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.messages import ResetInfo, StepInfo, StopReason
+from tau_retail_env.messages import AgentMessage, ResetInfo, StepInfo, StopReason
 
 
 @dataclass(kw_only=True)
@@ -106,7 +108,7 @@ class TokenEpisode(Episode):
         self.cut_turns += not stopped
         self._closing = self.encoder.closing(response_ids)
         text = self.encoder.decode(response_ids)
-        self.say(text)
+        self.say(self._recorded(text))
         if not stopped and self.room < 1:
             self._end_for_length()
         return text
@@ -128,6 +130,16 @@ class TokenEpisode(Episode):
         """All numbers of the episode, for its record."""
         own = {"response_tokens": float(sum(self.response_mask)), "cut_turns": float(self.cut_turns)}
         return super().metrics() | own
+
+    def _recorded(self, text: str) -> AgentMessage | str:
+        """Its own text; calls in another format than hermes, in which records are read, as what they mean."""
+        if self.encoder.tool_format is ToolFormat.HERMES:
+            return text
+        try:
+            message = self.encoder.read(text)
+        except MalformedMessageError:
+            return text
+        return message if message.tool_calls else text
 
     def _end_for_length(self) -> None:
         """Leave out what no turn followed; of a first prompt the room is filled."""

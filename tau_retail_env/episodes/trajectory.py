@@ -42,7 +42,8 @@ class Trajectory:
     """Name of the environment block that the episode was played for; empty if there is none."""
     messages: tuple[Mapping[str, Any], ...]
     """The whole conversation as OpenAI messages, system prompt first. What a model said stands as its own text (tool
-    calls in hermes form, in the content); what an agent gave as an `AgentMessage` has `tool_calls`."""
+    calls in hermes form, in the content); a message with calls in another format, and what an agent gave as an
+    `AgentMessage`, has `tool_calls`."""
     token_ids: tuple[int, ...] = ()
     """Exactly the tokens that the model saw and produced, in order; empty where no tokenizer took part, or the
     customer failed before the first word."""

@@ -92,11 +92,13 @@ def encode(
         boasting: whether a boasting agent plays in the oracle's place.
     """
     try:
-        parts, reward, opening_info = _converse(env, task_id, seed, BoastingAgent if boasting else OracleAgent)
+        observation, info = env.reset(task_id=task_id, seed=seed)
+        tools = info["tools"] if show_tools else None
+        encoder = ChatEncoder(tokenizer, system_prompt=info["system_prompt"], tools=tools)
+        env.tool_format = encoder.tool_format
+        parts, reward = _converse(env, observation, info, task_id, BoastingAgent if boasting else OracleAgent)
     except UserError:
         return Encoded([], [], as_meant=False, scorable=False)
-    tools = opening_info["tools"] if show_tools else None
-    encoder = ChatEncoder(tokenizer, system_prompt=opening_info["system_prompt"], tools=tools)
     if redraw is not None:
         messages = iter(redraw_identifiers([message for part in parts for message in part], redraw))
         parts = [[next(messages) for _ in part] for part in parts]
@@ -125,7 +127,8 @@ def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int) -> lis
     for number in tqdm(range(num), desc="conversations for the tokenizer", unit="episode", mininterval=1):
         try:
             task = env.tasks[order[number % len(order)]]
-            parts, *_ = _converse(env, task.id, seed_of(seed, "tokenizer wording", number))
+            opened = env.reset(task_id=task.id, seed=seed_of(seed, "tokenizer wording", number))
+            parts, _ = _converse(env, *opened, task.id)
         except UserError:
             continue
         texts += [message["content"] for part in parts for message in part]
@@ -177,25 +180,24 @@ def make_conversations(
 
 
 def _converse(
-    env: TauRetailEnv, task_id: str, seed: int, kind: type[OracleAgent] = OracleAgent
-) -> tuple[list[list[dict[str, str]]], float, ResetInfo]:
-    """Let an agent play: the opening and then in turn what it and what the others said, the reward, reset's info.
+    env: TauRetailEnv, observation: str, opening: ResetInfo, task_id: str, kind: type[OracleAgent] = OracleAgent
+) -> tuple[list[list[dict[str, str]]], float]:
+    """Let an agent play from what `reset` told: the opening, then in turn what it and the others said; the reward.
 
     Raises:
         UserError: the customer failed.
     """
-    observation, opening_info = env.reset(task_id=task_id, seed=seed)
     agent = kind(find_task(env.tasks, task_id))
-    parts: list[list[dict[str, str]]] = [opening_info["messages"]]
-    info: ResetInfo | StepInfo = opening_info
+    parts: list[list[dict[str, str]]] = [opening["messages"]]
+    info: ResetInfo | StepInfo = opening
     while True:
-        text = render_message(agent.act(observation, info))
+        text = render_message(agent.act(observation, info), env.tool_format, opening["tools"])
         parts.append([{"role": "assistant", "content": text}])
         observation, reward, terminated, truncated, answer = env.step(text)
         if terminated or truncated:
             if not answer["scorable"]:
                 raise UserError(answer["customer_error"])
-            return parts, reward, opening_info
+            return parts, reward
         parts.append(answer["messages"])
         info = answer
 

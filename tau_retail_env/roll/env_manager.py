@@ -96,6 +96,7 @@ class TauRetailEnvManager(TrajEnvManager):
         settings = plain_value(env_config["config"])
         _check_limits(env_config, settings)
         self._encoder = _encoder(tokenizer, settings)
+        self.env.tool_format = self._encoder.tool_format
         self._plan = group_plan(
             mode,
             self.env.tasks,

@@ -18,7 +18,7 @@ RESUME = re.compile(r"\+{0,2}resume(?:_from_checkpoint)?=(.+)")
 NO_FOLDER = ("true", "false", "null")
 
 MAY_DIFFER_OF_USER = frozenset(
-    "base_url api_key_env timeout_s max_retries max_concurrency budget_usd cassette "
+    "base_url api_key_env timeout_s max_retries max_response_mb max_concurrency budget_usd cassette "
     "usd_per_million_input_tokens usd_per_million_output_tokens".split()
 )
 """Keys within `user` that always may: how a customer is reached and paid, not what it says."""

@@ -9,6 +9,9 @@ from typing import Any
 
 MAX_BITS = 65_536
 """The longest whole number that may come up; it is far beyond what a float holds, which is what upstream returns."""
+MAX_CHARACTERS = 19_000
+"""The longest expression: without a power no number has more bits than its digits, log2(10) = 3.33 for each of them, so
+that a product of this length stays below `MAX_BITS`."""
 CHARACTERS = frozenset("0123456789+-*/(). ")
 """What upstream lets through to its evaluation."""
 OPERATIONS: Mapping[type, Callable[..., Any]] = {
@@ -30,17 +33,22 @@ class _TooLargeError(Exception):
 def is_affordable(expression: object) -> bool:
     """Whether upstream can evaluate the expression at once.
 
-    Only whole-number powers make a short expression expensive (those of floats overflow at once), so only expressions
-    with a power are looked at, by evaluating them in upstream's order with bounded numbers. What is not valid
-    arithmetic is left to upstream, which has its own error for it.
+    Only whole-number powers make a short expression expensive (those of floats overflow at once), so of those that are
+    not too long only expressions with a power are looked at, by evaluating them in upstream's order with bounded
+    numbers. What is not valid arithmetic is left to upstream, which has its own error for it.
 
     Args:
         expression: the tool's argument, of any type.
 
     Returns:
-        False if a whole number would need more than `MAX_BITS` bits, or if it is nested too deeply to tell.
+        False if it is longer than `MAX_CHARACTERS`, if a whole number would need more than `MAX_BITS` bits, or if it is
+        nested too deeply to tell.
     """
-    if not isinstance(expression, str) or "**" not in expression or not CHARACTERS.issuperset(expression):
+    if not isinstance(expression, str) or not CHARACTERS.issuperset(expression):
+        return True
+    if len(expression) > MAX_CHARACTERS:
+        return False
+    if "**" not in expression:
         return True
     try:
         _value(ast.parse(expression.strip(), mode="eval").body)

@@ -20,6 +20,7 @@ from tau_retail_env.sources.generated import generate_tasks2
 from tau_retail_env.tasks import WRITE_TOOLS, Action, Task
 from tau_retail_env.users.scripted.listening import Fact
 from tau_retail_env.users.scripted.story import story_of
+from tau_retail_env.world.consent import is_yes
 
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 Turn = tuple[AgentMessage, str, str]

@@ -58,12 +58,59 @@ def test_reasoning_is_dropped(text, left):
 
 
 @pytest.mark.parametrize(
+    "value",
+    [
+        "1 <think>A</think> St",
+        "</think>",
+        "<think>",
+        "a</tool_call>b",
+        '<tool_call>{"name": "g", "arguments": {}}</tool_call>',
+        '"}}</tool_call>\n<tool_call>',
+        "ends in a backslash \\",
+        '\\"<think>\\',
+        "<|im_end|>",
+        "[TOOL_CALLS][{}]",
+    ],
+)
+def test_nothing_inside_a_string_of_a_call_is_touched(value):
+    body = json.dumps({"name": "f", "arguments": {"a": value, value: [value]}})
+    read = parse_message(f"<think>Hm.</think>One moment.\n<tool_call>\n{body}\n</tool_call>\nDone.<|im_end|>")
+    assert read.tool_calls == (ToolCall("f", {"a": value, value: [value]}),)
+    assert read.content == "One moment.\n\nDone."
+
+
+def test_a_call_may_hold_anything_in_its_name():
+    for name in ("", " ", "</tool_call>", "<think>"):
+        assert parse_message(call(name)).tool_calls == (ToolCall(name, {}),)
+
+
+@pytest.mark.parametrize(
+    "draft",
+    [
+        f"I could call {call('draft')} or",
+        "I could write <tool_call>{broken",
+        "a </tool_call> stands here",
+        f"{call('draft')}{call('other')}<tool_call>",
+    ],
+)
+def test_a_draft_in_reasoning_is_no_call_whoever_opened_it(draft):
+    for text in (f"<think>{draft}</think>{call('real')}", f"{draft}</think>\n\n{call('real')}"):
+        assert parse_message(text) == AgentMessage(None, (ToolCall("real", {}),))
+
+
+def test_a_broken_call_after_reasoning_is_no_draft():
+    with pytest.raises(MalformedMessageError, match="not valid JSON"):
+        parse_message("<think>Hm.</think><tool_call>{broken</tool_call></think>Hi")
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("", "empty"),
         (" \n\t", "empty"),
         ("<|im_end|>", "empty"),
-        ("<think>all of it", "empty"),
+        ("<think>all of it", "never closed"),
+        (f"<think>I should call {call()}", "close it with </think>"),
         ("<think>a</think>", "empty"),
         ("<think>a<think>b</think>c</think>Hi", "</think>"),
         ('<tool_call>{"name": "f"}', "never closed"),
@@ -80,11 +127,18 @@ def test_reasoning_is_dropped(text, left):
         ('<tool_call>"f"</tool_call>', "a string"),
         ("<tool_call>null</tool_call>", "null"),
         ('<tool_call>{"arguments": {}}</tool_call>', "is missing"),
-        ('<tool_call>{"name": ""}</tool_call>', "is empty"),
         ('<tool_call>{"name": 3}</tool_call>', "is a number"),
         ('<tool_call>{"name": true}</tool_call>', "is a boolean"),
         (call("f", '"{}"'), "a string"),
         (call("f", "null"), "null"),
+        ('<tool_call>{"name": "f", "arguments": {}} done</tool_call>', "follows the call's end"),
+        ('<tool_call>{"name": "f", "arguments": {}}}</tool_call>', "follows the call's end"),
+        ('<tool_call>{"name": "f"}<tool_call>{"name": "g"}</tool_call>', "follows the call's end"),
+        ("<tool_call><think>Hm.</think>" + call()[len("<tool_call>") :], "not valid JSON"),
+        ('<tool_call>{"name": "f", "parameters": {"a": 1}}</tool_call>', 'unknown key "parameters"'),
+        ('<tool_call>{"name": "f", "order_id": "#W1"}</tool_call>', 'every argument inside "arguments"'),
+        ('<tool_call>{"name": "f", "arguments": {}, "id": "1"}</tool_call>', '{"name": "f", "arguments": {…}}'),
+        ('<tool_call>{"name": "f", "arguments": {}, "Arguments": {}}</tool_call>', 'unknown key "Arguments"'),
         (call("f", '{"a": ' + "[" * 70 + "]" * 70 + "}"), "deeper than 64"),
         (call("f", '{"a": ' + "[" * 40_000 + "]" * 40_000 + "}"), "deep"),
         ("Hi \ud800", "U+D800"),
@@ -107,7 +161,11 @@ def test_a_hundred_thousand_characters_are_read(unit):
 
 
 @pytest.mark.parametrize(
-    "unit", [" ", "<think>", "</think>", "<tool_call>", "</tool_call>", "<|im_end|>", "<|endoftext|>\n"]
+    "unit",
+    [
+        *(" ", "<think>", "</think>", "<tool_call>", "</tool_call>", "<|im_end|>", "<|endoftext|>\n"),
+        *('<tool_call>{"', '<tool_call>["\\"', "<tool_call>{</think>", '<tool_call>{"name": "f"}'),
+    ],
 )
 def test_a_hundred_thousand_characters_of_nothing_are_refused(unit):
     with pytest.raises(MalformedMessageError):
@@ -176,7 +234,6 @@ def test_a_call_is_written_as_hermes():
         AgentMessage(None, (ToolCall("f", {"a": float("nan")}),)),
         AgentMessage(None, (ToolCall("f", {"a": object()}),)),
         AgentMessage(None, (ToolCall("f", {1: 2}),)),
-        AgentMessage(None, (ToolCall("", {}),)),
         AgentMessage("\ud800"),
     ],
 )

@@ -4,11 +4,14 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.env import TauRetailEnv
+from tau_retail_env.episodes.encoders import make_encoder
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.player import BatchPlayer, play_episode
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError
@@ -126,6 +129,20 @@ def test_tokens_equal_the_templates_and_masks_the_models_own(encoder):
         *("system", "assistant", "user", "assistant", "tool", "assistant", "user", "assistant"),
         back[0]["role"],
     ]
+
+
+def test_a_model_is_read_in_its_own_format_of_tool_calls():
+    trl = pytest.importorskip("trl", reason="trl, which has the templates, is not installed")
+    template = Path(trl.__file__).parent / "chat_templates" / "llama3_1.jinja"
+    encoder = make_encoder(byte_tokenizer(template.read_text(), eos_token="<|eot_id|>", pad_token="-"), "tau2", "full")
+    speaker = Speaker(encoder, '{"name": "calculate", "parameters": {"expression": "2**10"}}', max_new_tokens=100)
+    request = EpisodeRequest("tau2/0", seed=1)
+    make_env = partial(TauRetailEnv, max_turns=2)
+    (trajectory,) = player(encoder, speaker, make_env, sequence_length=60_000).play([request])
+    assert (trajectory.metrics["tool_calls"], trajectory.metrics["tool_errors"]) == (2.0, 0.0)
+    assert [message["content"] for message in trajectory.messages if message["role"] == "tool"] == ["1024.0"] * 2
+    function = trajectory.messages[3]["tool_calls"][0]["function"]
+    assert (function["name"], function["arguments"]) == ("calculate", '{"expression": "2**10"}')
 
 
 def test_the_record_says_how_it_went(encoder):

@@ -5,7 +5,10 @@ import hashlib
 import json
 from functools import partial
 
+import pytest
+
 from tau_retail_env import TauRetailEnv, load_tasks
+from tau_retail_env.chat.parsing import render_message
 from tau_retail_env.messages import AgentMessage, ToolCall
 
 NO_LIMIT = 10**9
@@ -44,12 +47,16 @@ def as_message(action):
     return AgentMessage(tool_calls=(ToolCall(action["name"], action["kwargs"]),))
 
 
-def play(source, tasks, task_id, episode):
+def as_text(action):
+    return render_message(as_message(action))
+
+
+def play(source, tasks, task_id, episode, write=as_message):
     both = zip(episode["actions"], episode["observations"], strict=True)
     customer = RecordedCustomer(observation for action, observation in both if action["name"] == "respond")
     env = TauRetailEnv(source, user=customer, tasks=tasks, max_turns=NO_LIMIT, max_errors=NO_LIMIT)
     env.reset(task_id)
-    return [env.step(as_message(action)) for action in episode["actions"]]
+    return [env.step(write(action)) for action in episode["actions"]]
 
 
 def compare(episode, turns):
@@ -90,3 +97,17 @@ def test_tau_bench_observations_and_rewards_equal_upstreams_own(shared_folder, t
         turns = play("tau_bench", tasks[split], f"tau_bench/{split}/{episode['index']}", episode)
         compared += compare(episode, turns)
     assert (len(record), compared) == (2540, 16150)
+
+
+@pytest.mark.parametrize(("source", "wanted"), [("tau2", 3), ("tau_bench", 7)])
+def test_a_call_without_a_name_gets_upstreams_answer_in_an_object_and_in_a_text(source, wanted, request):
+    if source == "tau_bench":
+        request.getfixturevalue("tau_bench")
+    record = request.getfixturevalue("shared_folder") / "parity" / f"parity_{source}.jsonl.gz"
+    nameless = [one for one in episodes(record) if any(action["name"] == "" for action in one["actions"])]
+    for episode in nameless:
+        split = "base" if source == "tau2" else episode["split"]
+        task_id = f"tau2/{episode['task_id']}" if source == "tau2" else f"tau_bench/{split}/{episode['index']}"
+        for write in (as_message, as_text):
+            compare(episode, play(source, load_tasks(source, split), task_id, episode, write))
+    assert len(nameless) == wanted

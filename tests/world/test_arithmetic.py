@@ -1,8 +1,10 @@
 """Which expressions the calculator may be given."""
 
+import time
+
 import pytest
 
-from tau_retail_env.world.arithmetic import is_affordable
+from tau_retail_env.world.arithmetic import MAX_BITS, MAX_CHARACTERS, is_affordable
 
 
 @pytest.mark.parametrize(
@@ -21,7 +23,8 @@ def test_what_ends_at_once_is_left_to_upstream(expression):
     [
         "",
         "(",
-        "-" * 50_000 + "2**2",
+        "(" * 15_000 + "2**2",
+        "x" * 1_000_000,
         "2 **",
         "() ** 2",
         "2**2(3)",
@@ -47,3 +50,17 @@ def test_what_is_no_arithmetic_is_left_to_upstreams_own_error(expression):
 )
 def test_huge_whole_numbers_are_refused(expression):
     assert not is_affordable(expression)
+
+
+@pytest.mark.parametrize("unit", ["9*", "99999999*", "9-", "1/", "(", "-", " ", "9.9*", "9//"])
+def test_a_long_expression_is_refused_whatever_it_holds(unit):
+    assert not is_affordable(unit * (1_000_000 // len(unit)) + "9")
+
+
+@pytest.mark.parametrize("unit", ["9" * 50 + "*", "9" * 500 + "*", "9" * 4000 + "*"])
+def test_the_longest_product_is_a_short_calculation_below_the_bound(unit):
+    expression = unit * ((MAX_CHARACTERS - 1) // len(unit)) + "9"
+    assert is_affordable(expression)
+    began = time.perf_counter()
+    assert eval(expression).bit_length() <= MAX_BITS
+    assert time.perf_counter() - began < 1

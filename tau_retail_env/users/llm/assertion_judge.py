@@ -69,6 +69,6 @@ def _verdicts(answer: str) -> list[bool] | None:
     try:
         results = json.loads(answer[start : end + 1])["results"]
         verdicts = [result["metExpectation"] for result in results]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return None
     return verdicts if all(isinstance(met, bool) for met in verdicts) else None

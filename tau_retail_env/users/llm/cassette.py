@@ -142,7 +142,7 @@ class Cassette:
         self._lines += 1
         try:
             read = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             read = None
         if self._lines == 1:
             if read != HEADER:

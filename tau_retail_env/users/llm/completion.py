@@ -40,7 +40,7 @@ def read_completion(body: bytes, settings: ApiSettings) -> Completion | Fault:
     """
     try:
         parsed = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Fault("a body that is not JSON")
     try:
         choice = parsed["choices"][0]

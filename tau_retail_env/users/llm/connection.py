@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from tau_retail_env.errors import CustomerSetupError, MissingDependencyError
+from tau_retail_env.users.llm.answer_size import AnswerTooLongError, bounded
 from tau_retail_env.users.llm.background import background
 from tau_retail_env.users.llm.breaker import CircuitBreaker
 from tau_retail_env.users.llm.completion import Completion, read_completion
@@ -33,7 +34,7 @@ def connection(settings: ApiSettings) -> Connection:
     """
     key = key_of(settings)
     digest = hashlib.sha256(key.encode()).hexdigest()
-    name = ("connection", settings.base_url, settings.api_key_env, digest)
+    name = ("connection", settings.base_url, settings.api_key_env, settings.max_response_mb, digest)
     return background().shared(name, lambda: Connection(settings, key))
 
 
@@ -67,7 +68,12 @@ class Connection:
             api_key=self._key or NO_KEY,
             base_url=settings.base_url,
             max_retries=0,
-            http_client=self._openai.DefaultAsyncHttpxClient(trust_env=not settings.is_loopback),
+            http_client=self._openai.DefaultAsyncHttpxClient(
+                trust_env=not settings.is_loopback,
+                follow_redirects=False,  # the conversation is for this host and no other
+                headers={"Accept-Encoding": "identity"},
+                event_hooks={"response": [bounded(settings.max_response_mb)]},
+            ),
         )
         self.breaker = CircuitBreaker()
         file = shared_file("slots", f"{settings.base_url} {settings.api_key_env}")
@@ -113,6 +119,8 @@ class Connection:
         try:
             async with asyncio.timeout(timeout_s):
                 return (await asking).content
+        except AnswerTooLongError as error:
+            return Fault(str(error))
         except self._openai.APIStatusError as error:
             headers = {name.lower(): value for name, value in error.response.headers.items()}
             return fault_of_status(error.status_code, error.body, headers, settings, messages, self._key)

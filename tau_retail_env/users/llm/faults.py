@@ -46,7 +46,7 @@ def read_models(body: bytes) -> tuple[str, ...] | Fault:
     """Read the list of models, in the shape of OpenAI's `GET /models`."""
     try:
         return tuple(str(model["id"]) for model in json.loads(body)["data"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Fault("a list of models that cannot be read", False)
 
 
@@ -76,6 +76,8 @@ def fault_of_status(
         return Fault("", False, fatal=wrong_key(settings, status, bool(key)))
     if status == 404:
         return Fault("HTTP 404", False, unknown_model=True)
+    if 300 <= status < 400:
+        return Fault(f"HTTP {status}, a redirect, which is not followed")
     if status in RETRIED_STATUS or status >= 500:
         return Fault(f"HTTP {status}", status != 429, retry_after_s(headers))
     words = next((words for text in (details.get("message"), code) if (words := _harmless(text, messages, key))), "")

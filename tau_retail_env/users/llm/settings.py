@@ -80,6 +80,8 @@ class ApiSettings(Block):
     """Seconds that one attempt may take, connecting and slow tokens included."""
     max_retries: int = Field(12, ge=0)
     """Further attempts after the first; a call takes `(timeout_s + 8) * (1 + max_retries)` seconds at most."""
+    max_response_mb: float = Field(8.0, gt=0)
+    """Megabytes (10^6 bytes) of one answer, unpacked; a longer one counts as a failure of that attempt."""
     max_concurrency: int = Field(64, ge=1)
     """Requests to the endpoint at the same time, over all threads and processes of the user on this machine."""
     budget_usd: Annotated[

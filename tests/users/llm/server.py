@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import gzip
 import itertools
 import json
 import random
@@ -99,6 +100,8 @@ class ChatServer:
     """Seconds that the body of slow_tokens takes."""
     retry_after_s: float = 0.05
     """What 429_retry_after asks for; 429_date asks for the next full second."""
+    redirects_to: str = ""
+    """Where a redirect leads."""
     cost_usd: float | None = None
     """Reported as usage.cost; None reports none."""
     reports_usage: bool = True
@@ -283,6 +286,17 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
                 self._send(200, b'{"choices": [{"message": {"content": "half a')
             elif fault == "no_choices":
                 self._send(200, b'{"object": "chat.completion", "choices": []}')
+            elif fault == "deep":
+                self._send(200, b'{"choices": ' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+            elif fault == "long":
+                self._send(200, b'{"choices": [{"message": {"content": "' + b"a" * 3_000_000 + b'"}}]}')
+            elif fault == "long_error":
+                self._send(500, b"a" * 3_000_000)
+            elif fault == "packed":
+                text = gzip.compress(b'{"choices": [{"message": {"content": "' + b"a" * 50_000_000 + b'"}}]}')
+                self._send(200, text, {"Content-Encoding": "gzip"})
+            elif fault == "redirect":
+                self._send(307, b"", {"Location": f"{server.redirects_to}/chat/completions"})
             elif fault == "429_retry_after":
                 self._error(429, "slow down", headers={"Retry-After": f"{server.retry_after_s:g}"})
             elif fault == "429_date":

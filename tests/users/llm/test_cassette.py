@@ -110,11 +110,12 @@ def test_a_file_of_another_kind_is_left_alone(tmp_path, text):
     assert path.read_text() == text
 
 
-def test_a_broken_line_is_named(tmp_path):
+@pytest.mark.parametrize("line", ["not an entry", '{"key": "1"}', "[" * 100_000 + "]" * 100_000])
+def test_a_broken_line_is_named(tmp_path, line):
     path = tmp_path / "cassette.jsonl"
     Cassette(path).add(REQUEST, ANSWER)
     with path.open("a") as file:
-        file.write("not an entry\n")
+        file.write(f"{line}\n")
     with pytest.raises(CustomerSetupError, match="line 3 is no entry"):
         Cassette(path)
 

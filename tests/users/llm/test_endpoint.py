@@ -25,6 +25,7 @@ from tau_retail_env.users.llm.background import close_background
 from tau_retail_env.users.llm.budget import RUN_VARIABLE, Ledger
 from tau_retail_env.users.llm.completion import Completion
 from tau_retail_env.users.llm.endpoint import Endpoint
+from tau_retail_env.users.llm.faults import Fault, read_models
 from tau_retail_env.users.llm.settings import ApiSettings
 from tests.users.llm.server import FINAL, RETRYABLE, ChatServer, Request, always, script, seeded
 
@@ -56,6 +57,40 @@ def endpoint(server: ChatServer, **block: Any) -> Endpoint:
 
 def ask(asked: Endpoint, context: str = "task/0/0", *, seed: int | None = None) -> Completion:
     return asked.complete(MESSAGES, context=context, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("deep", "a body that is not JSON"),
+        ("long", r"an answer of more than 2 MB \(user.max_response_mb\)"),
+        ("long_error", "an answer of more than 2 MB"),
+        ("packed", "a packed body, which was not asked for"),
+    ],
+)
+def test_an_answer_without_measure_fails_that_attempt_and_no_other(fault, words):
+    with ChatServer(plan=script([fault, None, fault])) as server:
+        asked = endpoint(server, max_response_mb=2, timeout_s=10)
+        assert ask(asked).content == "reply 1"
+        with pytest.raises(UserError, match=words):
+            ask(endpoint(server, max_response_mb=2, timeout_s=10, max_retries=0))
+        assert ask(asked).content == "reply 3"
+    assert all(request.headers["accept-encoding"] == "identity" for request in server.requests)
+
+
+def test_no_redirect_leads_the_conversation_to_another_host():
+    with ChatServer() as other, ChatServer(plan=always("redirect"), models=None, redirects_to=other.base_url) as server:
+        with pytest.raises(UserError, match="HTTP 307, a redirect, which is not followed"):
+            ask(endpoint(server, max_retries=0))
+        with pytest.raises(CustomerSetupError, match=r"redirect.*correct the address"):
+            endpoint(server).check()
+    assert (len(other.requests), other.connections) == (0, 0)
+
+
+def test_a_list_of_models_nested_too_deeply_is_a_fault():
+    assert read_models(b'{"data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}") == Fault(
+        "a list of models that cannot be read", False
+    )
 
 
 def test_an_answer_comes_with_what_it_took():

@@ -27,8 +27,9 @@ from tau_retail_env.users import make_customer
 from tau_retail_env.users.base import Customer, UserError, UserMessage, UserStrategy
 from tau_retail_env.users.judges import make_judge
 from tau_retail_env.users.usage import CUSTOMER_METRICS, customer_metrics
-from tau_retail_env.world import Reward, RewardSettings, World, verdict
+from tau_retail_env.world import Reward, World, verdict
 from tau_retail_env.world.assertions import Called, Evidence, Said, play_gold
+from tau_retail_env.world.settings import RewardSettings
 from tau_retail_env.world.tool_errors import KINDS, error_kind
 
 DEBUG_VARIABLE = "TAU_RETAIL_DEBUG"
@@ -158,9 +159,8 @@ class TauRetailEnv:
         self._judge = make_judge(nl_judge, nl_judge_model, nl_judge_config, origin, self.tasks)
         make = functools.partial(make_customer, user_strategy, user_config, self._shop.database)
         self._customer = make(model=user_model, source=origin) if user is None else user
-        self._strategy = (
-            OWN_CUSTOMER if user is not None else user_strategy if isinstance(user_strategy, str) else MIXED
-        )
+        named = user_strategy if isinstance(user_strategy, str) else MIXED
+        self._strategy = named if user is None else OWN_CUSTOMER
         self._max_turns, self._max_errors = max_turns, max_errors or self._shop.conduct.max_errors
         shown = self._shop.domain_policy, self._shop.tools
         self._system_prompt = system_prompt(prompt_style, source, *shown, task_version=origin.version)

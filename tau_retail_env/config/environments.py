@@ -10,7 +10,7 @@ from pydantic import Field, SkipValidation
 from tau_retail_env.blocks import Block, Instead
 from tau_retail_env.sources.prompts import PromptStyle
 from tau_retail_env.users.spec import Strategy
-from tau_retail_env.world.reward import RewardSettings
+from tau_retail_env.world.settings import RewardSettings
 
 
 class EnvironmentConfig(Block):

@@ -15,8 +15,11 @@ from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.runs.files import writing
 
 _FIELDS = {entry.name: entry for entry in dataclasses.fields(Trajectory)}
-_NUMBERS: Mapping[str, Any] = {"reward_breakdown": Mapping[str, float | None]}
-"""Other versions of the package may know other parts of a reward."""
+_NUMBERS: Mapping[str, Any] = {
+    "reward_breakdown": Mapping[str, float | None],
+    "customer_usage": tuple[Mapping[str, float | None], ...],
+}
+"""Other versions of the package may know other parts of a reward; a customer's number that is not known is null."""
 HEARD = ("system", "user", "tool")
 """Roles whose messages are texts; the agent's may be tool calls instead."""
 

@@ -21,7 +21,7 @@ from tau_retail_env.roll.config.check import check_roll
 from tau_retail_env.roll.registration import make_environment
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.tasks.writes import gold_writes
-from tau_retail_env.world import RewardSettings
+from tau_retail_env.world.settings import RewardSettings
 
 CHECKS = {"tau_retail_local": check_local, "tau_retail_sft": check_sft, "tau_retail_1gpu": check_roll}
 CORRECTED = ("reward.kind=corrected", "reward.require_process=true")

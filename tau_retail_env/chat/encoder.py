@@ -53,6 +53,9 @@ _HISTORY_PROBES: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("reasoning before a user message", "<think>\nHm.\n</think>\n\nHello.", _USER),
 )
 
+_TAG = re.compile(r"\s*(?:<[^<>]+>|\[/?[A-Z_]+\])\s*")
+"""A token that is a tag, such as `</think>` or `[TOOL_CALLS]`."""
+
 Message = Mapping[str, Any]
 
 
@@ -65,8 +68,8 @@ class ChatEncoder:
     conversation (the model's turns as plain text content) at every turn, including the newline after a turn.
 
     What a customer, a tool or the model says is text: a control token's name in it, such as `<|im_end|>`, is encoded as
-    the characters that it is made of. The tokenizer's added tokens come from the template and the system prompt alone;
-    in the model's own words from those that are not special, such as Qwen's `<tool_call>`.
+    the characters that it is made of. Special tokens and tags come from the template and the system prompt alone, tags
+    (tokens that are not special, such as Qwen's `<tool_call>`) from the model's own words, too.
 
     The exception is a template that rewrites history, which tokens that are only appended to cannot follow.
     `rewritten_history` names the cases. Qwen2.5's has none. Hybrid Qwen3's drops the reasoning of a turn once a user
@@ -190,9 +193,10 @@ class ChatEncoder:
 
 @dataclass(frozen=True)
 class _ControlTokens:
-    """The names of a tokenizer's added tokens, which are tokens wherever they stand in a text."""
+    """The names of a tokenizer's tokens for turns and tags, which it finds wherever they stand in a text."""
 
     every: re.Pattern[str]
+    """Special tokens and tags."""
     special: re.Pattern[str]
     """Those that stand for no text: ends of turns, not tags such as `<tool_call>`."""
 
@@ -219,11 +223,12 @@ class _ControlTokens:
 
 @functools.lru_cache(maxsize=16)
 def _control_tokens(tokenizer: Any) -> _ControlTokens:
-    """Those of a tokenizer; white space alone, which some add as tokens, controls nothing."""
+    """Those of a tokenizer: special ones and tags. The other added tokens, such as the shipped model's pairs of digits,
+    are ordinary text."""
     added = [token for token in tokenizer.added_tokens_decoder.values() if len(token.content.strip()) > 1]
-    return _ControlTokens(
-        _any_of(token.content for token in added), _any_of(token.content for token in added if token.special)
-    )
+    special = [token.content for token in added if token.special]
+    tags = [token.content for token in added if not token.special and _TAG.fullmatch(token.content)]
+    return _ControlTokens(_any_of([*special, *tags]), _any_of(special))
 
 
 def _any_of(names: Iterable[str]) -> re.Pattern[str]:

@@ -266,10 +266,10 @@ class _Known:
 
     def learn(self, text: str) -> None:
         """Take note of a text."""
-        ids = {found.casefold().removeprefix("#") for found in IDENTIFIER.findall(text)}
+        ids, numbers = _held(text)
         self._ids |= ids
         self._orders |= {f"#{one.upper()}" for one in ids} & self._database["orders"].keys()
-        self._numbers |= {_amount(found) for found in re.findall(r"\d[\d,]*(?:\.\d+)?", text)}
+        self._numbers |= numbers
 
     def missing(self, text: str) -> Iterator[str]:
         """What a text holds that does not follow from anything known."""
@@ -289,6 +289,13 @@ class _Known:
 
     def _prices(self, order_id: str) -> tuple[str, ...]:
         return tuple(str(item["price"]) for item in self._database["orders"][order_id]["items"])[:MOST_ITEMS]
+
+
+@functools.lru_cache(maxsize=1024)
+def _held(text: str) -> tuple[frozenset[str], frozenset[Decimal]]:
+    """The ids and the numbers that a text holds; the domain policy and the shop's answers come again and again."""
+    ids = frozenset(found.casefold().removeprefix("#") for found in IDENTIFIER.findall(text))
+    return ids, frozenset(_amount(found) for found in re.findall(r"\d[\d,]*(?:\.\d+)?", text))
 
 
 @functools.lru_cache(maxsize=1024)

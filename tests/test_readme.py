@@ -9,6 +9,7 @@ import shlex
 import pytest
 
 from tau_retail_env.cli.main import COMMANDS
+from tests.test_structure import ROOMS
 
 
 @pytest.fixture
@@ -61,3 +62,9 @@ def test_the_index_of_the_docs_lists_every_page_and_recorded_run(repository):
     pages = [path.name for path in docs.glob("*.md") if path.name != "README.md"]
     folders = [f"runs/{path.name}/README.md" for path in (docs / "runs").iterdir() if path.is_dir()]
     assert [page for page in pages + folders if f"({page})" not in index] == []
+
+
+def test_the_picture_of_the_rooms_has_every_room_in_the_order_of_imports(repository):
+    picture = (repository / "docs" / "architecture.md").read_text(encoding="utf-8").split("```")[1]
+    names = " ".join(line[:33] for line in picture.splitlines())
+    assert re.findall(r"[a-z]+", names) == [room for room in ROOMS if room != "__main__"]

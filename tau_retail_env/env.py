@@ -19,7 +19,7 @@ from tau_retail_env.chat.tool_formats import FORMS, ToolFormat
 from tau_retail_env.errors import EpisodeStateError, InvalidValueError, SnapshotChangedError, member
 from tau_retail_env.messages import AgentMessage, Message, ResetInfo, StepInfo, StopReason
 from tau_retail_env.sources import find_task, get_source
-from tau_retail_env.sources.load import shared_tasks, version_of
+from tau_retail_env.sources.load import given_or_shared, version_of
 from tau_retail_env.sources.prompts import PromptStyle, system_prompt
 from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.seeding import shuffled
@@ -104,6 +104,8 @@ class TauRetailEnv:
         prompt_style: which system prompt the agent sees: "full" (upstream's), "compressed" or "minimal".
         multiple_calls: several tool calls in one message: "error" (refused) or "upstream" (as upstream runs them).
         tasks: tasks to play instead of loading them by source, split and subset.
+        exclude_tasks: ids of tasks of the split that are left out.
+        task_file: a file of tasks of that source and split, from `tau-retail generate`, in place of the source's own.
         task_version: which edition of the source's tasks, such as "1.0" of tau2; None for that of `tasks`, else for the
             source's default.
         nl_judge: who judges the assertions of tasks whose reward names NL_ASSERTION: "rules" (deterministic, needs no
@@ -135,6 +137,8 @@ class TauRetailEnv:
         prompt_style: str = PromptStyle.FULL,
         multiple_calls: str = MultipleCalls.ERROR,
         tasks: Sequence[Task] | None = None,
+        exclude_tasks: Sequence[str] = (),
+        task_file: str | None = None,
         task_version: str | float | None = None,
         nl_judge: str = "rules",
         nl_judge_model: str | None = None,
@@ -153,9 +157,7 @@ class TauRetailEnv:
         self.task_version = origin.version
         """The edition of the source's tasks; None where the source has none."""
         self._shop = origin.shop()
-        self.tasks = tuple(shared_tasks(source, split, task_subset, task_version) if tasks is None else tasks)
-        if not self.tasks:
-            raise InvalidValueError("tasks is empty: give at least one task")
+        self.tasks = given_or_shared(tasks, source, split, task_subset, task_version, exclude_tasks, task_file)
         self._judge = make_judge(nl_judge, nl_judge_model, nl_judge_config, origin, self.tasks)
         make = functools.partial(make_customer, user_strategy, user_config, self._shop.database)
         self._customer = make(model=user_model, source=origin) if user is None else user

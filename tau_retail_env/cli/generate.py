@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tau_retail_env.cli.options import add_seed, examples, positive
+from tau_retail_env.cli.output import say
 from tau_retail_env.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -27,19 +28,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--like", metavar="RUN", help="more of the kinds that failed in a run's folder, or in a file of trajectories"
     )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write a file for --task-file instead of printing")
     examples(
         parser,
-        "tau-retail generate --num 1000 --seed 7 > more.jsonl",
-        "tau-retail generate --like outputs/my_run --num 2000 > harder.jsonl",
+        "tau-retail generate --num 1000 --seed 7 --output more.jsonl",
+        "tau-retail generate --like outputs/my_run --num 2000 --output harder.jsonl",
+        "tau-retail eval --task-file harder.jsonl",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the tasks."""
+    """Print the tasks, or write them into a file, whole or not at all."""
+    from tau_retail_env.runs.files import write_atomically
     from tau_retail_env.tasks.files import task_line
 
-    for task in _generated(options):
-        print(task_line(task))
+    lines = map(task_line, _generated(options))
+    if options.output is None:
+        for line in lines:
+            print(line)
+        return 0
+    write_atomically(options.output, "".join(f"{line}\n" for line in lines))
+    say(f"{options.num} tasks: {options.output}")
     return 0
 
 

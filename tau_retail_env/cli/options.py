@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from tau_retail_env.tasks import Task
 
 DEFAULT_SOURCE = "tau2"
+DEFAULT_SPLIT = "test"
 OPTION_OF_KEY: Mapping[str, str] = MappingProxyType(
     {
         "task_source": "--source",
         "task_version": "--task-version",
         "task_subset": "--subset",
+        "exclude_tasks": "--exclude-tasks",
+        "task_file": "--task-file",
         "user_strategy": "--user-strategy",
         "user_model": "--user-model",
         "prompt_style": "--prompt-style",
@@ -100,23 +103,34 @@ def composed(options: argparse.Namespace) -> dict[str, Any]:
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """The options that select tasks: source, split, subset; `selected` reads them."""
-    parser.add_argument("--source", default=DEFAULT_SOURCE, help="tau2 (default), tau_bench or generated")
+    parser.add_argument("--source", help="tau2 (default), tau_bench or generated")
     parser.add_argument("--task-version", metavar="NAME", help="of tau2: 0.2 (default), 1.0, verified or custom")
     parser.add_argument("--split", help="a split of the source (default test)")
     parser.add_argument("--subset", metavar="EXPR", help="e.g. returns, lookup+transfer, single*address (default all)")
+    parser.add_argument("--exclude-tasks", nargs="+", metavar="ID", help="tasks of the split that are left out")
+    parser.add_argument("--task-file", metavar="FILE", help="tasks from a file that `tau-retail generate` wrote")
 
 
 def selected(options: argparse.Namespace) -> list[Task]:
-    """The tasks that a command's options select.
+    """The tasks that a command's options select; a file's own source and split where neither is given.
 
     Raises:
-        InvalidValueError: no such source, split or subset, or no task in it.
+        InvalidValueError: no such source, split, subset or task, or no task in it; a file that cannot be taken.
         MissingDependencyError: the source is not installed.
     """
     from tau_retail_env.sources import load_tasks
+    from tau_retail_env.sources.load import source_and_split
 
-    split = "test" if options.split is None else options.split
-    return load_tasks(options.source, split, "all" if options.subset is None else options.subset, options.task_version)
+    file = options.task_file
+    source, split = (DEFAULT_SOURCE, DEFAULT_SPLIT) if file is None else source_and_split(file)
+    return load_tasks(
+        source if options.source is None else options.source,
+        split if options.split is None else options.split,
+        "all" if options.subset is None else options.subset,
+        options.task_version,
+        exclude_tasks=options.exclude_tasks or (),
+        task_file=file,
+    )
 
 
 def only_task(task_id: str, options: argparse.Namespace, *without: str) -> Task:
@@ -132,10 +146,11 @@ def only_task(task_id: str, options: argparse.Namespace, *without: str) -> Task:
     """
     from tau_retail_env.cli.catalogue import task_by_id
 
-    given = [f"--{name}" for name in without if getattr(options, name) is not None]
+    choosing = (*without, "exclude_tasks", "task_file")
+    given = [f"--{name.replace('_', '-')}" for name in choosing if getattr(options, name) is not None]
     if given:
         raise InvalidValueError(f"{task_id!r} is one task: leave out {', '.join(given)}, or the id")
-    return task_by_id(task_id, options.source, options.task_version)
+    return task_by_id(task_id, options.source or DEFAULT_SOURCE, options.task_version)
 
 
 def add_customer(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tau_retail_env.cli.options import DEFAULT_SOURCE, add_selection, examples, only_task, positive, selected
+from tau_retail_env.cli.options import add_selection, examples, only_task, positive, selected
 from tau_retail_env.cli.output import complain, say
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 
@@ -23,7 +23,6 @@ HELP = "list tasks, show one with its gold actions, or count them"
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add_selection(parser)
-    parser.set_defaults(source=None)
     parser.add_argument("--text", metavar="WORDS", help="only tasks in which all these words occur")
     parser.add_argument("--limit", type=positive, metavar="N", help="list at most N")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, whole tasks")
@@ -52,8 +51,6 @@ def run(options: argparse.Namespace) -> int:
         return _count(options)
     from tau_retail_env.cli.catalogue import counts, description, summary, with_words
 
-    if options.source is None:
-        options.source = DEFAULT_SOURCE
     if options.task_id is not None:
         task = only_task(options.task_id, options, "split", "subset", "text", "limit")
         _show(task, options, description)
@@ -80,9 +77,9 @@ def _count(options: argparse.Namespace) -> int:
     from tau_retail_env.cli.catalogue import as_markdown, subset_counts
     from tau_retail_env.sources import SOURCES
 
-    others = ("split", "subset", "text", "limit", "json", "task_id")
+    others = ("split", "subset", "exclude_tasks", "task_file", "text", "limit", "json", "task_id")
     if given := [f"--{name}" for name in others if getattr(options, name) not in (None, False)]:
-        words = ", ".join(given).replace("--task_id", "TASK_ID")
+        words = ", ".join(given).replace("--task_id", "TASK_ID").replace("_", "-")
         raise InvalidValueError(f"--subsets counts whole sources: leave out {words}")
     table: dict[tuple[str, str], dict[str, int]] = {}
     for source in SOURCES if options.source is None else [options.source]:

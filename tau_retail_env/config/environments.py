@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SkipValidation
 
-from tau_retail_env.blocks import Block, Instead
+from tau_retail_env.blocks import Block, Instead, Items
 from tau_retail_env.sources.prompts import PromptStyle
 from tau_retail_env.users.spec import Strategy
 from tau_retail_env.world.settings import RewardSettings
@@ -24,6 +24,10 @@ class EnvironmentConfig(Block):
     """Which edition of the source's tasks, such as 1.0 of tau2; null for the source's default. YAML reads a number."""
     task_subset: str = "all"
     """Tasks whose gold actions contain a kind, such as returns; all; a+b."""
+    exclude_tasks: Items[str] = ()
+    """Ids of tasks of the split that are left out, such as [tau_bench/train/418]."""
+    task_file: str | None = None
+    """A file of tasks of that source and split, as `tau-retail generate` writes it, in place of the source's own."""
     user_strategy: Annotated[Strategy, SkipValidation] = "scripted"  # UserSpec checks it, weights and all
     """Who plays the customer: a name, or weights by name, of which each group of episodes draws one."""
     user_model: str | None = None

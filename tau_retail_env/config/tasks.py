@@ -51,7 +51,8 @@ def _problem(env: CustomEnv) -> str | None:
     settings = env.env_config
     try:
         matching((), settings.task_subset)
-        check_selection(settings.source, settings.split, settings.task_subset, settings.task_version)
+        chosen = (settings.source, settings.split, settings.task_subset, settings.task_version)
+        check_selection(*chosen, exclude_tasks=settings.exclude_tasks, task_file=settings.task_file)
     except MissingDependencyError:
         return None
     except InvalidValueError as error:

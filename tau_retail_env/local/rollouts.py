@@ -197,7 +197,8 @@ def _nothing_scorable(trajectories: Sequence[Trajectory]) -> CustomerSetupError:
 
 
 def _tasks(config: EnvironmentConfig) -> list[Task]:
-    return load_tasks(config.source, config.split, config.task_subset, config.task_version)
+    chosen = (config.source, config.split, config.task_subset, config.task_version)
+    return load_tasks(*chosen, exclude_tasks=config.exclude_tasks, task_file=config.task_file)
 
 
 def _check_room(tag: str, encoder: ChatEncoder, max_new_tokens: int, sequence_length: int) -> None:

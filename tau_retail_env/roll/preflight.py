@@ -224,7 +224,8 @@ def _strategies(folder: Path) -> list[str]:
 
 def _count(config: RollConfig, tag: str) -> int:
     env = config.custom_envs[tag].env_config
-    return len(load_tasks(env.source, env.split, env.task_subset, env.task_version))
+    chosen = (env.source, env.split, env.task_subset, env.task_version)
+    return len(load_tasks(*chosen, exclude_tasks=env.exclude_tasks, task_file=env.task_file))
 
 
 def _tokenizer(pretrain: str) -> Any:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import difflib
 import functools
 from collections.abc import Sequence
+from pathlib import Path
 
 from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.sources.base import Source
 from tau_retail_env.sources.registry import get_source
+from tau_retail_env.tasks.files import read_tasks
 from tau_retail_env.tasks.subsets import SUBSETS, matching
 from tau_retail_env.tasks.task import Task
 
@@ -19,6 +22,9 @@ def load_tasks(
     task_subset: str = "all",
     task_version: str | float | None = None,
     domain: str = "retail",
+    *,
+    exclude_tasks: Sequence[str] = (),
+    task_file: str | None = None,
 ) -> list[Task]:
     """Load the tasks of one split of a source.
 
@@ -28,50 +34,112 @@ def load_tasks(
         task_subset: an expression of subset names as `select_subset` reads it, such as "single*returns+payment".
         task_version: which edition of the source's tasks; None for the source's default.
         domain: "retail".
+        exclude_tasks: ids of tasks of the split that are left out.
+        task_file: a file of tasks of that source and split, as `tau-retail generate` writes it, in place of the
+            source's own.
 
     Returns:
         The tasks in upstream's order, at least one. The list is the caller's own.
 
     Raises:
-        InvalidValueError: unknown source, split, subset, version or domain, or no task is left.
+        InvalidValueError: unknown source, split, subset, version, domain or task, or no task is left; a file that is
+            missing, or holds something else.
         MissingDependencyError: the package that carries the source's data is not installed.
     """
-    return list(shared_tasks(source, split, task_subset, task_version, domain))
+    chosen = (source, split, task_subset, task_version, domain)
+    return list(shared_tasks(*chosen, exclude_tasks=exclude_tasks, task_file=task_file))
 
 
 def shared_tasks(
-    source: str, split: str, task_subset: str, task_version: str | float | None = None, domain: str = "retail"
+    source: str,
+    split: str,
+    task_subset: str,
+    task_version: str | float | None = None,
+    domain: str = "retail",
+    *,
+    exclude_tasks: Sequence[str] = (),
+    task_file: str | None = None,
 ) -> tuple[Task, ...]:
     """What `load_tasks` loads, once in a process: any number of environments share it.
 
     Raises:
-        InvalidValueError: unknown source, split, subset, version or domain, or no task is left.
+        InvalidValueError: see `load_tasks`.
         MissingDependencyError: the package that carries the source's data is not installed.
     """
-    check_selection(source, split, task_subset, task_version, domain)
+    check_selection(source, split, task_subset, task_version, domain, exclude_tasks=exclude_tasks, task_file=task_file)
     origin = get_source(source, task_version, domain)
-    if not (selected := _selected_tasks(origin, split, task_subset)):
-        raise _empty_selection(origin, split, task_subset, sorted(origin.splits()))
+    if not (selected := _selected_tasks(origin, split, task_subset, tuple(exclude_tasks), _stamped(task_file))):
+        raise _empty_selection(origin, split, task_subset, exclude_tasks, task_file)
     return selected
 
 
-def check_selection(
-    source: str, split: str, task_subset: str, task_version: str | float | None = None, domain: str = "retail"
-) -> None:
-    """Refuse what `load_tasks` refuses; no task is generated for it.
+def given_or_shared(
+    tasks: Sequence[Task] | None,
+    source: str,
+    split: str,
+    task_subset: str,
+    task_version: str | float | None,
+    exclude_tasks: Sequence[str],
+    task_file: str | None,
+) -> tuple[Task, ...]:
+    """The tasks that a caller has in hand; where it has None, those of `shared_tasks`.
 
     Raises:
-        InvalidValueError: unknown source, split, subset, version or domain, or no task is left.
+        InvalidValueError: no tasks in hand, or a choice among them; see `load_tasks`.
+        MissingDependencyError: the package that carries the source's data is not installed.
+    """
+    if tasks is None:
+        chosen = (source, split, task_subset, task_version)
+        return shared_tasks(*chosen, exclude_tasks=exclude_tasks, task_file=task_file)
+    if exclude_tasks or task_file is not None:
+        name = "exclude_tasks" if exclude_tasks else "task_file"
+        raise InvalidValueError(f"{name}: not together with tasks, of which what is not to be played is left out")
+    if not tasks:
+        raise InvalidValueError("tasks is empty: give at least one task")
+    return tuple(tasks)
+
+
+def check_selection(
+    source: str,
+    split: str,
+    task_subset: str,
+    task_version: str | float | None = None,
+    domain: str = "retail",
+    *,
+    exclude_tasks: Sequence[str] = (),
+    task_file: str | None = None,
+) -> None:
+    """Refuse what `load_tasks` refuses; no task is generated for it unless tasks are left out.
+
+    Raises:
+        InvalidValueError: see `load_tasks`.
         MissingDependencyError: the package that carries the source's data is not installed.
     """
     origin = get_source(source, task_version, domain)
-    known_splits = sorted(origin.splits())
-    if split not in known_splits:
+    if split not in (known_splits := sorted(origin.splits())):
         raise unknown(f"split of source {source!r}", split, known_splits)
     if not isinstance(task_subset, str):
         raise unknown("task_subset", task_subset, SUBSETS)
-    if not matching(origin.examples(split), task_subset):
-        raise _empty_selection(origin, split, task_subset, known_splits)
+    if exclude_tasks or task_file is not None:
+        tasks = _tasks_of(origin, split, _stamped(task_file))
+        _check_excluded(tasks, exclude_tasks)
+        examples: Sequence[Task] = [task for task in tasks if task.id not in set(exclude_tasks)]
+    else:
+        examples = origin.examples(split)
+    if not matching(examples, task_subset):
+        raise _empty_selection(origin, split, task_subset, exclude_tasks, task_file)
+
+
+def source_and_split(task_file: str) -> tuple[str, str]:
+    """The source and split that the first task of a file says.
+
+    Raises:
+        InvalidValueError: the file cannot be read, or holds no task.
+    """
+    _stamped(task_file)
+    for task in read_tasks(Path(task_file).expanduser()):
+        return task.source, task.split
+    raise InvalidValueError(f"task_file: {task_file} holds no task")
 
 
 def version_of(tasks: Sequence[Task], source: str, task_version: str | float | None = None) -> str | None:
@@ -128,19 +196,89 @@ def find_task(tasks: Sequence[Task], task_id: str) -> Task:
     raise InvalidValueError(f"Unknown task_id {task_id!r}; the {len(ids)} tasks are {ids[0]!r} to {ids[-1]!r}.{hint}")
 
 
+_Stamped = tuple[str, int, int]
+"""A file as it is now: its whole path, when it was changed, and its bytes."""
+
+
+def _stamped(task_file: str | None) -> _Stamped | None:
+    """Tell a file from what it was before, so that it is read again where it was changed.
+
+    Raises:
+        InvalidValueError: there is no such file.
+    """
+    if task_file is None:
+        return None
+    path = Path(task_file).expanduser().resolve()
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise InvalidValueError(
+            f"task_file: {path} cannot be read ({error.strerror}); write one with: tau-retail generate --output FILE"
+        ) from None
+    return str(path), found.st_mtime_ns, found.st_size
+
+
 @functools.cache
 def _all_tasks(source: Source, split: str) -> tuple[Task, ...]:
     return tuple(source.load(split))
 
 
+@functools.lru_cache(maxsize=16)
+def _file_tasks(source: Source, split: str, file: _Stamped) -> tuple[Task, ...]:
+    """The tasks of a file.
+
+    Raises:
+        InvalidValueError: it is none of tasks, holds none, one twice, or those of another source, version or split.
+    """
+    tasks = read_tasks(file[0])
+    if not tasks:
+        raise InvalidValueError(f"task_file: {file[0]} holds no task")
+    for name, expected in (("source", source.name), ("version", source.version), ("split", split)):
+        if others := {getattr(task, name) for task in tasks} - {expected}:
+            raise InvalidValueError(
+                f"task_file: {file[0]} holds tasks whose {name} is {', '.join(sorted(map(repr, others)))}, expected "
+                f"{expected!r} alone: say the source and split that the file was made for"
+            )
+    if (twice := collections.Counter(task.id for task in tasks).most_common(1)[0])[1] > 1:
+        raise InvalidValueError(f"task_file: {file[0]} holds {twice[0]} {twice[1]} times")
+    return tuple(tasks)
+
+
+def _tasks_of(source: Source, split: str, file: _Stamped | None) -> tuple[Task, ...]:
+    return _all_tasks(source, split) if file is None else _file_tasks(source, split, file)
+
+
 @functools.lru_cache(maxsize=64)
-def _selected_tasks(source: Source, split: str, task_subset: str) -> tuple[Task, ...]:
-    return tuple(matching(_all_tasks(source, split), task_subset))
+def _selected_tasks(
+    source: Source, split: str, task_subset: str, excluded: tuple[str, ...], file: _Stamped | None
+) -> tuple[Task, ...]:
+    left_out = frozenset(excluded)
+    tasks = [task for task in _tasks_of(source, split, file) if task.id not in left_out]
+    return tuple(matching(tasks, task_subset))
 
 
-def _empty_selection(source: Source, split: str, expression: str, known_splits: list[str]) -> InvalidValueError:
-    elsewhere = [name for name in known_splits if matching(source.examples(name), expression)]
+def _check_excluded(tasks: Sequence[Task], exclude_tasks: Sequence[str]) -> None:
+    """Refuse to leave out what is not there: the id that was meant would be played.
+
+    Raises:
+        InvalidValueError: no sequence of ids, or one that no task has; the message names the nearest one.
+    """
+    if isinstance(exclude_tasks, str):
+        raise InvalidValueError(f"exclude_tasks: found {exclude_tasks!r}, expected a list of task ids")
+    for task_id in exclude_tasks:
+        try:
+            find_task(tasks, task_id)
+        except InvalidValueError as error:
+            raise InvalidValueError(f"exclude_tasks: {error}") from None
+
+
+def _empty_selection(
+    source: Source, split: str, expression: str, excluded: Sequence[str], task_file: str | None
+) -> InvalidValueError:
+    what = f"task_subset {expression!r} of source {source.name!r}, split {split!r}"
+    if task_file is not None or (excluded and matching(source.examples(split), expression)):
+        rest = f" once {len(excluded)} tasks are left out (exclude_tasks)" if excluded else ""
+        return InvalidValueError(f"{what}{f', in {task_file},' if task_file else ''} is empty{rest}")
+    elsewhere = [name for name in sorted(source.splits()) if matching(source.examples(name), expression)]
     remedy = f"It has tasks in split: {', '.join(elsewhere)}." if elsewhere else "No split of this source has any."
-    return InvalidValueError(
-        f"task_subset {expression!r} of source {source.name!r}, split {split!r} is empty. {remedy}"
-    )
+    return InvalidValueError(f"{what} is empty. {remedy}")

@@ -38,6 +38,18 @@ def test_what_is_printed_can_be_played(capsys, tmp_path: Path):
     assert [play_episode(env, OracleAgent(task), EpisodeRequest(task.id, 0)).reward for task in tasks] == [1.0] * 5
 
 
+def test_a_file_of_tasks_is_written_and_evaluated(capsys, tmp_path: Path):
+    path = tmp_path / "new" / "more.jsonl"
+    assert main(["generate", "--num", "4", "--seed", "2", "--output", str(path)]) == 0
+    left_out = read_tasks(path)[1].id
+    chosen = ["--task-file", str(path), "--exclude-tasks", left_out]
+    assert main(["eval", *chosen, "--output", str(tmp_path / "eval")]) == 0
+    results = json.loads((tmp_path / "eval" / "results.json").read_text(encoding="utf-8"))
+    assert (results["source"], results["split"]) == ("generated", "train2")
+    assert results["tasks"] == 3
+    assert results["pass^1"]["value"] == 1.0
+
+
 def test_more_tasks_of_the_kinds_that_a_run_failed_are_drawn(capsys, tmp_path: Path):
     tasks = [task for task in generate_tasks2("train2", 60) if "tracking" not in task.labels]
     tasks += [task for task in generate_tasks2("train2", 200) if "tracking" in task.labels]

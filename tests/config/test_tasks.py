@@ -66,3 +66,17 @@ def test_where_the_source_is_not_installed_only_names_are_looked_at(name: str, m
     check(name, *keys)
     with pytest.raises(InvalidValueError, match="Unknown task_subset 'foo'"):
         check(name, *keys, "task_subset=foo")
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_task_to_leave_out_must_be_there(name: str):
+    keys = ["task_source=tau2", "task_subset=all"]
+    check(name, *keys, "custom_envs.retail_train.env_config.exclude_tasks=[tau2/3]")
+    with pytest.raises(InvalidValueError, match=r"retail_train\.env_config: exclude_tasks: Unknown task_id"):
+        check(name, *keys, "custom_envs.retail_train.env_config.exclude_tasks=[tau2/3000]")
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_file_of_tasks_must_be_there(name: str):
+    with pytest.raises(InvalidValueError, match=r"retail_train\.env_config: task_file: .* cannot be read"):
+        check(name, "task_source=generated", "custom_envs.retail_train.env_config.task_file=nowhere.jsonl")

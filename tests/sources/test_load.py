@@ -2,8 +2,11 @@
 
 import pytest
 
+from tau_retail_env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.sources import find_task, load_tasks
+from tau_retail_env.sources.generated import generate_tasks2
+from tau_retail_env.tasks.files import task_line
 
 
 def test_tau2_has_upstreams_splits_in_upstreams_order():
@@ -84,3 +87,88 @@ def test_an_unknown_task_id_is_refused_with_a_hint(task_id, hint):
 def test_looking_for_a_task_among_none_is_refused():
     with pytest.raises(InvalidValueError, match="no tasks to look in"):
         find_task([], "tau2/12")
+
+
+def test_tasks_that_are_named_are_left_out():
+    everything = load_tasks("tau2", "train")
+    without = load_tasks("tau2", "train", exclude_tasks=["tau2/3", everything[0].id])
+    assert [task.id for task in everything if task not in without] == sorted(
+        {"tau2/3", everything[0].id}, key=[task.id for task in everything].index
+    )
+    assert load_tasks("tau2", "train") == everything
+
+
+def test_a_task_outside_the_subset_may_be_left_out_all_the_same():
+    returns = load_tasks("tau2", "train", "returns")
+    other = next(task.id for task in load_tasks("tau2", "train") if task not in returns)
+    assert load_tasks("tau2", "train", "returns", exclude_tasks=[other]) == returns
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"exclude_tasks": ["tau2/1112"]}, r"exclude_tasks: Unknown task_id 'tau2/1112'; .*Did you mean 'tau2/112'"),
+        ({"exclude_tasks": "tau2/3"}, r"exclude_tasks: found 'tau2/3', expected a list of task ids"),
+        ({"split": "test", "exclude_tasks": ["tau2/1"]}, r"exclude_tasks: Unknown task_id 'tau2/1'; the 40 tasks are"),
+    ],
+)
+def test_leaving_out_what_is_not_in_the_split_is_refused(arguments, message):
+    with pytest.raises(InvalidValueError, match=message):
+        load_tasks(**{"source": "tau2", "split": "base", **arguments})
+
+
+def test_leaving_out_everything_is_refused():
+    ids = [task.id for task in load_tasks("tau2", "train", "transfer")]
+    with pytest.raises(InvalidValueError, match="is empty once 2 tasks are left out"):
+        load_tasks("tau2", "train", "transfer", exclude_tasks=ids)
+
+
+@pytest.fixture
+def task_file(tmp_path):
+    path = tmp_path / "more.jsonl"
+    path.write_text("".join(f"{task_line(task)}\n" for task in generate_tasks2("train2", 20, seed=7)), encoding="utf-8")
+    return path
+
+
+def test_a_file_of_tasks_stands_in_the_place_of_a_split(task_file):
+    ids = [f"generated/train2-7/{number}" for number in range(20)]
+    assert [task.id for task in load_tasks("generated", "train2", task_file=str(task_file))] == ids
+    env = TauRetailEnv("generated", "train2", task_file=str(task_file), exclude_tasks=ids[5:])
+    assert [task.id for task in env.tasks] == ids[:5]
+    assert env.reset(task_id=ids[0])[1]["split"] == "train2"
+
+
+def test_a_file_that_was_written_again_is_read_again(task_file):
+    lines = task_file.read_text(encoding="utf-8").splitlines(keepends=True)
+    before = load_tasks("generated", "train2", task_file=str(task_file))
+    task_file.write_text("".join(lines[:3]), encoding="utf-8")
+    assert load_tasks("generated", "train2", task_file=str(task_file)) == before[:3]
+
+
+def test_tasks_in_hand_are_not_chosen_among():
+    with pytest.raises(InvalidValueError, match="exclude_tasks: not together with tasks"):
+        TauRetailEnv(tasks=load_tasks(), exclude_tasks=["tau2/5"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"split": "test2"}, r"holds tasks whose split is 'train2', expected 'test2' alone"),
+        ({"source": "tau2", "split": "train"}, r"holds tasks whose source is 'generated', expected 'tau2' alone"),
+        ({"task_subset": "payment*profile"}, r"in .*more\.jsonl, is empty"),
+        ({"exclude_tasks": ["generated/train2/0"]}, r"exclude_tasks: Unknown task_id 'generated/train2/0'; the 20"),
+    ],
+)
+def test_a_file_of_other_tasks_than_asked_for_is_refused(task_file, arguments, message):
+    with pytest.raises(InvalidValueError, match=message):
+        load_tasks(**{"source": "generated", "split": "train2", "task_file": str(task_file), **arguments})
+
+
+def test_a_file_that_is_missing_empty_or_holds_a_task_twice_is_refused(task_file, tmp_path):
+    with pytest.raises(InvalidValueError, match=r"cannot be read .*tau-retail generate --output"):
+        load_tasks("generated", "train2", task_file=str(tmp_path / "none.jsonl"))
+    line = task_file.read_text(encoding="utf-8").splitlines(keepends=True)[0]
+    for text, words in (("", "holds no task"), (line * 2, "holds generated/train2-7/0 2 times")):
+        task_file.write_text(text, encoding="utf-8")
+        with pytest.raises(InvalidValueError, match=words):
+            load_tasks("generated", "train2", task_file=str(task_file))

@@ -3,6 +3,7 @@
 Plays the same episodes twice, all at once, against a server in this process: without faults, then with a fault in
 30 % of the requests, of every kind after which another attempt helps. An episode is lost if it cannot be scored, and
 wrongly scored if its reward or its end is not that of the scripted customer whose words the server speaks.
+With --retries openai the package openai tries again by its own rules, and ours only where a reply was empty.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -23,6 +25,12 @@ from tau_retail_env.episodes.player import play_episode
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.sources import get_source
 from tau_retail_env.tasks import Task
+from tau_retail_env.users.base import UserError
+from tau_retail_env.users.llm.call import Call, patience_s
+from tau_retail_env.users.llm.completion import Completion, read_completion
+from tau_retail_env.users.llm.connection import Connection
+from tau_retail_env.users.llm.faults import Fault
+from tau_retail_env.users.llm.settings import ApiSettings
 from tau_retail_env.users.usage import latencies
 from tests.users.llm.server import RETRYABLE, ChatServer, Request, script, seeded
 
@@ -35,6 +43,8 @@ SEED = 0
 def main() -> None:
     """Play, print, and fail if an episode was lost or wrongly scored, or took twice as long."""
     options = _options()
+    if options.retries == "openai":
+        leave_retries_to_openai()
     tasks = load_tasks(SOURCE, "train")[: options.episodes]
     expected = scripted_episodes(tasks)
     told = f"{len(tasks)} episodes at once, {options.latency_s:g} s an answer, timeout_s {options.timeout_s:g}"
@@ -57,6 +67,29 @@ def main() -> None:
     print(f"wall time with faults: {walls[1] / walls[0]:.2f}x")
     if walls[1] >= 2 * walls[0]:
         raise SystemExit("expected less than 2x")
+
+
+def leave_retries_to_openai() -> None:
+    """Let the client of the package openai try again, as often as `user.max_retries` says, and ours no more."""
+    make, after = Connection.__init__, Call._after
+
+    def connect(self: Connection, settings: ApiSettings, key: str) -> None:
+        make(self, settings, key)
+        self._client = self._client.with_options(max_retries=settings.max_retries, timeout=settings.timeout_s)
+
+    async def send(self: Connection, request: Mapping[str, Any], settings: ApiSettings, _: float) -> Completion | Fault:
+        create = self._client.chat.completions.with_raw_response.create
+        body = {name: value for name, value in request.items() if name not in ("model", "messages")}
+        asking = create(model=request["model"], messages=request["messages"], extra_body=body)
+        found = await self._body(asking, settings, patience_s(settings), request["messages"])
+        return found if isinstance(found, Fault) else read_completion(found, settings)
+
+    async def only_after_empty_replies(self: Call, fault: Fault) -> None:
+        if not fault.reason.startswith("an empty reply"):
+            raise UserError(fault.reason)
+        await after(self, fault)
+
+    Connection.__init__, Connection.send, Call._after = connect, send, only_after_empty_replies
 
 
 def scripted_episodes(tasks: Sequence[Task]) -> dict[str, Trajectory]:
@@ -125,6 +158,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="which requests")
     parser.add_argument("--latency-s", type=float, default=1.0, help="seconds that the server takes to answer")
     parser.add_argument("--timeout-s", type=float, default=3.0, help="user.timeout_s: a few times the usual latency")
+    parser.add_argument("--retries", choices=("ours", "openai"), default="ours", help="who tries again")
     return parser.parse_args()
 
 

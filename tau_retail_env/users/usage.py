@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -109,25 +110,12 @@ def customer_metrics(usages: Iterable[Mapping[str, float]]) -> dict[str, float]:
     return sums | {"customer_failures": 0.0} if found else {}
 
 
-def percentile(values: Sequence[float], percent: float) -> float:
-    """The value below which `percent` of the values lie, interpolated linearly between neighbours.
+def latencies(values: Sequence[float]) -> Mapping[str, float]:
+    """Median and 95th percentile of latencies in seconds, by the names that reports use; nan where there are none.
 
-    Args:
-        values: any numbers, in any order.
-        percent: from 0 (the least) to 100 (the greatest).
-
-    Returns:
-        The percentile; nan where there are no values.
+    Both are interpolated linearly between neighbours, as numpy's are.
     """
     if not values:
-        return math.nan
-    ordered = sorted(values)
-    place = (len(ordered) - 1) * percent / 100
-    low = math.floor(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
-
-
-def latencies(values: Sequence[float]) -> Mapping[str, float]:
-    """Median and 95th percentile of latencies in seconds, by the names that reports use."""
-    return {"latency_p50_s": percentile(values, 50), "latency_p95_s": percentile(values, 95)}
+        return {"latency_p50_s": math.nan, "latency_p95_s": math.nan}
+    twentieths = statistics.quantiles([*values, *values] if len(values) == 1 else values, n=20, method="inclusive")
+    return {"latency_p50_s": twentieths[9], "latency_p95_s": twentieths[18]}

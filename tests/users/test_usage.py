@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tau_retail_env.users.usage import Usage, customer_metrics, latencies, percentile, total_cost_usd
+from tau_retail_env.users.usage import Usage, customer_metrics, latencies, total_cost_usd
 
 
 def test_numbers_add_up():
@@ -47,13 +47,14 @@ def test_numbers_by_name_give_the_same_usage_again():
     assert Usage.read({**usage.as_mapping(), "unapproved": 1.0}) == usage
 
 
-@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=30), st.floats(0, 100))
-def test_percentiles_are_numpys(values, percent):
-    assert percentile(values, percent) == pytest.approx(float(numpy.percentile(values, percent)))
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=30))
+def test_latencies_are_numpys_percentiles(values):
+    expected = {f"latency_p{percent}_s": numpy.percentile(values, percent) for percent in (50, 95)}
+    assert latencies(values) == pytest.approx(expected)
 
 
-def test_of_nothing_there_is_no_percentile():
-    assert math.isnan(percentile([], 50))
+def test_of_nothing_there_is_no_latency():
+    assert all(math.isnan(value) for value in latencies([]).values())
 
 
 def test_latencies_are_named_for_reports():

@@ -316,7 +316,7 @@ def _plain(part: str, options: argparse.Namespace) -> Callable[[Any], None]:
     """The same products without ROLL and FSDP2: the model in bf16 over rows sorted by length, and a backward pass."""
     import torch
 
-    from tau_retail_env.roll.learning import attend_without_mask, by_length, fuse_norms
+    from tau_retail_env.models.rows import attend_without_mask, by_length, fuse_norms
 
     values, learns = part in ("values", "critic"), part in ("actor", "critic")
     model = make_model(options.shape, values=values).to(_device(), torch.bfloat16).train(learns)

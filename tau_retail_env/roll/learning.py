@@ -15,16 +15,13 @@ from roll.utils.functionals import append_to_dict, entropy_from_logits, log_prob
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 from torch.utils.checkpoint import checkpoint
-from transformers import AttentionInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from tau_retail_env.models.rows import attend_without_mask, by_length, fuse_norms
 
 LOGITS = 2**27
 """Logits that are taken to fp32 at a time, 0.5 GiB: 883 tokens of Qwen's vocabulary, 2,730 of SmolLM2's."""
 SMALL = 0.05
 """Share of a GPU's memory up to which a role's weights stay there while the rollout engine plays."""
-
-NO_MASK = "sdpa_without_mask"
-"""Our name among transformers' kinds of attention."""
 
 Loss = Callable[[Any, Tensor], tuple[Tensor, dict[str, Any]]]
 """ROLL's: the loss of some rows, and metrics, from these and the model's output."""
@@ -279,25 +276,6 @@ class Rows:
         return contextlib.nullcontext() if always else self.strategy._grad_accumulation_context()
 
 
-def by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
-    """Put rows into buckets that are no larger than so many tokens, padding included.
-
-    Args:
-        lengths: tokens of each row.
-        tokens: of a bucket at most; a longer row is one of its own.
-
-    Returns:
-        The rows' places in each bucket, longest rows first.
-    """
-    buckets: list[list[int]] = []
-    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
-        if buckets and (len(buckets[-1]) + 1) * lengths[buckets[-1][0]] <= tokens:
-            buckets[-1].append(place)
-        else:
-            buckets.append([place])
-    return buckets
-
-
 def in_parts(buckets: Sequence[list[int]], number: int) -> list[list[int]]:
     """Divide the largest buckets until there are so many; never more than rows.
 
@@ -322,45 +300,6 @@ def _in_chunks(function: Callable[..., Tensor], *given: Tensor) -> Tensor:
 
 def _mean(values: Sequence[float], shares: Sequence[float]) -> float:
     return sum(value * share for value, share in zip(values, shares, strict=True))
-
-
-def fuse_norms(model: torch.nn.Module) -> None:
-    """Have RMS norms computed by PyTorch's own kernel: one pass over memory instead of eight.
-
-    Args:
-        model: from transformers; a module whose class is named otherwise than …RMSNorm, or whose forward is another
-            than weight * x / rms(x), is left alone.
-    """
-    for module in model.modules():
-        name = type(module).__name__.removeprefix("FSDP")
-        if name in ("Qwen2RMSNorm", "Qwen3RMSNorm", "LlamaRMSNorm", "MistralRMSNorm"):
-            module.forward = _FusedNorm(module)
-
-
-class _FusedNorm:
-    def __init__(self, module: Any) -> None:
-        self.module = module
-
-    def __call__(self, hidden_states: Tensor) -> Tensor:
-        weight = self.module.weight
-        return torch.nn.functional.rms_norm(hidden_states, weight.shape, weight, self.module.variance_epsilon)
-
-
-def attend_without_mask(model: Any) -> None:
-    """Have a causal model that computes attention with PyTorch's SDPA ask for no mask, and keep cuDNN's kernel out.
-
-    transformers looks into each micro-batch whether several sequences share a row, and waits for the GPU's answer. And
-    on Hopper cards PyTorch takes cuDNN's kernel first, which is planned anew on the CPU for each number of rows and
-    each length, forwards and backwards: about 0.1 s each time (docs/roll.md). The flash kernel fits any shape.
-
-    Args:
-        model: from transformers; one with another attention, or with a sliding window, is left alone.
-    """
-    config = model.config
-    if config._attn_implementation == "sdpa" and not getattr(config, "sliding_window", None):
-        torch.backends.cuda.enable_cudnn_sdp(False)
-        AttentionInterface.register(NO_MASK, sdpa_attention_forward)
-        config._attn_implementation = NO_MASK
 
 
 def still(model: torch.nn.Module) -> None:

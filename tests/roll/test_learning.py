@@ -273,26 +273,12 @@ def wrapped(group, gathered):
     return unshard
 
 
-def test_a_model_with_a_sliding_window_keeps_its_mask(module):
-    plain, sliding = make_model("toy", values=False), make_model("toy", values=False)
-    sliding.config.sliding_window = 8
-    for model in (plain, sliding):
-        module.attend_without_mask(model)
-    assert plain.config._attn_implementation == module.NO_MASK
-    assert sliding.config._attn_implementation == "sdpa"
-    assert module.NO_MASK not in str(plain.config.to_dict())
-
-
 def test_rows_padded_elsewhere_than_at_the_end_are_refused(workers):
     _, ours = workers(values=False)
     data = batch()
     data.batch["attention_mask"][:, 0] = 0
     with pytest.raises(ValueError, match="padding before or between tokens"):
         forward(ours, data)
-
-
-def test_a_bucket_holds_as_many_rows_as_its_longest_allows(module):
-    assert module.by_length([3, 10, 9, 2, 25], 20) == [[4], [1, 2], [0, 3]]
 
 
 def test_buckets_are_divided_until_there_are_as_many_as_on_another_gpu(module):

@@ -1,4 +1,4 @@
-"""`tau-retail convert`: evaluations into upstream's files and back, and a submission for τ²'s leaderboard."""
+"""`tau-retail convert`: evaluations into upstream's files and back, a submission, and what other trainers read."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ if TYPE_CHECKING:
     from tau_retail_env.evaluation.settings import EvalSettings
     from tau_retail_env.tasks import Task
 
-HELP = "evaluations as upstream's result files, and back"
-FORMATS = ("tau2", "tau-bench", "submission", "trajectories")
+HELP = "evaluations as upstream's files and back; data for other trainers"
+TRAINERS = ("verl", "slime", "trl", "llama-factory")
+FORMATS = ("tau2", "tau-bench", "submission", "trajectories", *TRAINERS)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("path", type=Path, metavar="FROM", help="an evaluation's folder, or a file of upstream's")
+    parser.add_argument(
+        "path",
+        type=Path,
+        metavar="FROM",
+        help="an evaluation's folder, or a file of upstream's; for a trainer also a source of tasks, such as tau2",
+    )
     parser.add_argument("--to", choices=FORMATS, required=True, help="trajectories is for a file of upstream's")
     parser.add_argument("--output", type=Path, required=True, metavar="PATH", help="the file or folder to write")
     parser.add_argument("--folder", action="store_true", help="tau2: one file a simulation, as upstream's folders")
@@ -33,10 +39,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--type", choices=("standard", "custom"), default="custom", help="submission: default custom")
     parser.add_argument("--notes", default="", metavar="TEXT", help="submission: how it was trained and evaluated")
     parser.add_argument("--reference", action="append", default=[], metavar="URL", help="submission: e.g. the code")
+    parser.add_argument("--subset", default="all", metavar="EXPR", help="tasks for a trainer: e.g. returns+exchanges")
+    parser.add_argument("--task-version", metavar="NAME", help="tasks for a trainer: of tau2 0.2 (default), 1.0 …")
+    parser.add_argument(
+        "--prompt-style", metavar="STYLE", help="trainers: full, compressed or minimal (default: FROM's)"
+    )
     examples(
         parser,
         "tau-retail convert outputs/eval/A --to tau2 --output results.json",
         "tau-retail convert results.json --to trajectories --output t.jsonl",
+        "tau-retail convert tau2 --to verl --output data",
+        "tau-retail convert outputs/eval/A --to llama-factory --output data",
     )
 
 
@@ -44,7 +57,89 @@ def run(options: argparse.Namespace) -> int:
     """Convert."""
     if options.output.exists() and (not options.output.is_dir() or any(options.output.iterdir())):
         raise InvalidValueError(f"--output: {options.output} is there already; name another, or remove it")
+    if options.to in TRAINERS:
+        return _to_trainer(options)
     return _from_upstream(options) if options.to == "trajectories" else _to_upstream(options)
+
+
+def _to_trainer(options: argparse.Namespace) -> int:
+    from tau_retail_env.sources import SOURCES
+
+    is_source = str(options.path) in SOURCES
+    if is_source and options.to == "llama-factory":
+        raise InvalidValueError(
+            f"LLaMA-Factory learns from conversations, not from tasks. Play some, and convert these: tau-retail eval "
+            f"--agent oracle --source {options.path} --split train --output FOLDER"
+        )
+    if not is_source and options.to in ("verl", "slime"):
+        raise InvalidValueError(
+            f"{options.to} plays tasks: FROM must be a source ({', '.join(SOURCES)}), found {options.path}"
+        )
+    return _tasks_to_trainer(options) if is_source else _conversations_to_trainer(options)
+
+
+def _tasks_to_trainer(options: argparse.Namespace) -> int:
+    """One file a split, with a row a task; the lengths are told in the words of verl's own dataset steps."""
+    from tau_retail_env.evaluation.trainers import files, tasks
+
+    selection = tasks.Selection(
+        source=str(options.path),
+        subset=options.subset,
+        task_version=options.task_version,
+        prompt_style=options.prompt_style or "full",
+    )
+    as_row = {"verl": tasks.verl_row, "slime": tasks.slime_row, "trl": tasks.trl_row}[options.to]
+    for split in tasks.SPLITS:
+        rows = map(as_row, tasks.prompts_of(selection, split))
+        if options.to == "slime":
+            count = files.write_lines(options.output / f"{split}.jsonl", rows)
+        else:
+            count = files.write_parquet(options.output / f"{split}.parquet", rows)
+        say(f"{split} dataset len : {count}")
+    return 0
+
+
+def _conversations_to_trainer(options: argparse.Namespace) -> int:
+    """The successful episodes of a run; splits that are for judging are named."""
+    from tau_retail_env.evaluation.sides import episodes_of
+    from tau_retail_env.evaluation.trainers import conversations, files
+
+    style = options.prompt_style or _prompt_style(options.path)
+    found = list(conversations.conversations_of(episodes_of(str(options.path)), style))
+    kept = [one for one in found if one is not None]
+    as_row = conversations.trl_row if options.to == "trl" else conversations.llama_factory_row
+    rows = [row for one in kept if (row := as_row(one)) is not None]
+    if not rows:
+        raise InvalidValueError(
+            f"None of the {len(found)} episodes of {options.path} earned its reward: no row to write"
+        )
+    if options.to == "trl":
+        files.write_parquet(options.output / "train.parquet", rows)
+    else:
+        files.write_lines(options.output / "train.jsonl", rows)
+        _write_json(options.output / "dataset_info.json", conversations.dataset_info("train.jsonl"))
+    say(f"{options.output}: {len(rows)} conversations of {len(found)} episodes; {len(found) - len(kept)} failed")
+    if unfit := len(kept) - len(rows):
+        say(f"{unfit} left out, in which customer and agent do not take turns")
+    if judged := sorted({one.split for one in kept} - {"train", "train2", ""}):
+        say(f"some are of the split {', '.join(judged)}: a model that learnt from them cannot be judged on it")
+    return 0
+
+
+def _prompt_style(path: Path) -> str:
+    """How the agent of a run was shown the domain policy and the tools, as far as it is told."""
+    from tau_retail_env.evaluation.record import SETTINGS
+    from tau_retail_env.evaluation.settings import read_settings
+
+    return read_settings(path).prompt_style if (path / SETTINGS).is_file() else "full"
+
+
+def _write_json(path: Path, value: Any) -> None:
+    import json
+
+    from tau_retail_env.runs.files import write_atomically
+
+    write_atomically(path, json.dumps(value, indent=2) + "\n")
 
 
 def _to_upstream(options: argparse.Namespace) -> int:

@@ -82,14 +82,24 @@ has_cuda_torch() {
   has_gpu && "$1" -c 'import sys, torch; sys.exit(not (torch.version.cuda and torch.cuda.is_available()))' >/dev/null 2>&1
 }
 
-# The first usable Python; on a machine with a GPU the first whose torch uses it, if there is one.
+has_wanted_torch() {
+  "$1" -c 'import sys; from importlib.metadata import version
+sys.exit(version("torch").partition("+")[0] != sys.argv[1])' "$torch_version" >/dev/null 2>&1
+}
+
+# Whether a Python has a torch that the local engine takes as it is: one that uses the GPU, or where there is none one
+# of the wanted version.
+has_torch_to_keep() {
+  if has_gpu; then has_cuda_torch "$1"; else has_wanted_torch "$1"; fi
+}
+
+# The first usable Python; before it the first whose torch is kept, if there is one.
 find_python() {
   local candidate found=""
   for candidate in python3.11 python3.12 python3 python; do
     is_usable "$candidate" || continue
     found=${found:-$candidate}
-    has_gpu || break
-    if has_cuda_torch "$candidate"; then
+    if has_torch_to_keep "$candidate"; then
       found=$candidate
       break
     fi
@@ -137,10 +147,10 @@ make_environment() {
   echo "[set-up] $("$python" --version), $python"
   rm -rf "$venv"
   mkdir "$venv"
-  if [ "$engine" = local ] && has_cuda_torch "$python"; then
-    stage "virtual environment over the Python that has a CUDA torch" "$python" -m venv --system-site-packages "$venv"
+  if [ "$engine" = local ] && has_torch_to_keep "$python"; then
+    stage "virtual environment over the Python that has torch" "$python" -m venv --system-site-packages "$venv"
     # Under an activated virtual environment the base is another Python, perhaps without torch.
-    has_cuda_torch "$venv/bin/python" && return
+    has_torch_to_keep "$venv/bin/python" && return
   fi
   stage "virtual environment" "$python" -m venv "$venv"
 }
@@ -163,6 +173,30 @@ install_roll() {
   stage "ROLL, gem-llm, litellm, trl" pip_install --no-deps --ignore-requires-python -r "$venv/alone.txt"
 }
 
+# What comes, from where and into which folder, before anything is fetched.
+announce() {
+  local packages free
+  packages=$(grep -c '^[A-Za-z-]' "$requirements")
+  free=$(df --output=avail -h "$root" | tail -n 1)
+  echo "[set-up] $venv gets torch and the $packages packages of ${requirements##*/}, once, by pip;" \
+    "${free// /} are free there"
+}
+
+# Which torch pip would take, and from where: its ordinary build brings CUDA's libraries along.
+announce_torch() {
+  pip_install --quiet --dry-run --no-deps --report - "torch==$torch_version" 2>>"$log" | "$venv/bin/python" -c '
+import json, sys, urllib.parse
+for wheel in json.load(sys.stdin)["install"]:
+    address = urllib.parse.urlsplit(wheel["download_info"]["url"])
+    about = wheel["metadata"]
+    is_large = any("cuda" in needed for needed in about.get("requires_dist", ()))
+    size = "with the libraries of CUDA: 2.5 GB to download, 4.7 GB on the disk" if is_large else "the build for the CPU"
+    print("[set-up] torch", about["version"] + ",", size + ", from", address.netloc or address.path)
+    if is_large:
+        print("[set-up] (the build for the CPU will do without a GPU; pip takes it from PIP_FIND_LINKS=FOLDER_OF_WHEELS)")
+' 2>>"$log" || true
+}
+
 install_local() {
   local torch_pin=$venv/torch-version.txt
   if grep -q '^include-system-site-packages = true' "$venv/pyvenv.cfg"; then
@@ -170,6 +204,7 @@ install_local() {
     echo "[set-up] the torch of this Python is kept: $(cat "$torch_pin")"
   else
     echo "torch==$torch_version" >"$torch_pin"
+    announce_torch
     stage "torch $torch_version" pip_install -r "$torch_pin" -c "$root/requirements.txt"
   fi
   stage "requirements.txt" pip_install -r "$root/requirements.txt" -c "$torch_pin"
@@ -194,6 +229,7 @@ set_up() {
     flock 9
   fi
   if ! is_complete; then
+    announce
     can_be_updated || make_environment
     rm -f "$stamp"
     install_requirements

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -24,7 +25,7 @@ FILES = (
     "requirements-roll.txt",
     "pyproject.toml",
 )
-TOOLS = "bash cat dirname env flock grep head mkdir mv readlink rm sh sed sha256sum sleep tail cp".split()
+TOOLS = "bash cat df dirname env flock grep head mkdir mv readlink rm sh sed sha256sum sleep tail cp".split()
 STAND_IN_PYTHON = f"""#!/bin/sh
 here=$(dirname "$0")
 notes=$(cat "$here/notes-are-in")
@@ -38,10 +39,11 @@ case "$1 $2" in
     case "$*" in *--system-site-packages*) kept=true ;; *) kept=false ;; esac
     echo "include-system-site-packages = $kept" >"$folder/pyvenv.cfg" ;;
   "-m pip")
+    case "$*" in *--dry-run*) cat "$notes/pip-report"; exit ;; esac
     echo "$*" >>"$notes/calls"
     [ ! -f "$notes/pip-waits" ] || sleep 1
     if [ -f "$notes/pip-fails" ]; then echo "no such package"; exit 1; fi ;;
-  "-c "*) PYTHONPATH=$notes/modules exec {sys.executable} "$@" ;;
+  "-c "*) PYTHONPATH=$notes/modules exec {sys.executable} -S "$@" ;;
   "--version "*) echo "Python 3.11.0" ;;
   *)
     echo "started: $*"
@@ -442,6 +444,38 @@ def test_a_cuda_torch_that_is_there_is_kept(machine):
     assert "-c" in requirements
     assert "requirements.txt" in requirements
     assert (machine.project / ".venv" / "torch-version.txt").read_text() == "torch==2.9.0+cu128\n"
+
+
+@pytest.mark.parametrize(("version", "is_kept"), [("2.13.0+cpu", True), ("2.13.0", True), ("2.12.1", False)])
+def test_without_a_gpu_a_torch_of_the_wanted_version_is_kept(machine, version, is_kept):
+    modules = machine.notes / "modules"
+    (modules / "torch.py").write_text(f'__version__ = "{version}"\n')
+    (modules / "torch-1.dist-info").mkdir()
+    (modules / "torch-1.dist-info" / "METADATA").write_text(f"Name: torch\nVersion: {version}\n")
+    result = machine.run("--setup-only")
+    assert result.returncode == 0
+    assert ("--system-site-packages" in machine.calls()[0]) == is_kept
+    assert ("the torch of this Python is kept" in result.stderr) == is_kept
+    pinned = (machine.project / ".venv" / "torch-version.txt").read_text()
+    assert pinned == f"torch=={version if is_kept else '2.13.0'}\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "needed", "address", "words"),
+    [
+        ("2.13.0", ["cuda-toolkit==13.0.3"], "https://pypi.example/torch.whl", "2.5 GB to download"),
+        ("2.13.0+cpu", ["numpy"], "file:///wheels/torch.whl", "the build for the CPU, from /wheels/torch.whl"),
+    ],
+)
+def test_what_is_downloaded_and_whereto_is_said_before_it_is(machine, version, needed, address, words):
+    about = {"version": version, "requires_dist": needed}
+    report = {"install": [{"metadata": about, "download_info": {"url": address}}]}
+    (machine.notes / "pip-report").write_text(json.dumps(report))
+    (machine.notes / "pip-fails").touch()
+    told = machine.run("--setup-only").stderr
+    assert words in told
+    assert f"{machine.project / '.venv'} gets torch and the " in told and "are free there" in told
+    assert told.index("gets torch") < told.index(words) < told.index("[set-up] torch 2.13.0 ... failed")
 
 
 def test_the_tests_script_checks_style_and_types_then_runs_pytest(machine):

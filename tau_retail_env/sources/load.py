@@ -18,7 +18,7 @@ from tau_retail_env.tasks.task import Task
 
 def load_tasks(
     source: str = "tau2",
-    split: str = "test",
+    split: str = "train",
     task_subset: str = "all",
     task_version: str | float | None = None,
     domain: str = "retail",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.messages import AgentMessage
@@ -78,6 +78,10 @@ class HumanCustomer:
         """
         self._show(f"agent> {message.content}")
         return self._next_words(is_opening=False)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be copied or pickled: there is one person, at one terminal."""
+        raise TypeError("an environment in which a person plays the customer cannot be copied: there is one terminal")
 
     def _next_words(self, *, is_opening: bool) -> UserMessage:
         while (line := self._next_line()) is not None:

@@ -107,6 +107,10 @@ class DictionaryWorld:
             content = f"Error: {error}"
         return ToolResult(content, error=content.startswith("Error"))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy shares the shop, and has its own copies of the entries that were touched."""
+        return _world, (self._shop, {name: table.touched for name, table in self._tables.items()})
+
     def changes(self) -> Changes:
         """Entries whose canonical form differs from the snapshot's."""
         changed = {}
@@ -116,6 +120,14 @@ class DictionaryWorld:
                 if form != self._shop.canonical_before(table, key):
                     changed[table, key] = form
         return changed
+
+
+def _world(shop: DictionaryShop, touched: Mapping[str, Mapping[str, Any]]) -> DictionaryWorld:
+    """A world in which some entries were touched already."""
+    world = DictionaryWorld(shop)
+    for name, entries in touched.items():
+        world._tables[name].touched.update(entries)
+    return world
 
 
 def sorted_json(entry: Any) -> str:

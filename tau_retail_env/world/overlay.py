@@ -18,31 +18,31 @@ class SharedTable(Mapping[str, Entry], Generic[Entry]):
         touched: this episode's copies by key, each of an entry of the snapshot.
     """
 
-    __slots__ = ("_snapshot", "touched")
+    __slots__ = ("snapshot", "touched")
 
     def __init__(self, snapshot: Mapping[str, Entry], touched: dict[str, Entry]) -> None:
-        self._snapshot = snapshot
+        self.snapshot = snapshot
         self.touched = touched
 
     def __getitem__(self, key: str) -> Entry:
-        return self.touched[key] if key in self.touched else self._snapshot[key]
+        return self.touched[key] if key in self.touched else self.snapshot[key]
 
     def __contains__(self, key: object) -> bool:
-        return key in self._snapshot
+        return key in self.snapshot
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._snapshot)
+        return iter(self.snapshot)
 
     def __len__(self) -> int:
-        return len(self._snapshot)
+        return len(self.snapshot)
 
     def items(self) -> ItemsView[str, Entry]:
         """Pairs of key and entry in the snapshot's order."""
-        return (self._snapshot if not self.touched else {**self._snapshot, **self.touched}).items()
+        return (self.snapshot if not self.touched else {**self.snapshot, **self.touched}).items()
 
     def values(self) -> ValuesView[Entry]:
         """Entries in the snapshot's order."""
-        return (self._snapshot if not self.touched else {**self._snapshot, **self.touched}).values()
+        return (self.snapshot if not self.touched else {**self.snapshot, **self.touched}).values()
 
 
 class OverlayTable(SharedTable[Entry]):
@@ -65,9 +65,9 @@ class OverlayTable(SharedTable[Entry]):
         try:
             return self.touched[key]
         except KeyError:
-            entry = self.touched[key] = self._copy(self._snapshot[key])
+            entry = self.touched[key] = self._copy(self.snapshot[key])
             return entry
 
     def for_reading(self) -> SharedTable[Entry]:
         """The same table, this episode's copies included, without a copy on look-up."""
-        return SharedTable(self._snapshot, self.touched)
+        return SharedTable(self.snapshot, self.touched)

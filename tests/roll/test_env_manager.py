@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -283,7 +284,7 @@ def test_a_padding_token_ends_a_turn_but_is_none_of_its_words(stage, small_token
 def stage_step(played, max_turns):
     """Play a step with another limit of turns."""
     for manager in played.managers:
-        manager.env._max_turns = max_turns
+        manager.env._limits = replace(manager.env._limits, max_turns=max_turns)
     return played.play()
 
 

@@ -17,8 +17,8 @@ def test_tau2_has_upstreams_splits_in_upstreams_order():
     assert {task.id for task in train} | {task.id for task in test} == {task.id for task in base}
 
 
-def test_the_default_is_the_whole_test_split_of_tau2():
-    assert load_tasks() == load_tasks(source="tau2", split="test", task_subset="all", domain="retail")
+def test_the_default_is_the_whole_training_split_of_tau2():
+    assert load_tasks() == load_tasks(source="tau2", split="train", task_subset="all", domain="retail")
 
 
 def test_generated_tasks_are_loaded_by_the_same_call():

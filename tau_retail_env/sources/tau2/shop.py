@@ -137,6 +137,14 @@ class Tau2World:
             return ToolResult(f"Error: {error}", error=True)
         return ToolResult(self._shop.answer(result), error=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy shares the shop, and has its own copies of the entries that were touched."""
+        touched = [
+            {key: entry.model_dump(warnings=False) for key, entry in table.touched.items()}
+            for table in (self._orders, self._users)
+        ]
+        return _world, (type(self), self._shop, *touched)
+
     def changes(self) -> Changes:
         """Entries whose canonical form differs from the snapshot's."""
         changed = {}
@@ -166,6 +174,14 @@ class CorrectedTau2World(Tau2World):
                 variant = self._shop.snapshot.products[item.product_id].variants[item.item_id]
                 item.price, item.options = variant.price, variant.options
         return result
+
+
+def _world(kind: type[Tau2World], shop: Tau2Shop, orders: Mapping[str, Any], users: Mapping[str, Any]) -> Tau2World:
+    """A world in which some entries were touched already."""
+    world = kind(shop)
+    for table, entries in ((world._orders, orders), (world._users, users)):
+        table.touched.update({key: type(table.snapshot[key]).model_validate(entry) for key, entry in entries.items()})
+    return world
 
 
 def _copy(entry: Any) -> Any:

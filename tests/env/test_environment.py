@@ -1,5 +1,6 @@
 """What an agent meets: the rules of a turn, the limits, the reward, and every kind of bad input."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -562,10 +563,57 @@ def test_ids_in_place_of_tasks_are_refused():
         TauRetailEnv(tasks=["tau2/1"])
 
 
-def test_a_message_in_openais_form_is_refused_with_what_reads_it(env):
+def test_a_message_in_openais_form_is_one_as_well(env):
+    function = {"name": "get_order_details", "arguments": json.dumps(ORDER)}
+    in_openais_form = (
+        {"role": "assistant", "content": "Hello"},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": function}]},
+        {"content": None, "tool_calls": [{"id": "2", "type": "function", "function": {**function, "arguments": "{"}}]},
+    )
+    env.reset("tau2/0")
+    words, result, refused = [env.step(message) for message in in_openais_form]
+    assert words[0] == "ok" and words[4]["role"] == "user"
+    assert result[0].startswith('{"order_id": "#W2378156"') and result[4]["messages"][0]["tool_call_id"] == "1"
+    assert refused[4]["metrics"]["malformed"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("action", "named"),
+    [
+        ({"role": "user", "content": "Hello"}, "a mapping with role 'user'"),
+        ({"text": "Hello"}, "the keys text"),
+        (["Hello"], "found list"),
+    ],
+)
+def test_what_is_no_message_of_an_agent_is_refused_by_what_it_is(env, action, named):
     env.reset(seed=0)
-    with pytest.raises(InvalidValueError, match=r"found dict; tau_retail_env\.agents\.api\.agent_message"):
-        env.step({"role": "assistant", "content": "Hello"})
+    with pytest.raises(InvalidValueError, match=named):
+        env.step(action)
+
+
+def test_prompt_tools_and_task_can_be_had_at_any_time(env):
+    assert env.task is None and "no episode" in repr(env)
+    _, info = env.reset("tau2/0")
+    env.step("Hello")
+    assert (env.system_prompt, env.tools) == (info["system_prompt"], info["tools"])
+    assert env.task.id == "tau2/0" and "task tau2/0" in repr(env)
+
+
+def test_tasks_and_an_environment_have_the_same_default_split():
+    assert TauRetailEnv().tasks == tuple(load_tasks())
+
+
+def test_with_closes_the_environment(tasks):
+    with TauRetailEnv(user=Talker(), tasks=tasks) as env:
+        env.reset("tau2/0")
+    assert env.task is None
+
+
+def test_options_of_reset_hold_the_task(env):
+    assert env.reset(seed=3, options={"task_id": "tau2/7"})[1]["task_id"] == "tau2/7"
+    assert env.reset(seed=3, options={})[1] == env.reset(seed=3)[1]
+    with pytest.raises(InvalidValueError, match=r"Unknown option of reset 'task'.*Did you mean 'task_id'"):
+        env.reset(options={"task": "tau2/7"})
 
 
 def test_a_customer_object_plays_even_if_it_is_empty_and_must_say_something(tasks):

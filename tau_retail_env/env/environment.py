@@ -1,4 +1,4 @@
-"""TauRetailEnv: one conversation at a time between an agent, a customer and the shop."""
+"""TauRetailEnv: `reset` opens a conversation, `step` plays one turn of it, and its end is judged."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from operator import index
-from typing import Any, SupportsIndex
+from types import TracebackType
+from typing import Any, Self, SupportsIndex
 
-from tau_retail_env.chat.foreign_calls import holds_foreign_call
-from tau_retail_env.chat.parsing import MalformedMessageError, check_message, parse_message
+from tau_retail_env.chat.parsing import MalformedMessageError
 from tau_retail_env.chat.tool_formats import FORMS, ToolFormat
-from tau_retail_env.errors import EpisodeStateError, InvalidValueError, SnapshotChangedError, member
+from tau_retail_env.env import copies, reading
+from tau_retail_env.env.episode import METRICS, Episode, Limits
+from tau_retail_env.env.gymnasium import Base, note_seed, text_space
+from tau_retail_env.env.hearing import heard
+from tau_retail_env.env.reading import Action, MultipleCalls
+from tau_retail_env.errors import EpisodeStateError, InvalidValueError, SnapshotChangedError, member, unknown
 from tau_retail_env.messages import AgentMessage, Message, ResetInfo, StepInfo, StopReason
 from tau_retail_env.sources import find_task, get_source
 from tau_retail_env.sources.load import given_or_shared, version_of
@@ -27,23 +30,12 @@ from tau_retail_env.users import make_customer
 from tau_retail_env.users.base import Customer, UserError, UserMessage, UserStrategy
 from tau_retail_env.users.judges import make_judge
 from tau_retail_env.users.usage import CUSTOMER_METRICS, customer_metrics
-from tau_retail_env.world import Reward, World, verdict
-from tau_retail_env.world.assertions import Called, Evidence, Said, play_gold
+from tau_retail_env.world import Reward, verdict
+from tau_retail_env.world.assertions import Called, Said, play_gold
 from tau_retail_env.world.settings import RewardSettings
-from tau_retail_env.world.tool_errors import KINDS, error_kind
+from tau_retail_env.world.tool_errors import error_kind
 
 DEBUG_VARIABLE = "TAU_RETAIL_DEBUG"
-METRICS = {
-    "turns": "sum",
-    "tool_calls": "sum",
-    "tool_errors": "sum",
-    **{f"tool_errors_{kind}": "sum" for kind in KINDS},
-    "malformed": "sum",
-    "unparsed_calls": "sum",
-    "transfers": "sum",
-    "success": "last",
-}
-"""Every step's metrics and how they add up over an episode, in ROLL's names for ways of adding up."""
 OWN_CUSTOMER = "own"
 """The name of a customer that was given as `user` and does not say its strategy."""
 MIXED = "mixed"
@@ -51,39 +43,19 @@ MIXED = "mixed"
 FAILED = "The customer cannot be reached."
 """What an agent reads when the customer failed; why stands in info, for the customer's words are not to leak."""
 
+OWN = frozenset(("_in_use", "action_space", "observation_space"))
+"""Attributes that a copy makes anew."""
+
 Observation = str
 Turn = tuple[Observation, float, bool, bool, StepInfo]
 Metrics = dict[str, float]
 
 
-class MultipleCalls(StrEnum):
-    """What happens to a message with several tool calls."""
+class TauRetailEnv(Base):
+    """τ-bench retail as an agentic environment: `reset`, `step`, `close` as in Gymnasium.
 
-    ERROR = "error"
-    """None is run, and the agent reads why: both domain policies forbid it."""
-    UPSTREAM = "upstream"
-    """As upstream runs them: τ² all in order, τ-bench v1 the first."""
-
-
-@dataclass
-class _Episode:
-    """What one episode holds between reset and its end."""
-
-    task: Task
-    world: World
-    spoken: list[str] = field(default_factory=list)
-    evidence: Evidence = field(default_factory=Evidence)
-    """All that was said and called, for those who judge it."""
-    turns: int = 0
-    steps: int = 0
-    errors: int = 0
-    over: bool = False
-    untold: list[Mapping[str, float]] = field(default_factory=list)
-    """What the customer's words took since the last step: the first step also counts the opening."""
-
-
-class TauRetailEnv:
-    """τ-bench retail as an agentic environment: `reset`, `step`, `close` as in Gymnasium, but no `gymnasium.Env`.
+    It is a `gymnasium.Env` where gymnasium is installed. `copy.deepcopy` and `pickle` take it in the middle of an
+    episode: the copy goes on by itself, byte for byte as the original would.
 
     An episode follows upstream's orchestrator: what is said, what is counted and what is scored are upstream's; what
     differs on purpose is listed in docs/environment.md. Episodes of different environments share nothing that
@@ -151,25 +123,27 @@ class TauRetailEnv:
         """How the calls in a model's text are written; whoever plays a model sets it to what its template writes."""
         prompt_style = member("prompt_style", prompt_style, PromptStyle)
         self._multiple_calls = member("multiple_calls", multiple_calls, MultipleCalls)
-        _check_limits(max_turns=max_turns, max_errors=max_errors)
         task_version = task_version if tasks is None else version_of(tasks, source, task_version)
-        origin = get_source(source, task_version)
+        self._origin = origin = get_source(source, task_version)
         self.task_version = origin.version
         """The edition of the source's tasks; None where the source has none."""
         self._shop = origin.shop()
+        self._limits = Limits(self._shop.conduct, max_turns, max_errors)
+        is_named = tasks is None and task_file is None
+        self._selection = (split, task_subset, tuple(exclude_tasks)) if is_named else None
         self.tasks = given_or_shared(tasks, source, split, task_subset, task_version, exclude_tasks, task_file)
         self._judge = make_judge(nl_judge, nl_judge_model, nl_judge_config, origin, self.tasks)
         make = functools.partial(make_customer, user_strategy, user_config, self._shop.database)
         self._customer = make(model=user_model, source=origin) if user is None else user
         named = user_strategy if isinstance(user_strategy, str) else MIXED
         self._strategy = named if user is None else OWN_CUSTOMER
-        self._max_turns, self._max_errors = max_turns, max_errors or self._shop.conduct.max_errors
         shown = self._shop.domain_policy, self._shop.tools
-        self._system_prompt = system_prompt(prompt_style, source, *shown, task_version=origin.version)
+        self.system_prompt = system_prompt(prompt_style, source, *shown, task_version=origin.version)
+        """The first message that the agent sees, in every episode."""
         self.customer_s = 0.0
         """Wall-clock seconds that the customer has taken in this environment so far, all episodes together."""
         self._next_seed = 0
-        self._episode: _Episode | None = None
+        self._episode: Episode | None = None
         self._in_use = threading.Lock()
         self._digest = self._shop.snapshot_digest() if os.environ.get(DEBUG_VARIABLE) == "1" else None
 
@@ -178,7 +152,45 @@ class TauRetailEnv:
         """Who plays the customer in this episode; of a mixture the one that was drawn for it."""
         return str(getattr(self._customer, "strategy", None) or self._strategy)
 
-    def reset(self, task_id: str | None = None, seed: int | None = None) -> tuple[Observation, ResetInfo]:
+    @property
+    def task(self) -> Task | None:
+        """The task of this episode, None before the first."""
+        return None if self._episode is None else self._episode.task
+
+    @property
+    def tools(self) -> list[Mapping[str, Any]]:
+        """The agent's tools as OpenAI schemas, in every episode; read only."""
+        return list(self._shop.tools)
+
+    metadata: Mapping[str, Any] = {"render_modes": []}
+    """For Gymnasium: there is nothing to render."""
+    render_mode = None
+    spec = None
+
+    @functools.cached_property
+    def action_space(self) -> Any:
+        """Gymnasium's space of what `step` takes: any text."""
+        return text_space()
+
+    @functools.cached_property
+    def observation_space(self) -> Any:
+        """Gymnasium's space of what comes back: any text."""
+        return text_space()
+
+    @property
+    def unwrapped(self) -> TauRetailEnv:
+        """Itself."""
+        return self
+
+    def __repr__(self) -> str:
+        """Its source, version, customer and task."""
+        version = f" {self.task_version}" if self.task_version else ""
+        where = "no episode" if self.task is None else f"task {self.task.id}"
+        return f"<TauRetailEnv {self._origin.name}{version}, {len(self.tasks)} tasks, {self.user_strategy}, {where}>"
+
+    def reset(
+        self, task_id: str | None = None, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[Observation, ResetInfo]:
         """Begin an episode.
 
         Args:
@@ -186,16 +198,21 @@ class TauRetailEnv:
                 (each round through the tasks is shuffled by its own number).
             seed: the customer's wording, and the task where `task_id` is None; None takes the environment's own
                 count of its resets.
+            options: {"task_id": …} for who can give no `task_id`, such as Gymnasium's wrappers.
 
         Returns:
             The customer's first words, and info, see `tau_retail_env.messages.ResetInfo`.
 
         Raises:
-            InvalidValueError: unknown task id.
+            InvalidValueError: unknown task id or option.
             UserError: the customer could not open the conversation; the episode says nothing about the agent.
             CustomerSetupError: no customer can be had before something is mended (key, model, budget).
             EpisodeStateError: another thread is inside this environment.
         """
+        chosen = dict(options or {})
+        task_id = chosen.pop("task_id", task_id)
+        if chosen:
+            raise unknown("option of reset", f"{next(iter(chosen))}", ("task_id",))
         with self._alone():
             return self._begin(task_id, seed)
 
@@ -205,6 +222,7 @@ class TauRetailEnv:
         if not isinstance(seed, SupportsIndex) or index(seed) < 0:
             raise InvalidValueError(f"seed must be a whole number, at least 0, or None, found {seed!r}")
         self._next_seed = seed + 1
+        note_seed(self, index(seed))
         task = self._task_of_seed(seed) if task_id is None else find_task(self.tasks, task_id)
         self._episode = None
         words = self._ask(self._customer.reset, task, seed=seed)
@@ -212,7 +230,7 @@ class TauRetailEnv:
             raise UserError("the customer ended the conversation with its first words", usage=words.usage)
         greeting = self._shop.conduct.greeting
         opening: list[Message] = [{"role": "assistant", "content": greeting}] if greeting else []
-        self._episode = _Episode(task, self._shop.open(), [greeting] if greeting else [], steps=len(opening))
+        self._episode = Episode(task, self._shop.open(), [greeting] if greeting else [], steps=len(opening))
         opened: list[Message] = [*opening, {"role": "user", "content": words.content}]
         self._episode.evidence.conversation += [Said(**message) for message in opened]
         info: ResetInfo = {
@@ -223,7 +241,7 @@ class TauRetailEnv:
             "user_strategy": self.user_strategy,
             "role": "user",
             "tools": list(self._shop.tools),
-            "system_prompt": self._system_prompt,
+            "system_prompt": self.system_prompt,
             "messages": opened,
         }
         if words.usage is not None:
@@ -231,12 +249,12 @@ class TauRetailEnv:
             info["customer_usage"] = dict(words.usage)
         return words.content, info
 
-    def step(self, action: str | AgentMessage) -> Turn:
+    def step(self, action: Action) -> Turn:
         """Play one turn: the agent's message and what comes back.
 
         Args:
-            action: the model's text (tool calls in `tool_format`, end-of-turn tokens and reasoning are taken out) or an
-                `AgentMessage`.
+            action: the model's text (tool calls in `tool_format`, end-of-turn tokens and reasoning are taken out), an
+                `AgentMessage`, or an assistant message in OpenAI's form.
 
         Returns:
             (observation, reward, terminated, truncated, info). The reward is 0.0 until the customer ends the episode.
@@ -246,9 +264,10 @@ class TauRetailEnv:
             EpisodeStateError: before the first reset, after the end of the episode, or while another thread is inside
                 this environment.
             CustomerSetupError: no customer can be had before something is mended (key, model, budget).
+            InvalidValueError: an action that is no message.
         """
         with self._alone():
-            return self._play(action)
+            return self._play(reading.unpacked(action))
 
     def _play(self, action: str | AgentMessage) -> Turn:
         episode = self._episode
@@ -259,11 +278,13 @@ class TauRetailEnv:
         episode.turns += 1
         metrics = dict.fromkeys(METRICS, 0.0) | {"turns": 1.0}
         try:
-            message = self._read(action)
+            message = reading.read(action, self.tool_format, self._multiple_calls, self._shop)
         except MalformedMessageError as error:
-            metrics["unparsed_calls"] = self._foreign_calls(action if isinstance(action, str) else None)
+            metrics["unparsed_calls"] = reading.foreign_calls(
+                action if isinstance(action, str) else None, self.tool_format, self._shop
+            )
             return self._refuse(episode, action, error, metrics)
-        metrics["unparsed_calls"] = self._foreign_calls(message.content)
+        metrics["unparsed_calls"] = reading.foreign_calls(message.content, self.tool_format, self._shop)
         if message.content and (not message.tool_calls or self._shop.conduct.hears_text_beside_calls):
             episode.spoken.append(message.content)
         episode.evidence.conversation.append(Said("assistant", message.content))
@@ -274,6 +295,45 @@ class TauRetailEnv:
     def close(self) -> None:
         """Forget the episode; nothing else is held."""
         self._episode = None
+
+    def __enter__(self) -> Self:
+        """For `with`, which closes it."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def __copy__(self) -> Self:
+        """The same as a deep copy: two environments never play one episode."""
+        return self.__deepcopy__({})
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """An environment of its own in the same state, an episode under way included."""
+        with self._alone():
+            return copies.made(type(self), copies.copied(self._state(), self._shared(self.tasks), memo))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the state; source, shop and loaded tasks by their names."""
+        with self._alone():
+            origin = self._origin
+            place = self.tasks.index(self._episode.task) if self._episode and self._selection else None
+            names = (origin.name, origin.version, origin.domain), self._selection, place
+            tasks = self.tasks if self._selection else None
+            return copies.unpickled, (type(self), *names, copies.to_bytes(self._state(), self._shared(tasks)))
+
+    def _state(self) -> dict[str, Any]:
+        """What makes this environment what it is."""
+        return {name: value for name, value in vars(self).items() if name not in OWN}
+
+    def _shared(self, tasks: Sequence[Task] | None) -> dict[str, Any]:
+        """What copies share with it."""
+        shared = {"source": self._origin, "shop": self._shop, "database": self._shop.database}
+        if tasks is not None:
+            shared |= {"tasks": tasks} | ({"task": self._episode.task} if self._episode is not None else {})
+        return shared
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -287,42 +347,12 @@ class TauRetailEnv:
         finally:
             self._in_use.release()
 
-    def _read(self, action: str | AgentMessage) -> AgentMessage:
-        """What the agent means.
-
-        Raises:
-            MalformedMessageError: it cannot be read, or holds several calls where that is an error.
-            InvalidValueError: it is no message at all.
-        """
-        message = parse_message(action, self.tool_format, self._shop.tools) if isinstance(action, str) else action
-        if not isinstance(message, AgentMessage):
-            found = f"{type(message).__name__}; tau_retail_env.agents.api.agent_message reads one in OpenAI's form"
-            raise InvalidValueError(f"step takes a model's text or an AgentMessage, found {found}")
-        conduct = self._shop.conduct
-        if len(message.tool_calls) > 1:
-            if self._multiple_calls is MultipleCalls.ERROR:
-                raise MalformedMessageError("one tool call at a time, please; none of these was run")
-            if not conduct.runs_every_call:
-                message = AgentMessage(message.content, message.tool_calls[:1])
-        check_message(message)
-        if message.tool_calls and message.tool_calls[0].name == conduct.speaking_tool:
-            content = message.tool_calls[0].arguments.get("content")
-            if not isinstance(content, str) or not content.strip():
-                raise MalformedMessageError(f"{conduct.speaking_tool!r} needs a text for the customer in 'content'.")
-            return AgentMessage(content)
-        return message
-
-    def _foreign_calls(self, text: str | None) -> float:
-        """1.0 where a text holds a call that this episode does not read."""
-        names = {tool["function"]["name"] for tool in self._shop.tools}
-        return float(holds_foreign_call(text or "", self.tool_format, names))
-
     def _task_of_seed(self, seed: int) -> Task:
         epoch, place = divmod(seed, len(self.tasks))
         return self.tasks[shuffled(len(self.tasks), f"tau-retail/epoch/{epoch}")[place]]
 
     def _refuse(
-        self, episode: _Episode, action: str | AgentMessage, error: MalformedMessageError, metrics: Metrics
+        self, episode: Episode, action: str | AgentMessage, error: MalformedMessageError, metrics: Metrics
     ) -> Turn:
         """A message that cannot be parsed: nothing is run, the agent reads why; counts as one error of the agent's."""
         metrics["malformed"] = 1.0
@@ -337,7 +367,7 @@ class TauRetailEnv:
             back = [{"role": "user", "content": text}]
         return self._turn(episode, text, back, metrics)
 
-    def _run_tools(self, episode: _Episode, message: AgentMessage, metrics: Metrics) -> Turn:
+    def _run_tools(self, episode: Episode, message: AgentMessage, metrics: Metrics) -> Turn:
         results = [episode.world.call(call) for call in message.tool_calls]
         called = [Called(call, result.error) for call, result in zip(message.tool_calls, results, strict=True)]
         failed = [one.call for one in called if one.failed]
@@ -359,9 +389,9 @@ class TauRetailEnv:
         ended_by = StopReason.AGENT_TRANSFER if transferred else None
         return self._turn(episode, text, back, metrics, ended_by)
 
-    def _ask_customer(self, episode: _Episode, message: AgentMessage, metrics: Metrics) -> Turn:
+    def _ask_customer(self, episode: Episode, message: AgentMessage, metrics: Metrics) -> Turn:
         episode.steps += 1
-        if limit := self._upstream_limit(episode):
+        if limit := self._limits.upstreams(episode):
             return self._turn(episode, "", [], metrics, ended_by=limit)
         try:
             words = self._ask(self._customer.respond, message)
@@ -379,7 +409,7 @@ class TauRetailEnv:
 
     def _turn(
         self,
-        episode: _Episode,
+        episode: Episode,
         text: str,
         back: list[Message],
         metrics: Metrics,
@@ -390,7 +420,7 @@ class TauRetailEnv:
     ) -> Turn:
         """Close a turn: limits, reward, info."""
         if ended_by is not StopReason.USER_ERROR:
-            ended_by = self._upstream_limit(episode) or ended_by or self._turn_limit(episode)
+            ended_by = self._limits.upstreams(episode) or ended_by or self._limits.turns(episode)
         episode.untold += [usage] if usage is not None else []
         metrics = customer_metrics(episode.untold) | metrics
         episode.untold = []
@@ -407,7 +437,7 @@ class TauRetailEnv:
         reward, ended_by = self._end(episode, ended_by, info)
         return text, reward, ended_by.is_termination, not ended_by.is_termination, info
 
-    def _end(self, episode: _Episode, ended_by: StopReason, info: StepInfo) -> tuple[float, StopReason]:
+    def _end(self, episode: Episode, ended_by: StopReason, info: StepInfo) -> tuple[float, StopReason]:
         """Judge an episode that is over; returns its reward, and how it ended after all."""
         episode.over = True
         info["reward_breakdown"], info["user_strategy"] = {}, self.user_strategy
@@ -428,7 +458,7 @@ class TauRetailEnv:
         self._check_snapshot(episode)
         return reward, ended_by
 
-    def _verdict(self, episode: _Episode) -> Reward:
+    def _verdict(self, episode: Episode) -> Reward:
         """All three numbers; assertions are judged only where the task's reward names them.
 
         Raises:
@@ -440,23 +470,7 @@ class TauRetailEnv:
             unmet = self._judge.unmet(task, episode.evidence)
         return verdict(self._shop, task, episode.world, episode.evidence, episode.spoken, unmet)
 
-    def _upstream_limit(self, episode: _Episode) -> StopReason | None:
-        """τ²'s limits, errors before steps; they win even over a stop that arrives with the same message."""
-        if self._max_errors is not None and episode.errors >= self._max_errors:
-            return StopReason.TOO_MANY_ERRORS
-        max_steps = self._shop.conduct.max_steps
-        if self._max_turns is None and max_steps is not None and episode.steps >= max_steps:
-            return StopReason.MAX_STEPS
-        return None
-
-    def _turn_limit(self, episode: _Episode) -> StopReason | None:
-        """Limits of agent messages, which leave a stop that arrives with the last one its due: ours and v1's."""
-        if self._max_turns is not None:
-            return StopReason.MAX_TURNS if episode.turns >= self._max_turns else None
-        limit = self._shop.conduct.max_turns
-        return StopReason.MAX_STEPS if limit is not None and episode.turns >= limit else None
-
-    def _check_snapshot(self, episode: _Episode) -> None:
+    def _check_snapshot(self, episode: Episode) -> None:
         if self._digest is not None and self._shop.snapshot_digest() != self._digest:
             raise SnapshotChangedError(
                 f"The shared database has changed by the end of episode {episode.task.id}: something writes to what "
@@ -466,31 +480,9 @@ class TauRetailEnv:
     def _ask(self, call: Callable[..., UserMessage | str], *arguments: Any, **named: Any) -> UserMessage:
         start = time.perf_counter()
         try:
-            return self._words(call(*arguments, **named))
+            return heard(call(*arguments, **named), self._shop.conduct.stop_tokens)
         finally:
             self.customer_s += time.perf_counter() - start
-
-    def _words(self, said: UserMessage | str) -> UserMessage:
-        """The customer's message with its stop token noticed, wherever in the text it stands."""
-        message = UserMessage(said) if isinstance(said, str) else said
-        if not isinstance(message, UserMessage):
-            raise UserError(f"the customer answered with {type(said).__name__} instead of a text or a UserMessage")
-        if message.tool_calls:
-            raise UserError("the customer called a tool, but retail has no tools for customers", usage=message.usage)
-        if not message.content:
-            raise UserError("the customer said nothing", usage=message.usage)
-        if message.stop is None:
-            stop = next((token for token in self._shop.conduct.stop_tokens if token in message.content), None)
-            message = replace(message, stop=stop)
-        return message
-
-
-def _check_limits(**limits: object) -> None:
-    """Refuse a limit that is no whole number from 1 on, nor None."""
-    for name, limit in limits.items():
-        if limit is not None and (not isinstance(limit, SupportsIndex) or index(limit) < 1):
-            expected = "a whole number, at least 1, or None (upstream's own)"
-            raise InvalidValueError(f"{name} must be {expected}, found {limit!r}")
 
 
 def _tool_message(name: str, call_id: str, content: str) -> Message:

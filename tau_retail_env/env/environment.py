@@ -94,6 +94,8 @@ class TauRetailEnv(Base):
         MissingDependencyError: the source's data or packages are not installed.
     """
 
+    _episode: Episode | None = None
+
     def __init__(
         self,
         source: str = "tau2",
@@ -129,21 +131,20 @@ class TauRetailEnv(Base):
         """The edition of the source's tasks; None where the source has none."""
         self._shop = origin.shop()
         self._limits = Limits(self._shop.conduct, max_turns, max_errors)
-        is_named = tasks is None and task_file is None
-        self._selection = (split, task_subset, tuple(exclude_tasks)) if is_named else None
+        self._selection = (split, task_subset, tuple(exclude_tasks)) if tasks is None and task_file is None else None
         self.tasks = given_or_shared(tasks, source, split, task_subset, task_version, exclude_tasks, task_file)
         self._judge = make_judge(nl_judge, nl_judge_model, nl_judge_config, origin, self.tasks)
         make = functools.partial(make_customer, user_strategy, user_config, self._shop.database)
         self._customer = make(model=user_model, source=origin) if user is None else user
-        named = user_strategy if isinstance(user_strategy, str) else MIXED
-        self._strategy = named if user is None else OWN_CUSTOMER
+        self._strategy = (
+            OWN_CUSTOMER if user is not None else user_strategy if isinstance(user_strategy, str) else MIXED
+        )
         shown = self._shop.domain_policy, self._shop.tools
         self.system_prompt = system_prompt(prompt_style, source, *shown, task_version=origin.version)
         """The first message that the agent sees, in every episode."""
         self.customer_s = 0.0
         """Wall-clock seconds that the customer has taken in this environment so far, all episodes together."""
         self._next_seed = 0
-        self._episode: Episode | None = None
         self._in_use = threading.Lock()
         self._digest = self._shop.snapshot_digest() if os.environ.get(DEBUG_VARIABLE) == "1" else None
 

@@ -95,6 +95,7 @@ class TauRetailEnv(Base):
     """
 
     _episode: Episode | None = None
+    _next_seed = 0
 
     def __init__(
         self,
@@ -144,7 +145,6 @@ class TauRetailEnv(Base):
         """The first message that the agent sees, in every episode."""
         self.customer_s = 0.0
         """Wall-clock seconds that the customer has taken in this environment so far, all episodes together."""
-        self._next_seed = 0
         self._in_use = threading.Lock()
         self._digest = self._shop.snapshot_digest() if os.environ.get(DEBUG_VARIABLE) == "1" else None
 

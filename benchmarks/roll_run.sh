@@ -80,9 +80,6 @@ case "$algorithm" in
     overrides+=(
       kl_loss_coef=0.02 # as in tau_retail_local.yaml; with 0.001 half of what was won was lost again (docs/runs/roll_grpo)
       num_gpus_per_node=2
-      'actor_train.device_mapping=[0]'
-      'reference.device_mapping=[0]'
-      'actor_infer.device_mapping=[1]'
     )
     ;;
 esac

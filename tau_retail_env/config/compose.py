@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,11 @@ from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.models.shipped import default_config_folder
 
 PLAIN_OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
+ARITHMETIC: Mapping[str, Callable[[int, int], int]] = {
+    "times": operator.mul,
+    "divide": lambda number, by: max(number // by, 1),
+}
+"""What a YAML may compute, `${divide:128,${num_gpus}}`: so sizes follow from the number of GPUs."""
 
 
 def config_names(folder: Path) -> list[str]:
@@ -41,6 +47,8 @@ def compose(name: str, *, folder: str | Path | None = None, overrides: Sequence[
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
+    for resolver, call in ARITHMETIC.items():
+        OmegaConf.register_new_resolver(resolver, call, replace=True)
     path = Path(folder).expanduser().resolve() if folder is not None else default_config_folder()
     stem = name.removesuffix(".yaml")
     if not path.is_dir():

@@ -20,6 +20,7 @@ from tau_retail_env.episodes.encoders import make_encoder
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.token_episode import TokenEpisode
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError
+from tau_retail_env.roll import engine_proxy  # noqa: F401 — ROLL finds it by its name once it is imported
 from tau_retail_env.roll.batch import learns, to_batch
 from tau_retail_env.roll.dump import TrajectoryWriter, is_chosen, trajectories_folder, writer_for
 from tau_retail_env.roll.group_plan import group_plan

@@ -1,12 +1,16 @@
-"""ROLL's environment worker, whose environments share one tokenizer."""
+"""ROLL's environment worker, whose environments share one tokenizer, tasks and shop."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any
 
+from roll.distributed.scheduler.decorator import Dispatch, register
 from roll.pipeline.agentic.environment_worker import EnvironmentWorker
 from transformers import ProcessorMixin
+
+from tau_retail_env.roll.ahead import ahead, make_one_of_each
 
 USED = ("apply_chat_template", "batch_decode", "decode", "encode")
 """What the env managers and ROLL's proxies call."""
@@ -45,8 +49,31 @@ class SharedTokenizer:
 class TauRetailEnvironmentWorker(EnvironmentWorker):
     """ROLL's, which copies tokenizer and processor for each environment; a text model's processor is a tokenizer, too.
 
-    Here the tokenizer is shared, and a processor that is none is left out.
+    Here the tokenizer is shared, and a processor that is none is left out. What else environments share is loaded once,
+    while other roles start.
+
+    Args:
+        worker_config: ROLL's.
     """
+
+    loading: threading.Thread | None = None
+    """Loads what environments share; None where nothing was begun."""
+
+    def __init__(self, worker_config: Any) -> None:
+        super().__init__(worker_config)
+        self.loading = ahead(lambda: make_one_of_each(self.env_configs.values()))
+
+    @register(dispatch_mode=Dispatch.ONE_TO_ALL, clear_cache=False)
+    async def initialize(self, *args: Any, **kwargs: Any) -> None:
+        """Make the environments, once what they share is loaded.
+
+        Args:
+            args: ROLL's.
+            kwargs: ROLL's.
+        """
+        if self.loading is not None:
+            await asyncio.to_thread(self.loading.join)
+        await super().initialize(*args, **kwargs)
 
     @property
     def tokenizer(self) -> SharedTokenizer | None:

@@ -20,6 +20,8 @@ WORKERS = {
     "val_env_manager": "environment_worker.TauRetailEnvironmentWorker",
 }
 """Which of our workers a role has."""
+SPARE_CALLS = 64
+"""Calls of an engine's worker that must get through, such as the one that wakes it, while all environments wait."""
 
 
 def agentic_config(values: Mapping[str, Any], folder: RunFolder) -> Any:
@@ -55,6 +57,7 @@ def agentic_config(values: Mapping[str, Any], folder: RunFolder) -> Any:
         config = from_dict(AgenticConfig, settings)
     except (DaciteError, AssertionError, ValueError, TypeError, NotImplementedError) as error:
         raise InvalidValueError(f"ROLL refuses the configuration: {error}") from error
+    ask_the_engine_directly(config)
     config.checkpoint_config["output_dir"] = str(folder.checkpoints)
     inner = dict(config.tracker_kwargs)
     if config.track_with == "tensorboard":
@@ -64,3 +67,23 @@ def agentic_config(values: Mapping[str, Any], folder: RunFolder) -> Any:
     config.tracker_kwargs = {"path": str(folder.metrics), "tracker": config.track_with, "tracker_kwargs": inner}
     config.track_with = tracking.NAME
     return config
+
+
+def ask_the_engine_directly(config: Any) -> None:
+    """Have environments ask vLLM's workers without ROLL's router between.
+
+    Not where the actor learns on a part of the engine's GPUs while the rest plays on: there the router moves them.
+
+    Args:
+        config: ROLL's, which is changed.
+    """
+    from tau_retail_env.roll.engine_proxy import PROXY
+
+    learning, playing = set(config.actor_train.device_mapping), set(config.actor_infer.device_mapping)
+    if config.actor_infer.strategy_args.strategy_name != "vllm" or learning < playing:
+        return
+    managers = (config.train_env_manager, config.val_env_manager)
+    for manager in managers:
+        manager.llm_proxy.proxy_type = PROXY
+    asking = sum(manager.num_env_groups * manager.group_size for manager in managers)
+    config.actor_infer.max_concurrency = max(config.actor_infer.max_concurrency, asking + SPARE_CALLS)

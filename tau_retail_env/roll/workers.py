@@ -1,7 +1,8 @@
-"""ROLL's workers: learners compute what counts and resume as they stopped, rollouts tell what vLLM's cache spared."""
+"""ROLL's workers: learners compute what counts and resume as they stopped, rollouts answer environments directly."""
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,7 +16,9 @@ from roll.pipeline.base_worker import ActorWorker as PlainActorWorker
 from roll.pipeline.base_worker import CriticWorker, InferWorker
 
 from tau_retail_env.models.warm_up import start_above_zero
+from tau_retail_env.roll.ahead import ahead, import_engine
 from tau_retail_env.roll.learning import Rows, explained_variance, spare, start_at_zero, still
+from tau_retail_env.roll.requests import Requests
 from tau_retail_env.roll.value_head import ValueHead, mean_error
 
 FSDP2 = "fsdp2_train"
@@ -163,7 +166,73 @@ class LearningCritic(Learner, CriticWorker):
 
 
 class RolloutWorker(InferWorker):
-    """The engine's worker; its metrics tell each step's tokens. With another engine than vLLM it is ROLL's own."""
+    """The engine's worker: answers environments itself, and tells each step's tokens.
+
+    While the engine sleeps or its weights change, requests wait here. With another engine than vLLM it is ROLL's own.
+
+    Args:
+        worker_config: ROLL's.
+    """
+
+    def __init__(self, worker_config: Any) -> None:
+        super().__init__(worker_config)
+        self.requests = Requests()
+        self.importing = ahead(lambda: import_engine(worker_config.strategy_args.strategy_name))
+
+    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    async def initialize(self, pipeline_config: Any) -> None:
+        """Start the engine, which has been imported meanwhile.
+
+        Args:
+            pipeline_config: ROLL's AgenticConfig.
+        """
+        await asyncio.to_thread(self.importing.join)
+        await super().initialize(pipeline_config)
+
+    async def answer(
+        self, prompt_ids: list[int], generation_config: dict[str, Any]
+    ) -> tuple[list[int], list[float]] | None:
+        """Go on after a prompt.
+
+        Args:
+            prompt_ids: its tokens.
+            generation_config: ROLL's, with `max_new_tokens`.
+
+        Returns:
+            The new tokens, the one that ended them included, and their log-probabilities; None where the engine was
+            put to sleep before they were there.
+        """
+        parameters = sampling(generation_config, self.tokenizer)
+        told = await self.requests.ask(
+            lambda name: self.strategy.generate_request(
+                {"rid": name, "input_ids": prompt_ids, "sampling_params": parameters}
+            )
+        )
+        if "abort" in told["finish_reasons"]:
+            return None
+        return list(told["output_token_ids"][0]), told["output_logprobs"][0]
+
+    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    async def load_states(self, *args: Any, **kwargs: Any) -> None:
+        """Wake the engine up, then let requests in.
+
+        Args:
+            args: ROLL's.
+            kwargs: ROLL's.
+        """
+        await self.strategy.load_states(*args, **kwargs)
+        self.requests.let_in()
+
+    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    async def offload_states(self, *args: Any, **kwargs: Any) -> None:
+        """Break off the requests under way, which are asked again, then put the engine to sleep.
+
+        Args:
+            args: ROLL's.
+            kwargs: ROLL's.
+        """
+        await self.requests.break_off(self.strategy.abort_requests)
+        await self.strategy.offload_states(*args, **kwargs)
 
     @register(dispatch_mode=Dispatch.DP_MP_COMPUTE)
     def get_metrics(self, metric_names: list[str] | None = None) -> DataProto:
@@ -180,6 +249,23 @@ class RolloutWorker(InferWorker):
         told.meta_info["metrics"] |= growth(getattr(self, "_counted", {}), counted)
         self._counted = counted
         return told
+
+
+def sampling(generation_config: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
+    """Sampling parameters of vLLM as ROLL makes them, but that no text is made: only tokens are used.
+
+    vLLM otherwise decodes each token twice, for the text and beside its log-probability, in the one process through
+    which all answers of an engine go.
+
+    Args:
+        generation_config: ROLL's.
+        tokenizer: the engine's.
+    """
+    from roll.distributed.strategy.vllm_strategy import create_sampling_params_for_vllm
+
+    ends = [tokenizer.eos_token_id, tokenizer.pad_token_id]
+    made: dict[str, Any] = create_sampling_params_for_vllm(generation_config | {"eos_token_id": ends})
+    return made | {"detokenize": bool(made["stop"])}
 
 
 def from_the_beginning(pipeline_config: Any) -> Any:

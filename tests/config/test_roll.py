@@ -267,3 +267,22 @@ def test_grpo_fits_two_gpus_one_to_learn_and_one_to_play():
     overrides = [f"{role}.device_mapping=[0]" for role in ("actor_train", "reference")]
     config = checked("tau_retail_grpo", "num_gpus_per_node=2", "actor_infer.device_mapping=[1]", *overrides)
     assert config.num_gpus == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "batch"), [("tau_retail_1gpu", 64), ("tau_retail_config", 128), ("tau_retail_grpo", 64)]
+)
+@pytest.mark.parametrize("overrides", [["num_gpus_per_node=2"], ["num_gpus_per_node=4"], ["num_nodes=2"]])
+def test_the_number_of_gpus_alone_changes_what_follows_from_it(name, batch, overrides):
+    """GPUs of each role, and accumulation, so that an update sees the same number of episodes."""
+    values = compose(name, overrides=overrides)
+    total = values["num_gpus_per_node"] * values["num_nodes"]
+    config = check_roll(values)
+    assert config.num_gpus == total
+    learning = total // 2 if name == "tau_retail_grpo" and total > 1 else total
+    assert values["actor_train"]["training_args"]["gradient_accumulation_steps"] * learning == batch
+
+
+def test_a_number_of_gpus_that_does_not_divide_the_batch_is_refused():
+    with pytest.raises(InvalidValueError, match=r"3 GPUs = 126 does not divide rollout_batch_size 256"):
+        check_roll(compose("tau_retail_config", overrides=["num_gpus_per_node=3"]))

@@ -85,3 +85,25 @@ def test_a_processor_that_is_none_is_left_out(roll):
     for loaded, kept in ((object(), None), (sees, sees), (None, None)):
         worker.processor = loaded
         assert worker.processor is kept
+
+
+def test_what_environments_share_is_loaded_once_by_whichever_comes_first(roll, monkeypatch):
+    """ROLL makes a worker's environments on many threads at once, each of which would load 10,000 tasks."""
+    from tau_retail_env.roll.ahead import ahead, make_one_of_each
+    from tau_retail_env.sources import load
+
+    loaded = []
+    source = load.get_source("generated", None, "retail")
+    read = type(source).load
+    monkeypatch.setattr(type(source), "load", lambda self, split: loaded.append(split) or read(self, split))
+    load._all_tasks.cache_clear()
+    load._selected_tasks.cache_clear()
+    settings = {"source": "generated", "split": "test", "prompt_style": "minimal"}
+    ahead(lambda: make_one_of_each({"tag": "retail_test", "config": settings} for _ in range(4))).join()
+    assert loaded == ["test"]
+
+
+def test_work_that_fails_ahead_ends_nothing(roll):
+    from tau_retail_env.roll.ahead import ahead, make_one_of_each
+
+    ahead(lambda: make_one_of_each([{"tag": "retail", "config": {"source": "nowhere"}}])).join()

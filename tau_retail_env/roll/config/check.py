@@ -36,6 +36,7 @@ OWN_KEYS = (
     "engine",
     "resume",
     "infer_gpu_memory",
+    "num_gpus",
 )
 """Keys at the top that ROLL does not have, or that mean something else there (`reward`: a model that gives it)."""
 NOT_HONOURED = {

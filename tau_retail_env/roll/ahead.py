@@ -1,0 +1,55 @@
+"""What a worker will need, imported and loaded as soon as its process stands: ROLL starts one role after another."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from tau_retail_env.roll.registration import make_environment
+
+ENGINES = {"vllm": "roll.distributed.strategy.vllm_strategy", "sglang": "roll.distributed.strategy.sglang_strategy"}
+"""ROLL's modules that import a rollout engine."""
+
+
+def ahead(work: Callable[[], None]) -> threading.Thread:
+    """Begin some work beside what the process does; what fails in it fails again, with its message, where it is needed.
+
+    Args:
+        work: without a result.
+
+    Returns:
+        The thread, to be waited for.
+    """
+
+    def run() -> None:
+        with suppress(Exception):
+            work()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
+
+
+def import_engine(strategy: str) -> None:
+    """Import a rollout engine, which takes longer than anything else that its worker imports.
+
+    Args:
+        strategy: ROLL's name, such as vllm.
+    """
+    if strategy in ENGINES:
+        importlib.import_module(ENGINES[strategy])
+
+
+def make_one_of_each(env_configs: Iterable[Mapping[str, Any]]) -> None:
+    """Make one environment of each tag of an environment worker, so that tasks and shop, which all share, are loaded.
+
+    ROLL makes a worker's environments on as many threads at the same time, each of which would load them.
+
+    Args:
+        env_configs: ROLL's, of each environment.
+    """
+    for env_config in {one["tag"]: one for one in env_configs}.values():
+        make_environment(**env_config["config"])

@@ -1,0 +1,57 @@
+"""The requests of one rollout engine: let in while it is awake, broken off when it is put to sleep."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+Answer = TypeVar("Answer")
+
+LOOK_S = 0.01
+"""Seconds between two looks whether all requests have ended."""
+
+
+class Requests:
+    """Holds requests back while an engine sleeps or its weights change; all calls in one event loop.
+
+    At first the engine sleeps.
+    """
+
+    def __init__(self) -> None:
+        self._awake = asyncio.Event()
+        self._asked: set[str] = set()
+
+    async def ask(self, engine: Callable[[str], Awaitable[Answer]]) -> Answer:
+        """Make a request as soon as the engine is awake.
+
+        Args:
+            engine: makes it, under a name of its own.
+
+        Returns:
+            What the engine answers.
+        """
+        await self._awake.wait()
+        name = uuid.uuid4().hex
+        self._asked.add(name)
+        try:
+            return await engine(name)
+        finally:
+            self._asked.discard(name)
+
+    def let_in(self) -> None:
+        """Let requests in: the engine is awake."""
+        self._awake.set()
+
+    async def break_off(self, abort: Callable[[list[str]], Awaitable[None]]) -> None:
+        """Let no request in, break off those under way, and wait until they have ended.
+
+        Args:
+            abort: has the engine end the requests of these names.
+        """
+        self._awake.clear()
+        if self._asked:
+            await abort(sorted(self._asked))
+        while self._asked:
+            await asyncio.sleep(LOOK_S)

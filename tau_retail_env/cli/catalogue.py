@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from tau_retail_env.errors import InvalidValueError, unknown
@@ -14,14 +13,10 @@ from tau_retail_env.messages import ToolCall
 from tau_retail_env.sources import SOURCES, find_task, get_source, load_tasks
 from tau_retail_env.sources.registry import source_of
 from tau_retail_env.tasks import SUBSETS, Action, Task
-from tau_retail_env.world import World
+from tau_retail_env.world.entries import entry_fields
 
 TEXT_WIDTH = 80
 """Columns of running text."""
-READERS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {"orders": ("get_order_details", "order_id"), "users": ("get_user_details", "user_id")}
-)
-"""The tool that shows an entry of a table, and the argument that names the entry."""
 
 
 def task_by_id(task_id: str, source: str = "tau2", task_version: str | None = None) -> Task:
@@ -221,34 +216,11 @@ def play_gold(task: Task) -> Gold:
     ]
     lines = []
     for table, entry_id in world.changes():
-        before, after = _read(shop.open(), table, entry_id), _read(world, table, entry_id)
+        before, after = (entry_fields(one, table, entry_id) for one in (shop.open(), world))
         for name in sorted(before.keys() | after.keys()):
             if before.get(name) != after.get(name):
                 lines.append(f"{table} {entry_id} {name}: {_short(before.get(name))} -> {_short(after.get(name))}")
     return Gold(tuple(result.content if result.error else None for result in results), tuple(lines))
-
-
-def _read(world: World, table: str, entry_id: str) -> dict[str, Any]:
-    """An entry as the shop's own tool shows it."""
-    tool, argument = READERS[table]
-    return _fields(json.loads(world.call(ToolCall(tool, {argument: entry_id})).content))
-
-
-def _fields(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry's values by dotted path; what is null or empty counts as absent."""
-    return {path: value for path, value in _leaves(entry, "") if value not in (None, [], {})}
-
-
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        children: Iterable[tuple[Any, Any]] = value.items()
-    elif isinstance(value, list) and any(isinstance(entry, Mapping) for entry in value):
-        children = enumerate(value)
-    else:
-        yield path, value
-        return
-    for key, child in children:
-        yield from _leaves(child, f"{path}.{key}" if path else str(key))
 
 
 def _short(value: Any) -> str:

@@ -19,8 +19,8 @@ from tau_retail_env.cli import (
     eval,
     exits,
     generate,
-    oracle,
     play,
+    report,
     review,
     serve_user,
     tasks,
@@ -53,9 +53,9 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "compare": compare,
         "convert": convert,
         "audit": audit,
-        "oracle": oracle,
         "train": train,
         "review": review,
+        "report": report,
         "serve-user": serve_user,
         "doctor": doctor,
     }
@@ -66,6 +66,7 @@ OLD_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "subsets": ("tasks", "--subsets"),
         "sft": ("train", "--config-name", "tau_retail_sft"),
         "user-check": ("review", "--customer"),
+        "oracle": ("review", "--oracle"),
         "chat-template": ("doctor", "--chat-template"),
     }
 )

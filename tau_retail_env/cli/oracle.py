@@ -1,4 +1,4 @@
-"""`tau-retail oracle`: play the gold actions of every task and count rewards of 1.0."""
+"""What `tau-retail review --oracle` does: play the gold actions of every task and count rewards of 1.0."""
 
 from __future__ import annotations
 
@@ -7,27 +7,20 @@ import json
 from typing import TYPE_CHECKING
 
 from tau_retail_env.cli.exits import FAILED
-from tau_retail_env.cli.options import add_customer, add_seed, add_selection, customer, examples, positive, selected
+from tau_retail_env.cli.options import customer, selected
 from tau_retail_env.cli.output import complain, say
 from tau_retail_env.messages import StopReason
 
 if TYPE_CHECKING:
     from tau_retail_env.episodes.trajectory import Trajectory
 
-HELP = "play gold actions and count rewards of 1.0; exit 1 if any fails"
 
+def check_tasks(options: argparse.Namespace) -> int:
+    """Play, name each failure, count by subset.
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's options."""
-    add_selection(parser)
-    parser.add_argument("--limit", type=positive, metavar="N", help="play at most N tasks")
-    add_seed(parser)
-    add_customer(parser)
-    examples(parser, "tau-retail oracle --source generated --limit 100")
-
-
-def run(options: argparse.Namespace) -> int:
-    """Play, name each failure, count by subset."""
+    Args:
+        options: of `review`.
+    """
     from tqdm import tqdm
 
     from tau_retail_env.cli.catalogue import success_by_subset

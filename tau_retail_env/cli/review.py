@@ -1,4 +1,4 @@
-"""`tau-retail review`: whose fault failed episodes were, and with --customer what a customer spoils."""
+"""`tau-retail review`: whose fault failures were; what a customer spoils; whether gold actions solve their tasks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tau_retail_env.cli.customer_options import CustomerChoice
     from tau_retail_env.evaluation.user_check import Played
 
-HELP = "whose fault failures were; how often a customer spoils an episode"
+HELP = "whose fault failures were; what a customer, or a task, spoils"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -30,12 +30,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="an evaluation's folder, a file of upstream's, a training run or a file of trajectories: whose fault each "
         "failed episode was",
     )
-    parser.add_argument(
+    play = parser.add_mutually_exclusive_group()
+    play.add_argument(
         "--customer", action="store_true", help="play: let the oracle, a perfect agent, serve the customer"
+    )
+    play.add_argument(
+        "--oracle", action="store_true", help="play every task's gold actions; exit 1 if any reward is not 1.0"
     )
     add_selection(parser)
     add_customer(parser)
-    parser.add_argument("--episodes", type=positive, default=40, metavar="N", help="episodes to play (default 40)")
+    parser.add_argument(
+        "--episodes", type=positive, default=40, metavar="N", help="with --customer: so many (default 40)"
+    )
+    parser.add_argument("--limit", type=positive, metavar="N", help="with --oracle: at most N tasks")
     add_seed(parser)
     parser.add_argument("--workers", type=positive, default=8, metavar="N", help="episodes at once (default 8)")
     parser.add_argument(
@@ -46,13 +53,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "tau-retail review outputs/eval/A",
         "tau-retail review --customer --source generated",
         "tau-retail review --customer --user-strategy llm --user-model gpt-4o",
+        "tau-retail review --oracle --source generated --limit 100",
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Judge what was played, or let the oracle serve the customer; report."""
-    if (options.played is not None) == options.customer:
-        raise InvalidValueError("Give what was played, such as outputs/eval/A, or --customer to play with the oracle")
+    if (options.played is not None) == (options.customer or options.oracle):
+        raise InvalidValueError("Give what was played, such as outputs/eval/A, or --customer or --oracle to play")
+    if options.oracle:
+        from tau_retail_env.cli.oracle import check_tasks
+
+        return check_tasks(options)
     return _check_customer(options) if options.customer else _review(options.played)
 
 

@@ -50,8 +50,7 @@ def figures(
     Returns:
         What JSON can hold; `pass^k` and `pass@k` as `estimate` tells them, each over the same tasks.
     """
-    scored = [one for one in episodes if one.scorable]
-    outcomes = outcomes_of(scored)
+    scored = sum(one.scorable for one in episodes)
     asked = len(settings.tasks) * settings.trials
     return {
         "agent": settings.agent,
@@ -66,12 +65,29 @@ def figures(
         "trials": settings.trials,
         "episodes": {
             "asked": asked,
-            "scored": len(scored),
-            "unscorable": len(episodes) - len(scored),
+            "scored": scored,
+            "unscorable": len(episodes) - scored,
             "not_played": asked - len(episodes),
-            "tasks_without_a_score": len(settings.tasks) - len(outcomes),
+            "tasks_without_a_score": len(settings.tasks) - len({one.task_id for one in episodes if one.scorable}),
         },
-        **_passes(outcomes, settings.trials),
+        **measured(episodes, spent, tasks, settings.trials),
+        "package_version": settings.package_version,
+    }
+
+
+def measured(episodes: Sequence[Facts], spent: Sequence[Facts], tasks: Sequence[Task], trials: int) -> dict[str, Any]:
+    """The figures that need no settings, so that episodes of any origin have them.
+
+    Args:
+        episodes: one for each task and trial that was played.
+        spent: episodes that were played again: they are in the costs alone.
+        tasks: the tasks of one source, as far as they are here.
+        trials: how often each task was to be played.
+    """
+    scored = [one for one in episodes if one.scorable]
+    outcomes = outcomes_of(scored)
+    return {
+        **_passes(outcomes, trials),
         "floor": floor(tasks),
         "rewards": _rewards(scored),
         "tool_accuracy": _tool_accuracy(scored),
@@ -82,7 +98,6 @@ def figures(
         "per_episode": _means(scored),
         "cost_usd": _costs([*episodes, *spent]),
         "seconds": {name: _total(scored, name) for name in SECONDS if _tell(scored, name)},
-        "package_version": settings.package_version,
     }
 
 

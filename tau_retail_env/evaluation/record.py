@@ -120,16 +120,29 @@ def read_episodes(path: Path) -> Iterator[Episode]:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return
-            where = f"{path}, line {number}"
-            record = record_of(line, where)
-            trial = record.pop(TRIAL, None)
-            trajectory = trajectory_of(record, where)
-            if trial is None:
-                trial = seen.get(trajectory.task_id, 0)
-                seen[trajectory.task_id] = trial + 1
-            if type(trial) is not int or trial < 0:
-                raise InvalidValueError(f"{where}: trial must be a whole number from 0 on, found {trial!r}")
-            yield Episode(trial, trajectory)
+            yield episode_of(line, f"{path}, line {number}", seen)
+
+
+def episode_of(line: bytes, where: str, seen: dict[str, int]) -> Episode:
+    """The episode that a whole line holds.
+
+    Args:
+        line: the line, with its end.
+        where: file and line, for the error.
+        seen: by task, how many lines before told no trial; counts on.
+
+    Raises:
+        InvalidValueError: it is no episode.
+    """
+    record = record_of(line, where)
+    trial = record.pop(TRIAL, None)
+    trajectory = trajectory_of(record, where)
+    if trial is None:
+        trial = seen.get(trajectory.task_id, 0)
+        seen[trajectory.task_id] = trial + 1
+    if type(trial) is not int or trial < 0:
+        raise InvalidValueError(f"{where}: trial must be a whole number from 0 on, found {trial!r}")
+    return Episode(trial, trajectory)
 
 
 def best_episodes(path: Path) -> Iterator[Episode]:

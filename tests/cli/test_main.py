@@ -96,8 +96,11 @@ def test_one_task_is_shown_whole(capsys):
         (["play", "--as", "customer", "--subset", "refunds"], "'refunds'"),
         (["play", "--as", "customer", "--prompt-style", "full"], "--prompt-style"),
         (["play", "--prompt-style", "loud"], "'loud'"),
-        (["oracle", "--source", "generated", "--subset", "lookup*single"], "No split of this source has any"),
-        (["oracle", "--split", "tset"], "Did you mean 'test'"),
+        (
+            ["review", "--oracle", "--source", "generated", "--subset", "lookup*single"],
+            "No split of this source has any",
+        ),
+        (["review", "--oracle", "--split", "tset"], "Did you mean 'test'"),
         (["train", "--config-name", "tau_retail_stf"], "tau_retail_stf"),
         (["train", "--config-name", "tau_retail_sft", "tokenizer=somewhere", "max_stepz=3"], "max_stepz"),
     ],
@@ -120,7 +123,7 @@ def test_a_wrong_name_is_one_line_on_stderr_and_exit_2(arguments, named, capsys)
         (["tasks", "--limit", "0"], "a whole number from 1 on, found '0'"),
         (["tasks", "--limit", "-3"], "a whole number from 1 on, found '-3'"),
         (["play", "--seed", "-1"], "a whole number from 0 on, found '-1'"),
-        (["oracle", "--seed", "many"], "a whole number from 0 on, found 'many'"),
+        (["review", "--oracle", "--seed", "many"], "a whole number from 0 on, found 'many'"),
         (["play", "--as", "shop"], "'shop'"),
         (["tasks", "a", "b"], "b"),
     ],
@@ -241,7 +244,7 @@ def no_tau_bench(monkeypatch, tmp_path):
         ["tasks", "--subsets", "--source", "tau_bench"],
         ["play", "--source", "tau_bench"],
         ["play", "--as", "customer", "--task", "tau_bench/test/12"],
-        ["oracle", "--source", "tau_bench"],
+        ["review", "--oracle", "--source", "tau_bench"],
     ],
 )
 def test_a_source_that_is_not_there_is_exit_2_with_what_brings_it(arguments, no_tau_bench, capsys):
@@ -351,7 +354,7 @@ def test_v1_is_listed_shown_and_played(tau_bench, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.StringIO("/transfer_to_human_agents summary=Paypal\n"))
     assert main(["play", "--task", "tau_bench/test/12"]) == 0
     assert "Reward: 1.0" in capsys.readouterr().out
-    assert main(["oracle", "--source", "tau_bench", "--subset", "address*single", "--limit", "2"]) == 0
+    assert main(["review", "--oracle", "--source", "tau_bench", "--subset", "address*single", "--limit", "2"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].split() == ["all", "2", "of", "2"]
 
 
@@ -359,7 +362,7 @@ def test_a_package_that_is_not_installed_is_named_and_doctor_recommended(monkeyp
     monkeypatch.setitem(sys.modules, "tau_retail_env.cli.conversation", None)
     monkeypatch.delitem(sys.modules, "tqdm", raising=False)
     monkeypatch.setitem(sys.modules, "tqdm", None)
-    assert main(["oracle", "--limit", "1"]) == 2
+    assert main(["review", "--oracle", "--limit", "1"]) == 2
     shown = capsys.readouterr().err
     assert "tqdm" in shown
     assert "tau-retail doctor" in shown
@@ -379,7 +382,7 @@ def test_doctor_says_by_its_exit_status_whether_a_run_can_work(monkeypatch, tmp_
 
 
 def test_the_oracle_earns_the_reward_and_is_counted_by_subset(capsys):
-    assert main(["oracle", "--source", "generated", "--limit", "8"]) == 0
+    assert main(["review", "--oracle", "--source", "generated", "--limit", "8"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1].split() == ["all", "8", "of", "8"]
     assert {line.split()[0] for line in lines} >= {"single", "multi"}
@@ -389,7 +392,7 @@ def test_a_failing_oracle_is_named_and_exit_1(monkeypatch, capsys):
     monkeypatch.setattr(
         "tau_retail_env.agents.oracle.OracleAgent.act", lambda *seen: AgentMessage("Lovely weather today.")
     )
-    assert main(["oracle", "--subset", "address", "--limit", "1"]) == 1
+    assert main(["review", "--oracle", "--subset", "address", "--limit", "1"]) == 1
     shown = capsys.readouterr()
     first, *_, last = shown.out.splitlines()
     assert first.startswith("tau2/17: reward 0, ")
@@ -486,7 +489,7 @@ def test_what_is_lost_is_not_scored_and_the_rest_goes_on(customer, server, capsy
     assert "--out FILE" in shown
     lost_at = len(server.requests) + 1
     server.plan = lambda order: "500" if order == lost_at else None
-    assert main(["oracle", *selection, *customer, "--limit", "3"]) == 0
+    assert main(["review", "--oracle", *selection, *customer, "--limit", "3"]) == 0
     shown = capsys.readouterr().out
     assert ": not scored, user_error: " in shown
     assert shown.splitlines()[-2].split() == ["all", "2", "of", "2"]
@@ -497,7 +500,7 @@ def test_where_nothing_can_be_scored_nothing_is_measured(customer, server, capsy
     server.plan = always("500")
     assert main(["review", "--customer", "--source", "generated", *customer, "--episodes", "2"]) == 1
     assert "no episode could be scored" in capsys.readouterr().out
-    assert main(["oracle", "--source", "generated", *customer, "--limit", "2"]) == 1
+    assert main(["review", "--oracle", "--source", "generated", *customer, "--limit", "2"]) == 1
 
 
 PRICES = ("usd_per_million_input_tokens=1", "usd_per_million_output_tokens=1")
@@ -524,7 +527,9 @@ def test_a_used_up_budget_leaves_a_report_of_all_that_was_paid_for(customer, ser
     assert f"${paid:.4f}; {len(conversation(server))} calls" in shown
 
 
-@pytest.mark.parametrize("command", [["review", "--customer", "--episodes", "1"], ["oracle", "--limit", "1"]])
+@pytest.mark.parametrize(
+    "command", [["review", "--customer", "--episodes", "1"], ["review", "--oracle", "--limit", "1"]]
+)
 def test_every_run_of_a_process_has_the_whole_budget(command, customer, server, capsys):
     server.cost_usd = 0.02
     selection = ["--source", "generated", "--subset", "single"]
@@ -538,7 +543,7 @@ def test_every_run_of_a_process_has_the_whole_budget(command, customer, server, 
 def test_an_oracle_over_budget_says_so_and_calls_no_stopped_episode_a_failure(customer, server, capsys):
     server.cost_usd = 0.02
     selection = ["--source", "generated", "--subset", "single", "--limit", "9"]
-    assert main(["oracle", *selection, *customer, "budget_usd=0.15", *PRICES]) == 2
+    assert main(["review", "--oracle", *selection, *customer, "budget_usd=0.15", *PRICES]) == 2
     shown = capsys.readouterr()
     assert "budget is used up" in shown.err
     assert "stopped" not in shown.out and "customer failed" not in shown.out
@@ -581,7 +586,7 @@ def test_ctrl_c_or_sigterm_leaves_a_report_of_all_that_was_answered(sent, custom
         (["--user-strategy", "llm", "--user-model", "tiny", "--user", "api_key_env=NO_SUCH_KEY"], "NO_SUCH_KEY"),
     ],
 )
-@pytest.mark.parametrize("command", [["review", "--customer"], ["oracle"], ["play"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["review", "--customer"], ["review", "--oracle"], ["play"]], ids=" ".join)
 def test_a_customer_that_cannot_be_is_told_before_the_first_episode(command, arguments, named, capsys):
     assert main([*command, *arguments]) == 2
     shown = capsys.readouterr()
@@ -590,7 +595,7 @@ def test_a_customer_that_cannot_be_is_told_before_the_first_episode(command, arg
     assert "5f1d0c" not in shown.err
 
 
-@pytest.mark.parametrize("command", [["review", "--customer"], ["oracle"], ["play"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["review", "--customer"], ["review", "--oracle"], ["play"]], ids=" ".join)
 def test_a_wrong_key_or_model_is_told_before_the_first_episode(command, customer, server, monkeypatch, capsys):
     unknown_model = [word.replace("tiny", "no-such-model") for word in customer]
     assert main([*command, *unknown_model]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from tau_retail_env.cli.output import say
 from tau_retail_env.errors import InvalidValueError
 
 if TYPE_CHECKING:
+    from tau_retail_env.episodes.trajectory import Trajectory
     from tau_retail_env.evaluation.settings import EvalSettings
     from tau_retail_env.tasks import Task
 
@@ -30,7 +32,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", choices=FORMATS, required=True, help="trajectories is for a file of upstream's")
     parser.add_argument("--output", type=Path, required=True, metavar="PATH", help="the file or folder to write")
     parser.add_argument("--folder", action="store_true", help="tau2: one file a simulation, as upstream's folders")
-    parser.add_argument("--tasks", type=Path, metavar="FILE", help="upstream's tasks.json (default: the wheel's)")
+    parser.add_argument(
+        "--tasks", type=Path, metavar="FILE", help="upstream's tasks.json (default: of the edition played)"
+    )
     parser.add_argument("--judge", action="store_true", help="trajectories: judge them again on this package's shop")
     parser.add_argument("--model-name", metavar="NAME", help="submission: default the evaluation's agent or model")
     parser.add_argument("--model-organization", metavar="NAME", help="submission: who made the model")
@@ -188,36 +192,40 @@ def _submit(options: argparse.Namespace, settings: EvalSettings) -> int:
 
 
 def _rows(options: argparse.Namespace, settings: EvalSettings) -> list[dict[str, Any]]:
-    """Upstream's tasks for a file: those of --tasks, else the wheel's.
+    """Upstream's tasks for a file: those of --tasks, else of the edition that was played.
 
     Raises:
-        InvalidValueError: none are given, and the evaluation was played on another edition than the wheel's.
+        InvalidValueError: the file holds none.
+        MissingDependencyError: none are given, and that edition is not here.
     """
-    from tau_retail_env.evaluation.settings import TASK_VERSIONS
     from tau_retail_env.evaluation.upstream import tau2
 
-    if options.tasks is None and settings.source == "tau2" and settings.task_version != TASK_VERSIONS["tau2"]:
-        raise InvalidValueError(
-            f"{options.path} was played on the tasks {settings.task_version}, and the wheel has "
-            f"{TASK_VERSIONS['tau2']}; give the tasks.json of that edition: --tasks FILE"
-        )
-    return tau2.task_rows(options.tasks)
+    if options.tasks is not None or settings.source != "tau2":
+        return tau2.task_rows(options.tasks)
+    return tau2.task_rows(version=settings.task_version)
 
 
 def _from_upstream(options: argparse.Namespace) -> int:
+    """Episode by episode: upstream's files may be larger than memory."""
     from tau_retail_env.evaluation.sides import read_upstream
     from tau_retail_env.evaluation.upstream.conversation import judged_again
     from tau_retail_env.runs.trajectories import write_trajectories
 
-    found = [episode.trajectory for episode in read_upstream(options.path)]
-    if options.judge:
-        judged = judged_again(found)
-        changed = sum(one.reward != other.reward for one, other in zip(found, judged, strict=True))
-        say(f"{changed} of {len(found)} rewards differ from the file's")
-        found = judged
+    told, changed = 0, 0
+
+    def converted() -> Iterator[Trajectory]:
+        nonlocal told, changed
+        for episode in read_upstream(options.path):
+            found = episode.trajectory
+            (kept,) = judged_again([found]) if options.judge else (found,)
+            told, changed = told + 1, changed + (kept.reward != found.reward)
+            yield kept
+
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    write_trajectories(options.output, found)
-    say(f"{options.output}: {len(found)} episodes")
+    write_trajectories(options.output, converted())
+    if options.judge:
+        say(f"{changed} of {told} rewards differ from the file's")
+    say(f"{options.output}: {told} episodes")
     return 0
 
 

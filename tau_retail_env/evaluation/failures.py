@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import cast
 
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.messages import StopReason
@@ -24,12 +25,12 @@ KINDS: Mapping[str, str] = MappingProxyType(
         WRONG_WRITE: "an entry of the database was changed otherwise than the gold actions change it",
         MISSING_WRITE: "an entry that the gold actions change was left alone",
         EXTRA_WRITE: "an entry was changed that the gold actions leave alone",
-        NOT_TOLD: "an output was not said to the customer",
+        NOT_TOLD: "an output was not said to the customer, or an assertion about the conversation does not hold",
         TRANSFER: "handed over to a human though the gold actions do not, or not though they do",
         LIMIT: "a limit of turns, steps, errors or tokens came first",
         FORMAT: "half of the agent's messages or more could not be parsed, and a limit came first",
         CUSTOMER: "the customer failed: not scored, no fault of the agent",
-        OTHER: "none of these: a model's judgement, or a file that does not tell",
+        OTHER: "none of these: a file that does not tell",
     }
 )
 """What each kind means."""
@@ -67,6 +68,8 @@ def _kinds(trajectory: Trajectory, task: Task | None) -> Iterator[str]:
         if breakdown.get(name):
             yield kind
     if breakdown.get("outputs") == 0.0 and (task is None or "COMMUNICATE" in task.reward_basis):
+        yield NOT_TOLD
+    if cast(Mapping[str, float], breakdown).get("assertions") == 0.0:
         yield NOT_TOLD
     if task is not None and (metrics.get("transfers", 0) > 0) != hands_over(task):
         yield TRANSFER

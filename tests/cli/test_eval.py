@@ -13,6 +13,7 @@ import pytest
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.cli import main
 from tau_retail_env.evaluation.record import EPISODES, RESULTS, read_episodes
+from tau_retail_env.evaluation.upstream.tau2 import task_rows
 from tau_retail_env.runs.folder_lock import FolderLock
 from tau_retail_env.runs.trajectories import read_trajectories
 from tests.agents.served_oracle import ServedOracle
@@ -245,12 +246,16 @@ def test_review_takes_what_was_played_or_plays_itself(words, capsys):
     assert "Give what was played, such as outputs/eval/A, or --customer" in capsys.readouterr().err
 
 
-def test_tasks_of_another_edition_than_the_wheels_must_be_given(folder, tmp_path, capsys):
+def test_tasks_of_another_edition_than_the_played_one_are_refused(folder, tmp_path, capsys):
     run(folder, "--agent", "silent")
-    settings = json.loads((folder / "eval.json").read_text())
-    (folder / "eval.json").write_text(json.dumps(settings | {"task_version": "1.0"}))
-    written = tmp_path / "results.json"
+    given, written = tmp_path / "tasks.json", tmp_path / "results.json"
+    rows = task_rows()
+    for row in rows:
+        row["evaluation_criteria"]["communicate_info"] = ["42"]
+    given.write_text(json.dumps(rows))
     capsys.readouterr()
-    assert main(["convert", str(folder), "--to", "tau2", "--output", str(written)]) == 2
-    assert "was played on the tasks 1.0, and the wheel has 0.2; give the tasks.json" in capsys.readouterr().err
+    words = ["convert", str(folder), "--to", "tau2", "--output", str(written)]
+    assert main([*words, "--tasks", str(given)]) == 2
+    assert "The tasks given are not those that were played (tasks 0.2)" in capsys.readouterr().err
     assert not written.exists()
+    assert main(words) == 0

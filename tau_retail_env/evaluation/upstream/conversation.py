@@ -87,28 +87,26 @@ def judge_again(trajectory: Trajectory, task: Task) -> Reward:
     return verdict(shop, task, world, evidence, spoken)
 
 
-def judged_again(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+def judged_again(trajectories: Iterable[Trajectory]) -> Iterator[Trajectory]:
     """Trajectories with this package's verdict in place of the file's; the customer's or a limit's end stays.
 
     Args:
-        trajectories: of one source, whose tasks of the domain retail are here.
+        trajectories: whose tasks of the domain retail are here.
 
     Raises:
         InvalidValueError: a task that is not here.
     """
     tasks: dict[str, Task] = {}
-    found = []
     for one in trajectories:
         if one.task_id not in tasks:
-            tasks |= known_tasks([one.task_id for one in trajectories])
+            tasks |= known_tasks([one.task_id])
         if one.task_id not in tasks:
             raise InvalidValueError(f"The task {one.task_id} is not here: it cannot be judged")
         if not one.terminated:
-            found.append(replace(one, reward=0.0, reward_breakdown={}))
+            yield replace(one, reward=0.0, reward_breakdown={})
             continue
         judged = judge_again(one, tasks[one.task_id])
-        found.append(replace(one, reward=judged.value, reward_breakdown=judged.breakdown))
-    return found
+        yield replace(one, reward=judged.value, reward_breakdown=judged.breakdown)
 
 
 def known_tasks(ids: Iterable[str]) -> dict[str, Task]:

@@ -8,20 +8,21 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tau_retail_env.blocks import check_kind
 from tau_retail_env.episodes.trajectory import Trajectory
-from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.evaluation.record import Episode
-from tau_retail_env.evaluation.settings import EvalSettings
+from tau_retail_env.evaluation.settings import EvalSettings, different_tasks, task_digests
 from tau_retail_env.evaluation.upstream.conversation import Message, plain
 from tau_retail_env.evaluation.upstream.large_json import members
-from tau_retail_env.messages import RewardBreakdown, StopReason
+from tau_retail_env.messages import AssertedBreakdown, RewardBreakdown, StopReason
 from tau_retail_env.runs.files import write_atomically
 from tau_retail_env.runs.trajectories import checked
 from tau_retail_env.sources import open_shop
 from tau_retail_env.sources.tau2 import tasks as upstream_tau2
+from tau_retail_env.sources.tau2.editions import DIGESTS, VERSIONS, edition_of
 
 RESULTS = "results.json"
 SIMULATIONS = "simulations"
@@ -65,27 +66,37 @@ class Tau2File:
         return str(self.info.get("environment_info", {}).get("domain_name", RETAIL))
 
     def version(self) -> str:
-        """Which edition of retail's tasks these are: "0.2" where they are the wheel's, else how they differ."""
+        """Which edition of retail's tasks these are, of those that are here; else how they differ from the wheel's."""
         if self.domain != RETAIL:
             return self.domain
-        known = {row["id"]: without_nulls(row) for row in task_rows()}
         rows = {str(row["id"]): without_nulls(row) for row in self.tasks}
-        differ = sorted((task for task in rows if rows[task] != known.get(task)), key=_number)
-        if not differ:
-            return "0.2"
-        return f"not 0.2 (other: {', '.join(differ[:8])}{' …' if len(differ) > 8 else ''})"
+        differ: dict[str, list[str]] = {}
+        for version in DIGESTS:
+            try:
+                known = {row["id"]: without_nulls(row) for row in task_rows(version=version)}
+            except (InvalidValueError, MissingDependencyError):
+                continue
+            differ[version] = sorted((task for task in rows if rows[task] != known.get(task)), key=_number)
+            if not differ[version]:
+                return version
+        others = [
+            f"{version} (other: {', '.join(tasks[:8])}{' …' * (len(tasks) > 8)})" for version, tasks in differ.items()
+        ]
+        return f"not {' and not '.join(others)}"
 
 
-def task_rows(path: Path | None = None) -> list[dict[str, Any]]:
+def task_rows(path: Path | None = None, *, version: str = VERSIONS[0]) -> list[dict[str, Any]]:
     """Upstream's own tasks as JSON.
 
     Args:
-        path: a tasks.json; None for that of the installed wheel.
+        path: a tasks.json; None for that of an edition.
+        version: the edition.
 
     Raises:
         InvalidValueError: the file cannot be read, or holds no tasks.
+        MissingDependencyError: the edition is not here.
     """
-    file = path or upstream_tau2.data_folder() / "tasks.json"
+    file = path or edition_of(version).retail / "tasks.json"
     try:
         rows = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -141,15 +152,14 @@ def write(
         How many simulations were written, and how many episodes left out.
 
     Raises:
-        InvalidValueError: the evaluation is of another source, or of a task that is not among the rows.
+        InvalidValueError: the evaluation is of another source, or of other tasks than the rows; they are named.
         WriteError: the disk does not allow it.
     """
     if settings.source != "tau2":
         raise InvalidValueError(f"τ²'s files hold episodes of the source tau2, found {settings.source}")
     by_id = {row["id"]: row for row in rows}
     wanted = [task.removeprefix("tau2/") for task in settings.tasks]
-    if unknown := [task for task in wanted if task not in by_id]:
-        raise InvalidValueError(f"The tasks given lack {', '.join(unknown[:8])}, which the evaluation played")
+    _check_tasks(settings, [by_id[task] for task in wanted if task in by_id])
     simulations, left_out = [], 0
     for episode in episodes:
         if episode.trajectory.scorable:
@@ -167,6 +177,24 @@ def write(
     else:
         write_atomically(path, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
     return len(simulations), left_out
+
+
+def _check_tasks(settings: EvalSettings, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse rows that are other tasks than those which were played.
+
+    Raises:
+        InvalidValueError: names them.
+    """
+    database = upstream_tau2.shop_database()
+    try:
+        given = [upstream_tau2.task_of(row, "", settings.task_version, database) for row in rows]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InvalidValueError(f"The tasks given are not τ²'s retail tasks: {error!r}") from None
+    if (digests := task_digests(given)) != settings.tasks:
+        raise InvalidValueError(
+            f"The tasks given are not those that were played (tasks {settings.task_version}). Of those played (first) "
+            f"and given (second) {different_tasks(settings.tasks, digests)}. Give that edition's tasks.json: --tasks FILE"
+        )
 
 
 def _rows_of(value: Any, where: str) -> list[dict[str, Any]]:
@@ -262,11 +290,12 @@ def _reward_info(one: Trajectory, row: Mapping[str, Any]) -> dict[str, Any]:
     """The verdict in upstream's shape; of an episode that a limit ended it is 0, with no basis."""
     if not one.reward_breakdown:
         return {"reward": one.reward, "reward_basis": None, "info": {"note": f"ended by {one.stop_reason}"}}
-    database, outputs = one.reward_breakdown.get("database"), one.reward_breakdown.get("outputs")
+    told = cast(Mapping[str, float], one.reward_breakdown)
+    database = told.get("database")
     basis = list((row.get("evaluation_criteria") or {}).get("reward_basis") or ("DB", "COMMUNICATE"))
-    parts = {"DB": database, "COMMUNICATE": outputs}
+    parts = {"DB": database, "COMMUNICATE": told.get("outputs"), "NL_ASSERTION": told.get("assertions")}
     return {
-        "reward": one.reward,
+        "reward": told.get("official", one.reward),
         "db_check": None if database is None else {"db_match": bool(database), "db_reward": database},
         "reward_basis": basis,
         "reward_breakdown": {name: value for name, value in parts.items() if name in basis and value is not None},
@@ -375,11 +404,14 @@ def _from_tau2(messages: Iterable[Mapping[str, Any]]) -> Iterator[Message]:
 
 
 def _breakdown(reward_info: Mapping[str, Any]) -> RewardBreakdown:
-    found: RewardBreakdown = {}
+    found: AssertedBreakdown = {}
     if (check := reward_info.get("db_check")) is not None:
         found["database"] = float(check["db_match"])
     if (checks := reward_info.get("communicate_checks")) is not None:
         found["outputs"] = float(all(check["met"] for check in checks))
+    if (checks := reward_info.get("nl_assertions")) is not None:
+        unmet = sum(not check["met"] for check in checks)
+        found |= {"assertions": float(not unmet), "unmet_assertions": float(unmet)}
     return found
 
 

@@ -190,7 +190,7 @@ def _run(episode: Episode, task: Task) -> dict[str, Any]:
     one = episode.trajectory
     return {
         "task_id": int(task.id.rpartition("/")[2]),
-        "reward": one.reward,
+        "reward": one.reward_breakdown.get("official", one.reward),
         "info": {
             "task": {
                 "user_id": task.user_id or "",
@@ -220,7 +220,7 @@ def _reward_info(one: Trajectory, task: Task) -> dict[str, Any] | None:
     else:
         info = {"r_actions": one.reward_breakdown.get("database", 0.0), "gt_data_hash": ""}
     actions = [{"name": action.name, "kwargs": dict(action.arguments)} for action in task.actions]
-    return {"reward": one.reward, "info": info, "actions": actions}
+    return {"reward": one.reward_breakdown.get("official", one.reward), "info": info, "actions": actions}
 
 
 def _ids_by_instruction() -> dict[str, str]:

@@ -68,10 +68,21 @@ def load(split: str, version: str = VERSIONS[0]) -> list[Task]:
     wanted = set(known[split])
     edition = edition_of(version)
     database = shop_database(edition)
-    return [_task(row, split, version, database) for row in edition.read("tasks.json") if row["id"] in wanted]
+    return [task_of(row, split, version, database) for row in edition.read("tasks.json") if row["id"] in wanted]
 
 
-def _task(row: Mapping[str, Any], split: str, version: str, database: Mapping[str, Any]) -> Task:
+def task_of(row: Mapping[str, Any], split: str, version: str, database: Mapping[str, Any]) -> Task:
+    """The task that an element of a tasks.json is.
+
+    Args:
+        row: the element.
+        split: which split it was asked for from.
+        version: the edition.
+        database: the shop's, as `shop_database` reads it.
+
+    Raises:
+        InvalidValueError: it cannot be judged.
+    """
     scenario = row["user_scenario"]
     told = scenario["instructions"]
     criteria = row["evaluation_criteria"]

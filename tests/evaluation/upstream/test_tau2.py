@@ -146,8 +146,9 @@ def test_upstreams_command_evaluates_ours(evaluation, tmp_path, tau2_bench):
 @pytest.fixture
 def whole_split(evaluation, tau2_bench_tasks):
     """An evaluation of all 114 tasks, and upstream's present tasks beside it."""
-    tasks = load_tasks("tau2", "base")
-    folder = evaluation(tasks=tasks, make_agent=lambda task, seed: QuitterAgent(), trials=2, split="base")
+    tasks = load_tasks("tau2", "base", task_version="1.0")
+    agent = {"make_agent": lambda task, seed: QuitterAgent(), "trials": 2}
+    folder = evaluation(tasks=tasks, split="base", task_version="1.0", **agent)
     settings = read_settings(folder)
     standing = stand(folder, settings, tasks)
     write_results(folder, figures(settings, standing.episodes, standing.spent, tasks))
@@ -189,14 +190,43 @@ def test_a_custom_submission_needs_its_reasons():
 
 
 def test_other_tasks_than_the_wheels_are_told_by_their_ids(evaluation, tmp_path):
-    folder = evaluation(trials=1)
-    rows = tau2.task_rows()
-    changed = next(row for row in rows if f"tau2/{row['id']}" == TASKS[0].id)
-    changed["evaluation_criteria"]["communicate_info"] = ["42"]
+    path = tmp_path / "results.json"
+    convert(evaluation(trials=1), path)
+    whole = json.loads(path.read_text())
+    whole["tasks"][0]["evaluation_criteria"]["communicate_info"] = ["42"]
+    path.write_text(json.dumps(whole))
+    file = tau2.Tau2File()
+    list(tau2.read(path, file))
+    assert f"not 0.2 (other: {whole['tasks'][0]['id']})" in file.version()
+
+
+def test_tasks_of_version_1_are_known_by_their_contents(whole_split, tmp_path):
+    folder, rows = whole_split
     convert(folder, tmp_path / "results.json", rows)
     file = tau2.Tau2File()
-    list(tau2.read(tmp_path / "results.json", file))
-    assert file.version() == f"not 0.2 (other: {changed['id']})"
+    found = list(tau2.read(tmp_path / "results.json", file))
+    assert (len(found), file.version()) == (228, "1.0")
+
+
+def test_tasks_of_another_edition_than_the_played_one_are_refused_by_name(evaluation, tmp_path, tau2_bench_tasks):
+    folder = evaluation(trials=1)
+    with pytest.raises(InvalidValueError, match=r"tasks 0\.2.*of another version are 4 tasks \(tau2/"):
+        convert(folder, tmp_path / "results.json", tau2.task_rows(tau2_bench_tasks))
+    assert not (tmp_path / "results.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda rows: rows[: len(rows) // 2], "only the first has"),
+        (lambda rows: [row | {"user_scenario": {}} for row in rows], "not τ²'s retail tasks"),
+        (lambda rows: [row | {"evaluation_criteria": {"actions": [], "reward_basis": ["X"]}} for row in rows], "'X'"),
+    ],
+)
+def test_tasks_that_lack_a_part_are_refused(evaluation, tmp_path, change, words):
+    folder = evaluation(tasks=load_tasks("tau2", "base")[-4:], trials=1)
+    with pytest.raises(InvalidValueError, match=words):
+        convert(folder, tmp_path / "results.json", change(tau2.task_rows()))
 
 
 def test_a_file_cut_off_anywhere_is_an_error_that_says_so(evaluation, tmp_path):

@@ -193,7 +193,8 @@ def _check_tasks(settings: EvalSettings, rows: Sequence[Mapping[str, Any]]) -> N
     if (digests := task_digests(given)) != settings.tasks:
         raise InvalidValueError(
             f"The tasks given are not those that were played (tasks {settings.task_version}). Of those played (first) "
-            f"and given (second) {different_tasks(settings.tasks, digests)}. Give that edition's tasks.json: --tasks FILE"
+            f"and given (second) {different_tasks(settings.tasks, digests)}. "
+            "Give that edition's tasks.json: --tasks FILE"
         )
 
 

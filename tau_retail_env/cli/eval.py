@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -56,6 +57,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=positive, default=1, metavar="K", help="how often each task is played (1)")
     add_seed(parser, "the customer's wording in the first trial; each further one adds 1")
     add_customer(parser)
+    _add_playing(parser)
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="default outputs/eval/NAME, from the options")
+    parser.add_argument(
+        "--power", action="store_true", help="play nothing: how many trials show a difference of 3, 5, 10 points"
+    )
+    examples(
+        parser,
+        "tau-retail eval --agent silent --trials 4",
+        "tau-retail eval --agent small --source generated --limit 40",
+        "tau-retail eval --agent http://127.0.0.1:8000/v1 --model NAME",
+        "tau-retail eval --agent my_module:make_agent",
+    )
+
+
+def _add_playing(parser: argparse.ArgumentParser) -> None:
+    """The options that say how a model speaks, and what runs it."""
     parser.add_argument("--prompt-style", metavar="STYLE", help="full, compressed or minimal (default: the model's)")
     parser.add_argument("--max-turns", type=positive, metavar="N", help="agent messages (default: upstream's limits)")
     parser.add_argument("--temperature", type=float, metavar="T", help="default 0 for a checkpoint, else the server's")
@@ -69,17 +86,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="what runs a checkpoint: vllm where it and a GPU are (auto), or transformers in this process",
     )
-    parser.add_argument("--concurrency", type=positive, metavar="N", help="episodes at once (default 8, or the cores)")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="default outputs/eval/NAME, from the options")
     parser.add_argument(
-        "--power", action="store_true", help="play nothing: how many trials show a difference of 3, 5, 10 points"
+        "--engines", type=positive, metavar="N", help="vLLM engines side by side (default: by cores, GPU and model)"
     )
-    examples(
-        parser,
-        "tau-retail eval --agent silent --trials 4",
-        "tau-retail eval --agent small --source generated --limit 40",
-        "tau-retail eval --agent http://127.0.0.1:8000/v1 --model NAME",
-        "tau-retail eval --agent my_module:make_agent",
+    parser.add_argument("--logprobs", action="store_true", help="keep log-probabilities, with vLLM (else always)")
+    parser.add_argument(
+        "--concurrency", type=positive, metavar="N", help="episodes at once (default 8, the cores, or 128 an engine)"
     )
 
 
@@ -119,7 +131,7 @@ def _evaluate(
         complain(f"{folder}: {len(standing.episodes)} of {standing.asked} episodes are there")
         if standing.missing():
             chosen.check_server()
-            with _crew(options, agent, chosen, tasks, settings) as crew, _bar(standing) as progress:
+            with _crew(options, agent, chosen, tasks, settings, folder) as crew, _bar(standing) as progress:
                 play(standing, folder, crew, progress)
         results = figures(settings, standing.episodes, standing.spent, tasks)
         write_results(folder, results)
@@ -144,6 +156,8 @@ def _settings(
     sampling = {name: value for name, value in given.items() if value is not None}
     if sampling and not is_model:
         raise InvalidValueError(f"--{next(iter(sampling)).replace('_', '-')}: {agent.word} has no model to sample from")
+    if agent.kind != "checkpoint" and (options.engines is not None or options.logprobs):
+        raise InvalidValueError(f"--engines, --logprobs: {agent.word} is no checkpoint; leave them out")
     if (options.model is not None) != (agent.kind == "server"):
         raise InvalidValueError("--model names the model of a server's address, which needs one; leave it out else")
     if agent.kind == "checkpoint":
@@ -184,27 +198,14 @@ def _crew(
     chosen: CustomerChoice,
     tasks: list[Task],
     settings: EvalSettings,
+    folder: Path,
 ) -> Iterator[Playing]:
     """Who plays: a checkpoint in batches, a server's model in threads, what computes in processes."""
-
-    def make_env() -> TauRetailEnv:
-        return chosen.environment(tasks, prompt_style=settings.prompt_style, max_turns=settings.max_turns)
-
-    if agent.kind == "checkpoint" and _engine(options) == "transformers":
-        from tau_retail_env.evaluation.checkpoint import CheckpointCrew, Generation
-
-        yield CheckpointCrew(
-            agent.word,
-            make_env,
-            tasks,
-            seed=settings.seed,
-            prompt_style=settings.prompt_style,
-            generation=Generation(**settings.sampling),
-            batch_size=options.concurrency or CONCURRENCY,
-        )
-    elif agent.kind == "checkpoint":
-        with _served(agent.word) as (url, model), _server(options, url, model, settings) as make_agent:
-            yield _threads(options, make_env, make_agent, tasks, settings)
+    how = {"prompt_style": settings.prompt_style, "max_turns": settings.max_turns}
+    make_env = functools.partial(chosen.environment, tasks, **how)
+    if agent.kind == "checkpoint":
+        with _checkpoint(options, agent, chosen, tasks, settings, folder, make_env) as crew:
+            yield crew
     elif agent.kind == "server":
         with _server(options, agent.word, options.model, settings) as make_agent:
             yield _threads(options, make_env, make_agent, tasks, settings)
@@ -215,6 +216,43 @@ def _crew(
         is_computing = agent.kind == "name" and chosen.strategies == ("scripted",)
         make_crew = _processes if is_computing else _threads
         yield make_crew(options, make_env, make_agent, tasks, settings)
+
+
+@contextlib.contextmanager
+def _checkpoint(
+    options: argparse.Namespace,
+    agent: AgentChoice,
+    chosen: CustomerChoice,
+    tasks: list[Task],
+    settings: EvalSettings,
+    folder: Path,
+    make_env: Callable[[], TauRetailEnv],
+) -> Iterator[Playing]:
+    """A checkpoint's model: through vLLM in processes of its own, or through transformers in this one."""
+    from tau_retail_env.evaluation.checkpoint import CheckpointCrew, Generation, engine_crew
+
+    generation = Generation(**settings.sampling)
+    how: dict[str, Any] = {"seed": settings.seed, "prompt_style": settings.prompt_style, "generation": generation}
+    if _engine(options) == "transformers":
+        if options.engines is not None:
+            raise InvalidValueError("--engines: only vLLM runs several side by side, and transformers plays here")
+        yield CheckpointCrew(agent.word, make_env, tasks, batch_size=options.concurrency or CONCURRENCY, **how)
+        return
+    engines = engine_crew(
+        agent.word,
+        make_env,
+        tasks,
+        is_offline=chosen.strategies == ("scripted",),
+        episodes=len(tasks) * settings.trials,
+        engines=options.engines,
+        at_once=options.concurrency,
+        logprobs=options.logprobs,
+        log_folder=folder,
+        tell=complain,
+        **how,
+    )
+    yield engines
+    complain(engines.summary())
 
 
 def _threads(
@@ -285,22 +323,9 @@ def _engine(options: argparse.Namespace) -> str:
         return "transformers"
     try:
         return find_engine("vllm", None).name
-    except MissingDependencyError:
+    except MissingDependencyError as error:
+        complain(f"transformers plays, many times slower than vLLM would: {error}")
         return "transformers"
-
-
-@contextlib.contextmanager
-def _served(folder: str) -> Iterator[tuple[str, str]]:
-    """A checkpoint behind vLLM, started for this evaluation and ended with it: its address and the model's name."""
-    from tau_retail_env.models.serving import Address, command_line, find_engine, serving
-
-    engine, address = find_engine("vllm", None), Address.free("127.0.0.1", 0)
-    more = ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
-    command = command_line(engine, folder, address.host, address.port, more)
-    log = Path("outputs") / f"eval_vllm_{address.port}.log"
-    complain(f"starting {engine.name} {engine.version} on {address.url}; log: {log}")
-    with serving(command, address, log=log) as models:
-        yield f"{address.url}/v1", models[0] if models else folder
 
 
 @contextlib.contextmanager

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tau_retail_env.agents.base import Agent
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.episode import Episode
 from tau_retail_env.episodes.plan import EpisodeRequest
+from tau_retail_env.episodes.seats import ModelSeat, Seat
 from tau_retail_env.episodes.token_episode import TokenEpisode
 from tau_retail_env.episodes.trajectory import Trajectory
-from tau_retail_env.errors import InvalidValueError, TauRetailError
+from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.messages import AgentMessage
-from tau_retail_env.users import UserError
 from tau_retail_env.users.llm.background import close_background
 
 if TYPE_CHECKING:
-    from tau_retail_env.models.sampler import Reply, Sampler
+    from tau_retail_env.models.sampler import Sampler
 
 MAX_CONCURRENT_STEPS = 64
 """Most environments that step at the same time."""
@@ -48,7 +48,7 @@ def play_episode(
         RuntimeError: an unexpected error of the environment, with the task named.
     """
     episode = Episode(request=request)
-    seat = _Seat(env, episode)
+    seat = Seat(env, episode)
     try:
         seat.reset()
         while not episode.over:
@@ -132,7 +132,7 @@ class BatchPlayer:
             CustomerSetupError: no customer can be had, after all others have stepped.
             RuntimeError: an unexpected error of an environment, with the task named, after all others have stepped.
         """
-        seats: list[_ModelSeat] = []
+        seats: list[ModelSeat] = []
         told: set[int] = set()
 
         def report() -> None:
@@ -160,11 +160,11 @@ class BatchPlayer:
                 record += [seat.trajectory() for seat in seats if seat.episode.over]
         return [seat.trajectory() for seat in seats]
 
-    def _seats(self, requests: Sequence[EpisodeRequest], policy_version: int | None) -> list[_ModelSeat]:
+    def _seats(self, requests: Sequence[EpisodeRequest], policy_version: int | None) -> list[ModelSeat]:
         while len(self._environments) < len(requests):
             self._environments.append(self._make_env())
         return [
-            _ModelSeat(
+            ModelSeat(
                 env,
                 TokenEpisode(
                     request=request,
@@ -176,7 +176,7 @@ class BatchPlayer:
             for env, request in zip(self._environments, requests, strict=False)
         ]
 
-    def _play_batch(self, seats: list[_ModelSeat], crew: _Crew, report: Callable[[], None]) -> None:
+    def _play_batch(self, seats: list[ModelSeat], crew: _Crew, report: Callable[[], None]) -> None:
         crew.do([seat.reset for seat in seats])
         conversations = self._sampler.begin(self._encoder.prefix, [seat.episode.request.sampling_key for seat in seats])
         known = len(self._encoder.prefix)  # the sampler has been given the prefix already
@@ -215,83 +215,6 @@ class _Crew:
         self._pool.shutdown(wait=False, cancel_futures=True)
         while wait(self._futures, timeout=CALLING_OFF_S).not_done:
             close_background()
-
-
-class _Seat(Generic[Played]):
-    """An environment and the episode that is played in it."""
-
-    def __init__(self, env: TauRetailEnv, episode: Played) -> None:
-        self.episode = episode
-        self.observation = ""
-        self.info: Mapping[str, Any] = {}
-        self._env = env
-        self._environment_s = 0.0
-
-    def reset(self) -> None:
-        """Begin; a customer who cannot open the conversation ends the episode, unscored."""
-        request = self.episode.request
-        try:
-            self.observation, info = self._timed(self._env.reset, request.task_id, request.seed)
-        except UserError as error:
-            self.episode.fail_to_open(error, str(getattr(self._env, "user_strategy", "")))
-            return
-        self.info = info
-        self.episode.open(info)
-
-    def step(self, action: AgentMessage | str) -> None:
-        """Play the agent's message."""
-        self.observation, reward, terminated, truncated, info = self._timed(self._env.step, action)
-        self.info = info
-        self.episode.hear(reward, terminated, truncated, info)
-
-    def trajectory(self) -> Trajectory:
-        """The record of the finished episode."""
-        return self.episode.trajectory(self._timings())
-
-    def _timings(self) -> dict[str, float]:
-        return {"environment_s": self._environment_s}
-
-    def _timed(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        start = time.perf_counter()
-        try:
-            return call(*arguments)
-        except TauRetailError:
-            raise
-        except Exception as error:
-            request = self.episode.request
-            task = f"task {request.task_id} (seed {request.seed}, turn {self.episode.turns})"
-            raise RuntimeError(f"The environment failed at {task}: {type(error).__name__}: {error}") from error
-        finally:
-            self._environment_s += time.perf_counter() - start
-
-
-class _ModelSeat(_Seat[TokenEpisode]):
-    """An environment and the episode that a model plays in it; where no token is left the environment is closed."""
-
-    def __init__(self, env: TauRetailEnv, episode: TokenEpisode) -> None:
-        super().__init__(env, episode)
-        env.tool_format = episode.encoder.tool_format
-        self._generation_s = 0.0
-
-    def listen(self) -> list[int]:
-        """Tokens between the model's last turn and its next."""
-        ids = self.episode.listen()
-        self._close_if_over()
-        return ids
-
-    def speak(self, reply: Reply, seconds: float) -> str:
-        """Take the model's turn, which took so long, and return its text."""
-        self._generation_s += seconds
-        text = self.episode.speak(reply.token_ids, reply.logprobs, stopped=reply.stopped)
-        self._close_if_over()
-        return text
-
-    def _close_if_over(self) -> None:
-        if self.episode.over:
-            self._env.close()
-
-    def _timings(self) -> dict[str, float]:
-        return super()._timings() | {"generation_s": self._generation_s}
 
 
 def _bound(step: Callable[[AgentMessage | str], None], text: str) -> Callable[[], None]:

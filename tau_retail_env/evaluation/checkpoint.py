@@ -1,24 +1,29 @@
-"""Playing with a checkpoint's model in this process, in batches, through transformers."""
+"""Playing with a checkpoint's model: in this process through transformers, or through vLLM in processes of its own."""
 
 from __future__ import annotations
 
+import math
+import os
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.encoders import make_encoder
-from tau_retail_env.episodes.player import BatchPlayer
+from tau_retail_env.episodes.player import MAX_CONCURRENT_STEPS, BatchPlayer
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.crew import STOPPING_S, TICK_S, Job, Played, StoppedError
+from tau_retail_env.evaluation.engines import AT_ONCE, EngineCrew, Machine, engines_for
 from tau_retail_env.evaluation.playing import played, request
 from tau_retail_env.tasks import Task
 
 if TYPE_CHECKING:
     from tau_retail_env.chat.encoder import ChatEncoder
+    from tau_retail_env.models.sampler import SamplingSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +76,7 @@ class CheckpointCrew:
     ) -> None:
         self._tasks = {task.id: task for task in tasks}
         self._seed = seed
-        encoder, sampler, sequence_length = _loaded(folder, tasks[0].source, prompt_style, generation)
+        encoder, sampler, sequence_length = _loaded(folder, tasks[0], prompt_style, generation)
         self._player = BatchPlayer(make_env, sampler, encoder, sequence_length=sequence_length, batch_size=batch_size)
 
     def play(self, jobs: Iterable[Job], again: Callable[[Played], bool]) -> Generator[Played | None]:
@@ -131,27 +136,110 @@ class CheckpointCrew:
             thread.join(STOPPING_S)
 
 
-def _loaded(folder: str, source: str, prompt_style: str, generation: Generation) -> tuple[ChatEncoder, Any, int]:
-    """Encoder, sampler and most tokens of an episode.
+def engine_crew(
+    folder: str,
+    make_env: Callable[[], TauRetailEnv],
+    tasks: Sequence[Task],
+    *,
+    seed: int,
+    prompt_style: str,
+    generation: Generation,
+    is_offline: bool,
+    episodes: int,
+    engines: int | None = None,
+    at_once: int | None = None,
+    logprobs: bool = False,
+    log_folder: Path,
+    tell: Callable[[str], None],
+) -> EngineCrew:
+    """Who plays jobs with a checkpoint through vLLM, from the Python that has it.
+
+    Args:
+        folder: the checkpoint.
+        make_env: makes an environment; it is pickled.
+        tasks: the tasks, of one source.
+        seed: of the first trial; each further one adds 1.
+        prompt_style: how the domain policy and the tools are shown.
+        generation: how tokens are drawn.
+        is_offline: whether the customer waits for no server. One that does is played by one engine, in threads, for
+            its budget is counted in one process.
+        episodes: how many are to be played.
+        engines: how many side by side; None to choose by cores, GPUs and size.
+        at_once: episodes at a time, all engines together; None for `AT_ONCE` each.
+        logprobs: whether the log-probability of each token is kept.
+        log_folder: where the engines' logs are kept.
+        tell: prints a line for a person.
+
+    Raises:
+        InvalidValueError: see `CheckpointCrew`; or several engines with a customer that waits for a server.
+        MissingDependencyError: vLLM is not here.
+    """
+    from tau_retail_env.evaluation.engine_worker import WorkerSettings
+    from tau_retail_env.models.loading import visible_gpus
+    from tau_retail_env.models.serving import find_engine
+    from tau_retail_env.models.vllm_engine import EngineSettings, weights_bytes
+
+    _, sequence_length = _encoder(folder, tasks[0], prompt_style, generation)
+    machine = Machine(find_engine("vllm", None).python, len(os.sched_getaffinity(0)), *visible_gpus())
+    if not is_offline and (engines or 1) > 1:
+        raise InvalidValueError(
+            f"--engines {engines}: a customer behind a server is played by one engine, for its budget is counted in "
+            "one process; leave it out"
+        )
+    count = engines or (engines_for(machine, weights_bytes(folder), episodes) if is_offline else 1)
+    each = math.ceil(at_once / count) if at_once else AT_ONCE
+    settings = WorkerSettings(
+        folder=folder,
+        make_env=make_env,
+        tasks={task.id: task for task in tasks},
+        task_version=tasks[0].version,
+        seed=seed,
+        prompt_style=prompt_style,
+        sampling=_sampling(generation),
+        engine=EngineSettings(sequence_length=sequence_length, at_once=each, logprobs=logprobs),
+        threads=0 if is_offline else min(each, MAX_CONCURRENT_STEPS),
+    )
+    return EngineCrew(machine, settings, engines=count, log_folder=log_folder, tell=tell)
+
+
+def _sampling(generation: Generation) -> SamplingSettings:
+    from tau_retail_env.models.sampler import SamplingSettings
+
+    drawn = (generation.temperature, generation.top_p, generation.top_k)
+    return SamplingSettings(generation.max_new_tokens, *drawn)
+
+
+def _encoder(folder: str, task: Task, prompt_style: str, generation: Generation) -> tuple[ChatEncoder, int]:
+    """Encoder, and most tokens of an episode.
 
     Raises:
         InvalidValueError: see `CheckpointCrew`.
     """
     from tau_retail_env.models.checks import check_pretrained, model_config
-    from tau_retail_env.models.loading import check_vocabulary, device, load_tokenizer, load_weights
-    from tau_retail_env.models.sampler import Sampler, SamplingSettings
+    from tau_retail_env.models.loading import load_tokenizer
 
     longest = getattr(model_config(folder).get_text_config(), "max_position_embeddings", None) or LONGEST
     sequence_length = generation.sequence_length or min(longest, LONGEST)
     check_pretrained(folder, prompt_styles=(prompt_style,), sequence_length=sequence_length)
-    tokenizer = load_tokenizer(folder)
-    encoder = make_encoder(tokenizer, source, prompt_style)
+    encoder = make_encoder(load_tokenizer(folder), task.source, prompt_style, task_version=task.version)
     if len(encoder.prefix) + generation.max_new_tokens >= sequence_length:
         raise InvalidValueError(
             f"--agent: {folder} reads {sequence_length} tokens, and the system prompt of prompt_style {prompt_style} "
             f"alone takes {len(encoder.prefix)}; use --prompt-style compressed, or a model that reads more"
         )
-    settings = SamplingSettings(generation.max_new_tokens, generation.temperature, generation.top_p, generation.top_k)
+    return encoder, sequence_length
+
+
+def _loaded(folder: str, task: Task, prompt_style: str, generation: Generation) -> tuple[ChatEncoder, Any, int]:
+    """Encoder, sampler and most tokens of an episode.
+
+    Raises:
+        InvalidValueError: see `CheckpointCrew`.
+    """
+    from tau_retail_env.models.loading import check_vocabulary, device, load_weights
+    from tau_retail_env.models.sampler import Sampler
+
+    encoder, sequence_length = _encoder(folder, task, prompt_style, generation)
     model = load_weights(folder)
-    check_vocabulary(model, tokenizer, folder)
-    return encoder, Sampler(model.to(device()), settings, encoder.stop_ids), sequence_length
+    check_vocabulary(model, encoder.tokenizer, folder)
+    return encoder, Sampler(model.to(device()), _sampling(generation), encoder.stop_ids), sequence_length

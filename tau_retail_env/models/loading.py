@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -21,6 +22,14 @@ NAMED = 3
 def device() -> torch.device:
     """The device that everything runs on: the first GPU where there is one."""
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def visible_gpus() -> tuple[list[str], int]:
+    """The GPUs as CUDA_VISIBLE_DEVICES names them, and the bytes of the smallest one's memory."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    sizes = [torch.cuda.get_device_properties(place).total_memory for place in range(count)]
+    return (named or [str(place) for place in range(count)])[:count], min(sizes, default=0)
 
 
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:

@@ -47,9 +47,10 @@ class Reply:
 
     token_ids: tuple[int, ...]
     """The tokens, at least one; the last is a stop token unless the turn was cut."""
-    logprobs: tuple[float, ...]
+    logprobs: tuple[float, ...] | None
     """Log-probability of each token: log-softmax of the logits over the temperature (1 where greedy), over the whole
-    vocabulary, before top_k and top_p cut it down; what a trainer at that temperature compares with."""
+    vocabulary, before top_k and top_p cut it down; what a trainer at that temperature compares with. None where they
+    were not asked for."""
     stopped: bool
     """Whether the model ended the turn itself."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,12 +46,15 @@ def find_engine(wanted: str, python: Path | None) -> Engine:
         raise unknown("--engine", wanted, ("auto", *ENGINES))
     names = ENGINES if wanted == "auto" else (wanted,)
     pythons = _pythons(python)
+    if python is None and (found := _installed_here(names)):
+        return found
     for candidate in pythons:
         asked = ask(candidate)
         if isinstance(asked, Interpreter):
             for name in names:
-                if name in asked.packages:
-                    return Engine(name, asked.packages[name], candidate)
+                for package in _packages(name):
+                    if package in asked.packages:
+                        return Engine(name, asked.packages[package], candidate)
         elif python is not None:
             raise InvalidValueError(f"--python: {asked}; give an environment's interpreter, e.g. venv/bin/python")
     places = " and ".join(typed_path(candidate) for candidate in pythons)
@@ -58,6 +63,20 @@ def find_engine(wanted: str, python: Path | None) -> Engine:
         f"python3 -m venv .venv-{names[0]} && .venv-{names[0]}/bin/python -m pip install {names[0]}, "
         f"then serve-user --python .venv-{names[0]}"
     )
+
+
+def _packages(name: str) -> tuple[str, str]:
+    """What an engine is called in a registry, its build for the processor last."""
+    return name, f"{name}-cpu"
+
+
+def _installed_here(names: Sequence[str]) -> Engine | None:
+    """The first engine that this Python has; to ask another process could take long where it has many packages."""
+    for name in names:
+        for package in _packages(name):
+            with suppress(importlib.metadata.PackageNotFoundError):
+                return Engine(name, importlib.metadata.version(package), Path(sys.executable))
+    return None
 
 
 def _pythons(python: Path | None) -> list[Path]:

@@ -1,0 +1,149 @@
+"""A checkpoint through vLLM: engines in processes of their own, which may die; here a stand-in, or vLLM's CPU build."""
+
+import importlib.util
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("transformers", reason="transformers is not installed")
+
+from tau_retail_env.cli import main
+from tau_retail_env.evaluation import engines
+from tau_retail_env.evaluation.engines import Machine, engines_for
+from tau_retail_env.evaluation.record import EPISODES, read_episodes
+from tau_retail_env.models.serving.engines import Engine
+from tau_retail_env.models.shipped import small_checkpoint
+from tau_retail_env.models.vllm_engine import weights_bytes
+
+IS_HERE = importlib.util.find_spec("vllm") is not None
+SHORT = ["--source", "generated", "--limit", "3", "--trials", "2", "--max-turns", "2", "--max-new-tokens", "12"]
+GIB = 1 << 30
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Engines find the stand-in for vLLM, and do as they are told."""
+    folder = Path(__file__).parent / "fake_vllm"
+    monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setattr(
+        "tau_retail_env.models.serving.find_engine", lambda *_: Engine("vllm", "0.22.1", Path(os.sys.executable))
+    )
+
+    def tell(**orders):
+        monkeypatch.setenv("VLLM_STAND_IN", json.dumps(orders))
+
+    return tell
+
+
+def run(folder, *arguments):
+    return main(["eval", "--agent", "small", *SHORT, "--engine", "vllm", "--output", str(folder), *arguments])
+
+
+def played(folder):
+    return {(one.trajectory.task_id, one.trial): one.trajectory for one in read_episodes(folder / EPISODES)}
+
+
+def test_two_engines_play_every_episode_once_and_say_what_transformers_says(stand_in, tmp_path, capsys):
+    assert run(tmp_path / "vllm", "--engines", "2", "--logprobs") == 0
+    told = capsys.readouterr().err
+    assert run(tmp_path / "transformers", "--engine", "transformers") == 0
+    one, other = played(tmp_path / "vllm"), played(tmp_path / "transformers")
+    assert len(list(read_episodes(tmp_path / "vllm" / EPISODES))) == len(one) == 6
+    for key, each in one.items():
+        assert (each.token_ids, each.response_mask) == (other[key].token_ids, other[key].response_mask)
+        assert each.logprobs == pytest.approx(other[key].logprobs, abs=1e-3)
+    assert "engine 1 of 2 starts" in told
+    drawn = int(sum(each.metrics["response_tokens"] for each in one.values()))
+    assert f"2 engines drew {drawn:,} tokens" in told
+
+
+def test_an_engine_that_dies_in_the_middle_is_named_and_the_other_plays_on(stand_in, tmp_path, capsys):
+    stand_in(play=["die", [str(tmp_path / "mark")]])
+    assert run(tmp_path / "e", "--engines", "2", "--max-turns", "4") == 0
+    assert len(played(tmp_path / "e")) == len(list(read_episodes(tmp_path / "e" / EPISODES))) == 6
+    assert "it died, exit status 9" in capsys.readouterr().err
+
+
+def test_without_memory_engines_start_again_without_graphs_and_at_last_one_alone(stand_in, tmp_path, capsys):
+    stand_in(start=["fail", [str(tmp_path / "first"), str(tmp_path / "second")]])
+    assert run(tmp_path / "e", "--engines", "2") == 0
+    told = capsys.readouterr().err
+    assert told.count("OutOfMemoryError: CUDA out of memory") >= 2
+    assert "engine 1 of 2 starts, without CUDA graphs" in told
+    assert "engine 2 of 1 starts, without CUDA graphs" in told
+    assert len(played(tmp_path / "e")) == 6
+    assert not any(each.logprobs for each in played(tmp_path / "e").values())
+
+
+def test_where_no_engine_starts_the_record_stays_and_the_same_command_goes_on(stand_in, tmp_path, capsys):
+    assert run(tmp_path / "e", "--engines", "1", "--limit", "1", "--trials", "1") == 0
+    before = played(tmp_path / "e")
+    stand_in(start=["fail", None])
+    assert run(tmp_path / "e", "--engines", "1", "--limit", "1", "--trials", "3") == 2
+    assert "No vLLM engine is left to play 2 episodes" in capsys.readouterr().err
+    assert played(tmp_path / "e") == before
+    stand_in()
+    assert run(tmp_path / "e", "--engines", "1", "--limit", "1", "--trials", "3") == 0
+    assert len(list(read_episodes(tmp_path / "e" / EPISODES))) == 3
+
+
+def test_an_engine_that_hangs_is_ended_and_its_episodes_are_played_again(stand_in, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(engines, "SILENCE_S", 3.0)
+    stand_in(play=["hang", [str(tmp_path / "mark")]])
+    assert run(tmp_path / "e", "--engines", "1", "--max-turns", "4") == 0
+    assert "it did not answer for" in capsys.readouterr().err
+    assert len(played(tmp_path / "e")) == 6
+
+
+def test_draws_depend_on_the_trial_and_come_out_the_same_again(stand_in, tmp_path):
+    arguments = ("--temperature", "1", "--limit", "1", "--engines", "1")
+    assert run(tmp_path / "a", *arguments) == run(tmp_path / "b", *arguments) == 0
+    first, again = played(tmp_path / "a"), played(tmp_path / "b")
+    assert {key: each.token_ids for key, each in first.items()} == {k: each.token_ids for k, each in again.items()}
+    assert len({each.token_ids for each in first.values()}) == 2
+
+
+def test_engines_are_for_checkpoints_and_vllm(tmp_path, capsys):
+    assert main(["eval", "--engines", "2", "--output", str(tmp_path / "e")]) == 2
+    assert "oracle is no checkpoint" in capsys.readouterr().err
+    assert run(tmp_path / "f", "--engine", "transformers", "--engines", "2") == 2
+    assert "only vLLM runs several" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("machine", "weights", "episodes", "expected"),
+    [
+        (Machine(Path("python"), 16, ("0",), 140 * GIB), 270 << 20, 6000, 8),
+        (Machine(Path("python"), 16, ("0",), 140 * GIB), 270 << 20, 20, 3),
+        (Machine(Path("python"), 16, ("0",), 24 * GIB), 270 << 20, 6000, 2),
+        (Machine(Path("python"), 16, ("0",), 140 * GIB), 15 * GIB, 6000, 1),
+        (Machine(Path("python"), 64, ("0", "1", "2", "3"), 140 * GIB), 270 << 20, 6000, 32),
+        (Machine(Path("python"), 64, ("0", "1", "2", "3"), 140 * GIB), 15 * GIB, 6000, 4),
+        (Machine(Path("python"), 2), 270 << 20, 6000, 1),
+    ],
+)
+def test_how_many_engines_is_told_by_cores_gpus_memory_and_work(machine, weights, episodes, expected):
+    assert engines_for(machine, weights, episodes) == expected
+
+
+def test_the_bytes_of_weights_are_those_of_their_files():
+    assert weights_bytes(str(small_checkpoint())) == (small_checkpoint() / "model.safetensors").stat().st_size
+
+
+@pytest.mark.skipif(not IS_HERE, reason="vLLM is not installed; its CPU build is enough")
+def test_vllm_itself_says_what_transformers_says(tmp_path):
+    shutil.copytree(small_checkpoint(), tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config | {"dtype": "float32"}))
+    for engine in ("vllm", "transformers"):
+        arguments = ["--agent", str(tmp_path / "model"), *SHORT, "--engine", engine, "--output", str(tmp_path / engine)]
+        assert main(["eval", *arguments, *(["--engines", "2", "--logprobs"] if engine == "vllm" else [])]) == 0
+    one, other = played(tmp_path / "vllm"), played(tmp_path / "transformers")
+    assert len(one) == 6
+    for key, each in one.items():
+        assert each.token_ids == other[key].token_ids
+        assert each.logprobs == pytest.approx(other[key].logprobs, abs=1e-2)

@@ -18,6 +18,7 @@ from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.sources import open_shop
 from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.writes import WRITE_TOOLS
+from tau_retail_env.world import Shop
 from tau_retail_env.world.arithmetic import is_affordable
 
 EPISODES = int(os.environ.get("TAU_RETAIL_FUZZ_EPISODES", "60"))
@@ -142,12 +143,15 @@ class Ours:
     Args:
         source: "tau2" or "tau_bench".
         max_errors: as the environment's.
+        version: of the tasks; where it is given, an episode's reward is that of the database alone, for upstream's
+            judge of assertions needs a model.
     """
 
-    def __init__(self, source: str, max_errors: int | None = None) -> None:
-        self._shop = open_shop(source)
+    def __init__(self, source: str, max_errors: int | None = None, version: str | None = None) -> None:
+        self.shop = open_shop(source, version)
         self._source = source
         self._max_errors = max_errors
+        self._by_database = version is not None
 
     def play(self, script: Script) -> Outcome:
         """Play a script to its end."""
@@ -156,7 +160,7 @@ class Ours:
             self._source, user=customer, tasks=[script.task], max_errors=self._max_errors, multiple_calls="upstream"
         )
         env.reset(script.task.id)
-        world = self._shop.open()
+        world = self.shop.open()
         heard: list[list[str]] = []
         failed: list[list[bool]] = []
         for message in script.messages:
@@ -173,6 +177,7 @@ class Ours:
             if terminated or truncated:
                 break
         changed = {key: self._shown(world, *key) for key in world.changes()}
+        reward = float(info["reward_breakdown"]["database"]) if self._by_database else reward
         return Outcome(heard, failed, changed, reward, info["stop_reason"])
 
     def _shown(self, world: Any, table: str, key: str) -> str:
@@ -239,21 +244,20 @@ def compare(scripts: st.SearchStrategy[Script], upstream: Any, ours: Ours, tools
 
 
 def scripts_of(
-    tasks: Sequence[Task], source: str, stop_tokens: Sequence[str], *, lengths: tuple[int, int] = (1, 14)
+    tasks: Sequence[Task], shop: Shop, stop_tokens: Sequence[str], *, lengths: tuple[int, int] = (1, 14)
 ) -> st.SearchStrategy[Script]:
-    """Scripts over the shop of a source.
+    """Scripts over a shop.
 
     About a third follow the task's gold actions, with lookups between and here and there a slip, so that rewards of
     1.0 occur; the others call tools at random, mostly on one customer's orders.
 
     Args:
         tasks: the tasks to be judged by.
-        source: "tau2" or "tau_bench".
+        shop: where they are played.
         stop_tokens: what ends an episode in the customer's words.
         lengths: fewest and most messages of those that call at random; a few become three times as long. Where the
             fewest are more than one, many only look things up, so that not every episode ends by its errors.
     """
-    shop = open_shop(source)
     goods = _Goods(shop.database, [tool["function"] for tool in shop.tools])
 
     @st.composite
@@ -364,6 +368,7 @@ class _Pen:
             "order_id": focus if self._chance(60) else self._one_of(self._goods.order_ids),
             "user_id": user_id,
             "product_id": self._one_of(self._goods.product_ids),
+            **({"item_id": self._one_of(self._goods.item_ids)} if "get_item_details" in self._goods.reads else {}),
             "email": user["email"] if self._chance(80) else user["email"].upper(),
             "first_name": user["name"]["first_name"],
             "last_name": user["name"]["last_name"],
@@ -374,6 +379,7 @@ class _Pen:
             "get_order_details": ("order_id",),
             "get_user_details": ("user_id",),
             "get_product_details": ("product_id",),
+            "get_item_details": ("item_id",),
             "find_user_id_by_email": ("email",),
             "find_user_id_by_name_zip": ("first_name", "last_name", "zip"),
             "think": ("thought",),

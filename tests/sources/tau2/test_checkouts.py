@@ -1,14 +1,18 @@
-"""Tool calls of τ²'s newer versions go as on the environment of upstream's own checkout: texts, errors, the shop.
+"""τ²'s newer versions go as on the environment of upstream's own checkout: texts, errors, the shop, the database check.
 
-TAU_RETAIL_FUZZ_EPISODES=10000 plays more of them.
+TAU_RETAIL_FUZZ_EPISODES=10000 plays more of them; with -s the counts are shown.
 """
+
+from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,13 +21,75 @@ from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.messages import ToolCall
 from tau_retail_env.sources import get_source
 from tau_retail_env.sources.tau2 import editions
+from tau_retail_env.tasks import Task
+from tau_retail_env.users import OUT_OF_SCOPE, STOP, TRANSFER
+from tests.sources.fuzzing import Ours, Outcome, Script, compare, scripts_of
 
-RANDOM_SCRIPTS = int(os.environ.get("TAU_RETAIL_FUZZ_EPISODES", "60"))
-CALLS = 8
+NO_LIMIT = 10**9
+
+
+class Checkout:
+    """Upstream's environment of a version, which gets a fresh database for each script.
+
+    Args:
+        version: which; its checkout is here.
+    """
+
+    def __init__(self, version: str) -> None:
+        edition = editions.edition_of(version)
+        program = Path(__file__).parent / "upstream_program.py"
+        self._process = subprocess.Popen(
+            [sys.executable, str(program), str(edition.package), str(edition.retail)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHON_DOTENV_DISABLED": "1"},
+        )
+        self._gold: dict[str, dict[str, str]] = {}
+        first = self._read()
+        self.tools: Sequence[Mapping[str, Any]] = first["tools"]
+        self.shows_its_policy: bool = first["policy"]
+
+    def run(self, calls: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+        """Call tools one after another: `answers`, `changes` in the form that is hashed, and what the tools show of them."""
+        self._process.stdin.write(json.dumps(calls) + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def play(self, script: Script) -> Outcome:
+        """Play a script to its end, which no limit cuts short; its reward is that of the database."""
+        played = self.run([(call.name, dict(call.arguments)) for call in script.calls])
+        answers = iter(played["answers"])
+        heard: list[list[str]] = []
+        failed: list[list[bool]] = []
+        for message in script.messages:
+            told = [next(answers) for _ in message.tool_calls]
+            reply = script.last_words if message is script.messages[-1] else script.reply
+            heard.append([content for content, _ in told] or [reply])
+            failed.append([error for _, error in told])
+        shown = {tuple(place.split("/", 1)): text for place, text in played["shown"].items()}
+        reward = float(played["changes"] == self._gold_changes(script.task))
+        return Outcome(heard, failed, shown, reward, "user_stop")
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _gold_changes(self, task: Task) -> dict[str, str]:
+        if task.id not in self._gold:
+            played = self.run([(action.name, dict(action.arguments)) for action in task.actions])
+            self._gold[task.id] = played["changes"]
+        return self._gold[task.id]
+
+    def _read(self) -> dict[str, Any]:
+        line = self._process.stdout.readline()
+        assert line, "upstream's environment has died"
+        return json.loads(line)
 
 
 @pytest.fixture(scope="module", params=["1.0", "verified"])
-def version(request):
+def version(request: pytest.FixtureRequest) -> str:
     """A version whose checkout is here; without it the test skips."""
     try:
         editions.edition_of(request.param)
@@ -33,73 +99,46 @@ def version(request):
 
 
 @pytest.fixture(scope="module")
-def scripts(version):
-    """The gold actions of every task, and random calls: gold ones, whole or with something of another one's."""
-    tasks = load_tasks("tau2", "base", task_version=version)
-    gold = [[(action.name, dict(action.arguments)) for action in task.actions] for task in tasks]
-    items = [key for product in database(version)["products"].values() for key in product["variants"]]
-    calls = [call for script in gold for call in script]
-    calls += [("get_item_details", {"item_id": key}) for key in (*items[::40], "no such item", 7)]
-    draw = random.Random(f"checkouts/{version}")
-    return gold + [[mixed(draw, calls) for _ in range(CALLS)] for _ in range(RANDOM_SCRIPTS)]
+def checkout(version: str) -> Iterator[Checkout]:
+    """Upstream's own environment of the version."""
+    checkout = Checkout(version)
+    yield checkout
+    checkout.close()
 
 
-@pytest.fixture(scope="module")
-def upstreams(version, scripts):
-    """What upstream's own code makes of the scripts."""
-    edition = editions.edition_of(version)
-    program = Path(__file__).parent / "upstream_program.py"
-    files = (edition.package, edition.retail / "db.json", edition.retail / "policy.md")
-    result = subprocess.run(
-        [sys.executable, str(program), *map(str, files)],
-        input=json.dumps(scripts),
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHON_DOTENV_DISABLED": "1"},
-    )
-    return json.loads(result.stdout)
-
-
-def database(version):
-    return get_source("tau2", version).shop().database
-
-
-def mixed(draw, calls):
-    """A call, or one with an argument of another call, left out, or of a type that nobody expects."""
-    name, given = draw.choice(calls)
-    given = dict(given)
-    kind = draw.random()
-    if given and kind < 0.45:
-        argument = draw.choice(sorted(given))
-        others = [other[argument] for _, other in calls if argument in other]
-        given[argument] = draw.choice(others)
-    elif given and kind < 0.6:
-        given.pop(draw.choice(sorted(given)))
-    elif given and kind < 0.7:
-        given[draw.choice(sorted(given))] = draw.choice([None, 3, ["a"], {"b": 1}, ""])
-    elif kind < 0.75:
-        name = "no_such_tool"
-    return name, given
-
-
-def test_every_call_answers_and_changes_what_it_does_upstream(version, scripts, upstreams):
+def test_the_gold_actions_of_every_task_answer_and_change_what_they_do_upstream(
+    version: str, checkout: Checkout
+) -> None:
     shop = get_source("tau2", version).shop()
-    before = shop.snapshot_digest()
-    failed = writes = 0
-    for script, theirs in zip(scripts, upstreams["played"], strict=True):
+    writes = 0
+    for task in load_tasks("tau2", "base", task_version=version):
         world = shop.open()
-        ours = [world.call(ToolCall(name, given)) for name, given in script]
-        assert [[one.content, one.error] for one in ours] == theirs["answers"], script
-        assert {f"{table}/{key}": form for (table, key), form in world.changes().items()} == theirs["changes"], script
-        failed += sum(one.error for one in ours)
-        writes += len(theirs["changes"])
-    assert shop.snapshot_digest() == before
-    assert failed > RANDOM_SCRIPTS / 2 and writes > RANDOM_SCRIPTS / 10
+        theirs = checkout.run([(action.name, dict(action.arguments)) for action in task.actions])
+        ours = [world.call(ToolCall(action.name, action.arguments)) for action in task.actions]
+        assert [[one.content, one.error] for one in ours] == theirs["answers"], task.id
+        changes = {f"{table}/{key}": form for (table, key), form in world.changes().items()}
+        assert changes == theirs["changes"], task.id
+        assert changes == {"/".join(place): form for place, form in shop.gold_changes(task).items()}, task.id
+        writes += len(changes)
+    assert writes > 100
 
 
-def test_the_agent_is_shown_the_tools_and_the_policy_of_upstream(version, upstreams):
+def test_random_episodes_go_as_on_upstreams_environment(version: str, checkout: Checkout) -> None:
+    ours = Ours("tau2", max_errors=NO_LIMIT, version=version)
+    before = ours.shop.snapshot_digest()
+    tools = [tool["function"]["name"] for tool in checkout.tools]
+    tasks = load_tasks("tau2", "base", task_version=version)
+    with warnings.catch_warnings(action="ignore"):
+        tally = compare(scripts_of(tasks, ours.shop, (STOP, TRANSFER, OUT_OF_SCOPE)), checkout, ours, tools)
+    print(f"\n{version}: {tally}")
+    assert ours.shop.snapshot_digest() == before
+    assert tally.successful_writes > tally.episodes / 2
+    assert tally.rewards[1.0] > 0
+    assert tally.succeeded["get_item_details"] > 0
+
+
+def test_the_agent_is_shown_the_tools_and_the_policy_of_upstream(version: str, checkout: Checkout) -> None:
     shop = get_source("tau2", version).shop()
-    assert list(shop.tools) == upstreams["tools"]
-    assert upstreams["policy"]
+    assert list(shop.tools) == checkout.tools
+    assert checkout.shows_its_policy
     assert shop.domain_policy == (editions.edition_of(version).retail / "policy.md").read_text(encoding="utf-8")

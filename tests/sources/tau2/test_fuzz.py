@@ -201,7 +201,7 @@ def _answered(words: str) -> Any:
 
 def fuzz(upstream: Upstream, ours: Ours, lengths: tuple[int, int]) -> Tally:
     tools = [tool["function"]["name"] for tool in open_shop("tau2").tools]
-    scripts = scripts_of(load_tasks("tau2", "base"), "tau2", STOP_TOKENS, lengths=lengths)
+    scripts = scripts_of(load_tasks("tau2", "base"), open_shop("tau2"), STOP_TOKENS, lengths=lengths)
     with warnings.catch_warnings(action="ignore"):
         tally = compare(scripts, upstream, ours, tools)
     print(f"\n{tally}")

@@ -1,5 +1,6 @@
-"""Plays tool calls on the environment of a checkout of τ², in a process of its own: scripts in, what happened out."""
+"""The environment of a checkout of τ² in a process of its own: a script a line in, what happened a line out."""
 
+import gc
 import json
 import sys
 import types
@@ -7,10 +8,13 @@ import warnings
 
 import loguru
 
+READING = {"orders": ("get_order_details", "order_id"), "users": ("get_user_details", "user_id")}
+"""By table: the tool that shows a whole entry, and its argument."""
+
 
 def main() -> None:
-    """Read the package's folder, the database and the policy from the arguments, scripts from standard input."""
-    package, database, policy = sys.argv[1:]
+    """Read the package's folder and that of the retail data from the arguments, scripts from standard input."""
+    package, retail = sys.argv[1:]
     loguru.logger.disable("tau2")
     warnings.simplefilter("ignore")
     root = types.ModuleType("tau2")  # its own __init__ imports every model client
@@ -20,20 +24,28 @@ def main() -> None:
     from tau2.domains.retail.data_model import RetailDB
     from tau2.domains.retail.environment import get_environment
 
-    with open(database, encoding="utf-8") as file:
+    with open(f"{retail}/db.json", encoding="utf-8") as file:
         text = file.read()
-    before = forms(RetailDB.model_validate_json(text))
-    played = []
-    for script in json.load(sys.stdin):
-        environment = get_environment(RetailDB.model_validate_json(text))
-        answers = [environment.get_response(ToolCall(id="1", name=name, arguments=given)) for name, given in script]
-        after = forms(environment.tools.db)
-        changes = {place: form for place, form in after.items() if form != before[place]}
-        played.append({"answers": [[one.content, bool(one.error)] for one in answers], "changes": changes})
-    with open(policy, encoding="utf-8") as file:
+    with open(f"{retail}/policy.md", encoding="utf-8") as file:
         rules = file.read()
-    tools = [tool.openai_schema for tool in environment.get_tools()]
-    json.dump({"played": played, "tools": tools, "policy": environment.policy == rules}, sys.stdout)
+    environment = get_environment(RetailDB.model_validate_json(text))
+    before = forms(environment.tools.db)
+    tell({"tools": [tool.openai_schema for tool in environment.get_tools()], "policy": environment.policy == rules})
+    gc.freeze()
+    gc.disable()  # else every fresh database is searched for cycles several times
+    for count, line in enumerate(sys.stdin, 1):
+        environment = get_environment(RetailDB.model_validate_json(text))
+        calls = [ToolCall(id="1", name=name, arguments=given) for name, given in json.loads(line)]
+        answers = [environment.get_response(call) for call in calls]
+        changes = {place: form for place, form in forms(environment.tools.db).items() if form != before[place]}
+        shown = {}
+        for place in changes:
+            table, _, key = place.partition("/")
+            tool, argument = READING[table]
+            shown[place] = environment.get_response(ToolCall(id="1", name=tool, arguments={argument: key})).content
+        if count % 100 == 0:
+            gc.collect()
+        tell({"answers": [[one.content, bool(one.error)] for one in answers], "changes": changes, "shown": shown})
 
 
 def forms(database) -> dict[str, str]:
@@ -41,9 +53,14 @@ def forms(database) -> dict[str, str]:
     dump = database.model_dump(warnings=False)
     return {
         f"{table}/{key}": json.dumps(entry, sort_keys=True, default=str)
-        for table in ("orders", "users")
+        for table in ("orders", "users", "products")
         for key, entry in dump[table].items()
     }
+
+
+def tell(found: dict) -> None:
+    """Write one line."""
+    print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def _bytes(data: Any) -> dict[tuple[str, str], bytes]:
 def test_random_episodes_go_as_upstream(tau_bench: Path) -> None:
     tasks = [task for split in splits() for task in load_tasks("tau_bench", split)]
     tools = [tool["function"]["name"] for tool in open_shop("tau_bench").tools]
-    tally = compare(scripts_of(tasks, "tau_bench", (STOP,)), Upstream(), Ours("tau_bench"), tools)
+    tally = compare(scripts_of(tasks, open_shop("tau_bench"), (STOP,)), Upstream(), Ours("tau_bench"), tools)
     print(f"\n{tally}")
     assert tally.successful_writes > tally.episodes / 2
     assert tally.rewards[1.0] > 0

@@ -1,0 +1,308 @@
+"""Whether an agent asserts what it mentions: not asked, denied, supposed, doubted, somebody else's words or no longer so.
+
+Only the words around a place are looked at; what it is about is told by `subjects`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a text mentions something, and the words around it."""
+
+    text: str
+    """The whole message, see `plain`."""
+    start: int
+    """Where the mention begins."""
+    end: int
+    """Where it ends."""
+
+    @property
+    def sentence(self) -> str:
+        """The sentence around it."""
+        first, last = bounds(_SENTENCE, self.text, self.start)
+        return self.text[first:last]
+
+    @property
+    def clause(self) -> str:
+        """The clause around it."""
+        first, last = bounds(_CLAUSE, self.text, self.start)
+        return self.text[first:last]
+
+    @property
+    def clause_before(self) -> str:
+        """What its clause says before it."""
+        first, _ = bounds(_CLAUSE, self.text, self.start)
+        return self.text[first : self.start].rstrip("$# ")
+
+    @property
+    def stretch_before(self) -> str:
+        """What its sentence says before it, from the last turn ("but", "it is", a comma after "as you said") on."""
+        first, _ = bounds(_SENTENCE, self.text, self.start)
+        stretch = self.text[first : self.start].rstrip("$# ")
+        turns = [found.end() for found in _TURN.finditer(stretch)]
+        return stretch[turns[-1] :] if turns else stretch
+
+    @property
+    def clause_after(self) -> str:
+        """What its clause says behind it."""
+        _, last = bounds(_CLAUSE, self.text, self.start)
+        return self.text[self.end : max(last, self.end)]
+
+    @property
+    def sentence_after(self) -> str:
+        """What its sentence says behind it."""
+        _, last = bounds(_SENTENCE, self.text, self.start)
+        return self.text[self.end : max(last, self.end)]
+
+    @property
+    def next_sentence(self) -> str:
+        """The sentence that follows its own."""
+        _, last = bounds(_SENTENCE, self.text, self.start)
+        rest = self.text[last:].lstrip()
+        return rest[: bounds(_SENTENCE, rest, 0)[1]] if rest else ""
+
+
+def bounds(separator: re.Pattern[str], text: str, place: int) -> tuple[int, int]:
+    """Where the part of a text between two separators begins and ends in which a place lies.
+
+    Args:
+        separator: what divides the text.
+        text: the whole.
+        place: an index into it.
+    """
+    start = max((found.end() for found in separator.finditer(text) if found.end() <= place), default=0)
+    end = min((found.start() for found in separator.finditer(text) if found.start() >= place), default=len(text))
+    return start, end
+
+
+def sentences(text: str) -> list[str]:
+    """A message's sentences, lines and rows.
+
+    Args:
+        text: see `plain`.
+    """
+    return [part for part in _SENTENCE.split(text) if part.strip()]
+
+
+def plain(text: str) -> str:
+    """A message without the marks of Markdown: a table's cells become lines that name row and column.
+
+    Args:
+        text: the message.
+    """
+    lines: list[str] = []
+    header: list[str] = []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if not line.lstrip().startswith("|"):
+            header = []
+            lines.append(line)
+        elif all(re.fullmatch(r":?-+:?", cell) for cell in cells):
+            continue
+        elif not header:
+            header = cells
+        else:
+            names = [*header, *[""] * len(cells)]
+            lines += [f"{cells[0]} {name}: {cell}" for name, cell in zip(names[1:], cells[1:], strict=False)]
+            lines += [cells[0]] if len(cells) == 1 else []
+    return re.sub(r"[*_`]+", "", "\n".join(lines)).replace("’", "'")
+
+
+def is_asserted(place: Place, *, is_one_of_several: bool, is_amount: bool) -> bool:
+    """Whether the agent says so in its own voice, and leaves it at that.
+
+    Args:
+        place: the mention.
+        is_one_of_several: the assertion wants a list, so "or" joins what holds together.
+        is_amount: a proposal ("Shall I refund $10?") tells its amount; other things it only asks for.
+    """
+    return not (
+        _is_asked(place, is_amount)
+        or _is_denied(place)
+        or _is_bounded(place)
+        or (not is_one_of_several and _is_one_of_two(place))
+        or _is_somebody_elses(place)
+        or _is_supposed_or_doubted(place)
+        or _is_past(place)
+    )
+
+
+def says_yes(text: str) -> bool:
+    """Whether a message affirms what was asked.
+
+    Args:
+        text: the agent's.
+    """
+    return _YES.match(text) is not None
+
+
+def takes_back(text: str) -> int | None:
+    """Where a message takes back something that was said before; None where it does not.
+
+    Args:
+        text: the agent's, see `plain`.
+    """
+    found = _TAKEN_BACK.search(text)
+    return found.start() if found else None
+
+
+def _is_asked(place: Place, is_amount: bool) -> bool:
+    """Whether it stands in a question, not in a statement before one or in what a proposal takes for granted."""
+    sentence = place.sentence.rstrip()
+    if not sentence.endswith("?"):
+        return False
+    if _TAG.search(sentence):
+        return True
+    first, _ = bounds(_SENTENCE, place.text, place.start)
+    asked = next((found.start() for found in _QUESTION.finditer(sentence)), None)
+    if asked is None:
+        return True
+    before = sentence[asked : max(place.start - first, asked)]
+    if place.start - first < asked or _GRANTED.search(before):
+        return False
+    return not (is_amount and _PROPOSAL.match(before) and not _WHETHER.search(before))
+
+
+def _is_denied(place: Place) -> bool:
+    clause, stretch = place.clause_before, place.stretch_before
+    return bool(
+        _NEGATION.search(clause)
+        or _IGNORANCE.search(stretch)
+        or _WITHDRAWN.search(stretch)
+        or _DENIAL.match(place.sentence_after)
+    )
+
+
+def _is_bounded(place: Place) -> bool:
+    """Whether it is a bound or the end of a range, not the thing itself."""
+    stretch = place.clause_before
+    return bool(
+        _BOUND_BEFORE.search(stretch)
+        or _BOUND_BEHIND.match(place.clause_after)
+        or _RANGE_BEFORE.search(place.stretch_before)
+        or (place.text[place.end - 1].isdigit() and _RANGE_BEHIND.match(place.sentence_after))
+    )
+
+
+def _is_one_of_two(place: Place) -> bool:
+    return bool(
+        (_EITHER.search(place.stretch_before) and _OR.search(place.sentence))
+        or _OR_BEFORE.search(place.clause_before)
+        or _OR_BEHIND.match(place.clause_after)
+    )
+
+
+def _is_somebody_elses(place: Place) -> bool:
+    """Whether it is the customer's claim or wish, or concerns somebody else; unless the agent adds that it is right."""
+    if _OTHER_PERSON.search(place.sentence):
+        return True
+    claimed = _CLAIM_BEFORE.search(place.stretch_before) or _CLAIM_BEHIND.match(place.clause_after)
+    return bool(claimed) and not _RIGHT.search(f"{place.sentence_after} {place.next_sentence}")
+
+
+def _is_supposed_or_doubted(place: Place) -> bool:
+    condition = _IF.search(place.clause_before)
+    if condition and not _OUTCOME.search(place.clause_before, condition.end()):
+        return True
+    return bool(
+        _SUPPOSED.search(place.stretch_before)
+        or _DOUBT_BEFORE.search(place.stretch_before)
+        or _DOUBT_BEHIND.search(place.sentence_after)
+    )
+
+
+def _is_past(place: Place) -> bool:
+    return bool(_NO_LONGER.search(place.stretch_before) or _NO_LONGER_BEHIND.search(place.clause_after))
+
+
+def _words(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
+
+
+_SENTENCE = re.compile(r"(?<=[.!?])(?<!\bSt\.)(?<!\bDr\.)(?<!Ave\.)\s+(?=[A-Z$*\-•\d\"'(])|\n+|;\s+|\s+[—–]\s+")
+_CLAUSE = re.compile(
+    rf"{_SENTENCE.pattern}|[()]|,\s+(?!\d{{3}}\b)|\s(?:and|while|but|whereas|though|although|so)\s|:\s+(?=I\b)"
+)
+_TURN = _words(
+    r"\b(?:but|however|instead|actually|although|though|while|whereas)\b,?\s*|^as (?:you|I) [^,]*,\s*"
+    r"|^(?:if|when|since|because|as|although) [^,]*,\s*|^no(?: problem| worries)?,\s*"
+    r"|\bnot (?:\S+\s){1,3}?but\s+|,\s+(?=(?:it|that|this|they)(?:'s|'re|\s(?:is|are|was|were|comes))\b)"
+)
+_QUESTION = _words(
+    r"(?:^|(?<=[,:—–]\s)|(?<=\band\s)|(?<=\bso\s))\W*(?:is|are|was|were|do|does|did|would|could|can|should|will|shall"
+    r"|may|have|has|which|what|how|who|where|when|why|are)\b"
+)
+_TAG = _words(r"[,;]\s*(?:right|correct|isn't it|aren't they|am I right|or not)\?$")
+_PROPOSAL = _words(
+    r"\W*(?:would you (?:like|want|prefer)|do you (?:want|wish|confirm|agree)|(?:shall|should|may|can|could) (?:I|we)"
+    r"|(?:can|could) you (?:please )?confirm|are you (?:okay|ok|happy|ready|sure|fine))\b"
+)
+_GRANTED = _words(r"\b(?:given that|since|considering that|because|now that)\b")
+_WHETHER = _words(r"\b(?:whether|if)\b")
+_NEGATION = _words(
+    r"\b(?:not|no|never|neither|nor|cannot|\w+n't|without|instead of|rather than|unlike|anything but|far from|except"
+    r"|other than|besides|apart from|excluding|hardly|differs? from|different from|than)\b(?:\W+\w+){0,5}?\W*$"
+)
+_IGNORANCE = _words(
+    r"\b(?:cannot|can't|couldn't|could not|unable to|not able to|don't|do not|didn't|am not|not|isn't|n't) "
+    r"(?:\w+ )?(?:confirm|verify|say|tell|see|find|know|think|believe|sure|certain|guarantee|promise)\b"
+    r"|\bno (?:idea|information|record)\b|\bwhether\b"
+)
+_WITHDRAWN = _words(r"\b(?:disregard|ignore|forget|scratch)\b")
+_DENIAL = _words(
+    r"\W*(?:is|are|was|were|would be|will be)(?:n't| not| never| wrong| incorrect| a mistake)\b(?! only)(?!.*\bbut\b)"
+    r"|\W*(?:was|is) (?:my|a) (?:mistake|error)"
+)
+_BOUND_BEFORE = _words(
+    r"\b(?:(?:more|less|fewer|greater|higher|lower|better|cheaper) than|at (?:least|most)|over|under|below|above"
+    r"|exceed\w*|beyond|(?:a )?(?:maximum|minimum) of|no more than|nearly|almost)(?: the)?$"
+)
+_BOUND_BEHIND = _words(r"\s*(?:or (?:more|less|fewer|so)\b|at (?:least|most)\b|\+|and up\b)")
+_RANGE_BEFORE = _words(r"\bbetween(?: \S+ and)?$|\bbetween \S+(?: \w+)? and$|\bfrom \S+ to$|\d(?: \w+)? (?:to|-|–)$")
+_RANGE_BEHIND = _words(r"(?:[-–]|\s+(?:to|[-–])\s+)\$?\d")
+_EITHER, _OR = _words(r"\beither\b"), _words(r"\bor\b")
+_OR_BEFORE = _words(r"\S\s+or(?: the| an?| in)?$")
+_OR_BEHIND = _words(r"(?: \w+)?\s+or (?!more\b|less\b|so\b|yes\b|no\b|not\b)(?:the |an? |in )?\$?\w")
+_CLAIM_BEFORE = _words(
+    r"(?<!what )\byou(?:'ve| have|'d| had| also| just)* (?:said|say|mention(?:ed)?|told|tell|wrote|write|claim\w*|think|thought"
+    r"|believe\w*|expect\w*|assum\w*|quot\w*|want\w*|asked?|prefer\w*|gave|give|wish\w*|like|hoped?|meant?)\b"
+    r"|\byou(?:'d| would) (?:like|love|prefer)\b|\b(?:I was|we were) told\b|\baccording to you\b"
+    r"|\byour (?:message|claim|wish|request|preference)\b"
+)
+_CLAIM_BEHIND = _words(r"\W*(?:that |which |as )?you(?:'ve| have)? (?:quoted|mentioned|said|told|gave|wanted|asked)\b")
+_RIGHT = _words(r"\b(?:that|it|this|which|and)(?:'s| is| was)? (?:right|correct|true)\b|\byou(?:'re| are) right\b")
+_OTHER_PERSON = _words(
+    r"\b(?:another|other|different|previous|someone else's|somebody else's) (?:customer|user|person|client|shopper"
+    r"|account|shop|store)|\bcompetitor"
+)
+_IF = _words(r"\b(?:if|unless)\b")
+_OUTCOME = _words(r"\b(?:will|would|gets?|receives?|pays?|saves?|costs?|comes?)\b|'ll\b|'d\b")
+_SUPPOSED = _words(
+    r"\b(?:suppos(?:e|ing)|imagine|let's say|for example|for instance|(?:would|could|should) have (?:been|cost)"
+    r"|in case|assuming)\b"
+)
+_DOUBT_BEFORE = _words(
+    r"\b(?:maybe|perhaps|possibly|I guess)\b|\b(?:may|might|could) (?:well |also |still )?(?:be|have|cost|come)\b"
+)
+_DOUBT_BEHIND = _words(
+    r"\b(?:not|n't) (?:\w+ )?(?:sure|certain)\b|\b(?:have|need|would have|'d have) to (?:check|verify|look)\b"
+    r"|\b(?:can't|cannot) (?:tell which|confirm (?:that|it)|verify)|\bif the \w+ still\b"
+)
+_NO_LONGER = _words(r"\b(?:used to|formerly|previously|no longer|last (?:year|month|week|season)|back then)\b")
+_NO_LONGER_BEHIND = _words(r"\b(?:until (?:last|yesterday|recently)|last (?:year|month|season))\b")
+_YES = _words(
+    r"\W*(?:yes|yep|yeah)\b(?:\W+(?:(?:that|this)(?:'s| is| was)|it(?:'s| is| was| does| has)?|exactly|correct"
+    r"|indeed|you(?:'re| are) right|there are|they (?:are|do)|we do|right)\b|\W*$)"
+    r"|\W*(?:exactly|correct|indeed|(?:that|this)(?:'s| is) (?:right|correct|true|it))\b"
+)
+_TAKEN_BACK = _words(
+    r"\b(?:I|we)(?:'ve| have| was| am| had|'m)? (?:was |am |been |made a |so )?(?:mistaken|wrong|mistake|error"
+    r"|misspoke|misspoken|misread|miscounted|misunderstood|mixed|looked at the wrong|looking at the wrong"
+    r"|read the wrong|gave you the wrong)\b"
+    r"|\bmy mistake\b|\bcorrection\b|\b(?:that|it) was (?:wrong|incorrect|a mistake|an error|my mistake|the wrong)"
+    r"|\bscratch that\b|\blet me correct\b|\b(?:disregard|ignore)\b"
+)

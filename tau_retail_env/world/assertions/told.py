@@ -1,0 +1,115 @@
+"""Assertions that the agent told the customer something: found, asserted, about the subject, and not taken back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tau_retail_env.world.assertions.evidence import Evidence
+from tau_retail_env.world.assertions.speech import Place, is_asserted, plain, says_yes, takes_back
+from tau_retail_env.world.assertions.subjects import Subject, counts_them, is_about
+from tau_retail_env.world.assertions.values import Value, without_values
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The agent told the customer some values."""
+
+    values: tuple[Value, ...]
+    """All of them must be told."""
+    subject: Subject
+    """What they are about."""
+
+    @staticmethod
+    def of(claim: str, values: tuple[Value, ...]) -> Told:
+        """Read a claim.
+
+        Args:
+            claim: upstream's words.
+            values: what `values_of` finds in it.
+        """
+        return Told(values, Subject.of(without_values(claim)))
+
+    def holds(self, evidence: Evidence) -> bool:
+        """Whether every value was told in the end.
+
+        Args:
+            evidence: the conversation.
+        """
+        return all(self._is_told(value, evidence) for value in self.values)
+
+    def _is_told(self, value: Value, evidence: Evidence) -> bool:
+        """Whether the agent's last word on it is the value: told, or affirmed, and not taken back."""
+        told, asked = False, list[str]()
+        for said in evidence.conversation:
+            if said.role == "user":
+                asked.append(said.content or "")
+            elif said.role == "assistant" and said.content:
+                text = plain(said.content)
+                places = [place for place in self._assertions(value, text, asked)]
+                back = takes_back(text)
+                if back is not None and self._is_replaced(value, text, back, asked):
+                    told, places = False, [place for place in places if place.start > back]
+                told = told or bool(places) or self._is_affirmed(value, text, asked)
+        return told
+
+    def _assertions(self, value: Value, text: str, asked: Sequence[str]) -> Iterator[Place]:
+        """Where a message of the agent's asserts a value of the subject."""
+        for start, end in value.find(text):
+            place = Place(text, start, end)
+            if is_asserted(place, is_one_of_several=len(self.values) > 1, is_amount=value.kind == "amount"):
+                if self._is_about(value, place, asked):
+                    yield place
+
+    def _is_about(self, value: Value, place: Place, asked: Sequence[str]) -> bool:
+        if value.kind == "number":
+            return not _OTHER_LABEL.search(place.stretch_before)
+        if value.kind == "address":
+            elsewhere = _HOME.search(place.stretch_before) and not _SHIPPED.search(place.stretch_before)
+            return not (elsewhere or _OTHER_PARCEL.search(place.stretch_before))
+        itself = place.text[place.start : place.end]
+        if value.kind == "word" and _DESCRIBES.match(place.clause_after):
+            return False
+        if value.kind == "count" and not counts_them(place, self.subject, asked):
+            return False
+        is_common = value.is_common or value.kind == "quantity"
+        return is_about(place, self.subject, asked, itself, is_common=is_common)
+
+    def _is_replaced(self, value: Value, text: str, back: int, asked: Sequence[str]) -> bool:
+        """Whether a message that takes something back gives another value of the sort behind it, of this subject."""
+        rest = text[back:]
+        own = set(value.find(rest))
+        for start, end in value.others(rest):
+            if (start, end) not in own and self._is_about_it(value, Place(rest, start, end), asked):
+                return True
+        return False
+
+    def _is_about_it(self, value: Value, place: Place, asked: Sequence[str]) -> bool:
+        if value.kind in ("number", "address"):
+            return True
+        named = self.subject.is_named(
+            place.clause, self.subject.widened(asked), frozenset(), is_common=value.kind == "word"
+        )
+        return named is not False
+
+    def _is_affirmed(self, value: Value, text: str, asked: Sequence[str]) -> bool:
+        """Whether the agent says yes to a customer who named the value."""
+        if not asked or not says_yes(text):
+            return False
+        return any(True for _ in value.find(plain(asked[-1])))
+
+
+_DESCRIBES = re.compile(r"\s+(?:refund|amount|price|name|balance|details?|credit|order|list|address)\b", re.IGNORECASE)
+_OTHER_LABEL = re.compile(
+    r"\b(?:(?:order|item|product|confirmation|reference|phone|invoice|account|user|variant)\s*(?:id|number|no\.?|code|#)"
+    r"|call us)\b(?!.*\btrack)",
+    re.IGNORECASE,
+)
+_HOME = re.compile(r"\b(?:profile|default|billing|home|account|on file|new)\b", re.IGNORECASE)
+_SHIPPED = re.compile(
+    r"\b(?:ship\w*|sent|went|deliver\w*|mailed|dispatched|parcel|package)\b", re.IGNORECASE
+)
+_OTHER_PARCEL = re.compile(
+    r"\b(?:another|other|older|previous|different) (?:one|order|parcel|package|shipment|purchase)\b", re.IGNORECASE
+)

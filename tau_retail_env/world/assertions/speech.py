@@ -225,10 +225,11 @@ def _words(pattern: str) -> re.Pattern[str]:
 
 _SENTENCE = re.compile(r"(?<=[.!?])(?<!\bSt\.)(?<!\bDr\.)(?<!Ave\.)\s+(?=[A-Z$*\-•\d\"'(])|\n+|;\s+|\s+[—–]\s+")
 _CLAUSE = re.compile(
-    rf"{_SENTENCE.pattern}|[()]|,\s+(?!\d{{3}}\b)|\s(?:and|while|but|whereas|though|although|so)\s|:\s+(?=I\b)"
+    rf"{_SENTENCE.pattern}|[()]|,\s+(?!\d{{3}}\b)"
+    r"|\s(?:and|while|(?<!anything )(?<!nothing )but|whereas|though|although|so)\s|:\s+(?=I\b)"
 )
 _TURN = _words(
-    r"\b(?:but|however|instead|actually|although|though|while|whereas)\b,?\s*|^as (?:you|I) [^,]*,\s*"
+    r"(?<!anything )(?<!nothing )\b(?:but|given that|since|because|considering that|however|instead|actually|although|though|while|whereas)\b,?\s*|^as (?:you|I) [^,]*,\s*"
     r"|^(?:if|when|since|because|as|although) [^,]*,\s*|^no(?: problem| worries)?,\s*"
     r"|\bnot (?:\S+\s){1,3}?but\s+|,\s+(?=(?:it|that|this|they)(?:'s|'re|\s(?:is|are|was|were|comes))\b)"
 )
@@ -269,12 +270,12 @@ _OR_BEFORE = _words(r"\S\s+or(?: the| an?| in)?$")
 _OR_BEHIND = _words(r"(?: \w+)?\s+or (?!more\b|less\b|so\b|yes\b|no\b|not\b)(?:the |an? |in )?\$?\w")
 _CLAIM_BEFORE = _words(
     r"(?<!what )\byou(?:'ve| have|'d| had| also| just)* (?:said|say|mention(?:ed)?|told|tell|wrote|write|claim\w*|think|thought"
-    r"|believe\w*|expect\w*|assum\w*|quot\w*|want\w*|asked?|prefer\w*|gave|give|wish\w*|like|hoped?|meant?)\b"
+    r"|believe\w*|expect\w*|assum\w*|quot\w*|want\w*|asked?|prefer\w*|gave|give|wish\w*|hoped?|meant?)\b"
     r"|\byou(?:'d| would) (?:like|love|prefer)\b|\b(?:I was|we were) told\b|\baccording to you\b"
     r"|\byour (?:message|claim|wish|request|preference)\b"
 )
 _CLAIM_BEHIND = _words(r"\W*(?:that |which |as )?you(?:'ve| have)? (?:quoted|mentioned|said|told|gave|wanted|asked)\b")
-_RIGHT = _words(r"\b(?:that|it|this|which|and)(?:'s| is| was)? (?:right|correct|true)\b|\byou(?:'re| are) right\b")
+_RIGHT = _words(r"(?<!whether )(?<!if )\b(?:that|it|this|which|and)(?:'s| is| was)? (?:right|correct|true)\b|\byou(?:'re| are) right\b")
 _OTHER_PERSON = _words(
     r"\b(?:another|other|different|previous|someone else's|somebody else's) (?:customer|user|person|client|shopper"
     r"|account|shop|store)|\bcompetitor"

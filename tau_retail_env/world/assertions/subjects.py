@@ -8,14 +8,6 @@ from dataclasses import dataclass
 
 from tau_retail_env.world.assertions.speech import Place, sentences
 
-GOODS = frozenset(
-    "camera purifier backpack bicycle speaker bookshelf coffee helmet lamp kettle toothbrush espresso jacket mouse hose "
-    "grill headphone boot puzzle bulb laptop luggage makeup keyboard notebook chair umbrella perfume bed charger shoe "
-    "skateboard thermostat smartphone phone sneaker sunglass t-shirt hoodie tablet vacuum clock bottle earbud wristwatch "
-    "watch mat e-reader rug desk mug vase".split()
-)
-"""Stems of the things that a shop sells; a clause that names one of them is about it."""
-
 REFUND, PAY, BALANCE, DIFFERENCE, PRICE, TOTAL, FEE = "refund", "pay", "balance", "difference", "price", "total", "fee"
 
 
@@ -63,12 +55,13 @@ class Subject:
         goods = goods_in(words) - itself
         if any(one.startswith("#") for one in self.goods):
             goods |= frozenset(re.findall(r"#W\d{7}", words))
-        if goods and self.goods and not goods & (self.goods | (known & GOODS)):
+        own = self.goods or (known & _GOODS if is_common else frozenset())
+        if goods and own and not goods & (own | (known & _GOODS)):
             return False
         aspects = aspects_of(words)
         if aspects and self.aspects and not _go_together(self.aspects, aspects):
             return False
-        if "expensive" in self.stems and _CHEAPEST.search(words) or "cheap" in self.stems and _DEAREST.search(words):
+        if _stem("expensive") in self.stems and _CHEAPEST.search(words) or _stem("cheap") in self.stems and _DEAREST.search(words):
             return False
         if (stems_of(words) - itself) & known or (aspects & self.aspects):
             return True
@@ -130,7 +123,7 @@ def stems_of(text: str) -> frozenset[str]:
     words = re.findall(r"[a-z]+(?:-[a-z]+)*", lower)
     stems = {_stem(word) for word in words if word not in _IDLE}
     stems |= {_stem(part) for word in words for part in word.split("-") if len(part) > 2 and part not in _IDLE}
-    return frozenset(stems | {stem for stem, others in _SAME.items() if re.search(rf"\b(?:{others})\b", lower)})
+    return frozenset(stems | {_stem(stem) for stem, others in _SAME.items() if re.search(rf"\b(?:{others})\b", lower)})
 
 
 def goods_in(text: str) -> frozenset[str]:
@@ -139,7 +132,7 @@ def goods_in(text: str) -> frozenset[str]:
     Args:
         text: in any case.
     """
-    return stems_of(text) & GOODS
+    return stems_of(text) & _GOODS
 
 
 def aspects_of(text: str) -> frozenset[str]:
@@ -172,11 +165,11 @@ def _go_together(wanted: frozenset[str], said: frozenset[str]) -> bool:
 def _names_before_the_verb(words: str) -> frozenset[str]:
     """Stems of the nouns before the first verb or colon of a clause: what it is about."""
     found = _VERB.search(words)
-    return stems_of(words[: found.start()]) - _NOT_NAMES if found else frozenset()
+    return stems_of(words[: found.start()]) - frozenset(map(_stem, _NOT_NAMES)) if found else frozenset()
 
 
 def _stem(word: str) -> str:
-    for ending in ("iest", "est", "ing", "es", "s", "ed"):
+    for ending in ("iest", "est", "ing", "es", "s", "ed", "e"):
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             return word[: -len(ending)]
     return word
@@ -186,6 +179,16 @@ def _words(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
 
 
+_GOODS = frozenset(
+    _stem(word)
+    for word in (
+        "camera purifier backpack bicycle speaker bookshelf coffee helmet lamp kettle toothbrush espresso "
+        "jacket mouse hose grill headphone boot puzzle bulb laptop luggage makeup keyboard notebook chair "
+        "umbrella perfume bed charger shoe skateboard thermostat smartphone phone sneaker sunglass t-shirt "
+        "hoodie tablet vacuum clock bottle earbud wristwatch watch mat e-reader rug desk mug vase "
+    ).split()
+)
+"""Stems of the things that a shop sells; a clause that names one of them is about it."""
 _IDLE = frozenset(
     "a an the their there that they them user users customer agent should tell told is are was were be will to of for "
     "with in on at and or by this item items order orders recent most amount available option options price prices "
@@ -239,7 +242,7 @@ _CHEAPEST = _words(r"\b(?:cheapest|least expensive|lowest|most affordable)\b|\b(
 _DEAREST = _words(r"\b(?:most expensive|priciest|dearest|highest)\b|\b(?:second|third|next)[ -](?:cheapest|lowest)\b")
 _ANOTHER = _words(
     r"\b(?:another|(?:the|an|your) (?:other|older|previous|earlier|former|old|different)) (?:\w+ )?(?:order|purchase|parcel"
-    r"|package|shipment|model|version|item|one|" + "|".join(sorted(GOODS)) + r")s?\b"
+    r"|package|shipment|model|version|item|one|" + "|".join(sorted(_GOODS)) + r")(?:e?s?)\b"
 )
 _VERB = _words(
     r"\b(?:is|are|was|were|has|have|had|will|would|costs?|comes?|came|takes?|weighs?|lasts?|runs?|needs?|gets?)\b|'s\b|:|="

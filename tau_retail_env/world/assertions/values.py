@@ -178,6 +178,7 @@ def _address_finder(address: str) -> Finder:
             around = text[max(0, found.start() - _WHOLE_ADDRESS // 2) : found.end() + _WHOLE_ADDRESS]
             spans = [place.span() for part in others if (place := _nearest(part, around, found.group()))]
             if len(spans) == len(others):
+                spans.append((around.find(found.group()), around.find(found.group()) + 1))
                 inside = around[min(start for start, _ in spans) : max(end for _, end in spans)]
                 if all(other == zip_code for other in re.findall(r"\b\d{5}\b", inside)):
                     yield found.span()

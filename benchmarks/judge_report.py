@@ -14,7 +14,7 @@ from tau_retail_env.users.llm.assertion_judge import ModelJudge
 from tau_retail_env.world.assertions import RulesJudge
 
 PAGE = Path(__file__).parent / "judge_page.md"
-SETS = ("tuning", "final")
+SETS = ("tuning", "final", "later")
 
 
 def main() -> None:
@@ -46,7 +46,8 @@ def all_cases(name: str) -> list[Case]:
     """Every conversation of a set; deeds, which have no words, belong to the final one."""
     tasks = load_tasks("tau2", "base", task_version=VERSION)
     told = list(told_cases(name, tasks))
-    return [*told, *lists()] if name == "tuning" else [*told, *deeds(tasks)]
+    more = {"tuning": lists, "final": lambda: deeds(tasks)}
+    return [*told, *(more[name]() if name in more else ())]
 
 
 def judged_by_rules(cases: Sequence[Case]) -> list[bool]:

@@ -112,18 +112,19 @@ def plain(text: str) -> str:
     return re.sub(r"[*_`]+", "", "\n".join(lines)).replace("’", "'")
 
 
-def is_asserted(place: Place, *, is_one_of_several: bool, is_amount: bool) -> bool:
+def is_asserted(place: Place, kind: str, *, is_one_of_several: bool) -> bool:
     """Whether the agent says so in its own voice, and leaves it at that.
 
     Args:
         place: the mention.
+        kind: of the value, see `values.Value`. A proposal ("Shall I refund $10?") tells its amount, other things it only
+            asks for; what counts or measures may be a bound ("at least 10").
         is_one_of_several: the assertion wants a list, so "or" joins what holds together.
-        is_amount: a proposal ("Shall I refund $10?") tells its amount; other things it only asks for.
     """
     return not (
-        _is_asked(place, is_amount)
+        _is_asked(place, kind == "amount")
         or _is_denied(place)
-        or _is_bounded(place)
+        or (kind in ("amount", "count", "quantity") and _is_bounded(place))
         or (not is_one_of_several and _is_one_of_two(place))
         or _is_somebody_elses(place)
         or _is_supposed_or_doubted(place)
@@ -200,7 +201,7 @@ def _is_somebody_elses(place: Place) -> bool:
     """Whether it is the customer's claim or wish, or concerns somebody else; unless the agent adds that it is right."""
     if _OTHER_PERSON.search(place.sentence):
         return True
-    claimed = _CLAIM_BEFORE.search(place.stretch_before) or _CLAIM_BEHIND.match(place.clause_after)
+    claimed = _CLAIM_BEFORE.search(place.clause_before) or _CLAIM_BEHIND.match(place.clause_after)
     return bool(claimed) and not _RIGHT.search(f"{place.sentence_after} {place.next_sentence}")
 
 
@@ -251,12 +252,17 @@ _NEGATION = _words(
 _IGNORANCE = _words(
     r"\b(?:cannot|can't|couldn't|could not|unable to|not able to|don't|do not|didn't|am not|not|isn't|n't) "
     r"(?:\w+ )?(?:confirm|verify|say|tell|see|find|know|think|believe|sure|certain|guarantee|promise)\b"
-    r"|\bno (?:idea|information|record)\b|\bwhether\b"
+    r"|\b(?:doubt|deny|dispute|disagree|refuse|question|hesitate|hard to (?:say|believe|tell))\b"
+    r"|\b(?:won't|will not|wouldn't) (?:confirm|say|promise|guarantee|claim)\b"
+    r"|\bno (?:idea|information|record|evidence|proof|sign|indication)\b|\bwhether\b"
 )
 _WITHDRAWN = _words(r"\b(?:disregard|ignore|forget|scratch)\b")
 _DENIAL = _words(
-    r"\W*(?:is|are|was|were|would be|will be)(?:n't| not| never| wrong| incorrect| a mistake)\b(?! only)(?!.*\bbut\b)"
-    r"|\W*(?:was|is) (?:my|a) (?:mistake|error)"
+    r"\W*(?:\w+ )?(?:is|are|was|were|would be|will be|seems?|sounds?|looks?)(?:n't| not| never| wrong| incorrect| off| false)\b"
+    r"(?! only)(?!.*\bbut\b)"
+    r"|\W*(?:\w+ )?(?:was|is|were|must have been) (?:just |only )?(?:my|a|an|our) "
+    r"(?:mistake|error|typo|slip|mix-up|misprint|glitch|misunderstanding)"
+    r"|\W*(?:doesn't|does not|didn't|did not|can't|cannot) (?:apply|hold|match|exist|appear|fit|be right|be correct)"
 )
 _BOUND_BEFORE = _words(
     r"\b(?:(?:more|less|fewer|greater|higher|lower|better|cheaper) than|at (?:least|most)|over|under|below|above"
@@ -269,10 +275,12 @@ _EITHER, _OR = _words(r"\beither\b"), _words(r"\bor\b")
 _OR_BEFORE = _words(r"\S\s+or(?: the| an?| in)?$")
 _OR_BEHIND = _words(r"(?: \w+)?\s+or (?!more\b|less\b|so\b|yes\b|no\b|not\b)(?:the |an? |in )?\$?\w")
 _CLAIM_BEFORE = _words(
-    r"(?<!what )\byou(?:'ve| have|'d| had| also| just)* (?:said|say|mention(?:ed)?|told|tell|wrote|write|claim\w*|think|thought"
-    r"|believe\w*|expect\w*|assum\w*|quot\w*|want\w*|asked?|prefer\w*|gave|give|wish\w*|hoped?|meant?)\b"
-    r"|\byou(?:'d| would) (?:like|love|prefer)\b|\b(?:I was|we were) told\b|\baccording to you\b"
-    r"|\byour (?:message|claim|wish|request|preference)\b"
+    r"(?<!what )\byou(?:'ve| have|'d| had| were| are|'re| also| just| first)* (?:said|say|mention|told|tell|wrote|writ|claim"
+    r"|think|thought|believ|expect|assum|quot|want|ask(?!\w* about)|prefer|gave|giv|wish|hop(?:e|ed|ing)\b|mean|meant"
+    r"|insist|argu|stat(?:e|ed|ing)\b|suggest|estimat|calculat|remember|recall|guess|wonder|look(?:ed|ing)? for|aim"
+    r"|request|report|had in mind|have in mind)\w*(?!.*:\s*\W*$)"
+    r"|\byou(?:'d| would) (?:like|love|prefer)\b|\b(?:I was|we were|I've been) (?:told|promised|asked)\b"
+    r"|\baccording to you\b|\byour (?:message|claim|wish|request|preference|estimate|guess|budget|limit)\b"
 )
 _CLAIM_BEHIND = _words(r"\W*(?:that |which |as )?you(?:'ve| have)? (?:quoted|mentioned|said|told|gave|wanted|asked)\b")
 _RIGHT = _words(r"(?<!whether )(?<!if )\b(?:that|it|this|which|and)(?:'s| is| was)? (?:right|correct|true)\b|\byou(?:'re| are) right\b")
@@ -301,9 +309,9 @@ _YES = _words(
     r"|\W*(?:exactly|correct|indeed|(?:that|this)(?:'s| is) (?:right|correct|true|it))\b"
 )
 _TAKEN_BACK = _words(
-    r"\b(?:I|we)(?:'ve| have| was| am| had|'m)? (?:was |am |been |made a |so )?(?:mistaken|wrong|mistake|error"
+    r"\b(?:I|we)(?:'ve| have| was| am| had|'m)? (?:was |am |been |made a |so )?(?:mistaken|wrong|mistake|error|typo"
     r"|misspoke|misspoken|misread|miscounted|misunderstood|mixed|looked at the wrong|looking at the wrong"
     r"|read the wrong|gave you the wrong)\b"
-    r"|\bmy mistake\b|\bcorrection\b|\b(?:that|it) was (?:wrong|incorrect|a mistake|an error|my mistake|the wrong)"
+    r"|\bmy mistake\b|\bcorrection\b|\b(?:that|it) was (?:wrong|incorrect|an? (?:mistake|error|typo|slip|mix-up)|my mistake|the wrong)"
     r"|\bscratch that\b|\blet me correct\b|\b(?:disregard|ignore)\b"
 )

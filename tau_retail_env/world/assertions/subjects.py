@@ -165,7 +165,9 @@ def _go_together(wanted: frozenset[str], said: frozenset[str]) -> bool:
 def _names_before_the_verb(words: str) -> frozenset[str]:
     """Stems of the nouns before the first verb or colon of a clause: what it is about."""
     found = _VERB.search(words)
-    return stems_of(words[: found.start()]) - frozenset(map(_stem, _NOT_NAMES)) if found else frozenset()
+    if found is None or not _NAMING.match(words):
+        return frozenset()
+    return stems_of(words[: found.start()]) - frozenset(map(_stem, _NOT_NAMES))
 
 
 def _stem(word: str) -> str:
@@ -220,7 +222,7 @@ _DIFFERENCE = _words(r"\b(?:price )?differen(?:ce|t)\b(?: in price)?|\bdiffer\b"
 _TOTAL = _words(r"\b(?:totals?|altogether|sum|in all|overall)\b")
 _ASPECTS = {
     REFUND: _words(
-        r"\b(?:refund\w*|back|credit(?:ed)?|reimburs\w*|sav(?:e|es|ed|ing|ings)|less|cheaper|lower)\b"
+        r"\b(?:refund\w*|back|credit(?:ed)?|reimburs\w*|sav(?:e|es|ed|ing|ings)|(?<!no )less(?! than)|cheaper|lower)\b"
     ),
     PAY: _words(r"\b(?:pay|paid|charged|owe|due|additional|extra|costs? more|more expensive)\b|\d more\b"),
     PRICE: _words(r"\b(?:costs?|prices?|priced|sells? for|worth)\b(?! more)"),
@@ -244,6 +246,10 @@ _ANOTHER = _words(
     r"\b(?:another|(?:the|an|your) (?:other|older|previous|earlier|former|old|different)) (?:\w+ )?(?:order|purchase|parcel"
     r"|package|shipment|model|version|item|one|" + "|".join(sorted(_GOODS)) + r")(?:e?s?)\b"
 )
+_NAMING = _words(
+    r"\W*(?:(?:but|and|so|while|though|however|also),? )?(?:(?:the|an?|your|our|this|that|its|my|their|each|every|both|all|some)\b|\w+ing\b|delivery|warranty|returns?\b|\w+s\b)"
+)
+"""How the words begin that name something, rather than "To repeat" or "In short"."""
 _VERB = _words(
     r"\b(?:is|are|was|were|has|have|had|will|would|costs?|comes?|came|takes?|weighs?|lasts?|runs?|needs?|gets?)\b|'s\b|:|="
 )

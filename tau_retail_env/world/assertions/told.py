@@ -58,7 +58,7 @@ class Told:
         """Where a message of the agent's asserts a value of the subject."""
         for start, end in value.find(text):
             place = Place(text, start, end)
-            if is_asserted(place, is_one_of_several=len(self.values) > 1, is_amount=value.kind == "amount"):
+            if is_asserted(place, value.kind, is_one_of_several=len(self.values) > 1):
                 if self._is_about(value, place, asked):
                     yield place
 

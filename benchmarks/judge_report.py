@@ -14,7 +14,7 @@ from tau_retail_env.users.llm.assertion_judge import ModelJudge
 from tau_retail_env.world.assertions import RulesJudge
 
 PAGE = Path(__file__).parent / "judge_page.md"
-SETS = ("tuning", "final", "later")
+SETS = ("tuning", "final", "later", "last")
 
 
 def main() -> None:

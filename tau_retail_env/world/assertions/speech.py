@@ -122,7 +122,8 @@ def is_asserted(place: Place, kind: str, *, is_one_of_several: bool) -> bool:
         is_one_of_several: the assertion wants a list, so "or" joins what holds together.
     """
     return not (
-        _is_asked(place, kind == "amount")
+        (kind in ("amount", "count", "quantity") and not _is_introduced(place))
+        or _is_asked(place, kind == "amount")
         or _is_denied(place)
         or (kind in ("amount", "count", "quantity") and _is_bounded(place))
         or (not is_one_of_several and _is_one_of_two(place))
@@ -151,6 +152,13 @@ def takes_back(text: str) -> int | None:
     return found.start() if found else None
 
 
+def _is_introduced(place: Place) -> bool:
+    """Whether the word before a number, if there is one, is one behind which something is asserted."""
+    last = _LAST_WORD.search(place.clause_before)
+    word = last[1].lower() if last else ""
+    return not word or word in _INTRODUCING or word[0].isdigit() or word.endswith("ly")
+
+
 def _is_asked(place: Place, is_amount: bool) -> bool:
     """Whether it stands in a question, not in a statement before one or in what a proposal takes for granted."""
     sentence = place.sentence.rstrip()
@@ -175,6 +183,7 @@ def _is_denied(place: Place) -> bool:
         or _IGNORANCE.search(stretch)
         or _WITHDRAWN.search(stretch)
         or _DENIAL.match(place.sentence_after)
+        or _DENIED_BEHIND.match(place.clause_after)
     )
 
 
@@ -201,8 +210,10 @@ def _is_somebody_elses(place: Place) -> bool:
     """Whether it is the customer's claim or wish, or concerns somebody else; unless the agent adds that it is right."""
     if _OTHER_PERSON.search(place.sentence):
         return True
-    claimed = _CLAIM_BEFORE.search(place.clause_before) or _CLAIM_BEHIND.match(place.clause_after)
-    return bool(claimed) and not _RIGHT.search(f"{place.sentence_after} {place.next_sentence}")
+    before = place.clause_before
+    claimed = _CLAIM_BEFORE.search(before) or _CLAIM_BEHIND.match(place.clause_after)
+    said = any(found["trusted"] is None for found in _SAYING.finditer(before))
+    return (said or bool(claimed)) and not _RIGHT.search(f"{place.sentence_after} {place.next_sentence}")
 
 
 def _is_supposed_or_doubted(place: Place) -> bool:
@@ -232,7 +243,7 @@ _CLAUSE = re.compile(
 _TURN = _words(
     r"(?<!anything )(?<!nothing )\b(?:but|given that|since|because|considering that|however|instead|actually|although|though|while|whereas)\b,?\s*|^as (?:you|I) [^,]*,\s*"
     r"|^(?:if|when|since|because|as|although) [^,]*,\s*|^no(?: problem| worries)?,\s*"
-    r"|\bnot (?:\S+\s){1,3}?but\s+|,\s+(?=(?:it|that|this|they)(?:'s|'re|\s(?:is|are|was|were|comes))\b)"
+    r"|\bnot (?:\S+\s){1,3}?but\s+|,\s+(?:so|hence|therefore)\s+|,\s+(?=(?:it|that|this|they)(?:'s|'re|\s(?:is|are|was|were|comes))\b)"
 )
 _QUESTION = _words(
     r"(?:^|(?<=[,:—–]\s)|(?<=\band\s)|(?<=\bso\s))\W*(?:is|are|was|were|do|does|did|would|could|can|should|will|shall"
@@ -246,7 +257,8 @@ _PROPOSAL = _words(
 _GRANTED = _words(r"\b(?:given that|since|considering that|because|now that)\b")
 _WHETHER = _words(r"\b(?:whether|if)\b")
 _NEGATION = _words(
-    r"\b(?:not|no|never|neither|nor|cannot|\w+n't|without|instead of|rather than|unlike|anything but|far from|except"
+    r"\b(?:not(?! a problem| including| counting)|no(?! problem| worries| doubt| trouble| \w+ included)|never|nowhere|nothing"
+    r"|none|neither|nor|cannot|\w+n't|without|instead of|rather than|unlike|anything but|far from|except"
     r"|other than|besides|apart from|excluding|hardly|differs? from|different from|than)\b(?:\W+\w+){0,5}?\W*$"
 )
 _IGNORANCE = _words(
@@ -264,8 +276,24 @@ _DENIAL = _words(
     r"(?:mistake|error|typo|slip|mix-up|misprint|glitch|misunderstanding)"
     r"|\W*(?:doesn't|does not|didn't|did not|can't|cannot) (?:apply|hold|match|exist|appear|fit|be right|be correct)"
 )
+_DENIED_BEHIND = _words(
+    r"(?: \w+){0,5} (?:is|are|was|were)(?:n't| not| wrong| incorrect| outdated| invalid)\b|.*\bnowhere\b"
+)
+_LAST_WORD = re.compile(r"([\w'$€£]+)[\s\"'$#]*$")
+_INTRODUCING = frozenset(
+    "is are was were be been being it's that's they're there's here's what's s equals equal totals total totaling comes "
+    "come amounts amount remains remain stays leaves leaving left makes making costs cost costing priced price pay paid "
+    "paying pays get gets got getting receive receives received back refund refunded refunds charged charge charges "
+    "credited credit save saves saving saved owe owes has have had having with of from for at by to in on under as via using "
+    "just now still again therefore indeed about around the a an your our one its this that these which among all and plus "
+    "or usd full first available different found find see sees count counted counts list lists carry offer offers show "
+    "shows stock contains contain includes include turns out down runs run lasts last holds hold provides number id "
+    "answer value yes so but while i you we they it both balance difference note please words between either than over "
+    "below above exceeds beyond not no never isn't aren't wasn't weren't neither nor".split()
+)
+"""Words behind which a value may be asserted; those that deny or bound it are heard by the other rules."""
 _BOUND_BEFORE = _words(
-    r"\b(?:(?:more|less|fewer|greater|higher|lower|better|cheaper) than|at (?:least|most)|over|under|below|above"
+    r"\b(?:half|twice|part|a third|a quarter|a fraction|double)(?: of| as much as)?(?: the)?$|\b(?:(?:more|less|fewer|greater|higher|lower|better|cheaper) than|at (?:least|most)|over|under|below|above"
     r"|exceed\w*|beyond|(?:a )?(?:maximum|minimum) of|no more than|nearly|almost)(?: the)?$"
 )
 _BOUND_BEHIND = _words(r"\s*(?:or (?:more|less|fewer|so)\b|at (?:least|most)\b|\+|and up\b)")
@@ -275,13 +303,18 @@ _EITHER, _OR = _words(r"\beither\b"), _words(r"\bor\b")
 _OR_BEFORE = _words(r"\S\s+or(?: the| an?| in)?$")
 _OR_BEHIND = _words(r"(?: \w+)?\s+or (?!more\b|less\b|so\b|yes\b|no\b|not\b)(?:the |an? |in )?\$?\w")
 _CLAIM_BEFORE = _words(
-    r"(?<!what )\byou(?:'ve| have|'d| had| were| are|'re| also| just| first)* (?:said|say|mention|told|tell|wrote|writ|claim"
-    r"|think|thought|believ|expect|assum|quot|want|ask(?!\w* about)|prefer|gave|giv|wish|hop(?:e|ed|ing)\b|mean|meant"
+    r"(?<!what )\byou(?:'ve| have|'d| had| would| were| are|'re| also| just| first)* (?:said|say|mention|told|tell|wrote|writ|claim"
+    r"|think|thought|believ|expect|assum|quot|want|ask(?!\w* about)|prefer|rather|gave|giv|wish|hop(?:e|ed|ing)\b|mean|meant"
     r"|insist|argu|stat(?:e|ed|ing)\b|suggest|estimat|calculat|remember|recall|guess|wonder|look(?:ed|ing)? for|aim"
     r"|request|report|had in mind|have in mind)\w*(?!.*:\s*\W*$)"
     r"|\byou(?:'d| would) (?:like|love|prefer)\b|\b(?:I was|we were|I've been) (?:told|promised|asked)\b"
     r"|\baccording to you\b|\byour (?:message|claim|wish|request|preference|estimate|guess|budget|limit)\b"
 )
+_SAYING = _words(
+    r"(?P<trusted>\b(?:I|we|our|us|system|systems|records?|page|database|screen|listing|description|it|which|let me|that)"
+    r"(?:'d|'ll|'ve|'m)?(?: \w+){0,3}? )?\b(?:say|says|said|claims?|claimed|thinks?|thought|believes?|believed|tells?|heard|hears?)\b"
+)
+"""Somebody says so: the agent and what it looks at are trusted."""
 _CLAIM_BEHIND = _words(r"\W*(?:that |which |as )?you(?:'ve| have)? (?:quoted|mentioned|said|told|gave|wanted|asked)\b")
 _RIGHT = _words(r"(?<!whether )(?<!if )\b(?:that|it|this|which|and)(?:'s| is| was)? (?:right|correct|true)\b|\byou(?:'re| are) right\b")
 _OTHER_PERSON = _words(

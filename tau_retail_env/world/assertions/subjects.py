@@ -226,7 +226,7 @@ _ASPECTS = {
     ),
     PAY: _words(r"\b(?:pay|paid|charged|owe|due|additional|extra|costs? more|more expensive)\b|\d more\b"),
     PRICE: _words(r"\b(?:costs?|prices?|priced|sells? for|worth)\b(?! more)"),
-    FEE: _words(r"(?<!no )(?<!free )(?<!including )\b(?:fees?|shipping|delivery|handling|tax(?:es)?)\b(?! address)"),
+    FEE: _words(r"\b(?:coupon|voucher|discount|budget|deposit|limit)\b|(?<!no )(?<!free )(?<!including )\b(?:fees?|shipping|delivery|handling|tax(?:es)?)\b(?! address)"),
 }
 _ALIKE = frozenset(
     frozenset(pair)
@@ -247,7 +247,7 @@ _ANOTHER = _words(
     r"|package|shipment|model|version|item|one|" + "|".join(sorted(_GOODS)) + r")(?:e?s?)\b"
 )
 _NAMING = _words(
-    r"\W*(?:(?:but|and|so|while|though|however|also),? )?(?:(?:the|an?|your|our|this|that|its|my|their|each|every|both|all|some)\b|\w+ing\b|delivery|warranty|returns?\b|\w+s\b)"
+    r"\W*(?:(?:but|and|so|while|though|however|also),? )?(?:(?:the|an?|your|our|this|that|its|my|their|each|every|both|all|some)\b|\w+ing\b|delivery|warranty|returns?\b)"
 )
 """How the words begin that name something, rather than "To repeat" or "In short"."""
 _VERB = _words(

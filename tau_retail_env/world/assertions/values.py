@@ -175,13 +175,14 @@ def _address_finder(address: str) -> Finder:
 
     def find(text: str) -> Places:
         for found in street.finditer(text):
-            around = text[max(0, found.start() - _WHOLE_ADDRESS // 2) : found.end() + _WHOLE_ADDRESS]
+            first = max(0, found.start() - _WHOLE_ADDRESS // 2)
+            around = text[first : found.end() + _WHOLE_ADDRESS]
             spans = [place.span() for part in others if (place := _nearest(part, around, found.group()))]
             if len(spans) == len(others):
-                spans.append((around.find(found.group()), around.find(found.group()) + 1))
+                spans.append((found.start() - first, found.end() - first))
                 inside = around[min(start for start, _ in spans) : max(end for _, end in spans)]
                 if all(other == zip_code for other in re.findall(r"\b\d{5}\b", inside)):
-                    yield found.span()
+                    yield found.start(), first + max(end for _, end in spans)
 
     return find
 

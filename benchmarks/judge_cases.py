@@ -1,4 +1,4 @@
-"""Conversations in which an assertion of τ² 1.0's kinds holds, or does not: read from judge_conversations/, filled in."""
+"""Conversations in which an assertion of τ² 1.0's kinds holds or does not, read from judge_conversations/."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def told_cases(name: str, tasks: Sequence[Task]) -> Iterator[Case]:
 
 
 def conversation(lines: Sequence[str], forms: Mapping[str, Any]) -> Evidence:
-    """What was said: "C: …" by the customer, "A: …" by the agent; the customer's question first where the agent begins."""
+    """What was said: "C: …" by the customer, "A: …" by the agent; where the agent begins, the customer has asked."""
     asked = [] if lines[0].startswith("C:") else [Said("user", forms["asked"])]
     roles = {"C: ": "user", "A: ": "assistant"}
     said = [Said(roles[line[:3]], line[3:].format_map(forms)) for line in lines]
@@ -115,7 +115,10 @@ def counts(part: Mapping[str, Any], tasks: Sequence[Task]) -> Iterator[tuple[str
         for n in part["numbers"]:
             forms = {"n": n, "more": n + 1, "fewer": n - 1, "total": n + 2, "words": spelled(n), "others": others}
             names = {"thing": thing, "things": things, "asked": f"How many {things} can I choose from?"}
-            yield f"Agent should tell the user that there are {n} {thing} options available.", capitalized(forms | names)
+            yield (
+                f"Agent should tell the user that there are {n} {thing} options available.",
+                capitalized(forms | names),
+            )
 
 
 def quantities(part: Mapping[str, Any], tasks: Sequence[Task]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,20 +1,22 @@
-"""How often the judge of assertions agrees with a reader: python benchmarks/judge_report.py > docs/judge.md"""
+"""How often the judge of assertions agrees with a reader: python -m benchmarks.judge_report > docs/judge.md"""
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from benchmarks.judge_cases import VERSION, Case, deeds, lists, told_cases
+from benchmarks.judge_cases import VERSION, Case, deeds, judged, lists, told_cases
 from tau_retail_env import load_tasks
 from tau_retail_env.sources import get_source
 from tau_retail_env.users.llm.assertion_judge import ModelJudge
-from tau_retail_env.world.assertions import RulesJudge
+from tau_retail_env.world.assertions import Evidence, RulesJudge, Said, Told, compile_assertion
 
 PAGE = Path(__file__).parent / "judge_page.md"
-SETS = ("tuning", "final", "later", "last")
+SETS = ("final", "tuning", "later", "last", "unseen")
 
 
 def main() -> None:
@@ -22,24 +24,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", help="also ask this model, as upstream's judge asks it (nl_judge openai)")
     parser.add_argument("--base-url", default="http://127.0.0.1:8000/v1", help="where the model is served")
+    parser.add_argument("--results", nargs="+", type=Path, default=[], metavar="FILE", help="τ² results with verdicts")
     parser.add_argument("--list", choices=SETS, help="print the cases of a set that are judged wrong, not the page")
     options = parser.parse_args()
     if options.list:
         print("\n".join(wrong_cases(options.list)))
         return
-    text = PAGE.read_text(encoding="utf-8")
-    for name in SETS:
-        cases = all_cases(name)
-        verdicts = judged_by_rules(cases)
-        text = text.replace(f"{{{name}}}", confusion(cases, verdicts)).replace(
-            f"{{{name}_misses}}", misses(cases, verdicts)
-        )
-    print(text.rstrip())
+    print(page())
     if options.model:
         judge = ModelJudge(get_source("tau2", VERSION), options.model, {"base_url": options.base_url})
         told = [case for case in all_cases("final") if case.kind != "a deed"]
         answers = [not judge.unmet(case.task, case.evidence) for case in told]
         print(f"\n## The model {options.model} on the final set\n\n{confusion(told, answers)}")
+    if options.results:
+        graded = [case for file in options.results for case in cases_of_results(json.loads(file.read_text("utf-8")))]
+        print(f"\n## The judges of these results\n\n{confusion(graded, judged_by_rules(graded))}")
+
+
+def page() -> str:
+    """The page, its tables filled in."""
+    cases = all_cases(SETS[0])
+    verdicts = judged_by_rules(cases)
+    text = PAGE.read_text(encoding="utf-8").replace("{final}", confusion(cases, verdicts))
+    text = text.replace("{final_misses}", misses(cases, verdicts))
+    return text.replace("{others}", "\n".join(row(name) for name in SETS[1:])).rstrip()
+
+
+def row(name: str) -> str:
+    """A set in one line."""
+    cases = all_cases(name)
+    found = Counter((case.holds, said) for case, said in zip(cases, judged_by_rules(cases), strict=True))
+    right = found[True, True] + found[False, False]
+    return f"| `{name}` | {len(cases):,} | {found[True, False]} | {found[False, True]} | {right / len(cases):.1%} |"
 
 
 def all_cases(name: str) -> list[Case]:
@@ -48,6 +64,21 @@ def all_cases(name: str) -> list[Case]:
     told = list(told_cases(name, tasks))
     more = {"tuning": lists, "final": lambda: deeds(tasks)}
     return [*told, *(more[name]() if name in more else ())]
+
+
+def cases_of_results(results: dict[str, Any]) -> Iterator[Case]:
+    """What a results file's judge said of each sentence that something should be told.
+
+    Args:
+        results: as upstream writes them; only `simulations` is read.
+    """
+    for simulation in results["simulations"]:
+        said = [Said(message["role"], message.get("content")) for message in simulation["messages"]]
+        for check in (simulation.get("reward_info") or {}).get("nl_assertions") or ():
+            compiled = compile_assertion(check["nl_assertion"])
+            if isinstance(compiled, Told):
+                kind = compiled.values[0].kind
+                yield Case(kind, simulation["task_id"], check["met"], judged(check["nl_assertion"]), Evidence(said))
 
 
 def judged_by_rules(cases: Sequence[Case]) -> list[bool]:
@@ -95,7 +126,7 @@ def misses(cases: Sequence[Case], verdicts: Sequence[bool]) -> str:
         for (kind, way, holds), count in sorted(wrong.items())
     ]
     if not rows:
-        return "None."
+        return "No way of it is judged wrong today."
     return "\n".join(["| kind | told or done | a reader says | judged otherwise |", "|---|---|---|---|", *rows])
 
 

@@ -1,51 +1,65 @@
-"""The report on the judge of assertions: enough conversations of each kind, and nothing right denied."""
+"""The report on the judge of assertions: enough conversations of each kind, and which of them are judged otherwise."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 
 import pytest
 
-from benchmarks.judge_report import NEW, Case, all_cases, confusion, spelled
+from benchmarks.judge_cases import FOLDER, Case, spelled
+from benchmarks.judge_report import SETS, all_cases, cases_of_results, confusion, judged_by_rules
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.sources.tau2 import editions
-from tau_retail_env.world.assertions import RulesJudge
+
+WRITTEN_BEFORE_THE_RULES = "6fcecfdc2aeb3de764f3ef075821f2020c413fcf6a120477acb7c19612f42c26"
+"""SHA-256 of the final set as it was committed before the rules that it measures."""
 
 
 @pytest.fixture(scope="module")
-def cases() -> list[Case]:
-    """All conversations; without τ² 1.0, whose assertions they are made from, the test skips."""
+def final() -> list[Case]:
+    """The final set; without τ² 1.0, from whose tasks a part is made, the test skips."""
     try:
         editions.edition_of("1.0")
     except (MissingDependencyError, InvalidValueError) as error:
         pytest.skip(f"needs τ² 1.0: {error}")
-    return list(all_cases())
+    return all_cases("final")
 
 
-def test_every_kind_has_at_least_two_hundred_conversations_of_both_sorts(cases):
-    counts = Counter((case.kind, case.holds) for case in cases if not case.way.startswith(NEW))
+def test_every_kind_has_at_least_two_hundred_conversations_of_both_sorts(final):
+    counts = Counter((case.kind, case.holds) for case in final)
     kinds = {kind for kind, _ in counts}
     assert len(kinds) == 7
     assert all(counts[kind, True] + counts[kind, False] >= 200 for kind in kinds)
     assert all(counts[kind, holds] >= 80 for kind in kinds for holds in (True, False))
 
 
-def test_nothing_that_holds_is_denied(cases):
-    denied = {(case.kind, case.way) for case in cases if case.holds and RulesJudge().unmet(case.task, case.evidence)}
-    assert denied == set()
+def test_the_final_set_is_the_one_that_was_written_before_the_rules():
+    assert hashlib.sha256((FOLDER / "final.toml").read_bytes()).hexdigest() == WRITTEN_BEFORE_THE_RULES
 
 
-def test_what_does_not_hold_is_taken_for_true_in_the_listed_ways_only(cases):
-    taken = {
-        (case.kind, case.way)
-        for case in cases
-        if not case.holds and not case.way.startswith(NEW) and not RulesJudge().unmet(case.task, case.evidence)
+@pytest.mark.parametrize("name", SETS)
+def test_today_s_rules_agree_with_the_reader_on_every_way_that_they_have_seen(final, name):
+    cases = all_cases(name)
+    wrong = {
+        (case.kind, case.way) for case, said in zip(cases, judged_by_rules(cases), strict=True) if said != case.holds
     }
-    assert taken == {("a word", "of something else")}
+    assert wrong == set()
 
 
-def test_the_table_adds_up(cases):
-    table = confusion(cases[:4], [True, True, False, False])
+def test_verdicts_of_a_results_file_are_compared_with_the_rules():
+    text = "Agent should tell the user their gift card balance is $60."
+    said = [{"role": "assistant", "content": "Your gift card balance is $60."}]
+    deed = {"nl_assertion": "Agent should process the exchange.", "met": True}
+    checks = [{"nl_assertion": text, "met": True}, deed]
+    simulations = [{"task_id": "40", "messages": said, "reward_info": {"nl_assertions": checks}}]
+    cases = list(cases_of_results({"simulations": [*simulations, {"task_id": "1", "messages": said}]}))
+    assert [(case.kind, case.holds) for case in cases] == [("amount", True)]
+    assert judged_by_rules(cases) == [True]
+
+
+def test_the_table_adds_up(final):
+    table = confusion(final[:4], [True, True, False, False])
     *_, last = table.splitlines()
     assert last == "| **all** | 4 | 2 | 2 | 0 | 0 | 50.0% |"
 

@@ -1,4 +1,4 @@
-"""Whether an agent asserts what it mentions: not asked, denied, supposed, doubted, somebody else's words or no longer so.
+"""Whether an agent asserts what it mentions: not asked, denied, supposed, doubted, another's words or no longer so.
 
 Only the words around a place are looked at; what it is about is told by `subjects`.
 """
@@ -49,13 +49,13 @@ class Place:
     @property
     def clause_after(self) -> str:
         """What its clause says behind it."""
-        _, last = bounds(_CLAUSE, self.text, self.start)
+        _, last = bounds(_CLAUSE, self.text, self.end - 1)
         return self.text[self.end : max(last, self.end)]
 
     @property
     def sentence_after(self) -> str:
         """What its sentence says behind it."""
-        _, last = bounds(_SENTENCE, self.text, self.start)
+        _, last = bounds(_SENTENCE, self.text, self.end - 1)
         return self.text[self.end : max(last, self.end)]
 
     @property
@@ -117,8 +117,8 @@ def is_asserted(place: Place, kind: str, *, is_one_of_several: bool) -> bool:
 
     Args:
         place: the mention.
-        kind: of the value, see `values.Value`. A proposal ("Shall I refund $10?") tells its amount, other things it only
-            asks for; what counts or measures may be a bound ("at least 10").
+        kind: of the value, see `values.Value`. A proposal ("Shall I refund $10?") tells its amount, other things it
+            only asks for; what counts or measures may be a bound ("at least 10").
         is_one_of_several: the assertion wants a list, so "or" joins what holds together.
     """
     return not (
@@ -184,6 +184,7 @@ def _is_denied(place: Place) -> bool:
         or _WITHDRAWN.search(stretch)
         or _DENIAL.match(place.sentence_after)
         or _DENIED_BEHIND.match(place.clause_after)
+        or _DENIED_LATER.match(place.sentence_after)
     )
 
 
@@ -241,9 +242,11 @@ _CLAUSE = re.compile(
     r"|\s(?:and|while|(?<!anything )(?<!nothing )but|whereas|though|although|so)\s|:\s+(?=I\b)"
 )
 _TURN = _words(
-    r"(?<!anything )(?<!nothing )\b(?:but|given that|since|because|considering that|however|instead|actually|although|though|while|whereas)\b,?\s*|^as (?:you|I) [^,]*,\s*"
+    r"(?<!anything )(?<!nothing )\b(?:but|given that|since|because|considering that|however|instead|actually"
+    r"|although|though|while|whereas)\b,?\s*|^as (?:you|I) [^,]*,\s*"
     r"|^(?:if|when|since|because|as|although) [^,]*,\s*|^no(?: problem| worries)?,\s*"
-    r"|\bnot (?:\S+\s){1,3}?but\s+|,\s+(?:so|hence|therefore)\s+|,\s+(?=(?:it|that|this|they)(?:'s|'re|\s(?:is|are|was|were|comes))\b)"
+    r"|\bnot (?:\S+\s){1,3}?but\s+|,\s+(?:so|hence|therefore)\s+|,\s+(?=(?:it|that|this|they)(?:'s|'re|\s(?:is"
+    r"|are|was|were|comes))\b)"
 )
 _QUESTION = _words(
     r"(?:^|(?<=[,:—–]\s)|(?<=\band\s)|(?<=\bso\s))\W*(?:is|are|was|were|do|does|did|would|could|can|should|will|shall"
@@ -257,8 +260,10 @@ _PROPOSAL = _words(
 _GRANTED = _words(r"\b(?:given that|since|considering that|because|now that)\b")
 _WHETHER = _words(r"\b(?:whether|if)\b")
 _NEGATION = _words(
-    r"\b(?:not(?! a problem| including| counting)|no(?! problem| worries| doubt| trouble| \w+ included)|never|nowhere|nothing"
-    r"|none|neither|nor|cannot|\w+n't|without|instead of|rather than|unlike|anything but|far from|except"
+    r"\b(?:not(?! a problem| including| counting)|no(?! problem| worries| doubt| trouble| \w+ included)|never"
+    r"|nowhere|nothing"
+    r"|none|neither|nor|cannot|\w+n't|without|instead of|in place of|in lieu of|rather than|as opposed to"
+    r"|contrary to|opposite of|unlike|anything but|far from|except"
     r"|other than|besides|apart from|excluding|hardly|differs? from|different from|than)\b(?:\W+\w+){0,5}?\W*$"
 )
 _IGNORANCE = _words(
@@ -270,7 +275,8 @@ _IGNORANCE = _words(
 )
 _WITHDRAWN = _words(r"\b(?:disregard|ignore|forget|scratch)\b")
 _DENIAL = _words(
-    r"\W*(?:\w+ )?(?:is|are|was|were|would be|will be|seems?|sounds?|looks?)(?:n't| not| never| wrong| incorrect| off| false)\b"
+    r"\W*(?:\w+ )?(?:is|are|was|were|would be|will be|seems?|sounds?|looks?)(?:n't| not| never| wrong"
+    r"| incorrect| off| false)\b"
     r"(?! only)(?!.*\bbut\b)"
     r"|\W*(?:\w+ )?(?:was|is|were|must have been) (?:just |only )?(?:my|a|an|our) "
     r"(?:mistake|error|typo|slip|mix-up|misprint|glitch|misunderstanding)"
@@ -278,22 +284,33 @@ _DENIAL = _words(
 )
 _DENIED_BEHIND = _words(
     r"(?: \w+){0,5} (?:is|are|was|were)(?:n't| not| wrong| incorrect| outdated| invalid)\b|.*\bnowhere\b"
+    r"|(?: \w+){0,4} (?:was|were|is|has been|got|could not be|couldn't be) (?:declined|refused|rejected"
+    r"|reversed|failed)\b"
 )
+_DENIED_LATER = _words(r".*\bbut (?:it|that|this|they)(?: (?:is|are|was|were|does|do|did))?(?:n't| not)\b\W*$")
 _LAST_WORD = re.compile(r"([\w'$€£]+)[\s\"'$#]*$")
 _INTRODUCING = frozenset(
-    "is are was were be been being it's that's they're there's here's what's s equals equal totals total totaling comes "
-    "come amounts amount remains remain stays leaves leaving left makes making costs cost costing priced price pay paid "
+    "is are was were be been being it's that's they're there's here's what's s equals equal totals total "
+    "totaling comes "
+    "come amounts amount remains remain stays leaves leaving left makes making costs cost costing priced price "
+    "pay paid "
     "paying pays get gets got getting receive receives received back refund refunded refunds charged charge charges "
-    "credited credit save saves saving saved owe owes has have had having with of from for at by to in on under as via using "
-    "just now still again therefore indeed about around the a an your our one its this that these which among all and plus "
-    "or usd full first available different found find see sees count counted counts list lists carry offer offers show "
+    "credited credit save saves saving saved owe owes has have had having with of from for at by to in on under "
+    "as via using "
+    "just now still again therefore indeed about around the a an your our one its this that these which among "
+    "all and plus "
+    "or usd full first available different found find see sees count counted counts list lists carry offer "
+    "offers show "
     "shows stock contains contain includes include turns out down runs run lasts last holds hold provides number id "
-    "answer value yes so but while i you we they it both balance difference note please words between either than over "
+    "answer value yes so but while i you we they it both balance difference note please words between either "
+    "than over "
     "below above exceeds beyond not no never isn't aren't wasn't weren't neither nor".split()
 )
 """Words behind which a value may be asserted; those that deny or bound it are heard by the other rules."""
 _BOUND_BEFORE = _words(
-    r"\b(?:half|twice|part|a third|a quarter|a fraction|double)(?: of| as much as)?(?: the)?$|\b(?:(?:more|less|fewer|greater|higher|lower|better|cheaper) than|at (?:least|most)|over|under|below|above"
+    r"\b(?:sets?|packs?|boxes|bundles|pairs?) of$|\b(?:half|twice|part|a third|a quarter|a fraction"
+    r"|double)(?: of| as much as)?(?: the)?$|\b(?:(?:more|less|fewer|greater|higher|lower|better|cheaper) than"
+    r"|at (?:least|most)|over|under|below|above"
     r"|exceed\w*|beyond|(?:a )?(?:maximum|minimum) of|no more than|nearly|almost)(?: the)?$"
 )
 _BOUND_BEHIND = _words(r"\s*(?:or (?:more|less|fewer|so)\b|at (?:least|most)\b|\+|and up\b)")
@@ -303,20 +320,28 @@ _EITHER, _OR = _words(r"\beither\b"), _words(r"\bor\b")
 _OR_BEFORE = _words(r"\S\s+or(?: the| an?| in)?$")
 _OR_BEHIND = _words(r"(?: \w+)?\s+or (?!more\b|less\b|so\b|yes\b|no\b|not\b)(?:the |an? |in )?\$?\w")
 _CLAIM_BEFORE = _words(
-    r"(?<!what )\byou(?:'ve| have|'d| had| would| were| are|'re| also| just| first)* (?:said|say|mention|told|tell|wrote|writ|claim"
-    r"|think|thought|believ|expect|assum|quot|want|ask(?!\w* about)|prefer|rather|gave|giv|wish|hop(?:e|ed|ing)\b|mean|meant"
+    r"(?<!what )\byou(?:'ve| have|'d| had| would| were| are|'re| also| just| first)* (?:said|say|mention|told"
+    r"|tell|wrote|writ|claim"
+    r"|think|thought|believ|expect|assum|quot|want|ask(?!\w* about)|prefer|rather|gave|giv|wish|hop(?:e|ed"
+    r"|ing)\b|mean|meant"
     r"|insist|argu|stat(?:e|ed|ing)\b|suggest|estimat|calculat|remember|recall|guess|wonder|look(?:ed|ing)? for|aim"
     r"|request|report|had in mind|have in mind)\w*(?!.*:\s*\W*$)"
     r"|\byou(?:'d| would) (?:like|love|prefer)\b|\b(?:I was|we were|I've been) (?:told|promised|asked)\b"
+    r"|\bI (?:was |am |'m |had |'d )?(?:hop(?:e|ed|ing)|wish(?:ed)?|expect(?:ed|ing)?|thought|assumed)\b"
     r"|\baccording to you\b|\byour (?:message|claim|wish|request|preference|estimate|guess|budget|limit)\b"
 )
 _SAYING = _words(
-    r"(?P<trusted>\b(?:I|we|our|us|system|systems|records?|page|database|screen|listing|description|it|which|let me|that)"
-    r"(?:'d|'ll|'ve|'m)?(?: \w+){0,3}? )?\b(?:say|says|said|claims?|claimed|thinks?|thought|believes?|believed|tells?|heard|hears?)\b"
+    r"(?P<trusted>\b(?:I|we|our|us|system|systems|records?|page|database|screen|listing|description|it|which"
+    r"|let me|that)"
+    r"(?:'d|'ll|'ve|'m)?(?: \w+){0,3}? )?\b(?:say|says|said|claims?|claimed|thinks?|thought|believes?|believed"
+    r"|tells?|heard|hears?)\b"
 )
 """Somebody says so: the agent and what it looks at are trusted."""
 _CLAIM_BEHIND = _words(r"\W*(?:that |which |as )?you(?:'ve| have)? (?:quoted|mentioned|said|told|gave|wanted|asked)\b")
-_RIGHT = _words(r"(?<!whether )(?<!if )\b(?:that|it|this|which|and)(?:'s| is| was)? (?:right|correct|true)\b|\byou(?:'re| are) right\b")
+_RIGHT = _words(
+    r"(?<!whether )(?<!if )\b(?:that|it|this|which|and)(?:'s| is| was)? (?:right|correct|true)\b|\byou(?:'re"
+    r"| are) right\b"
+)
 _OTHER_PERSON = _words(
     r"\b(?:another|other|different|previous|someone else's|somebody else's) (?:customer|user|person|client|shopper"
     r"|account|shop|store)|\bcompetitor"
@@ -324,7 +349,8 @@ _OTHER_PERSON = _words(
 _IF = _words(r"\b(?:if|unless)\b")
 _OUTCOME = _words(r"\b(?:will|would|gets?|receives?|pays?|saves?|costs?|comes?)\b|'ll\b|'d\b")
 _SUPPOSED = _words(
-    r"\b(?:suppos(?:e|ing)|imagine|let's say|for example|for instance|(?:would|could|should) have (?:been|cost)"
+    r"\bplease (?:send|tell|choose|pick|give|show|provide|let me know|select|check|upload)\b"
+    r"|\b(?:suppos(?:e|ing)|imagine|let's say|for example|for instance|(?:would|could|should) have (?:been|cost)"
     r"|in case|assuming)\b"
 )
 _DOUBT_BEFORE = _words(
@@ -345,6 +371,7 @@ _TAKEN_BACK = _words(
     r"\b(?:I|we)(?:'ve| have| was| am| had|'m)? (?:was |am |been |made a |so )?(?:mistaken|wrong|mistake|error|typo"
     r"|misspoke|misspoken|misread|miscounted|misunderstood|mixed|looked at the wrong|looking at the wrong"
     r"|read the wrong|gave you the wrong)\b"
-    r"|\bmy mistake\b|\bcorrection\b|\b(?:that|it) was (?:wrong|incorrect|an? (?:mistake|error|typo|slip|mix-up)|my mistake|the wrong)"
+    r"|\bmy mistake\b|\bcorrection\b|\b(?:that|it) was (?:wrong|incorrect|an? (?:mistake|error|typo|slip"
+    r"|mix-up)|my mistake|the wrong)"
     r"|\bscratch that\b|\blet me correct\b|\b(?:disregard|ignore)\b"
 )

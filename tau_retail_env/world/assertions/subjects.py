@@ -61,7 +61,7 @@ class Subject:
         aspects = aspects_of(words)
         if aspects and self.aspects and not _go_together(self.aspects, aspects):
             return False
-        if _stem("expensive") in self.stems and _CHEAPEST.search(words) or _stem("cheap") in self.stems and _DEAREST.search(words):
+        if any(_stem(word) in self.stems and opposite.search(words) for word, opposite in _OPPOSITES.items()):
             return False
         if (stems_of(words) - itself) & known or (aspects & self.aspects):
             return True
@@ -69,11 +69,11 @@ class Subject:
         return False if is_common and names and not names & itself else None
 
 
-
 def is_about(place: Place, subject: Subject, asked: Sequence[str], itself: str, *, is_common: bool) -> bool:
     """Whether a mention is about a subject: told by its clause, its sentence, what was said before it, what was asked.
 
-    The nearest words that name a subject decide. Where none does, a value that is rarely found by chance counts.
+    The nearest words that name a subject decide; the customer's decide on common values only. Where none does, a value
+    that is rarely found by chance counts.
 
     Args:
         place: the mention.
@@ -90,9 +90,10 @@ def is_about(place: Place, subject: Subject, asked: Sequence[str], itself: str, 
         named = subject.is_named(words, known, own, is_common=is_common)
         if named is not None:
             return named
+    if not is_common:
+        return True
     heard = [subject.is_named(words, subject.stems, own, is_common=False) for words in reversed(asked)]
-    decided = next((named for named in heard if named is not None), None)
-    return bool(decided) if is_common else decided is not False
+    return bool(next((named for named in heard if named is not None), False))
 
 
 def counts_them(place: Place, subject: Subject, asked: Sequence[str]) -> bool:
@@ -192,14 +193,18 @@ _GOODS = frozenset(
 )
 """Stems of the things that a shop sells; a clause that names one of them is about it."""
 _IDLE = frozenset(
-    "a an the their there that they them user users customer agent should tell told is are was were be will to of for "
+    "a an the their there that they them user users customer agent should tell told is are was were be will to "
+    "of for "
     "with in on at and or by this item items order orders recent most amount available option options price prices "
     "get gets give gives new one two other same all its it you your we i number need would".split()
 )
 _NOT_NAMES = frozenset(
-    "our my me us now here sure ok okay yes no as well thank thanks please can could let see check found find confirm "
-    "so then also still just about concern regard total sum result answer what which who how much many that these those "
-    "variant choice styl kind version variation model product selection according record system show value figure data information detail he she sorry good great certain certainly course".split()
+    "our my me us now here sure ok okay yes no as well thank thanks please can could let see check found find "
+    "confirm "
+    "so then also still just about concern regard total sum result answer what which who how much many that "
+    "these those "
+    "variant choice styl kind version variation model product selection according record system show value "
+    "figure data information detail he she sorry good great certain certainly course".split()
 )
 _SAME = {
     "expensive": "most expensive|priciest|costliest|dearest|highest[- ]priced?|costs the most|most costly",
@@ -222,11 +227,15 @@ _DIFFERENCE = _words(r"\b(?:price )?differen(?:ce|t)\b(?: in price)?|\bdiffer\b"
 _TOTAL = _words(r"\b(?:totals?|altogether|sum|in all|overall)\b")
 _ASPECTS = {
     REFUND: _words(
-        r"\b(?:refund\w*|back|credit(?:ed)?|reimburs\w*|sav(?:e|es|ed|ing|ings)|(?<!no )less(?! than)|cheaper|lower)\b"
+        r"\b(?:refund\w*|back|credit(?:ed)?|reimburs\w*|sav(?:e|es|ed|ing|ings)|(?<!no )less(?! than)|cheaper"
+        r"|lower)\b"
     ),
     PAY: _words(r"\b(?:pay|paid|charged|owe|due|additional|extra|costs? more|more expensive)\b|\d more\b"),
     PRICE: _words(r"\b(?:costs?|prices?|priced|sells? for|worth)\b(?! more)"),
-    FEE: _words(r"\b(?:coupon|voucher|discount|budget|deposit|limit)\b|(?<!no )(?<!free )(?<!including )\b(?:fees?|shipping|delivery|handling|tax(?:es)?)\b(?! address)"),
+    FEE: _words(
+        r"\b(?:coupon|voucher|discount|budget|deposit|limit)\b|(?<!no )(?<!free )(?<!including )\b(?:fees?"
+        r"|shipping|delivery|handling|tax(?:es)?)\b(?! address)"
+    ),
 }
 _ALIKE = frozenset(
     frozenset(pair)
@@ -242,24 +251,34 @@ _ALIKE = frozenset(
 """Amounts that may be the same one under two names."""
 _CHEAPEST = _words(r"\b(?:cheapest|least expensive|lowest|most affordable)\b|\b(?:second|third|next)[ -]most\b")
 _DEAREST = _words(r"\b(?:most expensive|priciest|dearest|highest)\b|\b(?:second|third|next)[ -](?:cheapest|lowest)\b")
+_OPPOSITES = {"expensive": _CHEAPEST, "cheap": _DEAREST}
 _ANOTHER = _words(
-    r"\b(?:another|(?:the|an|your) (?:other|older|previous|earlier|former|old|different)) (?:\w+ )?(?:order|purchase|parcel"
+    r"\b(?:another|(?:the|an|your) (?:other|older|previous|earlier|former|old|different)) (?:\w+ )?(?:order"
+    r"|purchase|parcel"
     r"|package|shipment|model|version|item|one|" + "|".join(sorted(_GOODS)) + r")(?:e?s?)\b"
 )
 _NAMING = _words(
-    r"\W*(?:(?:but|and|so|while|though|however|also),? )?(?:(?:the|an?|your|our|this|that|its|my|their|each|every|both|all|some)\b|\w+ing\b|delivery|warranty|returns?\b)"
+    r"\W*(?:(?:but|and|so|while|though|however|also),? )?(?:(?:the|an?|your|our|this|that|its|my|their|each"
+    r"|every|both|all|some)\b|\w+ing\b|delivery|warranty|returns?\b)"
 )
 """How the words begin that name something, rather than "To repeat" or "In short"."""
 _VERB = _words(
-    r"\b(?:is|are|was|were|has|have|had|will|would|costs?|comes?|came|takes?|weighs?|lasts?|runs?|needs?|gets?)\b|'s\b|:|="
+    r"\b(?:is|are|was|were|has|have|had|will|would|costs?|comes?|came|takes?|weighs?|lasts?|runs?|needs?"
+    r"|gets?)\b|'s\b|:|="
 )
-_SOLD_OUT = _words(r"\b(?:unavailable|sold out|out of stock|discontinued|(?:not|aren't|isn't) (?:available|in stock))\b")
+_SOLD_OUT = _words(
+    r"\b(?:unavailable|sold out|out of stock|discontinued|(?:not|aren't|isn't) (?:available|in stock))\b"
+)
 _OF_WHICH = _words(
-    r"\b(?:of which|of them|of those|of these|but|only)\W+(?:only |just )?(?:\d+|one|two|three|four|five|six|seven|eight"
+    r"\b(?:of which|of them|of those|of these|but|only)\W+(?:only |just )?(?:\d+|one|two|three|four|five|six"
+    r"|seven|eight"
     r"|nine|ten|eleven|twelve|some|none|a few)\b"
-    r"(?: (?:of (?:them|those|these|which)|options?|variants?))?(?: (?:are|is))?(?: currently)? (?:available|in stock)"
+    r"(?: (?:of (?:them|those|these|which)|options?|variants?))?(?: (?:are|is))?(?: currently)? (?:available"
+    r"|in stock)"
 )
-_OWNED = _words(r"\bin (?:your|the|this|that) (?:order|orders|cart|basket|account|package)\b|\byou (?:ordered|bought)\b")
+_OWNED = _words(
+    r"\bin (?:your|the|this|that) (?:order|orders|cart|basket|account|package)\b|\byou (?:ordered|bought)\b"
+)
 _COUNTED = _words(
     r"(?:option|variant|choice|style|kind|type|version|variation|model|item|product|one|selection|possibilit)"
 )

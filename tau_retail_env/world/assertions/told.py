@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tau_retail_env.world.assertions.evidence import Evidence
 from tau_retail_env.world.assertions.speech import Place, is_asserted, plain, says_yes, takes_back
-from tau_retail_env.world.assertions.subjects import Subject, counts_them, is_about
+from tau_retail_env.world.assertions.subjects import Subject, counts_them, is_about, stems_of
 from tau_retail_env.world.assertions.values import Value, without_values
 
 
@@ -47,7 +47,7 @@ class Told:
                 asked.append(said.content or "")
             elif said.role == "assistant" and said.content:
                 text = plain(said.content)
-                places = [place for place in self._assertions(value, text, asked)]
+                places = list(self._assertions(value, text, asked))
                 back = takes_back(text)
                 if back is not None and self._is_replaced(value, text, back, asked):
                     told, places = False, [place for place in places if place.start > back]
@@ -58,9 +58,12 @@ class Told:
         """Where a message of the agent's asserts a value of the subject."""
         for start, end in value.find(text):
             place = Place(text, start, end)
-            if is_asserted(place, value.kind, is_one_of_several=len(self.values) > 1):
-                if self._is_about(value, place, asked):
-                    yield place
+            if (
+                is_asserted(place, value.kind, is_one_of_several=len(self.values) > 1)
+                and self._is_about(value, place, asked)
+                and not self._is_outdone(value, place, asked)
+            ):
+                yield place
 
     def _is_about(self, value: Value, place: Place, asked: Sequence[str]) -> bool:
         if value.kind == "number":
@@ -75,6 +78,23 @@ class Told:
             return False
         is_common = value.is_common or value.kind == "quantity"
         return is_about(place, self.subject, asked, itself, is_common=is_common)
+
+    def _is_outdone(self, value: Value, place: Place, asked: Sequence[str]) -> bool:
+        """Whether it stands in front of a clause that says another value: "In the place of $10, the price is $12"."""
+        if len(self.values) > 1 or not _FRONTED.match(place.sentence_after):
+            return False
+        if _PREDICATED.search(place.clause_before):
+            return False
+        known = self.subject.widened(asked)
+        for start, end in value.others(place.text):
+            stems = stems_of(place.text[start:end])
+            if start < place.end or stems & known or (value.kind == "word" and not stems):
+                continue
+            other = Place(place.text, start, end)
+            is_said = other.sentence == place.sentence and _PREDICATED.search(other.clause_before)
+            if is_said and self.subject.is_named(other.clause, known, frozenset(), is_common=False):
+                return True
+        return False
 
     def _is_replaced(self, value: Value, text: str, back: int, asked: Sequence[str]) -> bool:
         """Whether a message that takes something back gives another value of the sort behind it, of this subject."""
@@ -100,16 +120,18 @@ class Told:
         return any(True for _ in value.find(plain(asked[-1])))
 
 
+_FRONTED = re.compile(r"[^,.;]{0,60},\s")
+_PREDICATED = re.compile(
+    r"(?:\b(?:is|are|was|were|comes to|totals|remains|costs?)|'s|:)(?: \w+ly| a| an| the| just| now)*$", re.IGNORECASE
+)
 _DESCRIBES = re.compile(r"\s+(?:refund|amount|price|name|balance|details?|credit|order|list|address)\b", re.IGNORECASE)
 _OTHER_LABEL = re.compile(
-    r"\b(?:(?:order|item|product|confirmation|reference|phone|invoice|account|user|variant)\s*(?:id|number|no\.?|code|#)"
-    r"|call us)\b(?!.*\btrack)",
+    r"\b(?:(?:order|item|product|confirmation|reference|phone|invoice|account|user|variant|card)\s*(?:id|number|no\.?|code|#)"
+    r"|call us|card ending)\b(?!.*\btrack)",
     re.IGNORECASE,
 )
 _HOME = re.compile(r"\b(?:profile|default|billing|home|account|on file|new)\b", re.IGNORECASE)
-_SHIPPED = re.compile(
-    r"\b(?:ship\w*|sent|went|deliver\w*|mailed|dispatched|parcel|package)\b", re.IGNORECASE
-)
+_SHIPPED = re.compile(r"\b(?:ship\w*|sent|went|deliver\w*|mailed|dispatched|parcel|package)\b", re.IGNORECASE)
 _OTHER_PARCEL = re.compile(
     r"\b(?:another|other|older|previous|different) (?:one|order|parcel|package|shipment|purchase)\b", re.IGNORECASE
 )

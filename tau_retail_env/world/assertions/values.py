@@ -1,4 +1,4 @@
-"""What an assertion wants to be told, and where a text says it: amounts, counts, quantities, words, addresses, numbers."""
+"""What an assertion wants to be told, and where a text says it: amounts, counts, quantities, words, addresses."""
 
 from __future__ import annotations
 
@@ -104,16 +104,14 @@ _SHORT_FORMS = {
 _STATES = dict(
     pair.split(":")
     for pair in (
-        "AZ:Arizona CA:California CO:Colorado FL:Florida IL:Illinois IN:Indiana NC:North_Carolina NY:New_York OH:Ohio "
+        "AZ:Arizona CA:California CO:Colorado FL:Florida IL:Illinois IN:Indiana NC:North_Carolina NY:New_York "
+        "OH:Ohio "
         "PA:Pennsylvania TX:Texas WA:Washington DC:District_of_Columbia"
     ).split()
 )
 """Where the shop's customers live."""
 _FOREIGN_MONEY = re.compile(r"\s*(?:€|£|euros?\b|eur\b|pounds?\b|gbp\b|points?\b|%|percent\b|cents?\b)", re.IGNORECASE)
-_MORE_OF_IT = r"(?:available|different|distinct|unique|separate|various|possible|current|currently|other|total)"
-_COUNTED = (
-    r"option|variant|choice|style|kind|type|version|variation|model|item|product|one|selection|design|possibilit"
-)
+_COUNTED = r"option|variant|choice|style|kind|type|version|variation|model|item|product|one|selection|design|possibilit"
 _NOT_COUNTED = re.compile(
     r"\s*[-–]?\s*(?:%|percent|dollars?|colou?rs?|sizes?|materials?|(?:business |working )?"
     r"(?:days?|hours?|minutes?|weeks?|months?|years?)|units?|pieces?|orders?|stars?|reviews?|to\b|[-–]\s*\d)",
@@ -136,15 +134,18 @@ def _amounts(text: str) -> Places:
     """Every amount of money in a text, and every number that may be one."""
     for number in numbers_in(text):
         before = text[max(0, number.start - 1) : number.start]
-        if before not in "€£" or not before:
-            if not _FOREIGN_MONEY.match(text, number.end):
-                yield number.start, number.end
+        if before not in ("€", "£") and not _FOREIGN_MONEY.match(text, number.end):
+            yield number.start, number.end
 
 
 def _amount_finder(value: Decimal) -> Finder:
     """Finds an amount, however it is written."""
-    values = lambda text: {(number.start, number.end): number.value for number in numbers_in(text)}  # noqa: E731
-    return lambda text: (place for place in _amounts(text) if values(text)[place] == value)
+
+    def find(text: str) -> Places:
+        equal = {number.start for number in numbers_in(text) if number.value == value}
+        return (place for place in _amounts(text) if place[0] in equal)
+
+    return find
 
 
 def _unit_finder(unit: str, value: Decimal | None = None) -> Finder:

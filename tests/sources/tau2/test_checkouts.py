@@ -51,7 +51,7 @@ class Checkout:
         self.shows_its_policy: bool = first["policy"]
 
     def run(self, calls: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
-        """Call tools one after another: `answers`, `changes` in the form that is hashed, and what the tools show of them."""
+        """Call tools one after another: `answers`, `changes` in the form that is hashed, and how tools show these."""
         self._process.stdin.write(json.dumps(calls) + "\n")
         self._process.stdin.flush()
         return self._read()

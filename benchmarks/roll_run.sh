@@ -5,16 +5,22 @@ set -euo pipefail
 usage() {
   cat <<'TEXT'
 Usage: benchmarks/roll_run.sh ppo|grpo OUT [key=value ...]
+       benchmarks/roll_run.sh arms OUT [ARM ...]
 
   ppo   configs/tau_retail_1gpu.yaml: PPO with critic and KL in the reward, on one GPU
   grpo  configs/tau_retail_grpo.yaml: GRPO with KL in the loss, on two GPUs, one to learn and one to play ahead
+  arms  GRPO once for each way that might keep what it wins, one after another, in the folders OUT/ARM; at the end a
+        table of them all (benchmarks/arms.py). Started again it leaves finished arms alone and resumes the one that
+        was under way. Arms: base kl whiten one_update weights seq_mean clip_higher dual_clip centred together (default
+        all). With ENGINE=local on a CPU, with the arms that configs/tau_retail_local.yaml can have.
 
 Runs in the environment of the engine roll (see run_tau_retail_pipeline.sh; PYTHON names another interpreter) and leaves
 in the folder OUT what a reader needs: the composed configuration, versions, metrics, curves, success before and after,
 excerpts of both logs, a sample of trajectories. Starts from the shipped small model with the tasks, customer and prompt
 of configs/tau_retail_local.yaml.
 
-  STEPS       training steps of the first part (default 20)
+  STEPS       training steps of the first part, or of an arm (default 20)
+  GPUS        of arms: 1 (default; learning and playing take turns) or 2 (played ahead by one step)
   MORE_STEPS  training steps after the resume (default 10)
   PYTHON      interpreter (default .venv-roll/bin/python)
   key=value   further overrides, the same in both parts
@@ -29,8 +35,8 @@ case "${1-}" in
 esac
 algorithm=${1-}
 case "$algorithm" in
-  ppo | grpo) ;;
-  *) echo "benchmarks/roll_run.sh: '$algorithm' is neither ppo nor grpo; see --help" >&2; exit 2 ;;
+  ppo | grpo | arms) ;;
+  *) echo "benchmarks/roll_run.sh: '$algorithm' is none of ppo, grpo and arms; see --help" >&2; exit 2 ;;
 esac
 out=$(readlink -m "${2:?the folder OUT}")
 shift 2
@@ -38,6 +44,10 @@ root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 python=${PYTHON:-$root/.venv-roll/bin/python}
 steps=${STEPS:-20} more_steps=${MORE_STEPS:-10}
 cd "$root"
+
+if [ "$algorithm" = arms ]; then
+  exec benchmarks/arms.sh "$out" "$print_only" "$@"
+fi
 
 # The small model knows one short system line and five kinds of request; its conversations end within 1024 tokens.
 overrides=(

@@ -11,6 +11,7 @@ from roll.pipeline.agentic.environment_worker import EnvironmentWorker
 from transformers import ProcessorMixin
 
 from tau_retail_env.roll.ahead import ahead, make_one_of_each
+from tau_retail_env.roll.nodes import take_keys
 
 USED = ("apply_chat_template", "batch_decode", "decode", "encode")
 """What the env managers and ROLL's proxies call."""
@@ -61,6 +62,7 @@ class TauRetailEnvironmentWorker(EnvironmentWorker):
 
     def __init__(self, worker_config: Any) -> None:
         super().__init__(worker_config)
+        take_keys()
         self.loading = ahead(lambda: make_one_of_each(self.env_configs.values()))
 
     @register(dispatch_mode=Dispatch.ONE_TO_ALL, clear_cache=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tau_retail_env.models.shipped import PACKAGE_FOLDER
+from tau_retail_env.roll.nodes import variables
 from tau_retail_env.roll.preflight import roll_folder
 from tau_retail_env.runs.interruption import terminate
 from tau_retail_env.users.llm.budget import RUN_VARIABLE
@@ -51,15 +52,15 @@ def ray_of_its_own(say: Callable[[str], None]) -> Iterator[Mapping[str, float]]:
 
     joined = os.environ.get("RAY_ADDRESS")
     own = {} if joined else {"dashboard_host": LOOPBACK}
-    inherited = {name: os.environ[name] for name in ("PYTHONPATH", RUN_VARIABLE)}
-    variables = {**current_platform.get_custom_env_vars(), **QUIET, **inherited}
+    inherited = variables(os.environ) | {name: os.environ[name] for name in ("PYTHONPATH", RUN_VARIABLE)}
+    handed_on = {**current_platform.get_custom_env_vars(), **QUIET, **inherited}
     before = signal.signal(signal.SIGTERM, terminate)
     _adopt_orphans()
     try:
         ray.init(
             address=joined or "local",
             namespace=RAY_NAMESPACE,
-            runtime_env={"env_vars": variables},
+            runtime_env={"env_vars": handed_on},
             log_to_driver=True,
             **own,
         )

@@ -11,7 +11,9 @@ from tau_retail_env.config import to_yaml
 from tau_retail_env.errors import TauRetailError
 from tau_retail_env.roll import tracking
 from tau_retail_env.roll.config.check import RollConfig, fit_groups
+from tau_retail_env.roll.devices import onto_visible_gpus
 from tau_retail_env.roll.dump import trajectories_folder
+from tau_retail_env.roll.nodes import together
 from tau_retail_env.roll.preflight import check_cluster, import_what_workers_import, preflight
 from tau_retail_env.roll.ray_cluster import QUIET, python_path, ray_of_its_own
 from tau_retail_env.roll.run_folder import claim, remove_empty_folders
@@ -53,14 +55,16 @@ def _train_in(folder: RunFolder, config: RollConfig, values: Mapping[str, Any], 
     os.environ.update(QUIET)
     os.environ["PYTHONPATH"] = python_path()
     os.environ["ROLL_LOG_DIR"] = str(folder.path / "logs")
-    roll_config = agentic_config(fit_groups(values, counts), folder)
+    placed = values if os.environ.get("RAY_ADDRESS") else onto_visible_gpus(values)
+    roll_config = agentic_config(fit_groups(placed, counts), folder)
     import_what_workers_import()
     for line in (*folder.open(to_yaml(values)), f"writing to {folder.path}", *unjudged(roll_config)):
         say(f"[tau-retail] {line}")
     tracking.register()
     with ray_of_its_own(say) as resources:
         check_cluster(config, resources)
-        run_pipeline(roll_config)
+        with together(config, folder.path, say):
+            run_pipeline(roll_config)
     remove_empty_folders(folder.path)
     for line in summarise(folder, trajectories_folder(roll_config), title=config.exp_name):
         say(line)

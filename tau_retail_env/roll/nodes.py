@@ -1,0 +1,201 @@
+"""A run over several machines: what the driver's shell sets reaches every worker, shared folders, lost machines."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.models.shipped import PACKAGE_FOLDER, checkpoint
+from tau_retail_env.roll.config.check import RollConfig
+
+HANDED_ON = ("CUDA_", "HF_", "NCCL_", "TAU2_BENCH_", "TAU_BENCH_", "TORCH_", "TRANSFORMERS_", "VLLM_", "GLOO_")
+"""How variables begin that every worker gets as the driver has them, in a cluster that the run joins as well."""
+NOT_HANDED_ON = ("CUDA_VISIBLE_DEVICES",)
+"""ROLL sets it for each worker."""
+SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD")
+"""Words in the names of variables that Ray must not write into its logs."""
+DEFAULT_KEY = "OPENAI_API_KEY"
+"""Where a customer behind an API looks that names no other variable."""
+KEYS = "tau_retail_keys"
+"""Name of the actor that holds the customers' keys; they lie in its memory alone."""
+LOOK_S = 10.0
+"""Seconds between two looks at the cluster's machines."""
+
+
+def variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of the driver's environment every worker gets.
+
+    Args:
+        environment: the driver's.
+
+    Returns:
+        Variables by name, no secrets among them.
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(HANDED_ON) and name not in NOT_HANDED_ON and not any(word in name for word in SECRET)
+    }
+
+
+def hold_keys(names: Sequence[str]) -> Any:
+    """Have an actor hold the keys of customers and judges for environment workers on all machines.
+
+    Args:
+        names: of environment variables; those that are not set are left out.
+
+    Returns:
+        The actor, which ends with the last reference to it; None where there is nothing to hold.
+    """
+    import ray
+
+    held = {name: os.environ[name] for name in names if os.environ.get(name)}
+    if not held:
+        return None
+    keeper = ray.remote(Keys).options(name=KEYS, num_cpus=0).remote(held)
+    ray.get(keeper.names.remote())
+    return keeper
+
+
+class Keys:
+    """Keys by the names of their variables.
+
+    Args:
+        held: key by name.
+    """
+
+    def __init__(self, held: Mapping[str, str]) -> None:
+        self._held = dict(held)
+
+    def names(self) -> list[str]:
+        """Of the variables."""
+        return sorted(self._held)
+
+    def give(self) -> dict[str, str]:
+        """All of them."""
+        return dict(self._held)
+
+
+def take_keys() -> None:
+    """Put the keys that the driver holds into this process's environment, where it has none of that name."""
+    import ray
+
+    with suppress(ValueError):  # nobody holds any
+        for name, key in ray.get(ray.get_actor(KEYS).give.remote()).items():
+            os.environ.setdefault(name, key)
+
+
+def key_names(envs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The variables in which customers and judges look for their keys.
+
+    Args:
+        envs: `env_config` of each block under custom_envs.
+    """
+    blocks = [env.get(name) or {} for env in envs for name in ("user_config", "nl_judge_config")]
+    return sorted({str(block.get("api_key_env", DEFAULT_KEY)) for block in blocks})
+
+
+@contextmanager
+def together(config: RollConfig, output_dir: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """What a run needs in a cluster that it has joined, while it lasts; nothing where Ray is the run's own.
+
+    Args:
+        config: the checked configuration.
+        output_dir: the run's folder.
+        say: takes each line for the screen.
+
+    Raises:
+        InvalidValueError: a machine does not see what all must share.
+    """
+    if not os.environ.get("RAY_ADDRESS"):
+        yield
+        return
+    local = Path(checkpoint(config.pretrain))
+    check_shared(output_dir, [PACKAGE_FOLDER, *([local] if local.exists() else [])])
+    keeper = hold_keys(key_names(env.env_config.model_dump() for env in config.custom_envs.values()))
+    with watched(say):
+        yield
+    del keeper
+
+
+def alive() -> dict[str, str]:
+    """Machines of the cluster: their addresses by Ray's name."""
+    import ray
+
+    return {one["NodeID"]: one["NodeManagerAddress"] for one in ray.nodes() if one["Alive"]}
+
+
+def check_shared(output_dir: Path, others: Sequence[Path]) -> None:
+    """Refuse a cluster whose machines do not all see what they must share.
+
+    Args:
+        output_dir: the run's folder, into which workers of all machines write.
+        others: files or folders that every machine needs under the same path, such as the package and a model's folder.
+
+    Raises:
+        InvalidValueError: names each machine and what it does not see.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    mark = output_dir / f".seen_by_all_{uuid.uuid4().hex}"
+    mark.write_text("", encoding="utf-8")
+
+    def missing(paths: Sequence[str]) -> list[str]:  # within, so that Ray sends it to machines without this package
+        return [path for path in paths if not os.path.exists(path)]
+
+    look = ray.remote(missing)
+    wanted = [str(mark), *(str(path) for path in others)]
+    try:
+        looks = {
+            address: look.options(
+                num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=name, soft=False)
+            ).remote(wanted)
+            for name, address in alive().items()
+        }
+        found = {address: ray.get(one) for address, one in looks.items()}
+    finally:
+        mark.unlink()
+    lines = [
+        f"machine {address} does not see {output_dir if path == str(mark) else path}"
+        for address, paths in found.items()
+        for path in paths
+    ]
+    if lines:
+        raise InvalidValueError(
+            f"{'; '.join(lines)}: every machine of a cluster needs these under the same path, output_dir on a disk "
+            "that all share (NFS, Lustre …), since checkpoints are written by all. Give output_dir=… there"
+        )
+
+
+@contextmanager
+def watched(say: Callable[[str], None], look_s: float = LOOK_S) -> Iterator[None]:
+    """End the run, as SIGTERM does, when a machine that it began with is gone: others would wait for it for hours.
+
+    Args:
+        say: takes the line that names the machine.
+        look_s: seconds between two looks.
+    """
+    began, over = alive(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(look_s):
+            if lost := [address for name, address in began.items() if name not in alive()]:
+                say(f"[tau-retail] machine {', '.join(lost)} of the cluster is gone: the run ends")
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

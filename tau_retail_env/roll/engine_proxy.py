@@ -12,8 +12,8 @@ from ray.util import list_named_actors
 from roll.distributed.scheduler.protocol import DataProto
 from roll.pipeline.agentic.llm_proxy.base_llm_proxy import BaseLLMProxy, register_llm_proxy
 
-PROXY = "tau_retail"
-"""What `llm_proxy.proxy_type` says."""
+from tau_retail_env.roll.requests import PROXY
+
 CLUSTER = "actor_infer"
 """ROLL's name of the engine's workers, `actor_infer-RANK-G…`."""
 

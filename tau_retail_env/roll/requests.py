@@ -9,6 +9,8 @@ from typing import TypeVar
 
 Answer = TypeVar("Answer")
 
+PROXY = "tau_retail"
+"""What `llm_proxy.proxy_type` says where environments make them to the engine's worker itself."""
 LOOK_S = 0.01
 """Seconds between two looks whether all requests have ended."""
 

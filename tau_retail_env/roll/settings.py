@@ -8,6 +8,7 @@ from typing import Any
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.roll import tracking
 from tau_retail_env.roll.config.check import roll_values
+from tau_retail_env.roll.requests import PROXY
 from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.trackers import HOSTED, run_arguments
 
@@ -57,7 +58,8 @@ def agentic_config(values: Mapping[str, Any], folder: RunFolder) -> Any:
         config = from_dict(AgenticConfig, settings)
     except (DaciteError, AssertionError, ValueError, TypeError, NotImplementedError) as error:
         raise InvalidValueError(f"ROLL refuses the configuration: {error}") from error
-    ask_the_engine_directly(config)
+    if "router_args" not in settings:
+        ask_the_engine_directly(config)
     config.checkpoint_config["output_dir"] = str(folder.checkpoints)
     inner = dict(config.tracker_kwargs)
     if config.track_with == "tensorboard":
@@ -77,8 +79,6 @@ def ask_the_engine_directly(config: Any) -> None:
     Args:
         config: ROLL's, which is changed.
     """
-    from tau_retail_env.roll.engine_proxy import PROXY
-
     learning, playing = set(config.actor_train.device_mapping), set(config.actor_infer.device_mapping)
     if config.actor_infer.strategy_args.strategy_name != "vllm" or learning < playing:
         return

@@ -1,4 +1,4 @@
-"""What became of GRPO's arms, from the metrics of each run: python benchmarks/arms.py OUT (benchmarks/roll_run.sh arms)."""
+"""What became of GRPO's arms (benchmarks/roll_run.sh arms), from their metrics: python benchmarks/arms.py OUT."""
 
 from __future__ import annotations
 

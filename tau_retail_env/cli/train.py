@@ -26,21 +26,27 @@ Start = Callable[[], None]
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add_configuration(parser, "tau_retail_local")
+    parser.add_argument("--plan", action="store_true", help="say what a run with ROLL will cost, and stop")
     examples(
         parser,
         "tau-retail train max_steps=5",
         "tau-retail train resume=outputs/RUN max_steps=40",
         "tau-retail train --config-name tau_retail_sft conversations.num=2000",
         "tau-retail train --config-name tau_retail_1gpu --print-config",
+        "tau-retail train --config-name tau_retail_config num_gpus_per_node=4 --plan",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train, or print the configuration that would be trained with."""
+    """Train, or print the configuration that would be trained with, or what it would cost."""
     from tau_retail_env.config import to_yaml
 
     values = composed(options)
-    start = TRAININGS[chosen_training(values, is_printed=options.print_config)](values)
+    is_printed = options.print_config or options.plan
+    training = chosen_training(values, is_printed=is_printed)
+    start = TRAININGS[training](values)
+    if options.plan:
+        return _plan(training, values)
     if options.print_config:
         sys.stdout.write(to_yaml(values))
         return 0
@@ -48,6 +54,18 @@ def run(options: argparse.Namespace) -> int:
         start()
     except KeyboardInterrupt:
         return INTERRUPTED  # the run has said how to go on
+    return 0
+
+
+def _plan(training: str, values: Values) -> int:
+    from tau_retail_env.roll.config.plan import plan
+
+    if training != "roll":
+        raise InvalidValueError(
+            f"--plan: found a configuration for {training}, expected one for ROLL (--config-name tau_retail_config): "
+            "costs were fitted to recorded runs of ROLL alone"
+        )
+    sys.stdout.write("".join(f"{line}\n" for line in plan(values)))
     return 0
 
 

@@ -51,6 +51,8 @@ DEEPSPEED = Needed(
     "deepspeed",
     "pip install deepspeed==0.16.4, which ROLL v0.2.1's own requirement files name (docs/roll.md, Configurations)",
 )
+WITHOUT_WARMUP_RATIO = (5, 15)
+"""The first transformers whose training arguments have no `warmup_ratio`."""
 NEEDED: Mapping[str, tuple[Needed, ...]] = MappingProxyType(
     {
         "vllm": (VLLM,),
@@ -72,7 +74,12 @@ def missing_packages(strategies: Sequence[str], folder: Path, commit: str) -> li
         folder: ROLL's package.
         commit: the commit of ROLL that the run is for.
     """
-    return [*_missing(strategies, commit), *(_wrong_sglang(folder) if "sglang" in strategies else ())]
+    megatron = any(name.startswith("megatron") for name in strategies)
+    return [
+        *_missing(strategies, commit),
+        *(_wrong_sglang(folder) if "sglang" in strategies else ()),
+        *(_wrong_transformers() if megatron else ()),
+    ]
 
 
 def is_importable(module: str) -> bool:
@@ -128,4 +135,18 @@ def _wrong_sglang(folder: Path) -> Iterator[str]:
         yield (
             f"{_role('sglang')}: found sglang {version}, but this ROLL works with {', '.join(known)} alone: "
             "install one of these, or choose infer=vllm."
+        )
+
+
+def _wrong_transformers() -> Iterator[str]:
+    """mcore_adapter hands all of ROLL's training arguments to transformers, which lacks one from 5.15.0 on."""
+    try:
+        version = importlib.metadata.version("transformers")
+    except importlib.metadata.PackageNotFoundError:
+        return
+    if tuple(int(number) for number in re.findall(r"\d+", version)[:2]) >= WITHOUT_WARMUP_RATIO:
+        yield (
+            f"actor_train with strategy_name megatron_train: found transformers {version}, but mcore_adapter hands its "
+            "training arguments a warmup_ratio, which they have up to 5.14.1: pip install 'transformers>=5.5.1,<5.15' "
+            "in an environment of its own (vLLM 0.22.1 wants 5.5.1 or newer), or choose train=fsdp2."
         )

@@ -154,18 +154,19 @@ def check_shared(output_dir: Path, others: Sequence[Path]) -> None:
     look = ray.remote(missing)
     wanted = [str(mark), *(str(path) for path in others)]
     try:
-        looks = {
-            address: look.options(
+        machines = alive()
+        looks = [
+            look.options(
                 num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=name, soft=False)
             ).remote(wanted)
-            for name, address in alive().items()
-        }
-        found = {address: ray.get(one) for address, one in looks.items()}
+            for name in machines
+        ]
+        found = zip(machines.values(), ray.get(looks), strict=True)
     finally:
         mark.unlink()
     lines = [
         f"machine {address} does not see {output_dir if path == str(mark) else path}"
-        for address, paths in found.items()
+        for address, paths in found
         for path in paths
     ]
     if lines:

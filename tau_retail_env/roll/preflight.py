@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import re
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from tau_retail_env.episodes.encoders import make_encoder
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.models.shipped import checkpoint
 from tau_retail_env.roll.backends import missing_packages
-from tau_retail_env.roll.config.check import RollConfig
+from tau_retail_env.roll.config.check import RollConfig, version_wanted
 from tau_retail_env.roll.config.package import install_arguments, look_at, missing_modules
-from tau_retail_env.roll.config.rules import without_room
+from tau_retail_env.roll.config.rules import RollValues, without_room
 from tau_retail_env.runs.trackers import check_tracker
 from tau_retail_env.sources import load_tasks
 
@@ -142,6 +143,40 @@ def check_cluster(config: RollConfig, resources: Mapping[str, float]) -> None:
             f"device_mapping names {config.num_gpus} GPUs, but this Ray has {found}: change device_mapping, "
             "num_gpus_per_node and num_nodes, or start Ray on more machines"
         )
+
+
+def check_memory(values: Mapping[str, Any]) -> None:
+    """Refuse a run that cannot fit on this machine's smallest card; what the cards have is asked of nvidia-smi.
+
+    Args:
+        values: the configuration as composed and checked; a model whose shape is not known here is not looked at.
+
+    Raises:
+        InvalidValueError: what does not fit, and what to change.
+    """
+    from tau_retail_env.models.shapes import shape_of
+    from tau_retail_env.roll.config.memory import CONTEXTS_GIB, memory
+
+    card_gib = smallest_card_gib()
+    config = RollValues(values, RollSchema.load(version_wanted(values)))
+    if card_gib is None or config.strategy("actor_train") != "fsdp2_train":
+        return
+    try:
+        shape = shape_of(str(config("pretrain")))
+    except InvalidValueError:
+        return
+    # What is only assumed of it refuses nothing.
+    raise_if([f"memory: {problem}" for problem in memory(config, shape).problems(card_gib + CONTEXTS_GIB)])
+
+
+def smallest_card_gib() -> float | None:
+    """GiB of the smallest GPU of this machine; None without nvidia-smi."""
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+        return min(float(line) for line in said.splitlines() if line.strip()) / 1024
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
 
 
 def check_model(config: RollConfig) -> None:

@@ -14,7 +14,7 @@ from tau_retail_env.roll.config.check import RollConfig, fit_groups
 from tau_retail_env.roll.devices import onto_visible_gpus
 from tau_retail_env.roll.dump import trajectories_folder
 from tau_retail_env.roll.nodes import together
-from tau_retail_env.roll.preflight import check_cluster, import_what_workers_import, preflight
+from tau_retail_env.roll.preflight import check_cluster, check_memory, import_what_workers_import, preflight
 from tau_retail_env.roll.ray_cluster import QUIET, python_path, ray_of_its_own
 from tau_retail_env.roll.run_folder import claim, remove_empty_folders
 from tau_retail_env.roll.settings import agentic_config
@@ -50,6 +50,7 @@ def _train_in(folder: RunFolder, config: RollConfig, values: Mapping[str, Any], 
     begin_run()
     attention = ((values.get("actor_train") or {}).get("model_args") or {}).get("attn_implementation")
     counts = preflight(config, attention=attention)
+    check_memory(values)
     for words, tags in (("training", config.train_tags), ("validation", config.val_tags)):
         say(f"[tau-retail] {words}: {', '.join(f'{tag} ({counts[tag]} tasks)' for tag in tags)}")
     os.environ.update(QUIET)

@@ -40,6 +40,7 @@ TINY = (
     f"train_env_manager.num_env_groups={GROUPS}",
     f"train_env_manager.group_size={GROUP_SIZE}",
     f"val_env_manager.num_env_groups={TASKS}",
+    "actor_infer.strategy_args.strategy_config.enforce_eager=true",  # a CPU has no graphs, and compiles for minutes
     "eval_steps=1",
     "save_steps=1",
     "actor_train.training_args.learning_rate=2.0e-4",

@@ -1,0 +1,81 @@
+"""What a run will cost, told before it is started: seconds, GPU hours, memory, a customer's tokens and dollars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tau_retail_env.config.roll_schema import RollSchema
+from tau_retail_env.roll.config.check import version_wanted
+from tau_retail_env.roll.config.memory import CARDS_GIB, memory
+from tau_retail_env.roll.config.rules import RollValues
+from tau_retail_env.roll.config.step_costs import Step, customer_tokens, seconds, step_of, table
+from tau_retail_env.users import API_STRATEGIES
+from tau_retail_env.users.llm.settings import PRICES
+
+HOUR_S = 3600
+
+
+def plan(values: Mapping[str, Any]) -> list[str]:
+    """Lines that say what a run will cost.
+
+    Args:
+        values: a configuration for ROLL, composed and checked.
+
+    Raises:
+        InvalidValueError: the model's shape is not known.
+    """
+    config = RollValues(values, RollSchema.load(version_wanted(values)))
+    step = step_of(config)
+    return [*_time(config, step), *_memory(config, step), *_customer(config, step)]
+
+
+def _time(config: RollValues, step: Step) -> Iterator[str]:
+    parts, steps = seconds(step), config("max_steps")
+    gpus = len({device for role in config.roles for device in config.devices(role)})
+    total, episode = sum(parts.values()), step.episode
+    yield (
+        f"{step.episodes} episodes a step of {episode.turns:.0f} messages and {episode.tokens:,.0f} tokens, "
+        f"{episode.own:.0f} of them the actor's; {step.shape.parameters / 1e6:,.0f} M parameters, {gpus} GPUs"
+    )
+    yield f"a step: {total:.0f} s ({', '.join(f'{part} {took:.0f}' for part, took in parts.items())})"
+    yield (
+        f"{steps} steps: {steps * total / HOUR_S:.1f} hours, {steps * total * gpus / HOUR_S:.1f} GPU hours "
+        f"({total * gpus / HOUR_S:.3f} a step); validations, checkpoints and the start not counted"
+    )
+    unseen = table()["unseen"]
+    yield (
+        f"on H200s; recorded runs, all with one GPU that learns, were missed by {unseen['error']:.0%} on average "
+        f"({unseen['runs']} runs, each foreseen from the others: benchmarks/step_costs.py). That work divides by the "
+        "number of GPUs is assumed, network costs nothing here"
+    )
+
+
+def _memory(config: RollValues, step: Step) -> Iterator[str]:
+    needed = memory(config, step.shape)
+    yield f"memory of a card: {needed.learning:.0f} GiB while it learns, the engine at least {needed.playing:.1f} GiB"
+    for name, card_gib in CARDS_GIB.items():
+        problems = list(needed.problems(card_gib))
+        yield f"  {name}: {'fits' if not problems else 'no; ' + '; '.join(problems)}"
+
+
+def _customer(config: RollValues, step: Step) -> Iterator[str]:
+    tags = config("train_env_manager.tags")
+    env = config.values["custom_envs"][tags[0]]["env_config"]
+    strategy = env.get("user_strategy", "scripted")
+    weights = {strategy: 1.0} if isinstance(strategy, str) else dict(strategy)
+    share = sum(weights.get(name, 0.0) for name in API_STRATEGIES) / sum(weights.values())
+    if not share:
+        return
+    read, written = (share * step.episodes * tokens for tokens in customer_tokens(step.episode))
+    yield (
+        f"customer, a step: {read / 1e6:.2f} M tokens read, {written / 1e6:.3f} M written (an assumption: it answers "
+        "every other message of the actor)"
+    )
+    said = env.get("user_config") or {}
+    to_read, to_write = (said.get(name) for name in PRICES)
+    if to_read is None or to_write is None:
+        yield f"  dollars: not known; give user.{PRICES[0]} and user.{PRICES[1]}"
+        return
+    dollars = (read * to_read + written * to_write) / 1e6
+    yield f"  dollars: {dollars:.2f} a step, {dollars * config('max_steps'):,.0f} for {config('max_steps')} steps"

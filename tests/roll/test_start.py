@@ -173,7 +173,6 @@ def test_a_transformers_that_megatron_cannot_start_with_is_refused_before_anythi
             preflight.check_installation(checked("train=megatron"))
     else:
         preflight.check_installation(checked("train=megatron"))
-    preflight.check_installation(checked())
 
 
 def test_a_run_that_cannot_fit_on_the_card_is_refused(monkeypatch):

@@ -97,6 +97,9 @@ class RewardBreakdown(ProcessBreakdown, total=False):
     """Database entries that only the episode changed."""
     wrong_writes: float
     """Database entries that both changed, differently."""
+    partial: float
+    """How much was right, 0.0 to 1.0: gold writes made and outputs said, less one for each other entry changed, of
+    all gold writes and outputs; off the reward unless asked for."""
 
 
 class AssertedBreakdown(RewardBreakdown, total=False):

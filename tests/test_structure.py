@@ -16,7 +16,7 @@ import pytest
 PACKAGE = "tau_retail_env"
 ROOMS = (
     "errors blocks messages tasks world chat sources users env agents models episodes statistics runs "
-    "config evaluation local roll doctor cli __main__"
+    "config evaluation chain local roll doctor cli __main__"
 ).split()
 """Every room, lowest first: a room may import those before it; the two engines not even one another."""
 ENGINES = {"local", "roll"}

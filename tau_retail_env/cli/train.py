@@ -12,10 +12,14 @@ from tau_retail_env.cli.exits import INTERRUPTED
 from tau_retail_env.cli.options import add_configuration, composed, examples
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError, unknown
 
-HELP = "train a model as a configuration says (GRPO, PPO or fine-tuning)"
+HELP = "train a model as a configuration says (GRPO, PPO, fine-tuning, or a chain of them)"
 ENGINES = ("local", "roll", "auto")
 SFT_BLOCK = "sft_train"
 """The block that only a configuration of supervised fine-tuning has."""
+PLAY_BLOCK = "play"
+"""The block that only a configuration has which plays and trains nothing."""
+CHAIN_BLOCK = "stages"
+"""The block that only a chain has."""
 
 Values = Mapping[str, Any]
 """A composed configuration."""
@@ -77,12 +81,15 @@ def chosen_training(values: Values, *, is_printed: bool = False) -> str:
         is_printed: whether nothing will be started, so that the machine does not matter.
 
     Returns:
-        "sft", "local" (GRPO on the local engine) or "roll".
+        "chain", "play", "sft", "local" (GRPO on the local engine) or "roll".
 
     Raises:
         InvalidValueError: an unknown engine, or `auto` with a configuration for ROLL on a machine that cannot run it.
     """
-    return "sft" if SFT_BLOCK in values else chosen_engine(values, is_printed=is_printed)
+    for block, training in ((CHAIN_BLOCK, "chain"), (PLAY_BLOCK, "play"), (SFT_BLOCK, "sft")):
+        if block in values:
+            return training
+    return chosen_engine(values, is_printed=is_printed)
 
 
 def chosen_engine(values: Values, *, is_printed: bool = False) -> str:
@@ -175,5 +182,43 @@ def _roll(values: Values) -> Start:
     return start
 
 
-TRAININGS: Mapping[str, Callable[[Values], Start]] = MappingProxyType({"sft": _sft, "local": _local, "roll": _roll})
+def _play(values: Values) -> Start:
+    from tau_retail_env.chain.play_settings import check_play
+
+    config = check_play(values)
+
+    def start() -> None:
+        from tau_retail_env.chain import play
+
+        play.run(config)
+
+    return start
+
+
+def _chain(values: Values) -> Start:
+    from tau_retail_env.chain.plan import plan
+    from tau_retail_env.chain.settings import read_chain
+
+    config = read_chain(values)
+    planned = plan(config, _checked)
+
+    def start() -> None:
+        from tau_retail_env.chain import run
+
+        run.run(config, planned, values)
+
+    return start
+
+
+def _checked(values: Values) -> str:
+    """Check the configuration of a chain's stage; returns what it is for."""
+    training = chosen_training(values, is_printed=True)
+    if training != "chain":
+        TRAININGS[training](values)
+    return training
+
+
+TRAININGS: Mapping[str, Callable[[Values], Start]] = MappingProxyType(
+    {"chain": _chain, "play": _play, "sft": _sft, "local": _local, "roll": _roll}
+)
 """What checks a configuration, and returns what starts it."""

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tau_retail_env.config.environments import CustomEnv
-from tau_retail_env.config.run import RunConfig
+from tau_retail_env.config.run import PlayedConfig
 from tau_retail_env.users import check_customer
 from tau_retail_env.users.spec import Strategy, UserSpec
 
 Settings = Mapping[str, Any]
 
 
-def customer_problems(config: RunConfig, envs: Mapping[str, CustomEnv]) -> list[str]:
+def customer_problems(config: PlayedConfig, envs: Mapping[str, CustomEnv]) -> list[str]:
     """What is wrong with the customers of a run, each by its full path; no server is asked.
 
     Args:

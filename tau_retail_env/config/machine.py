@@ -14,13 +14,18 @@ GPU_FILES = ("nvidia[0-9]*", "kfd", "dxg")
 
 def folder_problems(config: RunConfig) -> Iterator[str]:
     """Folders that a configuration names and that are not there."""
-    if _is_path(config.pretrain) and not Path(config.pretrain).is_dir():
-        yield (
-            f"pretrain: there is no folder {config.pretrain}; give the folder of a model, small, or a name "
-            "of Hugging Face such as Qwen/Qwen2.5-0.5B-Instruct"
-        )
+    yield from pretrain_problems(config.pretrain)
     if isinstance(config.resume, str) and not (run := Path(config.resume).expanduser().resolve()).is_dir():
         yield f"resume: there is no folder {run}; give the folder of a run, or resume=true for the newest one"
+
+
+def pretrain_problems(pretrain: str) -> Iterator[str]:
+    """Whether the folder of a model is there; a Hugging Face name is looked up by whoever loads it."""
+    if _is_path(pretrain) and not Path(pretrain).is_dir():
+        yield (
+            f"pretrain: there is no folder {pretrain}; give the folder of a model, small, or a name "
+            "of Hugging Face such as Qwen/Qwen2.5-0.5B-Instruct"
+        )
 
 
 def has_gpu(devices: Path = Path("/dev")) -> bool:

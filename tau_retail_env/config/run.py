@@ -13,8 +13,8 @@ from tau_retail_env.users.spec import Strategy
 from tau_retail_env.world.settings import RewardSettings
 
 
-class RunConfig(Block):
-    """What every run is told, whatever it trains with."""
+class PlayedConfig(Block):
+    """What everything is told that plays tasks with a model, whether it trains or not."""
 
     user_strategy: Annotated[Strategy, SkipValidation] = "scripted"  # UserSpec checks it, weights and all
     """Who plays the customer: a name, or weights by name, of which each group of episodes draws one."""
@@ -34,24 +34,29 @@ class RunConfig(Block):
     """Agent messages per episode; null keeps the source's own limits."""
     prompt_style: Annotated[PromptStyle, Strict(False)] = PromptStyle.FULL
     """How the domain policy and the tools are shown: full, compressed or minimal."""
-    engine: str = "auto"
-    """What trains; each engine's own block says which names it takes."""
-    resume: bool | str = False
-    """True goes on from the newest run of this configuration; a run folder goes on from that one."""
-    resume_from_checkpoint: bool | str = False
-    """ROLL's name for resume."""
     exp_name: Name
     """Name of the experiment."""
     seed: int = Field(42, ge=0)
     """Decides the order of tasks, the customers' wording and every sampled token."""
     output_dir: str
     """The run's own folder."""
+    pretrain: str
+    """small (the checkpoint of this package), a folder, or a Hugging Face name."""
+
+
+class RunConfig(PlayedConfig):
+    """What every run is told, whatever it trains with."""
+
+    engine: str = "auto"
+    """What trains; each engine's own block says which names it takes."""
+    resume: bool | str = False
+    """True goes on from the newest run of this configuration; a run folder goes on from that one."""
+    resume_from_checkpoint: bool | str = False
+    """ROLL's name for resume."""
     track_with: str = "tensorboard"
     """Where metrics go beside JSONL; each engine's own block says which trackers it has."""
     tracker_kwargs: Mapping[str, Any] = Field(default_factory=dict)
     """Arguments of the start call of wandb or trackio, such as project."""
-    pretrain: str
-    """small (the checkpoint of this package), a folder, or a Hugging Face name."""
     save_steps: int = Field(50, ge=1)
     """Steps between checkpoints; the last step always has one."""
     max_ckpt_to_keep: int = Field(2, ge=0)

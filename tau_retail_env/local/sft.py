@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,13 @@ from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.environments import EnvironmentConfig
 from tau_retail_env.local import models
 from tau_retail_env.local.config import SftConfig
-from tau_retail_env.local.config.sft import SCRATCH, NewModel
+from tau_retail_env.local.config.sft import SCRATCH, ConversationArgs, NewModel
 from tau_retail_env.local.conversations import (
     EncodedConversations,
     conversation_texts,
     make_conversations,
 )
+from tau_retail_env.local.kept_conversations import joined, load_kept
 from tau_retail_env.local.loop import Run
 from tau_retail_env.local.metrics import SFT_NAMES, renamed
 from tau_retail_env.local.rollouts import PlaySettings, Stage
@@ -236,8 +238,20 @@ def _learn_tokenizer(config: SftConfig) -> PreTrainedTokenizerBase:
 
 
 def _conversations(config: SftConfig, tokenizer: PreTrainedTokenizerBase) -> EncodedConversations:
-    wanted, longest = config.conversations, config.sequence_length
-    return make_conversations(_envs(config), tokenizer, wanted, seed=config.seed, longest=longest)
+    wanted = config.conversations
+    if wanted.kept is None:
+        return _oracle_conversations(config, wanted, tokenizer)
+    kept = load_kept(config, Path(wanted.kept).expanduser(), tokenizer)
+    if not (num := wanted.beside(len(kept))):
+        return kept
+    return joined(kept, _oracle_conversations(config, wanted.model_copy(update={"num": num}), tokenizer))
+
+
+def _oracle_conversations(
+    config: SftConfig, wanted: ConversationArgs, tokenizer: PreTrainedTokenizerBase
+) -> EncodedConversations:
+    envs, longest = _envs(config), config.sequence_length
+    return make_conversations(envs, tokenizer, wanted, seed=config.seed, longest=longest)
 
 
 def _envs(config: SftConfig) -> dict[str, EnvironmentConfig]:

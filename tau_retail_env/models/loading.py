@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -15,6 +17,8 @@ LARGEST_PADDING = 1024
 """Rows that an embedding may have beyond the tokenizer's tokens: checkpoints round up for speed, but not by more."""
 COMPUTED = ("inv_freq", "position_ids", ".attn.bias", ".masked_bias")
 """Ends of names of numbers that old checkpoints carry though every model computes them itself."""
+DIGEST_LENGTH = 12
+"""Characters of a digest: 48 bits."""
 NAMED = 3
 """Names of weights that an error tells at most."""
 
@@ -47,6 +51,16 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
     return tokenizer
+
+
+def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """A digest by which two tokenizers are told apart: their tokens and their chat template, not how files spell them.
+
+    Args:
+        tokenizer: any of transformers'.
+    """
+    told = json.dumps([sorted(tokenizer.get_vocab().items()), tokenizer.chat_template])
+    return hashlib.sha256(told.encode()).hexdigest()[:DIGEST_LENGTH]
 
 
 def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, source: str) -> None:

@@ -94,7 +94,7 @@ def check_same_run(
     Raises:
         InvalidValueError: lists every key that differs, with both values.
     """
-    different = sorted(_differences(_compared(stored, may_differ), _compared(values, may_differ)))
+    different = sorted(differences(_compared(stored, may_differ), _compared(values, may_differ)))
     if different:
         raise InvalidValueError(
             f"{run} is another run: its configuration differs in {', '.join(different)}. "
@@ -128,9 +128,16 @@ def _without_reaching(name: str, value: Any) -> Any:
     return {key: _without_reaching(key, inner) for key, inner in value.items() if key not in left_out}
 
 
-def _differences(first: Any, second: Any, path: str = "") -> Iterator[str]:
+def differences(first: Any, second: Any, path: str = "") -> Iterator[str]:
+    """Every key in which two configurations differ, with both values.
+
+    Args:
+        first: the one that is there already.
+        second: the one that is given now.
+        path: the keys above them.
+    """
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         for name in {**first, **second}:
-            yield from _differences(first.get(name), second.get(name), f"{path}.{name}" if path else str(name))
+            yield from differences(first.get(name), second.get(name), f"{path}.{name}" if path else str(name))
     elif first != second:
         yield f"{path} ({first!r} there, {second!r} here)"

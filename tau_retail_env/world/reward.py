@@ -39,7 +39,8 @@ def judge(
     """
     database = float(changes == gold)
     heard = [text.lower().replace(",", "") for text in spoken]
-    outputs = float(all(any(output.lower() in text for text in heard) for output in task.outputs))
+    told = sum(any(output.lower() in text for text in heard) for output in task.outputs)
+    outputs = float(told == len(task.outputs))
     both = changes.keys() & gold.keys()
     breakdown: AssertedBreakdown = {
         "database": database,
@@ -47,9 +48,21 @@ def judge(
         "missing_writes": float(len(gold.keys() - both)),
         "extra_writes": float(len(changes.keys() - both)),
         "wrong_writes": float(sum(changes[key] != gold[key] for key in both)),
+        "partial": _partial(changes, gold, told, len(task.outputs)),
     }
     parts = {"DB": database, "COMMUNICATE": outputs}
     if unmet is not None:
         parts["NL_ASSERTION"] = breakdown["assertions"] = float(not unmet)
         breakdown["unmet_assertions"] = float(len(unmet))
     return Reward(math.prod(part for name, part in parts.items() if name in task.reward_basis), breakdown)
+
+
+def _partial(changes: Changes, gold: Changes, told: int, outputs: int) -> float:
+    """The share of gold writes and outputs that are right, less one for each entry that is changed wrongly or besides.
+
+    Where there is neither, nothing can be partly right: 0.
+    """
+    right = sum(changes.get(key) == gold[key] for key in gold)
+    wrong = len(changes) - right
+    wanted = len(gold) + outputs
+    return max(right + told - wrong, 0) / wanted if wanted else 0.0

@@ -52,7 +52,11 @@ class ConversationArgs(Block):
     """Environments with a weight for each, instead of tag: {generated: 3, tau2: 1} plays a quarter of the conversations
     in tau2. A weight of 0 leaves an environment out."""
     num: int = Field(ge=1)
-    """Conversations; beyond the number of tasks, tasks come again in other words."""
+    """Conversations of the oracle; beyond the number of tasks, tasks come again in other words."""
+    kept: str | None = None
+    """A folder of episodes that rejection sampling has kept, to be learnt from in the oracle's place."""
+    oracle_share: float = Field(0.0, ge=0, lt=1)
+    """Beside kept episodes: the oracle's share of all conversations, `num` of them at most."""
     num_workers: int = Field(1, ge=1)
     """Processes that play and encode them."""
     boasting_share: float = Field(0.0, ge=0, le=1)
@@ -62,6 +66,10 @@ class ConversationArgs(Block):
     """Replaces the long numbers of every conversation, so that ids must be copied and the shop's cannot be known by
     heart: in this share of the conversations by new ones each time, in the others by always the same. Below 1, because
     from new numbers alone a small model was not seen to learn copying (docs/runs). null keeps the shop's own."""
+
+    def beside(self, kept: int) -> int:
+        """How many conversations of the oracle are played beside so many kept episodes."""
+        return min(self.num, round(kept * self.oracle_share / (1 - self.oracle_share)))
 
     def by_tag(self) -> dict[str, int]:
         """How many conversations are played in each environment: by weight, rounded so that they come to `num`."""
@@ -184,7 +192,11 @@ def _check_sizes(config: SftConfig) -> list[str]:
             f"{config.val_env_manager.group_size})"
         )
     batch = training.per_device_train_batch_size * training.gradient_accumulation_steps
-    if batch > config.conversations.num:
+    if config.conversations.kept is None and config.conversations.oracle_share:
+        problems.append(
+            "conversations.oracle_share: only beside kept episodes; name their folder in conversations.kept"
+        )
+    if config.conversations.kept is None and batch > config.conversations.num:
         problems.append(f"conversations.num: {config.conversations.num} do not fill one batch of {batch}")
     return problems
 

@@ -121,7 +121,8 @@ class Run:
             evaluate_before: whether there is anything to judge before training.
         """
         self._stage, self._num_steps = stage, num_steps
-        self._episodes = validation_plan(stage.tasks, self.config.val_env_manager)
+        judges = self.config.val_batch_size > 0
+        self._episodes = validation_plan(stage.tasks, self.config.val_env_manager) if judges else []
         check_tracker(self.config.track_with)
         if self.folder.step > num_steps:
             raise InvalidValueError(
@@ -132,7 +133,7 @@ class Run:
         self._log = MetricLog(self.folder.metrics, trackers(self.folder, self.config))
         for line in (self._headline(), *told):
             self._say(line)
-        if evaluate_before and self.folder.step == 0 and not self._log.rows():
+        if judges and evaluate_before and self.folder.step == 0 and not self._log.rows():
             try:
                 self._log.write(0, self._validate(0))
             except CustomerSetupError as error:
@@ -232,7 +233,7 @@ class Run:
         return row | {"time/step_val": time.perf_counter() - start}
 
     def _is_validated(self, step: int) -> bool:
-        return step == self._num_steps or step % self.config.eval_steps == 0
+        return bool(self._episodes) and (step == self._num_steps or step % self.config.eval_steps == 0)
 
     def _owes_validation(self, row: Mapping[str, Any]) -> bool:
         """Whether the run was stopped in the validation after this row's step."""

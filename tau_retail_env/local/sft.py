@@ -128,10 +128,12 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
     models.check_precision(model_args, "sft_train.model_args")
     with claim(config, values) as folder, resumable(folder, say), Run(config, values, folder, model_args, say) as here:
         begin_run()
-        check_servers(config.custom_envs, (*config.conversations.by_tag(), *config.val_env_manager.tags))
+        judged = config.val_env_manager.tags if config.val_batch_size else ()
+        check_servers(config.custom_envs, (*config.conversations.by_tag(), *judged))
         model, tokenizer = here.load(lambda: _start_model(config))
         set_prompt_style(model.config, next(iter(_envs(config).values())).prompt_style)
-        plays = {"val": PlaySettings(manager=config.val_env_manager, generating=config.val_generating_args)}
+        val = PlaySettings(manager=config.val_env_manager, generating=config.val_generating_args)
+        plays = {"val": val} if judged else {}
         stage = Stage(config.custom_envs, plays, model, tokenizer, model_args, config.sequence_length)
         conversations = here.timed("oracle conversations", lambda: _conversations(config, tokenizer))
         training = config.sft_train.training_args

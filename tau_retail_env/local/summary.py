@@ -32,7 +32,7 @@ def summarise(
     """Compare the first validation with the last and write summary.json.
 
     Args:
-        folder: a run whose last validation is written.
+        folder: a run whose last validation is written, where it has one.
         rows: its metrics.
         last_step: the step of the last validation.
         model: what to say about the model.
@@ -40,11 +40,11 @@ def summarise(
     """
     first, last = folder.trajectories("val", 0), folder.trajectories("val", last_step)
     before = read_trajectories(first) if first.is_file() and last_step else None
-    success = success_before_and_after(before, read_trajectories(last))
+    success = success_before_and_after(before, read_trajectories(last)) if last.is_file() else {}
     summary: dict[str, Any] = {
         "steps": last_step,
         "model": dict(model),
-        "after": success.pop("after") | {"by subset": _by_subset(rows[-1])},
+        **({"after": success.pop("after") | {"by subset": _by_subset(rows[-1])}} if success else {}),
         "seconds": {**loading_s, **seconds_by_part(rows)},
         "files": {
             name: str(path.relative_to(folder.path))
@@ -95,14 +95,20 @@ def _by_subset(row: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def _text(folder: RunFolder, summary: Mapping[str, Any]) -> str:
-    subsets = summary["after"]["by subset"].items()
-    by_subset = ", ".join(f"{name} {found['success']:.0%} of {found['episodes']:.0f}" for name, found in subsets)
     lines = [
         seconds_in_words(summary["seconds"]),
-        f"success after, by subset: {by_subset}",
-        *in_words(summary),
+        *_judged(summary),
         *customer_lines(summary.get("customers", {})),
         f"everything lies in {folder.path}:",
     ]
     lines += [f"  {name:<12} {path}" for name, path in summary["files"].items()]
     return "\n".join(lines)
+
+
+def _judged(summary: Mapping[str, Any]) -> list[str]:
+    """What the last validation says; nothing where there is none."""
+    if "after" not in summary:
+        return []
+    subsets = summary["after"]["by subset"].items()
+    by_subset = ", ".join(f"{name} {found['success']:.0%} of {found['episodes']:.0f}" for name, found in subsets)
+    return [f"success after, by subset: {by_subset}", *in_words(summary)]

@@ -110,8 +110,9 @@ class SftConfig(LocalRun):
     """Longest gradient; a longer one is shortened to it."""
     sft_train: SftTrain = Field(default_factory=SftTrain)
     """The role whose weights are trained."""
-    val_batch_size: int = Field(ge=1)
-    """Episodes of the evaluation: num_env_groups times group_size of val_env_manager."""
+    val_batch_size: int = Field(ge=0)
+    """Episodes of the evaluation: num_env_groups times group_size of val_env_manager; 0 judges nothing, as where a
+    chain's evaluations do."""
     val_env_manager: EnvManager
     """What is played for judging."""
     custom_envs: Mapping[str, CustomEnv]
@@ -185,7 +186,7 @@ def _check_sizes(config: SftConfig) -> list[str]:
     training = config.sft_train.training_args
     problems = training.problems("sft_train.training_args")
     problems += _check_mixture(config)
-    if config.val_batch_size != config.val_env_manager.num_envs():
+    if config.val_batch_size not in (0, config.val_env_manager.num_envs()):
         problems.append(
             f"val_batch_size: found {config.val_batch_size}, expected {config.val_env_manager.num_envs()} "
             f"(val_env_manager.num_env_groups {config.val_env_manager.num_env_groups} x group_size "

@@ -110,11 +110,7 @@ def _set_problems(config: PlayConfig) -> list[str]:
     known, sets = config.custom_envs, config.play.played()
     if not sets:
         return [f"play.sets: empty; name at least one of custom_envs: {', '.join(known)}"]
-    problems = [
-        f"play.sets: {tag!r} is not under custom_envs ({', '.join(known)})"
-        for tag in sets
-        if tag not in known
-    ]
+    problems = [f"play.sets: {tag!r} is not under custom_envs ({', '.join(known)})" for tag in sets if tag not in known]
     styles = {tag: known[tag].env_config.prompt_style for tag in sets if tag in known}
     if config.keep is not None and len(set(styles.values())) > 1:
         told = ", ".join(f"{tag} {style}" for tag, style in styles.items())

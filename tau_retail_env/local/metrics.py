@@ -8,7 +8,9 @@ from itertools import compress
 from statistics import fmean
 
 from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.evaluation.audit import nothing_earns
 from tau_retail_env.messages import StopReason
+from tau_retail_env.sources.registry import source_of
 from tau_retail_env.tasks import SUBSETS, Task
 from tau_retail_env.users.usage import customer_metrics, latencies
 
@@ -36,12 +38,17 @@ def renamed(numbers: Mapping[str, float], names: Mapping[str, str]) -> dict[str,
 
 
 def training_row(
-    trajectories: Sequence[Trajectory], tries: Sequence[Trajectory] = (), *, mixed: bool = False
+    trajectories: Sequence[Trajectory],
+    tasks: Mapping[str, Task],
+    tries: Sequence[Trajectory] = (),
+    *,
+    mixed: bool = False,
 ) -> dict[str, float]:
     """What a step's episodes say: scores, lengths, each tag's own metrics, and the customers' numbers.
 
     Args:
         trajectories: the episodes that are learnt from.
+        tasks: tasks by id.
         tries: every episode that was played for them; empty if there are no others.
         mixed: whether the run has customers of several strategies.
     """
@@ -58,6 +65,7 @@ def training_row(
         ),
         "rollout/unscorable": float(len(trajectories) - len(rewards)),
         "rollout/groups_without_signal": _groups_without_signal(trajectories),
+        **_earned_success(trajectories, tasks),
     }
 
 
@@ -147,6 +155,13 @@ def _groups_without_signal(trajectories: Sequence[Trajectory]) -> float:
         if trajectory.scorable:
             rewards[trajectory.group].add(trajectory.reward)
     return fmean(len(found) < 2 for found in rewards.values())
+
+
+def _earned_success(trajectories: Sequence[Trajectory], tasks: Mapping[str, Task]) -> dict[str, float]:
+    """Success on the tasks that doing nothing does not win; nothing where none of these was scored."""
+    scored = [(one, tasks[one.task_id]) for one in trajectories if one.scorable]
+    earned = [one.reward == 1.0 for one, task in scored if nothing_earns(source_of(task).shop(), task) < 1.0]
+    return {"rollout/earned_success": fmean(earned)} if earned else {}
 
 
 def spread(name: str, values: Iterable[float]) -> dict[str, float]:

@@ -57,6 +57,7 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
         stage = Stage(config.custom_envs, plays, model, tokenizer, model_args, config.sequence_length)
         plan = TrainingPlan(stage.tasks, config.train_env_manager, seed=config.seed)
 
+        tasks = {task.id: task for pool in stage.tasks.values() for task in pool}
         tries: list[Trajectory] = []
 
         def play(episodes: Sequence[EpisodeRequest], step: int) -> list[Trajectory]:
@@ -68,7 +69,7 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
         rollout = RolloutFunction(plan, play, folder, config)
 
         def step_done(step: int, numbers: Mapping[str, float]) -> None:
-            row = training_row(rollout.trajectories, tries, mixed=run.has_mixed_customers)
+            row = training_row(rollout.trajectories, tasks, tries, mixed=run.has_mixed_customers)
             run.step_done(step, renamed(numbers, GRPO_NAMES) | row, rollout_s=rollout.seconds)
 
         trainer = make_trainer(model, tokenizer, config, folder, rollout, step_done)

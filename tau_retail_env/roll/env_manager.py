@@ -24,10 +24,12 @@ from tau_retail_env.roll import engine_proxy  # noqa: F401 — ROLL finds it by 
 from tau_retail_env.roll.batch import learns, to_batch
 from tau_retail_env.roll.dump import TrajectoryWriter, is_chosen, trajectories_folder, writer_for
 from tau_retail_env.roll.group_plan import group_plan
-from tau_retail_env.roll.metrics import episode_metrics, named
+from tau_retail_env.roll.metrics import earned, episode_metrics, named
 from tau_retail_env.roll.registration import ENVIRONMENT_ID, plain_value, register_environment
 from tau_retail_env.roll.rollout import Clock, own_tokens
 from tau_retail_env.roll.tracing import open_span
+from tau_retail_env.sources import find_task
+from tau_retail_env.tasks import Task
 from tau_retail_env.users import UserError
 
 register_environment()
@@ -258,7 +260,8 @@ class TauRetailEnvManager(TrajEnvManager):
         seconds = time.perf_counter() - self._began[0], time.thread_time() - self._began[1]
         self._clock.customer_s = self.env.customer_s - self._customer_before_s
         metrics = episode_metrics(self._tries, self._clock, *seconds)
-        batch.meta_info = {"metrics": named(metrics, tag, int(batch.batch["response_mask"].sum()))}
+        told = named(metrics, tag, int(batch.batch["response_mask"].sum()))
+        batch.meta_info = {"metrics": told | earned(metrics, self._task_of(episode))}
         self._dump(episode)
         return batch
 
@@ -294,6 +297,9 @@ class TauRetailEnvManager(TrajEnvManager):
                 continue
             episode.open(info)
             return self.rollout_cache
+
+    def _task_of(self, episode: TokenEpisode) -> Task:
+        return find_task(self.env.tasks, episode.request.task_id)
 
     def _count_unscorable(self, episode: TokenEpisode) -> None:
         self._unscorable_in_a_row = 0 if episode.scorable else self._unscorable_in_a_row + 1

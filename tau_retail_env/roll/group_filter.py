@@ -1,11 +1,16 @@
-"""pass^k of a validation: computed where ROLL first sees all trials of a task together, its group filter."""
+"""What only a whole group tells, computed in ROLL's group filter: pass^k in a validation, in training its signal."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from tau_retail_env.statistics.intervals import pass_hat_k
+
+REWARD = re.compile(r"env/[^/]+/reward")
+"""What an episode earned, among its metrics; not told where it cannot be scored."""
+WITHOUT_SIGNAL = "rollout/groups_without_signal"
 
 
 class PassHatKFilter:
@@ -47,4 +52,37 @@ class PassHatKFilter:
                 metrics[0][f"env/{tag}/pass^{k}_tasks_sum"] = float(enough)
                 if enough:
                     metrics[0][f"env/{tag}/pass^{k}"] = pass_hat_k([trials], k)
+        return False
+
+
+class SignalFilter:
+    """Keeps every group, and writes into the metrics of its first episode whether anything can be learnt from it.
+
+    Set for `train_env_manager`. The average over the episodes that tell it is the share of groups whose scorable
+    episodes all earned the same: `rollout/groups_without_signal`, as on the local engine.
+
+    Args:
+        config: ROLL's AgenticConfig, unused.
+        env_manager_config: ROLL's EnvManagerConfig, unused.
+        mode: ROLL's "train" or "val", unused.
+    """
+
+    def __init__(self, config: Any, env_manager_config: Any, mode: str) -> None:
+        """Nothing is kept of these."""
+
+    def filter(self, group_id: int, episode_id: int, group: Sequence[Any]) -> bool:
+        """Take note of a complete group.
+
+        Args:
+            group_id: ROLL's number of the group.
+            episode_id: ROLL's number of the episode.
+            group: its episodes as DataProto, None for an environment that has ended.
+
+        Returns:
+            False: no group is dropped.
+        """
+        metrics = [episode.meta_info["metrics"] for episode in group if episode is not None]
+        if metrics:
+            rewards = {value for told in metrics for name, value in told.items() if REWARD.fullmatch(name)}
+            metrics[0][WITHOUT_SIGNAL] = float(len(rewards) < 2)
         return False

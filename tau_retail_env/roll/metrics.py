@@ -6,11 +6,16 @@ from collections.abc import Mapping, Sequence
 
 from tau_retail_env.env import METRICS
 from tau_retail_env.episodes.token_episode import TokenEpisode
+from tau_retail_env.evaluation.audit import nothing_earns
 from tau_retail_env.messages import StopReason
 from tau_retail_env.roll.batch import learns
 from tau_retail_env.roll.rollout import Clock
+from tau_retail_env.sources.registry import source_of
+from tau_retail_env.tasks import Task
 from tau_retail_env.users.usage import customer_metrics
 
+EARNED = "rollout/earned_success"
+"""Success on the tasks that doing nothing does not win."""
 TRUNCATIONS = {
     "truncated_max_length": StopReason.LENGTH,
     **{
@@ -63,6 +68,18 @@ def named(metrics: Mapping[str, float], tag: str, response_length: int) -> dict[
     return {f"env/{tag}/{name}": value for name, value in metrics.items()} | {
         "env/response_length": float(response_length)
     }
+
+
+def earned(metrics: Mapping[str, float], task: Task) -> dict[str, float]:
+    """The success of an episode whose task an agent does not win that does nothing; of others nothing is told.
+
+    Args:
+        metrics: the episode's.
+        task: its task.
+    """
+    if "success" not in metrics or nothing_earns(source_of(task).shop(), task) == 1.0:
+        return {}
+    return {EARNED: metrics["success"]}
 
 
 def _times(clock: Clock, episode_s: float, episode_cpu_s: float) -> dict[str, float]:

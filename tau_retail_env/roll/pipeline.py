@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from roll.pipeline.agentic.agentic_pipeline import AgenticPipeline
 
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.roll.group_filter import WITHOUT_SIGNAL
+from tau_retail_env.roll.metrics import EARNED
 from tau_retail_env.runs.checkpoints import MANIFEST, NAME, keep_best, write_manifest
 
 NOT_THE_ACTORS = ("critic", "pipeline", "dcp", MANIFEST)
@@ -28,6 +31,11 @@ class TauRetailPipeline(AgenticPipeline):
     learnt, and the validation of step 50 judges it.
     """
 
+    min_success = 0.0
+    """Success on tasks that doing nothing does not win below which the first step ends the run."""
+    say: Callable[[str], None] = staticmethod(print)
+    """Takes what the first step says of its signal."""
+
     def do_checkpoint(self, global_step: int, *args: Any, **kwargs: Any) -> None:
         """Keep what this step's validation has judged if it is the best so far; then save where it is due.
 
@@ -36,6 +44,8 @@ class TauRetailPipeline(AgenticPipeline):
             args: what ROLL's own is given besides; versions differ.
             kwargs: likewise.
         """
+        if global_step == 0:
+            check_signal(self.state.log_history[-1], self.min_success, self.say)
         folder = Path(self.pipeline_config.checkpoint_config["output_dir"])
         judged = folder / NAME.format(step=global_step - 1)
         if judged.is_dir():
@@ -57,6 +67,31 @@ class TauRetailPipeline(AgenticPipeline):
             yield
         finally:
             config.save_steps = every
+
+
+def check_signal(metrics: Mapping[str, float], min_success: float, say: Callable[[str], None]) -> None:
+    """Say how much there is to learn from in the first step, and refuse to go on where it is next to nothing.
+
+    Args:
+        metrics: of the step.
+        min_success: the least success.
+        say: takes the line.
+
+    Raises:
+        InvalidValueError: fewer successes than `min_success`; the message says what helps.
+    """
+    success, without = metrics.get(EARNED), metrics.get(WITHOUT_SIGNAL)
+    if success is None:
+        return
+    groups = "" if without is None else f"{1 - without:.0%} of the groups hold a signal; "
+    say(f"[tau-retail] step 0: {groups}success {success:.1%} on tasks that doing nothing does not win")
+    if success < min_success:
+        raise InvalidValueError(
+            f"min_success: step 0 has a success of {success:.1%} on tasks that doing nothing does not win, expected "
+            f"{min_success:.1%} or more: there is next to nothing to learn from. Begin with a model that can do a few: "
+            "warm_start=sft+rft fine-tunes it first, or pretrain=FOLDER; or take easier tasks (task_source=generated "
+            "task_subset=single). min_success=0 trains all the same"
+        )
 
 
 def link_actor(checkpoint: Path, folder: Path) -> None:

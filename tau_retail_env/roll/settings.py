@@ -24,6 +24,9 @@ WORKERS = {
 SPARE_CALLS = 64
 """Calls of an engine's worker that must get through, such as the one that wakes it, while all environments wait."""
 
+SIGNAL = "tau_retail_env.roll.group_filter.SignalFilter"
+"""What looks at the groups of training; it drops none."""
+
 
 def agentic_config(values: Mapping[str, Any], folder: RunFolder) -> Any:
     """ROLL's own configuration object.
@@ -54,6 +57,7 @@ def agentic_config(values: Mapping[str, Any], folder: RunFolder) -> Any:
     for role, name in WORKERS.items():
         if role in settings:
             settings[role] = settings[role] | {"worker_cls": f"tau_retail_env.roll.{name}"}
+    settings["train_env_manager"] = settings["train_env_manager"] | {"group_filter_cls": SIGNAL}
     try:
         config = from_dict(AgenticConfig, settings)
     except (DaciteError, AssertionError, ValueError, TypeError, NotImplementedError) as error:

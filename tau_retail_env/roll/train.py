@@ -65,7 +65,7 @@ def _train_in(folder: RunFolder, config: RollConfig, values: Mapping[str, Any], 
     with ray_of_its_own(say) as resources:
         check_cluster(config, resources)
         with together(config, folder.path, say):
-            run_pipeline(roll_config)
+            run_pipeline(roll_config, config.least_success, say)
     remove_empty_folders(folder.path)
     for line in summarise(folder, trajectories_folder(roll_config), title=config.exp_name):
         say(line)
@@ -87,11 +87,18 @@ def unjudged(roll_config: Any) -> list[str]:
     ]
 
 
-def run_pipeline(roll_config: Any) -> None:
-    """Make ROLL's pipeline and run it to its last step; its tracker is closed whatever happens."""
+def run_pipeline(roll_config: Any, min_success: float = 0.0, say: Callable[[str], None] = say_line) -> None:
+    """Make ROLL's pipeline and run it to its last step; its tracker is closed whatever happens.
+
+    Args:
+        roll_config: ROLL's AgenticConfig.
+        min_success: success on tasks that doing nothing does not win below which the first step ends the run.
+        say: takes each line for the screen.
+    """
     from tau_retail_env.roll.pipeline import TauRetailPipeline
 
     pipeline = TauRetailPipeline(pipeline_config=roll_config)
+    pipeline.min_success, pipeline.say = min_success, say
     try:
         pipeline.run()
     finally:

@@ -5,6 +5,8 @@ from dataclasses import replace
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.local.metrics import customer_row, training_row, validation_row
 from tau_retail_env.runs.summary import bill, customers_of
+from tau_retail_env.sources import load_tasks
+from tau_retail_env.tasks.writes import gold_writes
 from tests.plain_trajectory import plain_trajectory
 
 
@@ -23,13 +25,13 @@ def failed(*latencies_s: float) -> Trajectory:
 
 
 def test_nothing_new_is_shown_for_the_scripted_customer():
-    row = training_row([episode(1.0), episode(0.0)])
+    row = training_row([episode(1.0), episode(0.0)], {"tau2/1": _task()})
     assert not [name for name in row if "customer" in name]
     assert customer_row([episode(1.0)]) == {}
 
 
 def test_a_mixture_is_told_by_strategy_also_where_nobody_tells_what_it_took():
-    row = training_row([episode(1.0), episode(0.0)], mixed=True)
+    row = training_row([episode(1.0), episode(0.0)], {"tau2/1": _task()}, mixed=True)
     assert {name: value for name, value in row.items() if "customer" in name} == {
         "customer/scripted/success": 0.5,
         "customer/scripted/episodes": 2.0,
@@ -66,7 +68,18 @@ def test_a_group_without_two_different_rewards_teaches_nothing():
     one, other, third = ({"group": group} for group in range(3))
     episodes = [episode(1.0, **one), episode(0.0, **one), episode(1.0, **other), episode(1.0, **other)]
     episodes += [episode(1.0, **third), episode(0.0, scorable=False, stop_reason="user_error", **third)]
-    assert training_row(episodes)["rollout/groups_without_signal"] == 2 / 3
+    assert training_row(episodes, {"tau2/1": _task()})["rollout/groups_without_signal"] == 2 / 3
+
+
+def test_a_task_that_doing_nothing_wins_is_no_earned_success():
+    free, work = (
+        next(task for task in load_tasks("tau2", "test") if not gold_writes(task) and not task.outputs),
+        _task(),
+    )
+    episodes = [episode(1.0, task_id=free.id), episode(1.0, task_id=work.id), episode(0.0, task_id=work.id)]
+    tasks = {free.id: free, work.id: work}
+    assert training_row(episodes, tasks)["rollout/earned_success"] == 0.5
+    assert "rollout/earned_success" not in training_row(episodes[:1], tasks)
 
 
 def test_the_bill_adds_up_training_and_evaluations():
@@ -95,6 +108,4 @@ def test_a_bill_whose_cost_is_not_known_of_one_row_is_not_known():
 
 
 def _task():  # type: ignore[no-untyped-def]
-    from tau_retail_env.sources import load_tasks
-
     return load_tasks("tau2", "train")[0]

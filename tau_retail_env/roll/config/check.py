@@ -37,8 +37,12 @@ OWN_KEYS = (
     "resume",
     "infer_gpu_memory",
     "num_gpus",
+    "warm_start",
+    "min_success",
 )
 """Keys at the top that ROLL does not have, or that mean something else there (`reward`: a model that gives it)."""
+MIN_SUCCESS = 0.03
+"""`min_success` after a warm start: below it most steps of 128 episodes hold fewer than four successes."""
 NOT_HONOURED = {
     "agent_system_template": "cannot be honoured, the environment has its own system text: choose it with prompt_style",
     "agent_template": "cannot be honoured, the model's own chat template renders the messages: remove the key",
@@ -79,6 +83,12 @@ class RollConfig(RunConfig):
     """Environments by tag."""
     infer_gpu_memory: float = Field(0.5, gt=0, le=1)
     """Share of a GPU that the rollout engine takes."""
+    warm_start: Literal["sft+rft", "sft", "none"] = "none"
+    """What comes before: fine-tuning on conversations of the oracle and on what was then won, the first alone, or
+    nothing. Later runs of the same take what was made."""
+    min_success: float | None = Field(None, ge=0, le=1)
+    """Success on tasks that doing nothing does not win below which the first step ends the run; null is 0.03 after a
+    warm start, else 0."""
     version: str = PINNED
     """The version of ROLL that it is for."""
     num_gpus: int = 0
@@ -95,6 +105,13 @@ class RollConfig(RunConfig):
     """Tokens of a whole episode at most."""
     longest_message: int = 0
     """Tokens of one message at most."""
+
+    @property
+    def least_success(self) -> float:
+        """`min_success` with its default."""
+        if self.min_success is not None:
+            return self.min_success
+        return 0.0 if self.warm_start == "none" else MIN_SUCCESS
 
 
 def check_roll(values: Mapping[str, Any]) -> RollConfig:
@@ -116,7 +133,7 @@ def check_roll(values: Mapping[str, Any]) -> RollConfig:
         )
     schema = RollSchema.load(version_wanted(values))
     raise_if(schema.problems(values, own=OWN_KEYS))
-    own = RunConfig.model_fields.keys() | {"custom_envs", "infer_gpu_memory"}
+    own = RunConfig.model_fields.keys() | {"custom_envs", "infer_gpu_memory", "warm_start", "min_success"}
     config = read(
         RollConfig,
         {name: value for name, value in values.items() if name in own},

@@ -153,4 +153,4 @@ def _overrides(config: ChainConfig, stage: Stage, output_dir: str, pretrain: str
     places: dict[str, Any] = {"output_dir": output_dir, "pretrain": pretrain}
     if kept is not None:
         places["conversations"] = {"kept": kept}
-    return [word for keys in (config.shared, stage.set, places) for word in overrides(keys)]
+    return [word for keys in ({"seed": config.seed}, config.shared, stage.set, places) for word in overrides(keys)]

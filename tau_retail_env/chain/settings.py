@@ -62,6 +62,8 @@ class ChainConfig(Block):
     """ROLL's name for resume."""
     pretrain: str
     """The weights that the chain begins with: small, a folder, or a Hugging Face name."""
+    seed: int = Field(42, ge=0)
+    """The seed of every stage that does not set its own."""
     config_folder: str | None = None
     """The folder of the stages' configurations; null takes the shipped ones."""
     pythons: Pythons = Pythons()

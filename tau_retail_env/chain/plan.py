@@ -20,8 +20,8 @@ TRAINING = ("sft", "local", "roll")
 PLAY = "play"
 LOCATIONS = (*OF_THE_START, "pretrain", "track_with", "tracker_kwargs")
 """Keys at the top that say where things lie, or where they are told; `Inputs` says apart what pretrain stands for."""
-FOR_SPEED = {"play": "concurrency", "conversations": "num_workers"}
-"""Within a block, the key that decides only how fast it goes."""
+FOR_SPEED = {"play": ("engines", "concurrency"), "conversations": ("num_workers",)}
+"""Within a block, the keys that decide only how fast it goes."""
 NO_FOLDER = "-"
 """What stands for a folder in a configuration of which only the digest is wanted."""
 
@@ -143,9 +143,9 @@ def _composed(config: ChainConfig, stage: Stage, pretrain: str) -> dict[str, Any
 def _what_counts(values: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration without what says where things lie, and how fast they are made."""
     kept = {key: value for key, value in values.items() if key not in LOCATIONS}
-    for block, key in FOR_SPEED.items():
+    for block, names in FOR_SPEED.items():
         if block in kept:
-            kept[block] = {name: value for name, value in kept[block].items() if name != key}
+            kept[block] = {name: value for name, value in kept[block].items() if name not in names}
     return kept
 
 

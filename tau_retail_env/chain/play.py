@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,13 @@ from tau_retail_env.chain.play_settings import Keep, PlayConfig
 from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.environments import EnvironmentConfig
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.evaluation import settings as eval_settings
 from tau_retail_env.evaluation.facts import Facts
 from tau_retail_env.evaluation.outcome import figures
 from tau_retail_env.evaluation.progress import words_of
 from tau_retail_env.evaluation.record import EPISODES, Episode, best_episodes
-from tau_retail_env.evaluation.runner import Progress, Standing, open_folder, play, write_results
+from tau_retail_env.evaluation.runner import Playing, Progress, Standing, open_folder, play, write_results
 from tau_retail_env.evaluation.settings import EvalSettings
 from tau_retail_env.models.shipped import checkpoint
 from tau_retail_env.runs.folder_lock import FolderLock
@@ -31,6 +32,10 @@ from tau_retail_env.users.llm.budget import begin_run
 
 TELLING_S = 1.0
 """Seconds between two looks at the running figures."""
+AT_ONCE = 8
+"""Episodes at once with transformers, where nothing else is said."""
+ALREADY_CHOSEN: Mapping[str, Any] = {"exclude_tasks": (), "task_file": None}
+"""What chooses tasks, for an environment that is handed them."""
 Say = Callable[[str], None]
 
 
@@ -47,12 +52,12 @@ def run(config: PlayConfig, *, say: Say = say_line) -> None:
         TauRetailError: the folder, the weights or a customer does not allow it, or nothing was won that could be kept.
     """
     folder = Path(config.output_dir).expanduser().resolve()
-    with FolderLock(folder), contextlib.ExitStack() as open_models:
+    with FolderLock(folder):
         begin_run()
         played = {tag: _Set(config, tag, folder / tag) for tag in config.play.played()}
         check_servers(config.custom_envs, played)
         for one in played.values():
-            results = one.evaluate(open_models)
+            results = one.evaluate(say)
             say(f"{one.tag}: {_in_words(results)}; {one.folder}")
         if config.keep is not None:
             say(keep_episodes(config, config.keep, list(played.values()), folder / FOLDER))
@@ -67,20 +72,16 @@ class _Set:
         self.env: EnvironmentConfig = config.custom_envs[tag].env_config
         self._config = config
         wanted = config.play.played()[tag]
-        self.tasks = _drawn(self.make_env().tasks, wanted.limit, config.seed, tag)
+        self.tasks = _drawn(TauRetailEnv(**vars(self.env)).tasks, wanted.limit, config.seed, tag)
         self.settings = _settings(config, self.env, self.tasks, wanted.trials)
 
-    def make_env(self) -> TauRetailEnv:
-        """An environment that has the set's tasks."""
-        return TauRetailEnv(**vars(self.env))
-
-    def evaluate(self, open_models: contextlib.ExitStack) -> dict[str, Any]:
+    def evaluate(self, say: Say) -> dict[str, Any]:
         """Play what is missing, and sum up."""
         with FolderLock(self.folder):
             standing = open_folder(self.folder, self.settings, self.tasks)
             if standing.missing():
                 with _bar(self.tag, standing) as progress:
-                    play(standing, self.folder, self._crew(), progress)
+                    play(standing, self.folder, self._crew(say), progress)
             results = figures(self.settings, standing.episodes, standing.spent, self.tasks)
             write_results(self.folder, results)
         if standing.ended_by is not None:
@@ -91,18 +92,28 @@ class _Set:
         """Of every task and trial the one that counts."""
         return best_episodes(self.folder / EPISODES)
 
-    def _crew(self) -> Any:
-        from tau_retail_env.evaluation.checkpoint import CheckpointCrew, Generation
+    def _crew(self, say: Say) -> Playing:
+        from tau_retail_env.evaluation.checkpoint import CheckpointCrew, Generation, engine_crew
 
-        drawing = self._config.play.generating_args
-        return CheckpointCrew(
-            self.settings.agent,
-            self.make_env,
-            self.tasks,
-            seed=self.settings.seed,
-            prompt_style=self.env.prompt_style,
-            generation=Generation(**vars(drawing), sequence_length=self._config.sequence_length),
-            batch_size=self._config.play.concurrency,
+        asked = self._config.play
+        make_env = functools.partial(TauRetailEnv, **vars(self.env) | {"tasks": self.tasks} | ALREADY_CHOSEN)
+        who: tuple[Any, ...] = (self.settings.agent, make_env, self.tasks)
+        how: dict[str, Any] = {
+            "seed": self.settings.seed,
+            "prompt_style": self.env.prompt_style,
+            "generation": Generation(**vars(asked.generating_args), sequence_length=self._config.sequence_length),
+        }
+        if not runs_on_vllm(asked.engine):
+            return CheckpointCrew(*who, batch_size=asked.concurrency or AT_ONCE, **how)
+        return engine_crew(
+            *who,
+            is_offline=self.env.user_strategy == "scripted",
+            episodes=len(self.tasks) * self.settings.trials,
+            engines=asked.engines,
+            at_once=asked.concurrency,
+            log_folder=self.folder,
+            tell=say,
+            **how,
         )
 
 
@@ -143,6 +154,26 @@ def keep_episodes(config: PlayConfig, keep: Keep, played: Sequence[_Set], folder
         f"kept {about.episodes} episodes: successes of {about.tasks_won} of {tasks} tasks, the best of "
         f"{about.tasks_partly} others; {folder}"
     )
+
+
+def runs_on_vllm(engine: str) -> bool:
+    """Whether vLLM runs the weights.
+
+    Args:
+        engine: vllm, transformers, or auto for vLLM where it and a GPU are.
+    """
+    if engine != "auto":
+        return engine == "vllm"
+    from tau_retail_env.models.loading import device
+    from tau_retail_env.models.serving import find_engine
+
+    if device().type == "cpu":
+        return False
+    try:
+        find_engine("vllm", None)
+    except MissingDependencyError:
+        return False
+    return True
 
 
 def _candidates(episodes: Iterator[Episode]) -> Iterator[Candidate]:

@@ -46,8 +46,10 @@ class Play(Block):
     """How tokens are drawn."""
     engine: Annotated[Literal["auto", "vllm", "transformers"], Instead("auto is vLLM where it and a GPU are.")] = "auto"
     """What runs the weights."""
-    concurrency: int = Field(64, ge=1)
-    """Episodes at once."""
+    engines: int | None = Field(None, ge=1)
+    """vLLM engines side by side; null chooses by cores, GPU and model."""
+    concurrency: int | None = Field(None, ge=1)
+    """Episodes at once; null for 128 an engine, and 8 with transformers."""
 
     def played(self) -> dict[str, PlayedSet]:
         """The sets that are played."""

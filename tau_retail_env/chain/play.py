@@ -96,7 +96,7 @@ class _Set:
         from tau_retail_env.evaluation.checkpoint import CheckpointCrew, Generation, engine_crew
 
         asked = self._config.play
-        make_env = functools.partial(TauRetailEnv, **vars(self.env) | {"tasks": self.tasks} | ALREADY_CHOSEN)
+        make_env = functools.partial(TauRetailEnv, **{**vars(self.env), "tasks": self.tasks, **ALREADY_CHOSEN})
         who: tuple[Any, ...] = (self.settings.agent, make_env, self.tasks)
         how: dict[str, Any] = {
             "seed": self.settings.seed,

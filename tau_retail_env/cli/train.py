@@ -175,9 +175,17 @@ def _roll(values: Values) -> Start:
     raise_if(list(folder_problems(config)))
 
     def start() -> None:
+        from tau_retail_env.roll.preflight import preflight
         from tau_retail_env.roll.train import train
 
-        train(config, values)
+        if config.warm_start == "none":
+            train(config, values)
+            return
+        from tau_retail_env.chain.warm_start import warm_started
+
+        preflight(config)  # what would be missed only after hours
+        warm = warm_started(values, _checked, min_success=config.least_success)
+        train(check_roll(warm), warm)
 
     return start
 

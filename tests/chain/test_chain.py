@@ -1,0 +1,197 @@
+"""A chain from stage to stage: what is handed on, skipped and refused; its stages leave what real ones do."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tau_retail_env.chain import processes
+from tau_retail_env.chain import run as module
+from tau_retail_env.chain.kept import write_kept
+from tau_retail_env.chain.plan import plan
+from tau_retail_env.chain.run import StageFailedError
+from tau_retail_env.chain.settings import read_chain
+from tau_retail_env.cli.train import _checked
+from tau_retail_env.config import compose
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.runs.checkpoints import write_manifest
+from tests.chain.test_kept import ABOUT_KEPT
+
+NAMES = ["sft", "sft_eval", "samples", "rft", "rft_eval", "grpo", "grpo_eval"]
+
+
+class Stages:
+    """In the place of processes: leaves checkpoints, evaluations and kept episodes where the words say."""
+
+    def __init__(self) -> None:
+        self.words: list[dict[str, str]] = []
+        self.fails: str | None = None
+
+    def __call__(self, python: str, words: list[str]) -> int:
+        told = dict(word.split("=", 1) for word in words if "=" in word)
+        self.words.append(told)
+        run = Path(told["output_dir"])
+        stage = run.parent.name
+        run.mkdir(parents=True, exist_ok=True)
+        if stage == self.fails:
+            return 1
+        if stage == "samples":
+            write_kept(run / "kept", ABOUT_KEPT, [])
+        elif stage.endswith("_eval"):
+            (run / "series1_test").mkdir(exist_ok=True)
+            value = {"value": 0.5, "bootstrap": [0.25, 0.75], "miller": None, "tasks": 4}
+            told_by_it = {"pass^1": value, "trials": 1, "episodes": {"not_played": 0}}
+            (run / "series1_test" / "results.json").write_text(json.dumps(told_by_it))
+        else:
+            checkpoint = run / "checkpoints" / "checkpoint-2"
+            checkpoint.mkdir(parents=True)
+            (checkpoint / "model.safetensors").write_text(stage)
+            (run / "config.yaml").write_text("")
+            write_manifest(checkpoint)
+        return 0
+
+    @property
+    def played(self) -> list[str]:
+        return [Path(told["output_dir"]).parent.name for told in self.words]
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
+    stand_in = Stages()
+    monkeypatch.setattr(processes, "run_stage", stand_in)
+    return stand_in
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Callable[..., tuple[Path, list[str]]]:
+    """Runs the laptop's chain in a folder; returns the last weights and what was said."""
+
+    def run(*overrides: str, folder: str = "chain") -> tuple[Path, list[str]]:
+        words = [f"output_dir={tmp_path / folder}", *overrides]
+        values: Mapping[str, Any] = compose("tau_retail_local_pipeline", overrides=words)
+        config = read_chain(values)
+        lines: list[str] = []
+        return module.run(config, plan(config, _checked), values, say=lines.append), lines
+
+    return run
+
+
+def test_each_stage_begins_with_the_weights_of_the_last_that_trained_and_learns_from_what_was_kept(stages, chain):
+    weights, lines = chain()
+    assert stages.played == NAMES
+    began = [Path(told["pretrain"]).parts[-4:-3] for told in stages.words]
+    assert [part[0] for part in began[1:]] == ["sft", "sft", "sft", "rft", "rft", "grpo"]
+    assert stages.words[0]["pretrain"].endswith("checkpoints/small")
+    assert stages.words[3]["conversations.kept"].endswith("samples/run/kept")
+    assert weights.read_text if weights.is_file() else weights.parts[-4] == "grpo"
+    assert "| grpo | 50.0 [25.0, 75.0] |" in lines[-2]
+
+
+def test_the_same_chain_resumed_makes_nothing_twice(stages, chain):
+    chain()
+    first = len(stages.words)
+    _, lines = chain("resume=true")
+    assert len(stages.words) == first
+    assert sum("whole already" in line for line in lines) == len(NAMES)
+
+
+def test_a_stage_that_fails_is_named_and_gone_on_with(stages, chain):
+    stages.fails = "rft"
+    with pytest.raises(StageFailedError, match=r"Stage rft ended with status 1, .* go on with: resume=.*chain"):
+        chain()
+    stages.fails = None
+    chain("resume=true")
+    assert stages.played == [*NAMES[:4], *NAMES[3:]]
+
+
+def test_a_training_stage_that_had_begun_resumes_its_own_run(stages, chain, tmp_path):
+    stages.fails = "sft"
+    with pytest.raises(StageFailedError):
+        chain()
+    (tmp_path / "chain" / "sft" / "run" / "config.yaml").write_text("")
+    stages.fails = None
+    chain("resume=true")
+    assert "resume" not in stages.words[0]
+    assert stages.words[1]["resume"] == stages.words[1]["output_dir"]
+
+
+def test_a_stage_that_was_made_cannot_be_changed(stages, chain, tmp_path):
+    chain()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "chain").rglob("*") if path.is_file()}
+    with pytest.raises(InvalidValueError, match=r"Stage sft: .* differs in max_steps \(5 there, 6 here\).*Nothing was"):
+        chain("resume=true", "stages.sft.set.max_steps=6")
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "chain").rglob("*") if path.is_file()}
+
+
+def test_a_stage_that_has_not_begun_may_still_be_changed(stages, chain):
+    stages.fails = "grpo"
+    with pytest.raises(StageFailedError):
+        chain("stages.grpo.set.max_steps=2")
+    stages.fails = None
+    with pytest.raises(InvalidValueError, match="Stage grpo"):
+        chain("resume=true", "stages.grpo.set.max_steps=3")
+    chain("resume=true", "stages.grpo_eval.set.play.sets.series1_test.limit=2")
+    assert stages.words[-1]["play.sets.series1_test.limit"] == "2"
+
+
+def test_how_fast_a_stage_goes_is_no_change_of_it(stages, chain):
+    chain()
+    chain("resume=true", "stages.samples.set.play.concurrency=3", "stages.sft.set.conversations.num_workers=2")
+    assert stages.played == NAMES
+
+
+def test_a_stage_of_another_chain_is_refused(stages, chain, tmp_path):
+    chain("seed=1", folder="other")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "other" / "sft").rename(tmp_path / "mine" / "sft")
+    with pytest.raises(InvalidValueError, match=r"Stage sft: .*made by another chain.*seed \(1 there, 42 here\)"):
+        chain("resume=true", folder="mine")
+
+
+def test_weights_that_are_not_whole_any_more_are_named(stages, chain, tmp_path):
+    chain()
+    (tmp_path / "chain/sft/run/checkpoints/checkpoint-2/model.safetensors").write_text("other")
+    with pytest.raises(InvalidValueError, match=r"Stage sft: .*checkpoint-2 is not whole: model\.safetensors has 5"):
+        chain("resume=true")
+
+
+def test_a_new_chain_takes_an_empty_folder_only(stages, chain, tmp_path):
+    (tmp_path / "chain").mkdir()
+    (tmp_path / "chain" / "letter.txt").write_text("mine")
+    with pytest.raises(InvalidValueError, match=r"is not empty\. Give another"):
+        chain()
+    chain(folder="whole")
+    with pytest.raises(InvalidValueError, match=r"Go on with it by resume=true, or give another"):
+        chain(folder="whole")
+    assert stages.played == NAMES
+
+
+def test_a_folder_of_something_else_in_a_stages_place_is_refused(stages, chain, tmp_path):
+    (tmp_path / "chain" / "samples").mkdir(parents=True)
+    (tmp_path / "chain" / "samples" / "letter.txt").write_text("mine")
+    with pytest.raises(InvalidValueError, match=r"samples holds files of something else \(stage\.json is missing\)"):
+        chain("resume=true")
+    assert stages.words == []
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("stages.rft.learns_from=sft", r"stages\.rft\.learns_from: sft keeps no episodes"),
+        ("stages.rft.learns_from=grpo", r"stages\.rft\.learns_from: 'grpo' is no stage before it"),
+        ("stages.grpo.weights=samples", r"stages\.grpo\.weights: samples trains nothing"),
+        ("stages.grpo.learns_from=samples", r"stages\.grpo\.learns_from: only fine-tuning learns"),
+        ("stages.sft.set.max_steps=0", r"Stage sft \(tau_retail_sft\): max_steps: found 0"),
+        ("stages.sft.config=tau_retail_sff", r"Unknown config name 'tau_retail_sff'"),
+        ("stages.sft.config=tau_retail_local_pipeline", r"Stage sft.*itself a chain|Stage sft \(tau_retail_local_pip"),
+        ("stages.samples.set.task_subset=single*lookup", r"Stage samples.*task_subset 'single\*lookup'.* is empty"),
+        ("stages.2nd={config: tau_retail_sft}", r"stages\.2nd: expected a name of small letters"),
+        ("pretrain=./no/such", r"pretrain: there is no folder \./no/such"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_starts(stages, chain, tmp_path, override, words):
+    with pytest.raises(InvalidValueError, match=words):
+        chain(override)
+    assert stages.words == [] and not (tmp_path / "chain").exists()

@@ -12,7 +12,8 @@ usage() {
 Usage: ./run_tau_retail_pipeline.sh [options] [key=value ...]
 
 Sets up what the configuration's engine needs, once, then trains: .venv for the local engine, .venv-roll
-(requirements-roll.txt, several GB) for ROLL on a machine with a GPU. Relative paths count from the project's folder.
+(requirements-roll.txt, several GB) for ROLL on a machine with a GPU; both for a chain with ROLL among its stages,
+and for warm_start. Relative paths count from the project's folder.
 
   --setup-only          set up and stop; with --config-name for that configuration's engine
   --config-name NAME    a configuration in configs/ (default: chosen by the machine's GPUs)
@@ -287,18 +288,58 @@ named_engine() {
   echo "$engine"
 }
 
+# use_environment ENGINE: everything that follows is about the environment of an engine.
+use_environment() {
+  engine=$1 venv=$root/.venv requirements=$root/requirements.txt
+  [ "$engine" = local ] || venv=$root/.venv-roll requirements=$root/requirements-roll.txt
+  stamp=$venv/.setup-complete log=$venv/setup.log
+}
+
 # ROLL's environment for ROLL on a GPU; everything else, refusing and printing included, is done in the other one.
 choose_environment() {
-  engine=local venv=$root/.venv requirements=$root/requirements.txt
-  if [ "$(named_engine)" = roll ] && has_gpu && [ "$print_only" = no ]; then
-    engine=roll venv=$root/.venv-roll requirements=$root/requirements-roll.txt
-  fi
-  stamp=$venv/.setup-complete log=$venv/setup.log
+  use_environment local
+  if [ "$(named_engine)" = roll ] && has_gpu && [ "$print_only" = no ]; then use_environment roll; fi
   echo "[engine] $engine, in $venv"
+}
+
+# Whether the configuration is a chain of which a stage needs ROLL.
+has_roll_stage() {
+  local folder=${config_path:-$root/configs} stage
+  [ "$(named_engine)" = chain ] || return 1
+  for stage in $(sed -n 's/^ *config: *\([A-Za-z0-9_]*\).*/\1/p' "$folder/${config_name%.yaml}.yaml"); do
+    ! grep -q '^engine: roll' "$folder/$stage.yaml" 2>/dev/null || return 0
+  done
+  return 1
+}
+
+# The environment that stages beside the run's own are played in: those of a warm start, or of a chain.
+environment_beside() {
+  if [ "$engine" = roll ]; then
+    case "$(said warm_start)" in "" | none) ;; *) echo local ;; esac
+  elif has_gpu && [ "$print_only" = no ] && has_roll_stage; then
+    echo roll
+  fi
+}
+
+# Both environments where stages need both; the run's own comes last and stays chosen.
+set_up_all() {
+  local own=$engine beside
+  beside=$(environment_beside)
+  if [ -n "$beside" ]; then
+    use_environment "$beside"
+    echo "[engine] $engine, too, in $venv: for the stages of the chain or of warm_start"
+    set_up
+    use_environment "$own"
+  fi
+  set_up
 }
 
 # What the configuration's tasks need from upstream's repositories, before anything large is installed.
 bring_tasks() {
+  if has_gpu && has_roll_stage; then
+    fetch tau-bench tau_bench TAU_BENCH_PATH sierra-research/tau-bench \
+      "stages of this chain play the tasks of τ-bench v1" "set v1_train to 0 or null in them"
+  fi
   case "$(said task_source)/$(said task_version)" in
     tau_bench/*)
       [ "$engine" = roll ] || return 0
@@ -333,7 +374,7 @@ main() {
   [ -n "$config_name" ] || resumed_config >&2 || choose_config >&2
   choose_environment >&2
   bring_tasks >&2
-  set_up >&2
+  set_up_all >&2
   if [ "$setup_only" = yes ]; then
     echo "[set-up] $venv is ready"
     exit 0

@@ -73,6 +73,7 @@ overrides=(
   actor_train.training_args.gradient_accumulation_steps=4
   actor_train.infer_batch_size=32
   reference.infer_batch_size=32
+  warm_start=none # the small model was fine-tuned before
 )
 case "$algorithm" in
   ppo)

@@ -312,6 +312,29 @@ def test_roll_has_an_environment_of_its_own(machine):
     assert result.stdout == "started: start_agentic_pipeline.py --config-name tau_retail_1gpu max_steps=3\n"
 
 
+@pytest.mark.parametrize(("warm_start", "both"), [("sft+rft", True), ("none", False)])
+def test_a_warm_start_gets_the_environment_of_the_local_engine_too(machine, warm_start, both):
+    machine.add_gpus(1)
+    machine.add_config("tau_retail_1gpu", f"engine: roll\nwarm_start: {warm_start}  # before it\n")
+    result = machine.run()
+    assert machine.is_set_up(".venv-roll") and machine.is_set_up(".venv") is both
+    assert ("for the stages of the chain or of warm_start" in result.stderr) is both
+    assert result.stdout == "started: start_agentic_pipeline.py --config-name tau_retail_1gpu\n"
+    assert not machine.run("warm_start=none").stderr.count("[set-up]")
+
+
+def test_a_chain_with_roll_among_its_stages_gets_both_environments_where_there_is_a_gpu(machine):
+    machine.add_config("tau_retail_1gpu", "engine: roll\n")
+    machine.add_config("mine", "engine: chain\nstages:\n  ppo:\n    config: tau_retail_1gpu\n")
+    (machine.project / "tau-bench" / "tau_bench").mkdir(parents=True)
+    machine.run("--config-name", "mine")
+    assert machine.is_set_up(".venv") and not machine.is_set_up(".venv-roll")
+    machine.add_gpus(1)
+    result = machine.run("--config-name", "mine")
+    assert machine.is_set_up(".venv-roll")
+    assert result.stdout == "started: start_agentic_pipeline.py --config-name mine\n"
+
+
 GIT = """#!/bin/sh
 echo "git $*" >>"{calls}"
 {fetch}

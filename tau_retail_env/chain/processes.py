@@ -110,10 +110,10 @@ def _named(environment: str, pythons: Pythons) -> str | None:
 
 
 def _found(package: str, elsewhere: Path) -> str | None:
-    """This Python where it has the package, else that of the environment which is to have it."""
-    if importlib.util.find_spec(package) is not None:
-        return sys.executable
-    return str(elsewhere) if elsewhere.exists() else None
+    """That of the environment which is to have the package, else this Python where it has it."""
+    if elsewhere.exists():
+        return str(elsewhere)
+    return sys.executable if importlib.util.find_spec(package) is not None else None
 
 
 def _environment_python(environment: str) -> Path:

@@ -34,7 +34,10 @@ def test_every_shipped_configuration_is_printed_by_the_one_command(name, capsys)
     on_a_laptop = {
         "tau_retail_sft": [fp32],
         "tau_retail_smol_sft": [fp32, "conversations.mixture.v1_train=0"],
-        "tau_retail_smol_pipeline": [f"stages.sft.set.{fp32}", f"stages.rft.set.{fp32}"],
+        **dict.fromkeys(
+            ("tau_retail_pipeline", "tau_retail_smol_pipeline"),
+            [f"stages.{stage}.set.{fp32}" for stage in ("sft", "rft")],
+        ),
     }.get(name, [])
     assert main(["train", "--config-name", name, "--print-config", "seed=7", *on_a_laptop]) == 0
     assert "\nseed: 7\n" in capsys.readouterr().out

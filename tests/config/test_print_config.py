@@ -15,7 +15,7 @@ from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.local.config import check_local, check_machine
 from tau_retail_env.models.shipped import default_config_folder
 
-FINE_TUNING = ("tau_retail_sft", "tau_retail_smol_sft", "tau_retail_smol_pipeline")
+FINE_TUNING = ("tau_retail_sft", "tau_retail_smol_sft", "tau_retail_pipeline", "tau_retail_smol_pipeline")
 ON_TAU2 = ("tau_retail_eval",)
 """Plays τ²'s tasks, whose check reads the shop that generated ones are drawn from, too."""
 PRINTED = [name for name in config_names(default_config_folder()) if name not in (*FINE_TUNING, *ON_TAU2)]

@@ -31,13 +31,12 @@ def test_fine_tuning_on_the_other_engine_is_refused_in_one_line(capsys):
 @pytest.mark.parametrize("name", config_names(default_config_folder()))
 def test_every_shipped_configuration_is_printed_by_the_one_command(name, capsys):
     fp32 = "sft_train.model_args.dtype=fp32"
+    both = [f"stages.{stage}.set.{fp32}" for stage in ("sft", "rft")]
     on_a_laptop = {
         "tau_retail_sft": [fp32],
         "tau_retail_smol_sft": [fp32, "conversations.mixture.v1_train=0"],
-        **dict.fromkeys(
-            ("tau_retail_pipeline", "tau_retail_smol_pipeline"),
-            [f"stages.{stage}.set.{fp32}" for stage in ("sft", "rft")],
-        ),
+        "tau_retail_pipeline": both,
+        "tau_retail_smol_pipeline": both,
     }.get(name, [])
     assert main(["train", "--config-name", name, "--print-config", "seed=7", *on_a_laptop]) == 0
     assert "\nseed: 7\n" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Set up if needed, then check style and types and run every test; with arguments run only pytest, with them.
+# Set up if needed, then check style and types and run the tests, with --slow those in a browser, too; with other
+# arguments run only pytest, with them.
 set -euo pipefail
 
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
@@ -37,12 +38,16 @@ check() {
 }
 
 set_up_development
-if [ $# -eq 0 ]; then
+if [ $# -eq 0 ] || [ "$*" = --slow ]; then
   check ruff check --quiet .
   check ruff format --check --quiet .
   check mypy
 fi
-check pytest "$@"
+case "$*" in
+  "") check pytest -m "not slow" ;;
+  --slow) check pytest ;;
+  *) check pytest "$@" ;;
+esac
 if [ ${#failed[@]} -gt 0 ]; then
   printf 'error: %s found something, see above\n' "${failed[@]}" >&2
   exit 1

@@ -508,6 +508,13 @@ def test_the_tests_script_checks_style_and_types_then_runs_pytest(machine):
     assert len([call for call in machine.calls() if "requirements-dev.txt" in call]) == 1
 
 
+@pytest.mark.parametrize(("arguments", "chosen"), [([], " -m not slow"), (["--slow"], "")])
+def test_the_tests_script_leaves_out_slow_tests_unless_it_is_asked(machine, arguments, chosen):
+    result = machine.run(*arguments, script="run_tests.sh")
+    assert "started: -m ruff" in result.stdout
+    assert result.stdout.splitlines()[-1] == f"started: -m pytest{chosen}"
+
+
 @pytest.mark.parametrize("module", ["ruff", "mypy", "pytest"])
 def test_one_check_that_fails_stops_no_other_and_fails_the_whole(machine, module):
     (machine.notes / f"{module}-fails").touch()

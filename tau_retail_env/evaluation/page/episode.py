@@ -14,6 +14,7 @@ from tau_retail_env.evaluation.faults import fault_of
 from tau_retail_env.evaluation.page.changes import changes_beside_gold
 from tau_retail_env.evaluation.page.tasks import subset_names
 from tau_retail_env.evaluation.page.tokenizer import TokenTexts
+from tau_retail_env.evaluation.settings import task_version
 from tau_retail_env.tasks import Task
 
 DIGITS = 4
@@ -43,7 +44,7 @@ def row_of(one: Trajectory, facts: Facts, task: Task | None, *, part: str, step:
         "failures": list(facts.failures),
         "stop": str(one.stop_reason),
         "strategy": one.user_strategy or "unknown",
-        "version": one.task_version or (task.version if task else None) or "unknown",
+        "version": one.task_version or (task_version([task]) if task else "unknown"),
         "subsets": subset_names(task) if task else [],
         "gold": len(task.actions) if task else None,
         "turns": numbers.get("turns"),

@@ -42,7 +42,7 @@ class Run:
         self._shelves = shelves
         self._settings = self._reader.settings if isinstance(self._reader, EvaluationReader) else None
         self._texts = token_texts([tokenizer] if tokenizer else self._reader.tokenizers())
-        self._finder = TaskFinder(self._settings.task_version if self._settings else None)
+        self._finder = TaskFinder(self._settings.tasks if self._settings else {})
         self._facts: dict[Key, Facts] = {}
         self._spent: list[Facts] = []
         self._tasks: dict[str, Task] = {}

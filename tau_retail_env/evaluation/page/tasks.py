@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+from tau_retail_env.evaluation.settings import task_digests
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.tasks import SUBSETS, Task
 
@@ -16,20 +17,25 @@ class TaskFinder:
     """Finds an episode's task, if its source is here.
 
     Args:
-        version: the version of the tasks of an episode that does not tell it; None for the source's default.
+        digests: of the tasks that were played, by id, as far as they are known: a task of the same name that asks
+            something else is not found.
     """
 
-    def __init__(self, version: str | None = None) -> None:
-        self._version = version
+    def __init__(self, digests: Mapping[str, str]) -> None:
+        self._digests = digests
         self._tasks: dict[Place, dict[str, Task]] = {}
 
     def of(self, trajectory: Trajectory) -> Task | None:
         """The task of an episode; None where it is not here."""
         source, *split = trajectory.task_id.split("/")[:-1]
-        place = source, "/".join(split) or "base", trajectory.task_version or self._version
+        place = source, "/".join(split) or "base", trajectory.task_version
         if place not in self._tasks:
-            self._tasks[place] = {task.id: task for task in _loaded(*place)}
+            self._tasks[place] = {task.id: task for task in _loaded(*place) if self._is_same(task)}
         return self._tasks[place].get(trajectory.task_id)
+
+    def _is_same(self, task: Task) -> bool:
+        played = self._digests.get(task.id)
+        return played is None or played == task_digests([task])[task.id]
 
 
 def subset_names(task: Task) -> list[str]:

@@ -150,6 +150,27 @@ def test_what_a_run_writes_later_is_read_on(silent, tmp_path):
     assert not report.read_on()
 
 
+def test_a_task_of_the_same_name_that_asks_something_else_is_not_taken_for_the_one_that_was_played(silent, tmp_path):
+    settings = json.loads((silent / "eval.json").read_text())
+    changed = TASKS[0].id
+    settings["tasks"][changed] = "0" * 12
+    (tmp_path / "eval.json").write_text(json.dumps(settings))
+    (tmp_path / EPISODES).write_bytes((silent / EPISODES).read_bytes())
+    report = read(tmp_path)
+    without = {row["task"] for row in report.rows() if conversation(report, row)["task"] is None}
+    assert without == {changed}
+
+
+def test_generated_tasks_are_found_with_their_gold_actions_and_version(tmp_path):
+    (task, *_) = load_tasks("generated", "test")
+    one = plain_trajectory(task_id=task.id, source="generated", split="test")
+    write_trajectories(tmp_path / "file.jsonl", [one])
+    report = read(tmp_path / "file.jsonl")
+    (row,) = report.rows()
+    assert (row["version"], row["gold"]) == ("1", len(task.actions))
+    assert conversation(report, row)["task"]["instruction"] == task.instruction
+
+
 def test_a_record_that_was_begun_anew_is_read_anew(silent, tmp_path):
     lines = (silent / EPISODES).read_bytes().splitlines(keepends=True)
     file = tmp_path / "file.jsonl"

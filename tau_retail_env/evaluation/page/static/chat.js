@@ -27,11 +27,15 @@ export async function episodeView(row, data, search, extra = null) {
 
 function header(row, one, data, extra) {
   const run = data.runs.length > 1 ? data.runs[row.run].label : null;
-  const facts = [run, `customer ${row.strategy}`, `tasks ${row.version}`, `seed ${row.seed}`, `ended by ${words(row.stop)}`, row.turns === null ? null : `${row.turns} turns`, row.calls === null ? null : `${row.calls} calls`, row.errors ? `${row.errors} errors` : null];
+  const facts = [run, `customer ${row.strategy}`, `tasks ${row.version}`, `seed ${row.seed}`, `ended by ${words(row.stop)}`, counted(row.turns, "turn"), counted(row.calls, "call"), counted(row.errors || null, "error")];
   const rewards = [["official", one.breakdown.official ?? row.reward], ["corrected", row.corrected], ["process", row.process]].filter(([, value]) => value !== null && value !== undefined).map(([name, value]) => `${name} ${value}`);
   const chips = row.failures.map((kind) => element("span", { class: "chip", title: data.meanings.failures[kind] }, kind));
   const fault = one.fault ? element("p", { class: "quiet" }, `Whose fault: ${one.fault[0]} (${one.fault[1]})`) : null;
   return element("header", {}, element("div", { class: "line" }, element("h2", {}, title(row)), badge(row), ...chips, extra), element("p", { class: "quiet" }, facts.filter(Boolean).join(" · ")), element("p", { class: "quiet" }, `rewards: ${rewards.join(", ")}`), fault, one.customer_error ? element("p", { class: "problem" }, `The customer failed: ${one.customer_error}`) : null);
+}
+
+function counted(number, name) {
+  return number === null ? null : `${number} ${name}${number === 1 ? "" : "s"}`;
 }
 
 function task(one, search) {

@@ -142,12 +142,13 @@ export class EpisodesView {
 
   async open() {
     const row = this.find(this.chosen.open);
+    const other = row && this.find(this.chosen.beside);
     this.whole.classList.toggle("opened", Boolean(row));
+    this.whole.classList.toggle("paired", Boolean(other));
     if (!row) {
       replace(this.detail, element("p", { class: "note" }, this.chosen.open ? "That episode is not on this page." : "Choose an episode. Keys: j and k, / to search, ? for all."));
       return;
     }
-    const other = this.find(this.chosen.beside);
     const { q } = this.chosen;
     const views = await Promise.all([row, other].filter(Boolean).map((one) => episodeView(one, this.data, q)));
     if (this.find(this.chosen.open) !== row) return;

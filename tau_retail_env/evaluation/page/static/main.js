@@ -66,6 +66,7 @@ async function read() {
   replace(status, isLive ? "live" : `${data.episodes.toLocaleString("en")} episodes`);
   await show();
   document.body.dataset.ready = String(data.episodes);
+  performance.mark("ready");
 }
 
 async function poll(before) {

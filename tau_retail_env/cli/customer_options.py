@@ -43,14 +43,7 @@ class CustomerChoice:
         Raises:
             InvalidValueError: a setting that is no `key=value`, or not YAML; it is not repeated: it could hold a key.
         """
-        block = {}
-        for number, setting in enumerate(settings, start=1):
-            key, equals, text = setting.partition("=")
-            if not equals or not key.removeprefix("user.").isidentifier():
-                raise InvalidValueError(
-                    f"--user: word {number} is no key=value; expected settings such as base_url=http://127.0.0.1:8000/v1"
-                )
-            block[key.removeprefix("user.")] = _value(f"--user {key.removeprefix('user.')}", text)
+        block = settings_of("--user", settings)
         weights = _value("--user-strategy", strategy) if strategy.lstrip().startswith("{") else strategy
         typed = [] if strategy == OFFLINE else ["--user-strategy", strategy]
         typed += [] if model is None else ["--user-model", model]
@@ -101,6 +94,27 @@ class CustomerChoice:
     def as_typed(self) -> str:
         """The options for another command, quoted for a shell; with a space before them where there are any."""
         return "".join(f" {shlex.quote(word)}" for word in self.options)
+
+
+def settings_of(option: str, words: Sequence[str]) -> dict[str, Any]:
+    """The settings of a model behind an API, as an option gives them; values are YAML, as in a run.
+
+    Args:
+        option: the option's name, for the error.
+        words: `key=value` each; `user.key=value`, as a run takes it, is the same.
+
+    Raises:
+        InvalidValueError: a setting that is no `key=value`, or not YAML; it is not repeated: it could hold a key.
+    """
+    block = {}
+    for number, setting in enumerate(words, start=1):
+        key, equals, text = setting.partition("=")
+        if not equals or not key.removeprefix("user.").isidentifier():
+            raise InvalidValueError(
+                f"{option}: word {number} is no key=value; expected settings such as base_url=http://127.0.0.1:8000/v1"
+            )
+        block[key.removeprefix("user.")] = _value(f"{option} {key.removeprefix('user.')}", text)
+    return block
 
 
 def _value(name: str, text: str) -> Any:

@@ -16,6 +16,7 @@ from tau_retail_env.messages import StopReason
 
 if TYPE_CHECKING:
     from tau_retail_env.cli.customer_options import CustomerChoice
+    from tau_retail_env.evaluation.review import Ask
     from tau_retail_env.evaluation.user_check import Played
 
 HELP = "whose fault failures were; what a customer, or a task, spoils"
@@ -48,6 +49,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write the conversations there, one JSON object a line"
     )
+    parser.add_argument(
+        "--judge-model", metavar="NAME", help="RUN: also ask this model whose fault each failed episode was"
+    )
+    parser.add_argument(
+        "--judge",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="key=value",
+        help="settings of that model, as --user has them, e.g. base_url=http://127.0.0.1:8000/v1 cassette=FILE",
+    )
     examples(
         parser,
         "tau-retail review outputs/eval/A",
@@ -65,18 +77,35 @@ def run(options: argparse.Namespace) -> int:
         from tau_retail_env.cli.oracle import check_tasks
 
         return check_tasks(options)
-    return _check_customer(options) if options.customer else _review(options.played)
+    return _check_customer(options) if options.customer else _review(options)
 
 
-def _review(name: str) -> int:
+def _review(options: argparse.Namespace) -> int:
     """Say whose fault the failures were."""
-    from tau_retail_env.evaluation.faults import review
+    from tau_retail_env.evaluation.review import as_text, look
     from tau_retail_env.evaluation.sides import episodes_of
-    from tau_retail_env.evaluation.upstream.conversation import known_tasks
 
-    tasks = known_tasks({episode.trajectory.task_id for episode in episodes_of(name)})
-    say(review(episodes_of(name), tasks))
+    say(as_text(look(episodes_of(options.played), _asked(options))))
     return 0
+
+
+def _asked(options: argparse.Namespace) -> Ask | None:
+    """Who asks the model that --judge-model names, once it is known to work; None where none is named."""
+    from tau_retail_env.cli.customer_options import settings_of
+
+    if options.judge_model is None:
+        if options.judge:
+            raise InvalidValueError(
+                "--judge: settings of the model that --judge-model names; name it, or leave them out"
+            )
+        return None
+    from tau_retail_env.evaluation.opinion import Reviewer
+    from tau_retail_env.users.llm.budget import begin_run
+
+    begin_run()
+    reviewer = Reviewer(options.judge_model, settings_of("--judge", options.judge))
+    reviewer.check()
+    return reviewer.ask
 
 
 def _check_customer(options: argparse.Namespace) -> int:

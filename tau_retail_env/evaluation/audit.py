@@ -51,6 +51,8 @@ FINDINGS: Mapping[str, str] = MappingProxyType(
     }
 )
 """What is looked for, in words."""
+QUESTIONED = ("refused_writes", "corrupts", "order_of_items", "order_of_writes", "breaks_policy")
+"""Findings for which an agent may fail a task that serves as the domain policy wants it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,16 @@ def nothing_earns(shop: Shop, task: Task) -> float:
     return judge(task, {}, shop.gold_changes(task), [greeting] if greeting else [], unmet).value
 
 
+def questions(shop: Shop, task: Task) -> tuple[str, ...]:
+    """What is wrong with a task's gold actions, of the kinds in `QUESTIONED`: an agent may fail because of it.
+
+    Args:
+        shop: where it is played.
+        task: the task.
+    """
+    return tuple(kind for kind in _findings(shop, task, set()) if kind in QUESTIONED)
+
+
 def _findings(shop: Shop, task: Task, won: set[str]) -> Iterator[str]:
     """The kinds of findings that a task belongs to; `won` names the agents that earned its reward."""
     failed = [action.name for action, error in _replayed(shop.open(), task.actions) if error]
@@ -184,7 +196,13 @@ def _replayed(world: World, actions: Sequence[Action]) -> list[tuple[Action, str
     return found
 
 
-def _changes(shop: Shop, actions: Sequence[Action]) -> Changes:
+def changes_of(shop: Shop, actions: Sequence[Action]) -> Changes:
+    """What the writes among some actions change, played one after another.
+
+    Args:
+        shop: where they are played.
+        actions: an agent's, or gold ones.
+    """
     world = shop.open()
     _replayed(world, [action for action in actions if action.name in WRITE_TOOLS])
     return world.changes()
@@ -197,13 +215,13 @@ def _refused(shop: Shop, task: Task) -> tuple[str, ...]:
 
 def _corrupts(shop: Shop, task: Task) -> bool:
     """Whether the mended tool leaves something else behind than upstream's."""
-    return _changes(shop, task.actions) != _changes(shop.corrected, task.actions)
+    return changes_of(shop, task.actions) != changes_of(shop.corrected, task.actions)
 
 
 def _depends(shop: Shop, task: Task, others: Iterator[Sequence[Action]]) -> bool:
     """Whether other gold actions that ask for the same leave another database behind."""
-    gold = _changes(shop, task.actions)
-    return any(_changes(shop, actions) != gold for actions in itertools.islice(others, MOST_ORDERS))
+    gold = changes_of(shop, task.actions)
+    return any(changes_of(shop, actions) != gold for actions in itertools.islice(others, MOST_ORDERS))
 
 
 def _other_items(task: Task) -> Iterator[Sequence[Action]]:
@@ -222,17 +240,30 @@ def _other_writes(task: Task) -> Iterator[Sequence[Action]]:
 
 
 def _policy(shop: Shop, task: Task) -> tuple[str, ...]:
-    """The rules of the domain policy that the gold writes break, of those that the shop's data can tell."""
-    broken: list[str] = []
+    """The rules of the domain policy that the gold writes break, in words."""
+    return tuple(f"{action.name}: {why}" for action, why in broken_rules(shop, task))
+
+
+def broken_rules(shop: Shop, task: Task) -> list[tuple[Action, str]]:
+    """The gold writes that break a rule of the domain policy, of those rules that the shop's data can tell.
+
+    Args:
+        shop: where it is played.
+        task: whose gold writes.
+
+    Returns:
+        Each with the rule, in words.
+    """
+    broken: list[tuple[Action, str]] = []
     changed: list[str] = []
     for action, error in _replayed(shop.open(), gold_writes(task)):
         order_id = action.arguments.get("order_id", "")
         if action.name in CHANGING_ITEMS and not error:
             if order_id in changed:
-                broken.append(f"{action.name}: a second time for order {order_id}")
+                broken.append((action, f"a second time for order {order_id}"))
             changed.append(order_id)
-        broken += [f"{action.name}: {why}" for why in _broken_by(action, task, shop.database)]
-    return tuple(broken)
+        broken += [(action, why) for why in _broken_by(action, task, shop.database)]
+    return broken
 
 
 def _broken_by(action: Action, task: Task, database: Mapping[str, Any]) -> Iterator[str]:

@@ -1,21 +1,21 @@
-"""Who was at fault in a failed episode, as far as the conversation shows it: no model is asked."""
+"""Who was at fault in a failed episode, as far as conversation, task and shop show it: no model is asked."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.evaluation.audit import broken_rules, changes_of
 from tau_retail_env.evaluation.facts import calls_of, texts_of
 from tau_retail_env.evaluation.failures import FORMAT, LIMITS, failures_of, is_success
-from tau_retail_env.evaluation.record import Episode
+from tau_retail_env.evaluation.upstream.conversation import judge_again
 from tau_retail_env.messages import StopReason
 from tau_retail_env.sources import open_shop
-from tau_retail_env.statistics.intervals import wilson_interval
+from tau_retail_env.sources.registry import source_of
 from tau_retail_env.tasks import Action, Task, gold_writes
 from tau_retail_env.tasks.writes import WRITE_TOOLS, canonical_writes
 from tau_retail_env.users.base import OUT_OF_SCOPE, STOP, TRANSFER
@@ -26,18 +26,25 @@ PARTIES: Mapping[str, str] = MappingProxyType(
     {
         "customer": "failed, played the agent's part, stopped too early, or told a wrong fact",
         "format": "the agent's messages could not be parsed",
-        "task": "the agent made the gold writes, in another order of calls or items, and was failed",
+        "task": "the agent was failed for a fault of the task: see what is wrong with tasks in docs/audit.md",
         "tool": "half of the agent's tool calls or more failed, and a limit came first",
         "policy": "none of these: the agent did or said something else than the task wants",
     }
 )
 """Whose fault a failure can be, in the order in which it is looked for."""
+PROCESS: Mapping[str, str] = MappingProxyType(
+    {
+        "process_identified": "touched private data before the customer's own words told who it is",
+        "process_confirmed": "wrote without a yes to a summary of the write",
+        "process_one_customer": "touched another customer's data",
+        "process_nothing_invented": "proposed an id or a number that nobody had told",
+    }
+)
+"""Parts of a reward's breakdown that are below 1 where the agent broke the process, and what it did then."""
 STOP_TOKENS = (STOP, TRANSFER, OUT_OF_SCOPE)
 EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 ORDER = re.compile(r"#W\d{7}")
 LOOKUPS = frozenset({"find_user_id_by_email", "find_user_id_by_name_zip"})
-MOST_SHOWN = 30
-"""Episodes that the screen lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,53 +76,28 @@ def fault_of(trajectory: Trajectory, task: Task | None) -> Fault | None:
     kinds = failures_of(trajectory, task)
     if FORMAT in kinds:
         return Fault("format", f"{trajectory.metrics.get('malformed', 0):g} messages could not be parsed")
-    if task is not None and _made_the_gold_writes(trajectory, task):
-        return Fault("task", "the gold writes were made, in another order")
+    if task is not None and (reason := _of_task(trajectory, task)):
+        return Fault("task", reason)
     if trajectory.stop_reason in LIMITS and _calls_failed(trajectory):
         return Fault("tool", f"{trajectory.metrics.get('tool_errors', 0):g} tool calls failed")
-    return Fault("policy", " and ".join(kinds))
+    broken = [PROCESS[name] for name in process_faults(trajectory, task)]
+    return Fault("policy", "; ".join([" and ".join(kinds), *broken]))
 
 
-def review(episodes: Iterable[Episode], tasks: Mapping[str, Task]) -> str:
-    """The report: success, whose fault the failures were, and each failed episode.
+def process_faults(trajectory: Trajectory, task: Task | None) -> tuple[str, ...]:
+    """What the agent did against the process that the domain policy asks for, whether it earned the reward or not.
 
     Args:
-        episodes: of one agent.
-        tasks: by id, as far as they are here.
+        trajectory: the episode; one that was judged elsewhere is played again.
+        task: its task, None where it is not here: then only what the record tells is found.
+
+    Returns:
+        Names in `PROCESS`, in their order.
     """
-    found: list[tuple[Episode, Fault | None]] = []
-    for episode in episodes:
-        fault = fault_of(episode.trajectory, tasks.get(episode.trajectory.task_id))
-        light = dataclasses.replace(episode.trajectory, messages=(), token_ids=(), response_mask=(), logprobs=())
-        found.append((Episode(episode.trial, light), fault))
-    faults = [(episode, fault) for episode, fault in found if fault is not None]
-    if not found:
-        return "no episodes"
-    counts = Counter(fault.party for _, fault in faults)
-    lines = [*_success_lines(found, counts["customer"]), f"{len(faults)} of {len(found)} episodes failed:"]
-    lines += [f"  {counts[party]:>4} {party:<8} {meaning}" for party, meaning in PARTIES.items() if counts[party]]
-    lines += [_line(episode, fault) for episode, fault in faults[:MOST_SHOWN]]
-    if len(faults) > MOST_SHOWN:
-        lines.append(f"… and {len(faults) - MOST_SHOWN} more")
-    return "\n".join(lines)
-
-
-def _success_lines(found: Sequence[tuple[Episode, Fault | None]], customers: int) -> list[str]:
-    solved = sum(fault is None for _, fault in found)
-    lines = [f"success {solved / len(found):.1%} of {len(found)} episodes"]
-    share = wilson_interval(customers, len(found))
-    lines.append(
-        f"the customer's share: {customers / len(found):.1%} of all episodes "
-        f"(95 %: {share.low:.1%} to {share.high:.1%}, episodes taken as independent)"
-    )
-    if customers < len(found):
-        lines.append(f"success where the customer was not at fault: {solved / (len(found) - customers):.1%}")
-    return lines
-
-
-def _line(episode: Episode, fault: Fault) -> str:
-    one = episode.trajectory
-    return f"{one.task_id} trial {episode.trial} (seed {one.seed}): {fault.party}: {fault.reason}"
+    told: Mapping[str, object] = trajectory.reward_breakdown
+    if "process" not in told and task is not None and trajectory.scorable:
+        told = judge_again(trajectory, task).breakdown
+    return tuple(name for name in PROCESS if isinstance(value := told.get(name), float) and value < 1.0)
 
 
 def _of_customer(trajectory: Trajectory, task: Task | None) -> str:
@@ -175,11 +157,32 @@ def _wrong_facts(trajectory: Trajectory, said: Sequence[str], task: Task) -> lis
     return [name for name in dict.fromkeys(named) if name.lower() not in known.lower()]
 
 
+def _of_task(trajectory: Trajectory, task: Task) -> str:
+    """Why the task is at fault; empty where it is not."""
+    breakdown = trajectory.reward_breakdown
+    if _made_the_gold_writes(trajectory, task):
+        return "the gold writes were made, in another order"
+    if is_success(breakdown.get("corrected") or 0.0) and not is_success(breakdown.get("official", trajectory.reward)):
+        return "after the named corrections the reward is 1"
+    if breakdown.get("database") != 0.0 or breakdown.get("outputs") == 0.0 or trajectory.stop_reason in LIMITS:
+        return ""
+    shop = source_of(task).shop()
+    broken = broken_rules(shop, task)
+    kept = [action for action in gold_writes(task) if action not in [action for action, _ in broken]]
+    if not broken or not kept or changes_of(shop, _writes_of(trajectory)) != changes_of(shop, kept):
+        return ""
+    return f"all gold writes were made but those against the domain policy: {broken[0][0].name}: {broken[0][1]}"
+
+
+def _writes_of(trajectory: Trajectory) -> list[Action]:
+    return [Action(call.name, call.arguments) for call in calls_of(trajectory) if call.name in WRITE_TOOLS]
+
+
 def _made_the_gold_writes(trajectory: Trajectory, task: Task) -> bool:
     """Whether the agent's writes are the gold ones but for their order, and that of the items within each."""
     if trajectory.reward_breakdown.get("database") != 0.0 or not gold_writes(task):
         return False
-    calls = [Action(call.name, call.arguments) for call in calls_of(trajectory) if call.name in WRITE_TOOLS]
+    calls = _writes_of(trajectory)
     try:
         made = canonical_writes(dataclasses.replace(task, actions=tuple(calls)))
     except (TypeError, AttributeError):  # arguments of any type, as the agent gave them

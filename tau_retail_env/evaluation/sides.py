@@ -13,8 +13,7 @@ from tau_retail_env.evaluation.record import EPISODES, SETTINGS, Episode, best_e
 from tau_retail_env.evaluation.runner import stand
 from tau_retail_env.evaluation.settings import read_settings, task_digests
 from tau_retail_env.evaluation.upstream import tau2, tau_bench
-from tau_retail_env.evaluation.upstream.conversation import known_tasks
-from tau_retail_env.tasks import Task
+from tau_retail_env.evaluation.upstream.conversation import TasksOfEpisodes, known_tasks
 
 TRAJECTORIES = "trajectories"
 """The folder of a training run that holds its episodes."""
@@ -109,7 +108,7 @@ def _with_step(name: str) -> tuple[Path, int | None]:
 
 def _evaluation(name: str, path: Path) -> Side:
     settings = read_settings(path)
-    found = list(known_tasks(settings.tasks).values())
+    found = list(known_tasks(settings.tasks, settings.task_version).values())
     digests = task_digests(found)
     of_its_version = [task for task in found if digests[task.id] == settings.tasks[task.id]]
     standing = stand(path, settings, of_its_version)
@@ -200,11 +199,5 @@ def _tau2(name: str, path: Path) -> Side:
 
 
 def _facts(episodes: Iterable[Episode]) -> list[Facts]:
-    known: dict[str, Task | None] = {}
-    found = []
-    for episode in episodes:
-        task_id = episode.trajectory.task_id
-        if task_id not in known:
-            known |= dict.fromkeys([task_id]) | known_tasks([task_id])
-        found.append(facts_of(episode, known[task_id]))
-    return found
+    tasks = TasksOfEpisodes()
+    return [facts_of(episode, tasks.of(episode.trajectory)) for episode in episodes]

@@ -21,6 +21,8 @@ from tau_retail_env.world.reward import Reward
 Message = dict[str, Any]
 SEVERAL_CALLS = "one tool call at a time"
 """How the environment's refusal of several calls begins, after "Error: "."""
+VERSIONED = "tau2"
+"""The source whose tasks have editions."""
 SPEAKING_TOOL = "respond"
 """τ-bench v1's name for a message to the customer."""
 
@@ -96,28 +98,47 @@ def judged_again(trajectories: Iterable[Trajectory]) -> Iterator[Trajectory]:
     Raises:
         InvalidValueError: a task that is not here.
     """
-    tasks: dict[str, Task] = {}
+    tasks = TasksOfEpisodes()
     for one in trajectories:
-        if one.task_id not in tasks:
-            tasks |= known_tasks([one.task_id])
-        if one.task_id not in tasks:
-            raise InvalidValueError(f"The task {one.task_id} is not here: it cannot be judged")
+        if (task := tasks.of(one)) is None:
+            version = f" of version {one.task_version}" if one.task_version else ""
+            raise InvalidValueError(f"The task {one.task_id}{version} is not here: it cannot be judged")
         if not one.terminated:
             yield replace(one, reward=0.0, reward_breakdown={})
             continue
-        judged = judge_again(one, tasks[one.task_id])
+        judged = judge_again(one, task)
         yield replace(one, reward=judged.value, reward_breakdown=judged.breakdown)
 
 
-def known_tasks(ids: Iterable[str]) -> dict[str, Task]:
-    """The tasks of some ids, as far as their sources are here."""
+def known_tasks(ids: Iterable[str], version: str | None = None) -> dict[str, Task]:
+    """The tasks of some ids, as far as their sources are here.
+
+    Args:
+        ids: of any sources.
+        version: which edition of τ²'s tasks; None for the default.
+    """
     wanted, found = set(ids), dict[str, Task]()
     for source, split in sorted({_place(task_id) for task_id in wanted}):
         try:
-            found |= {task.id: task for task in load_tasks(source, split) if task.id in wanted}
+            tasks = load_tasks(source, split, task_version=version if source == VERSIONED else None)
         except (InvalidValueError, MissingDependencyError):
             continue
+        found |= {task.id: task for task in tasks if task.id in wanted}
     return found
+
+
+class TasksOfEpisodes:
+    """The tasks that episodes were played on, each looked up once; None for one that is not here."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str | None], Task | None] = {}
+
+    def of(self, trajectory: Trajectory) -> Task | None:
+        """The task of an episode, in the edition that its record names."""
+        key = trajectory.task_id, trajectory.task_version
+        if key not in self._known:
+            self._known[key] = known_tasks([key[0]], key[1]).get(key[0])
+        return self._known[key]
 
 
 def _place(task_id: str) -> tuple[str, str]:

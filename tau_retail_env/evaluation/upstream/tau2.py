@@ -27,6 +27,8 @@ from tau_retail_env.sources.tau2.editions import DIGESTS, VERSIONS, edition_of
 RESULTS = "results.json"
 SIMULATIONS = "simulations"
 RETAIL = "retail"
+OTHER = "other"
+"""The task version of a file whose tasks are of no edition that is here."""
 NOT_COUNTED = "infrastructure_error"
 """The one reason for an end that upstream leaves out of its figures."""
 STOP_REASONS: Mapping[str, str] = {
@@ -59,6 +61,8 @@ class Tau2File:
     """Upstream's `info`: agent, user, environment, limits."""
     tasks: Sequence[Mapping[str, Any]] = ()
     """Upstream's tasks as they were when it was written."""
+    edition: str | None = None
+    """The edition that all of retail's tasks are of, `OTHER` for none that is here; None where they are not known."""
 
     @property
     def domain(self) -> str:
@@ -122,6 +126,8 @@ def read(path: Path, into: Tau2File) -> Iterator[Episode]:
             into.info = _info_of(value, str(file))
         elif name == "tasks":
             into.tasks = _rows_of(value, f"{file}: tasks")
+            if into.domain == RETAIL and into.tasks:
+                into.edition = version if (version := into.version()) in DIGESTS else OTHER
         elif name == SIMULATIONS and not is_folder:
             yield _episode(value, into, seen, str(file))
     if not into.info:
@@ -356,6 +362,7 @@ def _read_episode(simulation: Mapping[str, Any], file: Tau2File, seen: dict[str,
             task_id=task_id,
             source="tau2",
             split="",
+            task_version=file.edition,
             seed=simulation.get("seed") or 0,
             sampling_seed=0,
             group=0,

@@ -226,6 +226,8 @@ class Run:
         with self.recording(step) as record:
             trajectories = self._stage.play_scorable("val", self._episodes, step=step, label=label, record=record)
         write_trajectories(self.folder.trajectories("val", step), trajectories)
+        assert self._log is not None
+        self._log.show(step, trajectories)
         tasks = {task.id: task for pool in self._stage.tasks.values() for task in pool}
         row = validation_row(trajectories, tasks, record, mixed=self.has_mixed_customers)
         if self._trainer is not None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tau_retail_env.runs.episode_table import NAME, Row, as_markdown
 from tau_retail_env.runs.files import writing
 
 
 class TensorBoard:
-    """Writes each row's numbers where TensorBoard reads them.
+    """Writes each row's numbers, and tables of episodes, where TensorBoard reads them.
 
     Args:
         path: the folder.
@@ -29,6 +30,12 @@ class TensorBoard:
         with writing(self._path):
             for name, value in values.items():
                 self._writer.add_scalar(name, value, step)
+            self._writer.flush()
+
+    def show(self, episodes: Sequence[Row], step: int) -> None:
+        """Keep a table of episodes, under the tab Text."""
+        with writing(self._path):
+            self._writer.add_text(NAME, as_markdown(episodes), step)
             self._writer.flush()
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.roll import tracking
 from tau_retail_env.roll.config.check import roll_values
+from tau_retail_env.roll.dump import trajectories_folder
 from tau_retail_env.roll.requests import PROXY
 from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.trackers import HOSTED, run_arguments
@@ -70,7 +71,12 @@ def agentic_config(values: Mapping[str, Any], folder: RunFolder) -> Any:
         inner["log_dir"] = str(path / "tensorboard")
     elif config.track_with in HOSTED:
         inner = run_arguments(config.track_with, path.name, inner)
-    config.tracker_kwargs = {"path": str(folder.metrics), "tracker": config.track_with, "tracker_kwargs": inner}
+    config.tracker_kwargs = {
+        "path": str(folder.metrics),
+        "tracker": config.track_with,
+        "tracker_kwargs": inner,
+        "episodes": str(trajectories_folder(config)),
+    }
     config.track_with = tracking.NAME
     return config
 

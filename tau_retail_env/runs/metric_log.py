@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.runs.episode_table import Row, row_of, sampled
 from tau_retail_env.runs.files import append_row, read_rows, read_rows_and_damage, write_atomically, writing
 
 
 class Tracker(Protocol):
-    """Something that keeps one row of numbers per step."""
+    """Something that keeps one row of numbers per step, and tables of episodes."""
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         """Keep the numbers of a step."""
+        ...
+
+    def show(self, episodes: Sequence[Row], step: int) -> None:
+        """Keep a table of episodes that were played to validate a step."""
         ...
 
     def close(self) -> None:
@@ -46,7 +52,7 @@ class MetricLog:
         Raises:
             WriteError: the disk does not allow it.
         """
-        row = row_of(step, values)
+        row = number_row(step, values)
         append_row(self._path, row)
         self._track(row)
 
@@ -57,9 +63,21 @@ class MetricLog:
             values: numbers by ROLL's name.
         """
         *before, last = self.rows()
-        row = row_of(last.pop("step"), {**last, **values})
+        row = number_row(last.pop("step"), {**last, **values})
         write_rows(self._path, [*before, row])
         self._track(row)
+
+    def show(self, step: int, trajectories: Iterable[Trajectory]) -> None:
+        """Tell the trackers some episodes of a validation; the file has none.
+
+        Args:
+            step: the step that was validated.
+            trajectories: its episodes.
+        """
+        if self._trackers:
+            shown = sampled(row_of(one, step) for one in trajectories)
+            for tracker in self._trackers:
+                tracker.show(shown, step)
 
     def rows(self) -> list[dict[str, Any]]:
         """Every row so far."""
@@ -76,7 +94,7 @@ class MetricLog:
             tracker.log(known, row["step"])
 
 
-def row_of(step: int, values: Mapping[str, Any]) -> dict[str, Any]:
+def number_row(step: int, values: Mapping[str, Any]) -> dict[str, Any]:
     """A row as it is written: sorted, numbers alone; JSON has no infinities, what is not a number is null.
 
     Args:

@@ -6,11 +6,12 @@ import importlib
 import importlib.util
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+from tau_retail_env.runs.episode_table import COLUMNS, NAME, Row
 from tau_retail_env.runs.files import write_atomically
 
 HOSTED = {"wandb": "name", "trackio": "name", "swanlab": "experiment_name"}
@@ -134,6 +135,12 @@ class Hosted:
             self._library.log({**values, "step": step})
         else:
             self._library.log(dict(values), step=step)
+
+    def show(self, episodes: Sequence[Row], step: int) -> None:
+        """Keep a table of episodes; trackio has no place for one."""
+        if self._name == "wandb":
+            table = self._library.Table(columns=list(COLUMNS), data=[list(row.cells) for row in episodes])
+            self._library.log({NAME: table, "step": step})
 
     def close(self) -> None:
         """Finish the run there."""

@@ -27,6 +27,8 @@ from tau_retail_env.roll.config.check import RollConfig, check_roll
 from tau_retail_env.roll.run_folder import claim, remove_empty_folders
 from tau_retail_env.runs.files import read_rows
 from tau_retail_env.runs.metric_log import cut_after
+from tau_retail_env.runs.trajectories import write_trajectories
+from tests.plain_trajectory import plain_trajectory
 
 LITERAL = 'strategy_name: Literal["hf_infer", "vllm", "fsdp2_train", "fsdp2_infer"] = field()'
 NAME = "tau_retail_1gpu"
@@ -473,6 +475,7 @@ def test_metrics_reach_the_file_and_rolls_own_tracker(roll, tmp_path):
     tracking.register()
     tracker_registry["noting"] = Noting
     settings = {"path": str(tmp_path / "metrics.jsonl"), "tracker": "noting", "tracker_kwargs": {"log_dir": "there"}}
+    settings |= {"episodes": str(tmp_path / "trajectories")}
     tracker = create_tracker(tracking.NAME, {}, **settings)
     tracker.log(values={"b@sum": 2, "a": float("inf"), "text": "x"}, step=0)
     again = create_tracker(tracking.NAME, {}, **settings)
@@ -481,6 +484,40 @@ def test_metrics_reach_the_file_and_rolls_own_tracker(roll, tmp_path):
     again.finish()
     assert read_rows(tmp_path / "metrics.jsonl") == [{"step": 0, "a": None, "b": 2}, {"step": 1, "b": 3.5}]
     assert [step for step, _ in told] == [0, 0, 1, -1]
+
+
+def test_rolls_tensorboard_gets_a_table_of_each_validations_episodes_once(roll, tmp_path):
+    """Workers write a while after an episode has ended: a validation is told with a later step, or at the end."""
+    from roll.utils.tracking import create_tracker
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from tau_retail_env.roll import tracking
+
+    tracking.register()
+    folder = tmp_path / "trajectories"
+    folder.mkdir()
+
+    def validated(step: int, number: int) -> None:
+        episode = plain_trajectory(policy_version=step, messages=({"role": "user", "content": f"Of {step}."},))
+        write_trajectories(folder / f"val-host-1-{number}-000000.jsonl", [episode])
+
+    validated(0, 1)  # of before the run went on
+    inner = {"log_dir": str(tmp_path / "tensorboard")}
+    settings = {"path": str(tmp_path / "metrics.jsonl"), "tracker": "tensorboard", "tracker_kwargs": inner}
+    tracker = create_tracker(tracking.NAME, {}, episodes=str(folder), **settings)
+    validated(1, 2)
+    tracker.log({"val/score/mean": 0.0}, step=1)
+    (folder / "val-host-1-3-000000.jsonl").write_text("damaged")
+    tracker.log({"a": 0.0}, step=2)
+    validated(3, 4)
+    tracker.log({"a": 0.0}, step=3)
+    tracker.finish()
+    found = EventAccumulator(str(tmp_path / "tensorboard"))
+    found.Reload()
+    tables = found.Tensors("episodes/text_summary")
+    assert [one.step for one in tables] == [1, 3]
+    words = [one.tensor_proto.string_val[0].decode() for one in tables]
+    assert ["Of 1" in words[0], "Of 3" in words[1]] == [True, True]
 
 
 PROGRAM = textwrap.dedent(

@@ -236,10 +236,11 @@ def _loaded(folder: str, task: Task, prompt_style: str, generation: Generation) 
     Raises:
         InvalidValueError: see `CheckpointCrew`.
     """
-    from tau_retail_env.models.loading import check_vocabulary, device, load_weights
+    from tau_retail_env.models.loading import check_vocabulary, device, load_weights, use_free_cores
     from tau_retail_env.models.sampler import Sampler
 
     encoder, sequence_length = _encoder(folder, task, prompt_style, generation)
+    use_free_cores()
     model = load_weights(folder)
     check_vocabulary(model, encoder.tokenizer, folder)
     return encoder, Sampler(model.to(device()), _sampling(generation), encoder.stop_ids), sequence_length

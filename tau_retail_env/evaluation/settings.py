@@ -52,7 +52,8 @@ class EvalSettings:
     trials: int
     """How often each is played."""
     seed: int = 0
-    """The customer's wording in the first trial; each further one adds 1."""
+    """The customer's wording in the first trial; each further one adds 1. Of a run's validation 0: each episode says
+    its own."""
     customer: Mapping[str, Any] = field(default_factory=dict)
     """Who plays the customer: `strategy`, `model`, `settings` (but for how it is reached and paid)."""
     customer_digest: str = ""

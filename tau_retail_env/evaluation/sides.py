@@ -14,6 +14,7 @@ from tau_retail_env.evaluation.runner import stand
 from tau_retail_env.evaluation.settings import read_settings, task_digests
 from tau_retail_env.evaluation.upstream import tau2, tau_bench
 from tau_retail_env.evaluation.upstream.conversation import TasksOfEpisodes, known_tasks
+from tau_retail_env.evaluation.validations import numbered
 
 TRAJECTORIES = "trajectories"
 """The folder of a training run that holds its episodes."""
@@ -132,7 +133,8 @@ def _validated(path: Path, step: int | None) -> tuple[int, Iterator[Episode]]:
     if step is not None and step not in found:
         raise InvalidValueError(f"{path} was not validated after step {step}; it was after {sorted(found)}")
     chosen = max(found) if step is None else step
-    return chosen, _numbered(found[chosen].values())
+    in_order = sorted(found[chosen].values(), key=lambda one: (one.tag, one.task_id, one.sampling_seed))
+    return chosen, iter(numbered(in_order))
 
 
 def _check_there(path: Path) -> None:
@@ -158,14 +160,6 @@ def _validations(folder: Path) -> dict[int, dict[tuple[str, str, int], Trajector
             step = -1 if one.policy_version is None else one.policy_version
             found.setdefault(step, {})[one.tag, one.task_id, one.sampling_seed] = one
     return found
-
-
-def _numbered(trajectories: Iterable[Trajectory]) -> Iterator[Episode]:
-    """Trials counted task by task, in the order of their sampling seeds: the same in every validation of a run."""
-    seen: dict[str, int] = {}
-    for one in sorted(trajectories, key=lambda one: (one.tag, one.task_id, one.sampling_seed)):
-        yield Episode(seen.get(one.task_id, 0), one)
-        seen[one.task_id] = seen.get(one.task_id, 0) + 1
 
 
 def _upstream(name: str, path: Path) -> Side:

@@ -16,6 +16,7 @@ from tau_retail_env.config.run import RunConfig
 from tau_retail_env.episodes.plan import validation_plan
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError, TauRetailError
+from tau_retail_env.evaluation.validations import write_validation
 from tau_retail_env.local import checkpoint, models
 from tau_retail_env.local.config import LocalConfig, SftConfig
 from tau_retail_env.local.config.workers import ModelArgs
@@ -228,6 +229,7 @@ class Run:
         write_trajectories(self.folder.trajectories("val", step), trajectories)
         assert self._log is not None
         self._log.show(step, trajectories)
+        write_validation(self.folder.path, step, trajectories, self._values)
         tasks = {task.id: task for pool in self._stage.tasks.values() for task in pool}
         row = validation_row(trajectories, tasks, record, mixed=self.has_mixed_customers)
         if self._trainer is not None:

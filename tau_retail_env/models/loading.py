@@ -28,6 +28,20 @@ def device() -> torch.device:
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
 
+def use_free_cores() -> int:
+    """Let torch compute on the cores that nobody else uses: on taken ones its threads wait for one another.
+
+    What OMP_NUM_THREADS says stays.
+
+    Returns:
+        How many threads it has.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        free = len(os.sched_getaffinity(0)) - round(os.getloadavg()[0])
+        torch.set_num_threads(max(1, free))
+    return torch.get_num_threads()
+
+
 def visible_gpus() -> tuple[list[str], int]:
     """The GPUs as CUDA_VISIBLE_DEVICES names them, and the bytes of the smallest one's memory."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.evaluation.validations import write_validation
 from tau_retail_env.runs import curves
 from tau_retail_env.runs.checkpoints import best_in
 from tau_retail_env.runs.files import read_rows
@@ -42,6 +43,21 @@ def summarise(folder: RunFolder, trajectories: Path, *, title: str) -> list[str]
         summary["best"] = best
     write_summary(folder.summary, summary)
     return [seconds_in_words(summary["seconds"], least=1.0), *(in_words(summary) if "after" in summary else [])]
+
+
+def record_validations(run: Path, trajectories: Path, values: Mapping[str, Any]) -> None:
+    """Write each validation as an evaluation into a run's folder.
+
+    Args:
+        run: the folder of a run that has ended.
+        trajectories: where its workers wrote the episodes.
+        values: the run's configuration as composed.
+
+    Raises:
+        WriteError: the disk does not allow it.
+    """
+    for step, validation in read_validations(trajectories).items():
+        write_validation(run, step, validation.values(), values)
 
 
 def read_validations(folder: Path) -> dict[int, Validation]:

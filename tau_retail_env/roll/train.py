@@ -18,7 +18,7 @@ from tau_retail_env.roll.preflight import check_cluster, check_memory, import_wh
 from tau_retail_env.roll.ray_cluster import QUIET, python_path, ray_of_its_own
 from tau_retail_env.roll.run_folder import claim, remove_empty_folders
 from tau_retail_env.roll.settings import agentic_config
-from tau_retail_env.roll.summary import summarise
+from tau_retail_env.roll.summary import record_validations, summarise
 from tau_retail_env.runs.files import WriteError
 from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.interruption import resumable
@@ -69,6 +69,7 @@ def _train_in(folder: RunFolder, config: RollConfig, values: Mapping[str, Any], 
     remove_empty_folders(folder.path)
     for line in summarise(folder, trajectories_folder(roll_config), title=config.exp_name):
         say(line)
+    record_validations(folder.path, trajectories_folder(roll_config), values)
     say(f"everything lies in {folder.path}")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.sources.base import Source
+from tau_retail_env.sources.parts import of_part, whole_of, with_parts
 from tau_retail_env.sources.registry import get_source
 from tau_retail_env.tasks.files import read_tasks
 from tau_retail_env.tasks.subsets import SUBSETS, matching
@@ -30,7 +31,7 @@ def load_tasks(
 
     Args:
         source: a name in `SOURCES`.
-        split: a split of that source, such as "train" or "test".
+        split: a split of that source, such as "train" or "test"; or a part of a training split, train_dev or train_fit.
         task_subset: an expression of subset names as `select_subset` reads it, such as "single*returns+payment".
         task_version: which edition of the source's tasks; None for the source's default.
         domain: "retail".
@@ -116,7 +117,7 @@ def check_selection(
         MissingDependencyError: the package that carries the source's data is not installed.
     """
     origin = get_source(source, task_version, domain)
-    if split not in (known_splits := sorted(origin.splits())):
+    if split not in (known_splits := with_parts(origin.splits())):
         raise unknown(f"split of source {source!r}", split, known_splits)
     if not isinstance(task_subset, str):
         raise unknown("task_subset", task_subset, SUBSETS)
@@ -125,7 +126,7 @@ def check_selection(
         _check_excluded(tasks, exclude_tasks)
         examples: Sequence[Task] = [task for task in tasks if task.id not in set(exclude_tasks)]
     else:
-        examples = origin.examples(split)
+        examples = origin.examples(whole_of(split))
     if not matching(examples, task_subset):
         raise _empty_selection(origin, split, task_subset, exclude_tasks, task_file)
 
@@ -220,7 +221,8 @@ def _stamped(task_file: str | None) -> _Stamped | None:
 
 @functools.cache
 def _all_tasks(source: Source, split: str) -> tuple[Task, ...]:
-    return tuple(source.load(split))
+    whole = whole_of(split)
+    return tuple(source.load(split) if whole == split else of_part(_all_tasks(source, whole), split))
 
 
 @functools.lru_cache(maxsize=16)
@@ -276,7 +278,7 @@ def _empty_selection(
     source: Source, split: str, expression: str, excluded: Sequence[str], task_file: str | None
 ) -> InvalidValueError:
     what = f"task_subset {expression!r} of source {source.name!r}, split {split!r}"
-    if task_file is not None or (excluded and matching(source.examples(split), expression)):
+    if task_file is not None or (excluded and matching(source.examples(whole_of(split)), expression)):
         rest = f" once {len(excluded)} tasks are left out (exclude_tasks)" if excluded else ""
         return InvalidValueError(f"{what}{f', in {task_file},' if task_file else ''} is empty{rest}")
     elsewhere = [name for name in sorted(source.splits()) if matching(source.examples(name), expression)]

@@ -16,6 +16,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tau_retail_env.cli import main
+from tau_retail_env.evaluation.record import EPISODES, read_episodes
 from tau_retail_env.local import loop
 from tau_retail_env.local.config import check_local
 from tau_retail_env.local.rollouts import Stage
@@ -77,6 +78,7 @@ def test_a_run_leaves_everything_that_is_promised(finished: tuple[Any, list[str]
         "summary.json",
         "tensorboard",
         "trajectories",
+        "validations",
     }
     assert outcome.folder.joinpath("curves.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads(outcome.folder.joinpath("summary.json").read_text()) == outcome.summary
@@ -132,6 +134,21 @@ def test_validation_plays_the_same_tasks_and_words_each_time(finished: tuple[Any
     files = [finished[0].folder / "trajectories" / f"val-00000{step}.jsonl" for step in (0, 3)]
     before, after = ([(t.task_id, t.seed, t.messages[2]) for t in read_trajectories(file)] for file in files)
     assert before == after
+
+
+def test_every_validation_is_an_evaluation_that_is_compared_and_reviewed(
+    finished: tuple[Any, list[str]], capsys: pytest.CaptureFixture[str]
+):
+    folder = finished[0].folder
+    played = read_trajectories(sorted((folder / "trajectories").glob("val-*.jsonl"))[0])
+    first, *_, last = sorted((folder / "validations").glob("step-*/retail_test"))
+    results = json.loads((first / "results.json").read_text())
+    assert results["episodes"]["scored"] == len(played)
+    assert results["tasks"] == len({one.task_id for one in played})
+    assert {one.trajectory.token_ids for one in read_episodes(first / EPISODES)} == {one.token_ids for one in played}
+    assert main(["compare", str(first), str(last)]) == 0
+    assert main(["review", str(last)]) == 0
+    assert "no difference shown" in capsys.readouterr().out
 
 
 def test_a_step_with_several_updates_still_has_one_row(grpo_values: Values):

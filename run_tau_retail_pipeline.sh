@@ -299,6 +299,7 @@ use_environment() {
 choose_environment() {
   use_environment local
   if [ "$(named_engine)" = roll ] && has_gpu && [ "$print_only" = no ]; then use_environment roll; fi
+  [ "$engine" = local ] || [ -e "$stamp" ] || refuse_other_backends
   echo "[engine] $engine, in $venv"
 }
 
@@ -332,6 +333,18 @@ set_up_all() {
     use_environment "$own"
   fi
   set_up
+}
+
+# Backends that do not run on what requirements-roll.txt installs: said before it is.
+refuse_other_backends() {
+  local argument
+  for argument in "${passed_on[@]}"; do
+    case "$argument" in
+      train=megatron) refuse "$argument does not start with requirements-roll.txt: it wants transformers 5.5.1 to 5.14.1, megatron-core 0.16 and mcore_adapter (docs/roll.md, Configurations); make $venv yourself, or take train=fsdp2." ;;
+      train=deepspeed) refuse "$argument does not start with requirements-roll.txt: only ROLL v0.2.1 has DeepSpeed (docs/roll.md, Configurations); make $venv yourself, or take train=fsdp2." ;;
+      infer=sglang) refuse "$argument does not start with requirements-roll.txt: ROLL has no patch for an SGLang that goes with torch 2.11 (docs/roll.md, Configurations); make $venv yourself, or take infer=vllm." ;;
+    esac
+  done
 }
 
 # What the configuration's tasks need from upstream's repositories, before anything large is installed.

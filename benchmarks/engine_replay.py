@@ -74,8 +74,10 @@ def main() -> None:
     steps = [step for step in sorted(rows) if step in recorded and step not in validated][-options.steps :]
     if not steps:
         raise SystemExit(f"{options.run} has no step with trajectories and without a validation beside it")
-    print(f"steps {steps}: each has its rollout for itself; {options.clients} clients")
-    found = asyncio.run(_replay(config, [recorded[step] for step in steps], options.clients))
+    manager = config["train_env_manager"]
+    clients = options.clients or manager["num_env_groups"] * manager["group_size"]
+    print(f"steps {steps}: each has its rollout for itself; {clients} clients")
+    found = asyncio.run(_replay(config, [recorded[step] for step in steps], clients))
     lines = [_line(step, rows[step], len(recorded[step]), played) for step, played in zip(steps, found, strict=True)]
     for line in lines:
         print(json.dumps(line))
@@ -152,6 +154,7 @@ async def _request(
         max_tokens=turn.length,
         ignore_eos=True,
         logprobs=0,
+        detokenize=False,  # as the run's own requests
         output_kind=RequestOutputKind.FINAL_ONLY,
     )
     prompt = TokensPrompt(prompt_token_ids=turn.prompt)
@@ -194,7 +197,7 @@ def _total(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of the run: config.yaml, metrics.jsonl, trajectories/")
-    parser.add_argument("--clients", type=int, default=128, help="how many play at once (default 128)")
+    parser.add_argument("--clients", type=int, help="how many play at once (default: the run's environments)")
     parser.add_argument("--steps", type=int, default=5, help="how many of the run's last steps (default 5)")
     parser.add_argument("--out", type=Path, help="JSONL file to write the figures to")
     return parser.parse_args()

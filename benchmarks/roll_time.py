@@ -11,6 +11,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import yaml
+
 PARTS = {
     "rollout": "time/step_rollout",
     "reference's log-probs": "time/step_ref_log_probs_values_reward",
@@ -90,10 +92,14 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="folder of the run, or its metrics.jsonl")
     parser.add_argument("--skip", type=int, default=2, help="first steps to leave out (default 2: things are compiled)")
-    parser.add_argument("--episodes", type=int, default=128, help="rollout_batch_size of the run (default 128)")
+    parser.add_argument("--episodes", type=int, help="a step (default: rollout_batch_size of config.yaml beside it)")
     parser.add_argument("--cores", type=int, default=os.cpu_count(), help="processor cores (default: this machine's)")
     options = parser.parse_args()
     options.metrics = options.run / "metrics.jsonl" if options.run.is_dir() else options.run
+    composed = options.metrics.with_name("config.yaml")
+    if options.episodes is None:
+        known = composed.is_file()
+        options.episodes = yaml.safe_load(composed.read_text(encoding="utf-8"))["rollout_batch_size"] if known else 128
     return options
 
 

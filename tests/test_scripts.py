@@ -423,6 +423,16 @@ def test_each_package_of_roll_is_installed_once(machine):
     assert pinned in parts[1] and "trl==0.9.6" in parts[1] and "vllm" in parts[0]
 
 
+@pytest.mark.parametrize("argument", ["train=megatron", "train=deepspeed", "infer=sglang"])
+def test_a_backend_that_the_list_cannot_start_is_refused_before_it_is_installed(machine, argument):
+    machine.add_gpus(1)
+    machine.add_config("tau_retail_1gpu")
+    result = machine.run("--config-name", "tau_retail_1gpu", argument)
+    assert result.returncode == 2
+    assert f"error: {argument} does not start with requirements-roll.txt" in result.stderr
+    assert machine.calls() == []
+
+
 @pytest.mark.parametrize(
     ("gpus", "text", "arguments", "environment"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -47,6 +48,7 @@ def train(config: RollConfig, values: Mapping[str, Any], *, say: Callable[[str],
 
 
 def _train_in(folder: RunFolder, config: RollConfig, values: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    began = time.perf_counter()
     begin_run()
     attention = ((values.get("actor_train") or {}).get("model_args") or {}).get("attn_implementation")
     counts = preflight(config, attention=attention)
@@ -64,6 +66,7 @@ def _train_in(folder: RunFolder, config: RollConfig, values: Mapping[str, Any], 
     tracking.register()
     with ray_of_its_own(say) as resources:
         check_cluster(config, resources)
+        say(f"[tau-retail] Ray is up after {time.perf_counter() - began:.0f} s")
         with together(config, folder.path, say):
             run_pipeline(roll_config, config.least_success, say)
     remove_empty_folders(folder.path)
@@ -98,7 +101,9 @@ def run_pipeline(roll_config: Any, min_success: float = 0.0, say: Callable[[str]
     """
     from tau_retail_env.roll.pipeline import TauRetailPipeline
 
+    began = time.perf_counter()
     pipeline = TauRetailPipeline(pipeline_config=roll_config)
+    say(f"[tau-retail] all roles are up, {time.perf_counter() - began:.0f} s after Ray")
     pipeline.min_success, pipeline.say = min_success, say
     try:
         pipeline.run()

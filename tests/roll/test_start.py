@@ -528,7 +528,7 @@ PROGRAM = textwrap.dedent(
     from tau_retail_env.cli import exits, main
     from tau_retail_env.roll import train as roll_train
 
-    def pipeline(config):
+    def pipeline(config, *more):
         import ray
 
         @ray.remote

@@ -1,5 +1,7 @@
 """What the ROLL engine accepts, and what it refuses before anything starts; needs neither ROLL nor a GPU."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -286,3 +288,16 @@ def test_the_number_of_gpus_alone_changes_what_follows_from_it(name, batch, over
 def test_a_number_of_gpus_that_does_not_divide_the_batch_is_refused():
     with pytest.raises(InvalidValueError, match=r"3 GPUs = 126 does not divide rollout_batch_size 256"):
         check_roll(compose("tau_retail_config", overrides=["num_gpus_per_node=3"]))
+
+
+def test_every_arm_of_grpo_is_a_configuration_that_can_start(repository: Path):
+    """benchmarks/roll_run.sh arms: what each of them changes, on one GPU where learning and playing take turns."""
+    script = (repository / "benchmarks" / "arms.sh").read_text(encoding="utf-8")
+    arms = dict(re.findall(r'^  \[(\w+)\]="(.+)"$', script, re.MULTILINE))
+    one_gpu = re.search(r"1\) common\+=\((.+)\) ;;", script)
+    assert len(arms) == 10 and one_gpu is not None
+    sizes = ["actor_train.training_args.per_device_train_batch_size=16"]
+    sizes += ["actor_train.training_args.gradient_accumulation_steps=4"]
+    shared = [*sizes, *one_gpu[1].replace("'", "").split()]
+    for name, changed in arms.items():
+        assert checked("tau_retail_grpo", *shared, *changed.split()).num_gpus == 1, name

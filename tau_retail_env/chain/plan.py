@@ -97,14 +97,14 @@ def _planned(
 ) -> PlannedStage:
     stage = config.stages[name]
     try:
-        values = _composed(config, stage, config.pretrain)
+        values = _composed(config, stage)
         kind = check(values)
     except InvalidValueError as error:
         raise InvalidValueError(f"Stage {name} ({stage.config}): {error}") from error
     _check_place(name, stage, kind, weights_of, before)
     learns_from = before[stage.learns_from] if stage.learns_from is not None else None
     inputs = Inputs(
-        config=_what_counts(_composed(config, stage, NO_FOLDER)),
+        config=_what_counts(values),
         weights=start_digest(config.pretrain) if weights_of == START else before[weights_of].inputs.key,
         learns_from=learns_from.inputs.key if learns_from else None,
     )
@@ -133,16 +133,18 @@ def _check_place(name: str, stage: Stage, kind: str, weights_of: str, before: Ma
             raise InvalidValueError(f"stages.{name}.learns_from: only fine-tuning learns from kept episodes")
 
 
-def _composed(config: ChainConfig, stage: Stage, pretrain: str) -> dict[str, Any]:
-    """The stage's configuration as it is before its folders are known."""
+def _composed(config: ChainConfig, stage: Stage) -> dict[str, Any]:
+    """The stage's configuration as it is before its folders are known: with the weights that the chain begins with."""
     kept = None if stage.learns_from is None else NO_FOLDER
-    words = _overrides(config, stage, NO_FOLDER, pretrain, kept)
+    words = _overrides(config, stage, NO_FOLDER, config.pretrain, kept)
     return compose(stage.config, folder=config.config_folder, overrides=words)
 
 
 def _what_counts(values: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration without what says where things lie, and how fast they are made."""
     kept = {key: value for key, value in values.items() if key not in LOCATIONS}
+    if kept.get("reward_pretrain") == values["pretrain"]:
+        del kept["reward_pretrain"]
     for block, names in FOR_SPEED.items():
         if block in kept:
             kept[block] = {name: value for name, value in kept[block].items() if name not in names}

@@ -1,67 +1,20 @@
 """A chain from stage to stage: what is handed on, skipped and refused; its stages leave what real ones do."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tau_retail_env.chain import processes
 from tau_retail_env.chain import run as module
-from tau_retail_env.chain.kept import write_kept
 from tau_retail_env.chain.plan import plan
 from tau_retail_env.chain.run import StageFailedError
 from tau_retail_env.chain.settings import read_chain
 from tau_retail_env.cli.train import _checked
 from tau_retail_env.config import compose
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.runs.checkpoints import write_manifest
-from tests.chain.test_kept import ABOUT_KEPT
 
-NAMES = ["sft", "sft_eval", "samples", "rft", "rft_eval", "grpo", "grpo_eval"]
-
-
-class Stages:
-    """In the place of processes: leaves checkpoints, evaluations and kept episodes where the words say."""
-
-    def __init__(self) -> None:
-        self.words: list[dict[str, str]] = []
-        self.fails: str | None = None
-
-    def __call__(self, python: str, words: list[str]) -> int:
-        told = dict(word.split("=", 1) for word in words if "=" in word)
-        self.words.append(told)
-        run = Path(told["output_dir"])
-        stage = run.parent.name
-        run.mkdir(parents=True, exist_ok=True)
-        if stage == self.fails:
-            return 1
-        if stage == "samples":
-            write_kept(run / "kept", ABOUT_KEPT, [])
-        elif stage.endswith("_eval"):
-            (run / "series1_test").mkdir(exist_ok=True)
-            value = {"value": 0.5, "bootstrap": [0.25, 0.75], "miller": None, "tasks": 4}
-            told_by_it = {"pass^1": value, "trials": 1, "episodes": {"not_played": 0}}
-            (run / "series1_test" / "results.json").write_text(json.dumps(told_by_it))
-        else:
-            checkpoint = run / "checkpoints" / "checkpoint-2"
-            checkpoint.mkdir(parents=True)
-            (checkpoint / "model.safetensors").write_text(stage)
-            (run / "config.yaml").write_text("")
-            write_manifest(checkpoint)
-        return 0
-
-    @property
-    def played(self) -> list[str]:
-        return [Path(told["output_dir"]).parent.name for told in self.words]
-
-
-@pytest.fixture
-def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
-    stand_in = Stages()
-    monkeypatch.setattr(processes, "run_stage", stand_in)
-    return stand_in
+NAMES = ["sft", "samples", "rft", "grpo", "grpo_eval"]
 
 
 @pytest.fixture
@@ -69,7 +22,7 @@ def chain(tmp_path: Path) -> Callable[..., tuple[Path, list[str]]]:
     """Runs the laptop's chain in a folder; returns the last weights and what was said."""
 
     def run(*overrides: str, folder: str = "chain") -> tuple[Path, list[str]]:
-        words = [f"output_dir={tmp_path / folder}", *overrides]
+        words = [f"output_dir={tmp_path / folder}", "~stages.sft_eval", "~stages.rft_eval", *overrides]
         values: Mapping[str, Any] = compose("tau_retail_local_pipeline", overrides=words)
         config = read_chain(values)
         lines: list[str] = []
@@ -82,10 +35,10 @@ def test_each_stage_begins_with_the_weights_of_the_last_that_trained_and_learns_
     weights, lines = chain()
     assert stages.played == NAMES
     began = [Path(told["pretrain"]).parts[-4:-3] for told in stages.words]
-    assert [part[0] for part in began[1:]] == ["sft", "sft", "sft", "rft", "rft", "grpo"]
+    assert [part[0] for part in began[1:]] == ["sft", "sft", "rft", "grpo"]
     assert stages.words[0]["pretrain"].endswith("checkpoints/small")
-    assert stages.words[3]["conversations.kept"].endswith("samples/run/kept")
-    assert weights.read_text if weights.is_file() else weights.parts[-4] == "grpo"
+    assert stages.words[2]["conversations.kept"].endswith("samples/run/kept")
+    assert weights.parts[-4:] == ("grpo", "run", "checkpoints", "checkpoint-2")
     assert "| grpo | 50.0 [25.0, 75.0] |" in lines[-2]
 
 
@@ -103,7 +56,7 @@ def test_a_stage_that_fails_is_named_and_gone_on_with(stages, chain):
         chain()
     stages.fails = None
     chain("resume=true")
-    assert stages.played == [*NAMES[:4], *NAMES[3:]]
+    assert stages.played == [*NAMES[:3], *NAMES[2:]]
 
 
 def test_a_training_stage_that_had_begun_resumes_its_own_run(stages, chain, tmp_path):

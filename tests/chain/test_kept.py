@@ -4,21 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tau_retail_env.chain.kept import ABOUT, AboutKept, check_fits, kept_episodes, read_about, write_kept
+from tau_retail_env.chain.kept import ABOUT, check_fits, kept_episodes, read_about, write_kept
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.record import EPISODES, Episode
+from tests.chain.stand_in import ABOUT_KEPT
 from tests.plain_trajectory import plain_trajectory
-
-ABOUT_KEPT = AboutKept(
-    tokenizer="abc",
-    prompt_style="compressed",
-    task_versions={"tau2": "0.2"},
-    model="def",
-    tasks=3,
-    tasks_won=1,
-    tasks_partly=0,
-    episodes=1,
-)
 
 
 @pytest.fixture

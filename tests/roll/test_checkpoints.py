@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.runs.checkpoints import best_in, checkpoints_in, damage_of
 
 
@@ -93,3 +94,26 @@ def test_rolls_own_judges_no_checkpoint(trained, monkeypatch):
     folder = trained({})
     weights = {step: (path / "model.safetensors").read_text() for step, path in checkpoints_in(folder)}
     assert weights == {2: "3 updates", 4: "5 updates", 6: "7 updates"}
+
+
+def test_the_first_step_says_what_there_is_to_learn_from_and_ends_a_run_with_next_to_nothing(roll: Path) -> None:
+    from tau_retail_env.roll.pipeline import check_signal
+
+    lines: list[str] = []
+    metrics = {"rollout/earned_success": 0.025, "rollout/groups_without_signal": 0.75}
+    check_signal(metrics, 0.025, lines.append)
+    check_signal({}, 0.03, lines.append)
+    assert lines == [
+        "[tau-retail] step 0: 25% of the groups hold a signal; success 2.5% on tasks that doing nothing does not win"
+    ]
+    with pytest.raises(InvalidValueError, match=r"min_success: step 0 has a success of 2\.5%.*warm_start=sft\+rft"):
+        check_signal(metrics, 0.03, lines.append)
+
+
+def test_only_the_first_step_is_asked(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tau_retail_env.roll import pipeline
+
+    asked: list[float] = []
+    monkeypatch.setattr(pipeline, "check_signal", lambda metrics, least, say: asked.append(least))
+    trained({})
+    assert asked == [0.0]

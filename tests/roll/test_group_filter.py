@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tau_retail_env.roll.group_filter import PassHatKFilter
+from tau_retail_env.roll.group_filter import WITHOUT_SIGNAL, PassHatKFilter, SignalFilter
 from tau_retail_env.statistics.intervals import pass_hat_k
 
 
@@ -86,3 +86,16 @@ def test_rolls_queue_and_reduction_give_pass_hat_k_of_the_validation(stage):
     for k in (1, 2):
         assert reduced[f"env/retail/pass^{k}"] == pytest.approx(pass_hat_k(list(outcomes.values()), k))
         assert reduced[f"env/retail/pass^{k}_tasks_sum"] == 6
+
+
+def test_the_share_of_groups_that_teach_nothing_is_told_by_the_first_episode_of_each():
+    def earning(reward):
+        metrics = {} if reward is None else {"env/retail/reward": reward}
+        return SimpleNamespace(meta_info={"metrics": metrics})
+
+    groups = [[1.0, 0.0], [0.0, 0.0], [1.0, None], [0.25, 0.5]]
+    judge = SignalFilter(None, None, "train")
+    made = [[earning(reward) for reward in group] for group in groups]
+    assert not any(judge.filter(0, number, group) for number, group in enumerate([*made, [None, None]]))
+    told = [one.meta_info["metrics"].get(WITHOUT_SIGNAL) for group in made for one in group]
+    assert told == [0.0, None, 1.0, None, 1.0, None, 0.0, None]

@@ -17,6 +17,7 @@ COLUMNS = {
     "advantage": ("critic/advantages/mean",),
     "KL": ("actor/kl_loss", "critic/kl"),
     "entropy": ("critic/entropy/mean",),
+    "without signal": ("rollout/groups_without_signal",),
 }
 """A column's metrics, the first that a run has: ROLL's, then the local engine's."""
 HELD_OUT = ("val/env/retail_test/success",)

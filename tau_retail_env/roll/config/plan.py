@@ -36,7 +36,7 @@ def _time(config: RollValues, step: Step) -> Iterator[str]:
     total, episode = sum(parts.values()), step.episode
     yield (
         f"{step.episodes} episodes a step of {episode.turns:.0f} messages and {episode.tokens:,.0f} tokens, "
-        f"{episode.own:.0f} of them the actor's; {step.shape.parameters / 1e6:,.0f} M parameters, {gpus} GPUs"
+        f"{episode.own:.0f} of them the actor's; {step.shape.parameters / 1e6:,.0f} M parameters, GPUs: {gpus}"
     )
     yield f"a step: {total:.0f} s ({', '.join(f'{part} {took:.0f}' for part, took in parts.items())})"
     yield (

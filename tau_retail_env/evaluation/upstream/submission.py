@@ -18,6 +18,8 @@ from tau_retail_env.runs.files import write_atomically
 FILE = "submission.json"
 FOLDER = "trajectories"
 LEADERBOARD_SPLIT = "base"
+LEADERBOARD_VERSION = "1.0"
+"""The edition whose tasks `tau2 submit validate` compares a submission's with."""
 MOST_TRIALS = 4
 """The leaderboard shows pass^1 to pass^4."""
 
@@ -73,8 +75,8 @@ def write(
         submitter: who submits what.
 
     Raises:
-        InvalidValueError: not upstream's whole split, an unfinished evaluation, unscorable episodes, or a custom
-            submission without its reasons.
+        InvalidValueError: not upstream's whole split of its present tasks, an unfinished evaluation, unscorable
+            episodes, or a custom submission without its reasons.
         WriteError: the disk does not allow it.
     """
     submitter.check()
@@ -90,6 +92,12 @@ def _check(settings: EvalSettings, results: Mapping[str, Any], rows: Sequence[Ma
         raise InvalidValueError(
             f"The leaderboard takes all {len(wanted)} tasks of split {LEADERBOARD_SPLIT} without a filter; this "
             f"evaluation has {len(found)}: tau-retail eval --split {LEADERBOARD_SPLIT}"
+        )
+    if settings.task_version != LEADERBOARD_VERSION:
+        raise InvalidValueError(
+            f"The leaderboard takes the tasks of version {LEADERBOARD_VERSION}, this evaluation has "
+            f"{settings.task_version}: tau-retail eval --task-version {LEADERBOARD_VERSION} "
+            f"--split {LEADERBOARD_SPLIT}"
         )
     episodes = results["episodes"]
     if episodes["scored"] != episodes["asked"]:

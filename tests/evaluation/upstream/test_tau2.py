@@ -183,6 +183,15 @@ def test_a_submission_needs_the_whole_split_and_every_trial(evaluation, tmp_path
         submit(folder, tau2.task_rows(), tmp_path / "submission")
 
 
+def test_a_submission_needs_the_present_tasks(evaluation, tmp_path):
+    tasks = load_tasks("tau2", "base")
+    folder = evaluation(tasks=tasks, make_agent=lambda task, seed: QuitterAgent(), trials=1, split="base")
+    settings = read_settings(folder)
+    write_results(folder, figures(settings, stand(folder, settings, tasks).episodes, [], tasks))
+    with pytest.raises(InvalidValueError, match=r"tasks of version 1\.0, this evaluation has 0\.2"):
+        submit(folder, tau2.task_rows(), tmp_path / "submission")
+
+
 def test_a_custom_submission_needs_its_reasons():
     with pytest.raises(InvalidValueError, match="--notes"):
         submission.Submitter(**SUBMITTER).check()

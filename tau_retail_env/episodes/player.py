@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from tau_retail_env.agents.base import Agent
@@ -27,7 +28,24 @@ MAX_CONCURRENT_STEPS = 64
 CALLING_OFF_S = 0.2
 """Seconds until requests to customers' servers are called off once more after an interruption."""
 
-Progress = Callable[[int, int], None]
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far the playing has come."""
+
+    finished: int
+    """Episodes that are over."""
+    asked: int
+    """Episodes that are to be played."""
+    turns: int
+    """Messages of the agent so far, in all of them."""
+    finished_turns: int
+    """Those of the finished episodes."""
+    tokens: int
+    """Tokens of all episodes so far."""
+
+
+Progress = Callable[[Standing], None]
 Finished = Callable[[int, Trajectory], None]
 Played = TypeVar("Played", bound=Episode)
 
@@ -118,7 +136,7 @@ class BatchPlayer:
 
         Args:
             requests: what to play.
-            progress: called now and then with the number of finished episodes and of all.
+            progress: called after every turn of the episodes under way.
             finished: called with every episode as soon as it is over, and with its place among the requests.
             policy_version: training step of the model, for the record.
             record: gets every episode that was begun, also where an error stops the playing: what was under way then
@@ -141,7 +159,7 @@ class BatchPlayer:
                     told.add(place)
                     finished(place, seat.trajectory())
             if progress is not None:
-                progress(sum(seat.episode.over for seat in seats), len(requests))
+                progress(_standing(seats, len(requests)))
 
         crew = _Crew(MAX_CONCURRENT_STEPS)
         try:
@@ -215,6 +233,12 @@ class _Crew:
         self._pool.shutdown(wait=False, cancel_futures=True)
         while wait(self._futures, timeout=CALLING_OFF_S).not_done:
             close_background()
+
+
+def _standing(seats: Sequence[ModelSeat], asked: int) -> Standing:
+    over = [seat.episode for seat in seats if seat.episode.over]
+    turns, tokens = (sum(values) for values in zip(*((seat.episode.turns, seat.tokens) for seat in seats), strict=True))
+    return Standing(len(over), asked, turns, sum(episode.turns for episode in over), tokens)
 
 
 def _bound(step: Callable[[AgentMessage | str], None], text: str) -> Callable[[], None]:

@@ -86,6 +86,11 @@ class ModelSeat(Seat[TokenEpisode]):
         env.tool_format = episode.encoder.tool_format
         self._generation_s = 0.0
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of the episode so far."""
+        return len(self.episode.token_ids) + len(self.episode.pending)
+
     def listen(self) -> list[int]:
         """Tokens between the model's last turn and its next."""
         ids = self.episode.listen()

@@ -134,6 +134,7 @@ def make_trainer(
     folder: RunFolder,
     rollout: RolloutFunction,
     step_done: StepDone,
+    batch_done: Callable[[], None] = lambda: None,
 ) -> EpisodeTrainer:
     """Build the trainer of a run.
 
@@ -144,6 +145,7 @@ def make_trainer(
         folder: where checkpoints go.
         rollout: plays the episodes.
         step_done: called with the numbers of each step before its checkpoint is written.
+        batch_done: called after every batch that went through the model and back.
     """
     groups = config.max_steps * config.groups_per_step
     trainer = EpisodeTrainer(
@@ -152,7 +154,7 @@ def make_trainer(
         reward_funcs=_episode_reward,
         train_dataset=Dataset.from_dict({"prompt": [str(position) for position in range(groups)]}),
         processing_class=tokenizer,
-        callbacks=[StepRecorder(step_done, updates_per_step=config.updates_per_step)],
+        callbacks=[StepRecorder(step_done, updates_per_step=config.updates_per_step, batch_done=batch_done)],
         rollout_func=rollout,
     )
     trainer.remove_callback(PrinterCallback)

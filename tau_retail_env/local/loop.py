@@ -24,14 +24,15 @@ from tau_retail_env.local.metrics import customer_row, validation_row
 from tau_retail_env.local.rollouts import Stage
 from tau_retail_env.local.summary import summarise
 from tau_retail_env.local.tensorboard import TensorBoard
-from tau_retail_env.runs import curves
 from tau_retail_env.runs.checkpoints import keep_best
-from tau_retail_env.runs.files import WriteError, writing
+from tau_retail_env.runs.files import WriteError
 from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.metric_log import MetricLog, Tracker
+from tau_retail_env.runs.progress import Journal, in_words, step_line, validation_line
 from tau_retail_env.runs.summary import Outcome, bill
 from tau_retail_env.runs.trackers import HOSTED, Hosted, check_tracker
 from tau_retail_env.runs.trajectories import write_trajectories
+from tau_retail_env.statistics.comparison import success_of
 from tau_retail_env.users import user_weights
 
 Result = TypeVar("Result")
@@ -49,7 +50,7 @@ class Run:
         values: the same as composed, for the run's folder.
         folder: the folder, claimed and not yet opened.
         model_args: the precision in which the model plays and learns.
-        say: takes each line for the screen.
+        say: takes each line, and is opened with the folder.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Run:
         values: Mapping[str, Any],
         folder: RunFolder,
         model_args: ModelArgs,
-        say: Callable[[str], None],
+        say: Journal,
     ) -> None:
         self.config = config
         self.folder = folder
@@ -68,6 +69,9 @@ class Run:
         self._loading_s: dict[str, float] = {}
         self._log: MetricLog | None = None
         self._bar: Any = None
+        self._learning: Any = None
+        self._steps_s: list[float] = []
+        self._validation_s = 0.0
         self._trainer: Any = None
         self._num_steps = 0
         self._stopped: list[Trajectory] = []
@@ -86,8 +90,9 @@ class Run:
         Raises:
             RunStoppedError: in the place of a `WriteError`.
         """
-        if self._bar is not None:
-            self._bar.close()
+        for bar in (self._learning, self._bar):
+            if bar is not None:
+                bar.close()
         if self._log is None:
             return
         with suppress(WriteError) if error is not None else nullcontext():
@@ -113,13 +118,23 @@ class Run:
         self._model, self._tokenizer = model.to(models.device()), tokenizer
         return self._model, self._tokenizer
 
-    def begin(self, stage: Stage, *, num_steps: int, evaluate_before: bool = True) -> None:
-        """Open the folder and judge the model as it is.
+    def begin(
+        self,
+        stage: Stage,
+        *,
+        num_steps: int,
+        evaluate_before: bool = True,
+        about: str = "",
+        seconds: float | None = None,
+    ) -> None:
+        """Open the folder, say what will be done, and judge the model as it is.
 
         Args:
             stage: where episodes are played.
             num_steps: steps of the whole run.
             evaluate_before: whether there is anything to judge before training.
+            about: what a step is.
+            seconds: about how long all of it will take, None where nothing is known of it.
         """
         self._stage, self._num_steps = stage, num_steps
         judges = self.config.val_batch_size > 0
@@ -132,9 +147,11 @@ class Run:
             )
         told = self.folder.open(to_yaml(self._values))
         self._log = MetricLog(self.folder.metrics, trackers(self.folder, self.config))
-        for line in (self._headline(), *told):
+        self._say.open(self.folder.log)
+        is_judged = judges and evaluate_before and self.folder.step == 0 and not self._log.rows()
+        for line in (self._headline(), *told, self._plan(is_judged, about, seconds)):
             self._say(line)
-        if judges and evaluate_before and self.folder.step == 0 and not self._log.rows():
+        if is_judged:
             try:
                 self._log.write(0, self._validate(0))
             except CustomerSetupError as error:
@@ -150,7 +167,9 @@ class Run:
         self._catch_up(trainer)
         if self.folder.step >= self._num_steps:
             return
-        self._bar = tqdm(total=self._num_steps, initial=self.folder.step, desc="training", unit="step")
+        self._bar = tqdm(
+            total=self._num_steps, initial=self.folder.step, desc="training", unit="step", leave=False, disable=None
+        )
         self._step_start = time.perf_counter()
         last = self.folder.checkpoint
         try:
@@ -186,6 +205,20 @@ class Run:
             write_trajectories(self.folder.trajectories("stopped", step), record)
             raise
 
+    def learning(self, step: int, episodes: int) -> None:
+        """Begin a bar of what is learnt from in a step.
+
+        Args:
+            step: the step.
+            episodes: how many go through the model, each as often as it does.
+        """
+        self._learning = tqdm(total=episodes, desc=f"step {step}: learning", unit="episode", leave=False, disable=None)
+
+    def batch_learnt(self, episodes: int) -> None:
+        """Move that bar on by the episodes of a batch."""
+        if self._learning is not None:
+            self._learning.update(episodes)
+
     def step_done(self, step: int, numbers: Mapping[str, float], *, rollout_s: float = 0.0) -> None:
         """Write a step's row, with a validation where one is due.
 
@@ -195,6 +228,8 @@ class Run:
             rollout_s: seconds that it played.
         """
         assert self._log is not None and self._bar is not None
+        if self._learning is not None:
+            self._learning.close()
         row = dict(numbers)
         row["time/step_rollout"] = rollout_s
         row["time/step_train"] = time.perf_counter() - self._step_start - rollout_s
@@ -206,18 +241,24 @@ class Run:
                 raise
         row["time/step_total"] = time.perf_counter() - self._step_start
         self._log.write(step, row)
-        self._bar.set_postfix({name: f"{row[key]:.3f}" for name, key in _SHOWN.items() if key in row}, refresh=False)
+        self._steps_s.append(row["time/step_total"] - row.get("time/step_val", 0.0))
+        self._say(step_line(f"step {step} of {self._num_steps}", row, left_s=self._left_s(step)))
         self._bar.update()
         self._step_start = time.perf_counter()
 
     def finish(self) -> Outcome:
-        """Draw the curves, sum up, and say so."""
+        """Sum up, draw the curves, and say so."""
         assert self._log is not None
         rows = self._log.rows()
-        with writing(self.folder.curves):
-            curves.draw(rows, self.folder.curves, title=self.config.exp_name)
         about = models.describe(self._model)
-        outcome = summarise(self.folder, rows, last_step=self._num_steps, model=about, loading_s=self._loading_s)
+        outcome = summarise(
+            self.folder,
+            rows,
+            last_step=self._num_steps,
+            model=about,
+            loading_s=self._loading_s,
+            title=self.config.exp_name,
+        )
         self._say(outcome.text)
         return outcome
 
@@ -234,7 +275,9 @@ class Run:
         row = validation_row(trajectories, tasks, record, mixed=self.has_mixed_customers)
         if self._trainer is not None:
             keep_best(self.folder.checkpoints, step, row.get("val/score/mean"), self._trainer.write_weights)
-        return row | {"time/step_val": time.perf_counter() - start}
+        self._validation_s = time.perf_counter() - start
+        self._say(validation_line(step, success_of(trajectories), self._validation_s))
+        return row | {"time/step_val": self._validation_s}
 
     def _is_validated(self, step: int) -> bool:
         return bool(self._episodes) and (step == self._num_steps or step % self.config.eval_steps == 0)
@@ -256,8 +299,27 @@ class Run:
         about = models.describe(self._model)
         return (
             f"{self.config.exp_name}: {about['architecture']} of {about['parameters'] / 1e6:.1f} M parameters on "
-            f"{about['device']}, {self._num_steps} steps; writing to {self.folder.path}"
+            f"{about['device']}; writing to {self.folder.path}"
         )
+
+    def _plan(self, is_judged: bool, about: str, seconds: float | None) -> str:
+        """What will be done, and about how long it takes."""
+        first, last = self.folder.step + 1, self._num_steps
+        after = [step for step in range(first, last + 1) if self._is_validated(step)]
+        validations = len(after) + is_judged
+        held_out = f"{validations} validations of {len(self._episodes)} held-out episodes"
+        if not validations:
+            return f"to do: steps {first} to {last}" + (f" of {about}" if about else "") + ", no validation"
+        when = ", ".join(map(str, ([0] if is_judged else []) + after[:3])) + (" …" if len(after) > 3 else "")
+        steps = f"steps {first} to {last}" + (f" of {about}" if about else "")
+        how_long = "" if seconds is None else f"; about {in_words(seconds)}"
+        return f"to do: {steps}, {held_out} (after step {when}){how_long}"
+
+    def _left_s(self, step: int) -> float:
+        """Seconds that the rest will take if it goes on as it went."""
+        validations = sum(self._is_validated(later) for later in range(step + 1, self._num_steps + 1))
+        each = sum(self._steps_s) / len(self._steps_s)
+        return each * (self._num_steps - step) + validations * self._validation_s
 
 
 def trackers(folder: RunFolder, config: RunConfig) -> list[Tracker]:
@@ -269,12 +331,3 @@ def trackers(folder: RunFolder, config: RunConfig) -> list[Tracker]:
     """
     hosted = [Hosted(config.track_with, folder.path, config.tracker_kwargs)] if config.track_with in HOSTED else []
     return [*hosted, TensorBoard(folder.tensorboard, step=folder.step)]
-
-
-_SHOWN: Mapping[str, str] = {
-    "score": "rollout/score/mean",
-    "loss": "sft/loss",
-    "kl": "critic/kl",
-    "val": "val/score/mean",
-}
-"""What the progress bar shows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -14,7 +14,7 @@ from tau_retail_env.config.environments import CustomEnv, EnvironmentConfig
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.encoders import make_encoder
 from tau_retail_env.episodes.plan import EpisodeRequest
-from tau_retail_env.episodes.player import BatchPlayer
+from tau_retail_env.episodes.player import BatchPlayer, Standing
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import CustomerSetupError, InvalidValueError
 from tau_retail_env.local.config.managers import EnvManager
@@ -24,6 +24,8 @@ from tau_retail_env.models.sampler import Sampler, SamplingSettings
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.tasks import Task
 
+TOLD_FROM = 0.1
+"""Share of the episodes that must be over before they tell how long the others are."""
 TRIES = 3
 """How often a validation plays an episode whose customer failed, and training a step in which every customer did."""
 
@@ -64,6 +66,7 @@ class Stage:
     ) -> None:
         self._model = model
         self._model_args = model_args
+        self._turns_each: dict[str, float] = {}
         tags = {tag: envs[tag] for play in plays.values() for tag in play.manager.tags}
         encoders = {
             tag: make_encoder(
@@ -106,15 +109,17 @@ class Stage:
             CustomerSetupError: no customer can be had before something is mended.
         """
         played: dict[int, Trajectory] = {}
-        with playing(self._model, self._model_args), _Bar(len(episodes), label) as bar:
+        with playing(self._model, self._model_args), _Bar(len(episodes), label, self._turns_each.get(kind)) as bar:
             for tag in dict.fromkeys(episode.tag for episode in episodes):
                 places = [place for place, episode in enumerate(episodes) if episode.tag == tag]
                 requests = [episodes[place] for place in places]
                 player = self._players[kind, tag]
                 trajectories = player.play(
-                    requests, progress=bar.counting(len(played)), policy_version=step, record=record
+                    requests, progress=bar.counting(bar.standing), policy_version=step, record=record
                 )
                 played |= dict(zip(places, trajectories, strict=True))
+        if bar.turns_each is not None:
+            self._turns_each[kind] = bar.turns_each
         return [played[place] for place in range(len(episodes))]
 
     def play_some(
@@ -168,10 +173,21 @@ class Stage:
 
 
 class _Bar:
-    """A progress bar of episodes that vanishes when they are over."""
+    """A bar of the agent's turns, which come all the time where episodes end together; it vanishes at the end.
 
-    def __init__(self, total: int, label: str) -> None:
-        self._bar = tqdm(total=total, desc=label, unit="episode", leave=False)
+    How many turns there will be is told by the episodes that are over: before, by those of the playing before it.
+
+    Args:
+        asked: episodes in all.
+        label: what it says.
+        turns_each: turns of an episode in the playing before, None for the first.
+    """
+
+    def __init__(self, asked: int, label: str, turns_each: float | None) -> None:
+        self._asked = asked
+        total = None if turns_each is None else round(asked * turns_each)
+        self._bar = tqdm(total=total, desc=label, unit="turn", leave=False, disable=None)
+        self.turns_each = turns_each
 
     def __enter__(self) -> _Bar:
         return self
@@ -179,13 +195,27 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         self._bar.close()
 
-    def counting(self, before: int) -> Callable[[int, int], None]:
-        """Takes the number of finished episodes beyond those before."""
+    def counting(self, before: Standing) -> Callable[[Standing], None]:
+        """Takes how far the episodes are that are played after those before."""
 
-        def show(finished: int, _: int) -> None:
-            self._bar.update(before + finished - self._bar.n)
+        def show(now: Standing) -> None:
+            self.standing = added(before, now)
+            if self.standing.finished >= self._asked * TOLD_FROM:
+                self.turns_each = self.standing.finished_turns / self.standing.finished
+                self._bar.total = max(round(self._asked * self.turns_each), self.standing.turns)
+            self._bar.set_postfix_str(
+                f"{self.standing.finished}/{self._asked} episodes, {self.standing.tokens:,} tokens", refresh=False
+            )
+            self._bar.update(self.standing.turns - self._bar.n)
 
         return show
+
+    standing = Standing(0, 0, 0, 0, 0)
+
+
+def added(one: Standing, other: Standing) -> Standing:
+    """How far two playings have come together."""
+    return Standing(*(sum(pair) for pair in zip(astuple(one), astuple(other), strict=True)))
 
 
 def _nothing_scorable(trajectories: Sequence[Trajectory]) -> CustomerSetupError:

@@ -42,6 +42,7 @@ from tau_retail_env.models.checks import set_prompt_style
 from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.interruption import resumable
 from tau_retail_env.runs.interruption import say as say_line
+from tau_retail_env.runs.progress import Journal
 from tau_retail_env.runs.summary import Outcome
 from tau_retail_env.tasks.seeding import seed_of
 from tau_retail_env.users.llm.budget import begin_run
@@ -126,7 +127,12 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
     models.quiet()
     model_args = config.sft_train.model_args
     models.check_precision(model_args, "sft_train.model_args")
-    with claim(config, values) as folder, resumable(folder, say), Run(config, values, folder, model_args, say) as here:
+    journal = Journal(say)
+    with (
+        claim(config, values) as folder,
+        resumable(folder, journal),
+        Run(config, values, folder, model_args, journal) as here,
+    ):
         begin_run()
         judged = config.val_env_manager.tags if config.val_batch_size else ()
         check_servers(config.custom_envs, (*config.conversations.by_tag(), *judged))
@@ -139,7 +145,7 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
         training = config.sft_train.training_args
         batch_size = training.per_device_train_batch_size * training.gradient_accumulation_steps
         num_updates = config.max_steps or max(1, int(len(conversations) * training.num_train_epochs) // batch_size)
-        say(_about(conversations, num_updates))
+        journal(_about(conversations, num_updates))
         here.begin(stage, num_steps=num_updates, evaluate_before=config.pretrain != SCRATCH)
         order = batch_order(conversations.lengths, batch_size=batch_size, num_batches=num_updates, seed=config.seed)
 

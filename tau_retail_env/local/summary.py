@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tau_retail_env.runs import curves
 from tau_retail_env.runs.checkpoints import BEST, best_in
+from tau_retail_env.runs.files import writing
 from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.summary import (
     Outcome,
@@ -18,7 +20,7 @@ from tau_retail_env.runs.summary import (
     write_summary,
 )
 from tau_retail_env.runs.trajectories import read_trajectories
-from tau_retail_env.statistics.comparison import in_words
+from tau_retail_env.statistics.comparison import in_words, success_of
 
 
 def summarise(
@@ -28,8 +30,9 @@ def summarise(
     last_step: int,
     model: Mapping[str, Any],
     loading_s: Mapping[str, float],
+    title: str,
 ) -> Outcome:
-    """Compare the first validation with the last and write summary.json.
+    """Compare the first validation with the last, and write summary.json and curves.png.
 
     Args:
         folder: a run whose last validation is written, where it has one.
@@ -37,10 +40,14 @@ def summarise(
         last_step: the step of the last validation.
         model: what to say about the model.
         loading_s: seconds of what came before playing and training.
+        title: the run's name.
     """
     first, last = folder.trajectories("val", 0), folder.trajectories("val", last_step)
     before = read_trajectories(first) if first.is_file() and last_step else None
     success = success_before_and_after(before, read_trajectories(last)) if last.is_file() else {}
+    told = {"model": model} | success
+    with writing(folder.curves):
+        curves.draw(rows, folder.curves, title=curves.headline(title, told), intervals=_intervals(folder, rows))
     summary: dict[str, Any] = {
         "steps": last_step,
         "model": dict(model),
@@ -61,12 +68,20 @@ def summarise(
     return Outcome(folder.path, summary, _text(folder, summary))
 
 
+def _intervals(folder: RunFolder, rows: Sequence[Mapping[str, Any]]) -> dict[int, list[float]]:
+    """The interval of every validation's success."""
+    files = {row["step"]: folder.trajectories("val", row["step"]) for row in rows}
+    found = {step: success_of(read_trajectories(path)) for step, path in files.items() if path.is_file()}
+    return {step: success["interval"] for step, success in found.items() if "interval" in success}
+
+
 def _files(folder: RunFolder) -> dict[str, Path | None]:
     return {
         "checkpoint": folder.last_checkpoint(),
         "best": folder.checkpoints / BEST,
         "curves": folder.curves,
         "metrics": folder.metrics,
+        "log": folder.log,
         "trajectories": folder.trajectories("val", 0).parent,
         "tensorboard": folder.tensorboard,
     }

@@ -11,6 +11,7 @@ from tau_retail_env.episodes.plan import EpisodeRequest, TrainingPlan
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.local import models
 from tau_retail_env.local.config import LocalConfig
+from tau_retail_env.local.duration import estimate_s
 from tau_retail_env.local.grpo import RolloutFunction, make_trainer
 from tau_retail_env.local.loop import Run
 from tau_retail_env.local.metrics import GRPO_NAMES, renamed, training_row
@@ -18,6 +19,7 @@ from tau_retail_env.local.rollouts import PlaySettings, Stage
 from tau_retail_env.local.run_folder import claim
 from tau_retail_env.runs.interruption import resumable
 from tau_retail_env.runs.interruption import say as say_line
+from tau_retail_env.runs.progress import Journal
 from tau_retail_env.runs.summary import Outcome
 from tau_retail_env.users.llm.budget import begin_run
 
@@ -40,7 +42,12 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
     models.quiet()
     model_args = config.actor_train.model_args
     models.check_precision(model_args, "actor_train.model_args")
-    with claim(config, values) as folder, resumable(folder, say), Run(config, values, folder, model_args, say) as run:
+    journal = Journal(say)
+    with (
+        claim(config, values) as folder,
+        resumable(folder, journal),
+        Run(config, values, folder, model_args, journal) as run,
+    ):
         begin_run()
         tags = config.train_env_manager.tags + config.val_env_manager.tags
         check_servers(config.custom_envs, tags)
@@ -64,6 +71,7 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
             with run.recording(step + 1) as record:
                 found = stage.play_some("train", episodes, step=step, label=f"step {step + 1}: playing", record=record)
             tries[:] = record
+            run.learning(step + 1, len(found) * config.ppo_epochs)
             return found
 
         rollout = RolloutFunction(plan, play, folder, config)
@@ -72,7 +80,17 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
             row = training_row(rollout.trajectories, tasks, tries, mixed=run.has_mixed_customers)
             run.step_done(step, renamed(numbers, GRPO_NAMES) | row, rollout_s=rollout.seconds)
 
-        trainer = make_trainer(model, tokenizer, config, folder, rollout, step_done)
-        run.begin(stage, num_steps=config.max_steps)
+        batch_size = config.actor_train.training_args.per_device_train_batch_size
+        trainer = make_trainer(
+            model, tokenizer, config, folder, rollout, step_done, lambda: run.batch_learnt(batch_size)
+        )
+        steps = config.max_steps - folder.step
+        validations = 1 + steps // config.eval_steps
+        run.begin(
+            stage,
+            num_steps=config.max_steps,
+            about=f"{config.rollout_batch_size} episodes each",
+            seconds=estimate_s(model, config, validations=validations, steps=steps),
+        )
         run.train(trainer)
         return run.finish()

@@ -14,7 +14,7 @@ from tau_retail_env.runs.files import read_rows
 from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.summary import seconds_by_stage, seconds_in_words, success_before_and_after, write_summary
 from tau_retail_env.runs.trajectories import read_trajectories
-from tau_retail_env.statistics.comparison import in_words
+from tau_retail_env.statistics.comparison import in_words, success_of
 
 Validation = Mapping[tuple[str, str, int], Trajectory]
 """Its episodes by tag, task and number of the trial."""
@@ -34,13 +34,15 @@ def summarise(folder: RunFolder, trajectories: Path, *, title: str) -> list[str]
     rows = read_rows(folder.metrics)
     if not rows:
         return []
-    curves.draw(rows, folder.curves, title=title)
     validations = read_validations(trajectories)
     summary: dict[str, Any] = {"steps": rows[-1]["step"], "seconds": seconds_by_stage(rows)}
     if validations:
         summary |= _success(validations)
     if best := best_in(folder.checkpoints):
         summary["best"] = best
+    found = {step: success_of(list(validation.values())) for step, validation in validations.items()}
+    intervals = {step: success["interval"] for step, success in found.items() if "interval" in success}
+    curves.draw(rows, folder.curves, title=curves.headline(title, summary), intervals=intervals)
     write_summary(folder.summary, summary)
     return [seconds_in_words(summary["seconds"], least=1.0), *(in_words(summary) if "after" in summary else [])]
 

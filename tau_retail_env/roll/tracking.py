@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from tau_retail_env.errors import TauRetailError
 from tau_retail_env.runs.episode_table import COLUMNS, Row, as_markdown, row_of, sampled
 from tau_retail_env.runs.episode_table import NAME as EPISODES
 from tau_retail_env.runs.metric_log import MetricLog
+from tau_retail_env.runs.progress import step_line
 from tau_retail_env.runs.trajectories import read_trajectories
 
 NAME = "tau_retail"
@@ -62,6 +63,9 @@ class JsonlTracker:
         episodes: the folder that workers write trajectories to.
     """
 
+    say: Callable[[str], None] = staticmethod(lambda line: None)
+    """Takes a line for each step; set for this process by `register`."""
+
     def __init__(
         self, config: dict[str, Any], *, path: str, tracker: str, tracker_kwargs: Mapping[str, Any], episodes: str
     ) -> None:
@@ -73,6 +77,8 @@ class JsonlTracker:
         self._validations = PlayedValidations(Path(episodes))
         self._show = {"tensorboard": _as_text, "wandb": _as_table}.get(tracker)
         self._inner = create_tracker(tracker, config, **dict(tracker_kwargs))
+        self._last_step = int(config.get("max_steps") or 0) - 1
+        self._steps_s: list[float] = []
 
     def log(self, values: Mapping[str, Any], step: int | None = None, **kwargs: Any) -> None:
         """Keep the numbers of a step.
@@ -83,11 +89,25 @@ class JsonlTracker:
             kwargs: for ROLL's own tracker.
         """
         if step is not None and step > self._last:
-            self._log.write(step, {name.rsplit("@", 1)[0]: value for name, value in values.items()})
+            row = {name.rsplit("@", 1)[0]: value for name, value in values.items()}
+            self._log.write(step, row)
             self._last = step
+            for line in self._lines(step, row):
+                self.say(line)
         self._inner.log(dict(values), step=step, **kwargs)
         if step is not None:
             self._show_validations(before=step, now=step)
+
+    def _lines(self, step: int, row: Mapping[str, Any]) -> list[str]:
+        """What the step came to, and its validation if it had one."""
+        self._steps_s.append(row.get("time/step_total") or 0.0)
+        each = sum(self._steps_s) / len(self._steps_s)
+        judged = row.get("val/score/mean")
+        lines = [] if judged is None else [f"validation of step {step}: mean reward {judged:.3f}"]
+        return [
+            *lines,
+            step_line(f"step {step} (the last is {self._last_step})", row, left_s=each * (self._last_step - step)),
+        ]
 
     def finish(self) -> None:
         """Finish writing."""
@@ -113,8 +133,13 @@ def _as_table(rows: Sequence[Row]) -> Any:
     return wandb.Table(columns=list(COLUMNS), data=[list(row.cells) for row in rows])
 
 
-def register() -> None:
-    """Make the tracker known to ROLL in this process, which is the one that tracks."""
+def register(say: Callable[[str], None]) -> None:
+    """Make the tracker known to ROLL in this process, which is the one that tracks.
+
+    Args:
+        say: takes a line for each step.
+    """
     from roll.utils.tracking import tracker_registry
 
+    JsonlTracker.say = staticmethod(say)
     tracker_registry[NAME] = JsonlTracker

@@ -24,6 +24,7 @@ from tau_retail_env.runs.files import WriteError
 from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.interruption import resumable
 from tau_retail_env.runs.interruption import say as say_line
+from tau_retail_env.runs.progress import Journal
 from tau_retail_env.users.llm.budget import begin_run
 
 
@@ -38,16 +39,17 @@ def train(config: RollConfig, values: Mapping[str, Any], *, say: Callable[[str],
     Raises:
         TauRetailError: something that the run needs is not here, and no GPU has been touched; or the disk is full.
     """
-    with claim(config, values) as folder, resumable(folder, say):
+    journal = Journal(say)
+    with claim(config, values) as folder, resumable(folder, journal):
         try:
-            _train_in(folder, config, values, say)
+            _train_in(folder, config, values, journal)
         except WriteError as error:
             if not folder.config.is_file():
                 raise
             raise TauRetailError(f"{error}. Mend that, then go on with: resume={folder.path}") from error
 
 
-def _train_in(folder: RunFolder, config: RollConfig, values: Mapping[str, Any], say: Callable[[str], None]) -> None:
+def _train_in(folder: RunFolder, config: RollConfig, values: Mapping[str, Any], say: Journal) -> None:
     began = time.perf_counter()
     begin_run()
     attention = ((values.get("actor_train") or {}).get("model_args") or {}).get("attn_implementation")
@@ -61,9 +63,11 @@ def _train_in(folder: RunFolder, config: RollConfig, values: Mapping[str, Any], 
     placed = values if os.environ.get("RAY_ADDRESS") else onto_visible_gpus(values)
     roll_config = agentic_config(fit_groups(placed, counts), folder)
     import_what_workers_import()
-    for line in (*folder.open(to_yaml(values)), f"writing to {folder.path}", *unjudged(roll_config)):
+    told = folder.open(to_yaml(values))
+    say.open(folder.log)
+    for line in (*told, f"writing to {folder.path}", *planned(roll_config), *unjudged(roll_config)):
         say(f"[tau-retail] {line}")
-    tracking.register()
+    tracking.register(lambda line: say(f"[tau-retail] {line}"))
     with ray_of_its_own(say) as resources:
         check_cluster(config, resources)
         say(f"[tau-retail] Ray is up after {time.perf_counter() - began:.0f} s")
@@ -74,6 +78,20 @@ def _train_in(folder: RunFolder, config: RollConfig, values: Mapping[str, Any], 
         say(line)
     record_validations(folder.path, trajectories_folder(roll_config), values)
     say(f"everything lies in {folder.path}")
+
+
+def planned(roll_config: Any) -> list[str]:
+    """What will be done.
+
+    Args:
+        roll_config: ROLL's AgenticConfig.
+    """
+    judged = f"a validation of {roll_config.val_batch_size} held-out episodes every {roll_config.eval_steps} steps"
+    return [
+        f"to do: steps 0 to {roll_config.max_steps - 1} of {roll_config.rollout_batch_size} episodes each, "
+        + (judged if roll_config.eval_steps > 0 else "no validation")
+        + "; the first step says how long the others will take"
+    ]
 
 
 def unjudged(roll_config: Any) -> list[str]:

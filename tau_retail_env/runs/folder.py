@@ -87,6 +87,7 @@ class RunFolder:
         self.config = path / CONFIG
         self.metrics = path / "metrics.jsonl"
         self.summary = path / "summary.json"
+        self.log = path / "train.log"
         self.curves = path / "curves.png"
         self.checkpoints = path / "checkpoints"
         self.tensorboard = path / "tensorboard"

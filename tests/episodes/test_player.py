@@ -349,13 +349,15 @@ def test_trajectories_come_in_the_order_of_the_requests_whatever_the_batch(encod
 
     speaker = Speaker(encoder)
     trajectories = player(encoder, speaker, make_env=make_env, batch_size=batch_size).play(
-        requests, progress=lambda done, total: seen.append((done, total))
+        requests, progress=lambda now: seen.append((now.finished, now.asked, now.turns, now.tokens))
     )
     assert [(t.task_id, t.seed) for t in trajectories] == [(r.task_id, r.seed) for r in requests]
     assert [t.metrics["turns"] for t in trajectories] == [1 + number % 4 for number in range(10)]
     assert len(made) == min(batch_size, 10)
     assert len(set(speaker.keys)) == 10
-    assert seen[0] == (0, 10) and seen[-1] == (10, 10) and seen == sorted(seen)
+    turns = sum(t.metrics["turns"] for t in trajectories)
+    assert seen[0][:3] == (0, 10, 0) and seen[-1][:3] == (10, 10, turns) and seen == sorted(seen)
+    assert len({now[2] for now in seen}) >= 4 and seen[-1][3] >= sum(len(t.token_ids) for t in trajectories)
 
 
 def test_sixty_four_customers_of_a_second_each_take_under_three_seconds_a_turn(encoder):

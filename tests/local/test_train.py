@@ -1,7 +1,9 @@
 """Whole runs of the local engine on a tiny model with random weights."""
 
+import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,11 +15,12 @@ from typing import Any
 
 import pytest
 import torch
+from tqdm import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tau_retail_env.cli import main
 from tau_retail_env.evaluation.record import EPISODES, read_episodes
-from tau_retail_env.local import loop
+from tau_retail_env.local import loop, rollouts
 from tau_retail_env.local.config import check_local
 from tau_retail_env.local.rollouts import Stage
 from tau_retail_env.local.train import train
@@ -77,6 +80,7 @@ def test_a_run_leaves_everything_that_is_promised(finished: tuple[Any, list[str]
         "metrics.jsonl",
         "summary.json",
         "tensorboard",
+        "train.log",
         "trajectories",
         "validations",
     }
@@ -90,6 +94,62 @@ def test_a_run_leaves_everything_that_is_promised(finished: tuple[Any, list[str]
     assert "success before" in said[-1]
     assert "on the same 3 held-out episodes" in said[-1]
     assert str(outcome.folder) in said[-1]
+
+
+def test_it_says_at_once_what_will_be_done_and_a_line_for_every_step_and_validation_stays(
+    finished: tuple[Any, list[str]],
+):
+    outcome, said = finished
+    plan, *lines = said[1:-1]
+    assert re.fullmatch(
+        r"to do: steps 1 to 3 of 4 episodes each, 3 validations of 3 held-out episodes \(after step 0, 2, 3\); "
+        r"about \d+ (s|min)",
+        plan,
+    )
+    assert [line.partition(":")[0] for line in lines] == [
+        "validation after step 0",
+        "step 1 of 3",
+        "validation after step 2",
+        "step 2 of 3",
+        "validation after step 3",
+        "step 3 of 3",
+    ]
+    assert "left" in lines[1] and "left" not in lines[-1] and "KL 0.0000 nats" in lines[1]
+    logged = [line[20:] for line in outcome.folder.joinpath("train.log").read_text().splitlines()]
+    assert logged == [line for text in said for line in text.splitlines()]
+
+
+def test_without_a_terminal_nothing_moves_the_cursor(grpo_values: Values):
+    ran = subprocess.run(
+        [sys.executable, "-m", "tau_retail_env", "train", *arguments_of(grpo_values, "max_steps=1")],
+        capture_output=True,
+        check=True,
+    )
+    assert b"validation after step 1" in ran.stdout and b"step 1 of 1" in ran.stdout
+    assert not re.search(rb"[\r\x1b]", ran.stdout + ran.stderr)
+
+
+def test_bars_move_with_turns_and_with_every_batch_that_is_learnt_from(
+    grpo_values: Values, monkeypatch: pytest.MonkeyPatch
+):
+    moves: dict[str, list[float]] = {}
+
+    class Bar(tqdm):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named | {"disable": False, "file": io.StringIO()})
+
+        def update(self, n: float = 1) -> bool | None:
+            moves.setdefault(self.desc.removesuffix(": "), []).append(n)
+            return super().update(n)
+
+    monkeypatch.setattr(loop, "tqdm", Bar)
+    monkeypatch.setattr(rollouts, "tqdm", Bar)
+    outcome, _ = run(grpo_values("max_steps=1"))
+    played = read_trajectories(outcome.folder / "trajectories" / "train-000001.jsonl")
+    assert sum(moves["step 1: playing"]) == sum(one.metrics["turns"] for one in played)
+    assert len([n for n in moves["step 1: playing"] if n]) > 1
+    assert moves["step 1: learning"] == [2, 2]
+    assert moves["training"] == [1]
 
 
 def test_metrics_carry_rolls_names(finished: tuple[Any, list[str]]):

@@ -472,18 +472,23 @@ def test_metrics_reach_the_file_and_rolls_own_tracker(roll, tmp_path):
         def finish(self) -> None:
             told.append((-1, {}))
 
-    tracking.register()
+    said: list[str] = []
+    tracking.register(said.append)
     tracker_registry["noting"] = Noting
     settings = {"path": str(tmp_path / "metrics.jsonl"), "tracker": "noting", "tracker_kwargs": {"log_dir": "there"}}
     settings |= {"episodes": str(tmp_path / "trajectories")}
-    tracker = create_tracker(tracking.NAME, {}, **settings)
+    tracker = create_tracker(tracking.NAME, {"max_steps": 3}, **settings)
     tracker.log(values={"b@sum": 2, "a": float("inf"), "text": "x"}, step=0)
-    again = create_tracker(tracking.NAME, {}, **settings)
+    again = create_tracker(tracking.NAME, {"max_steps": 3}, **settings)
     again.log(values={"b": 2}, step=0)
-    again.log(values={"b": 3.5}, step=1)
+    again.log(values={"b": 3.5, "time/step_total": 30.0, "val/score/mean": 0.25}, step=1)
     again.finish()
-    assert read_rows(tmp_path / "metrics.jsonl") == [{"step": 0, "a": None, "b": 2}, {"step": 1, "b": 3.5}]
+    assert read_rows(tmp_path / "metrics.jsonl") == [
+        {"step": 0, "a": None, "b": 2},
+        {"step": 1, "b": 3.5, "time/step_total": 30.0, "val/score/mean": 0.25},
+    ]
     assert [step for step, _ in told] == [0, 0, 1, -1]
+    assert said[1:] == ["validation of step 1: mean reward 0.250", "step 1 (the last is 2): 30 s; about 30 s left"]
 
 
 def test_rolls_tensorboard_gets_a_table_of_each_validations_episodes_once(roll, tmp_path):
@@ -493,7 +498,7 @@ def test_rolls_tensorboard_gets_a_table_of_each_validations_episodes_once(roll, 
 
     from tau_retail_env.roll import tracking
 
-    tracking.register()
+    tracking.register(lambda line: None)
     folder = tmp_path / "trajectories"
     folder.mkdir()
 

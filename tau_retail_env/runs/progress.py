@@ -1,0 +1,104 @@
+"""What a run says while it goes on: a line for each step and each validation, on the screen and in train.log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tau_retail_env.runs.files import writing
+
+SHOWN: Mapping[str, str] = {
+    "rollout/score/mean": "reward {:.3f}",
+    "sft/loss": "loss {:.3f}",
+    "critic/kl": "KL {:.4f} nats",
+    "critic/entropy/mean": "entropy {:.3f} nats",
+}
+"""What a step's line tells of its row."""
+MINUTE_S, HOUR_S = 60, 3600
+
+
+class Journal:
+    """Says lines on the screen, and writes them with the time into the run's folder once that is there.
+
+    Args:
+        say: takes each line for the screen.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._path: Path | None = None
+        self._waiting: list[str] = []
+
+    def open(self, path: Path) -> None:
+        """Write from now on, and first what was said so far.
+
+        Args:
+            path: the file, which may be there from before.
+
+        Raises:
+            WriteError: the disk does not allow it.
+        """
+        self._path = path
+        self._write()
+
+    def __call__(self, text: str) -> None:
+        """Say a line, or several."""
+        from tqdm import tqdm
+
+        with tqdm.external_write_mode():  # takes the bars off the screen meanwhile
+            self._say(text)
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        self._waiting += [f"{now} {line}\n" for line in text.splitlines()]
+        if self._path is not None:
+            self._write()
+
+    def _write(self) -> None:
+        assert self._path is not None
+        with writing(self._path), self._path.open("a", encoding="utf-8") as file:
+            file.writelines(self._waiting)
+        self._waiting = []
+
+
+def step_line(name: str, row: Mapping[str, Any], *, left_s: float | None = None) -> str:
+    """What a step came to, on one line.
+
+    Args:
+        name: which step of how many.
+        row: its metrics.
+        left_s: seconds that the rest of the run will take, None where nothing is known of it.
+    """
+    told = [words.format(row[key]) for key, words in SHOWN.items() if row.get(key) is not None]
+    seconds = {part: row.get(f"time/step_{part}") or 0.0 for part in ("rollout", "train", "val")}
+    if total := row.get("time/step_total"):
+        verbs = {"rollout": "playing", "train": "learning", "val": "validation"}
+        parts = ", ".join(f"{verbs[part]} {value:.0f}" for part, value in seconds.items() if value >= 1.0)
+        told.append(f"{total:.0f} s" + (f" ({parts})" if parts else ""))
+    left = f"; about {in_words(left_s)} left" if left_s else ""
+    return f"{name}: {', '.join(told)}{left}"
+
+
+def validation_line(step: int, success: Mapping[str, Any], seconds: float) -> str:
+    """What a validation came to, on one line.
+
+    Args:
+        step: after how many steps.
+        success: as `tau_retail_env.statistics.comparison.success_of` tells it.
+        seconds: that it took.
+    """
+    if "success" not in success:
+        return f"validation after step {step}: no episode of {success['asked']} could be scored"
+    low, high = success["interval"]
+    unscored = f", {success['unscorable']} more not scored" if success["unscorable"] else ""
+    return (
+        f"validation after step {step}: success {success['success']:.1%} of {success['episodes']} episodes "
+        f"(95 %: {low:.1%} to {high:.1%}){unscored}, {seconds:.0f} s"
+    )
+
+
+def in_words(seconds: float) -> str:
+    """A rough time in words, such as "10 min"."""
+    if seconds < MINUTE_S:
+        return f"{max(seconds, 1.0):.0f} s"
+    return f"{seconds / MINUTE_S:.0f} min" if seconds < 2 * HOUR_S else f"{seconds / HOUR_S:.0f} h"

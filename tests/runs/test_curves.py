@@ -1,0 +1,63 @@
+"""The picture of a run: what stands on its axes, and that a validation has its interval."""
+
+import json
+
+import pytest
+
+from tau_retail_env.runs import curves
+from tau_retail_env.runs.files import read_rows
+
+
+@pytest.fixture
+def panels(monkeypatch, tmp_path):
+    """Draws rows, and returns the axes by title."""
+    figure = pytest.importorskip("matplotlib.figure")
+    drawn = []
+    save = figure.Figure.savefig
+    monkeypatch.setattr(figure.Figure, "savefig", lambda self, *a, **k: drawn.append(self) or save(self, *a, **k))
+
+    def draw(rows, **named):
+        curves.draw(rows, tmp_path / "curves.png", title="a run", **named)
+        assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+        return {axes.get_title(): axes for axes in drawn[-1].axes}
+
+    return draw
+
+
+def row(step, **values):
+    return {"step": step, "rollout/score/mean": 0.5, "critic/kl": 0.01 * step} | values
+
+
+def test_success_goes_from_0_to_1_steps_are_whole_and_axes_have_units(panels):
+    axes = panels([row(step) for step in range(4)])
+    assert set(axes) == {"success", "KL to the reference"}
+    low, high = axes["success"].get_ylim()
+    assert (round(low, 1), round(high, 1)) == (0.0, 1.0)
+    assert all(tick == int(tick) for tick in axes["success"].get_xticks())
+    assert axes["KL to the reference"].get_ylabel() == "nats a token"
+    assert [text.get_text() for text in axes["success"].get_legend().get_texts()] == ["training tasks, sampled"]
+
+
+def test_validations_have_their_intervals_and_three_of_them_a_band(panels):
+    rows = [row(0, **{"val/score/mean": 0.3}), row(1), row(2, **{"val/score/mean": 0.6})]
+    intervals = {0: (0.2, 0.4), 2: (0.5, 0.7)}
+    (bars,) = panels(rows, intervals=intervals)["success"].containers
+    ends = [tuple(y for _, y in segment) for segment in bars.lines[2][0].get_segments()]
+    assert ends == [pytest.approx((0.2, 0.4)), pytest.approx((0.5, 0.7))]
+    assert bars.lines[0].get_linestyle() == "None"
+    rows.append(row(3, **{"val/score/mean": 0.7}))
+    success = panels(rows, intervals={**intervals, 3: (0.6, 0.8)})["success"]
+    assert success.containers[0].lines[0].get_linestyle() == "-"
+    assert any(type(one).__name__ == "FillBetweenPolyCollection" for one in success.collections)
+
+
+def test_the_headline_tells_run_model_and_success(repository):
+    summary = json.loads((repository / "docs/runs/laptop/summary.json").read_text())
+    told = curves.headline("laptop", summary)
+    assert told == "laptop: Qwen2ForCausalLM, 6.9 M parameters; held-out success 34.9% to 74.5%"
+    assert curves.headline("other", {}) == "other"
+
+
+def test_rows_of_rolls_own_names_have_panels_too(panels, repository):
+    axes = panels(read_rows(repository / "docs/runs/roll_ppo_critic/metrics.jsonl"))
+    assert {"success", "critic", "gradient norm"} <= set(axes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -11,12 +12,17 @@ from typing import Any
 from tau_retail_env.agents.api import ApiHistory, agent_message
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError, TauRetailError
 from tau_retail_env.messages import AgentMessage
+from tau_retail_env.users.llm.answer_size import AnswerTooLongError, bounded_at_once
 from tau_retail_env.users.llm.settings import ApiSettings
 
 TOO_LONG = ("context_length_exceeded", "maximum context length", "context window", "longer than the maximum")
 """How servers say, in a code or in words, that a conversation has outgrown the model."""
 NO_KEY = "none"
 """What is sent to a server that asks for no key."""
+MOST_MB = ApiSettings.model_fields["max_response_mb"].default
+"""Megabytes (10^6 bytes) of one answer; a longer one is not read to its end."""
+USABLE_TRIES = 3
+"""How often a server is asked that answers with something else than a message."""
 
 
 class AgentServerError(TauRetailError, RuntimeError):
@@ -77,7 +83,12 @@ class AgentServer:
             api_key=self._key,
             timeout=settings.timeout_s,
             max_retries=settings.max_retries,
-            http_client=openai.DefaultHttpxClient(trust_env=not is_here),  # proxies are not for this machine
+            http_client=openai.DefaultHttpxClient(
+                trust_env=not is_here,  # proxies are not for this machine
+                follow_redirects=False,  # the conversation is for this host and no other
+                headers={"Accept-Encoding": "identity"},
+                event_hooks={"response": [bounded_at_once(MOST_MB)]},
+            ),
         )
 
     def check(self) -> None:
@@ -121,19 +132,26 @@ class AgentServer:
         }
         given = {name: value for name, value in sampling.items() if value is not None}
         create: Any = self._client.chat.completions.create  # its 2 overloads know no plain dictionaries
-        try:
-            answer = create(
-                model=settings.model, messages=messages, tools=tools or self._openai.NOT_GIVEN, seed=seed, **given
-            )
-        except self._openai.BadRequestError as error:
-            if any(words in str(error) for words in TOO_LONG):
-                return None, None
-            raise self._no_answer(error) from error
-        except self._openai.OpenAIError as error:
-            raise self._no_answer(error) from error
-        if not answer.choices:
-            raise AgentServerError(f"The agent's server {settings.base_url} answers without a message in its answer")
-        return answer.choices[0].message.model_dump(exclude_none=True), answer.usage
+        for _ in range(USABLE_TRIES):
+            try:
+                answer = create(
+                    model=settings.model, messages=messages, tools=tools or self._openai.NOT_GIVEN, seed=seed, **given
+                )
+                message = answer.choices[0].message.model_dump(exclude_none=True)
+            except self._openai.BadRequestError as error:
+                if any(words in str(error) for words in TOO_LONG):
+                    return None, None
+                raise self._no_answer(error) from error
+            except self._openai.OpenAIError as error:
+                raise self._no_answer(error) from error
+            except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
+                continue  # the body is no chat completion, or nested so deeply that nothing can read it
+            if self._key == NO_KEY or self._key not in json.dumps(message, ensure_ascii=False, default=str):
+                return message, answer.usage
+        raise AgentServerError(
+            f"The agent's server {settings.base_url} answers without a message in its answer, or with the key in it, "
+            f"{USABLE_TRIES} times"
+        )
 
     def close(self) -> None:
         """Close the connections; what is under way fails."""
@@ -141,6 +159,9 @@ class AgentServer:
 
     def _no_answer(self, error: Exception) -> AgentServerError:
         text = str(error) if self._key == NO_KEY else str(error).replace(self._key, "…")  # servers repeat a wrong key
+        cause = error.__cause__ or error.__context__
+        if isinstance(cause, AnswerTooLongError):
+            text = str(cause).partition(" (")[0]
         words = " ".join(text.split())[:300]
         return AgentServerError(
             f"The agent's server {self.settings.base_url} (model {self.settings.model}) gave no usable answer in "

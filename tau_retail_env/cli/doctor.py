@@ -23,6 +23,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="instead, give the model in FOLDER a chat template that shows the tools, where its own does not",
     )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="let the new chat template take the place of the one that is there, which is kept under another name",
+    )
     examples(parser, "tau-retail doctor", "tau-retail doctor --chat-template models/mine")
 
 
@@ -31,7 +36,9 @@ def run(options: argparse.Namespace) -> int:
     from tau_retail_env.doctor import as_json, as_text, can_run, examine, survey
 
     if options.chat_template is not None:
-        return _give_template(options.chat_template)
+        return _give_template(options.chat_template, overwrite=options.overwrite)
+    if options.overwrite:
+        raise InvalidValueError("--overwrite goes with --chat-template FOLDER")
     findings = examine(survey())
     if options.json:
         print(as_json(findings))
@@ -40,8 +47,8 @@ def run(options: argparse.Namespace) -> int:
     return 0 if can_run(findings) else FAILED
 
 
-def _give_template(folder: Path) -> int:
-    from tau_retail_env.doctor.chat_template import FILE_NAME, give_template
+def _give_template(folder: Path, *, overwrite: bool) -> int:
+    from tau_retail_env.doctor.chat_template import BESIDE_NAME, give_template
     from tau_retail_env.models.loading import load_tokenizer
 
     if not folder.is_dir():
@@ -49,8 +56,12 @@ def _give_template(folder: Path) -> int:
             f"--chat-template: {str(folder)!r} is no folder; a model of the Hugging Face hub comes into one by: "
             f"hf download {folder} --local-dir FOLDER"
         )
-    if give_template(folder, load_tokenizer(str(folder))):
-        say(f"{folder / FILE_NAME}: written; pretrain={folder} shows its model the tools now")
-    else:
+    written = give_template(folder, load_tokenizer(str(folder)), overwrite=overwrite)
+    if written is None:
         say(f"{folder}: its chat template shows tools; nothing was changed")
+    elif written.name == BESIDE_NAME:
+        say(f"{written}: written beside the model's own, which does not show tools and still counts;\n"
+            f"in its place: tau-retail doctor --chat-template {folder} --overwrite")
+    else:
+        say(f"{written}: written; pretrain={folder} shows its model the tools now")
     return 0

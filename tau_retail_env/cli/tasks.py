@@ -88,6 +88,6 @@ def _count(options: argparse.Namespace) -> int:
         except MissingDependencyError as error:
             if options.source is not None:
                 raise
-            complain(f"without source {source!r}: {error}")
+            complain(textwrap.fill(f"without source {source!r}: {error}", TEXT_WIDTH, break_on_hyphens=False))
     say(as_markdown(table))
     return 0

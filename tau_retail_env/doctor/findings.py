@@ -65,6 +65,8 @@ class Finding:
     """What was found, and what was expected where that differs."""
     remedy: str | None = None
     """The command that mends it; None where nothing needs mending."""
+    installs: str | None = None
+    """Where that is pip installing one package: how pip is asked for it, quoted, the end of `remedy`."""
 
 
 def examine(found: Surroundings) -> list[Finding]:
@@ -96,8 +98,18 @@ def as_text(findings: Sequence[Finding]) -> str:
         for finding in group:
             mark = status.upper() if status == "wrong" else status
             lines += _wrapped(f"{mark:<9} {finding.area:<13} {finding.name:<19} {finding.found}")
-            lines += [f"{'':<10}mend: {finding.remedy}"] if finding.remedy else []
+            lines += [f"{'':<10}mend: {finding.remedy}"] if finding.remedy and not finding.installs else []
+        lines += [f"{'':<10}mend these: {command}" for command in _pip_lines(group)]
     return "\n".join(lines)
+
+
+def _pip_lines(findings: Sequence[Finding]) -> list[str]:
+    """One command for all packages that pip is to install into the same Python."""
+    wanted: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.remedy and finding.installs:
+            wanted.setdefault(finding.remedy.removesuffix(finding.installs), []).append(finding.installs)
+    return [command + " ".join(packages) for command, packages in wanted.items()]
 
 
 def _wrapped(line: str) -> list[str]:
@@ -166,15 +178,16 @@ def _packages(found: Surroundings) -> Iterator[Finding]:
 
 def _package(area: str, requirement: Requirement, here: Environment, if_missing: Status) -> Finding:
     version = here.packages.get(requirement.name)
-    remedy = here.command(f"pip install {shlex.quote(requirement.install)}")
+    installs = shlex.quote(requirement.install)
+    remedy = here.command(f"pip install {installs}")
     if version is None:
         text = f"not installed; wanted {requirement.wanted or 'any version'}"
-        return Finding(area, requirement.name, if_missing, text, remedy)
+        return Finding(area, requirement.name, if_missing, text, remedy, installs)
     if not satisfies(version, requirement.wanted):
-        return Finding(area, requirement.name, if_missing, f"{version}; wanted {requirement.wanted}", remedy)
+        return Finding(area, requirement.name, if_missing, f"{version}; wanted {requirement.wanted}", remedy, installs)
     if requirement.pinned and not satisfies(version, f"=={requirement.pinned}"):
         text = f"{version} will do; the recorded runs used {requirement.pinned}"
-        return Finding(area, requirement.name, "optional", text, remedy)
+        return Finding(area, requirement.name, "optional", text, remedy, installs)
     return Finding(area, requirement.name, "ok", version)
 
 

@@ -19,7 +19,15 @@ HOSTED = {"wandb": "name", "trackio": "name", "swanlab": "experiment_name"}
 PROJECT = "tau-retail"
 WANDB_BESIDE_ROLL = "wandb<=0.28.0"
 """Later ones want a newer opentelemetry than the one with which vLLM and Ray are pinned."""
-SECRET = re.compile(r"api[_-]?key|(^|_)token(_file)?$|secret|passw|credential", re.IGNORECASE)
+SECRET = re.compile(r"api[_-]?key|secret|passw|passphrase|credential|bearer|authorization", re.IGNORECASE)
+"""What a secret's name holds, wherever in it."""
+SECRET_WORDS = frozenset("auth pwd pw pass token tokens".split())
+"""Words of which one at the end of a name says so, but for `COUNTS` of tokens."""
+COUNTS = frozenset("max min num new prompt completion total".split())
+SECRET_KEYS = frozenset("access private login auth signing encryption ssh account service".split())
+"""Words before "key" that make it a secret one."""
+WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+"""A word of a name such as access_key, accessToken or TOKEN2."""
 TRACKER_RUN = "tracker_run"
 """File of a run's folder: the run's id with W&B, or its name with trackio."""
 ROLLS_WANDB = ("project", "name", "tags", "notes", "log_dir", "mode", "settings")
@@ -86,13 +94,26 @@ def secrets_in(value: Any, path: str) -> Iterator[str]:
     """Paths of the keys, at any depth, whose names say that they hold a secret."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            if SECRET.search(str(name)):
+            if is_secret(str(name)):
                 yield f"{path}.{name}"
             else:
                 yield from secrets_in(inner, f"{path}.{name}")
     elif isinstance(value, (list, tuple)):
         for number, inner in enumerate(value):
             yield from secrets_in(inner, f"{path}[{number}]")
+
+
+def is_secret(name: str) -> bool:
+    """Whether a key's name says that it holds a secret."""
+    if SECRET.search(name):
+        return True
+    words = [word.lower() for word in WORD.findall(name)]
+    if words and words[-1] in ("file", "path", "env"):
+        words.pop()
+    before, last = words[-2:-1], words[-1:]
+    if last == ["key"] or last == ["keys"]:
+        return bool(SECRET_KEYS.intersection(before))
+    return bool(SECRET_WORDS.intersection(last)) and not COUNTS.intersection(before)
 
 
 class Hosted:

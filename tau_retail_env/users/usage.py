@@ -18,6 +18,8 @@ USAGE = (
     "asked_again",
     "unapproved",
     "held_stops",
+    "role_flips",
+    "loops",
 )
 """Numbers of `UserMessage.usage` that become metrics, each under its name with `customer_` before it."""
 CUSTOMER_METRICS = dict.fromkeys([*(f"customer_{name}" for name in USAGE), "customer_failures"], "sum")

@@ -125,3 +125,40 @@ def test_an_address_at_which_nothing_answers_is_told():
 def test_a_word_that_is_no_address_is_refused():
     with pytest.raises(InvalidValueError, match="no address"):
         AgentServer(ServerSettings(base_url="localhost:8000", model="tiny"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("deep", "answers without a message in its answer"),
+        ("wrong_json", "answers without a message in its answer"),
+        ("no_choices", "answers without a message in its answer"),
+        ("packed", "a packed body, which was not asked for"),
+        ("huge", "an answer of more than 8 MB"),
+    ],
+)
+def test_an_answer_that_nobody_can_read_is_an_error_of_the_server_and_bounded(fault, words):
+    with ChatServer(plan=always(fault)) as server:
+        agent = AgentServer(settings_of(server, max_retries=0))
+        with pytest.raises(AgentServerError, match=words):
+            agent.reply([{"role": "user", "content": "Hi"}], [], 0)
+
+
+def test_one_answer_that_nobody_can_read_ends_no_episode():
+    with ChatServer(plan=script(["deep", None, "wrong_json"])) as server:
+        assert play(served(server), ServerAgent(AgentServer(settings_of(server)), 0)).reward == 1.0
+
+
+def test_no_redirect_leads_the_agents_conversation_to_another_host():
+    with ChatServer() as other, ChatServer(plan=always("redirect"), redirects_to=other.base_url) as server:
+        with pytest.raises(AgentServerError, match="gave no usable answer"):
+            AgentServer(settings_of(server)).reply([{"role": "user", "content": "Hi"}], [], 0)
+        assert other.requests == []
+
+
+def test_a_server_that_repeats_the_key_gets_it_into_no_message(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-fake-5f1d0c")
+    echo = ChatServer(reply=lambda request: f"Your key: {request.headers['authorization']}")
+    with echo as server, pytest.raises(AgentServerError, match="with the key in it") as error:
+        AgentServer(settings_of(server)).reply([{"role": "user", "content": "Hi"}], [], 0)
+    assert "5f1d0c" not in str(error.value)

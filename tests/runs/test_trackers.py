@@ -44,6 +44,18 @@ def test_a_secret_is_refused_without_being_told(name, given, path):
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "is_secret"),
+    [
+        *((name, True) for name in ("accessToken", "tokens", "auth", "authorization", "bearer", "pwd", "private_key")),
+        *((name, True) for name in ("ACCESS_KEY", "login_key", "APIKey", "token2", "password1", "identity_token_file")),
+        *((name, False) for name in ("max_tokens", "group_key", "key", "author", "tokenizer", "project", "keyboard")),
+    ],
+)
+def test_a_name_tells_a_secret(name, is_secret):
+    assert trackers.is_secret(name) == is_secret
+
+
 @pytest.mark.parametrize("name", CHECKS)
 def test_other_arguments_pass(name):
     CHECKS[name](

@@ -20,6 +20,8 @@ SUPERVISION = {
     "rejected": "drafts rejected",
     "unapproved": "messages sent unapproved",
     "held_stops": "early stops held back",
+    "role_flips": "messages in the agent's part",
+    "loops": "messages that go in circles",
 }
 """What `UserMessage.usage` counts besides time, tokens and money."""
 

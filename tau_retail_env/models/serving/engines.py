@@ -17,6 +17,8 @@ ENGINES = ("vllm", "sglang")
 OWN_ARGUMENTS = ("--host", "--port", "--model", "--model-path")
 """What `serve-user` says to the engine itself."""
 KEY_ARGUMENTS = ("--api-key", "--admin-api-key")
+SHORTEST = len("--ho")
+"""Characters of an argument's beginning from which on an engine's parser may take it for the whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +105,9 @@ def command_line(engine: Engine, model: str, host: str, port: int, more: Sequenc
     """
     for argument in more:
         name = argument.partition("=")[0]
-        if name in OWN_ARGUMENTS:
+        if _is_one_of(name, OWN_ARGUMENTS):
             raise InvalidValueError(f"{name} is serve-user's own: give MODEL, --host and --port before the --")
-        if name in KEY_ARGUMENTS:
+        if _is_one_of(name, KEY_ARGUMENTS):
             raise InvalidValueError(
                 f"{name} would show the key to everybody who lists processes; vLLM reads it from the environment "
                 "variable VLLM_API_KEY, and a server on this machine alone needs none"
@@ -116,3 +118,9 @@ def command_line(engine: Engine, model: str, host: str, port: int, more: Sequenc
     script = engine.python.parent / "vllm"
     program = [str(script)] if script.is_file() else [str(engine.python), "-m", "vllm.entrypoints.cli.main"]
     return [*program, "serve", model, *where]
+
+
+def _is_one_of(name: str, arguments: Sequence[str]) -> bool:
+    """Whether an engine would take a name for one of these: with _ for -, in capitals, or cut short."""
+    plain = name.replace("_", "-").lower()
+    return len(plain) >= SHORTEST and plain.startswith("--") and any(one.startswith(plain) for one in arguments)

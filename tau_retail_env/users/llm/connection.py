@@ -101,7 +101,10 @@ class Connection:
         messages = request["messages"]
         asking = create(model=request["model"], messages=messages, extra_body=body, timeout=timeout_s)
         found = await self._body(asking, settings, timeout_s, messages)
-        return found if isinstance(found, Fault) else read_completion(found, settings)
+        completion = found if isinstance(found, Fault) else read_completion(found, settings)
+        if isinstance(completion, Completion) and self._key and self._key in completion.content:
+            return Fault("an answer that holds the key")  # it would stand in the episode's record
+        return completion
 
     async def models(self, settings: ApiSettings, timeout_s: float = LIST_MODELS_S) -> tuple[str, ...] | Fault:
         """The names of the models that the server has."""

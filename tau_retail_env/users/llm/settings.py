@@ -92,6 +92,8 @@ class ApiSettings(Block):
     """Name of the environment variable that holds the key; a server on this machine needs none."""
     cassette: Annotated[str | None, BeforeValidator(_cassette)] = None
     """File that answers repeated requests and takes up new ones; None for none."""
+    unscorable_loops: bool = False
+    """Whether an episode is not scored whose customer speaks as the agent or goes round in circles."""
     usd_per_million_input_tokens: float | None = Field(None, ge=0)
     """Price of a million prompt tokens in dollars; None: unknown."""
     usd_per_million_output_tokens: float | None = Field(None, ge=0)

@@ -13,6 +13,7 @@ from tau_retail_env.tasks.task import Task
 from tau_retail_env.users.base import UserError, UserMessage
 from tau_retail_env.users.llm.completion import Completion
 from tau_retail_env.users.llm.endpoint import Endpoint
+from tau_retail_env.users.llm.slips import Exchange
 from tau_retail_env.users.llm.writing import WRITERS, Writing
 
 SEED_BITS = 31
@@ -46,6 +47,7 @@ class ApiCustomer:
         self._calls = 0
         self._history: list[Message] = []
         self._held_at: str | None = None
+        self._before: list[Exchange] = []
 
     @property
     def history(self) -> Sequence[Message]:
@@ -67,6 +69,7 @@ class ApiCustomer:
         self._calls = 0
         self._history = []
         self._held_at = None
+        self._before = []
         return self._say(self._source.customer_opening(self.strategy, task))
 
     def respond(self, message: AgentMessage) -> UserMessage:
@@ -94,11 +97,16 @@ class ApiCustomer:
             with_thought=self.strategy == "react",
             stop_tokens=self._stop_tokens,
             held_at=self._held_at,
+            before=self._before,
         )
         try:
             written = WRITERS[self.strategy](writing)
         except UserError as error:
             raise UserError(f"{error}", usage=writing.usage(error.usage)) from error
+        slip = writing.sent(written)
+        if slip is not None and self._endpoint.settings.unscorable_loops:
+            raise UserError(f"the customer's message falls out of its part: {slip.reason}", usage=writing.usage())
+        self._before.append(Exchange(messages[-1]["content"], written.reply))
         self._history = [*messages, {"role": "assistant", "content": written.kept}]
         self._held_at = messages[-1]["content"] if written.is_stop_held else None
         stop = next((token for token in self._stop_tokens if token in written.reply), None)

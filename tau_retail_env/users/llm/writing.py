@@ -10,15 +10,20 @@ from tau_retail_env.users.base import UserError, UserStrategy
 from tau_retail_env.users.llm.completion import Completion
 from tau_retail_env.users.llm.prompts import advised, asked_again, judge_prompt, reflect_prompt
 from tau_retail_env.users.llm.replies import Written, fault_of, is_accepted, read, stops_too_soon, without_reasoning
+from tau_retail_env.users.llm.slips import Exchange, Slip, slip_of
 from tau_retail_env.users.usage import Usage
 
 MAX_DRAFTS = 5
 """How often the model writes one draft until it can be sent: not empty, not too long …"""
+MAX_REMINDERS = 2
+"""How often the model is asked again for a message that falls out of its part, before that is sent and counted."""
 MAX_VERIFICATIONS = 3
 """How many drafts of one message `verify` has judged; upstream's number."""
 OPENING_LENGTH = 2
 """Messages before the customer's first words: the system prompt and the agent's greeting."""
 
+COUNTED = ("asked_again", "rejected", "unapproved", "held_stops", "role_flips", "loops")
+"""What is counted beside the numbers of `Usage`."""
 CUT_OFF = "length"
 """The finish_reason of a reply that max_tokens, or the model's context, cut off."""
 
@@ -35,6 +40,7 @@ class Writing:
         with_thought: whether the model writes the two parts of a ReAct message.
         stop_tokens: what ends the conversation.
         held_at: the agent's message that the customer's last one answered, if that one's stop was held back.
+        before: what the customer has answered so far.
     """
 
     def __init__(
@@ -45,14 +51,16 @@ class Writing:
         with_thought: bool,
         stop_tokens: Collection[str],
         held_at: str | None = None,
+        before: Sequence[Exchange] = (),
     ) -> None:
         self.history = history
         self._ask = ask
         self._with_thought = with_thought
         self._stop_tokens = stop_tokens
         self._held_at = held_at
+        self._before = before
         self._spent = Usage()
-        self._counts = {"asked_again": 0, "rejected": 0, "unapproved": 0, "held_stops": 0}
+        self._counts = dict.fromkeys(COUNTED, 0)
 
     @property
     def is_opening(self) -> bool:
@@ -68,13 +76,14 @@ class Writing:
         Returns:
             The numbers of `Usage` summed over every call, and `asked_again` (drafts that could not be sent),
             `rejected` (drafts that the supervisor rejected), `unapproved` (1 if none was approved), `held_stops`
-            (stops taken out of drafts, for they came too soon).
+            (stops taken out of drafts, for they came too soon), `role_flips` and `loops` (1 if the message was sent
+            although it falls out of its part).
         """
         total = self._spent + Usage.read(more or {})
         return {**total.as_mapping(), **{name: float(count) for name, count in self._counts.items()}}
 
     def draft(self, messages: Sequence[Message]) -> Written:
-        """Have the model write a message that can be sent.
+        """Have the model write a message that can be sent; one that falls out of its part is sent after reminders.
 
         Args:
             messages: the history, or the history and advice.
@@ -83,16 +92,30 @@ class Writing:
             UserError: it wrote none in `MAX_DRAFTS` attempts, or its server failed.
         """
         faults: list[str] = []
+        reminders = 0
         for _ in range(MAX_DRAFTS):
             found = self._read(self._call(asked_again(messages, faults[-1]) if faults else messages))
             if isinstance(found, Written):
-                return self._with_timely_stop(found)
+                slip = self.slip(found)
+                if slip is None or reminders == MAX_REMINDERS:
+                    return self._with_timely_stop(found)
+                reminders, found = reminders + 1, slip.reason
             faults.append(found)
             self._counts["asked_again"] += 1
         raise UserError(
             f"The customer's model wrote nothing that could be sent in {MAX_DRAFTS} attempts ({'; '.join(faults)}); "
             "a stronger model, or a greater max_tokens, may help"
         )
+
+    def slip(self, written: Written) -> Slip | None:
+        """How a message falls out of the customer's part, None where it does not."""
+        return slip_of(written.reply, self.history[-1]["content"], self._before, self._stop_tokens)
+
+    def sent(self, written: Written) -> Slip | None:
+        """Note how the message that is sent falls out of its part, if it does; returns it."""
+        if (slip := self.slip(written)) is not None:
+            self._counts[slip.count] = 1
+        return slip
 
     def approves(self, draft: Written) -> bool:
         """Ask the supervisor whether a draft can be sent."""

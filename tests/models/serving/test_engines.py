@@ -67,13 +67,15 @@ def test_sglang_is_started_as_a_module():
     assert " ".join(command) == expected
 
 
-@pytest.mark.parametrize("argument", ["--host=0.0.0.0", "--port", "--model-path", "--model"])
+@pytest.mark.parametrize("argument", ["--host=0.0.0.0", "--port", "--model-path", "--model", "--ho"])
 def test_what_serve_user_says_itself_is_no_engine_argument(argument):
     with pytest.raises(InvalidValueError, match=f"{argument.partition('=')[0]} is serve-user's own"):
         command_line(VLLM, "org/model", "127.0.0.1", 8001, [argument])
 
 
-@pytest.mark.parametrize("argument", ["--api-key=sk-fake-5f1d0c", "--api-key"])
+@pytest.mark.parametrize(
+    "argument", ["--api-key=sk-fake-5f1d0c", "--api-key", "--api_key", "--API-KEY", "--api-ke", "--admin_api_key"]
+)
 def test_a_key_is_no_argument(argument):
     with pytest.raises(InvalidValueError, match="VLLM_API_KEY") as error:
         command_line(VLLM, "org/model", "127.0.0.1", 8001, [argument, "sk-fake-5f1d0c"])

@@ -290,6 +290,8 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
                 self._send(200, b'{"choices": ' + b"[" * 100_000 + b"]" * 100_000 + b"}")
             elif fault == "long":
                 self._send(200, b'{"choices": [{"message": {"content": "' + b"a" * 3_000_000 + b'"}}]}')
+            elif fault == "huge":
+                self._send(200, b'{"choices": [{"message": {"content": "' + b"a" * 20_000_000 + b'"}}]}')
             elif fault == "long_error":
                 self._send(500, b"a" * 3_000_000)
             elif fault == "packed":

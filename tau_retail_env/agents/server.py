@@ -101,7 +101,7 @@ class AgentServer:
             known = [model.id for model in self._client.models.list()]
         except self._openai.NotFoundError:  # a list of models is not what is asked of it
             return
-        except self._openai.OpenAIError as error:
+        except (self._openai.OpenAIError, AnswerTooLongError) as error:
             raise self._no_answer(error) from error
         if known and self.settings.model not in known:
             shown = ", ".join(known[:10]) + (", …" if len(known) > 10 else "")
@@ -142,7 +142,7 @@ class AgentServer:
                 if any(words in str(error) for words in TOO_LONG):
                     return None, None
                 raise self._no_answer(error) from error
-            except self._openai.OpenAIError as error:
+            except (self._openai.OpenAIError, AnswerTooLongError) as error:
                 raise self._no_answer(error) from error
             except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
                 continue  # the body is no chat completion, or nested so deeply that nothing can read it
@@ -159,9 +159,6 @@ class AgentServer:
 
     def _no_answer(self, error: Exception) -> AgentServerError:
         text = str(error) if self._key == NO_KEY else str(error).replace(self._key, "…")  # servers repeat a wrong key
-        cause = error.__cause__ or error.__context__
-        if isinstance(cause, AnswerTooLongError):
-            text = str(cause).partition(" (")[0]
         words = " ".join(text.split())[:300]
         return AgentServerError(
             f"The agent's server {self.settings.base_url} (model {self.settings.model}) gave no usable answer in "

@@ -60,8 +60,10 @@ def _give_template(folder: Path, *, overwrite: bool) -> int:
     if written is None:
         say(f"{folder}: its chat template shows tools; nothing was changed")
     elif written.name == BESIDE_NAME:
-        say(f"{written}: written beside the model's own, which does not show tools and still counts;\n"
-            f"in its place: tau-retail doctor --chat-template {folder} --overwrite")
+        say(
+            f"{written}: written beside the model's own, which does not show tools and still counts;\n"
+            f"in its place: tau-retail doctor --chat-template {folder} --overwrite"
+        )
     else:
         say(f"{written}: written; pretrain={folder} shows its model the tools now")
     return 0

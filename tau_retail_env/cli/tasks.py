@@ -7,6 +7,7 @@ import dataclasses
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -88,6 +89,6 @@ def _count(options: argparse.Namespace) -> int:
         except MissingDependencyError as error:
             if options.source is not None:
                 raise
-            complain(textwrap.fill(f"without source {source!r}: {error}", TEXT_WIDTH, break_on_hyphens=False))
+            complain(textwrap.fill(f"without source {source!r}: {error}", 80, break_on_hyphens=False))
     say(as_markdown(table))
     return 0

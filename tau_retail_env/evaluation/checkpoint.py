@@ -106,7 +106,7 @@ class CheckpointCrew:
         def finished(place: int, trajectory: Trajectory) -> None:
             ends.put(played(jobs[place], trajectory, self._tasks[trajectory.task_id]))
 
-        def look_up(*_: int) -> None:
+        def look_up(_: object) -> None:
             if stopped.is_set():
                 raise StoppedError
 

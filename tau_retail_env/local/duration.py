@@ -20,20 +20,19 @@ ROWS, COLUMNS = 4, 128
 """Tokens of the pass."""
 
 
-def estimate_s(model: PreTrainedModel, config: LocalConfig, *, validations: int, steps: int) -> float:
+def estimate_s(model: PreTrainedModel, config: LocalConfig, *, steps: int) -> float:
     """Seconds that a run will take, right within a factor of two where nothing else keeps the machine busy.
 
     Args:
         model: on its device.
         config: the run.
-        validations: how many there will be.
-        steps: how many there will be.
+        steps: how many there will be, with a validation before and one each `eval_steps`.
     """
     episode_s = FILLED * config.sequence_length * _token_s(model)
     playing_s = max(PLAYING * episode_s, LEAST_PLAYING_S)
     learning_s = max(LEARNING * episode_s * config.ppo_epochs, LEAST_LEARNING_S)
     played = steps * config.rollout_batch_size
-    return played * (playing_s + learning_s) + validations * config.val_batch_size * playing_s
+    return played * (playing_s + learning_s) + (1 + -(-steps // config.eval_steps)) * config.val_batch_size * playing_s
 
 
 def _token_s(model: PreTrainedModel) -> float:

@@ -134,7 +134,7 @@ def make_trainer(
     folder: RunFolder,
     rollout: RolloutFunction,
     step_done: StepDone,
-    batch_done: Callable[[], None] = lambda: None,
+    batch_done: Callable[[int], None] = lambda episodes: None,
 ) -> EpisodeTrainer:
     """Build the trainer of a run.
 
@@ -145,7 +145,7 @@ def make_trainer(
         folder: where checkpoints go.
         rollout: plays the episodes.
         step_done: called with the numbers of each step before its checkpoint is written.
-        batch_done: called after every batch that went through the model and back.
+        batch_done: called with the episodes of every batch that went through the model and back.
     """
     groups = config.max_steps * config.groups_per_step
     trainer = EpisodeTrainer(

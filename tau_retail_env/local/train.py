@@ -80,17 +80,9 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
             row = training_row(rollout.trajectories, tasks, tries, mixed=run.has_mixed_customers)
             run.step_done(step, renamed(numbers, GRPO_NAMES) | row, rollout_s=rollout.seconds)
 
-        batch_size = config.actor_train.training_args.per_device_train_batch_size
-        trainer = make_trainer(
-            model, tokenizer, config, folder, rollout, step_done, lambda: run.batch_learnt(batch_size)
-        )
-        steps = config.max_steps - folder.step
-        validations = 1 + steps // config.eval_steps
-        run.begin(
-            stage,
-            num_steps=config.max_steps,
-            about=f"{config.rollout_batch_size} episodes each",
-            seconds=estimate_s(model, config, validations=validations, steps=steps),
-        )
+        trainer = make_trainer(model, tokenizer, config, folder, rollout, step_done, run.batch_learnt)
+        about = f"{config.rollout_batch_size} episodes each"
+        seconds = estimate_s(model, config, steps=config.max_steps - folder.step)
+        run.begin(stage, num_steps=config.max_steps, about=about, seconds=seconds)
         run.train(trainer)
         return run.finish()

@@ -82,11 +82,15 @@ class StepRecorder(TrainerCallback):
     Args:
         step_done: called once per step.
         updates_per_step: updates of the weights in a step.
-        batch_done: called after every batch that went through the model and back.
+        batch_done: called with the episodes of every batch that went through the model and back.
     """
 
     def __init__(
-        self, step_done: StepDone, *, updates_per_step: int = 1, batch_done: Callable[[], None] = lambda: None
+        self,
+        step_done: StepDone,
+        *,
+        updates_per_step: int = 1,
+        batch_done: Callable[[int], None] = lambda episodes: None,
     ) -> None:
         self._step_done = step_done
         self._updates_per_step = updates_per_step
@@ -94,11 +98,11 @@ class StepRecorder(TrainerCallback):
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Called by the trainer after every batch but the last of an update."""
-        self._batch_done()
+        self._batch_done(args.per_device_train_batch_size)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Called by the trainer after the last batch of an update."""
-        self._batch_done()
+        self._batch_done(args.per_device_train_batch_size)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Called by the trainer after the last update of a step, and once more after training."""

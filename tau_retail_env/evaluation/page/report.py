@@ -83,7 +83,7 @@ class Report:
             "comparisons": self._comparisons(),
             "subsets": [name for name in SUBSETS if name != "all"],
             "meanings": dict(MEANINGS),
-            "panels": [[title, list(names)] for title, names in PANELS],
+            "panels": [[panel.title, list(panel.lines)] for panel in PANELS],
             "texts": list(self.shelves.texts),
             "rows": list(rows),
             "episodes": sum(len(run.rows) for run in self._runs),

@@ -450,8 +450,9 @@ def test_an_episode_is_played_through_the_environment(server: ChatServer) -> Non
 @pytest.mark.parametrize("strategy", ["llm", "reflection"])
 def test_200_conversations_at_once_are_kept_apart(server: ChatServer, strategy: str) -> None:
     def reply(request: Request) -> str:
-        """Judge: approve. Customer: say what the agent said last."""
-        return "true" if len(request.messages) == 1 else f"You said: {texts(request)[-1]}"
+        """Judge: approve. Customer: say what the agent said last, its greeting in other words."""
+        heard = texts(request)[-1].replace("How can I help you", "What is it")
+        return "true" if len(request.messages) == 1 else f"You said: {heard}"
 
     server.reply = reply
     tasks = load_tasks("tau2", "test")
@@ -465,7 +466,7 @@ def test_200_conversations_at_once_are_kept_apart(server: ChatServer, strategy: 
         found = list(pool.map(conversation, range(200)))
     assert found == [
         [
-            "You said: Hi! How can I help you today?",
+            "You said: Hi! What is it today?",
             f"You said: Message 0 of conversation {number}.",
             f"You said: Message 1 of conversation {number}.",
         ]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from tau_retail_env.agents.base import Agent
 from tau_retail_env.chat.encoder import ChatEncoder
@@ -47,7 +47,6 @@ class Standing:
 
 Progress = Callable[[Standing], None]
 Finished = Callable[[int, Trajectory], None]
-Played = TypeVar("Played", bound=Episode)
 
 
 def play_episode(

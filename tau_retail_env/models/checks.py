@@ -10,6 +10,7 @@ from typing import Any
 from transformers import AutoConfig
 
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.models.hub import on_disk_or_hub
 
 KEY = "tau_retail"
 """The block in a model's config.json in which we say what it was trained on."""
@@ -56,8 +57,9 @@ def model_config(source: str) -> Any:
     Raises:
         InvalidValueError: there is none.
     """
+    place = on_disk_or_hub(source)
     try:
-        return AutoConfig.from_pretrained(source)
+        return AutoConfig.from_pretrained(place)
     except (OSError, ValueError, KeyError) as error:
         raise not_loaded("model", source, error) from error
 

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.models.checks import check_files, not_loaded
+from tau_retail_env.models.hub import on_disk_or_hub
 
 LARGEST_PADDING = 1024
 """Rows that an embedding may have beyond the tokenizer's tokens: checkpoints round up for speed, but not by more."""
@@ -57,8 +58,9 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
         InvalidValueError: there is none, or none with a chat template.
     """
     check_files(Path(source))
+    place = on_disk_or_hub(source)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(place)
     except Exception as error:  # of a broken file each library makes an error of its own
         raise not_loaded("tokenizer", source, error) from error
     if tokenizer.pad_token_id is None:
@@ -105,9 +107,10 @@ def load_weights(source: str, attention: str | None = None) -> PreTrainedModel:
         InvalidValueError: nothing there, files that are not whole, or weights that are missing, left over or of
             another shape.
     """
+    place = on_disk_or_hub(source)
     try:
         model, found = AutoModelForCausalLM.from_pretrained(
-            source,
+            place,
             dtype=torch.float32,
             attn_implementation=attention,
             output_loading_info=True,

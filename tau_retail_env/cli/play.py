@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from tau_retail_env.cli.options import add_customer, add_seed, add_selection, customer, examples, only_task, selected
+from tau_retail_env.cli.options import (
+    add_customer,
+    add_seed,
+    add_selection,
+    customer,
+    examples,
+    only_task,
+    positive,
+    selected,
+)
 from tau_retail_env.cli.output import say
 from tau_retail_env.errors import InvalidValueError
 
-HELP = "be the agent or the customer in the terminal, or watch the oracle"
+if TYPE_CHECKING:
+    from tau_retail_env.cli.customer_options import CustomerChoice
+    from tau_retail_env.tasks import Task
+
+HELP = "be the agent or the customer in the terminal, or watch an agent"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -18,66 +32,108 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--as",
         dest="role",
         choices=("agent", "customer", "nobody"),
-        default="agent",
-        help="whom you play: the agent (default), the customer of the oracle agent, or nobody",
+        help="whom you play: the agent (default), the customer (default with --agent), or nobody",
     )
+    parser.add_argument(
+        "--agent",
+        metavar="WHO",
+        help="who serves you as the customer, or is watched: oracle (default), a model's folder, a server's address "
+        "with --model, module:function … as eval takes it",
+    )
+    parser.add_argument("--model", metavar="NAME", help="the model behind a server's address")
+    parser.add_argument("--api-key-env", default="OPENAI_API_KEY", metavar="NAME", help="default OPENAI_API_KEY")
     parser.add_argument("--task", metavar="ID", help="play this task, e.g. tau2/12")
     add_seed(parser, "the customer's wording; without --task also the task")
-    parser.add_argument("--prompt-style", metavar="STYLE", help="what /policy shows (default full)")
+    parser.add_argument(
+        "--prompt-style", metavar="STYLE", help="what the agent is shown (default full, or the model's own)"
+    )
     parser.add_argument(
         "--recorded",
         metavar="WHAT",
         help="play nothing: list the episodes of an evaluation, a run or a file of either; with --task show one",
     )
+    parser.add_argument(
+        "--outcome",
+        choices=("success", "failure", "unscored"),
+        help="with --recorded: list only such episodes; --subset and --task-version go with it, too",
+    )
+    parser.add_argument("--open", type=positive, metavar="N", help="with --recorded: show the Nth episode of the list")
     add_customer(parser)
     examples(
         parser,
         "tau-retail play --task tau2/12",
         "tau-retail play --as customer --source generated",
         "tau-retail play --as nobody --task tau2/12 --seed 3",
-        "tau-retail play --recorded outputs/eval/A",
+        "tau-retail play --agent outputs/RUN/checkpoints/checkpoint-20 --source generated",
+        "tau-retail play --agent http://127.0.0.1:8000/v1 --model NAME",
+        "tau-retail play --recorded outputs/eval/A --outcome failure --subset returns",
+        "tau-retail play --recorded outputs/eval/A --outcome failure --open 1",
         "tau-retail play --recorded outputs/RUN@20 --task generated/test/7 --seed 3",
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Play or show one conversation."""
-    from tau_retail_env.cli.conversation import play, play_customer, watch
-
     if options.recorded is not None:
         return _show_recorded(options)
+    role = options.role or ("agent" if options.agent is None else "customer")
     tasks = [only_task(options.task, options, "split", "subset")] if options.task is not None else selected(options)
-    if options.prompt_style is not None and options.role != "agent":
-        raise InvalidValueError(f"--prompt-style is for you as the agent: leave it out with --as {options.role}")
     chosen = customer(options)
-    if options.role == "customer":
-        if chosen.options:
-            raise InvalidValueError(
-                "--as customer makes you the customer: leave out --user-strategy and what goes with it"
-            )
-        play_customer(tasks, seed=options.seed)
-        return 0
-    if "human" in chosen.strategies:
+    if role == "customer" and chosen.options:
+        raise InvalidValueError("--as customer makes you the customer: leave out --user-strategy and what goes with it")
+    if role != "customer" and "human" in chosen.strategies:
         raise InvalidValueError("--user-strategy human: to be the customer in the terminal, say --as customer instead")
-    env = chosen.environment(tasks, prompt_style=options.prompt_style or "full")
-    chosen.check_server()
-    if options.role == "agent":
-        play(env, seed=options.seed)
-    else:
-        watch(env, seed=options.seed)
+    if role == "agent":
+        return _play_agent(options, chosen, tasks)
+    _meet_agent(options, chosen, tasks, is_customer=role == "customer")
     return 0
 
 
-def _show_recorded(options: argparse.Namespace) -> int:
-    from tau_retail_env.cli.conversation import list_recorded, show_recorded
+def _play_agent(options: argparse.Namespace, chosen: CustomerChoice, tasks: list[Task]) -> int:
+    from tau_retail_env.cli.conversation import play
 
-    if options.task is None:
-        for line in list_recorded(options.recorded):
+    if options.agent is not None or options.model is not None:
+        raise InvalidValueError("--as agent makes you the agent: leave out --agent and --model")
+    env = chosen.environment(tasks, prompt_style=options.prompt_style or "full")
+    chosen.check_server()
+    play(env, seed=options.seed)
+    return 0
+
+
+def _meet_agent(options: argparse.Namespace, chosen: CustomerChoice, tasks: list[Task], *, is_customer: bool) -> None:
+    from tau_retail_env.agents.choice import AgentChoice
+    from tau_retail_env.cli.conversation import opponent, play_customer, watch
+    from tau_retail_env.models.shipped import SMALL, small_checkpoint
+
+    word = options.agent or "oracle"
+    choice = AgentChoice.read(str(small_checkpoint()) if word == SMALL else word)
+    named = {"model": options.model, "api_key_env": options.api_key_env, "prompt_style": options.prompt_style}
+    with opponent(choice, tasks, **named) as agent:
+        if is_customer:
+            play_customer(tasks, agent=agent, seed=options.seed)
+            return
+        env = chosen.environment(tasks, prompt_style=agent.prompt_style, tool_format=agent.tool_format)
+        chosen.check_server()
+        watch(env, agent=agent, seed=options.seed)
+
+
+def _show_recorded(options: argparse.Namespace) -> int:
+    from tau_retail_env.cli.conversation import Wanted, list_recorded, show_recorded
+
+    task_id = None if options.task is None else only_task(options.task, options, "split", "subset").id
+    wanted = Wanted(
+        task_id=task_id,
+        seed=None if task_id is None else options.seed,
+        outcome=options.outcome,
+        subset=options.subset,
+    )
+    if task_id is None and options.open is None:
+        for line in list_recorded(options.recorded, wanted):
             say(line)
         return 0
-    if not show_recorded(options.recorded, only_task(options.task, options, "split", "subset").id, options.seed):
+    if not show_recorded(options.recorded, wanted, number=options.open):
+        what = f"of {options.task} with seed {options.seed}" if task_id else f"number {options.open} of that kind"
         raise InvalidValueError(
-            f"{options.recorded} holds no episode of {options.task} with seed {options.seed}; leave out --task to see "
-            "the tasks and seeds that it holds"
+            f"{options.recorded} holds no episode {what}; leave out --task and --open to see what it holds"
         )
     return 0

@@ -76,7 +76,7 @@ class CheckpointCrew:
     ) -> None:
         self._tasks = {task.id: task for task in tasks}
         self._seed = seed
-        encoder, sampler, sequence_length = _loaded(folder, tasks[0], prompt_style, generation)
+        encoder, sampler, sequence_length = load_player(folder, tasks[0], prompt_style, generation)
         self._player = BatchPlayer(make_env, sampler, encoder, sequence_length=sequence_length, batch_size=batch_size)
 
     def play(self, jobs: Iterable[Job], again: Callable[[Played], bool]) -> Generator[Played | None]:
@@ -230,8 +230,14 @@ def _encoder(folder: str, task: Task, prompt_style: str, generation: Generation)
     return encoder, sequence_length
 
 
-def _loaded(folder: str, task: Task, prompt_style: str, generation: Generation) -> tuple[ChatEncoder, Any, int]:
-    """Encoder, sampler and most tokens of an episode.
+def load_player(folder: str, task: Task, prompt_style: str, generation: Generation) -> tuple[ChatEncoder, Any, int]:
+    """What plays a checkpoint in this process: encoder, sampler, and most tokens of an episode.
+
+    Args:
+        folder: the checkpoint.
+        task: one of those that are played.
+        prompt_style: how the domain policy and the tools are shown.
+        generation: how tokens are drawn.
 
     Raises:
         InvalidValueError: see `CheckpointCrew`.

@@ -1,4 +1,4 @@
-"""Conversations with a person as the agent, as the customer, or with nobody but the oracle agent."""
+"""Conversations with a person as the agent, as the customer, or with nobody but an agent."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from tau_retail_env.agents.oracle import OracleAgent
+from tau_retail_env.chat.parsing import MalformedMessageError, parse_message
 from tau_retail_env.cli.catalogue import briefing, description
 from tau_retail_env.cli.conversation.lines import completions, read_call, usage
+from tau_retail_env.cli.conversation.opponent import Opponent
 from tau_retail_env.cli.conversation.screen import STOP_TOKENS, Screen
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError, unknown
@@ -32,6 +34,7 @@ Plain text is said to the agent. A line that starts with / is a command:
   /task                 reveal the gold actions and what they change
   /help                 this text
   /quit                 leave; the conversation is not scored"""
+ORACLE = Opponent("the oracle agent", lambda task, seed: OracleAgent(task))
 AGENT_COMMANDS = ("tools", "policy", "task", "help", "quit")
 CUSTOMER_COMMANDS = ("stop", "task", "help", "quit")
 
@@ -55,12 +58,18 @@ def play(env: TauRetailEnv, *, seed: int = 0, lines: TextIO | None = None, out: 
 
 
 def play_customer(
-    tasks: Sequence[Task], *, seed: int = 0, lines: TextIO | None = None, out: TextIO | None = None
+    tasks: Sequence[Task],
+    *,
+    agent: Opponent = ORACLE,
+    seed: int = 0,
+    lines: TextIO | None = None,
+    out: TextIO | None = None,
 ) -> float | None:
-    """Play one conversation with a person's lines as the customer's messages, against the oracle agent.
+    """Play one conversation with a person's lines as the customer's messages.
 
     Args:
         tasks: tasks of one source, of which the seed picks one.
+        agent: who answers.
         seed: the task, as `TauRetailEnv.reset` picks it.
         lines: where the person's lines come from; None for standard input.
         out: where the conversation is shown; None for standard output.
@@ -69,18 +78,26 @@ def play_customer(
         The reward, or None where the person left before the end.
     """
     screen = Screen(lines, out)
+    env = TauRetailEnv(
+        source=tasks[0].source,
+        tasks=tasks,
+        user=_Person(screen, agent.name),
+        prompt_style=agent.prompt_style,
+        tool_format=agent.tool_format,
+    )
     try:
-        return _serve(tasks, seed, screen)
+        return _converse(env, agent, seed, screen, shows_customer=False)
     except _PersonLeft:
         screen.say("You left the conversation; it is not scored.", "dim")
         return None
 
 
-def watch(env: TauRetailEnv, *, seed: int = 0, out: TextIO | None = None) -> float:
-    """Show one conversation of the oracle agent with the environment's own customer.
+def watch(env: TauRetailEnv, *, agent: Opponent = ORACLE, seed: int = 0, out: TextIO | None = None) -> float:
+    """Show one conversation of an agent with the environment's own customer.
 
     Args:
         env: the environment to play in.
+        agent: who plays.
         seed: the task, and the customer's wording.
         out: where the conversation is shown; None for standard output.
 
@@ -90,11 +107,7 @@ def watch(env: TauRetailEnv, *, seed: int = 0, out: TextIO | None = None) -> flo
     Raises:
         UserError: the customer could not open the conversation.
     """
-    screen = Screen(None, out)
-    observation, info = env.reset(seed=seed)
-    screen.say(f"Task {info['task_id']}, seed {seed}. The oracle agent plays.", "dim")
-    screen.show(info["messages"], agent="agent")
-    return _play_oracle(env, observation, info, screen, shows_customer=True)
+    return _converse(env, agent, seed, Screen(None, out), shows_customer=True)
 
 
 class _PersonLeft(Exception):
@@ -162,14 +175,15 @@ class _AgentSession:
 class _Person:
     """A person as the customer."""
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(self, screen: Screen, agent: str) -> None:
         self._screen = screen
+        self._agent = agent
 
     def reset(self, task: Task, *, seed: int) -> UserMessage:
         """Show what the customer wants, and read the first words."""
         self.task = task
         self._screen.complete_by(lambda line: completions(line, {}, CUSTOMER_COMMANDS))
-        self._screen.say(f"Task {task.id}. You are the customer; /help explains.", "dim")
+        self._screen.say(f"Task {task.id}. You are the customer of {self._agent}; /help explains.", "dim")
         self._screen.say(briefing(task))
         if greeting := open_shop(task.source).conduct.greeting:
             self._screen.say(f"agent> {greeting}", "bold")
@@ -203,24 +217,35 @@ class _Person:
             self._screen.say(f"{unknown('command', command, [f'/{name}' for name in CUSTOMER_COMMANDS])}", "red")
 
 
-def _serve(tasks: Sequence[Task], seed: int, screen: Screen) -> float:
-    """Let the oracle agent serve the person, to the end of the episode."""
-    env = TauRetailEnv(source=tasks[0].source, tasks=tasks, user=_Person(screen))
+def _converse(env: TauRetailEnv, agent: Opponent, seed: int, screen: Screen, *, shows_customer: bool) -> float:
+    """An agent's episode from its opening to its end; what a person typed is on the screen already."""
     observation, info = env.reset(seed=seed)
-    return _play_oracle(env, observation, info, screen, shows_customer=False)
-
-
-def _play_oracle(
-    env: TauRetailEnv, observation: str, info: Mapping[str, Any], screen: Screen, *, shows_customer: bool
-) -> float:
-    """The oracle's turns from an opened episode to its end; what a person typed is on the screen already."""
     task = find_task(env.tasks, info["task_id"])
-    agent = OracleAgent(task)
+    if shows_customer:
+        screen.say(f"Task {task.id}, seed {seed}. {agent.name} plays.", "dim")
+        screen.show(info["messages"], agent="agent")
+    player = agent.make(task, seed)
+    told: Mapping[str, Any] = info
     while True:
-        message = agent.act(observation, info)
-        screen.show_agent(message)
-        observation, reward, terminated, truncated, info = env.step(message)
-        screen.show([one for one in info["messages"] if shows_customer or one["role"] == "tool"], agent="agent")
+        message = player.act(observation, told)
+        screen.show_agent(_as_message(message, env))
+        observation, reward, terminated, truncated, answer = env.step(message)
+        if answer["metrics"]["malformed"]:
+            screen.say(f"the agent reads: {observation}", "dim")
+        else:
+            back = answer["messages"]
+            screen.show([one for one in back if shows_customer or one["role"] == "tool"], agent="agent")
         if terminated or truncated:
-            screen.show_end(task.id, reward, info)
+            screen.show_end(task.id, reward, answer)
             return reward
+        told = answer
+
+
+def _as_message(said: AgentMessage | str, env: TauRetailEnv) -> AgentMessage:
+    """What an agent said, its calls apart; a text that cannot be read as it stands."""
+    if isinstance(said, AgentMessage):
+        return said
+    try:
+        return parse_message(said, env.tool_format, env.tools)
+    except MalformedMessageError:
+        return AgentMessage(said)

@@ -4,23 +4,60 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from tau_retail_env.cli.catalogue import task_by_id
 from tau_retail_env.cli.conversation.screen import Screen
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.evaluation.record import read_episodes
 from tau_retail_env.evaluation.sides import episodes_of
 from tau_retail_env.messages import AgentMessage, ToolCall
+from tau_retail_env.tasks.subsets import matching
 
 
-def show_recorded(name: str, task_id: str, seed: int, *, out: TextIO | None = None) -> int:
-    """Show every recorded episode of a task and seed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which recorded episodes are meant; None means any."""
+
+    task_id: str | None = None
+    seed: int | None = None
+    """Of the environment."""
+    outcome: str | None = None
+    """"success", "failure" (scored, and not the whole reward) or "unscored"."""
+    subset: str | None = None
+    """An expression of the kinds of tasks, such as "returns+exchanges"."""
+
+    def fits(self, one: Trajectory) -> bool:
+        """Whether an episode is meant.
+
+        Raises:
+            InvalidValueError: an unknown kind, or a task whose kind nobody knows.
+        """
+        if self.task_id not in (None, one.task_id) or self.seed not in (None, one.seed):
+            return False
+        if self.outcome not in (None, outcome_of(one)):
+            return False
+        if self.subset is None:
+            return True
+        return bool(matching([task_by_id(one.task_id, one.source, one.task_version)], self.subset))
+
+
+def outcome_of(one: Trajectory) -> str:
+    """How an episode came out, in the words of `Wanted`."""
+    if not one.scorable:
+        return "unscored"
+    return "success" if one.reward == 1.0 else "failure"
+
+
+def show_recorded(name: str, wanted: Wanted, *, number: int | None = None, out: TextIO | None = None) -> int:
+    """Show recorded episodes.
 
     Args:
         name: an evaluation's folder, a run's (its last validation; `FOLDER@STEP` for another), or a file of either.
-        task_id: the task.
-        seed: the seed of the environment.
+        wanted: which.
+        number: only the one with this number in `list_recorded`; None for all.
         out: where to show; None for standard output.
 
     Returns:
@@ -29,31 +66,34 @@ def show_recorded(name: str, task_id: str, seed: int, *, out: TextIO | None = No
     Raises:
         InvalidValueError: there is nothing of these, or it holds something else.
     """
-    found = [one for one in _recorded(name) if (one.task_id, one.seed) == (task_id, seed)]
+    found = [one for place, one in _recorded(name, wanted) if number in (None, place)]
     screen = Screen(None, out)
     for trajectory in found:
         _show(trajectory, screen)
     return len(found)
 
 
-def list_recorded(name: str) -> Iterator[str]:
-    """A line for every recorded episode: task and seed as `show_recorded` takes them, reward and end.
+def list_recorded(name: str, wanted: Wanted = Wanted()) -> Iterator[str]:
+    """A line for every recorded episode: its number, task and seed as `tau-retail play` takes them, reward and end.
 
     Args:
         name: as `show_recorded` takes it.
+        wanted: which.
 
     Raises:
         InvalidValueError: as in `show_recorded`.
     """
-    for one in _recorded(name):
+    for number, one in _recorded(name, wanted):
         reward = f"reward {one.reward}" if one.scorable else "not scored"
-        yield f"--task {one.task_id} --seed {one.seed}: {reward}, {one.stop_reason}"
+        yield f"{number:>4}  --task {one.task_id} --seed {one.seed}: {reward}, {one.stop_reason}"
 
 
-def _recorded(name: str) -> Iterator[Trajectory]:
+def _recorded(name: str, wanted: Wanted) -> Iterator[tuple[int, Trajectory]]:
+    """Those that are meant, numbered from 1."""
     path = Path(name)
     is_ours = path.is_file() and path.suffix != ".json"
-    return (episode.trajectory for episode in (read_episodes(path) if is_ours else episodes_of(name)))
+    episodes = (episode.trajectory for episode in (read_episodes(path) if is_ours else episodes_of(name)))
+    return enumerate(filter(wanted.fits, episodes), start=1)
 
 
 def _show(trajectory: Trajectory, screen: Screen) -> None:

@@ -7,13 +7,14 @@ import io
 
 import pytest
 
-from tau_retail_env.cli.conversation import list_recorded, show_recorded
+from tau_retail_env.cli.conversation import Wanted, list_recorded, show_recorded
 from tau_retail_env.cli.customer_options import CustomerChoice
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.user_check import play, spread
 from tau_retail_env.runs.trajectories import write_trajectories
 from tau_retail_env.sources import load_tasks
+from tau_retail_env.tasks import SUBSETS
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def recorded() -> Trajectory:
 
 def shown(path, task_id: str, seed: int) -> tuple[int, str]:
     out = io.StringIO()
-    return show_recorded(str(path), task_id, seed, out=out), out.getvalue()
+    return show_recorded(str(path), Wanted(task_id=task_id, seed=seed), out=out), out.getvalue()
 
 
 def test_words_calls_and_the_end_are_shown(recorded, tmp_path):
@@ -69,7 +70,27 @@ def test_the_list_names_every_episode_by_the_options_that_show_it(recorded, tmp_
     write_trajectories(tmp_path / "played.jsonl", [recorded, dataclasses.replace(recorded, scorable=False, seed=5)])
     options = f"--task {recorded.task_id} --seed"
     listed = list(list_recorded(str(tmp_path / "played.jsonl")))
-    assert listed == [f"{options} 3: reward 1.0, user_stop", f"{options} 5: not scored, user_stop"]
+    assert listed == [f"   1  {options} 3: reward 1.0, user_stop", f"   2  {options} 5: not scored, user_stop"]
+
+
+def test_the_list_can_be_cut_down_by_outcome_and_kind_and_one_of_it_opened(recorded, tmp_path):
+    failed = dataclasses.replace(recorded, seed=4, reward=0.0)
+    lost = dataclasses.replace(recorded, seed=5, scorable=False)
+    write_trajectories(tmp_path / "played.jsonl", [recorded, failed, lost])
+    path = str(tmp_path / "played.jsonl")
+
+    def seeds(**wanted):
+        return [line.partition("--seed ")[2].partition(":")[0] for line in list_recorded(path, Wanted(**wanted))]
+
+    assert [seeds(outcome=name) for name in ("success", "failure", "unscored")] == [["3"], ["4"], ["5"]]
+    kinds = {name: bool(belongs(load_tasks("generated", "test")[0])) for name, belongs in SUBSETS.items()}
+    is_kind = next(name for name, belongs in kinds.items() if belongs and name != "all")
+    is_not = next(name for name, belongs in kinds.items() if not belongs)
+    assert (seeds(subset=is_kind), seeds(subset=is_not)) == (["3", "4", "5"], [])
+    out = io.StringIO()
+    assert show_recorded(path, Wanted(outcome="failure"), number=1, out=out) == 1
+    assert "seed 4" in out.getvalue()
+    assert show_recorded(path, Wanted(outcome="failure"), number=2, out=out) == 0
 
 
 def test_a_runs_folder_stands_for_its_last_validation_and_a_step_for_another(recorded, tmp_path):
@@ -85,4 +106,4 @@ def test_a_runs_folder_stands_for_its_last_validation_and_a_step_for_another(rec
 def test_a_file_of_something_else_is_told_so(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing of the kind\n")
     with pytest.raises(InvalidValueError, match=r"notes\.txt, line 1"):
-        show_recorded(str(tmp_path / "notes.txt"), "tau2/12", 0)
+        show_recorded(str(tmp_path / "notes.txt"), Wanted(task_id="tau2/12", seed=0))

@@ -305,6 +305,8 @@ class Run:
     def _plan(self, is_judged: bool, about: str, seconds: float | None) -> str:
         """What will be done, and about how long it takes."""
         first, last = self.folder.step + 1, self._num_steps
+        if first > last:
+            return f"nothing to do: all {last} steps are done"
         after = [step for step in range(first, last + 1) if self._is_validated(step)]
         validations = len(after) + is_judged
         held_out = f"{validations} validations of {len(self._episodes)} held-out episodes"

@@ -284,7 +284,7 @@ def test_sigterm_ends_with_143_and_what_it_says_goes_on_alone(
     assert f"going on after step 1, from {tmp_path / 'run' / 'checkpoints' / 'checkpoint-1'}" in out
     assert [row["step"] for row in read_rows(tmp_path / "run" / "metrics.jsonl")] == [0, 1, 2, 3]
     assert main(["train", f"resume={tmp_path / 'run'}"]) == 0  # it is as long as it has become
-    assert "3 steps; writing to" in capsys.readouterr().out
+    assert "nothing to do: all 3 steps are done" in capsys.readouterr().out
 
 
 def test_a_run_does_not_become_shorter_than_it_is_nor_another(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.record import EPISODES, SETTINGS, Episode, episode_of
 from tau_retail_env.evaluation.settings import EvalSettings, read_settings
@@ -20,8 +21,9 @@ EVALUATION = "eval"
 """What an episode of an evaluation was played for."""
 METRICS = "metrics.jsonl"
 """The file of a training run that holds its curves."""
-STEP_FILE = re.compile(r"(train|val|stopped)-(\d+)\.jsonl")
-"""The files of a training run that hold its episodes."""
+EPISODE_FILE = re.compile(r"(train|val|stopped)-(?:(\d+)|.+-\d+)\.jsonl")
+"""The files of a training run that hold its episodes: the local engine's are named by their step, ROLL's by who wrote
+them."""
 CONFIG_BYTES = 200_000
 """More of a configuration is not shown."""
 
@@ -42,7 +44,8 @@ class Found:
         one = self.episode.trajectory
         if self.part == EVALUATION:
             return self.part, one.task_id, self.episode.trial
-        return self.part, self.step, one.tag, one.task_id, one.sampling_seed, one.group
+        group = one.group if self.part == "train" else 0
+        return self.part, self.step, one.tag, one.task_id, one.sampling_seed, group
 
 
 class Reader(Protocol):
@@ -176,24 +179,24 @@ class TrainingReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._done: dict[str, object] = {}
+        self._done: dict[Path, object] = {}
 
     def new(self) -> Iterator[Found]:
         """The episodes since; see `Reader`. Files of trajectories are written whole."""
         folder = self._path / TRAJECTORIES
-        files = sorted(folder.iterdir()) if folder.is_dir() else []
-        named = [(path, name) for path in files if (name := STEP_FILE.fullmatch(path.name))]
-        if self._done.keys() - {path.name for path, _ in named}:
+        files = sorted(folder.glob("*.jsonl"), key=lambda path: (_stamp(path) or (0, 0), path.name))
+        named = {path: name for path in files if (name := EPISODE_FILE.fullmatch(path.name))}
+        if self._done.keys() - named.keys():
             raise Changed
-        for path, name in named:
+        for path, name in named.items():
             stamp = _stamp(path)
-            if path.name in self._done:
-                if self._done[path.name] != stamp:
+            if path in self._done:
+                if self._done[path] != stamp:
                     raise Changed
                 continue
             for episode in _Lines(path).new():
-                yield Found(episode, name[1], int(name[2]))
-            self._done[path.name] = stamp
+                yield Found(episode, name[1], int(name[2]) if name[2] else _step_of(episode.trajectory))
+            self._done[path] = stamp
 
     def about(self) -> dict[str, Any]:
         """Its curves and its configuration."""
@@ -282,6 +285,11 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return about.st_mtime_ns, about.st_size
+
+
+def _step_of(trajectory: Trajectory) -> int:
+    """The step of the model that played; -1 where it is not known."""
+    return -1 if trajectory.policy_version is None else trajectory.policy_version
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[list[float]]]:

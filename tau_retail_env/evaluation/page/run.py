@@ -106,7 +106,8 @@ class Run:
         keys = defaultdict(list)
         for key in self._facts:
             if key[0] != EVALUATION:
-                keys[key[:4]].append(key)
+                part, step, _, task_id, *_ = key
+                keys[part, step, task_id].append(key)
         for of_task in keys.values():
             for trial, key in enumerate(sorted(of_task)):
                 self.rows[key]["trial"] = trial

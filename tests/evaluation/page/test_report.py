@@ -227,6 +227,24 @@ def test_a_training_run_has_curves_bands_and_its_validations_compared(tmp_path):
     assert [(row["part"], row["step"]) for row in told["rows"]] == [("val", 0)] * 4 + [("val", 2)] * 4
 
 
+def test_a_run_of_rolls_is_read_by_the_steps_that_its_episodes_tell(tmp_path):
+    (tmp_path / "run" / "trajectories").mkdir(parents=True)
+    for number, step in enumerate((0, 0, 20)):
+        one = plain_trajectory(policy_version=step, sampling_seed=62, reward=float(number > 0), group=number)
+        write_trajectories(tmp_path / "run" / "trajectories" / f"val-a-host-8-17-{number:06d}.jsonl", [one])
+    told = index(read(tmp_path / "run"))
+    assert [(row["step"], row["outcome"]) for row in told["rows"]] == [(0, "success"), (20, "success")]
+
+
+def test_two_environments_with_the_same_task_are_two_trials_of_it(tmp_path):
+    (tmp_path / "run" / "trajectories").mkdir(parents=True)
+    both = [plain_trajectory(tag=tag, reward=float(tag == "b")) for tag in ("a", "b")]
+    write_trajectories(tmp_path / "run" / "trajectories" / "val-000001.jsonl", both)
+    told = index(read(tmp_path / "run"))
+    assert [row["trial"] for row in told["rows"]] == [0, 1]
+    assert told["runs"][0]["figures"]["pass^1"]["value"] == 0.5
+
+
 def test_a_training_run_without_episodes_shows_its_curves(repository):
     (run,) = index(read(repository / "docs" / "runs" / "laptop" / "seed1"))["runs"]
     assert run["figures"] is None

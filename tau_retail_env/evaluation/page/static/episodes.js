@@ -51,7 +51,6 @@ export class EpisodesView {
     if (!this.shown?.length) return;
     const at = this.shown.findIndex((row) => keyOf(row) === this.chosen.open);
     const next = Math.min(Math.max(at + by, 0), this.shown.length - 1);
-    this.scrollTo(next);
     this.go({ open: keyOf(this.shown[next]), beside: "" });
   }
 
@@ -152,6 +151,7 @@ export class EpisodesView {
     const { q } = this.chosen;
     const views = await Promise.all([row, other].filter(Boolean).map((one) => episodeView(one, this.data, q)));
     if (this.find(this.chosen.open) !== row) return;
+    if (this.shown?.includes(row)) this.scrollTo(this.shown.indexOf(row));
     replace(this.detail, this.tools(row), element("div", { class: other ? "pair" : "alone" }, ...views));
     this.detail.scrollTop = 0;
     this.detail.querySelector(".chat mark")?.scrollIntoView({ block: "center" });

@@ -29,7 +29,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FROM",
         help="an evaluation's folder, or a file of upstream's; for a trainer also a source of tasks, such as tau2",
     )
-    parser.add_argument("--to", choices=FORMATS, required=True, help="trajectories is for a file of upstream's")
+    parser.add_argument(
+        "--to",
+        choices=FORMATS,
+        required=True,
+        metavar="FORMAT",
+        help=f"{', '.join(FORMATS)}; trajectories is for a file of upstream's",
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="PATH", help="the file or folder to write")
     parser.add_argument("--folder", action="store_true", help="tau2: one file a simulation, as upstream's folders")
     parser.add_argument(

@@ -80,7 +80,7 @@ def _count(options: argparse.Namespace) -> int:
 
     others = ("split", "subset", "exclude_tasks", "task_file", "text", "limit", "json", "task_id")
     if given := [f"--{name}" for name in others if getattr(options, name) not in (None, False)]:
-        words = ", ".join(given).replace("--task_id", "TASK_ID").replace("_", "-")
+        words = ", ".join(given).replace("_", "-").replace("--task-id", "TASK_ID")
         raise InvalidValueError(f"--subsets counts whole sources: leave out {words}")
     table: dict[tuple[str, str], dict[str, int]] = {}
     for source in SOURCES if options.source is None else [options.source]:

@@ -12,7 +12,7 @@ from tau_retail_env.cli.exits import INTERRUPTED
 from tau_retail_env.cli.options import add_configuration, composed, examples
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError, unknown
 
-HELP = "train a model as a configuration says (GRPO, PPO, fine-tuning, or a chain of them)"
+HELP = "train what a configuration says: GRPO, PPO, tuning, or a chain"
 ENGINES = ("local", "roll", "auto")
 SFT_BLOCK = "sft_train"
 """The block that only a configuration of supervised fine-tuning has."""

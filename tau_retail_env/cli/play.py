@@ -64,7 +64,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "tau-retail play --task tau2/12",
         "tau-retail play --as customer --source generated",
         "tau-retail play --as nobody --task tau2/12 --seed 3",
-        "tau-retail play --agent outputs/RUN/checkpoints/checkpoint-20 --source generated",
+        "tau-retail play --agent outputs/RUN/checkpoints/best --source generated",
         "tau-retail play --agent http://127.0.0.1:8000/v1 --model NAME",
         "tau-retail play --recorded outputs/eval/A --outcome failure --subset returns",
         "tau-retail play --recorded outputs/eval/A --outcome failure --open 1",

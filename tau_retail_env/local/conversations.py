@@ -39,6 +39,10 @@ class EncodedConversations:
     """1 on the agent's own tokens ``[tokens]``."""
     starts: np.ndarray
     """Where each conversation starts, and where the last one ends ``[conversations + 1]``."""
+    environments: np.ndarray
+    """Which environment of the mixture each conversation was played in, by its place there ``[conversations]``."""
+    prompts: np.ndarray
+    """Tokens that all conversations of its environment begin with, before the agent's first ``[conversations]``."""
     num_failed: int
     """Conversations left out because the oracle did not earn the reward."""
     num_unscorable: int
@@ -60,9 +64,9 @@ class EncodedConversations:
 class Encoded:
     """One conversation as tokens."""
 
-    token_ids: list[int]
+    token_ids: np.ndarray
     """The tokens, as the model sees and produces them."""
-    response_mask: list[int]
+    response_mask: np.ndarray
     """1 on the agent's own tokens."""
     as_meant: bool
     """Whether it earned what its agent is to earn: the reward, or none if a boasting one played."""
@@ -98,7 +102,7 @@ def encode(
         env.tool_format = encoder.tool_format
         parts, reward = _converse(env, observation, info, task_id, BoastingAgent if boasting else OracleAgent)
     except UserError:
-        return Encoded([], [], as_meant=False, scorable=False)
+        return _encoded([], [], as_meant=False, scorable=False)
     if redraw is not None:
         messages = iter(redraw_identifiers([message for part in parts for message in part], redraw))
         parts = [[next(messages) for _ in part] for part in parts]
@@ -110,7 +114,12 @@ def encode(
         more = encoder.reply(part[0]["content"]) if speaks else encoder.following(part)
         token_ids += more
         response_mask += [int(speaks)] * len(more)
-    return Encoded(token_ids, response_mask, reward == (0.0 if boasting else 1.0))
+    return _encoded(token_ids, response_mask, as_meant=reward == (0.0 if boasting else 1.0))
+
+
+def _encoded(token_ids: list[int], response_mask: list[int], *, as_meant: bool, scorable: bool = True) -> Encoded:
+    ids, mask = np.asarray(token_ids, dtype=np.int32), np.asarray(response_mask, dtype=np.uint8)
+    return Encoded(ids, mask, as_meant, scorable)
 
 
 def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int) -> list[str]:
@@ -154,29 +163,88 @@ def make_conversations(
         InvalidValueError: not one conversation can be used.
     """
     bar = tqdm(total=wanted.num, desc="oracle conversations", unit="episode", mininterval=1)
+    chunks = [
+        (tag, range(start, min(start + CHUNK, num)))
+        for tag, num in wanted.by_tag().items()
+        for start in range(0, num, CHUNK)
+    ]
     rows: list[Encoded] = []
-    for tag, num in wanted.by_tag().items():
-        chunks = [range(start, min(start + CHUNK, num)) for start in range(0, num, CHUNK)]
-        for part in _parts(_Worker(envs[tag], tokenizer, wanted, seed), chunks, wanted.num_workers):
-            rows += part
-            bar.update(len(part))
+    environments: list[int] = []
+    tags = list(wanted.by_tag())
+    worker = _Worker(envs, tokenizer, wanted, seed)
+    for (tag, _), part in zip(chunks, _parts(worker, chunks, wanted.num_workers), strict=True):
+        rows += part
+        environments += [tags.index(tag)] * len(part)
+        bar.update(len(part))
     bar.close()
-    scored = [row for row in rows if row.scorable]
-    earned = [row for row in scored if row.as_meant]
-    kept = [row for row in earned if len(row.token_ids) <= longest]
+    return _gathered(rows, environments, longest)
+
+
+def _gathered(rows: Sequence[Encoded], environments: Sequence[int], longest: int) -> EncodedConversations:
+    """Those of the conversations that can be learnt from, end to end."""
+    scored = [(row, tag) for row, tag in zip(rows, environments, strict=True) if row.scorable]
+    earned = [(row, tag) for row, tag in scored if row.as_meant]
+    kept = [(row, tag) for row, tag in earned if len(row.token_ids) <= longest]
     if not kept:
         raise InvalidValueError(
-            f"None of {wanted.num} oracle conversations can be used: {len(rows) - len(scored)} whose customer failed, "
+            f"None of {len(rows)} oracle conversations can be used: {len(rows) - len(scored)} whose customer failed, "
             f"{len(scored) - len(earned)} without the reward, {len(earned)} longer than sequence_length {longest}"
         )
-    return EncodedConversations(
-        token_ids=np.concatenate([np.asarray(row.token_ids, dtype=np.int32) for row in kept]),
-        response_mask=np.concatenate([np.asarray(row.response_mask, dtype=np.uint8) for row in kept]),
-        starts=np.cumsum([0, *(len(row.token_ids) for row in kept)]),
+    return end_to_end(
+        [row.token_ids for row, _ in kept],
+        [row.response_mask for row, _ in kept],
+        [tag for _, tag in kept],
         num_failed=len(scored) - len(earned),
         num_unscorable=len(rows) - len(scored),
         num_long=len(earned) - len(kept),
     )
+
+
+def end_to_end(
+    token_ids: Sequence[np.ndarray], masks: Sequence[np.ndarray], environments: Sequence[int], **left_out: int
+) -> EncodedConversations:
+    """Put conversations into flat arrays.
+
+    Args:
+        token_ids: the tokens of each.
+        masks: 1 on the agent's own.
+        environments: where each was played, as a number.
+        left_out: `num_failed`, `num_unscorable` and `num_long`.
+    """
+    places = {tag: [place for place, one in enumerate(environments) if one == tag] for tag in set(environments)}
+    prompts = {
+        tag: _prompt([token_ids[place] for place in rows], [masks[place] for place in rows])
+        for tag, rows in places.items()
+    }
+    return EncodedConversations(
+        token_ids=np.concatenate(token_ids),
+        response_mask=np.concatenate(masks),
+        starts=np.cumsum([0, *map(len, token_ids)]),
+        environments=np.asarray(environments),
+        prompts=np.asarray([prompts[tag] for tag in environments]),
+        **left_out,
+    )
+
+
+def common_prefix(texts: Sequence[np.ndarray], longest: int) -> int:
+    """Tokens that all texts begin with.
+
+    Args:
+        texts: as tokens.
+        longest: how many are looked at.
+    """
+    length = longest
+    for text in texts:
+        unlike = np.flatnonzero(text[:length] != texts[0][: len(text[:length])])
+        length = min(length, len(text), *unlike[:1].tolist())
+    return length
+
+
+def _prompt(texts: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> int:
+    """Tokens that the texts begin with, before any of them has a token of the agent's."""
+    firsts = [np.flatnonzero(mask)[:1] for mask in masks]
+    before = min(int(first[0]) if len(first) else len(mask) for first, mask in zip(firsts, masks, strict=True))
+    return common_prefix(texts, before)
 
 
 def _converse(
@@ -202,7 +270,11 @@ def _converse(
         info = answer
 
 
-def _parts(worker: _Worker, chunks: Sequence[range], num_workers: int) -> Iterator[list[Encoded]]:
+Chunk = tuple[str, range]
+"""Conversations of one environment, by its tag and their numbers."""
+
+
+def _parts(worker: _Worker, chunks: Sequence[Chunk], num_workers: int) -> Iterator[list[Encoded]]:
     """The chunks in order, each played by one process."""
     if num_workers == 1:
         yield from map(worker, chunks)
@@ -213,21 +285,25 @@ def _parts(worker: _Worker, chunks: Sequence[range], num_workers: int) -> Iterat
 
 
 class _Worker:
-    """Plays chunks of conversations; travels to another process before its environment is made."""
+    """Plays chunks of conversations; travels to another process before its environments are made."""
 
-    def __init__(self, config: EnvironmentConfig, tokenizer: Any, wanted: ConversationArgs, seed: int) -> None:
-        self._config = config
+    def __init__(
+        self, configs: Mapping[str, EnvironmentConfig], tokenizer: Any, wanted: ConversationArgs, seed: int
+    ) -> None:
+        self._configs = configs
         self._tokenizer = tokenizer
         self._wanted = wanted
         self._seed = seed
-        self._env: TauRetailEnv | None = None
+        self._envs: dict[str, TauRetailEnv] = {}
 
-    def __call__(self, chunk: range) -> list[Encoded]:
-        if self._env is None:
-            self._env = TauRetailEnv(**vars(self._config))
-        return [self._play(self._env, number) for number in chunk]
+    def __call__(self, chunk: Chunk) -> list[Encoded]:
+        tag, numbers = chunk
+        if tag not in self._envs:
+            self._envs[tag] = TauRetailEnv(**vars(self._configs[tag]))
+        return [self._play(tag, number) for number in numbers]
 
-    def _play(self, env: TauRetailEnv, number: int) -> Encoded:
+    def _play(self, tag: str, number: int) -> Encoded:
+        env = self._envs[tag]
         epoch, place = divmod(number, len(env.tasks))
         task = env.tasks[order_of(len(env.tasks), self._seed, "sft", epoch)[place]]
         return encode(
@@ -235,7 +311,7 @@ class _Worker:
             self._tokenizer,
             task_id=task.id,
             seed=seed_of(self._seed, "sft wording", number),
-            show_tools=show_tools(self._config.prompt_style),
+            show_tools=show_tools(self._configs[tag].prompt_style),
             redraw=self._redraw(number),
             boasting=random.Random(f"{self._seed}/boasting/{number}").random() < self._wanted.boasting_share,
         )
@@ -257,5 +333,5 @@ def _start(worker: _Worker) -> None:
     _workers.append(worker)
 
 
-def _work(chunk: range) -> list[Encoded]:
+def _work(chunk: Chunk) -> list[Encoded]:
     return _workers[0](chunk)

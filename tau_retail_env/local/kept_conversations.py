@@ -11,7 +11,7 @@ from tau_retail_env.chain.kept import check_fits, kept_episodes, read_about
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.settings import TASK_VERSIONS
 from tau_retail_env.local.config import SftConfig
-from tau_retail_env.local.conversations import EncodedConversations
+from tau_retail_env.local.conversations import EncodedConversations, end_to_end
 from tau_retail_env.models.loading import tokenizer_digest
 from tau_retail_env.sources import get_source
 
@@ -44,10 +44,11 @@ def load_kept(config: SftConfig, folder: Path, tokenizer: Any) -> EncodedConvers
             f"conversations.kept: none of the {len(episodes)} episodes in {folder} has at most sequence_length "
             f"{config.sequence_length} tokens; raise it"
         )
-    return EncodedConversations(
-        token_ids=np.concatenate([np.asarray(one.token_ids, dtype=np.int32) for one in short]),
-        response_mask=np.concatenate([np.asarray(one.response_mask, dtype=np.uint8) for one in short]),
-        starts=np.cumsum([0, *(len(one.token_ids) for one in short)]),
+    tags = list(dict.fromkeys(one.tag for one in short))
+    return end_to_end(
+        [np.asarray(one.token_ids, dtype=np.int32) for one in short],
+        [np.asarray(one.response_mask, dtype=np.uint8) for one in short],
+        [tags.index(one.tag) for one in short],
         num_failed=0,
         num_unscorable=0,
         num_long=len(episodes) - len(short),
@@ -60,6 +61,8 @@ def joined(first: EncodedConversations, second: EncodedConversations) -> Encoded
         token_ids=np.concatenate([first.token_ids, second.token_ids]),
         response_mask=np.concatenate([first.response_mask, second.response_mask]),
         starts=np.concatenate([first.starts, first.starts[-1] + second.starts[1:]]),
+        environments=np.concatenate([first.environments, second.environments + first.environments.max() + 1]),
+        prompts=np.concatenate([first.prompts, second.prompts]),
         num_failed=first.num_failed + second.num_failed,
         num_unscorable=first.num_unscorable + second.num_unscorable,
         num_long=first.num_long + second.num_long,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -18,6 +16,7 @@ from trl import SFTTrainer
 from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.environments import EnvironmentConfig
 from tau_retail_env.local import models
+from tau_retail_env.local.batches import Collator, Update, updates_of
 from tau_retail_env.local.config import SftConfig
 from tau_retail_env.local.config.sft import SCRATCH, ConversationArgs, NewModel
 from tau_retail_env.local.conversations import (
@@ -26,6 +25,7 @@ from tau_retail_env.local.conversations import (
     make_conversations,
 )
 from tau_retail_env.local.kept_conversations import joined, load_kept
+from tau_retail_env.local.learner import Learner
 from tau_retail_env.local.loop import Run
 from tau_retail_env.local.metrics import SFT_NAMES, renamed
 from tau_retail_env.local.rollouts import PlaySettings, Stage
@@ -44,69 +44,30 @@ from tau_retail_env.runs.interruption import resumable
 from tau_retail_env.runs.interruption import say as say_line
 from tau_retail_env.runs.progress import Journal
 from tau_retail_env.runs.summary import Outcome
-from tau_retail_env.tasks.seeding import seed_of
 from tau_retail_env.users.llm.budget import begin_run
-
-PAD_TO = 64
-"""Batches are padded to a multiple of this, so that few shapes occur."""
-
-SORTED_BATCHES = 50
-"""Batches among which rows are sorted by length."""
 
 TOKENIZER_CONVERSATIONS = 4000
 """Conversations that a tokenizer is learnt from."""
 
 
 class ConversationTrainer(WholeCheckpoints, SFTTrainer):
-    """TRL's SFT trainer with whole checkpoints and a weight for each token."""
+    """TRL's SFT trainer with whole checkpoints, whose batch is a whole update."""
 
     updates_per_step = 1
+    learner: Learner
 
-    def compute_loss(
-        self, model: Any, inputs: Mapping[str, torch.Tensor], return_outputs: bool = False, **_: Any
-    ) -> torch.Tensor:
-        """Weighted mean of the tokens' negative log-probabilities.
+    def training_step(self, model: Any, inputs: Mapping[str, Any], *_: Any) -> torch.Tensor:
+        """Add up the gradients of an update's passes.
 
         Args:
             model: the model.
-            inputs: `input_ids` and `labels` ``[rows, tokens]``, `weights` ``[rows, tokens]``.
-            return_outputs: not supported.
+            inputs: the `passes` that `Collator` makes.
         """
-        # Rows are padded on the right, where a causal model does not look: no mask, hence the fast attention kernels.
-        outputs = model(input_ids=inputs["input_ids"], labels=inputs["labels"], fused_lm_head=True)
-        weights = inputs["weights"][:, 1:]
-        return -(outputs.log_probs * weights).sum() / weights.sum()
+        return self.learner.gradients(self._prepare_inputs(inputs)["passes"])
 
-
-class Collator:
-    """Makes a batch of row numbers into padded tensors.
-
-    Args:
-        conversations: the encoded conversations.
-        pad_token_id: fills the rows up.
-        observation_loss_weight: weight of the tokens that are not the agent's own.
-    """
-
-    def __init__(
-        self, conversations: EncodedConversations, *, pad_token_id: int, observation_loss_weight: float
-    ) -> None:
-        self._conversations = conversations
-        self._pad_token_id = pad_token_id
-        self._weights = np.asarray([observation_loss_weight, 1.0], dtype=np.float32)
-
-    def __call__(self, rows: Sequence[Mapping[str, int]]) -> dict[str, torch.Tensor]:
-        """Build `input_ids`, `labels` and `weights`, each ``[rows, tokens]``."""
-        data = self._conversations
-        spans = [(data.starts[row["row"]], data.starts[row["row"] + 1]) for row in rows]
-        width = -(-max(end - start for start, end in spans) // PAD_TO) * PAD_TO
-        token_ids = np.full((len(rows), width), self._pad_token_id, dtype=np.int64)
-        labels = np.full((len(rows), width), -100, dtype=np.int64)
-        weights = np.zeros((len(rows), width), dtype=np.float32)
-        for place, (start, end) in enumerate(spans):
-            token_ids[place, : end - start] = labels[place, : end - start] = data.token_ids[start:end]
-            weights[place, : end - start] = self._weights[data.response_mask[start:end]]
-        arrays = {"input_ids": token_ids, "labels": labels, "weights": weights}
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+    def floating_point_ops(self, inputs: Mapping[str, Any]) -> int:
+        """Not counted: the trainer would look for `input_ids` in the batch."""
+        return 0
 
 
 def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], None] = say_line) -> Outcome:
@@ -147,12 +108,18 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
         num_updates = config.max_steps or max(1, int(len(conversations) * training.num_train_epochs) // batch_size)
         journal(_about(conversations, num_updates))
         here.begin(stage, num_steps=num_updates, evaluate_before=config.pretrain != SCRATCH)
-        order = batch_order(conversations.lengths, batch_size=batch_size, num_batches=num_updates, seed=config.seed)
+        updates = updates_of(
+            conversations,
+            rows=training.per_device_train_batch_size,
+            passes=training.gradient_accumulation_steps,
+            num_updates=num_updates,
+            seed=config.seed,
+        )
 
         def step_done(step: int, numbers: Mapping[str, float]) -> None:
             here.step_done(step, renamed(numbers, SFT_NAMES))
 
-        here.train(make_trainer(model, tokenizer, config, folder, conversations, order, step_done))
+        here.train(make_trainer(model, tokenizer, config, folder, conversations, updates, step_done))
         return here.finish()
 
 
@@ -162,7 +129,7 @@ def make_trainer(
     config: SftConfig,
     folder: RunFolder,
     conversations: EncodedConversations,
-    order: Sequence[int],
+    updates: Sequence[Update],
     step_done: StepDone,
 ) -> ConversationTrainer:
     """Build the trainer of a run.
@@ -173,14 +140,14 @@ def make_trainer(
         config: the run.
         folder: where checkpoints go.
         conversations: what is learnt from.
-        order: rows of the conversations, batch after batch.
+        updates: rows of the conversations, update after update.
         step_done: called with the numbers of each step before its checkpoint is written.
     """
-    training = config.sft_train.training_args
-    num_updates = len(order) // (training.per_device_train_batch_size * training.gradient_accumulation_steps)
+    model_args, training = config.sft_train.model_args, config.sft_train.training_args
+    shared = shared_arguments(model_args, training, num_updates=len(updates))
     arguments = TrlSftConfig(
         output_dir=str(folder.path),
-        **shared_arguments(config.sft_train.model_args, training, num_updates=num_updates),
+        **shared | {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 1},
         seed=config.seed,
         logging_steps=1,
         save_steps=config.save_steps,
@@ -189,6 +156,8 @@ def make_trainer(
         dataset_kwargs={"skip_prepare_dataset": True},
         max_length=None,
     )
+    checkpointing = not model_args.disable_gradient_checkpointing
+    learner = Learner(model, bf16=model_args.dtype == "bf16", checkpointing=checkpointing)
     trainer = ConversationTrainer(
         model=model,
         args=on_one_device(arguments),
@@ -196,35 +165,15 @@ def make_trainer(
             conversations,
             pad_token_id=tokenizer.pad_token_id,
             observation_loss_weight=config.observation_loss_weight,
+            share=learner.shares,
         ),
-        train_dataset=Dataset.from_dict({"row": list(order)}),
+        train_dataset=Dataset.from_dict({"rows": list(updates)}),
         processing_class=tokenizer,
         callbacks=[StepRecorder(step_done)],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.model_accepts_loss_kwargs = False  # the loss is a mean: the trainer divides by the passes of an update
-    trainer.folder, trainer.keep = folder, config.max_ckpt_to_keep
+    trainer.learner, trainer.folder, trainer.keep = learner, folder, config.max_ckpt_to_keep
     return trainer
-
-
-def batch_order(lengths: np.ndarray, *, batch_size: int, num_batches: int, seed: int) -> list[int]:
-    """Rows in the order in which they are learnt from: every row once an epoch, rows of like length side by side.
-
-    Args:
-        lengths: tokens of each row.
-        batch_size: rows in one update of the weights.
-        num_batches: updates.
-        seed: decides the order.
-
-    Returns:
-        `batch_size * num_batches` row numbers.
-    """
-    order: list[int] = []
-    epoch = 0
-    while len(order) < batch_size * num_batches:
-        order += _epoch(lengths, batch_size, random.Random(seed_of(seed, "batches", epoch)))
-        epoch += 1
-    return order[: batch_size * num_batches]
 
 
 def _start_model(config: SftConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -265,18 +214,6 @@ def _oracle_conversations(
 def _envs(config: SftConfig) -> dict[str, EnvironmentConfig]:
     """The environments that the oracle plays in, by tag."""
     return {tag: config.custom_envs[tag].env_config for tag in config.conversations.by_tag()}
-
-
-def _epoch(lengths: np.ndarray, batch_size: int, draws: random.Random) -> list[int]:
-    rows = list(range(len(lengths)))
-    draws.shuffle(rows)
-    rows = rows[: max(len(rows) // batch_size, 1) * batch_size]
-    batches = []
-    for start in range(0, len(rows), batch_size * SORTED_BATCHES):
-        block = sorted(rows[start : start + batch_size * SORTED_BATCHES], key=lambda row: int(lengths[row]))
-        batches += [block[place : place + batch_size] for place in range(0, len(block), batch_size)]
-    draws.shuffle(batches)
-    return [row for batch in batches for row in batch]
 
 
 def _about(conversations: EncodedConversations, num_updates: int) -> str:

@@ -7,20 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Tokenizer
 
 from tau_retail_env.chat.parsing import parse_message
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.local import models, sft
+from tau_retail_env.local import sft
 from tau_retail_env.local.config import SftConfig, check_sft
 from tau_retail_env.local.conversations import EncodedConversations, encode, make_conversations
 from tau_retail_env.local.identifiers import IDENTIFIER
-from tau_retail_env.local.run_folder import ENGINE, claim
+from tau_retail_env.local.run_folder import claim
 from tau_retail_env.models.checks import prompt_style_of
 from tau_retail_env.runs.files import read_rows
-from tau_retail_env.runs.folder import RunFolder
 
 Values = Callable[..., dict[str, Any]]
 
@@ -110,35 +108,6 @@ def test_conversations_that_are_too_long_are_left_out_and_counted(
     assert shorter.lengths.max() < longest
     with pytest.raises(InvalidValueError, match="4 longer than sequence_length 10"):
         conversations(config, tokenizer, longest=10)
-
-
-def test_every_row_is_learnt_from_once_an_epoch():
-    lengths = np.asarray([5, 9, 1, 7, 3, 8, 2, 6])
-    order = sft.batch_order(lengths, batch_size=2, num_batches=8, seed=1)
-    assert sorted(order[:8]) == sorted(order[8:]) == list(range(8))
-    assert order == sft.batch_order(lengths, batch_size=2, num_batches=8, seed=1)
-    assert all(abs(lengths[a] - lengths[b]) <= 2 for a, b in zip(order[::2], order[1::2], strict=True))
-
-
-def test_the_loss_weighs_the_agents_tokens_and_the_rest(
-    config: SftConfig, data: EncodedConversations, tokenizer: Qwen2Tokenizer, tiny_checkpoint: Path, tmp_path: Path
-):
-    models.quiet()
-    model, _ = models.load(str(tiny_checkpoint), config.sft_train.model_args)
-    trainer = sft.make_trainer(
-        model, tokenizer, config, RunFolder(tmp_path, ENGINE), data, [0, 1], lambda step, numbers: None
-    )
-    batch = trainer.data_collator([{"row": 0}, {"row": 1}])
-    total, weight = 0.0, 0.0
-    for row in (0, 1):
-        ids = torch.from_numpy(data.token_ids[data.starts[row] : data.starts[row + 1]].astype(np.int64))[None]
-        own = data.response_mask[data.starts[row] : data.starts[row + 1]]
-        with torch.no_grad():
-            logprobs = model(input_ids=ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
-        weights = torch.tensor([1.0 if mine else 0.1 for mine in own[1:]])
-        total += float(-(logprobs * weights).sum())
-        weight += float(weights.sum())
-    assert trainer.compute_loss(model, batch).item() == pytest.approx(total / weight, rel=1e-4)
 
 
 def test_a_run_learns_and_is_judged_by_playing(sft_values: Values):

@@ -1,0 +1,105 @@
+"""The gradient of an update of fine-tuning: bf16 weights, flash attention, logits of the tokens that count alone."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from trl.kernels import ChunkedLogProbFunction
+
+from tau_retail_env.models.rows import attend_without_mask, fuse_norms, hidden_states
+
+COLUMNS = 32768
+"""Words of the vocabulary whose logits are computed at a time."""
+
+Pass = Mapping[str, Tensor | None]
+"""What `batches.Collator` makes of the rows of one pass."""
+
+
+class Learner:
+    """Computes gradients of a model through a copy of its layers that is fast and only learns.
+
+    The model keeps fp32 weights, and its own attention for playing; the copy shares them, or has them in bf16.
+
+    Args:
+        model: the model that is trained, on its device.
+        bf16: whether all is computed in bf16. Gradients of the passes of an update are added up in fp32.
+        checkpointing: whether layers are computed again for the gradient, which takes less memory and more time.
+    """
+
+    def __init__(self, model: PreTrainedModel, *, bf16: bool, checkpointing: bool = False) -> None:
+        self._weights: list[nn.Parameter] = list(model.parameters())
+        self._copies = [nn.Parameter(one.detach().bfloat16()) if bf16 else one for one in self._weights]
+        memo: dict[int, Any] = {id(one): other for one, other in zip(self._weights, self._copies, strict=True)}
+        self._bf16 = bf16
+        head: Any = model.get_output_embeddings()
+        self._head, self._bias = memo[id(head.weight)], None if head.bias is None else memo[id(head.bias)]
+        self._cap, self._scale = _of_logits(model.config)
+        self.backbone: Any = copy.deepcopy(model.base_model, memo)
+        fuse_norms(self.backbone)
+        if checkpointing:
+            self.backbone.gradient_checkpointing_enable({"use_reentrant": False})
+        self.shares = attend_without_mask(self.backbone) and not checkpointing
+        """Whether what rows begin with may be set apart: a checkpointed layer keeps no cache."""
+
+    def gradients(self, passes: Sequence[Pass]) -> Tensor:
+        """Add the gradient of an update's loss to the model's weights.
+
+        Args:
+            passes: of the update; their weights come to 1.
+
+        Returns:
+            The loss: the weighted mean of the tokens' negative log-probabilities. Nothing waits for the GPU.
+        """
+        self.backbone.train()
+        self._refresh()
+        losses = []
+        for one in passes:
+            loss = self.loss(one)
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+            self._hand_over()
+        return torch.stack(losses).sum()
+
+    def loss(self, one: Pass) -> Tensor:
+        """A pass's share of an update's loss."""
+        ids, labels, places, weights = (one[name] for name in ("input_ids", "labels", "places", "weights"))
+        assert ids is not None and labels is not None and places is not None and weights is not None
+        before = hidden_states(self.backbone, ids, one["prefix"]).index_select(0, places)
+        found = ChunkedLogProbFunction.apply(
+            before, self._head, self._bias, labels, 1.0, COLUMNS, self._cap, self._scale, ()
+        )
+        return -(found[0] * weights).sum()
+
+    @torch.no_grad()
+    def _refresh(self) -> None:
+        """The copy's weights as the last update left them."""
+        if self._bf16:
+            torch._foreach_copy_(self._copies, self._weights)
+
+    @torch.no_grad()
+    def _hand_over(self) -> None:
+        """The copy's gradients to the model's weights, in fp32."""
+        if not self._bf16:
+            return
+        for weight, copied in zip(self._weights, self._copies, strict=True):
+            if copied.grad is None:
+                continue
+            if weight.grad is None:
+                weight.grad = copied.grad.float()
+            else:
+                weight.grad += copied.grad
+            copied.grad = None
+
+
+def _of_logits(config: Any) -> tuple[float | None, float]:
+    """What some families do to their logits: the cap of a tanh, and a factor."""
+    names = ("logit_scale", "output_multiplier", "lm_head_multiplier")
+    factors = [factor for name in names if (factor := getattr(config, name, None)) is not None]
+    if not factors and (divisor := getattr(config, "logits_scaling", None)):
+        factors = [1 / divisor]
+    return getattr(config, "final_logit_softcapping", None), factors[0] if factors else 1.0

@@ -1,0 +1,145 @@
+"""One update of fine-tuning: whose gradient it is, and which rows are in it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from tau_retail_env.local.batches import Collator, Update, updates_of
+from tau_retail_env.local.conversations import EncodedConversations
+from tau_retail_env.local.learner import Learner
+
+LENGTHS = (90, 120, 75, 140, 88, 101)
+PROMPT = 40
+"""Tokens that all six conversations begin with."""
+TWO_PASSES: Update = [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.fixture(scope="module")
+def data() -> EncodedConversations:
+    draws = np.random.default_rng(0)
+    prompt = draws.integers(1, 60, PROMPT)
+    texts = [np.concatenate([prompt, draws.integers(1, 60, length - PROMPT)]) for length in LENGTHS]
+    masks = [np.zeros(length, dtype=np.uint8) for length in LENGTHS]
+    for mask in masks:
+        mask[PROMPT + 10 : PROMPT + 20] = mask[-5:] = 1
+    return EncodedConversations(
+        token_ids=np.concatenate(texts).astype(np.int32),
+        response_mask=np.concatenate(masks),
+        starts=np.cumsum([0, *LENGTHS]),
+        environments=np.asarray([0, 0, 0, 1, 1, 1]),
+        prompts=np.full(len(LENGTHS), PROMPT),
+        num_failed=0,
+        num_unscorable=0,
+        num_long=0,
+    )
+
+
+def toy(**changes: Any) -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    shape: dict[str, Any] = {"vocab_size": 64, "hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 3}
+    heads = {"num_attention_heads": 6, "num_key_value_heads": 2}
+    return LlamaForCausalLM(LlamaConfig(**shape | heads | {"tie_word_embeddings": True} | changes)).float()
+
+
+def plain_loss(
+    model: LlamaForCausalLM,
+    data: EncodedConversations,
+    weight: float,
+    changed: Callable[[torch.Tensor], torch.Tensor] = lambda logits: logits,
+) -> torch.Tensor:
+    """A row at a time, with its mask and all of its logits."""
+    total, weights = torch.zeros(()), 0.0
+    for start, end, prompt in zip(data.starts, data.starts[1:], data.prompts, strict=False):
+        ids = torch.from_numpy(data.token_ids[start:end].astype(np.int64))[None]
+        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, :-1]
+        own = torch.where(torch.from_numpy(data.response_mask[start + 1 : end]) == 1, 1.0, weight)
+        own[: prompt - 1] = 0.0
+        total = total - (changed(logits).log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0] * own).sum()
+        weights += float(own.sum())
+    return total / weights
+
+
+def passes_of(data: EncodedConversations, update: Update, weight: float, *, share: bool) -> list[dict[str, Any]]:
+    collator = Collator(data, pad_token_id=0, observation_loss_weight=weight, share=share)
+    passes: list[dict[str, Any]] = collator([{"rows": update}])["passes"]
+    return passes
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3])
+@pytest.mark.parametrize("share", [False, True], ids=["whole rows", "prompt once"])
+@pytest.mark.parametrize("changes", [{}, {"tie_word_embeddings": False}], ids=["tied", "own head"])
+def test_loss_and_gradient_are_those_of_whole_rows_with_masks_and_all_logits(
+    data: EncodedConversations, share: bool, weight: float, changes: dict[str, Any]
+):
+    plain, model = toy(**changes), toy(**changes)
+    expected = plain_loss(plain, data, weight)
+    expected.backward()
+    passes = passes_of(data, TWO_PASSES, weight, share=share)
+    assert all((one["prefix"] is not None) == share for one in passes)
+    assert Learner(model, bf16=False).gradients(passes).item() == pytest.approx(expected.item(), rel=1e-5)
+    for found, wanted in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, wanted.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_in_bf16_the_gradient_is_the_same_to_two_digits_and_the_weights_stay_fp32(
+    data: EncodedConversations, checkpointing: bool
+):
+    plain, model = toy(), toy()
+    plain_loss(plain, data, 0.3).backward()
+    learner = Learner(model, bf16=True, checkpointing=checkpointing)
+    assert learner.shares != checkpointing
+    for _ in range(2):
+        model.zero_grad()
+        learner.gradients(passes_of(data, TWO_PASSES, 0.3, share=learner.shares))
+    for found, wanted in zip(model.parameters(), plain.parameters(), strict=True):
+        assert found.dtype == found.grad.dtype == torch.float32
+        assert (found.grad - wanted.grad).norm() < 0.03 * wanted.grad.norm()
+
+
+def test_an_update_of_the_weights_is_seen_by_the_next_gradient(data: EncodedConversations):
+    model = toy()
+    learner = Learner(model, bf16=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    losses = []
+    for _ in range(3):
+        optimizer.zero_grad()
+        losses.append(learner.gradients(passes_of(data, TWO_PASSES, 0.3, share=True)).item())
+        optimizer.step()
+    assert losses[2] < losses[1] < losses[0]
+
+
+def test_a_learner_leaves_how_the_model_plays_alone(data: EncodedConversations):
+    model = toy()
+    before = model(input_ids=torch.arange(1, 9)[None], attention_mask=torch.ones(1, 8)).logits
+    Learner(model, bf16=True).gradients(passes_of(data, TWO_PASSES, 0.3, share=True))
+    assert model.config._attn_implementation == "sdpa"
+    after = model(input_ids=torch.arange(1, 9)[None], attention_mask=torch.ones(1, 8)).logits
+    torch.testing.assert_close(before, after, rtol=0, atol=0)
+
+
+def test_a_family_that_scales_and_caps_its_logits_learns_from_these(data: EncodedConversations):
+    model = toy()
+    model.config.final_logit_softcapping, model.config.logits_scaling = 0.5, 4.0
+    found = Learner(model, bf16=False).gradients(passes_of(data, TWO_PASSES, 0.3, share=True)).item()
+    expected = plain_loss(toy(), data, 0.3, lambda logits: 0.5 * torch.tanh(logits / 4.0 / 0.5))
+    assert found == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_every_row_is_learnt_from_once_an_epoch(data: EncodedConversations):
+    updates = updates_of(data, rows=1, passes=2, num_updates=6, seed=1)
+    for epoch in (updates[:3], updates[3:]):
+        assert sorted(row for update in epoch for rows in update for row in rows) == list(range(6))
+    assert updates == updates_of(data, rows=1, passes=2, num_updates=6, seed=1)
+    assert updates[:3] != updates[3:]
+
+
+def test_the_rows_of_a_pass_are_of_like_length_and_of_one_environment_where_they_can_be(data: EncodedConversations):
+    passes = [rows for update in updates_of(data, rows=3, passes=1, num_updates=2, seed=1) for rows in update]
+    assert sorted(map(sorted, passes)) == [[0, 1, 2], [3, 4, 5]]
+    pairs = [rows for update in updates_of(data, rows=2, passes=1, num_updates=3, seed=1) for rows in update]
+    assert sorted(pairs) == [[1, 4], [2, 0], [5, 3]]

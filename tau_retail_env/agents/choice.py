@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,11 +96,22 @@ def _function(word: str) -> Callable[[], Any]:
         raise InvalidValueError(f"--agent: the module {module_name!r} cannot be imported: {error}") from error
     except AttributeError:
         raise InvalidValueError(f"--agent: the module {module_name!r} has no {name!r}") from None
+    except Exception as error:
+        raise InvalidValueError(f"--agent: the module {module_name!r} {_raised(error)}") from error
     if not callable(made):
         raise InvalidValueError(f"--agent: {word} is no function but {type(made).__name__}")
-    agent = made()
+    try:
+        agent = made()
+    except Exception as error:
+        raise InvalidValueError(f"--agent: {word}() {_raised(error)}") from error
     if not callable(getattr(agent, "act", None)):
         raise InvalidValueError(
             f"--agent: {word}() made {type(agent).__name__} without a method act(observation, info)"
         )
     return made
+
+
+def _raised(error: Exception) -> str:
+    """What a module or function of one's own has raised, and where."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"raises {type(error).__name__}: {str(error)[:200]} ({last.filename}, line {last.lineno})"

@@ -168,11 +168,12 @@ def _local(values: Values) -> Start:
 
 def _roll(values: Values) -> Start:
     from tau_retail_env.blocks import raise_if
-    from tau_retail_env.config.machine import folder_problems
+    from tau_retail_env.config.machine import folder_problems, length_problems
+    from tau_retail_env.models.shipped import checkpoint
     from tau_retail_env.roll.config.check import check_roll
 
     config = check_roll(values)
-    raise_if(list(folder_problems(config)))
+    raise_if([*folder_problems(config), *length_problems(checkpoint(config.pretrain), config.sequence_length)])
 
     def start() -> None:
         from tau_retail_env.roll.preflight import preflight

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,27 @@ def pretrain_problems(pretrain: str) -> Iterator[str]:
         yield (
             f"pretrain: there is no folder {pretrain}; give the folder of a model, small, or a name "
             "of Hugging Face such as Qwen/Qwen2.5-0.5B-Instruct"
+        )
+
+
+def length_problems(pretrain: str, sequence_length: int) -> Iterator[str]:
+    """Whether the episodes are longer than a model reads, as far as its config.json says so by itself.
+
+    Args:
+        pretrain: a folder; of a Hugging Face name nothing is known here.
+        sequence_length: tokens of an episode at most.
+    """
+    try:
+        told = json.loads((Path(pretrain).expanduser() / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # who loads it says what is wrong with it
+    text = told.get("text_config") or told if isinstance(told, dict) else {}
+    longest = text.get("max_position_embeddings")
+    is_stretched = bool(text.get("rope_scaling") or (text.get("rope_parameters") or {}).get("factor"))
+    if isinstance(longest, int) and not is_stretched and sequence_length > longest:
+        yield (
+            f"sequence_length: found {sequence_length}, but {pretrain!r} reads {longest} tokens at most "
+            f"(max_position_embeddings in its config.json): use sequence_length={longest} or less, or another model"
         )
 
 

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import Field, SkipValidation, Strict
+from pydantic import AfterValidator, Field, SkipValidation, Strict
 
-from tau_retail_env.blocks import Block, Name
+from tau_retail_env.blocks import Block
 from tau_retail_env.sources.prompts import PromptStyle
 from tau_retail_env.users.spec import Strategy
 from tau_retail_env.world.settings import RewardSettings
+
+
+def _folder_name(value: str) -> str:
+    if not value.strip() or "/" in value or "\0" in value or value in (".", ".."):
+        raise ValueError(f"found {value!r}, expected the name of a folder, without /; output_dir says where it is")
+    return value
+
+
+def _folder(value: str) -> str:
+    if not value.strip():
+        raise ValueError("is empty, expected the folder of the run, e.g. outputs/mine")
+    return value
 
 
 class PlayedConfig(Block):
@@ -34,14 +46,18 @@ class PlayedConfig(Block):
     """Agent messages per episode; null keeps the source's own limits."""
     prompt_style: Annotated[PromptStyle, Strict(False)] = PromptStyle.FULL
     """How the domain policy and the tools are shown: full, compressed or minimal."""
-    exp_name: Name
+    exp_name: Annotated[str, AfterValidator(_folder_name)]
     """Name of the experiment."""
     seed: int = Field(42, ge=0)
     """Decides the order of tasks, the customers' wording and every sampled token."""
-    output_dir: str
+    output_dir: Annotated[str, AfterValidator(_folder)]
     """The run's own folder."""
     pretrain: str
     """small (the checkpoint of this package), a folder, or a Hugging Face name."""
+
+
+MOST_STEPS = 10_000_000
+"""Steps of a run; more are a slip of the finger."""
 
 
 class RunConfig(PlayedConfig):

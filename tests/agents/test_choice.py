@@ -39,6 +39,11 @@ def test_an_unknown_name_gets_the_nearest_one():
     [
         ("", "has no 'make'"),
         ("make = 3", "is no function but int"),
+        (
+            "def make():\n    raise KeyError('no weights')",
+            r"make\(\) raises KeyError: 'no weights' \(.*, line 2\)",
+        ),
+        ("raise OSError('no disk')", r"the module 'module_\d+' raises OSError: no disk"),
         ("def make(): return 3", "made int without a method act"),
         ("import nowhere_to_be_found", "cannot be imported"),
     ],

@@ -112,7 +112,12 @@ def test_a_wrong_type_is_named(override: str, words: str):
     ("overrides", "words"),
     [
         (["max_steps=0"], "max_steps: found 0, expected 1 or more"),
-        (["exp_name=''"], "exp_name: empty, expected a name"),
+        (["max_steps=99999999999999999999"], "max_steps: found 99999999999999999999, expected 1e+07 or less"),
+        (["exp_name=''"], "exp_name: found '', expected the name of a folder"),
+        (["exp_name=a/b"], "exp_name: found 'a/b', expected the name of a folder, without /"),
+        (["output_dir="], "output_dir: is empty, expected the folder of the run"),
+        (["pg_clip=2"], "pg_clip: found 2, expected less than 1"),
+        (["actor_train.training_args.learning_rate=1000"], "learning_rate: found 1000, expected less than 1"),
         (["pg_clip=0.0"], "pg_clip: found 0.0, expected more than 0"),
         (["train_env_manager.generating_args.top_p=1.5"], "top_p: found 1.5, expected 1 or less"),
         (["rollout_batch_size=60"], "rollout_batch_size: 60 is not a multiple of the 64 environments"),
@@ -177,3 +182,8 @@ def test_groups_are_shared_out_equally_where_no_partition_is_given():
         "train_env_manager.num_groups_partition=null", "train_env_manager.tags=[retail_train,retail_test,retail_train]"
     )
     assert config.train_env_manager.partition() == (3, 3, 2)
+
+
+def test_groups_by_tag_follow_the_number_of_groups():
+    config = checked("train_env_manager.num_env_groups=4", "val_env_manager.num_env_groups=16", "val_batch_size=16")
+    assert (config.train_env_manager.partition(), config.val_env_manager.partition()) == ((4,), (16,))

@@ -63,6 +63,14 @@ def test_what_a_run_would_refuse_is_refused_without_starting_one(name, override,
     assert (shown.out, words in shown.err) == ("", True)
 
 
+@pytest.mark.parametrize(
+    ("name", "more"), [("tau_retail_local", []), ("tau_retail_1gpu", ["pretrain=small", "prompt_style=minimal"])]
+)
+def test_episodes_longer_than_the_model_reads_are_refused_by_its_config_alone(name, more, capsys):
+    assert main(["train", "--print-config", "--config-name", name, "sequence_length=1000000", *more]) == 2
+    assert "reads 2048 tokens at most" in capsys.readouterr().err
+
+
 def test_bf16_without_a_gpu_is_refused_on_the_local_engine(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     config = check_local(compose("tau_retail_local", overrides=["actor_train.model_args.dtype=bf16"]))

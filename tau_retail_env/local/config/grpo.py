@@ -10,6 +10,7 @@ from pydantic import Field
 from tau_retail_env.blocks import Block, Instead, Off, raise_if, read
 from tau_retail_env.config.customers import customer_problems
 from tau_retail_env.config.environments import CustomEnv, check_environments
+from tau_retail_env.config.run import MOST_STEPS
 from tau_retail_env.config.tasks import check_tasks
 from tau_retail_env.local.config.managers import EnvManager, check_generating, check_manager
 from tau_retail_env.local.config.run import LocalRun
@@ -36,7 +37,7 @@ class LocalConfig(LocalRun):
 
     adv_estimator: Annotated[Literal["grpo"], Instead("The local engine has no critic and one estimator.")]
     """How advantages are estimated: grpo."""
-    max_steps: int = Field(ge=1)
+    max_steps: int = Field(ge=1, le=MOST_STEPS)
     """Training steps; one step plays rollout_batch_size episodes and learns from them."""
     rollout_batch_size: int = Field(ge=1)
     """Episodes played in a step."""
@@ -46,11 +47,11 @@ class LocalConfig(LocalRun):
     """Tokens of a whole episode at most: prompt, answers and tool results."""
     ppo_epochs: int = Field(1, ge=1)
     """Passes over the episodes of a step."""
-    pg_clip: float = Field(0.2, gt=0)
+    pg_clip: float = Field(0.2, gt=0, lt=1)
     """How far the probability ratio may move before its gradient is cut."""
     use_pg_clip_range: bool = False
     """True takes pg_clip_low and pg_clip_high instead of pg_clip."""
-    pg_clip_low: float = Field(0.2, gt=0)
+    pg_clip_low: float = Field(0.2, gt=0, lt=1)
     """Lower range of the probability ratio."""
     pg_clip_high: float = Field(0.2, gt=0)
     """Upper range of the probability ratio."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tau_retail_env.blocks import raise_if
-from tau_retail_env.config.machine import folder_problems, has_gpu
+from tau_retail_env.config.machine import folder_problems, has_gpu, length_problems
 from tau_retail_env.local.config.grpo import LocalConfig
 from tau_retail_env.local.config.sft import SftConfig
+from tau_retail_env.models.shipped import checkpoint
 from tau_retail_env.runs.trackers import check_tracker
 
 
@@ -22,7 +23,7 @@ def check_machine(config: LocalConfig | SftConfig) -> None:
     path, role = (
         ("actor_train", config.actor_train) if isinstance(config, LocalConfig) else ("sft_train", config.sft_train)
     )
-    problems = list(folder_problems(config))
+    problems = [*folder_problems(config), *length_problems(checkpoint(config.pretrain), config.sequence_length)]
     if role.model_args.dtype == "bf16" and not has_gpu():
         key = f"{path}.model_args.dtype"
         problems.append(f"{key}: bf16 needs a GPU, and none is visible; use {key}=fp32")

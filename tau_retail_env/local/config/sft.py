@@ -11,6 +11,7 @@ from pydantic import Field
 from tau_retail_env.blocks import Block, raise_if, read
 from tau_retail_env.config.customers import customer_problems
 from tau_retail_env.config.environments import CustomEnv, check_environments
+from tau_retail_env.config.run import MOST_STEPS
 from tau_retail_env.config.tasks import check_tasks
 from tau_retail_env.local.config.managers import EnvManager, check_generating, check_manager
 from tau_retail_env.local.config.run import LocalRun
@@ -102,7 +103,7 @@ class SftConfig(LocalRun):
     """What is learnt from."""
     observation_loss_weight: float = Field(0.1, ge=0, le=1)
     """Weight of the tokens that are not the agent's own; those weigh 1."""
-    max_steps: int | None = Field(None, ge=1)
+    max_steps: int | None = Field(None, ge=1, le=MOST_STEPS)
     """Updates of the weights; null follows num_train_epochs."""
     sequence_length: int = Field(ge=2)
     """Tokens of a conversation at most; longer ones are left out and counted."""

@@ -23,7 +23,7 @@ class ModelArgs(Block):
 class TrainingArgs(Block):
     """How the weights are changed."""
 
-    learning_rate: float = Field(5e-05, gt=0)
+    learning_rate: float = Field(5e-05, gt=0, lt=1)
     """Peak step size of AdamW."""
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
     """Course of the learning rate after the warm-up."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tau_retail_env.config.roll_schema import RollSchema
+from tau_retail_env.config.run import MOST_STEPS
 from tau_retail_env.sources import SOURCES
 
 ROLES = ("actor_train", "actor_infer", "reference", "critic")
@@ -290,9 +291,12 @@ def check_sizes(config: RollValues) -> Iterator[str]:
             f"{config('val_env_manager.num_env_groups')} groups of {config('val_env_manager.group_size')}), or -1 for "
             "all tasks"
         )
-    if config("max_steps") < 1:
-        yield f"max_steps: found {config('max_steps')}, expected 1 or more"
+    if not 1 <= config("max_steps") <= MOST_STEPS:
+        yield f"max_steps: found {config('max_steps')}, expected 1 to {MOST_STEPS}"
     for role in LEARNERS:
+        rate = f"{role}.training_args.learning_rate"
+        if role in config.roles and config.given(rate) and config(rate) >= 1:
+            yield f"{rate}: found {config(rate)}, expected less than 1, such as 1.0e-6"
         if role in config.roles and (size := config.update_size(role)) and batch % size:
             training = f"{role}.training_args"
             yield (

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tau_retail_env.roll.config.check import RollConfig
+from tau_retail_env.roll.config.rules import ROLES, parse_devices
 from tau_retail_env.runs import folder
 from tau_retail_env.runs.folder import Engine, RunFolder
 
@@ -17,6 +18,9 @@ MAY_DIFFER = frozenset(
     "logging_steps max_ckpt_to_keep rpc_timeout track_with tracker_kwargs".split()
 )
 """Keys at the top that may differ between a run and its continuation."""
+GPUS = ("num_gpus_per_node", "num_nodes", "num_gpus")
+"""Keys at the top that say how many GPUs there are."""
+ACCUMULATION = "gradient_accumulation_steps"
 
 
 def damage_without_manifest(checkpoint: Path) -> str | None:
@@ -31,7 +35,30 @@ def damage_without_manifest(checkpoint: Path) -> str | None:
     return None
 
 
-ENGINE = Engine(before_first=-1, may_differ=MAY_DIFFER, damage_without_manifest=damage_without_manifest)
+def on_any_gpus(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without its number of GPUs: a run may go on with another, as long as updates are the same size.
+
+    Args:
+        values: as composed; for each learner its accumulation becomes the episodes of an update.
+    """
+    kept = {name: value for name, value in values.items() if name not in GPUS}
+    for role in ROLES:
+        if not isinstance(block := kept.get(role), Mapping):
+            continue
+        kept[role] = changed = {name: value for name, value in block.items() if name != "device_mapping"}
+        if isinstance(training := block.get("training_args"), Mapping) and ACCUMULATION in training:
+            with suppress(ValueError):  # the check of the configuration says what is wrong with the GPUs
+                episodes = training[ACCUMULATION] * len(parse_devices(block.get("device_mapping")))
+                changed["training_args"] = {**training, ACCUMULATION: episodes}
+    return kept
+
+
+ENGINE = Engine(
+    before_first=-1,
+    may_differ=MAY_DIFFER,
+    damage_without_manifest=damage_without_manifest,
+    compared=on_any_gpus,
+)
 """ROLL counts steps from 0."""
 
 

@@ -44,6 +44,8 @@ class Engine:
     """Keys at the top that may differ between a run and its continuation."""
     damage_without_manifest: Callable[[Path], str | None]
     """What is wrong with a checkpoint of an earlier version, which has no manifest; None where it looks whole."""
+    compared: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
+    """What of a configuration must be the same, before keys that may differ are left out."""
 
     def damage_of(self, checkpoint: Path, *, by_size_alone: bool = False) -> str | None:
         """Why a run cannot go on from a checkpoint; None where it can.
@@ -215,7 +217,7 @@ def claim(
     given = Path(resume).expanduser().resolve() if isinstance(resume, str) else None
     wanted = given if given is not None and step_of(given) is not None else None
     run = wanted.parents[1] if wanted else given or (path if path.is_dir() else newest_run(exp_name, path))
-    check_same_run(run, read_config(run), values, engine.may_differ)
+    check_same_run(run, engine.compared(read_config(run)), engine.compared(values), engine.may_differ)
     lock = FolderLock(run)
     try:
         checkpoint, damaged = _checkpoint(engine, run, wanted)

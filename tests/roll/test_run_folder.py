@@ -165,3 +165,13 @@ def test_half_a_download_is_refused_before_a_worker_loads_it(tmp_path):
     weights.write_bytes(weights.read_bytes()[:9999])
     with pytest.raises(InvalidValueError, match="only half downloaded"):
         preflight.check_model(checked(model, "sequence_length=2048"))
+
+
+def test_a_run_goes_on_with_another_number_of_gpus_but_not_with_updates_of_another_size(tmp_path):
+    run = tmp_path / "run"
+    begun(run)
+    with claimed(f"resume={run}", "num_gpus_per_node=2") as folder:
+        assert folder.checkpoint is not None
+    larger = "actor_train.training_args.gradient_accumulation_steps=64"
+    with pytest.raises(InvalidValueError, match=r"gradient_accumulation_steps \(64 there, 128 here\)"):
+        claimed(f"resume={run}", "num_gpus_per_node=2", larger)

@@ -98,6 +98,7 @@ def _tasks_to_trainer(options: argparse.Namespace) -> int:
         task_version=options.task_version,
         prompt_style=options.prompt_style or "full",
     )
+    selection.check()
     as_row = {"verl": tasks.verl_row, "slime": tasks.slime_row, "trl": tasks.trl_row}[options.to]
     for split in tasks.SPLITS:
         rows = map(as_row, tasks.prompts_of(selection, split))

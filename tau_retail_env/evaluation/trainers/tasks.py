@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tau_retail_env.env import TauRetailEnv
+from tau_retail_env.sources.load import check_selection
 from tau_retail_env.sources.prompts import show_tools
 from tau_retail_env.tasks import Task
 
@@ -34,6 +35,17 @@ class Selection:
     """How the domain policy and the tools are shown."""
     seed: int = 0
     """The wording of the scripted customer, whose first words end the prompt."""
+
+    def check(self) -> None:
+        """Refuse, before anything is written, what cannot be had of one of the splits.
+
+        Raises:
+            InvalidValueError: unknown source, subset, version or prompt style, or a split in which no task is left.
+            MissingDependencyError: the source's data is not installed.
+        """
+        show_tools(self.prompt_style)
+        for split in SPLITS:
+            check_selection(self.source, split, self.subset, self.task_version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,14 @@ def test_what_does_not_fit_a_trainer_is_refused(tmp_path, capsys, words, named):
     assert not (tmp_path / "data").exists()
 
 
+def test_a_subset_that_one_split_lacks_leaves_no_file_behind(tmp_path, capsys):
+    subset = "returns*address"
+    assert len(load_tasks("tau2", "train", subset)) == 2
+    assert main(["convert", "tau2", "--to", "slime", "--subset", subset, "--output", str(tmp_path / "data")]) == 2
+    assert "returns*address" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
 def test_without_the_package_datasets_parquet_names_the_remedy(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
     assert main(["convert", "tau2", "--to", "verl", "--output", str(tmp_path / "data")]) == 2

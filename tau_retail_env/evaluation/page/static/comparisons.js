@@ -11,17 +11,47 @@ export function comparisons(data, go) {
 function comparisonCard(one, data, go) {
   const names = element("h2", {}, `${one.second.name} beside ${one.first.name}`);
   if (one.refused) return element("section", { class: "card" }, names, element("p", { class: "problem" }, one.refused));
-  const verdict = one.is_shown ? `${one.difference > 0 ? one.second.name : one.first.name} is better: every method leaves out 0.` : "No difference shown.";
+  const verdict = one.is_shown
+    ? `${one.difference > 0 ? one.second.name : one.first.name} is better: every method leaves out 0.`
+    : "No difference shown.";
   const rows = [
     [`pass^1 of ${one.first.name}`, percent(one.first["pass^1"]), ""],
     [`pass^1 of ${one.second.name}`, percent(one.second["pass^1"]), ""],
     ["difference in points", signed(one.difference), intervals(one)],
     one.mcnemar_p === null ? null : ["McNemar's exact test", `p = ${one.mcnemar_p.toPrecision(3)}`, ""],
-    one.detectable === null ? null : ["a difference that such trials show in 80 of 100 comparisons", percent(one.detectable), ""],
+    one.detectable === null
+      ? null
+      : ["a difference that such trials show in 80 of 100 comparisons", percent(one.detectable), ""],
   ].filter(Boolean);
-  const left = [[one.only_first, one.first.name], [one.only_second, one.second.name]].filter(([count]) => count).map(([count, name]) => element("p", { class: "quiet" }, `${count} tasks that only ${name} has scored are left out.`));
-  const flips = one.flipped.map((flip) => [button(flip.task, () => go({ view: "episodes", ...pair(one, flip, data) }), { class: "link", title: "both conversations side by side" }), percent(flip.first), percent(flip.second), flip.episodes.join("; ")]);
-  return element("section", { class: "card" }, names, element("p", { class: "lead" }, element("b", {}, verdict)), element("p", { class: "quiet" }, `on the same ${one.tasks} tasks`), table(["", "percent", "95 %"], rows), ...left, flips.length ? element("h3", {}, `${flips.length} tasks flipped`) : element("p", {}, "No task flipped."), flips.length ? table(["task", "A", "B", "which trials failed"], flips, { class: "flips" }) : null, element("p", { class: "quiet" }, `A is ${one.first.name}, B is ${one.second.name}.`));
+  const left = [
+    [one.only_first, one.first.name],
+    [one.only_second, one.second.name],
+  ]
+    .filter(([count]) => count)
+    .map(([count, name]) =>
+      element("p", { class: "quiet" }, `${count} tasks that only ${name} has scored are left out.`),
+    );
+  const flips = one.flipped.map((flip) => [
+    button(flip.task, () => go({ view: "episodes", ...pair(one, flip, data) }), {
+      class: "link",
+      title: "both conversations side by side",
+    }),
+    percent(flip.first),
+    percent(flip.second),
+    flip.episodes.join("; "),
+  ]);
+  return element(
+    "section",
+    { class: "card" },
+    names,
+    element("p", { class: "lead" }, element("b", {}, verdict)),
+    element("p", { class: "quiet" }, `on the same ${one.tasks} tasks`),
+    table(["", "percent", "95 %"], rows),
+    ...left,
+    flips.length ? element("h3", {}, `${flips.length} tasks flipped`) : element("p", {}, "No task flipped."),
+    flips.length ? table(["task", "A", "B", "which trials failed"], flips, { class: "flips" }) : null,
+    element("p", { class: "quiet" }, `A is ${one.first.name}, B is ${one.second.name}.`),
+  );
 }
 
 function signed(value) {
@@ -29,7 +59,12 @@ function signed(value) {
 }
 
 function intervals(one) {
-  const told = [["", one.bootstrap], ["Miller ", one.miller]].filter(([, ends]) => ends).map(([name, [low, high]]) => `${name}[${signed(low)}, ${signed(high)}]`);
+  const told = [
+    ["", one.bootstrap],
+    ["Miller ", one.miller],
+  ]
+    .filter(([, ends]) => ends)
+    .map(([name, [low, high]]) => `${name}[${signed(low)}, ${signed(high)}]`);
   return told.join("  ") || "none: every task changed by the same amount";
 }
 
@@ -44,6 +79,8 @@ function pair(one, flip, data) {
 function pick(name, task, outcome, data) {
   const run = data.runs.findIndex((one) => name === one.name || name.startsWith(`${one.name}@`));
   const step = data.runs[run]?.name === name ? null : Number(name.slice(name.lastIndexOf("@") + 1));
-  const rows = data.rows.filter((row) => row.run === run && row.task === task && (step === null || (row.part === "val" && row.step === step)));
+  const rows = data.rows.filter(
+    (row) => row.run === run && row.task === task && (step === null || (row.part === "val" && row.step === step)),
+  );
   return rows.find((row) => row.outcome === outcome) ?? rows[0];
 }

@@ -6,7 +6,9 @@ const OBEYED = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b\u200e\u200f\u202a
 
 // A text with such characters written out.
 export function printable(text) {
-  return String(text).replace(/\r\n/g, "\n").replace(OBEYED, (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return String(text)
+    .replace(/\r\n/g, "\n")
+    .replace(OBEYED, (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 // An element; `options` are attributes, `on…` handlers among them; null children are left out.
@@ -41,14 +43,31 @@ export function fold(summary, make, options = {}) {
 
 export function table(heads, rows, options = {}) {
   const cell = (tag) => (value, place) => element(tag, place && isNumeric(value) ? { class: "number" } : {}, value);
-  const head = heads.length ? element("thead", {}, element("tr", {}, ...heads.map((name, place) => element("th", { scope: "col", class: place ? "number" : "" }, name)))) : null;
+  const head = heads.length
+    ? element(
+        "thead",
+        {},
+        element(
+          "tr",
+          {},
+          ...heads.map((name, place) => element("th", { scope: "col", class: place ? "number" : "" }, name)),
+        ),
+      )
+    : null;
   const body = element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map(cell("td")))));
   return element("div", { class: "scroll" }, element("table", options, head, body));
 }
 
 export function select(label, value, choices, change) {
-  const options = choices.map(([name, text]) => element("option", { value: name, selected: name === value ? "" : null }, text));
-  return element("label", { class: "choice" }, element("span", {}, label), element("select", { onchange: (event) => change(event.target.value) }, ...options));
+  const options = choices.map(([name, text]) =>
+    element("option", { value: name, selected: name === value ? "" : null }, text),
+  );
+  return element(
+    "label",
+    { class: "choice" },
+    element("span", {}, label),
+    element("select", { onchange: (event) => change(event.target.value) }, ...options),
+  );
 }
 
 // The text with every place of `words` marked; case aside.
@@ -82,5 +101,8 @@ function fill(made, options, children) {
 }
 
 function nodes(children) {
-  return children.flat().filter((child) => child !== null && child !== undefined && child !== "").map((child) => (child instanceof Node ? child : document.createTextNode(printable(child))));
+  return children
+    .flat()
+    .filter((child) => child !== null && child !== undefined && child !== "")
+    .map((child) => (child instanceof Node ? child : document.createTextNode(printable(child))));
 }

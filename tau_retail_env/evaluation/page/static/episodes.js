@@ -18,14 +18,38 @@ export class EpisodesView {
   constructor(go) {
     this.go = go;
     this.searches = 0;
-    this.search = element("input", { type: "search", id: "search", placeholder: "search in all conversations  ( / )", "aria-label": "Search in all conversations", oninput: () => this.typed() });
+    this.search = element("input", {
+      type: "search",
+      id: "search",
+      placeholder: "search in all conversations  ( / )",
+      "aria-label": "Search in all conversations",
+      oninput: () => this.typed(),
+    });
     this.facets = element("div", { class: "facets" });
     this.summary = element("p", { class: "summary", role: "status" });
     this.space = element("div", { class: "space" });
-    this.list = element("div", { class: "list", role: "listbox", tabindex: "0", "aria-label": "Episodes", onscroll: () => this.drawList() }, this.space);
-    this.detail = element("div", { class: "detail", tabindex: "-1" }, element("p", { class: "note" }, "Choose an episode."));
-    const filters = element("details", { class: "filters", open: matchMedia("(min-width: 800px)").matches ? "" : null }, element("summary", {}, "Filters"), this.facets);
-    this.whole = element("div", { class: "episodes" }, element("div", { class: "side" }, this.search, filters, this.summary, this.list), this.detail);
+    this.list = element(
+      "div",
+      { class: "list", role: "listbox", tabindex: "0", "aria-label": "Episodes", onscroll: () => this.drawList() },
+      this.space,
+    );
+    this.detail = element(
+      "div",
+      { class: "detail", tabindex: "-1" },
+      element("p", { class: "note" }, "Choose an episode."),
+    );
+    const filters = element(
+      "details",
+      { class: "filters", open: matchMedia("(min-width: 800px)").matches ? "" : null },
+      element("summary", {}, "Filters"),
+      this.facets,
+    );
+    this.whole = element(
+      "div",
+      { class: "episodes" },
+      element("div", { class: "side" }, this.search, filters, this.summary, this.list),
+      this.detail,
+    );
     new ResizeObserver(() => this.drawList()).observe(this.list);
   }
 
@@ -35,12 +59,22 @@ export class EpisodesView {
     const before = this.chosen ?? {};
     [this.data, this.chosen] = [data, chosen];
     if (document.activeElement !== this.search) this.search.value = chosen.q ?? "";
+    const focused = [...this.facets.querySelectorAll("select")].indexOf(document.activeElement);
     replace(this.facets, ...this.facetChoices());
-    const kept = [...FACETS.map(([name]) => name), "q", "order"].every((name) => (before[name] ?? "") === (chosen[name] ?? ""));
+    this.facets.querySelectorAll("select")[focused]?.focus();
+    const kept = [...FACETS.map(([name]) => name), "q", "order"].every(
+      (name) => (before[name] ?? "") === (chosen[name] ?? ""),
+    );
     if (!kept || !this.shown) this.list.scrollTop = 0;
     if (isNew || !kept || !this.shown) await this.filter();
     // What is open stays as it is, unfolded calls and all, while a run goes on.
-    const opened = JSON.stringify([chosen.open, chosen.beside, chosen.q, this.find(chosen.open)?.at, this.find(chosen.beside)?.at]);
+    const opened = JSON.stringify([
+      chosen.open,
+      chosen.beside,
+      chosen.q,
+      this.find(chosen.open)?.at,
+      this.find(chosen.beside)?.at,
+    ]);
     if (opened !== this.opened) await this.open();
     this.opened = opened;
     this.drawList();
@@ -72,8 +106,26 @@ export class EpisodesView {
 
   facetChoices() {
     const { rows } = this.data;
-    const made = choices(rows, this.chosen).map(([name, label, values]) => select(label, this.chosen[name] ?? "", [["", "all"], ...values.map(([value, count]) => [value, `${name === "run" ? this.data.runs[value].label : value} (${count.toLocaleString("en")})`])], (value) => this.go({ [name]: value })));
-    const order = select("Order", this.chosen.order ?? "played", Object.entries(ORDERS).map(([name, [label]]) => [name, label]), (value) => this.go({ order: value === "played" ? "" : value }));
+    const made = choices(rows, this.chosen).map(([name, label, values]) =>
+      select(
+        label,
+        this.chosen[name] ?? "",
+        [
+          ["", "all"],
+          ...values.map(([value, count]) => [
+            value,
+            `${name === "run" ? this.data.runs[value].label : value} (${count.toLocaleString("en")})`,
+          ]),
+        ],
+        (value) => this.go({ [name]: value }),
+      ),
+    );
+    const order = select(
+      "Order",
+      this.chosen.order ?? "played",
+      Object.entries(ORDERS).map(([name, [label]]) => [name, label]),
+      (value) => this.go({ order: value === "played" ? "" : value }),
+    );
     const isNarrowed = FACETS.some(([name]) => this.chosen[name]) || this.chosen.q;
     const clear = isNarrowed ? button("show all", () => this.clear(), { class: "link" }) : null;
     return [...made, order, clear];
@@ -94,7 +146,11 @@ export class EpisodesView {
     const rows = inOrder(passing(this.data.rows, this.chosen), this.chosen.order);
     const { q } = this.chosen;
     if (q) {
-      const progress = (done, found) => replace(this.summary, `searched ${done.toLocaleString("en")} of ${rows.length.toLocaleString("en")}, found ${found.toLocaleString("en")} …`);
+      const progress = (done, found) =>
+        replace(
+          this.summary,
+          `searched ${done.toLocaleString("en")} of ${rows.length.toLocaleString("en")}, found ${found.toLocaleString("en")} …`,
+        );
       const found = await holding(rows, q, this.data.texts, progress, () => number !== this.searches);
       if (!found) return;
       this.shown = found;
@@ -120,7 +176,20 @@ export class EpisodesView {
     const came = row.outcome === "success" ? `${row.turns ?? "?"} turns` : row.failures.join(", ") || row.stop;
     const run = this.data.runs.length > 1 ? this.data.runs[row.run].label : null;
     const about = [run, row.step === null ? null : `${row.part} ${row.step}`, came].filter(Boolean).join(" · ");
-    const made = element("div", { class: `row ${row.outcome}`, role: "option", id: `row-${place}`, "aria-selected": String(key === this.chosen.open), title: row.outcome, onclick: () => this.go({ open: key, beside: "" }) }, element("span", { class: "dot", "aria-hidden": "true" }), element("span", { class: "what" }, element("b", {}, row.task), element("small", {}, `trial ${row.trial}`)), element("span", { class: "about" }, about));
+    const made = element(
+      "div",
+      {
+        class: `row ${row.outcome}`,
+        role: "option",
+        id: `row-${place}`,
+        "aria-selected": String(key === this.chosen.open),
+        title: row.outcome,
+        onclick: () => this.go({ open: key, beside: "" }),
+      },
+      element("span", { class: "dot", "aria-hidden": "true" }),
+      element("span", { class: "what" }, element("b", {}, row.task), element("small", {}, `trial ${row.trial}`)),
+      element("span", { class: "about" }, about),
+    );
     made.style.top = `${place * ROW}px`;
     return made;
   }
@@ -145,7 +214,16 @@ export class EpisodesView {
     this.whole.classList.toggle("opened", Boolean(row));
     this.whole.classList.toggle("paired", Boolean(other));
     if (!row) {
-      replace(this.detail, element("p", { class: "note" }, this.chosen.open ? "That episode is not on this page." : "Choose an episode. Keys: j and k, / to search, ? for all."));
+      replace(
+        this.detail,
+        element(
+          "p",
+          { class: "note" },
+          this.chosen.open
+            ? "That episode is not on this page."
+            : "Choose an episode. Keys: j and k, / to search, ? for all.",
+        ),
+      );
       return;
     }
     const { q } = this.chosen;
@@ -159,17 +237,49 @@ export class EpisodesView {
 
   tools(row) {
     const others = this.others(row);
-    const name = (other) => [this.data.runs.length > 1 ? this.data.runs[other.run].label : null, other.step === null ? null : `${other.part} ${other.step}`, `trial ${other.trial}: ${other.outcome}`].filter(Boolean).join(" · ");
-    const beside = others.length ? select("Beside it", this.chosen.beside ?? "", [["", "nothing"], ...others.map((other) => [keyOf(other), name(other)])], (value) => this.go({ beside: value })) : null;
+    const name = (other) =>
+      [
+        this.data.runs.length > 1 ? this.data.runs[other.run].label : null,
+        other.step === null ? null : `${other.part} ${other.step}`,
+        `trial ${other.trial}: ${other.outcome}`,
+      ]
+        .filter(Boolean)
+        .join(" · ");
+    const beside = others.length
+      ? select(
+          "Beside it",
+          this.chosen.beside ?? "",
+          [["", "nothing"], ...others.map((other) => [keyOf(other), name(other)])],
+          (value) => this.go({ beside: value }),
+        )
+      : null;
     const at = this.shown ? this.shown.indexOf(row) : -1;
-    const place = at >= 0 ? element("span", { class: "quiet" }, `${(at + 1).toLocaleString("en")} of ${this.shown.length.toLocaleString("en")}`) : null;
-    return element("div", { class: "tools" }, button("← list", () => this.go({ open: "", beside: "" }), { class: "back" }), button("‹", () => this.move(-1), { "aria-label": "Previous", title: "Previous (k)" }), button("›", () => this.move(1), { "aria-label": "Next", title: "Next (j)" }), place, beside);
+    const place =
+      at >= 0
+        ? element(
+            "span",
+            { class: "quiet" },
+            `${(at + 1).toLocaleString("en")} of ${this.shown.length.toLocaleString("en")}`,
+          )
+        : null;
+    return element(
+      "div",
+      { class: "tools" },
+      button("← list", () => this.go({ open: "", beside: "" }), { class: "back" }),
+      button("‹", () => this.move(-1), { "aria-label": "Previous", title: "Previous (k)" }),
+      button("›", () => this.move(1), { "aria-label": "Next", title: "Next (j)" }),
+      place,
+      beside,
+    );
   }
 }
 
 function summaryOf(rows, all) {
   const scored = rows.filter((row) => row.outcome !== "unscorable");
   const solved = scored.filter((row) => row.outcome === "success").length;
-  const count = rows.length === all ? `${all.toLocaleString("en")} episodes` : `${rows.length.toLocaleString("en")} of ${all.toLocaleString("en")} episodes`;
+  const count =
+    rows.length === all
+      ? `${all.toLocaleString("en")} episodes`
+      : `${rows.length.toLocaleString("en")} of ${all.toLocaleString("en")} episodes`;
   return scored.length ? `${count}, ${percent(solved / scored.length)} % solved` : count;
 }

@@ -41,7 +41,8 @@ export function choices(rows, chosen) {
   return FACETS.map(([name, title, read]) => {
     const counts = new Map();
     for (const row of rows) for (const value of read(row)) counts.set(value, 0);
-    for (const row of passing(rows, chosen, name)) for (const value of read(row)) counts.set(value, counts.get(value) + 1);
+    for (const row of passing(rows, chosen, name))
+      for (const value of read(row)) counts.set(value, counts.get(value) + 1);
     return [name, title, [...counts].sort((one, two) => naturally(one[0], two[0]))];
   }).filter(([name, , values]) => values.length > 1 || chosen[name]);
 }
@@ -58,7 +59,12 @@ export async function holding(rows, words, texts, progress, isOver) {
   for (const [done, row] of lying.entries()) {
     const one = await conversation(row);
     if (isOver()) return null;
-    if (isIn(row.task) || one.messages.some((message) => says(message, isIn, systemsWith)) || (one.task && isIn(one.task.instruction))) found.add(row);
+    if (
+      isIn(row.task) ||
+      one.messages.some((message) => says(message, isIn, systemsWith)) ||
+      (one.task && isIn(one.task.instruction))
+    )
+      found.add(row);
     if (performance.now() - last > 100) {
       progress(done + 1, found.size);
       await new Promise((resolve) => setTimeout(resolve));
@@ -71,5 +77,9 @@ export async function holding(rows, words, texts, progress, isOver) {
 
 function says(message, isIn, systemsWith) {
   if (typeof message.text === "number") return systemsWith.has(message.text);
-  return isIn(message.text) || (message.raw && isIn(message.raw)) || (message.calls ?? []).some(([name, given]) => isIn(name) || isIn(given));
+  return (
+    isIn(message.text) ||
+    (message.raw && isIn(message.raw)) ||
+    (message.calls ?? []).some(([name, given]) => isIn(name) || isIn(given))
+  );
 }

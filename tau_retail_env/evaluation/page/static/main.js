@@ -49,13 +49,22 @@ function go(changes) {
 function show() {
   const now = chosen();
   const open = VIEWS.filter(([, , has]) => has(data));
-  replace(document.getElementById("views"), ...open.map(([name, title]) => button(title, () => go({ view: name }), { "aria-current": name === now.view ? "page" : null })));
+  replace(
+    document.getElementById("views"),
+    ...open.map(([name, title]) =>
+      button(title, () => go({ view: name }), { "aria-current": name === now.view ? "page" : null }),
+    ),
+  );
   document.body.dataset.view = now.view;
   if (now.view === "episodes") {
     if (place.firstChild !== episodes.whole) replace(place, episodes.whole);
     return episodes.show(data, now);
   }
-  const views = { curves: () => curves(data), compare: () => comparisons(data, go), figures: () => overview(data, (filter) => go({ view: "episodes", open: "", beside: "", q: "", ...filter })) };
+  const views = {
+    curves: () => curves(data),
+    compare: () => comparisons(data, go),
+    figures: () => overview(data, (filter) => go({ view: "episodes", open: "", beside: "", q: "", ...filter })),
+  };
   replace(place, views[now.view]());
   return null;
 }
@@ -74,7 +83,10 @@ async function poll(before) {
   try {
     now = await version();
     if (now.version !== before?.version && before) await read();
-    replace(status, now.problem ? `stands still: ${now.problem}` : `live · ${data.episodes.toLocaleString("en")} episodes`);
+    replace(
+      status,
+      now.problem ? `stands still: ${now.problem}` : `live · ${data.episodes.toLocaleString("en")} episodes`,
+    );
   } catch (error) {
     replace(status, "the server has ended");
   }
@@ -82,7 +94,9 @@ async function poll(before) {
 }
 
 function changeTheme() {
-  const isDark = document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const isDark = document.documentElement.dataset.theme
+    ? document.documentElement.dataset.theme === "dark"
+    : matchMedia("(prefers-color-scheme: dark)").matches;
   document.documentElement.dataset.theme = isDark ? "light" : "dark";
 }
 
@@ -128,12 +142,21 @@ function pressed(event) {
   event.preventDefault();
 }
 
-replace(help, element("h2", {}, "Keys"), table([], KEYS.map(([keys, meaning]) => [element("kbd", {}, keys), meaning])), button("close", toggleHelp));
+replace(
+  help,
+  element("h2", {}, "Keys"),
+  table(
+    [],
+    KEYS.map(([keys, meaning]) => [element("kbd", {}, keys), meaning]),
+  ),
+  button("close", toggleHelp),
+);
 document.getElementById("theme").addEventListener("click", changeTheme);
 document.getElementById("help-button").addEventListener("click", toggleHelp);
 document.addEventListener("keydown", pressed);
 addEventListener("hashchange", () => data && show());
 read().then(
   () => isLive && poll(null),
-  (error) => replace(place, element("p", { class: "note problem" }, `The page's data cannot be read: ${error.message}`)),
+  (error) =>
+    replace(place, element("p", { class: "note problem" }, `The page's data cannot be read: ${error.message}`)),
 );

@@ -107,6 +107,7 @@ def _planned(
         config=_what_counts(values),
         weights=start_digest(config.pretrain) if weights_of == START else before[weights_of].inputs.key,
         learns_from=learns_from.inputs.key if learns_from else None,
+        hands_on=stage.hands_on,
     )
     return PlannedStage(
         name=name,

@@ -33,6 +33,8 @@ class Inputs:
     """A digest of the weights that it begins with, or of what they were made from."""
     learns_from: str | None
     """The same of the kept episodes; None where it has none."""
+    hands_on: str
+    """Which of its weights the next stage gets."""
 
     @property
     def key(self) -> str:

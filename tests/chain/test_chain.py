@@ -78,6 +78,14 @@ def test_a_stage_that_was_made_cannot_be_changed(stages, chain, tmp_path):
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "chain").rglob("*") if path.is_file()}
 
 
+def test_a_chain_from_other_weights_or_that_hands_on_others_is_another(stages, chain):
+    chain()
+    with pytest.raises(InvalidValueError, match=r"Stage sft: .*differs in hands_on \('last' there, 'best' here\)"):
+        chain("resume=true", "stages.sft.hands_on=best")
+    with pytest.raises(InvalidValueError, match=r"Stage sft: .*differs in weights \('\w+' there, 'Some/model' here\)"):
+        chain("resume=true", "pretrain=Some/model")
+
+
 def test_a_stage_that_has_not_begun_may_still_be_changed(stages, chain):
     stages.fails = "grpo"
     with pytest.raises(StageFailedError):

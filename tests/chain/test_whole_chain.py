@@ -52,6 +52,7 @@ def wait_for(lines: Path, chain: subprocess.Popen[str]) -> bytes:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3 * WAITING_S)
 def test_a_chain_killed_while_it_samples_goes_on_and_ends_with_the_table(repository: Path, tmp_path: Path):
     folder = tmp_path / "chain"
     chain = started(repository, folder)

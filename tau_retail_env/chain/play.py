@@ -15,7 +15,7 @@ from tau_retail_env.chain.play_settings import Keep, PlayConfig
 from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.environments import EnvironmentConfig
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation import settings as eval_settings
 from tau_retail_env.evaluation.facts import Facts
 from tau_retail_env.evaluation.outcome import figures
@@ -93,7 +93,7 @@ class _Set:
         return best_episodes(self.folder / EPISODES)
 
     def _crew(self, say: Say) -> Playing:
-        from tau_retail_env.evaluation.checkpoint import CheckpointCrew, Generation, engine_crew
+        from tau_retail_env.evaluation.checkpoint import CheckpointCrew, Generation, engine_crew, runs_on_vllm
 
         asked = self._config.play
         make_env = functools.partial(TauRetailEnv, **{**vars(self.env), "tasks": self.tasks, **ALREADY_CHOSEN})
@@ -103,7 +103,7 @@ class _Set:
             "prompt_style": self.env.prompt_style,
             "generation": Generation(**vars(asked.generating_args), sequence_length=self._config.sequence_length),
         }
-        if not runs_on_vllm(asked.engine):
+        if not runs_on_vllm(asked.engine, say):
             return CheckpointCrew(*who, batch_size=asked.concurrency or AT_ONCE, **how)
         return engine_crew(
             *who,
@@ -154,26 +154,6 @@ def keep_episodes(config: PlayConfig, keep: Keep, played: Sequence[_Set], folder
         f"kept {about.episodes} episodes: successes of {about.tasks_won} of {tasks} tasks, the best of "
         f"{about.tasks_partly} others; {folder}"
     )
-
-
-def runs_on_vllm(engine: str) -> bool:
-    """Whether vLLM runs the weights.
-
-    Args:
-        engine: vllm, transformers, or auto for vLLM where it and a GPU are.
-    """
-    if engine != "auto":
-        return engine == "vllm"
-    from tau_retail_env.models.loading import device
-    from tau_retail_env.models.serving import find_engine
-
-    if device().type == "cpu":
-        return False
-    try:
-        find_engine("vllm", None)
-    except MissingDependencyError:
-        return False
-    return True
 
 
 def _candidates(episodes: Iterator[Episode]) -> Iterator[Candidate]:

@@ -229,11 +229,11 @@ def _checkpoint(
     make_env: Callable[[], TauRetailEnv],
 ) -> Iterator[Playing]:
     """A checkpoint's model: through vLLM in processes of its own, or through transformers in this one."""
-    from tau_retail_env.evaluation.checkpoint import CheckpointCrew, Generation, engine_crew
+    from tau_retail_env.evaluation.checkpoint import CheckpointCrew, Generation, engine_crew, runs_on_vllm
 
     generation = Generation(**settings.sampling)
     how: dict[str, Any] = {"seed": settings.seed, "prompt_style": settings.prompt_style, "generation": generation}
-    if _engine(options) == "transformers":
+    if not runs_on_vllm(options.engine, complain):
         if options.engines is not None:
             raise InvalidValueError("--engines: only vLLM runs several side by side, and transformers plays here")
         yield CheckpointCrew(agent.word, make_env, tasks, batch_size=options.concurrency or CONCURRENCY, **how)
@@ -309,23 +309,6 @@ def _server(options: argparse.Namespace, url: str, model: str, settings: EvalSet
         server.check()
         sends_tools = show_tools(settings.prompt_style)
         yield lambda task, seed: ServerAgent(server, seed, sends_tools=sends_tools)
-
-
-def _engine(options: argparse.Namespace) -> str:
-    """What runs a checkpoint."""
-    if options.engine != "auto":
-        return str(options.engine)
-    from tau_retail_env.errors import MissingDependencyError
-    from tau_retail_env.models.loading import device
-    from tau_retail_env.models.serving import find_engine
-
-    if device().type == "cpu":
-        return "transformers"
-    try:
-        return find_engine("vllm", None).name
-    except MissingDependencyError as error:
-        complain(f"transformers plays, many times slower than vLLM would: {error}")
-        return "transformers"
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.encoders import make_encoder
 from tau_retail_env.episodes.player import MAX_CONCURRENT_STEPS, BatchPlayer
 from tau_retail_env.episodes.trajectory import Trajectory
-from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.evaluation.crew import STOPPING_S, TICK_S, Job, Played, StoppedError
 from tau_retail_env.evaluation.engines import AT_ONCE, EngineCrew, Machine, engines_for
 from tau_retail_env.evaluation.playing import played, request
@@ -134,6 +134,28 @@ class CheckpointCrew:
         finally:
             stopped.set()
             thread.join(STOPPING_S)
+
+
+def runs_on_vllm(engine: str, tell: Callable[[str], None]) -> bool:
+    """Whether vLLM runs a checkpoint.
+
+    Args:
+        engine: vllm, transformers, or auto for vLLM where it and a GPU are.
+        tell: prints a line for a person, where a GPU is left to transformers.
+    """
+    if engine != "auto":
+        return engine == "vllm"
+    from tau_retail_env.models.loading import device
+    from tau_retail_env.models.serving import find_engine
+
+    if device().type == "cpu":
+        return False
+    try:
+        find_engine("vllm", None)
+    except MissingDependencyError as error:
+        tell(f"transformers plays, many times slower than vLLM would: {error}")
+        return False
+    return True
 
 
 def engine_crew(

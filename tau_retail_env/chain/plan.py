@@ -97,7 +97,7 @@ def _planned(
 ) -> PlannedStage:
     stage = config.stages[name]
     try:
-        values = _composed(config, stage)
+        values = _composed(config, name)
         kind = check(values)
     except InvalidValueError as error:
         raise InvalidValueError(f"Stage {name} ({stage.config}): {error}") from error
@@ -125,20 +125,22 @@ def _check_place(name: str, stage: Stage, kind: str, weights_of: str, before: Ma
         raise InvalidValueError(f"Stage {name}: {stage.config} is itself a chain; name its stages here instead")
     if weights_of != START and not before[weights_of].trains:
         raise InvalidValueError(f"stages.{name}.weights: {weights_of} trains nothing, so it hands on no weights")
-    if stage.learns_from is not None:
-        if not before[stage.learns_from].keeps:
-            raise InvalidValueError(
-                f"stages.{name}.learns_from: {stage.learns_from} keeps no episodes (its configuration has no keep)"
-            )
-        if kind != "sft":
-            raise InvalidValueError(f"stages.{name}.learns_from: only fine-tuning learns from kept episodes")
+    if stage.learns_from is not None and not before[stage.learns_from].keeps:
+        raise InvalidValueError(
+            f"stages.{name}.learns_from: {stage.learns_from} keeps no episodes (its configuration has no keep)"
+        )
 
 
-def _composed(config: ChainConfig, stage: Stage) -> dict[str, Any]:
+def _composed(config: ChainConfig, name: str) -> dict[str, Any]:
     """The stage's configuration as it is before its folders are known: with the weights that the chain begins with."""
-    kept = None if stage.learns_from is None else NO_FOLDER
-    words = _overrides(config, stage, NO_FOLDER, config.pretrain, kept)
-    return compose(stage.config, folder=config.config_folder, overrides=words)
+    stage = config.stages[name]
+    words = _overrides(config, stage, NO_FOLDER, config.pretrain, None)
+    values = compose(stage.config, folder=config.config_folder, overrides=words)
+    if stage.learns_from is None:
+        return values
+    if "conversations" not in values:
+        raise InvalidValueError("learns_from: only fine-tuning learns from kept episodes")
+    return {**values, "conversations": {**values["conversations"], "kept": NO_FOLDER}}
 
 
 def _what_counts(values: Mapping[str, Any]) -> dict[str, Any]:

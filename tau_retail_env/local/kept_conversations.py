@@ -44,11 +44,11 @@ def load_kept(config: SftConfig, folder: Path, tokenizer: Any) -> EncodedConvers
             f"conversations.kept: none of the {len(episodes)} episodes in {folder} has at most sequence_length "
             f"{config.sequence_length} tokens; raise it"
         )
-    tags = list(dict.fromkeys(one.tag for one in short))
+    sources = list(dict.fromkeys(one.source for one in short))  # each has a prompt of its own; episodes have no tag
     return end_to_end(
         [np.asarray(one.token_ids, dtype=np.int32) for one in short],
         [np.asarray(one.response_mask, dtype=np.uint8) for one in short],
-        [tags.index(one.tag) for one in short],
+        [sources.index(one.source) for one in short],
         num_failed=0,
         num_unscorable=0,
         num_long=len(episodes) - len(short),

@@ -43,7 +43,12 @@ def episodes(sft_values: Values, tokenizer: Qwen2Tokenizer) -> list[Episode]:
     env = TauRetailEnv(**vars(check_sft(sft_values()).custom_envs["retail_train"].env_config))
     played = [encode(env, tokenizer, task_id=task.id, seed=1, show_tools=False) for task in env.tasks[:2]]
     return [
-        Episode(0, plain_trajectory(token_ids=tuple(one.token_ids), response_mask=tuple(one.response_mask), reward=1.0))
+        Episode(
+            0,
+            plain_trajectory(
+                token_ids=tuple(map(int, one.token_ids)), response_mask=tuple(map(int, one.response_mask)), reward=1.0
+            ),
+        )
         for one in played
     ]
 
@@ -62,6 +67,18 @@ def test_the_tokens_are_those_that_were_played_and_the_agents_own_are_marked(
     assert data.token_ids.tolist() == [*one.token_ids, *other.token_ids]
     assert data.response_mask.tolist() == [*one.response_mask, *other.response_mask]
     assert data.lengths.tolist() == [len(one.token_ids), len(other.token_ids)]
+
+
+def test_the_prompt_of_each_source_is_told_apart_though_episodes_have_no_tag(
+    about: AboutKept, episodes: list[Episode], sft_values: Values, tokenizer: Qwen2Tokenizer, tmp_path: Path
+):
+    other = dataclasses.replace(
+        episodes[0].trajectory, source="generated", token_ids=episodes[0].trajectory.token_ids[::-1]
+    )
+    write_kept(tmp_path / "mixed", about, [*episodes, Episode(1, other)])
+    data = load_kept(check_sft(sft_values(f"conversations.kept={tmp_path / 'mixed'}")), tmp_path / "mixed", tokenizer)
+    assert data.environments.tolist() == [0, 0, 1]
+    assert data.prompts[0] == data.prompts[1] > 5
 
 
 def test_the_oracle_has_its_share_beside_them(kept: Path, sft_values: Values, tokenizer: Qwen2Tokenizer):

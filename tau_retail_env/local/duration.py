@@ -21,7 +21,7 @@ ROWS, COLUMNS = 4, 128
 
 
 def estimate_s(model: PreTrainedModel, config: LocalConfig, *, steps: int) -> float:
-    """Seconds that a run will take, right within a factor of two where nothing else keeps the machine busy.
+    """Seconds that a run will roughly take where nothing else keeps the machine busy.
 
     Args:
         model: on its device.

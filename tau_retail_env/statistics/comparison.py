@@ -72,7 +72,7 @@ def in_words(summary: Mapping[str, Any]) -> list[str]:
     before, difference = summary["before"], summary["difference"]
     return [
         f"success before {before['success']:.1%}, after {after['success']:.1%} on the same {_what(difference)}",
-        f"difference {difference['success']:+.1%}, {_interval(difference)}",
+        f"difference {100 * difference['success']:+.1f} points, {_interval(difference)}",
     ]
 
 
@@ -137,7 +137,7 @@ def _interval(difference: Mapping[str, Any]) -> str:
     if "interval" not in difference:
         return "no interval: it needs tasks that changed by different amounts"
     low, high = difference["interval"]
-    return f"{difference['method']}: {low:+.1%} to {high:+.1%}"
+    return f"{difference['method']}: {100 * low:+.1f} to {100 * high:+.1f} points"
 
 
 def _scored(numbers: Mapping[str, Any]) -> str:

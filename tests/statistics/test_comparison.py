@@ -26,7 +26,8 @@ def test_single_episodes_are_compared_pair_by_pair():
     assert compared["difference"]["method"] == METHOD
     assert words(compared, after) == [
         "success before 20.0%, after 80.0% on the same 10 held-out episodes (same tasks, same seeds)",
-        "difference +60.0%, 95 % interval of the paired difference (Newcombe 1998, method 10): -2.0% to +88.7%",
+        "difference +60.0 points, 95 % interval of the paired difference (Newcombe 1998, method 10): "
+        "-2.0 to +88.7 points",
     ]
 
 
@@ -44,8 +45,8 @@ def test_trials_are_compared_task_by_task():
     }
     assert words(compared, after) == [
         "success before 43.8%, after 68.8% on the same 4 held-out tasks, 4 trials each (same seeds)",
-        "difference +25.0%, 95 % interval of the paired difference over tasks "
-        "(Miller 2024, arXiv:2411.00640): +5.0% to +45.0%",
+        "difference +25.0 points, 95 % interval of the paired difference over tasks "
+        "(Miller 2024, arXiv:2411.00640): +5.0 to +45.0 points",
     ]
 
 
@@ -77,7 +78,7 @@ def test_tasks_that_all_changed_alike_have_no_interval():
     compared = compare(before, after)
     assert "interval" not in compared["difference"]
     assert words(compared, after)[1] == (
-        "difference +0.0%, no interval: it needs tasks that changed by different amounts"
+        "difference +0.0 points, no interval: it needs tasks that changed by different amounts"
     )
 
 

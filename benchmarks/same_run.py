@@ -43,20 +43,21 @@ def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        ours = played(folder, options.split, options.trials)
+        ours = played(folder, options.split, options.trials, options.limit)
         theirs = played_again(folder / "results.json", options.python, options.checkout)
     print(as_table(ours, theirs))
 
 
-def played(folder: Path, split: str, trials: int) -> dict[str, Any]:
+def played(folder: Path, split: str, trials: int, limit: int | None = None) -> dict[str, Any]:
     """This package's figures; the run is left in the folder as τ²'s results.json.
 
     Args:
         folder: an empty one.
         split: of τ².
         trials: of each task.
+        limit: tasks at most; None for all.
     """
-    tasks = load_tasks("tau2", split)
+    tasks = load_tasks("tau2", split)[:limit]
     customer = module.customer_of("scripted", None, {})
     settings = EvalSettings(
         agent="sometimes",
@@ -135,6 +136,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--split", default="base", help="of τ² (default base)")
     parser.add_argument("--trials", type=int, default=4)
+    parser.add_argument("--limit", type=int, help="tasks at most (default all)")
     parser.add_argument("--python", default=os.environ.get("UPSTREAM_PYTHON"), help="with τ²'s packages and inspect_ai")
     parser.add_argument("--checkout", type=Path, default=os.environ.get("TAU2_BENCH_PATH"), help="of τ²-bench 1.0")
     options = parser.parse_args()

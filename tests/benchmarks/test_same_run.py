@@ -26,7 +26,7 @@ def test_upstreams_runner_and_inspect_ai_come_to_the_same_figures(tmp_path):
     words = [python, "-c", "import inspect_ai, tau2.runner.simulation"]
     if subprocess.run(words, env=path, capture_output=True, check=False).returncode:
         pytest.skip("needs UPSTREAM_PYTHON with inspect_ai and τ²'s packages")
-    ours = played(tmp_path, "test", 2)
+    ours = played(tmp_path, "test", 2, 6)
     theirs = played_again(tmp_path / "results.json", python, Path(checkout))
     assert theirs["rewards"] == ours["rewards"]
     assert set(ours["rewards"].values()) == {0.0, 1.0}

@@ -7,9 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.failures import is_success
 from tau_retail_env.evaluation.record import Episode
 from tau_retail_env.evaluation.upstream.conversation import plain
+from tau_retail_env.evaluation.upstream.tau2 import OTHER
 from tau_retail_env.sources import get_source
 from tau_retail_env.sources.prompts import show_tools
 
@@ -50,7 +53,7 @@ def conversations_of(episodes: Iterable[Episode], prompt_style: str) -> Iterator
         For each episode its conversation; None for one that failed, or in which the agent did nothing.
 
     Raises:
-        InvalidValueError: unknown prompt style.
+        InvalidValueError: unknown prompt style, or an episode of another domain, whose tools are not here.
         MissingDependencyError: the source of an episode is not installed.
     """
     is_shown = show_tools(prompt_style)
@@ -63,7 +66,7 @@ def conversations_of(episodes: Iterable[Episode], prompt_style: str) -> Iterator
         if not any(message["role"] == "user" for message in messages):
             yield None
             continue
-        tools = get_source(one.source, one.task_version).shop().tools if is_shown else ()
+        tools = _tools_of(one) if is_shown else ()
         yield Conversation(one.task_id, one.split, episode.trial, messages, tools)
 
 
@@ -109,6 +112,23 @@ def dataset_info(file_name: str) -> Row:
     """
     columns = {"messages": "conversations", "system": "system", "tools": "tools"}
     return {"tau_retail": {"file_name": file_name, "formatting": "sharegpt", "columns": columns}}
+
+
+def _tools_of(trajectory: Trajectory) -> Sequence[Mapping[str, Any]]:
+    """The tools that the agent of an episode had.
+
+    Raises:
+        InvalidValueError: an episode of a file of upstream's, of another domain than retail.
+    """
+    version = None if trajectory.task_version == OTHER else trajectory.task_version
+    source = get_source(trajectory.source, version)
+    place = trajectory.task_id.split("/")[1:-1]
+    if place and place[0] not in source.splits():
+        raise InvalidValueError(
+            f"{trajectory.task_id} is a task of the domain {place[0]}, whose tools are not here: only conversations of "
+            f"the domain {source.domain} can be converted"
+        )
+    return source.shop().tools
 
 
 def _with_objects(message: Mapping[str, Any]) -> Row:

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from tau_retail_env import TauRetailEnv, load_tasks
+from tau_retail_env import TauRetailEnv
 from tau_retail_env.agents.bad import SilentAgent
 from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.cli import main
+from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.record import EPISODES, Episode, read_episodes
 from tau_retail_env.evaluation.trainers.conversations import conversations_of, llama_factory_row
 from tau_retail_env.messages import AgentMessage, ToolCall
@@ -138,10 +139,9 @@ def test_tools_that_the_system_prompt_tells_are_not_told_twice(tmp_path):
     assert llama_factory_row(found[0])["tools"] == ""
 
 
-def conversation(*messages):
-    task = load_tasks("tau2", "train")[0]
+def conversation(*messages, **changes):
     heard = ({"role": "system", "content": "Help."}, *messages)
-    trajectory = plain_trajectory(task_id=task.id, source="tau2", split="train", messages=heard, reward=1.0)
+    trajectory = plain_trajectory(messages=heard, reward=1.0, **changes)
     (found,) = conversations_of([Episode(0, trajectory)], "full")
     return found
 
@@ -204,3 +204,10 @@ def test_a_models_own_text_and_an_agents_message_give_the_same_row():
         AgentMessage(None, (FIRST,)).tool_calls[0].arguments
         == written.messages[2]["tool_calls"][0]["function"]["arguments"]
     )
+
+
+def test_conversations_of_another_domain_are_refused_and_those_of_changed_tasks_are_not():
+    with pytest.raises(InvalidValueError, match="tau2/airline/3 is a task of the domain airline"):
+        conversation(ASKS, DONE, task_id="tau2/airline/3")
+    _, info = TauRetailEnv("tau2", "train").reset(seed=0)
+    assert list(conversation(ASKS, DONE, task_version="other").tools) == info["tools"]

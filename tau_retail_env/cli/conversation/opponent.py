@@ -41,11 +41,16 @@ def opponent(
         prompt_style: which system prompt it is shown; None for a checkpoint's own, else upstream's.
 
     Raises:
-        InvalidValueError: a model's name without a server, or the other way round; an agent that cannot be had.
+        InvalidValueError: a model's name without a server, or the other way round; a prompt for an agent that reads
+            none; an agent that cannot be had.
         AgentServerError: the server does not answer.
     """
     if (model is not None) != (choice.kind == "server"):
         raise InvalidValueError("--model names the model of a server's address, which needs one; leave it out else")
+    if prompt_style is not None and choice.kind == "name":
+        raise InvalidValueError(
+            f"--prompt-style is for you as the agent, or for a model: {choice.word} reads no prompt"
+        )
     if choice.kind == "server":
         with _served(choice.word, str(model), api_key_env, prompt_style or "full") as served:
             yield served

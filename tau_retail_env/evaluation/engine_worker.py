@@ -61,7 +61,8 @@ class Worker:
     """Plays the jobs that come over a line and sends each episode back as it ends.
 
     Messages to the parent are pairs: ("ready", None), ("played", `Played`), ("counts", `EngineCounts`), and at the
-    end at most one ("error", exception). Messages from it are jobs.
+    end at most one ("lost", words) where the engine failed or ("error", exception) where an episode did. Messages from
+    it are jobs.
 
     Args:
         line: the line.
@@ -115,14 +116,19 @@ def main() -> None:
     """Work until the parent hangs up."""
     line = Connection(int(sys.argv[1]))
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    from tau_retail_env.models.vllm_engine import EngineFailedError
+
+    worker = None
     try:
-        Worker(line, pickle.load(sys.stdin.buffer)).work()
+        worker = Worker(line, pickle.load(sys.stdin.buffer))
+        worker.work()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(0)
     except BaseException as error:
         traceback.print_exc()
-        line.send(("error", _portable(error)))
         sys.stderr.flush()
+        is_lost = worker is None or isinstance(error, EngineFailedError)
+        line.send(("lost", f"{type(error).__name__}: {error}") if is_lost else ("error", _portable(error)))
         os._exit(1)
 
 

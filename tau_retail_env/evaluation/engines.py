@@ -31,13 +31,13 @@ AT_ONCE = 128
 """Most episodes of one engine at a time, where nothing else is said."""
 SPARE = 4
 """Episodes that an engine is given beyond those it plays, so that it never waits for the next."""
-START_S = 300.0
+START_S = 400.0
 """Seconds that an engine has to get ready."""
 SILENCE_S = 120.0
 """Seconds without a word after which an engine counts as hanging."""
 CORES_OF_ENGINE = 2
 MOST_ENGINES = 8
-"""Engines on one GPU that were seen to help: beyond, it has no time left for them."""
+"""Engines on one GPU at most: beyond, its own time is what they would wait for."""
 SMALL_BYTES = 2 << 30
 """Bytes of weights up to which one engine's Python, not the GPU, is what one waits for."""
 CACHE_BYTES = 4 << 30
@@ -153,7 +153,7 @@ class EngineCrew:
 
         Raises:
             EngineError: every engine has died, also when started more carefully.
-            TauRetailError: what stopped an episode: no customer can be had, say.
+            Exception: what stopped an episode: no customer can be had, say.
         """
         self._waiting = deque(jobs)
         total = len(self._waiting)
@@ -221,7 +221,7 @@ class EngineCrew:
                 env=_environment(self._machine.gpus, self._number),
             )
         how = ", without CUDA graphs" if self._eager else ""
-        self._tell(f"engine {self._number} of {self._side_by_side} starts{how}; log: {log}")
+        self._tell(f"engine {self._number} starts, {self._side_by_side} side by side{how}; log: {log}")
         self._engines.append(_Engine(self._number, process, Connection(here.detach()), log))
         self._number += 1
 
@@ -249,7 +249,7 @@ class EngineCrew:
         """Take what an engine has sent.
 
         Raises:
-            TauRetailError: what stopped an episode.
+            Exception: what stopped an episode.
         """
         try:
             while one.line.poll():
@@ -267,10 +267,10 @@ class EngineCrew:
                     if again(what):
                         self._waiting.append(what.job)
                     yield what
-                elif one.ready and isinstance(what, TauRetailError):
+                elif kind == "error":
                     raise what
                 else:
-                    self._lose(one, str(what))
+                    self._lose(one, what)
                     return
         except (EOFError, OSError):
             with suppress(subprocess.TimeoutExpired):

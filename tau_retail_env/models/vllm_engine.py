@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,10 @@ SMALLEST_CACHE_BYTES = 256 << 20
 
 class EngineMemoryError(TauRetailError):
     """The GPU's memory does not suffice for this many engines."""
+
+
+class EngineFailedError(Exception):
+    """Vllm failed while it drew: what was under way can be drawn by another engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,13 +126,23 @@ class VllmEngine:
             prompt_ids: all tokens before it.
             room: most tokens that it may have; `max_new_tokens` holds besides.
             seed: of its draws.
+
+        Raises:
+            EngineFailedError: whatever vLLM raises.
         """
         params = self._make_params(min(room, self._limit), seed)
-        self._engine.add_request(str(place), {"type": "token", "prompt_token_ids": list(prompt_ids)}, params)
+        with _vllm_at_work():
+            self._engine.add_request(str(place), {"type": "token", "prompt_token_ids": list(prompt_ids)}, params)
 
     def step(self) -> list[tuple[int, Reply]]:
-        """Draw a token for every conversation that asked; returns the turns that ended, by place."""
-        return [(int(output.request_id), self._reply(output)) for output in self._engine.step() if output.finished]
+        """Draw a token for every conversation that asked; returns the turns that ended, by place.
+
+        Raises:
+            EngineFailedError: whatever vLLM raises.
+        """
+        with _vllm_at_work():
+            outputs = self._engine.step()
+        return [(int(output.request_id), self._reply(output)) for output in outputs if output.finished]
 
     def _reply(self, output: Any) -> Reply:
         said = output.outputs[0]
@@ -139,6 +154,19 @@ class VllmEngine:
         counts.new_tokens += len(ids)
         logprobs = None if said.logprobs is None else tuple(said.logprobs.logprobs)
         return Reply(ids, logprobs, said.finish_reason == "stop")
+
+
+@contextlib.contextmanager
+def _vllm_at_work() -> Iterator[None]:
+    """Tell vLLM's errors from those of an environment.
+
+    Raises:
+        EngineFailedError: in the place of what vLLM raises.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise EngineFailedError(f"{type(error).__name__}: {error}") from error
 
 
 def _arguments(folder: str, sampling: SamplingSettings, settings: EngineSettings) -> dict[str, Any]:

@@ -11,13 +11,16 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 
+from tau_retail_env import load_tasks
 from tau_retail_env.cli import main
-from tau_retail_env.evaluation import engines
+from tau_retail_env.evaluation import checkpoint, engines
+from tau_retail_env.evaluation.crew import Job
 from tau_retail_env.evaluation.engines import Machine, engines_for
 from tau_retail_env.evaluation.record import EPISODES, read_episodes
 from tau_retail_env.models.serving.engines import Engine
 from tau_retail_env.models.shipped import small_checkpoint
 from tau_retail_env.models.vllm_engine import weights_bytes
+from tests.evaluation.broken_env import make_broken_env
 
 IS_HERE = importlib.util.find_spec("vllm") is not None
 SHORT = ["--source", "generated", "--limit", "3", "--trials", "2", "--max-turns", "2", "--max-new-tokens", "12"]
@@ -56,7 +59,7 @@ def test_two_engines_play_every_episode_once_and_say_what_transformers_says(stan
     for key, each in one.items():
         assert (each.token_ids, each.response_mask) == (other[key].token_ids, other[key].response_mask)
         assert each.logprobs == pytest.approx(other[key].logprobs, abs=1e-3)
-    assert "engine 1 of 2 starts" in told
+    assert "engine 1 starts, 2 side by side; log" in told
     drawn = int(sum(each.metrics["response_tokens"] for each in one.values()))
     assert f"2 engines drew {drawn:,} tokens" in told
 
@@ -73,8 +76,8 @@ def test_without_memory_engines_start_again_without_graphs_and_at_last_one_alone
     assert run(tmp_path / "e", "--engines", "2") == 0
     told = capsys.readouterr().err
     assert told.count("OutOfMemoryError: CUDA out of memory") >= 2
-    assert "engine 1 of 2 starts, without CUDA graphs" in told
-    assert "engine 2 of 1 starts, without CUDA graphs" in told
+    assert "engine 1 starts, 2 side by side, without CUDA graphs" in told
+    assert "engine 2 starts, 1 side by side, without CUDA graphs" in told
     assert len(played(tmp_path / "e")) == 6
     assert not any(each.logprobs for each in played(tmp_path / "e").values())
 
@@ -97,6 +100,26 @@ def test_an_engine_that_hangs_is_ended_and_its_episodes_are_played_again(stand_i
     assert run(tmp_path / "e", "--engines", "1", "--max-turns", "4") == 0
     assert "it did not answer for" in capsys.readouterr().err
     assert len(played(tmp_path / "e")) == 6
+
+
+def test_an_error_of_an_episode_is_no_fault_of_the_engine_and_comes_out(stand_in, tmp_path):
+    told = []
+    crew = checkpoint.engine_crew(
+        str(small_checkpoint()),
+        make_broken_env,
+        load_tasks("generated", "test")[:1],
+        seed=0,
+        prompt_style="minimal",
+        generation=checkpoint.Generation(max_new_tokens=4),
+        is_offline=True,
+        episodes=1,
+        log_folder=tmp_path,
+        tell=told.append,
+    )
+    with pytest.raises(RuntimeError, match=r"The environment failed at task generated/test/0 .*KeyError"):
+        list(crew.play([Job("generated/test/0", 0)], lambda _: False))
+    assert told[0].partition(";")[0] == "engine 0 starts, 1 side by side"
+    assert len(told) == 2
 
 
 def test_draws_depend_on_the_trial_and_come_out_the_same_again(stand_in, tmp_path):

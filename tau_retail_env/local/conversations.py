@@ -64,9 +64,9 @@ class EncodedConversations:
 class Encoded:
     """One conversation as tokens."""
 
-    token_ids: np.ndarray
+    token_ids: list[int]
     """The tokens, as the model sees and produces them."""
-    response_mask: np.ndarray
+    response_mask: list[int]
     """1 on the agent's own tokens."""
     as_meant: bool
     """Whether it earned what its agent is to earn: the reward, or none if a boasting one played."""
@@ -102,7 +102,7 @@ def encode(
         env.tool_format = encoder.tool_format
         parts, reward = _converse(env, observation, info, task_id, BoastingAgent if boasting else OracleAgent)
     except UserError:
-        return _encoded([], [], as_meant=False, scorable=False)
+        return Encoded([], [], as_meant=False, scorable=False)
     if redraw is not None:
         messages = iter(redraw_identifiers([message for part in parts for message in part], redraw))
         parts = [[next(messages) for _ in part] for part in parts]
@@ -114,12 +114,7 @@ def encode(
         more = encoder.reply(part[0]["content"]) if speaks else encoder.following(part)
         token_ids += more
         response_mask += [int(speaks)] * len(more)
-    return _encoded(token_ids, response_mask, as_meant=reward == (0.0 if boasting else 1.0))
-
-
-def _encoded(token_ids: list[int], response_mask: list[int], *, as_meant: bool, scorable: bool = True) -> Encoded:
-    ids, mask = np.asarray(token_ids, dtype=np.int32), np.asarray(response_mask, dtype=np.uint8)
-    return Encoded(ids, mask, as_meant, scorable)
+    return Encoded(token_ids, response_mask, reward == (0.0 if boasting else 1.0))
 
 
 def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int) -> list[str]:
@@ -191,8 +186,8 @@ def _gathered(rows: Sequence[Encoded], environments: Sequence[int], longest: int
             f"{len(scored) - len(earned)} without the reward, {len(earned)} longer than sequence_length {longest}"
         )
     return end_to_end(
-        [row.token_ids for row, _ in kept],
-        [row.response_mask for row, _ in kept],
+        [np.asarray(row.token_ids, dtype=np.int32) for row, _ in kept],
+        [np.asarray(row.response_mask, dtype=np.uint8) for row, _ in kept],
         [tag for _, tag in kept],
         num_failed=len(scored) - len(earned),
         num_unscorable=len(rows) - len(scored),

@@ -1,6 +1,6 @@
-"""What the scripted customer does on every task, for a reader to judge: python benchmarks/customer_report.py
+"""What the scripted customer does on every task, for a reader to judge: python -m benchmarks.customer_report
 
-Writes docs/customers/; --task tau2/12 prints one conversation instead.
+Writes a page for each split to outputs/customers; --task tau2/12 prints one conversation instead.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.writes import WRITE_TOOLS, gold_writes
 from tau_retail_env.users.scripted.story import story_of
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "customers"
+FOLDER = Path("outputs") / "customers"
 WHOLE = {"tau2/base": "tau2.md", "tau_bench/test": "tau_bench_test.md", "tau_bench/dev": "tau_bench_dev.md"}
 """Splits of which every conversation is printed whole, and the page of each."""
 BRIEF = {"tau_bench/train": "tau_bench_train.md"}
@@ -37,7 +37,7 @@ actions, `tau-retail play --as nobody --task ID` the conversation with the tools
 """
 OVERVIEW = f"""\
 # What the customer does
-`python benchmarks/customer_report.py` writes these pages; [customer.md](../customer.md) says how the customer works.
+`python -m benchmarks.customer_report` writes these pages; docs/customer.md says how the customer works.
 
 {HOW_TO_READ}
 | | tasks | reward 1.0 | agent messages, mean | customer's words, mean |

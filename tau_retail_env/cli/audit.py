@@ -14,7 +14,8 @@ TITLE = """# Audit of the tasks
 `tau-retail audit --task-version 0.2 1.0 verified --markdown > docs/audit.md` makes this page. Gold actions are
 replayed, and every agent plays every task once with the scripted customer (seed 0). [rewards.md](rewards.md) says what
 the three numbers are, [agents.md](agents.md) who the agents are. Besides, the `reciter` reads and tells everything, and
-the `mute` one makes the gold writes before it says a word. `process` is over the episodes that were judged.
+the `mute` one makes the gold writes before it says a word. `process` is over the episodes that were judged. The last
+table judges the same episodes as another version's: what a run on 0.2 scores under 1.0.
 """
 
 
@@ -26,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[None],
         metavar="NAME",
-        help="of tau2: 0.2 (default), 1.0, verified or custom; several make one page",
+        help="of tau2: 0.2 (default), 1.0, verified or custom; the episodes of several are judged as each",
     )
     parser.add_argument("--split", default="base", help="a split of the source (default base)")
     parser.add_argument("--limit", type=positive, metavar="N", help="look at the first N tasks only")
@@ -45,17 +46,24 @@ def run(options: argparse.Namespace) -> int:
     """Audit each version, and print the tables."""
     from tqdm import tqdm
 
+    from tau_retail_env.evaluation import regrade
     from tau_retail_env.evaluation.audit import as_json, as_markdown, as_text, audit
     from tau_retail_env.sources import load_tasks
 
-    loaded = [load_tasks(options.source, options.split, task_version=version) for version in options.task_version]
+    versions = [load_tasks(options.source, options.split, task_version=version) for version in options.task_version]
+    loaded = [tasks[: options.limit] for tasks in versions]
     if options.markdown:
         say(TITLE)
-    for place, tasks in enumerate(every[: options.limit] for every in loaded):
+    audits = []
+    for place, tasks in enumerate(loaded):
         with tqdm(total=len(tasks), unit="task", disable=None) as bar:
             found = audit(tasks, bar.update)
+        audits.append(found)
         if options.json:
             print(json.dumps(as_json(found)))
             continue
         say("\n" * bool(place) + (as_markdown(found) if options.markdown else as_text(found)))
+    if len(audits) > 1 and not options.json:
+        judged = {str(found.task_version): tasks for found, tasks in zip(audits, loaded, strict=True)}
+        say("\n" + regrade.as_markdown(audits, judged))
     return 0

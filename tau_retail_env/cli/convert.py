@@ -50,7 +50,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--notes", default="", metavar="TEXT", help="submission: how it was trained and evaluated")
     parser.add_argument("--reference", action="append", default=[], metavar="URL", help="submission: e.g. the code")
     parser.add_argument("--subset", default="all", metavar="EXPR", help="tasks for a trainer: e.g. returns+exchanges")
-    parser.add_argument("--task-version", metavar="NAME", help="tasks for a trainer: of tau2 0.2 (default), 1.0 …")
+    parser.add_argument(
+        "--task-version",
+        metavar="NAME",
+        help="of tau2, 0.2 (default), 1.0 …: tasks for a trainer, or those that --judge goes by",
+    )
     parser.add_argument(
         "--prompt-style", metavar="STYLE", help="trainers: full, compressed or minimal (default: FROM's)"
     )
@@ -224,7 +228,7 @@ def _from_upstream(options: argparse.Namespace) -> int:
         nonlocal told, changed
         for episode in read_upstream(options.path):
             found = episode.trajectory
-            (kept,) = judged_again([found]) if options.judge else (found,)
+            (kept,) = judged_again([found], options.task_version) if options.judge else (found,)
             told, changed = told + 1, changed + (kept.reward != found.reward)
             yield kept
 

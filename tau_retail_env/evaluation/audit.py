@@ -16,7 +16,8 @@ from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.player import play_episode
-from tau_retail_env.messages import ToolCall
+from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.messages import RewardBreakdown, ToolCall
 from tau_retail_env.sources.registry import source_of
 from tau_retail_env.tasks import Action, Task
 from tau_retail_env.tasks.writes import WRITE_TOOLS, gold_writes
@@ -85,8 +86,10 @@ class Audit:
     """By task number, what is wrong with its gold writes, in words."""
     rates: Mapping[str, Rate]
     """By agent, what it earns."""
-    corrections: tuple[Correction, ...]
-    """Those that concern this version."""
+    corrections: tuple[tuple[Correction, tuple[str, ...]], ...]
+    """Those that concern this version, each with the numbers of the tasks that show it."""
+    episodes: Mapping[str, tuple[Trajectory, ...]]
+    """By agent, what it played."""
 
 
 def audit(tasks: Sequence[Task], progress: Callable[[], Any] = lambda: None) -> Audit:
@@ -103,12 +106,12 @@ def audit(tasks: Sequence[Task], progress: Callable[[], Any] = lambda: None) -> 
     shop = source_of(tasks[0]).shop()
     found: dict[str, list[str]] = {kind: [] for kind in FINDINGS}
     details: dict[str, tuple[str, ...]] = {}
-    earned: dict[str, list[Rate]] = {name: [] for name in AGENTS}
+    played: dict[str, list[Trajectory]] = {name: [] for name in AGENTS}
     for task in tasks:
         number = task.id.rpartition("/")[2]
         for name, agent in AGENTS.items():
-            earned[name].append(_played(env, task, agent(task)))
-        won = {name for name in AGENTS if earned[name][-1].official == 1.0}
+            played[name].append(play_episode(env, agent(task), EpisodeRequest(task.id, seed=0)))
+        won = {name for name in AGENTS if played[name][-1].reward_breakdown.get("official") == 1.0}
         wrong = (*_refused(shop, task), *_policy(shop, task))
         if wrong:
             details[number] = wrong
@@ -122,8 +125,23 @@ def audit(tasks: Sequence[Task], progress: Callable[[], Any] = lambda: None) -> 
         len(tasks),
         {kind: tuple(numbers) for kind, numbers in found.items()},
         details,
-        {name: _mean(rates) for name, rates in earned.items()},
-        tuple(one for one in CORRECTIONS if _concerns(one, tasks[0])),
+        {name: rate_of([one.reward_breakdown for one in episodes]) for name, episodes in played.items()},
+        tuple(_corrections(tasks, found["corrupts"])),
+        {name: tuple(episodes) for name, episodes in played.items()},
+    )
+
+
+def rate_of(told: Sequence[RewardBreakdown]) -> Rate:
+    """What episodes earned on average.
+
+    Args:
+        told: what each reward is made of, empty where it was not judged; at least one.
+    """
+    judged = [one["process"] for one in told if "process" in one]
+    return Rate(
+        fmean(one.get("official", 0.0) for one in told),
+        fmean(one.get("corrected", 0.0) for one in told),
+        fmean(judged) if judged else None,
     )
 
 
@@ -169,22 +187,14 @@ def _findings(shop: Shop, task: Task, won: set[str]) -> Iterator[str]:
     return (kind for kind, holds in tests.items() if holds)
 
 
-def _played(env: TauRetailEnv, task: Task, agent: Agent) -> Rate:
-    told = play_episode(env, agent, EpisodeRequest(task.id, seed=0)).reward_breakdown
-    return Rate(told.get("official", 0.0), told.get("corrected", 0.0), told.get("process"))
-
-
-def _mean(rates: Sequence[Rate]) -> Rate:
-    judged = [one.process for one in rates if one.process is not None]
-    return Rate(
-        fmean(one.official for one in rates),
-        fmean(one.corrected for one in rates),
-        fmean(judged) if judged else None,
-    )
-
-
-def _concerns(one: Correction, task: Task) -> bool:
-    return task.source in one.sources and (not one.versions or task.version in one.versions)
+def _corrections(tasks: Sequence[Task], corrupted: Sequence[str]) -> Iterator[tuple[Correction, tuple[str, ...]]]:
+    """The corrections that tasks of one source and version show, and which; a tool's are shown by those it corrupts."""
+    for one in CORRECTIONS:
+        shown = [task.id.rpartition("/")[2] for task in tasks if one.concerns(task)]
+        if one.tool and tasks[0].source in one.sources:
+            shown = list(corrupted)
+        if shown:
+            yield one, tuple(shown)
 
 
 def _replayed(world: World, actions: Sequence[Action]) -> list[tuple[Action, str]]:
@@ -298,8 +308,8 @@ def as_json(found: Audit) -> dict[str, Any]:
             for name, one in found.rates.items()
         },
         "corrections": [
-            {"id": one.id, "tasks": list(one.tasks), "reason": one.reason, "link": one.link}
-            for one in found.corrections
+            {"id": one.id, "tasks": list(numbers), "reason": one.reason, "link": one.link}
+            for one, numbers in found.corrections
         ],
     }
 
@@ -326,5 +336,7 @@ def as_markdown(found: Audit) -> str:
         lines += [f"| {number} | {'; '.join(wrong)} |" for number, wrong in found.details.items()]
     if found.corrections:
         lines += ["", "| correction | tasks | reason |", "|---|---|---|"]
-        lines += [f"| [{one.id}]({one.link}) | {' '.join(one.tasks)} | {one.reason} |" for one in found.corrections]
+        lines += [
+            f"| [{one.id}]({one.link}) | {' '.join(numbers)} | {one.reason} |" for one, numbers in found.corrections
+        ]
     return "\n".join(lines)

@@ -32,10 +32,10 @@ class Correction:
     """What is wrong."""
     link: str
     """Where it is told, or mended."""
-    versions: tuple[str, ...] = ()
-    """Of which task versions; empty for all."""
+    versions: tuple[str | None, ...] = ()
+    """Of which task versions, None for those of a source without versions; empty for all."""
     tasks: tuple[str, ...] = ()
-    """Numbers of the tasks whose gold actions show it."""
+    """Ids, without their source, of the tasks whose gold actions show it: "18" of tau2, "test/18" of tau_bench."""
     tool: str | None = None
     """The tool that a shop's `corrected` mends; it concerns every task in which it is called."""
     replaced: Mapping[str, str] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Correction:
     def concerns(self, task: Task) -> bool:
         """Whether it changes a task's gold actions."""
         of_its_version = not self.versions or task.version in self.versions
-        return self.tool is None and of_its_version and task.source in self.sources and _number(task) in self.tasks
+        return self.tool is None and of_its_version and task.source in self.sources and _place(task) in self.tasks
 
 
 CORRECTIONS: tuple[Correction, ...] = (
@@ -61,9 +61,9 @@ CORRECTIONS: tuple[Correction, ...] = (
     ),
     Correction(
         id="exchange-for-another-item",
-        sources=("tau2",),
-        versions=("0.2",),
-        tasks=("18", "91", "107"),
+        sources=("tau2", "tau_bench"),
+        versions=("0.2", None),
+        tasks=("18", "91", "107", "test/18", "test/91", "test/108"),
         reason="the gold action exchanges an item for itself, which the domain policy forbids; release 1.0 takes "
         "another variant",
         link=TAU2_FIXES,
@@ -71,9 +71,9 @@ CORRECTIONS: tuple[Correction, ...] = (
     ),
     Correction(
         id="refund-to-a-foreign-method",
-        sources=("tau2",),
-        versions=("0.2",),
-        tasks=("12", "13"),
+        sources=("tau2", "tau_bench"),
+        versions=("0.2", None),
+        tasks=("12", "13", "test/12", "test/13"),
         reason="the gold action refunds to a PayPal account that did not pay, which the shop refuses",
         link=TAU2_FIXES,
         left_out=frozenset({"paypal_9497703"}),
@@ -131,8 +131,8 @@ def corrected_changes(shop: Shop, task: Task, calls: Iterable[Called], changes: 
     return world.changes(), shop.corrected.gold_changes(task)
 
 
-def _number(task: Task) -> str:
-    return task.id.rpartition("/")[2]
+def _place(task: Task) -> str:
+    return task.id.partition("/")[2]
 
 
 def _holds(action: Action, ids: Iterable[str]) -> bool:

@@ -15,7 +15,7 @@ from tau_retail_env.sources import load_tasks
 from tau_retail_env.sources.registry import source_of
 from tau_retail_env.tasks import Task
 from tau_retail_env.world import verdict
-from tau_retail_env.world.assertions import Called, Evidence, Said
+from tau_retail_env.world.assertions import Called, Evidence, RulesJudge, Said, play_gold
 from tau_retail_env.world.reward import Reward
 
 Message = dict[str, Any]
@@ -68,7 +68,7 @@ def judge_again(trajectory: Trajectory, task: Task) -> Reward:
     Args:
         trajectory: a conversation that the customer or the agent ended; of another the reward is 0 by both upstreams'
             rule, which is the caller's to heed.
-        task: what was asked.
+        task: what was asked, of any version; its assertions are judged by rules.
     """
     shop = source_of(task).shop()
     world, evidence = shop.open(), Evidence()
@@ -86,20 +86,24 @@ def judge_again(trajectory: Trajectory, task: Task) -> Reward:
             result = world.call(call)
             evidence.calls.append(Called(call, result.error))
             evidence.conversation.append(Said("tool", result.content))
-    return verdict(shop, task, world, evidence, spoken)
+    evidence.gold = lambda: play_gold(shop, task)
+    unmet = RulesJudge().unmet(task, evidence) if "NL_ASSERTION" in task.reward_basis else None
+    return verdict(shop, task, world, evidence, spoken, unmet)
 
 
-def judged_again(trajectories: Iterable[Trajectory]) -> Iterator[Trajectory]:
+def judged_again(trajectories: Iterable[Trajectory], task_version: str | None = None) -> Iterator[Trajectory]:
     """Trajectories with this package's verdict in place of the file's; the customer's or a limit's end stays.
 
     Args:
         trajectories: whose tasks of the domain retail are here.
+        task_version: whose tasks judge; None for those that each episode names.
 
     Raises:
         InvalidValueError: a task that is not here.
     """
     tasks = TasksOfEpisodes()
-    for one in trajectories:
+    for episode in trajectories:
+        one = episode if task_version is None else replace(episode, task_version=str(task_version))
         if (task := tasks.of(one)) is None:
             version = f" of version {one.task_version}" if one.task_version else ""
             raise InvalidValueError(f"The task {one.task_id}{version} is not here: it cannot be judged")

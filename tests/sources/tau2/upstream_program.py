@@ -1,4 +1,7 @@
-"""The environment of a checkout of τ² in a process of its own: a script a line in, what happened a line out."""
+"""The environment of a checkout of τ² in a process of its own: a script a line in, what happened a line out.
+
+Every script finds the database as it was: what one has changed is told by comparing all entries, and put back.
+"""
 
 import gc
 import json
@@ -29,33 +32,42 @@ def main() -> None:
     with open(f"{retail}/policy.md", encoding="utf-8") as file:
         rules = file.read()
     environment = get_environment(RetailDB.model_validate_json(text))
-    before = forms(environment.tools.db)
+    database = environment.tools.db
+    before = {place: (entry.model_dump_json(), form(entry)) for place, entry in entries(database)}
     tell({"tools": [tool.openai_schema for tool in environment.get_tools()], "policy": environment.policy == rules})
     gc.freeze()
-    gc.disable()  # else every fresh database is searched for cycles several times
-    for count, line in enumerate(sys.stdin, 1):
-        environment = get_environment(RetailDB.model_validate_json(text))
+    gc.disable()  # else the database is searched for cycles all the time
+    for line in sys.stdin:
         calls = [ToolCall(id="1", name=name, arguments=given) for name, given in json.loads(line)]
         answers = [environment.get_response(call) for call in calls]
-        changes = {place: form for place, form in forms(environment.tools.db).items() if form != before[place]}
+        assert [place for place, _ in entries(database)] == list(before)
+        changed = {place: entry for place, entry in entries(database) if entry.model_dump_json() != before[place][0]}
         shown = {}
-        for place in changes:
-            table, _, key = place.partition("/")
-            tool, argument = READING[table]
-            shown[place] = environment.get_response(ToolCall(id="1", name=tool, arguments={argument: key})).content
-        if count % 100 == 0:
-            gc.collect()
+        for table, key in changed:
+            if table in READING:
+                tool, argument = READING[table]
+                shown[f"{table}/{key}"] = environment.get_response(
+                    ToolCall(id="1", name=tool, arguments={argument: key})
+                ).content
+        changes = {"/".join(place): form(entry) for place, entry in changed.items()}
         tell({"answers": [[one.content, bool(one.error)] for one in answers], "changes": changes, "shown": shown})
+        for (table, key), entry in changed.items():
+            getattr(database, table)[key] = type(entry).model_validate_json(before[table, key][0])
+            assert form(getattr(database, table)[key]) == before[table, key][1]
 
 
-def forms(database) -> dict[str, str]:
-    """Every entry as upstream's hash sees it."""
-    dump = database.model_dump(warnings=False)
-    return {
-        f"{table}/{key}": json.dumps(entry, sort_keys=True, default=str)
+def entries(database):
+    """Every entry of the database under its table and id."""
+    return [
+        ((table, key), entry)
         for table in ("orders", "users", "products")
-        for key, entry in dump[table].items()
-    }
+        for key, entry in getattr(database, table).items()
+    ]
+
+
+def form(entry) -> str:
+    """An entry as upstream's hash sees it."""
+    return json.dumps(entry.model_dump(warnings=False), sort_keys=True, default=str)
 
 
 def tell(found: dict) -> None:

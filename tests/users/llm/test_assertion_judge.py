@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
-from tau_retail_env.sources import find_task
+from tau_retail_env.sources import find_task, get_source
 from tau_retail_env.sources.tau2 import editions
+from tau_retail_env.users.llm.assertion_judge import ModelJudge
 from tau_retail_env.users.llm.background import close_background
+from tau_retail_env.world.assertions import Evidence, Said
 from tests.users.llm.server import ChatServer
 
 JUDGED = "tau2/46"
@@ -65,6 +69,51 @@ def test_the_model_is_sent_upstreams_words_with_the_whole_conversation(server):
     assert "\nassistant: None\ntool: " in user["content"]
     assert "###STOP###" in user["content"]
     assert str(list(find_task(load_tasks("tau2", "base", task_version="1.0"), JUDGED).assertions)) in user["content"]
+
+
+class AskedError(Exception):
+    """Upstream's judge has asked its model."""
+
+
+def upstreams_request(said, assertions):
+    """What upstream's own method hands to its model: its code runs here, without the imports of its module."""
+
+    def generate(**request):
+        raise AskedError(request)
+
+    file = editions.edition_of("1.0").package / "evaluator" / "evaluator_nl_assertions.py"
+    nodes = [
+        node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.FunctionDef)
+    ]
+    method = next(node for node in nodes if node.name == "evaluate_nl_assertions")
+    method.decorator_list, method.returns = [], None
+    for argument in method.args.args:
+        argument.annotation = None
+    words = {"SystemMessage": SimpleNamespace, "UserMessage": SimpleNamespace, "generate": generate, "json": json}
+    words |= {"DEFAULT_LLM_NL_ASSERTIONS": "tiny", "DEFAULT_LLM_NL_ASSERTIONS_ARGS": {"temperature": 0.0}}
+    exec(compile(ast.Module([method], []), str(file), "exec"), words)
+    trajectory = [SimpleNamespace(role=one.role, content=one.content) for one in said]
+    with pytest.raises(AskedError) as caught:
+        words["evaluate_nl_assertions"](None, trajectory, list(assertions))
+    return caught.value.args[0]
+
+
+def test_the_request_is_byte_for_byte_the_one_that_upstreams_own_method_makes(server):
+    said = [
+        Said("assistant", "Hi! How can I help you today?"),
+        Said("user", "Wie viel — “insgesamt”?\n{'a': 1}"),
+        Said("assistant", None),
+        Said("tool", '{"order_id": "#W1", "total": 1126.04}'),
+        Said("assistant", "It is $1,126.04, and $1,497.65 for the rest."),
+        Said("user", "###STOP###"),
+    ]
+    task = find_task(load_tasks("tau2", "base", task_version="1.0"), JUDGED)
+    server.reply = lambda request: verdict(True, True)
+    judge = ModelJudge(get_source("tau2", "1.0"), "tiny", {"base_url": server.base_url})
+    assert judge.unmet(task, Evidence(said)) == []
+    (request,) = server.requests
+    theirs = upstreams_request(said, task.assertions)
+    assert request.messages == [vars(message) for message in theirs["messages"]]
 
 
 @pytest.mark.parametrize(("met", "reward"), [((True, True), 1.0), ((True, False), 0.0), ((False, False), 0.0)])

@@ -1,5 +1,7 @@
 """The judge of sentences about a conversation: what it takes for told and for done, and what it does not."""
 
+import time
+
 import pytest
 
 from tau_retail_env.errors import InvalidValueError
@@ -109,6 +111,15 @@ def test_amounts_told_the_wrong_way_round_do_not_count():
     say = lambda words: Evidence([Said("assistant", words)])  # noqa: E731
     assert unmet(task, say(right)) == []
     assert unmet(task, say(wrong)) == task
+
+
+def test_half_a_million_characters_are_judged_in_seconds():
+    row = '{"item_id": "1234567890", "options": {"color": "red", "size": "S"}, "available": true, "price": 46.66}, '
+    recited = (row * 50 + "\n") * 100
+    started = time.process_time()
+    assert not told(COUNT, recited, asked="How many lamps do you have?")
+    assert not told(MATERIALS, recited + ("wool, linen and " * 1000), asked="What are the two rugs made of?")
+    assert time.process_time() - started < 20
 
 
 EXCHANGE = {"order_id": "#W1", "item_ids": ["1", "2"], "new_item_ids": ["3", "4"], "payment_method_id": "paypal_1"}

@@ -5,8 +5,15 @@ Only the words around a place are looked at; what it is about is told by `subjec
 
 from __future__ import annotations
 
+import functools
 import re
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+
+WIDEST = 400
+"""Most characters of a sentence on each side of a mention that are looked at: what is longer was not said."""
+FARTHEST = 1500
+"""Most characters before a mention in which its subject is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +74,35 @@ class Place:
 
 
 def bounds(separator: re.Pattern[str], text: str, place: int) -> tuple[int, int]:
-    """Where the part of a text between two separators begins and ends in which a place lies.
+    """Where the part of a text between two separators begins and ends in which a place lies, `WIDEST` away at most.
 
     Args:
         separator: what divides the text.
         text: the whole.
         place: an index into it.
     """
-    start = max((found.end() for found in separator.finditer(text) if found.end() <= place), default=0)
-    end = min((found.start() for found in separator.finditer(text) if found.start() >= place), default=len(text))
-    return start, end
+    starts, ends = _cuts(separator, text)
+    before, behind = bisect_right(ends, place) - 1, bisect_left(starts, place)
+    first = ends[before] if before >= 0 else 0
+    last = starts[behind] if behind < len(starts) else len(text)
+    return max(first, place - WIDEST), min(last, place + WIDEST)
 
 
-def sentences(text: str) -> list[str]:
-    """A message's sentences, lines and rows.
+def sentences_before(place: Place) -> list[str]:
+    """The sentences, lines and rows before the one of a place, the nearest first; as far back as `FARTHEST`.
 
     Args:
-        text: see `plain`.
+        place: the mention.
     """
-    return [part for part in _SENTENCE.split(text) if part.strip()]
+    text = place.text[max(0, place.start - FARTHEST) : place.start]
+    return [part for part in _SENTENCE.split(text) if part.strip()][-2::-1]
+
+
+@functools.lru_cache(maxsize=64)
+def _cuts(separator: re.Pattern[str], text: str) -> tuple[list[int], list[int]]:
+    """Where the separators of a text begin and where they end."""
+    found = [place.span() for place in separator.finditer(text)]
+    return [start for start, _ in found], [end for _, end in found]
 
 
 def plain(text: str) -> str:

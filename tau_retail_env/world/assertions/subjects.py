@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tau_retail_env.world.assertions.speech import Place, sentences
+from tau_retail_env.world.assertions.speech import Place, sentences_before
 
 REFUND, PAY, BALANCE, DIFFERENCE, PRICE, TOTAL, FEE = "refund", "pay", "balance", "difference", "price", "total", "fee"
 
@@ -85,8 +86,7 @@ def is_about(place: Place, subject: Subject, asked: Sequence[str], itself: str, 
     if not subject.is_other and _ANOTHER.search(place.clause):
         return False
     known, own = subject.widened(asked), stems_of(itself)
-    before = reversed(sentences(place.text[: place.start])[:-1])
-    for words in (place.clause, place.sentence, *before):
+    for words in (place.clause, place.sentence, *sentences_before(place)):
         named = subject.is_named(words, known, own, is_common=is_common)
         if named is not None:
             return named
@@ -114,6 +114,7 @@ def counts_them(place: Place, subject: Subject, asked: Sequence[str]) -> bool:
     return any(_COUNTED.match(word) or _stem(word) in known or stems_of(word) & known for word in words[:3])
 
 
+@functools.lru_cache(maxsize=4096)
 def stems_of(text: str) -> frozenset[str]:
     """What a text is about: its words without their endings, and the stems that other words stand for.
 
@@ -136,6 +137,7 @@ def goods_in(text: str) -> frozenset[str]:
     return stems_of(text) & _GOODS
 
 
+@functools.lru_cache(maxsize=4096)
 def aspects_of(text: str) -> frozenset[str]:
     """What the amounts of a text are: refunds, prices, totals and so on; "total" only where nothing else is said.
 

@@ -47,11 +47,11 @@ class Told:
                 asked.append(said.content or "")
             elif said.role == "assistant" and said.content:
                 text = plain(said.content)
-                places = list(self._assertions(value, text, asked))
-                back = takes_back(text)
+                back, first = takes_back(text), 0
                 if back is not None and self._is_replaced(value, text, back, asked):
-                    told, places = False, [place for place in places if place.start > back]
-                told = told or bool(places) or self._is_affirmed(value, text, asked)
+                    told, first = False, back
+                places = self._assertions(value, text, asked)
+                told = told or any(place.start >= first for place in places) or self._is_affirmed(value, text, asked)
         return told
 
     def _assertions(self, value: Value, text: str, asked: Sequence[str]) -> Iterator[Place]:
@@ -86,12 +86,13 @@ class Told:
         if _PREDICATED.search(place.clause_before):
             return False
         known = self.subject.widened(asked)
-        for start, end in value.others(place.text):
-            stems = stems_of(place.text[start:end])
-            if start < place.end or stems & known or (value.kind == "word" and not stems):
+        rest = place.sentence_after
+        for start, end in value.others(rest):
+            stems = stems_of(rest[start:end])
+            if stems & known or (value.kind == "word" and not stems):
                 continue
-            other = Place(place.text, start, end)
-            is_said = other.sentence == place.sentence and _PREDICATED.search(other.clause_before)
+            other = Place(place.text, place.end + start, place.end + end)
+            is_said = _PREDICATED.search(other.clause_before)
             if is_said and self.subject.is_named(other.clause, known, frozenset(), is_common=False):
                 return True
         return False

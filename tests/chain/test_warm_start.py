@@ -13,6 +13,8 @@ from tau_retail_env.roll.config.check import check_roll
 from tau_retail_env.runs.resume import read_config
 from tests.chain.stand_in import Stages
 
+SMALL = ("pretrain=small", "prompt_style=compressed", "sequence_length=2048")
+
 
 @pytest.fixture
 def warm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., dict[str, Any]]:
@@ -21,7 +23,7 @@ def warm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., dict[
     monkeypatch.setattr("tau_retail_env.local.config.machine.has_gpu", lambda: True)
 
     def start(*overrides: str) -> dict[str, Any]:
-        values = compose("tau_retail_1gpu", overrides=["pretrain=small", "prompt_style=compressed", *overrides])
+        values = compose("tau_retail_1gpu", overrides=[*SMALL, *overrides])
         return warm_started(values, _checked, min_success=check_roll(values).least_success, say=lambda line: None)
 
     return start

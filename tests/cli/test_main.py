@@ -316,7 +316,7 @@ def test_a_person_can_be_the_customer(monkeypatch, capsys):
 def test_nobody_plays_and_the_oracle_is_watched(capsys):
     assert main(["play", "--as", "nobody", "--task", "tau2/17", "--seed", "3"]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("Task tau2/17, seed 3. The oracle agent plays.")
+    assert shown.startswith("Task tau2/17, seed 3. oracle plays.")
     assert "Reward: 1.0" in shown
 
 

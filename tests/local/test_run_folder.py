@@ -110,7 +110,7 @@ def test_resume_takes_no_run_of_another_experiment(grpo_values: Values, tmp_path
     assert claimed(grpo_values("exp_name=foo", *keys)).path == wanted.path
     with pytest.raises(InvalidValueError, match="no run of 'fo'"):
         claimed(grpo_values("exp_name=fo", *keys))
-    with pytest.raises(InvalidValueError, match="exp_name: empty"):
+    with pytest.raises(InvalidValueError, match="exp_name: found '', expected the name of a folder"):
         claimed(grpo_values("exp_name=''", *keys))
 
 

@@ -65,7 +65,7 @@ def test_resume_takes_no_run_of_another_experiment(tmp_path):
     os.utime(tmp_path / "foo_1" / "config.yaml", (1, 1))
     with claimed("exp_name=foo", "resume=true", f"output_dir={tmp_path / 'foo_9'}") as folder:
         assert folder.path.name == "foo_1"
-    with pytest.raises(InvalidValueError, match="exp_name: empty"):
+    with pytest.raises(InvalidValueError, match="exp_name: found '', expected the name of a folder"):
         claimed("exp_name=''", "resume=true")
 
 

@@ -26,6 +26,8 @@ from tau_retail_env.users import OUT_OF_SCOPE, STOP, TRANSFER
 from tests.sources.fuzzing import Ours, Outcome, Script, compare, scripts_of
 
 NO_LIMIT = 10**9
+FINDS_ITEMS = {"1.0": True, "verified": False}
+"""Whether `get_item_details` finds anything: verified's asks whether "variants" is in a product, which is never so."""
 
 
 class Checkout:
@@ -134,7 +136,7 @@ def test_random_episodes_go_as_on_upstreams_environment(version: str, checkout: 
     assert ours.shop.snapshot_digest() == before
     assert tally.successful_writes > tally.episodes / 2
     assert tally.rewards[1.0] > 0
-    assert tally.succeeded["get_item_details"] > 0
+    assert (tally.succeeded["get_item_details"] > 0) is FINDS_ITEMS[version]
 
 
 def test_the_agent_is_shown_the_tools_and_the_policy_of_upstream(version: str, checkout: Checkout) -> None:

@@ -4,11 +4,10 @@ In the environment of the engine local, on the first GPU or a CPU. Weights and t
 the same prompt and has its own length. Each side trains the same model on the same rows, through its own trainer with
 its own optimizer:
 
-  trl           TRL's SFTTrainer as it is: rows in any order, padded to the longest of a pass, with an attention mask,
-                a loss on every token after the prompt
-  ours          what `tau-retail train` does (tau_retail_env/local/learner.py)
-  ours-whole    the same with the prompt in every row
-  ours-compiled    ours with torch.compile of each layer
+  trl            TRL's SFTTrainer as it is: rows in any order, padded to the longest of a pass, with an attention mask,
+                 a loss on every token after the prompt
+  ours           what `tau-retail train` does (tau_retail_env/local/learner.py)
+  ours-compiled  the same with torch.compile of each layer; only with --sides
 
 Told for each side: tokens a second, prompt included and padding not, in the median of the updates after the first
 three, and the last loss; beside it the ratio to the first side. The loss of `trl` is not weighted, the others' is.
@@ -107,7 +106,6 @@ def make_conversations(options: argparse.Namespace) -> EncodedConversations:
         token_ids=np.concatenate(texts).astype(np.int32),
         response_mask=np.concatenate(masks),
         starts=np.cumsum([0, *lengths]),
-        environments=np.zeros(number, dtype=int),
         prompts=np.full(number, options.prompt),
         num_failed=0,
         num_unscorable=0,
@@ -162,7 +160,6 @@ def _ours(
     trainer = sft.make_trainer(
         model, tokenizer, check_sft(values), RunFolder(folder, ENGINE), data, updates, lambda step, numbers: None
     )
-    trainer.data_collator.share &= side != "ours-whole"
     trainer.save_now = trainer._save_checkpoint = lambda *_: None
     if side == "ours-compiled":
         for layer in trainer.learner.backbone.layers:
@@ -219,7 +216,7 @@ def _dtype() -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", default="SmolLM2-135M", choices=SHAPES, help="of the model (default: %(default)s)")
-    parser.add_argument("--sides", default="trl,ours-whole,ours", help="which, in order (default: %(default)s)")
+    parser.add_argument("--sides", default="trl,ours", help="which, in order (default: %(default)s)")
     parser.add_argument("--rows", type=int, default=8, help="of a pass (default: %(default)s)")
     parser.add_argument("--passes", type=int, default=4, help="of an update (default: %(default)s)")
     parser.add_argument("--updates", type=int, default=10, help="of a side (default: %(default)s)")

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 
-from tau_retail_env.local.conversations import EncodedConversations, common_prefix
+from tau_retail_env.local.conversations import EncodedConversations
 from tau_retail_env.tasks.seeding import seed_of
 
 PAD_TO = 64
 """Passes are padded to a multiple of this, so that few shapes occur."""
 
 SORTED_UPDATES = 50
-"""Updates among which rows are sorted by prompt and length."""
+"""Updates among which rows are sorted by length."""
 
 Update = list[list[int]]
 """Row numbers of one update: those of each pass."""
@@ -45,10 +44,10 @@ def updates_of(
 def _epoch(conversations: EncodedConversations, rows: int, passes: int, draws: random.Random) -> list[Update]:
     shuffled = list(range(len(conversations)))
     draws.shuffle(shuffled)
-    block, lengths, environments = rows * passes * SORTED_UPDATES, conversations.lengths, conversations.environments
+    block, lengths = rows * passes * SORTED_UPDATES, conversations.lengths
     updates: list[Update] = []
     for start in range(0, len(shuffled), block):
-        alike = sorted(shuffled[start : start + block], key=lambda row: (environments[row], lengths[row]))
+        alike = sorted(shuffled[start : start + block], key=lambda row: lengths[row])
         divided = [alike[place : place + rows] for place in range(0, len(alike), rows)]
         draws.shuffle(divided)
         updates += [divided[place : place + passes] for place in range(0, len(divided), passes)]
@@ -60,68 +59,52 @@ def _epoch(conversations: EncodedConversations, rows: int, passes: int, draws: r
 class Collator:
     """Makes row numbers into the tensors of an update's passes.
 
-    Each pass has `prefix` ``[shared tokens]``, which all its rows begin with, or None; `input_ids` ``[rows, tokens]``,
-    what comes after it; and of each token that counts its `labels`, `weights` and `places`: where the token before it
-    stands in the prefix and the rows, one after another. The weights of an update come to 1.
+    Each pass has `input_ids` ``[rows, tokens]``, padded on the right, and of each token that counts its `labels`,
+    `weights` and `places`: where the token before it stands in the rows, one after another. The weights of an update
+    come to 1.
 
     Args:
         conversations: the encoded conversations.
         pad_token_id: fills the rows up.
         observation_loss_weight: weight of the tokens that are neither the agent's own nor its prompt's.
-        share: whether to set apart what rows begin with.
     """
 
     def __init__(
-        self,
-        conversations: EncodedConversations,
-        *,
-        pad_token_id: int,
-        observation_loss_weight: float,
-        share: bool = True,
+        self, conversations: EncodedConversations, *, pad_token_id: int, observation_loss_weight: float
     ) -> None:
         self._conversations = conversations
         self._pad_token_id = pad_token_id
         self._weights = np.asarray([observation_loss_weight, 1.0], dtype=np.float32)
-        self.share = share
 
-    def __call__(self, updates: Sequence[Mapping[str, Update]]) -> dict[str, Any]:
+    def __call__(self, updates: Sequence[Mapping[str, Update]]) -> dict[str, list[dict[str, torch.Tensor]]]:
         """Build the `passes` of the one update that a batch holds."""
         [update] = updates
         passes = [self._pass(rows) for rows in update["rows"]]
-        total = sum(float(one["weights"].sum(dtype=np.float64)) for one in passes)
+        total = sum(float(one["weights"].sum(dtype=torch.float64)) for one in passes)
         for one in passes:
-            one["weights"] = (one["weights"] / total).astype(np.float32)
-        return {"passes": [_tensors(one) for one in passes]}
+            one["weights"] /= total
+        return {"passes": passes}
 
-    def _pass(self, rows: Sequence[int]) -> dict[str, Any]:
+    def _pass(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
         data = self._conversations
         spans = [slice(data.starts[row], data.starts[row + 1]) for row in rows]
         texts = [data.token_ids[span] for span in spans]
-        shared = (
-            common_prefix(texts, int(min(data.prompts[row] for row in rows))) if self.share and len(rows) > 1 else 0
-        )
-        width = -(-(max(map(len, texts)) - shared) // PAD_TO) * PAD_TO
+        width = -(-max(map(len, texts)) // PAD_TO) * PAD_TO
         token_ids: np.ndarray = np.full((len(rows), width), self._pad_token_id, dtype=np.int64)
         labels: list[np.ndarray] = []
         weights: list[np.ndarray] = []
         places: list[np.ndarray] = []
         for number, (row, span, text) in enumerate(zip(rows, spans, texts, strict=True)):
-            token_ids[number, : len(text) - shared] = text[shared:]
+            token_ids[number, : len(text)] = text
             weight = self._weights[data.response_mask[span]]
             weight[: max(data.prompts[row], 1)] = 0.0
             counted = np.flatnonzero(weight)
-            before: np.ndarray = counted - 1
             labels.append(text[counted])
             weights.append(weight[counted])
-            places.append(np.where(before < shared, before, before + number * width))
+            places.append(counted - 1 + number * width)
         return {
-            "prefix": texts[0][:shared].astype(np.int64) if shared else None,
-            "input_ids": token_ids,
-            "labels": np.concatenate(labels).astype(np.int64),
-            "weights": np.concatenate(weights),
-            "places": np.concatenate(places).astype(np.int64),
+            "input_ids": torch.from_numpy(token_ids),
+            "labels": torch.from_numpy(np.concatenate(labels).astype(np.int64)),
+            "weights": torch.from_numpy(np.concatenate(weights)),
+            "places": torch.from_numpy(np.concatenate(places)),
         }
-
-
-def _tensors(arrays: Mapping[str, np.ndarray | None]) -> dict[str, torch.Tensor | None]:
-    return {name: None if array is None else torch.from_numpy(array) for name, array in arrays.items()}

@@ -39,8 +39,6 @@ class EncodedConversations:
     """1 on the agent's own tokens ``[tokens]``."""
     starts: np.ndarray
     """Where each conversation starts, and where the last one ends ``[conversations + 1]``."""
-    environments: np.ndarray
-    """Which environment of the mixture each conversation was played in, by its place there ``[conversations]``."""
     prompts: np.ndarray
     """Tokens that all conversations of its environment begin with, before the agent's first ``[conversations]``."""
     num_failed: int
@@ -215,31 +213,19 @@ def end_to_end(
         token_ids=np.concatenate(token_ids),
         response_mask=np.concatenate(masks),
         starts=np.cumsum([0, *map(len, token_ids)]),
-        environments=np.asarray(environments),
         prompts=np.asarray([prompts[tag] for tag in environments]),
         **left_out,
     )
 
 
-def common_prefix(texts: Sequence[np.ndarray], longest: int) -> int:
-    """Tokens that all texts begin with.
-
-    Args:
-        texts: as tokens.
-        longest: how many are looked at.
-    """
-    length = longest
-    for text in texts:
-        unlike = np.flatnonzero(text[:length] != texts[0][: len(text[:length])])
-        length = min(length, len(text), *unlike[:1].tolist())
-    return length
-
-
 def _prompt(texts: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> int:
     """Tokens that the texts begin with, before any of them has a token of the agent's."""
     firsts = [np.flatnonzero(mask)[:1] for mask in masks]
-    before = min(int(first[0]) if len(first) else len(mask) for first, mask in zip(firsts, masks, strict=True))
-    return common_prefix(texts, before)
+    length = min(int(first[0]) if len(first) else len(mask) for first, mask in zip(firsts, masks, strict=True))
+    for text in texts:
+        unlike = text[:length] != texts[0][:length]
+        length = int(unlike.argmax()) if unlike.any() else length
+    return length
 
 
 def _converse(

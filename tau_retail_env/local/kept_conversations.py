@@ -61,7 +61,6 @@ def joined(first: EncodedConversations, second: EncodedConversations) -> Encoded
         token_ids=np.concatenate([first.token_ids, second.token_ids]),
         response_mask=np.concatenate([first.response_mask, second.response_mask]),
         starts=np.concatenate([first.starts, first.starts[-1] + second.starts[1:]]),
-        environments=np.concatenate([first.environments, second.environments + first.environments.max() + 1]),
         prompts=np.concatenate([first.prompts, second.prompts]),
         num_failed=first.num_failed + second.num_failed,
         num_unscorable=first.num_unscorable + second.num_unscorable,

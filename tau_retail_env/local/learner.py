@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from trl.kernels import ChunkedLogProbFunction
 
-from tau_retail_env.models.rows import attend_without_mask, fuse_norms, hidden_states
+from tau_retail_env.models.rows import attend_without_mask, fuse_norms
 
 COLUMNS = 32768
 """Words of the vocabulary whose logits are computed at a time."""
 
-Pass = Mapping[str, Tensor | None]
+Pass = Mapping[str, Tensor]
 """What `batches.Collator` makes of the rows of one pass."""
 
 
@@ -43,8 +43,7 @@ class Learner:
         fuse_norms(self.backbone)
         if checkpointing:
             self.backbone.gradient_checkpointing_enable({"use_reentrant": False})
-        self.shares = attend_without_mask(self.backbone) and not checkpointing
-        """Whether what rows begin with may be set apart: a checkpointed layer keeps no cache."""
+        attend_without_mask(self.backbone)
 
     def gradients(self, passes: Sequence[Pass]) -> Tensor:
         """Add the gradient of an update's loss to the model's weights.
@@ -67,13 +66,12 @@ class Learner:
 
     def loss(self, one: Pass) -> Tensor:
         """A pass's share of an update's loss."""
-        ids, labels, places, weights = (one[name] for name in ("input_ids", "labels", "places", "weights"))
-        assert ids is not None and labels is not None and places is not None and weights is not None
-        before = hidden_states(self.backbone, ids, one["prefix"]).index_select(0, places)
+        states = self.backbone(input_ids=one["input_ids"], use_cache=False).last_hidden_state
+        before = states.flatten(0, 1).index_select(0, one["places"])
         found = ChunkedLogProbFunction.apply(
-            before, self._head, self._bias, labels, 1.0, COLUMNS, self._cap, self._scale, ()
+            before, self._head, self._bias, one["labels"], 1.0, COLUMNS, self._cap, self._scale, ()
         )
-        return -(found[0] * weights).sum()
+        return -(found[0] * one["weights"]).sum()
 
     @torch.no_grad()
     def _refresh(self) -> None:

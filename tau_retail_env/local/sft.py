@@ -165,7 +165,6 @@ def make_trainer(
             conversations,
             pad_token_id=tokenizer.pad_token_id,
             observation_loss_weight=config.observation_loss_weight,
-            share=learner.shares,
         ),
         train_dataset=Dataset.from_dict({"rows": list(updates)}),
         processing_class=tokenizer,

@@ -30,7 +30,6 @@ def data() -> EncodedConversations:
         token_ids=np.concatenate(texts).astype(np.int32),
         response_mask=np.concatenate(masks),
         starts=np.cumsum([0, *LENGTHS]),
-        environments=np.asarray([0, 0, 0, 1, 1, 1]),
         prompts=np.full(len(LENGTHS), PROMPT),
         num_failed=0,
         num_unscorable=0,
@@ -63,24 +62,20 @@ def plain_loss(
     return total / weights
 
 
-def passes_of(data: EncodedConversations, update: Update, weight: float, *, share: bool) -> list[dict[str, Any]]:
-    collator = Collator(data, pad_token_id=0, observation_loss_weight=weight, share=share)
-    passes: list[dict[str, Any]] = collator([{"rows": update}])["passes"]
-    return passes
+def passes_of(data: EncodedConversations, weight: float) -> list[dict[str, torch.Tensor]]:
+    return Collator(data, pad_token_id=0, observation_loss_weight=weight)([{"rows": TWO_PASSES}])["passes"]
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3])
-@pytest.mark.parametrize("share", [False, True], ids=["whole rows", "prompt once"])
 @pytest.mark.parametrize("changes", [{}, {"tie_word_embeddings": False}], ids=["tied", "own head"])
-def test_loss_and_gradient_are_those_of_whole_rows_with_masks_and_all_logits(
-    data: EncodedConversations, share: bool, weight: float, changes: dict[str, Any]
+def test_loss_and_gradient_are_those_of_single_rows_with_masks_and_all_logits(
+    data: EncodedConversations, weight: float, changes: dict[str, Any]
 ):
     plain, model = toy(**changes), toy(**changes)
     expected = plain_loss(plain, data, weight)
     expected.backward()
-    passes = passes_of(data, TWO_PASSES, weight, share=share)
-    assert all((one["prefix"] is not None) == share for one in passes)
-    assert Learner(model, bf16=False).gradients(passes).item() == pytest.approx(expected.item(), rel=1e-5)
+    loss = Learner(model, bf16=False).gradients(passes_of(data, weight))
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     for found, wanted in zip(model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(found.grad, wanted.grad, rtol=1e-4, atol=1e-6)
 
@@ -92,10 +87,9 @@ def test_in_bf16_the_gradient_is_the_same_to_two_digits_and_the_weights_stay_fp3
     plain, model = toy(), toy()
     plain_loss(plain, data, 0.3).backward()
     learner = Learner(model, bf16=True, checkpointing=checkpointing)
-    assert learner.shares != checkpointing
     for _ in range(2):
         model.zero_grad()
-        learner.gradients(passes_of(data, TWO_PASSES, 0.3, share=learner.shares))
+        learner.gradients(passes_of(data, 0.3))
     for found, wanted in zip(model.parameters(), plain.parameters(), strict=True):
         assert found.dtype == found.grad.dtype == torch.float32
         assert (found.grad - wanted.grad).norm() < 0.03 * wanted.grad.norm()
@@ -108,7 +102,7 @@ def test_an_update_of_the_weights_is_seen_by_the_next_gradient(data: EncodedConv
     losses = []
     for _ in range(3):
         optimizer.zero_grad()
-        losses.append(learner.gradients(passes_of(data, TWO_PASSES, 0.3, share=True)).item())
+        losses.append(learner.gradients(passes_of(data, 0.3)).item())
         optimizer.step()
     assert losses[2] < losses[1] < losses[0]
 
@@ -116,7 +110,7 @@ def test_an_update_of_the_weights_is_seen_by_the_next_gradient(data: EncodedConv
 def test_a_learner_leaves_how_the_model_plays_alone(data: EncodedConversations):
     model = toy()
     before = model(input_ids=torch.arange(1, 9)[None], attention_mask=torch.ones(1, 8)).logits
-    Learner(model, bf16=True).gradients(passes_of(data, TWO_PASSES, 0.3, share=True))
+    Learner(model, bf16=True).gradients(passes_of(data, 0.3))
     assert model.config._attn_implementation == "sdpa"
     after = model(input_ids=torch.arange(1, 9)[None], attention_mask=torch.ones(1, 8)).logits
     torch.testing.assert_close(before, after, rtol=0, atol=0)
@@ -125,7 +119,7 @@ def test_a_learner_leaves_how_the_model_plays_alone(data: EncodedConversations):
 def test_a_family_that_scales_and_caps_its_logits_learns_from_these(data: EncodedConversations):
     model = toy()
     model.config.final_logit_softcapping, model.config.logits_scaling = 0.5, 4.0
-    found = Learner(model, bf16=False).gradients(passes_of(data, TWO_PASSES, 0.3, share=True)).item()
+    found = Learner(model, bf16=False).gradients(passes_of(data, 0.3)).item()
     expected = plain_loss(toy(), data, 0.3, lambda logits: 0.5 * torch.tanh(logits / 4.0 / 0.5))
     assert found == pytest.approx(expected.item(), rel=1e-5)
 
@@ -138,8 +132,8 @@ def test_every_row_is_learnt_from_once_an_epoch(data: EncodedConversations):
     assert updates[:3] != updates[3:]
 
 
-def test_the_rows_of_a_pass_are_of_like_length_and_of_one_environment_where_they_can_be(data: EncodedConversations):
+def test_the_rows_of_a_pass_are_of_like_length(data: EncodedConversations):
     passes = [rows for update in updates_of(data, rows=3, passes=1, num_updates=2, seed=1) for rows in update]
-    assert sorted(map(sorted, passes)) == [[0, 1, 2], [3, 4, 5]]
+    assert sorted(map(sorted, passes)) == [[0, 2, 4], [1, 3, 5]]
     pairs = [rows for update in updates_of(data, rows=2, passes=1, num_updates=3, seed=1) for rows in update]
-    assert sorted(pairs) == [[1, 4], [2, 0], [5, 3]]
+    assert sorted(pairs) == [[0, 5], [1, 3], [2, 4]]

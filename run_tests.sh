@@ -43,9 +43,10 @@ if [ $# -eq 0 ] || [ "$*" = --slow ]; then
   check ruff format --check --quiet .
   check mypy
 fi
+both=(-n 2 --dist loadfile) # two processes, a file of tests in one of them
 case "$*" in
-  "") check pytest -m "not slow" ;;
-  --slow) check pytest ;;
+  "") check pytest "${both[@]}" -m "not slow" ;;
+  --slow) check pytest "${both[@]}" ;;
   *) check pytest "$@" ;;
 esac
 if [ ${#failed[@]} -gt 0 ]; then

@@ -522,7 +522,7 @@ def test_the_tests_script_checks_style_and_types_then_runs_pytest(machine):
 def test_the_tests_script_leaves_out_slow_tests_unless_it_is_asked(machine, arguments, chosen):
     result = machine.run(*arguments, script="run_tests.sh")
     assert "started: -m ruff" in result.stdout
-    assert result.stdout.splitlines()[-1] == f"started: -m pytest{chosen}"
+    assert result.stdout.splitlines()[-1] == f"started: -m pytest -n 2 --dist loadfile{chosen}"
 
 
 @pytest.mark.parametrize("module", ["ruff", "mypy", "pytest"])

@@ -6,14 +6,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from tau_retail_env.agents.oracle_steps import TRANSFER, steps_of_actions, steps_of_story
 from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.sources.registry import source_class
 from tau_retail_env.tasks.task import Action, Task
 from tau_retail_env.tasks.writes import WRITE_TOOLS
-from tau_retail_env.users.scripted.story import Beat, Story, check_fit, story_of
+from tau_retail_env.users.scripted.story import Beat, check_fit, story_of
 from tau_retail_env.world.consent import is_yes
 
 MANY_STEPS = 4
@@ -21,7 +21,6 @@ MANY_STEPS = 4
 details (the customer adds them when it confirms), looks nothing up twice and sums up the next write with the report."""
 PATIENT_TRIES = 5
 """How often it asks who the customer is where the story's customer mixes things up."""
-TRANSFER = "transfer_to_human_agents"
 TRIES = 2
 """How often it asks for the same thing."""
 CHANGING_ITEMS = ("exchange_delivered_order_items", "modify_pending_order_items")
@@ -46,20 +45,6 @@ VAGUE = re.compile(r"\b(?:something|an order)\b", re.IGNORECASE)
 REASON_WORDS: Mapping[str, str] = {"no longer needed": r"\bneed", "ordered by mistake": r"\bmistake"}
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that the oracle does for the customer."""
-
-    lookups: tuple[Action, ...] = ()
-    """The gold lookups that go before."""
-    write: Action | None = None
-    """The gold write, None where there is nothing to write."""
-    beat: Beat | None = None
-    """What the customer brings up where the step is not a write: to be told, refused, or handed over."""
-    plan: Beat | None = None
-    """The beat whose `calls` and `asks` say what to do before it is served; None where the oracle finds out itself."""
-
-
 class OracleAgent:
     """Reaches reward 1.0 through the public interface only: it sees what an agent sees, and knows the gold actions.
 
@@ -69,17 +54,20 @@ class OracleAgent:
     over where that is what the customer wants in the end.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, *, whole_variants: bool = False) -> None:
         """Take on a task.
 
         Args:
             task: its gold writes are played in order, its gold lookups where they precede.
+            whole_variants: whether a change of items is confirmed with every option of the new variant and its price
+                in dollars, both as the product's list has them, and not with the options that change alone.
         """
         self._task = task
+        self._whole_variants = whole_variants
         story = story_of(task)
         if story is not None:
             check_fit(story, task)
-        self._steps = _steps(task.actions) if story is None else _steps_of_story(task, story)
+        self._steps = steps_of_actions(task.actions) if story is None else steps_of_story(task, story)
         self._hurries = source_class(task).conduct.max_turns is not None and len(self._steps) >= MANY_STEPS
         self._tries = 0 if self._hurries else TRIES if story is None else 1
         self._identity_tries = TRIES if story is None else PATIENT_TRIES
@@ -365,8 +353,8 @@ class OracleAgent:
             return f"Return {', '.join(items)} of {order_id}, refund to {payment}."
         if write.name in CHANGING_ITEMS:
             verb = "Exchange" if write.name.startswith("exchange") else "Modify"
-            pairs = zip(items, self._changes(write), strict=True)
-            changed = [f"{name} to {_worded(changes)}" for name, changes in pairs]
+            chosen = self._wholes(write) if self._whole_variants else map(_worded, self._changes(write))
+            changed = [f"{name} to {new}" for name, new in zip(items, chosen, strict=True)]
             return f"{verb} in {order_id}: {'; '.join(changed)}. Payment: {payment}."
         if write.name == "modify_pending_order_payment":
             return f"Change payment of {order_id} to {payment}."
@@ -398,61 +386,27 @@ class OracleAgent:
 
     def _changes(self, write: Action) -> list[dict[str, str]]:
         """For each item to be changed, the options that become different; none before its product was looked up."""
+        return [
+            {name: value for name, value in variant["options"].items() if row["options"].get(name) != value}
+            for row, variant in self._chosen(write)
+        ]
+
+    def _wholes(self, write: Action) -> list[str]:
+        """For each item to be changed, all that the new variant is, in the order of the product's list."""
+        return [
+            f"{_worded(variant['options'])} (${json.dumps(variant['price'])})" for _, variant in self._chosen(write)
+        ]
+
+    def _chosen(self, write: Action) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        """Each item to be changed with its new variant; with itself before its product was looked up."""
         if write.name not in CHANGING_ITEMS:
             return []
+        chosen = []
         rows = self._rows(write.arguments["item_ids"], write)
-        changes = []
         for row, new_item_id in zip(rows, write.arguments["new_item_ids"], strict=False):
             looked_up = self._results.get(call_key("get_product_details", {"product_id": row["product_id"]}))
-            variant = _parsed(looked_up).get("variants", {}).get(new_item_id, {"options": row["options"]})
-            new = variant["options"]
-            changes.append({name: value for name, value in new.items() if row["options"].get(name) != value})
-        return changes
-
-
-def _steps(actions: Sequence[Action]) -> list[Step]:
-    """The gold actions as lookups with the write they go before; lookups after the last write are left out."""
-    before, writes, after = _grouped(actions)
-    steps = [Step(lookups, write) for lookups, write in zip(before, writes, strict=True)]
-    return steps or ([Step(after)] if after else [])
-
-
-def _steps_of_story(task: Task, story: Story) -> list[Step]:
-    """A story's beats, each with the gold lookups before its write, or before the next one's.
-
-    The beats of a task that brings its own story say themselves what is to be looked up.
-    """
-    before, writes, after = _grouped(task.actions)
-    if task.story is not None:
-        return [
-            Step(write=writes[beat.write], plan=beat) if beat.write is not None else Step(beat=beat, plan=beat)
-            for beat in story.beats
-        ]
-    numbers = [beat.first if beat.write is None else beat.write for beat in story.beats]
-    steps = []
-    for place, beat in enumerate(story.beats):
-        number = next((number for number in numbers[place:] if number is not None), None)
-        lookups = after if number is None else before[number]
-        if beat.write is None or beat.fails:
-            steps.append(Step(lookups, beat=beat))
-        else:
-            steps.append(Step(lookups, writes[beat.write]))
-    return steps
-
-
-def _grouped(actions: Sequence[Action]) -> tuple[list[tuple[Action, ...]], list[Action], tuple[Action, ...]]:
-    """The gold lookups before each write, the writes, and the lookups after the last one."""
-    before: list[tuple[Action, ...]] = []
-    writes: list[Action] = []
-    lookups: list[Action] = []
-    for action in actions:
-        if action.name in WRITE_TOOLS:
-            before.append(tuple(lookups))
-            writes.append(action)
-            lookups = []
-        elif action.name != TRANSFER and not action.name.startswith("find_user_id_by_"):
-            lookups.append(action)
-    return before, writes, tuple(lookups)
+            chosen.append((row, _parsed(looked_up).get("variants", {}).get(new_item_id, row)))
+        return chosen
 
 
 class BoastingAgent(OracleAgent):

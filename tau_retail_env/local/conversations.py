@@ -81,6 +81,7 @@ def encode(
     show_tools: bool,
     redraw: str | None = None,
     boasting: bool = False,
+    whole_variants: bool = False,
 ) -> Encoded:
     """Let the oracle play a task and encode the conversation turn by turn.
 
@@ -92,13 +93,16 @@ def encode(
         show_tools: whether the chat template shows the tools.
         redraw: seed from which every long number is drawn anew, None keeps the shop's own.
         boasting: whether a boasting agent plays in the oracle's place.
+        whole_variants: whether it confirms a change of items with every option of the new variant.
     """
     try:
         observation, info = env.reset(task_id=task_id, seed=seed)
         tools = info["tools"] if show_tools else None
         encoder = ChatEncoder(tokenizer, system_prompt=info["system_prompt"], tools=tools)
         env.tool_format = encoder.tool_format
-        parts, reward = _converse(env, observation, info, task_id, BoastingAgent if boasting else OracleAgent)
+        kind = BoastingAgent if boasting else OracleAgent
+        agent = kind(find_task(env.tasks, task_id), whole_variants=whole_variants)
+        parts, reward = _converse(env, observation, info, agent)
     except UserError:
         return Encoded([], [], as_meant=False, scorable=False)
     if redraw is not None:
@@ -115,13 +119,14 @@ def encode(
     return Encoded(token_ids, response_mask, reward == (0.0 if boasting else 1.0))
 
 
-def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int) -> list[str]:
+def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int, whole_variants: bool = False) -> list[str]:
     """What is said in oracle conversations, message by message, for learning a tokenizer.
 
     Args:
         config: the environment that the oracle plays in.
         num: conversations.
         seed: decides the order of tasks and the customers' wording.
+        whole_variants: whether the oracle confirms a change of items with every option of the new variant.
     """
     env = TauRetailEnv(**vars(config))
     order = order_of(len(env.tasks), seed, "tokenizer", 0)
@@ -130,7 +135,7 @@ def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int) -> lis
         try:
             task = env.tasks[order[number % len(order)]]
             opened = env.reset(task_id=task.id, seed=seed_of(seed, "tokenizer wording", number))
-            parts, _ = _converse(env, *opened, task.id)
+            parts, _ = _converse(env, *opened, OracleAgent(task, whole_variants=whole_variants))
         except UserError:
             continue
         texts += [message["content"] for part in parts for message in part]
@@ -229,14 +234,13 @@ def _prompt(texts: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> int:
 
 
 def _converse(
-    env: TauRetailEnv, observation: str, opening: ResetInfo, task_id: str, kind: type[OracleAgent] = OracleAgent
+    env: TauRetailEnv, observation: str, opening: ResetInfo, agent: OracleAgent
 ) -> tuple[list[list[dict[str, str]]], float]:
     """Let an agent play from what `reset` told: the opening, then in turn what it and the others said; the reward.
 
     Raises:
         UserError: the customer failed.
     """
-    agent = kind(find_task(env.tasks, task_id))
     parts: list[list[dict[str, str]]] = [opening["messages"]]
     info: ResetInfo | StepInfo = opening
     while True:
@@ -295,6 +299,7 @@ class _Worker:
             show_tools=show_tools(self._configs[tag].prompt_style),
             redraw=self._redraw(number),
             boasting=random.Random(f"{self._seed}/boasting/{number}").random() < self._wanted.boasting_share,
+            whole_variants=self._wanted.whole_variants,
         )
 
     def _redraw(self, number: int) -> str | None:

@@ -63,6 +63,9 @@ class ConversationArgs(Block):
     boasting_share: float = Field(0.0, ge=0, le=1)
     """Share of the conversations in which the agent says that it is done instead of acting: a habit that reinforcement
     learning can rid the model of. Their reward is 0, and they are learnt from all the same."""
+    whole_variants: bool = False
+    """Lets the oracle confirm a change of items with every option of the new variant and its price, as the product's
+    list has them: what a small model has put into words it finds in the list. False names the options that change."""
     redraw_identifiers: float | None = Field(None, ge=0, le=1)
     """Replaces the long numbers of every conversation, so that ids must be copied and the shop's cannot be known by
     heart: in this share of the conversations by new ones each time, in the others by always the same. Below 1, because

@@ -260,6 +260,8 @@ def _namesakes(item: Item, request: Request) -> list[Item]:
 
 def _option(text: str, passage: str, name: str, item: Item, namesakes: Sequence[Item]) -> bool | None:
     wanted = (item.new_options or item.options).get(name, "")
+    if _gives_another(passage, name, item, namesakes):
+        return False
     if _states(passage, name, wanted):
         return True if name in item.changes else None
     elsewhere = {value for key, value in (*item.options.items(), *(item.new_options or {}).items()) if key != name}
@@ -268,6 +270,47 @@ def _option(text: str, passage: str, name: str, item: Item, namesakes: Sequence[
     if any(_states(passage, name, value) for value in others):
         return False
     return True if name in item.changes and _states(text, name, wanted) else None
+
+
+def _gives_another(text: str, name: str, item: Item, namesakes: Sequence[Item]) -> bool:
+    """Whether another value than the wanted one stands right behind an option's name ("lens color brown").
+
+    The value so far may stand there as well, of the item as it is, unless another option is to have the wanted value,
+    whose mention then proves nothing.
+    """
+    new = item.new_options or item.options
+    wanted = new.get(name, "")
+    stated = _values_behind(text, name, item)
+    if wanted in stated or {"no", "none"} & {wanted, *stated}:  # "color: no change"
+        return False
+    shared = any(value == wanted for other, value in new.items() if other != name)
+    allowed = set() if shared else {item.options.get(name)}
+    allowed |= {options.get(name) for other in namesakes for options in (other.options, other.new_options or {})}
+    return bool(stated - allowed)
+
+
+def _values_behind(text: str, name: str, item: Item) -> set[str]:
+    """The values that stand right behind an option's name and are neither replaced nor one of a list."""
+    choices = tuple(sorted((item.choices or {}).get(name, ()), key=len, reverse=True))
+    longer = tuple(other for other in item.options if other.endswith(f" {name}"))
+    return {choices[match.lastindex - 1] for match in _behind(name, choices, longer).finditer(text) if match.lastindex}
+
+
+@functools.lru_cache(maxsize=PATTERNS_KEPT)
+def _behind(name: str, choices: tuple[str, ...], longer: tuple[str, ...]) -> re.Pattern[str]:
+    """A pattern of an option's name, not as the end of a longer one's, and one of its values, each in a group."""
+    alone = "".join(rf"(?<!{re.escape(other.removesuffix(name))})" for other in longer)
+    values = [_spaced(value) for value in choices]
+    groups = "|".join(f"({value})" for value in values)
+    more = rf"\W{{1,5}}(?:(?:to|into|or|and)\W+)?(?:{'|'.join(values)})\b"
+    return re.compile(rf"\b{alone}{_spaced(name)}\W{{1,4}}(?:{groups})(?![\w%]|\.\d)(?!{more})", re.IGNORECASE)
+
+
+@functools.lru_cache(maxsize=PATTERNS_KEPT)
+def _spaced(words: str) -> str:
+    """A pattern of some words, written with spaces, hyphens or neither, a unit apart from its number or not."""
+    pattern = r"[\s-]*".join(re.escape(part) for part in re.split(r"[\s-]+", words))
+    return re.sub(r"^(\d+)(?=[a-z])", r"\1\\s*", pattern)
 
 
 def _passage(text: str, item: Item, request: Request) -> str:
@@ -293,10 +336,10 @@ def _states(text: str, name: str, value: str) -> bool:
         return bool(re.search(denied, text, re.IGNORECASE))
     if value == "yes":
         return bool(re.search(rf"\b{key}", text, re.IGNORECASE)) and not re.search(denied, text, re.IGNORECASE)
-    spaced = r"[\s-]*".join(re.escape(part) for part in re.split(r"[\s-]+", value))
-    spaced = re.sub(r"^(\d+)(?=[a-z])", r"\1\\s*", spaced)
+    if value in re.split(r"\W", name):  # "bagged/bagless bagged" says "bagless" in the option's name only
+        text = re.sub(re.escape(name), "", text, flags=re.IGNORECASE)
     flags = 0 if len(value) <= 3 and value.isalpha() else re.IGNORECASE
-    return bool(re.search(rf"(?<![\w.#-]){spaced}(?![\w%]|\.\d)", text, flags))
+    return bool(re.search(rf"(?<![\w.#-]){_spaced(value)}(?![\w%]|\.\d)", text, flags))
 
 
 def _payment(text: str, request: Request, agenda: Agenda, others: Iterable[Request]) -> bool | None:

@@ -299,6 +299,12 @@ WRONG = [
         "Exchange in #W4794911: Desk Lamp to silver, medium; T-Shirt to XL, cotton, crew neck. Return the whole order.",
         "a return",
     ),
+    (
+        MODIFY,
+        "Modify in #W2564042: Laptop (13-inch, i7, 32GB, 512GB SSD, black) to screen size 15-inch, processor i9, ram "
+        "32GB, storage 256GB SSD, color black ($2000.5).",
+        "15-inch",
+    ),
 ]
 
 

@@ -11,7 +11,8 @@ from types import MappingProxyType
 from typing import Any
 
 from tau_retail_env.agents.base import Agent
-from tau_retail_env.agents.oracle import EMAIL, IDENTITY_QUESTION, TRANSFER, TRANSFERRED, BoastingAgent
+from tau_retail_env.agents.oracle import EMAIL, IDENTITY_QUESTION, TRANSFERRED, BoastingAgent
+from tau_retail_env.agents.oracle_steps import TRANSFER
 from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.tasks.writes import gold_writes

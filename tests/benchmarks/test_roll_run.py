@@ -60,7 +60,7 @@ def test_grpo_plays_ahead_on_a_gpu_of_its_own_with_kl_in_the_loss(grpo):
 def test_another_algorithm_is_refused(repository):
     script = str(repository / "benchmarks" / "roll_run.sh")
     result = subprocess.run([script, "dpo", "there"], capture_output=True, text=True, check=False)
-    assert result.returncode == 2 and "'dpo' is neither ppo nor grpo" in result.stderr
+    assert result.returncode == 2 and "'dpo' is none of ppo, grpo and arms" in result.stderr
 
 
 def test_it_plays_what_the_small_model_was_trained_for(parts):

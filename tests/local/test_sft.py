@@ -99,6 +99,22 @@ def test_a_mixture_holds_the_conversations_of_each_environment_by_weight(config:
     assert len(mixed) == sum(map(len, alone)) == 8
 
 
+def test_whole_variants_are_learnt_only_where_they_are_asked_for(config: SftConfig, tokenizer: Qwen2Tokenizer):
+    assert not config.conversations.whole_variants
+    first = config.custom_envs["retail_train"].env_config
+    envs = {"retail_train": first.model_copy(update={"split": "train2", "task_subset": "all"})}
+
+    def made(**changes: Any) -> str:
+        wanted = config.conversations.model_copy(update={"num": 20, **changes})
+        return tokenizer.decode(make_conversations(envs, tokenizer, wanted, seed=7, longest=90_000).token_ids)
+
+    plain, off, whole = made(), made(whole_variants=False), made(whole_variants=True)
+    named_whole = re.compile(r"(?:Exchange|Modify) in #W\d+: .* \(\$\d+\.\d+\)")
+    assert plain == off
+    assert not named_whole.search(plain)
+    assert named_whole.search(whole)
+
+
 def test_conversations_that_are_too_long_are_left_out_and_counted(
     config: SftConfig, tokenizer: Qwen2Tokenizer, data: EncodedConversations
 ):

@@ -28,26 +28,8 @@ if [ "$engine" = local ]; then
   common=()
 else
   python=${PYTHON:-.venv-roll/bin/python} config=tau_retail_grpo
-  common=(
-    pretrain=small
-    task_source=generated
-    'task_subset=single*cancellations+single*address+single*payment+single*profile'
-    prompt_style=minimal
-    max_turns=20
-    sequence_length=1024
-    train_env_manager.generating_args.max_new_tokens=160
-    val_env_manager.generating_args.max_new_tokens=160
-    val_env_manager.generating_args.temperature=1.0
-    val_env_manager.group_size=1
-    val_env_manager.num_env_groups=192
-    val_batch_size=192
-    actor_train.training_args.learning_rate=5.0e-5
-    actor_train.training_args.warmup_steps=3
-    actor_train.training_args.per_device_train_batch_size=16
-    actor_train.training_args.gradient_accumulation_steps=4
-    actor_train.infer_batch_size=32
-    reference.infer_batch_size=32
-  )
+  . benchmarks/small_model.sh
+  common=("${small_model[@]}")
   case "${GPUS:-1}" in
     1) common+=(num_gpus_per_node=1 async_generation_ratio=0 'actor_infer.device_mapping=[0]' infer_gpu_memory=0.4) ;;
     2) common+=(num_gpus_per_node=2) ;;

@@ -49,30 +49,13 @@ if [ "$algorithm" = arms ]; then
   exec benchmarks/arms.sh "$out" "$print_only" "$@"
 fi
 
-# The small model knows one short system line and five kinds of request; its conversations end within 1024 tokens.
+. benchmarks/small_model.sh
 overrides=(
-  pretrain=small
-  task_source=generated
-  'task_subset=single*cancellations+single*address+single*payment+single*profile'
-  prompt_style=minimal
-  max_turns=20
-  sequence_length=1024
+  "${small_model[@]}"
   "exp_name=roll_$algorithm"
   "output_dir=$out/run"
   "save_steps=$steps"
   "eval_steps=10"
-  train_env_manager.generating_args.max_new_tokens=160
-  val_env_manager.generating_args.max_new_tokens=160
-  val_env_manager.generating_args.temperature=1.0
-  val_env_manager.group_size=1
-  val_env_manager.num_env_groups=192
-  val_batch_size=192
-  actor_train.training_args.learning_rate=5.0e-5
-  actor_train.training_args.warmup_steps=3
-  actor_train.training_args.per_device_train_batch_size=16
-  actor_train.training_args.gradient_accumulation_steps=4
-  actor_train.infer_batch_size=32
-  reference.infer_batch_size=32
   warm_start=none # the small model was fine-tuned before
 )
 case "$algorithm" in

@@ -131,11 +131,11 @@ def pay_otherwise(visit: Visit) -> Part | None:
     if order is None or len(order["payment_history"]) != 1:
         return None
     paid = order["payment_history"][0]
-    able = [name for name in visit.purse.able_to_pay(paid["amount"]) if name != paid["payment_method_id"]]
+    able = [name for name in visit.balances.able_to_pay(paid["amount"]) if name != paid["payment_method_id"]]
     if not able:
         return None
     payment = visit.pay(able, None, "pay_order_said")
-    visit.purse.pay(payment.id, paid["amount"])
+    visit.balances.pay(payment.id, paid["amount"])
     reference = visit.refer(order)
     core = visit.wording.say("pay_otherwise", order=reference.name)
     beat = _beat(reference, payment, calls=[*reference.calls, *(payment.calls or [visit.profile()])])
@@ -247,11 +247,11 @@ def swap_action(tool: str, order: Row, items: Iterable[Row], choices: Iterable[C
 def settle_difference(visit: Visit, items: Sequence[Row], choices: Sequence[Choice], order: Row) -> Payment | None:
     """The payment method for a difference in price; None where none can pay it."""
     difference = difference_of(items, choices)
-    able = visit.purse.able_to_pay(difference)
+    able = visit.balances.able_to_pay(difference)
     if not able:
         return None
     payment = visit.pay(able, order["payment_history"][0]["payment_method_id"], "pay_said")
-    visit.purse.pay(payment.id, difference)
+    visit.balances.pay(payment.id, difference)
     return payment
 
 

@@ -133,11 +133,11 @@ def split_payment(visit: Visit) -> Part | None:
     say = f"{visit.wording.say('context')} {visit.wording.say('split', order=reference.name)}"
     vain = _vain(visit, say, reference, ONLY_ONE_METHOD)
     paid = order["payment_history"][0]
-    able = [name for name in visit.purse.able_to_pay(paid["amount"]) if name != paid["payment_method_id"]]
+    able = [name for name in visit.balances.able_to_pay(paid["amount"]) if name != paid["payment_method_id"]]
     if not able:
         return Part((vain,), cost=2 + reference.cost)
     payment = visit.pay(able, None, "pay_order_said")
-    visit.purse.pay(payment.id, paid["amount"])
+    visit.balances.pay(payment.id, paid["amount"])
     say = f"{visit.wording.say('fallback')} {visit.wording.say('just_one', method=visit.describe(payment.id))}"
     otherwise = _otherwise(visit, say, reference, Payment(payment.id, words=payment.words))
     otherwise["calls"] = [*reference.calls, visit.profile()]

@@ -30,23 +30,23 @@ class Request:
     """The payment method it names, if any."""
 
 
-class Purse:
+class Balances:
     """What each of a customer's payment methods can still pay in this task."""
 
     def __init__(self, payment_methods: Mapping[str, Mapping[str, Any]]) -> None:
         """Start with the shop's balances; only gift cards have one."""
         self._left = {name: float(method.get("balance", "inf")) for name, method in payment_methods.items()}
 
-    def copy(self) -> Purse:
-        """Another purse with the same money."""
-        other = Purse({})
+    def copy(self) -> Balances:
+        """A copy with the same amounts."""
+        other = Balances({})
         other._left = dict(self._left)
         return other
 
     def able_to_pay(self, amount: float) -> list[str]:
         """The methods that cover an amount in dollars; a refund (zero or less) is covered by all.
 
-        A cent is kept to spare, because upstream compares balances with unrounded sums.
+        One cent more is asked for than the amount, because upstream compares balances with unrounded sums.
         """
         return [name for name, left in self._left.items() if amount <= 0 or left - amount >= CENT]
 
@@ -56,14 +56,14 @@ class Purse:
 
 
 @dataclass(frozen=True, slots=True)
-class Occasion:
-    """Who asks, about which order, with what money."""
+class RequestContext:
+    """Who asks, about which order, and what can still be paid."""
 
     user: Mapping[str, Any]
     """The customer, as the shop has it."""
     order: Mapping[str, Any]
     """The order concerned; empty for a change of the customer's profile."""
-    purse: Purse
+    balances: Balances
     """Shared by all requests of a task."""
 
 
@@ -77,7 +77,7 @@ class RequestKind:
     """How often it is drawn, relative to the other kinds."""
     fits: Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
     """Whether the kind can concern this (user, order)."""
-    build: Callable[[Draws, Occasion], Request | None]
+    build: Callable[[Draws, RequestContext], Request | None]
     """Make one; None where the draw cannot be paid for."""
     needs_order: bool = True
     """False for the customer's profile."""
@@ -98,10 +98,10 @@ def _changeable_items(order: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [item for item in order["items"] if _alternatives(item)] if _distinct_products(order) else []
 
 
-def _other_methods(user: Mapping[str, Any], order: Mapping[str, Any], purse: Purse) -> list[str]:
+def _other_methods(user: Mapping[str, Any], order: Mapping[str, Any], balances: Balances) -> list[str]:
     """The methods that could pay for the whole order instead of the present one."""
     payment = order["payment_history"][0]
-    return [name for name in purse.able_to_pay(payment["amount"]) if name != payment["payment_method_id"]]
+    return [name for name in balances.able_to_pay(payment["amount"]) if name != payment["payment_method_id"]]
 
 
 def _can_return(user: Mapping[str, Any], order: Mapping[str, Any]) -> bool:
@@ -123,15 +123,15 @@ def _can_modify(user: Mapping[str, Any], order: Mapping[str, Any]) -> bool:
 def _can_change_payment(user: Mapping[str, Any], order: Mapping[str, Any]) -> bool:
     if order["status"] != "pending" or len(order["payment_history"]) != 1:
         return False
-    return bool(_other_methods(user, order, Purse(user["payment_methods"])))
+    return bool(_other_methods(user, order, Balances(user["payment_methods"])))
 
 
 def _always(user: Mapping[str, Any], order: Mapping[str, Any]) -> bool:
     return True
 
 
-def _build_return(draws: Draws, occasion: Occasion) -> Request:
-    order, methods = occasion.order, occasion.user["payment_methods"]
+def _build_return(draws: Draws, context: RequestContext) -> Request:
+    order, methods = context.order, context.user["payment_methods"]
     items = draws.sample(order["items"], 1 + draws.below(min(MAX_ITEMS, len(order["items"]))))
     original = order["payment_history"][0]["payment_method_id"]
     allowed = [original, *(name for name in methods if name != original and methods[name]["source"] == "gift_card")]
@@ -155,8 +155,8 @@ def _build_return(draws: Draws, occasion: Occasion) -> Request:
     )
 
 
-def _build_exchange(draws: Draws, occasion: Occasion) -> Request | None:
-    changeable = _changeable_items(occasion.order)
+def _build_exchange(draws: Draws, context: RequestContext) -> Request | None:
+    changeable = _changeable_items(context.order)
     items = draws.sample(changeable, 1 + draws.below(min(MAX_ITEMS, len(changeable))))
     templates = (
         "Exchange {items}. This is about order {order_id}; settle the price difference with {payment}.",
@@ -164,40 +164,40 @@ def _build_exchange(draws: Draws, occasion: Occasion) -> Request | None:
         "You would like to exchange something from {order_id}: {items}. Use {payment} for the difference.",
         "For order {order_id}, get {items} as an exchange, paying or being refunded via {payment}.",
     )
-    return _build_change_of_items(draws, occasion, items, "exchange_delivered_order_items", templates)
+    return _build_change_of_items(draws, context, items, "exchange_delivered_order_items", templates)
 
 
-def _build_modify(draws: Draws, occasion: Occasion) -> Request | None:
-    items = [draws.choice(_changeable_items(occasion.order))]
+def _build_modify(draws: Draws, context: RequestContext) -> Request | None:
+    items = [draws.choice(_changeable_items(context.order))]
     templates = (
         "Your order {order_id} has not shipped yet: trade {items}. Use {payment} for the price difference.",
         "In the pending order {order_id}, replace {items}, with {payment} covering any difference.",
         "You picked the wrong options in {order_id}. Switch {items}; the difference goes through {payment}.",
         "Ask to change pending order {order_id}: {items}. Settle the price difference with {payment}.",
     )
-    return _build_change_of_items(draws, occasion, items, "modify_pending_order_items", templates)
+    return _build_change_of_items(draws, context, items, "modify_pending_order_items", templates)
 
 
 def _build_change_of_items(
-    draws: Draws, occasion: Occasion, items: Sequence[Mapping[str, Any]], tool: str, templates: Sequence[str]
+    draws: Draws, context: RequestContext, items: Sequence[Mapping[str, Any]], tool: str, templates: Sequence[str]
 ) -> Request | None:
     targets = [draws.choice(_alternatives(item)) for item in items]
     difference = round(sum(target["price"] - item["price"] for item, target in zip(items, targets, strict=True)), 2)
-    methods = occasion.purse.able_to_pay(difference)
+    methods = context.balances.able_to_pay(difference)
     if not methods:
         return None
     payment = draws.choice(methods)
-    occasion.purse.pay(payment, difference)
+    context.balances.pay(payment, difference)
     changes = [_change_of_item(draws, item, target) for item, target in zip(items, targets, strict=True)]
     words = draws.choice(templates).format(
-        items="; ".join(changes), order_id=occasion.order["order_id"], payment=payment
+        items="; ".join(changes), order_id=context.order["order_id"], payment=payment
     )
     arguments = {
         "item_ids": [item["item_id"] for item in items],
         "new_item_ids": [target["item_id"] for target in targets],
         "payment_method_id": payment,
     }
-    return _order_request(words, occasion.order, tool, arguments, [item["product_id"] for item in items])
+    return _order_request(words, context.order, tool, arguments, [item["product_id"] for item in items])
 
 
 def _change_of_item(draws: Draws, item: Mapping[str, Any], target: Mapping[str, Any]) -> str:
@@ -209,7 +209,7 @@ def _change_of_item(draws: Draws, item: Mapping[str, Any], target: Mapping[str, 
     return f"the {name} ({_options(present)}) for one with {_options(changed)} and otherwise the same options"
 
 
-def _build_cancel(draws: Draws, occasion: Occasion) -> Request:
+def _build_cancel(draws: Draws, context: RequestContext) -> Request:
     reason = draws.choice(CANCEL_REASONS)
     template = draws.choice(
         (
@@ -219,16 +219,16 @@ def _build_cancel(draws: Draws, occasion: Occasion) -> Request:
             "Order {order_id} should not be sent at all; cancel it as '{reason}'.",
         )
     )
-    words = template.format(order_id=occasion.order["order_id"], reason=reason)
-    return _order_request(words, occasion.order, "cancel_pending_order", {"reason": reason})
+    words = template.format(order_id=context.order["order_id"], reason=reason)
+    return _order_request(words, context.order, "cancel_pending_order", {"reason": reason})
 
 
-def _build_payment(draws: Draws, occasion: Occasion) -> Request | None:
-    methods = _other_methods(occasion.user, occasion.order, occasion.purse)
+def _build_payment(draws: Draws, context: RequestContext) -> Request | None:
+    methods = _other_methods(context.user, context.order, context.balances)
     if not methods:
         return None
     payment = draws.choice(methods)
-    occasion.purse.pay(payment, occasion.order["payment_history"][0]["amount"])
+    context.balances.pay(payment, context.order["payment_history"][0]["amount"])
     template = draws.choice(
         (
             "Pay for order {order_id} with {payment} instead.",
@@ -237,12 +237,12 @@ def _build_payment(draws: Draws, occasion: Occasion) -> Request | None:
             "Ask that {payment} be the payment method of order {order_id} from now on.",
         )
     )
-    words = template.format(order_id=occasion.order["order_id"], payment=payment)
-    return _order_request(words, occasion.order, "modify_pending_order_payment", {"payment_method_id": payment})
+    words = template.format(order_id=context.order["order_id"], payment=payment)
+    return _order_request(words, context.order, "modify_pending_order_payment", {"payment_method_id": payment})
 
 
-def _build_address(draws: Draws, occasion: Occasion) -> Request:
-    address = new_address(draws, occasion.order["address"])
+def _build_address(draws: Draws, context: RequestContext) -> Request:
+    address = new_address(draws, context.order["address"])
     template = draws.choice(
         (
             "Have order {order_id} delivered to {address} instead.",
@@ -251,12 +251,12 @@ def _build_address(draws: Draws, occasion: Occasion) -> Request:
             "Redirect the pending order {order_id}: the address is now {address}.",
         )
     )
-    words = template.format(order_id=occasion.order["order_id"], address=one_line(address))
-    return _order_request(words, occasion.order, "modify_pending_order_address", address)
+    words = template.format(order_id=context.order["order_id"], address=one_line(address))
+    return _order_request(words, context.order, "modify_pending_order_address", address)
 
 
-def _build_profile(draws: Draws, occasion: Occasion) -> Request:
-    address = new_address(draws, occasion.user["address"])
+def _build_profile(draws: Draws, context: RequestContext) -> Request:
+    address = new_address(draws, context.user["address"])
     template = draws.choice(
         (
             "You have moved: the default address of your account should be {address}.",
@@ -266,7 +266,7 @@ def _build_profile(draws: Draws, occasion: Occasion) -> Request:
         )
     )
     words = template.format(address=one_line(address))
-    return Request(words, (Action("modify_user_address", {"user_id": occasion.user["user_id"], **address}),))
+    return Request(words, (Action("modify_user_address", {"user_id": context.user["user_id"], **address}),))
 
 
 def _order_request(
@@ -329,7 +329,7 @@ KINDS: Mapping[str, RequestKind] = MappingProxyType(
 """The kinds of request by name."""
 
 
-def occasions(user_id: str, kinds: Sequence[str]) -> Iterator[tuple[str | None, ...]]:
+def order_choices(user_id: str, kinds: Sequence[str]) -> Iterator[tuple[str | None, ...]]:
     """Every way to let each kind of request concern another order of a customer.
 
     Args:
@@ -349,6 +349,6 @@ def occasions(user_id: str, kinds: Sequence[str]) -> Iterator[tuple[str | None, 
         [name for name in user["orders"] if kind.fits(user, shop["orders"][name])] if kind.needs_order else [None]
     )
     for order_id in order_ids:
-        for rest in occasions(user_id, kinds[1:]):
+        for rest in order_choices(user_id, kinds[1:]):
             if order_id is None or order_id not in rest:
                 yield (order_id, *rest)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tau_retail_env.errors import InvalidValueError, TauRetailError, unknown
 from tau_retail_env.sources.generated.customers import TRAITS, split_of
-from tau_retail_env.sources.generated.requests import KINDS, Occasion, Purse, Request, occasions
+from tau_retail_env.sources.generated.requests import KINDS, Balances, Request, RequestContext, order_choices
 from tau_retail_env.sources.generated.wording import listed
 from tau_retail_env.sources.tau2 import tasks as upstream_tau2
 from tau_retail_env.sources.tau2.editions import INSTALL_COMMAND
@@ -116,7 +116,7 @@ def _customers(split: str, kinds: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(
         user_id
         for user_id in sorted(users)
-        if split_of(user_id) == split and next(occasions(user_id, kinds), None) is not None
+        if split_of(user_id) == split and next(order_choices(user_id, kinds), None) is not None
     )
 
 
@@ -129,11 +129,11 @@ def _draw_task(draws: Draws, split: str, number: int) -> Task | None:
     user_id = draws.choice(customers)
     shop = upstream_tau2.shop_database()
     user = shop["users"][user_id]
-    order_ids = draws.choice(list(occasions(user_id, kinds)))
-    purse = Purse(user["payment_methods"])
+    order_ids = draws.choice(list(order_choices(user_id, kinds)))
+    balances = Balances(user["payment_methods"])
     requests = []
     for kind, order_id in zip(kinds, order_ids, strict=True):
-        request = KINDS[kind].build(draws, Occasion(user, shop["orders"].get(order_id, {}), purse))
+        request = KINDS[kind].build(draws, RequestContext(user, shop["orders"].get(order_id, {}), balances))
         if request is None:
             return None
         requests.append(request)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tau_retail_env.sources.generated.requests import Purse
+from tau_retail_env.sources.generated.requests import Balances
 from tau_retail_env.sources.generated.wording import Wording
 from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks.seeding import Draws
@@ -92,7 +92,7 @@ class Visit:
         self.user = user
         self.draws = draws
         self.wording = wording
-        self.purse = Purse(user["payment_methods"])
+        self.balances = Balances(user["payment_methods"])
         self.orders: dict[str, Row] = {order_id: orders[order_id] for order_id in user["orders"]}
         self.moved = False
         """Whether a part reads or changes the profile's address, which only one may."""
@@ -101,11 +101,11 @@ class Visit:
 
     def attempt(self, build: Callable[[Visit], Part | None]) -> Part | None:
         """Make a part; where that fails, the orders and the money are as they were before."""
-        free, purse, moved = list(self._free), self.purse, self.moved
-        self.purse = purse.copy()
+        free, balances, moved = list(self._free), self.balances, self.moved
+        self.balances = balances.copy()
         part = build(self)
         if part is None:
-            self._free, self.purse, self.moved = free, purse, moved
+            self._free, self.balances, self.moved = free, balances, moved
         return part
 
     def free(self, *statuses: str) -> list[Row]:

@@ -19,12 +19,12 @@ from sides import print_machine
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.agents.choice import AgentChoice, made_here
 from tau_retail_env.evaluation import settings as module
-from tau_retail_env.evaluation.checkpoint import Generation, engine_crew
-from tau_retail_env.evaluation.crew import ChildPlayer, Crew, Job
+from tau_retail_env.evaluation.checkpoint import Generation, engine_pool
 from tau_retail_env.evaluation.outcome import figures
 from tau_retail_env.evaluation.playing import AgentPlayer
 from tau_retail_env.evaluation.runner import open_folder, play, write_results
 from tau_retail_env.evaluation.settings import EvalSettings
+from tau_retail_env.evaluation.worker_pool import ChildPlayer, Job, WorkerPool
 from tau_retail_env.models.checks import model_config, prompt_style_of
 from tau_retail_env.tasks import Task
 
@@ -80,7 +80,7 @@ def measure(folder: Path, name: str, tasks: Sequence[Task], trials: int, process
         ChildPlayer(lambda: AgentPlayer(lambda: TauRetailEnv(source, tasks=tasks), make_agent, tasks, 0))
         for _ in range(processes)
     ]
-    play(standing, folder, Crew(players), lambda episodes, asked: None)
+    play(standing, folder, WorkerPool(players), lambda episodes, asked: None)
     if standing.ended_by is not None:
         raise standing.ended_by
     write_results(folder, figures(settings, standing.episodes, standing.spent, tasks))
@@ -94,7 +94,7 @@ def measure_checkpoint(options: argparse.Namespace, tasks: Sequence[Task]) -> No
     config = model_config(options.agent)
     prompt_style = options.prompt_style or prompt_style_of(config) or "full"
     with tempfile.TemporaryDirectory() as folder:
-        crew = engine_crew(
+        pool = engine_pool(
             options.agent,
             functools.partial(TauRetailEnv, tasks[0].source, tasks=tasks, prompt_style=prompt_style),
             tasks,
@@ -109,13 +109,13 @@ def measure_checkpoint(options: argparse.Namespace, tasks: Sequence[Task]) -> No
             log_folder=Path(folder),
             tell=print,
         )
-        ends = [one for one in crew.play(jobs, lambda _: False) if one is not None]
+        ends = [one for one in pool.play(jobs, lambda _: False) if one is not None]
     whole_s = time.perf_counter() - began
     turns = sum(one.facts.numbers["turns"] for one in ends)
     print(f"{len(ends)} episodes of {len(tasks)} tasks, {prompt_style} prompt, {turns / len(ends):.1f} messages each")
-    print(f"{whole_s:.1f} s in all, {crew.playing_s:.1f} s from the first episode's start to the last one's end")
-    print(f"{len(ends) / crew.playing_s:.1f} episodes a second; success {sum(one.facts.success for one in ends)}")
-    print(crew.summary())
+    print(f"{whole_s:.1f} s in all, {pool.playing_s:.1f} s from the first episode's start to the last one's end")
+    print(f"{len(ends) / pool.playing_s:.1f} episodes a second; success {sum(one.facts.success for one in ends)}")
+    print(pool.summary())
 
 
 def _processor_s() -> float:

@@ -26,13 +26,13 @@ def main() -> None:
     import ray
     from transformers import AutoTokenizer
 
-    from tests.roll.stage import TAG, Stage
+    from tests.roll.rollout_loop import TAG, RolloutLoop
 
-    ray.get = lambda future: future.result(600)  # of the stage's queue
+    ray.get = lambda future: future.result(600)  # of the rollout_loop's queue
     tokenizer = AutoTokenizer.from_pretrained(options.tokenizer)
     with tempfile.TemporaryDirectory() as folder:
         settings = {"source": options.source, "prompt_style": options.prompt_style, "task_subset": "all"}
-        stage = Stage(
+        rollout_loop = RolloutLoop(
             tokenizer,
             folder,
             groups=options.environments,
@@ -41,10 +41,10 @@ def main() -> None:
             pipeline={"sequence_length": options.sequence_length},
         )
         try:
-            stage.play(0)
-            played = [one for step in range(1, options.steps + 1) for one in stage.play(step)]
+            rollout_loop.play(0)
+            played = [one for step in range(1, options.steps + 1) for one in rollout_loop.play(step)]
         finally:
-            stage.close()
+            rollout_loop.close()
     rows = [
         {name.removeprefix(f"env/{TAG}/"): value for name, value in one.meta_info["metrics"].items()} for one in played
     ]

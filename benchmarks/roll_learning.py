@@ -279,7 +279,7 @@ def _ours(strategy: Any, options: argparse.Namespace, *, values: bool) -> None:
     if options.side == "ours-checkpointing":
         strategy.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     learning.still(strategy.model)
-    learning.spare(strategy, train_tokens=options.train_tokens, infer_tokens=options.infer_tokens, values=values)
+    learning.trim_padding(strategy, train_tokens=options.train_tokens, infer_tokens=options.infer_tokens, values=values)
     if options.side == "ours-cudnn":
         torch.backends.cuda.enable_cudnn_sdp(True)
 

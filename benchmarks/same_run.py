@@ -24,13 +24,13 @@ from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.agents.base import Agent
 from tau_retail_env.agents.oracle import BoastingAgent, OracleAgent
 from tau_retail_env.evaluation import settings as module
-from tau_retail_env.evaluation.crew import Crew
 from tau_retail_env.evaluation.outcome import figures
 from tau_retail_env.evaluation.playing import AgentPlayer
 from tau_retail_env.evaluation.record import EPISODES, best_episodes
 from tau_retail_env.evaluation.runner import open_folder, play
 from tau_retail_env.evaluation.settings import EvalSettings
 from tau_retail_env.evaluation.upstream import tau2
+from tau_retail_env.evaluation.worker_pool import WorkerPool
 from tau_retail_env.tasks import Task
 
 NORMAL_QUANTILE = 1.959963984540054
@@ -70,7 +70,7 @@ def played(folder: Path, split: str, trials: int, limit: int | None = None) -> d
         customer_digest=module.digest_of_customer(customer),
     )
     standing = open_folder(folder, settings, tasks)
-    play(standing, folder, Crew([AgentPlayer(lambda: TauRetailEnv(tasks=tasks), _sometimes, tasks, 0)]), _quietly)
+    play(standing, folder, WorkerPool([AgentPlayer(lambda: TauRetailEnv(tasks=tasks), _sometimes, tasks, 0)]), _quietly)
     tau2.write(folder / "results.json", settings, best_episodes(folder / EPISODES), tau2.task_rows())
     found = figures(settings, standing.episodes, standing.spent, tasks)
     rewards = {f"{one.task_id}/{one.trial}": float(one.success) for one in standing.episodes}
@@ -91,9 +91,9 @@ def played_again(file: Path, python: str, checkout: Path) -> dict[str, Any]:
         python: an interpreter with τ²-bench's packages and inspect_ai.
         checkout: of τ²-bench 1.0.
     """
-    surroundings = os.environ | {"PYTHONPATH": str(checkout / "src"), "TAU2_DATA_DIR": str(checkout / "data")}
+    environment = os.environ | {"PYTHONPATH": str(checkout / "src"), "TAU2_DATA_DIR": str(checkout / "data")}
     done = subprocess.run(
-        [python, str(UPSTREAM), str(file)], env=surroundings, capture_output=True, text=True, check=False
+        [python, str(UPSTREAM), str(file)], env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
         sys.exit(f"upstream's code failed: {done.stderr[-2000:]}")

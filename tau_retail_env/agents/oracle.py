@@ -68,12 +68,12 @@ class OracleAgent:
         if story is not None:
             check_fit(story, task)
         self._steps = steps_of_actions(task.actions) if story is None else steps_of_story(task, story)
-        self._hurries = source_class(task).conduct.max_turns is not None and len(self._steps) >= MANY_STEPS
+        self._hurries = source_class(task).episode_rules.max_turns is not None and len(self._steps) >= MANY_STEPS
         self._tries = 0 if self._hurries else TRIES if story is None else 1
         self._identity_tries = TRIES if story is None else PATIENT_TRIES
         self._customer_id = story.customer if story and story.customer else task.user_id
         self._follows_story = story is not None
-        self._searches = story is not None and source_class(task).conduct.max_turns is None
+        self._searches = story is not None and source_class(task).episode_rules.max_turns is None
         self._said = ""
         self._said_now = ""
         self._seen = ""

@@ -81,7 +81,7 @@ class _Set:
             standing = open_folder(self.folder, self.settings, self.tasks)
             if standing.missing():
                 with _bar(self.tag, standing) as progress:
-                    play(standing, self.folder, self._crew(say), progress)
+                    play(standing, self.folder, self._pool(say), progress)
             results = figures(self.settings, standing.episodes, standing.spent, self.tasks)
             write_results(self.folder, results)
         if standing.ended_by is not None:
@@ -92,8 +92,8 @@ class _Set:
         """Of every task and trial the one that counts."""
         return best_episodes(self.folder / EPISODES)
 
-    def _crew(self, say: Say) -> Playing:
-        from tau_retail_env.evaluation.checkpoint import CheckpointCrew, Generation, engine_crew, runs_on_vllm
+    def _pool(self, say: Say) -> Playing:
+        from tau_retail_env.evaluation.checkpoint import CheckpointPool, Generation, engine_pool, runs_on_vllm
 
         asked = self._config.play
         make_env = functools.partial(TauRetailEnv, **{**vars(self.env), "tasks": self.tasks, **ALREADY_CHOSEN})
@@ -104,8 +104,8 @@ class _Set:
             "generation": Generation(**vars(asked.generating_args), sequence_length=self._config.sequence_length),
         }
         if not runs_on_vllm(asked.engine, say):
-            return CheckpointCrew(*who, batch_size=asked.concurrency or AT_ONCE, **how)
-        return engine_crew(
+            return CheckpointPool(*who, batch_size=asked.concurrency or AT_ONCE, **how)
+        return engine_pool(
             *who,
             is_offline=self.env.user_strategy == "scripted",
             episodes=len(self.tasks) * self.settings.trials,

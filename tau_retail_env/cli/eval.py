@@ -131,8 +131,8 @@ def _evaluate(
         complain(f"{folder}: {len(standing.episodes)} of {standing.asked} episodes are there")
         if standing.missing():
             chosen.check_server()
-            with _crew(options, agent, chosen, tasks, settings, folder) as crew, _bar(standing) as progress:
-                play(standing, folder, crew, progress)
+            with _pool(options, agent, chosen, tasks, settings, folder) as pool, _bar(standing) as progress:
+                play(standing, folder, pool, progress)
         results = figures(settings, standing.episodes, standing.spent, tasks)
         write_results(folder, results)
     say(as_text(results))
@@ -192,7 +192,7 @@ def _prompt_style(agent: AgentChoice) -> str:
 
 
 @contextlib.contextmanager
-def _crew(
+def _pool(
     options: argparse.Namespace,
     agent: AgentChoice,
     chosen: CustomerChoice,
@@ -204,8 +204,8 @@ def _crew(
     how = {"prompt_style": settings.prompt_style, "max_turns": settings.max_turns}
     make_env = functools.partial(chosen.environment, tasks, **how)
     if agent.kind == "checkpoint":
-        with _checkpoint(options, agent, chosen, tasks, settings, folder, make_env) as crew:
-            yield crew
+        with _checkpoint(options, agent, chosen, tasks, settings, folder, make_env) as pool:
+            yield pool
     elif agent.kind == "server":
         with _server(options, agent.word, options.model, settings) as make_agent:
             yield _threads(options, make_env, make_agent, tasks, settings)
@@ -214,8 +214,8 @@ def _crew(
 
         make_agent = made_here(agent)
         is_computing = agent.kind == "name" and chosen.strategies == ("scripted",)
-        make_crew = _processes if is_computing else _threads
-        yield make_crew(options, make_env, make_agent, tasks, settings)
+        make_pool = _processes if is_computing else _threads
+        yield make_pool(options, make_env, make_agent, tasks, settings)
 
 
 @contextlib.contextmanager
@@ -229,16 +229,16 @@ def _checkpoint(
     make_env: Callable[[], TauRetailEnv],
 ) -> Iterator[Playing]:
     """A checkpoint's model: through vLLM in processes of its own, or through transformers in this one."""
-    from tau_retail_env.evaluation.checkpoint import CheckpointCrew, Generation, engine_crew, runs_on_vllm
+    from tau_retail_env.evaluation.checkpoint import CheckpointPool, Generation, engine_pool, runs_on_vllm
 
     generation = Generation(**settings.sampling)
     how: dict[str, Any] = {"seed": settings.seed, "prompt_style": settings.prompt_style, "generation": generation}
     if not runs_on_vllm(options.engine, complain):
         if options.engines is not None:
             raise InvalidValueError("--engines: only vLLM runs several side by side, and transformers plays here")
-        yield CheckpointCrew(agent.word, make_env, tasks, batch_size=options.concurrency or CONCURRENCY, **how)
+        yield CheckpointPool(agent.word, make_env, tasks, batch_size=options.concurrency or CONCURRENCY, **how)
         return
-    engines = engine_crew(
+    engines = engine_pool(
         agent.word,
         make_env,
         tasks,
@@ -262,12 +262,12 @@ def _threads(
     tasks: list[Task],
     settings: EvalSettings,
 ) -> Playing:
-    from tau_retail_env.evaluation.crew import Crew
     from tau_retail_env.evaluation.playing import AgentPlayer
+    from tau_retail_env.evaluation.worker_pool import WorkerPool
 
     at_once = 1 if settings.customer["strategy"] == "human" else options.concurrency or CONCURRENCY
     count = min(at_once, len(tasks) * settings.trials)
-    return Crew([AgentPlayer(make_env, make_agent, tasks, settings.seed) for _ in range(count)])
+    return WorkerPool([AgentPlayer(make_env, make_agent, tasks, settings.seed) for _ in range(count)])
 
 
 def _processes(
@@ -277,12 +277,14 @@ def _processes(
     tasks: list[Task],
     settings: EvalSettings,
 ) -> Playing:
-    from tau_retail_env.evaluation.crew import ChildPlayer, Crew
     from tau_retail_env.evaluation.playing import AgentPlayer
+    from tau_retail_env.evaluation.worker_pool import ChildPlayer, WorkerPool
 
     make_env()  # what it loads is then there in every child
     count = min(options.concurrency or len(os.sched_getaffinity(0)), len(tasks) * settings.trials)
-    return Crew([ChildPlayer(lambda: AgentPlayer(make_env, make_agent, tasks, settings.seed)) for _ in range(count)])
+    return WorkerPool(
+        [ChildPlayer(lambda: AgentPlayer(make_env, make_agent, tasks, settings.seed)) for _ in range(count)]
+    )
 
 
 @contextlib.contextmanager

@@ -1,15 +1,15 @@
 """What this machine has for a run, what is missing, and the command that mends it."""
 
+from tau_retail_env.doctor.environment_survey import Environment, EnvironmentSurvey, Pin, Place, Requirement, survey
 from tau_retail_env.doctor.findings import Finding, as_json, as_text, can_run, examine
-from tau_retail_env.doctor.surroundings import Environment, Pin, Place, Requirement, Surroundings, survey
 
 __all__ = [
     "Environment",
+    "EnvironmentSurvey",
     "Finding",
     "Pin",
     "Place",
     "Requirement",
-    "Surroundings",
     "as_json",
     "as_text",
     "can_run",

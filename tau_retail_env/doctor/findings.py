@@ -13,13 +13,13 @@ from types import MappingProxyType
 from typing import Literal
 
 from tau_retail_env.config.roll_schema import PINNED, RollSchema
-from tau_retail_env.doctor.surroundings import (
+from tau_retail_env.doctor.environment_survey import (
     PYTHON_WANTED,
     UNREAD_BASE_URL,
     Environment,
+    EnvironmentSurvey,
     Pin,
     Requirement,
-    Surroundings,
 )
 from tau_retail_env.models.interpreters import typed_path
 from tau_retail_env.roll.config.package import RollPackage, install_arguments
@@ -69,7 +69,7 @@ class Finding:
     """Where that is pip installing one package: how pip is asked for it, quoted, the end of `remedy`."""
 
 
-def examine(found: Surroundings) -> list[Finding]:
+def examine(found: EnvironmentSurvey) -> list[Finding]:
     """Judge what a survey found: what is wrong first, then what is optional and not there, then the rest."""
     looked_at = (_python, _packages, _sources, _local_engine, _roll_engine, _customers, _devices, _keys, _disk)
     findings = [finding for look in looked_at for finding in look(found)]
@@ -153,7 +153,7 @@ def _release(version: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def _python(found: Surroundings) -> Iterator[Finding]:
+def _python(found: EnvironmentSurvey) -> Iterator[Finding]:
     text = f"{found.here.version}, {found.here.python}"
     if satisfies(found.here.version, PYTHON_WANTED):
         yield Finding("python", "python", "ok", text)
@@ -170,7 +170,7 @@ def _python(found: Surroundings) -> Iterator[Finding]:
         yield Finding("python", ".venv", "optional", text, ".venv/bin/tau-retail doctor")
 
 
-def _packages(found: Surroundings) -> Iterator[Finding]:
+def _packages(found: EnvironmentSurvey) -> Iterator[Finding]:
     for requirement in found.requirements:
         if requirement.extra is None:
             yield _package("packages", requirement, found.here, "wrong")
@@ -191,7 +191,7 @@ def _package(area: str, requirement: Requirement, here: Environment, if_missing:
     return Finding(area, requirement.name, "ok", version)
 
 
-def _sources(found: Surroundings) -> Iterator[Finding]:
+def _sources(found: EnvironmentSurvey) -> Iterator[Finding]:
     install = found.here.command(upstream_tau2.INSTALL_COMMAND)
     if found.tau2.folder is None:
         yield Finding("sources", "tau2", "wrong", found.tau2.problem, install)
@@ -214,7 +214,7 @@ def _sources(found: Surroundings) -> Iterator[Finding]:
     yield from _tau_bench(found)
 
 
-def _tau2_versions(found: Surroundings) -> Iterator[Finding]:
+def _tau2_versions(found: EnvironmentSurvey) -> Iterator[Finding]:
     for version, place in found.tau2_versions.items():
         name = f"tau2 {version}"
         if place.folder is not None:
@@ -226,7 +226,7 @@ def _tau2_versions(found: Surroundings) -> Iterator[Finding]:
             yield Finding("sources", name, "optional", place.problem, remedy)
 
 
-def _tau_bench(found: Surroundings) -> Iterator[Finding]:
+def _tau_bench(found: EnvironmentSurvey) -> Iterator[Finding]:
     if found.tau_bench.folder is not None:
         yield Finding("sources", "tau_bench", "ok", f"τ-bench v1 in {typed_path(found.tau_bench.folder)}")
     elif found.tau_bench_path:
@@ -241,7 +241,7 @@ def _tau_bench(found: Surroundings) -> Iterator[Finding]:
             yield _package("sources", requirement, found.here, "optional")
 
 
-def _local_engine(found: Surroundings) -> Iterator[Finding]:
+def _local_engine(found: EnvironmentSurvey) -> Iterator[Finding]:
     for requirement in found.requirements:
         if requirement.extra == "train":
             yield _package("engine local", requirement, found.here, "wrong")
@@ -251,7 +251,7 @@ def _local_engine(found: Surroundings) -> Iterator[Finding]:
         yield Finding("engine local", name, "wrong", "a file of this package is not there", remedy)
 
 
-def _roll_engine(found: Surroundings) -> Iterator[Finding]:
+def _roll_engine(found: EnvironmentSurvey) -> Iterator[Finding]:
     """The environment of the engine roll: .venv-roll, or where there is none this Python if it has a package roll."""
     if isinstance(found.roll, str):
         yield Finding(ROLL_AREA, ".venv-roll", "optional", found.roll, "rm -r .venv-roll")
@@ -277,15 +277,15 @@ def _roll_engine(found: Surroundings) -> Iterator[Finding]:
             yield Finding(ROLL_AREA, "roll", "optional", _not_alibabas(found.here, package), remedy)
 
 
-def _has_gpu(found: Surroundings) -> bool:
+def _has_gpu(found: EnvironmentSurvey) -> bool:
     return bool(found.gpus) and not isinstance(found.gpus, str)
 
 
-def _roll_environment(found: Surroundings, environment: Environment, if_broken: Status) -> Iterator[Finding]:
+def _roll_environment(found: EnvironmentSurvey, environment: Environment, if_broken: Status) -> Iterator[Finding]:
     """Compare an environment with what requirements-roll.txt pins.
 
     Args:
-        found: the surroundings.
+        found: the survey.
         environment: the environment of the engine roll.
         if_broken: what it is where ROLL cannot run with it.
     """
@@ -338,7 +338,7 @@ def _not_alibabas(environment: Environment, package: RollPackage) -> str:
     return f"{version} in {typed_path(package.folder)} is not Alibaba's ROLL: PyPI has another package of that name"
 
 
-def _pinned(found: Surroundings, environment: Environment, pin: Pin, if_broken: Status) -> Finding:
+def _pinned(found: EnvironmentSurvey, environment: Environment, pin: Pin, if_broken: Status) -> Finding:
     """One of the large packages, beside its pin; the CUDA that its torch was built for."""
     version, remedy = environment.packages.get(pin.name), _install(environment, [pin])
     if version is None:
@@ -364,7 +364,7 @@ def _install(environment: Environment, pins: Sequence[Pin]) -> str:
     return " && ".join(steps)
 
 
-def _devices(found: Surroundings) -> Iterator[Finding]:
+def _devices(found: EnvironmentSurvey) -> Iterator[Finding]:
     yield Finding("devices", "CPU cores", "ok", f"{found.cores}")
     yield Finding("devices", "memory", "ok", "unknown" if found.memory_gb is None else f"{found.memory_gb:.1f} GB")
     hidden = "" if found.visible_gpus is None else f"; CUDA_VISIBLE_DEVICES={found.visible_gpus!r}"
@@ -386,14 +386,14 @@ def _devices(found: Surroundings) -> Iterator[Finding]:
         yield Finding("devices", "CUDA GPUs", "optional", text, remedy)
 
 
-def _keys(found: Surroundings) -> Iterator[Finding]:
+def _keys(found: EnvironmentSurvey) -> Iterator[Finding]:
     for name, is_set in found.keys.items():
         purpose = PURPOSES.get(name, "customers send it where user.api_key_env names it")
         told = "set" if is_set else "not set; nothing of the default run needs it"
         yield Finding("keys", name, "ok", f"{told}; {purpose}")
 
 
-def _customers(found: Surroundings) -> Iterator[Finding]:
+def _customers(found: EnvironmentSurvey) -> Iterator[Finding]:
     for requirement in found.requirements:
         if requirement.extra == "api":
             yield _package("customers", requirement, found.here, "optional")
@@ -403,7 +403,7 @@ def _customers(found: Surroundings) -> Iterator[Finding]:
     yield _serving(found)
 
 
-def _serving(found: Surroundings) -> Finding:
+def _serving(found: EnvironmentSurvey) -> Finding:
     """The engines that `tau-retail serve-user` finds by itself, in the order in which it looks."""
     environments = [found.here, *([found.roll] if isinstance(found.roll, Environment) else [])]
     engines = [
@@ -421,7 +421,7 @@ def _serving(found: Surroundings) -> Finding:
     return Finding("customers", "serve-user", "ok", f"{text}, and no CUDA GPU for them")
 
 
-def _disk(found: Surroundings) -> Iterator[Finding]:
+def _disk(found: EnvironmentSurvey) -> Iterator[Finding]:
     where = f"{found.free_mb / 1000:.1f} GB free in {typed_path(found.outputs)}"
     elsewhere = "./run_tau_retail_pipeline.sh output_dir=FOLDER"
     if not found.outputs_writable:

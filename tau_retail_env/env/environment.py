@@ -131,7 +131,7 @@ class TauRetailEnv(Base):
         self.task_version = origin.version
         """The edition of the source's tasks; None where the source has none."""
         self._shop = origin.shop()
-        self._limits = Limits(self._shop.conduct, max_turns, max_errors)
+        self._limits = Limits(self._shop.episode_rules, max_turns, max_errors)
         self._selection = (split, task_subset, tuple(exclude_tasks)) if tasks is None and task_file is None else None
         self.tasks = given_or_shared(tasks, source, split, task_subset, task_version, exclude_tasks, task_file)
         self._judge = make_judge(nl_judge, nl_judge_model, nl_judge_config, origin, self.tasks)
@@ -229,7 +229,7 @@ class TauRetailEnv(Base):
         words = self._ask(self._customer.reset, task, seed=seed)
         if words.stop:
             raise UserError("the customer ended the conversation with its first words", usage=words.usage)
-        greeting = self._shop.conduct.greeting
+        greeting = self._shop.episode_rules.greeting
         opening: list[Message] = [{"role": "assistant", "content": greeting}] if greeting else []
         self._episode = Episode(task, self._shop.open(), [greeting] if greeting else [], steps=len(opening))
         opened: list[Message] = [*opening, {"role": "user", "content": words.content}]
@@ -246,7 +246,7 @@ class TauRetailEnv(Base):
             "messages": opened,
         }
         if words.usage is not None:
-            self._episode.untold.append(words.usage)
+            self._episode.unreported_usage.append(words.usage)
             info["customer_usage"] = dict(words.usage)
         return words.content, info
 
@@ -286,7 +286,7 @@ class TauRetailEnv(Base):
             )
             return self._refuse(episode, action, error, metrics)
         metrics["unparsed_calls"] = reading.foreign_calls(message.content, self.tool_format, self._shop)
-        if message.content and (not message.tool_calls or self._shop.conduct.hears_text_beside_calls):
+        if message.content and (not message.tool_calls or self._shop.episode_rules.hears_text_beside_calls):
             episode.spoken.append(message.content)
         episode.evidence.conversation.append(Said("assistant", message.content))
         if message.tool_calls:
@@ -386,7 +386,7 @@ class TauRetailEnv(Base):
             for call, result in zip(message.tool_calls, results, strict=True)
         ]
         text = "\n".join(result.content for result in results)
-        transferred = message.tool_calls[0].name in self._shop.conduct.ending_tools
+        transferred = message.tool_calls[0].name in self._shop.episode_rules.ending_tools
         ended_by = StopReason.AGENT_TRANSFER if transferred else None
         return self._turn(episode, text, back, metrics, ended_by)
 
@@ -422,9 +422,9 @@ class TauRetailEnv(Base):
         """Close a turn: limits, reward, info."""
         if ended_by is not StopReason.USER_ERROR:
             ended_by = self._limits.upstreams(episode) or ended_by or self._limits.turns(episode)
-        episode.untold += [usage] if usage is not None else []
-        metrics = customer_metrics(episode.untold) | metrics
-        episode.untold = []
+        episode.unreported_usage += [usage] if usage is not None else []
+        metrics = customer_metrics(episode.unreported_usage) | metrics
+        episode.unreported_usage = []
         tells = any(name in CUSTOMER_METRICS for name in metrics)
         modes = METRICS | (CUSTOMER_METRICS if tells else {})
         role = back[-1]["role"] if back else "user"
@@ -481,7 +481,7 @@ class TauRetailEnv(Base):
     def _ask(self, call: Callable[..., UserMessage | str], *arguments: Any, **named: Any) -> UserMessage:
         start = time.perf_counter()
         try:
-            return heard(call(*arguments, **named), self._shop.conduct.stop_tokens)
+            return heard(call(*arguments, **named), self._shop.episode_rules.stop_tokens)
         finally:
             self.customer_s += time.perf_counter() - start
 

@@ -12,7 +12,7 @@ from tau_retail_env.messages import StopReason
 from tau_retail_env.tasks import Task
 from tau_retail_env.world import World
 from tau_retail_env.world.assertions import Evidence
-from tau_retail_env.world.shop import Conduct
+from tau_retail_env.world.shop import EpisodeRules
 from tau_retail_env.world.tool_errors import KINDS
 
 METRICS = {
@@ -42,8 +42,8 @@ class Episode:
     steps: int = 0
     errors: int = 0
     over: bool = False
-    untold: list[Mapping[str, float]] = field(default_factory=list)
-    """What the customer's words took since the last step: the first step also counts the opening."""
+    unreported_usage: list[Mapping[str, float]] = field(default_factory=list)
+    """Tokens, seconds and cost of the user simulator since the last step; the first step also counts the opening."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Limits:
         InvalidValueError: a limit that is no whole number from 1 on, nor None.
     """
 
-    conduct: Conduct
+    episode_rules: EpisodeRules
     """Upstream's own limits."""
     max_turns: int | None = None
     """Agent messages; None for upstream's own count."""
@@ -70,10 +70,10 @@ class Limits:
 
     def upstreams(self, episode: Episode) -> StopReason | None:
         """τ²'s limits, errors before steps; they win even over a stop that arrives with the same message."""
-        max_errors = self.max_errors or self.conduct.max_errors
+        max_errors = self.max_errors or self.episode_rules.max_errors
         if max_errors is not None and episode.errors >= max_errors:
             return StopReason.TOO_MANY_ERRORS
-        max_steps = self.conduct.max_steps
+        max_steps = self.episode_rules.max_steps
         if self.max_turns is None and max_steps is not None and episode.steps >= max_steps:
             return StopReason.MAX_STEPS
         return None
@@ -82,5 +82,5 @@ class Limits:
         """Limits of agent messages, which leave a stop that arrives with the last one its due: ours and v1's."""
         if self.max_turns is not None:
             return StopReason.MAX_TURNS if episode.turns >= self.max_turns else None
-        limit = self.conduct.max_turns
+        limit = self.episode_rules.max_turns
         return StopReason.MAX_STEPS if limit is not None and episode.turns >= limit else None

@@ -68,10 +68,10 @@ def read(
     if len(message.tool_calls) > 1:
         if multiple_calls is MultipleCalls.ERROR:
             raise MalformedMessageError("one tool call at a time, please; none of these was run")
-        if not shop.conduct.runs_every_call:
+        if not shop.episode_rules.runs_every_call:
             message = AgentMessage(message.content, message.tool_calls[:1])
     check_message(message)
-    speaking_tool = shop.conduct.speaking_tool
+    speaking_tool = shop.episode_rules.speaking_tool
     if message.tool_calls and message.tool_calls[0].name == speaking_tool:
         content = message.tool_calls[0].arguments.get("content")
         if not isinstance(content, str) or not content.strip():

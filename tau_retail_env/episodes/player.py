@@ -160,19 +160,19 @@ class BatchPlayer:
             if progress is not None:
                 progress(_standing(seats, len(requests)))
 
-        crew = _Crew(MAX_CONCURRENT_STEPS)
+        pool = _ThreadPool(MAX_CONCURRENT_STEPS)
         try:
             for start in range(0, len(requests), self._batch_size):
                 batch = self._seats(requests[start : start + self._batch_size], policy_version)
                 seats += batch
-                self._play_batch(batch, crew, report)
+                self._play_batch(batch, pool, report)
         except BaseException:
-            crew.dismiss()
+            pool.dismiss()
             for seat in seats:
                 seat.episode.stop()
             raise
         finally:
-            crew.dismiss()
+            pool.dismiss()
             if record is not None:
                 record += [seat.trajectory() for seat in seats if seat.episode.over]
         return [seat.trajectory() for seat in seats]
@@ -193,8 +193,8 @@ class BatchPlayer:
             for env, request in zip(self._environments, requests, strict=False)
         ]
 
-    def _play_batch(self, seats: list[ModelSeat], crew: _Crew, report: Callable[[], None]) -> None:
-        crew.do([seat.reset for seat in seats])
+    def _play_batch(self, seats: list[ModelSeat], pool: _ThreadPool, report: Callable[[], None]) -> None:
+        pool.do([seat.reset for seat in seats])
         conversations = self._sampler.begin(self._encoder.prefix, [seat.episode.request.sampling_key for seat in seats])
         known = len(self._encoder.prefix)  # the sampler has been given the prefix already
         while True:
@@ -208,10 +208,10 @@ class BatchPlayer:
             replies = conversations.reply(heard, {row: seats[row].episode.room for row in heard})
             seconds = time.perf_counter() - start
             texts = {row: seats[row].speak(reply, seconds) for row, reply in replies.items()}
-            crew.do([_bound(seats[row].step, text) for row, text in texts.items() if not seats[row].episode.over])
+            pool.do([_bound(seats[row].step, text) for row, text in texts.items() if not seats[row].episode.over])
 
 
-class _Crew:
+class _ThreadPool:
     """Threads that step environments side by side."""
 
     def __init__(self, size: int) -> None:

@@ -152,7 +152,7 @@ def nothing_earns(shop: Shop, task: Task) -> float:
         shop: where the task is played.
         task: the task; its assertions are judged by rules.
     """
-    greeting = shop.conduct.greeting
+    greeting = shop.episode_rules.greeting
     evidence = Evidence([Said("assistant", greeting)] if greeting else [])
     unmet = RulesJudge().unmet(task, evidence) if "NL_ASSERTION" in task.reward_basis else None
     return judge(task, {}, shop.gold_changes(task), [greeting] if greeting else [], unmet).value

@@ -16,9 +16,9 @@ from tau_retail_env.episodes.encoders import make_encoder
 from tau_retail_env.episodes.player import MAX_CONCURRENT_STEPS, BatchPlayer
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
-from tau_retail_env.evaluation.crew import STOPPING_S, TICK_S, Job, Played, StoppedError
-from tau_retail_env.evaluation.engines import AT_ONCE, EngineCrew, Machine, engines_for
+from tau_retail_env.evaluation.engines import AT_ONCE, EnginePool, Machine, engines_for
 from tau_retail_env.evaluation.playing import played, request
+from tau_retail_env.evaluation.worker_pool import STOPPING_S, TICK_S, Job, Played, StoppedError
 from tau_retail_env.tasks import Task
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ LONGEST = 16_384
 """Tokens of an episode where nothing else is said and the model reads more."""
 
 
-class CheckpointCrew:
+class CheckpointPool:
     """Plays jobs with one model, `batch_size` at once, and hands each episode back as it ends.
 
     Args:
@@ -158,7 +158,7 @@ def runs_on_vllm(engine: str, tell: Callable[[str], None]) -> bool:
     return True
 
 
-def engine_crew(
+def engine_pool(
     folder: str,
     make_env: Callable[[], TauRetailEnv],
     tasks: Sequence[Task],
@@ -173,7 +173,7 @@ def engine_crew(
     logprobs: bool = False,
     log_folder: Path,
     tell: Callable[[str], None],
-) -> EngineCrew:
+) -> EnginePool:
     """Who plays jobs with a checkpoint through vLLM, from the Python that has it.
 
     Args:
@@ -193,7 +193,7 @@ def engine_crew(
         tell: prints a line for a person.
 
     Raises:
-        InvalidValueError: see `CheckpointCrew`; or several engines with a customer that waits for a server.
+        InvalidValueError: see `CheckpointPool`; or several engines with a customer that waits for a server.
         MissingDependencyError: vLLM is not here.
     """
     from tau_retail_env.evaluation.engine_worker import WorkerSettings
@@ -221,7 +221,7 @@ def engine_crew(
         engine=EngineSettings(sequence_length=sequence_length, at_once=each, logprobs=logprobs),
         threads=0 if is_offline else min(each, MAX_CONCURRENT_STEPS),
     )
-    return EngineCrew(machine, settings, engines=count, log_folder=log_folder, tell=tell)
+    return EnginePool(machine, settings, engines=count, log_folder=log_folder, tell=tell)
 
 
 def _sampling(generation: Generation) -> SamplingSettings:
@@ -235,7 +235,7 @@ def _encoder(folder: str, task: Task, prompt_style: str, generation: Generation)
     """Encoder, and most tokens of an episode.
 
     Raises:
-        InvalidValueError: see `CheckpointCrew`.
+        InvalidValueError: see `CheckpointPool`.
     """
     from tau_retail_env.models.checks import check_pretrained, model_config
     from tau_retail_env.models.loading import load_tokenizer
@@ -262,7 +262,7 @@ def load_player(folder: str, task: Task, prompt_style: str, generation: Generati
         generation: how tokens are drawn.
 
     Raises:
-        InvalidValueError: see `CheckpointCrew`.
+        InvalidValueError: see `CheckpointPool`.
     """
     from tau_retail_env.models.loading import check_vocabulary, device, load_weights, use_free_cores
     from tau_retail_env.models.sampler import Sampler

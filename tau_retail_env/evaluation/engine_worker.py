@@ -21,8 +21,8 @@ from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.continuous import ContinuousPlayer
 from tau_retail_env.episodes.encoders import make_encoder
 from tau_retail_env.errors import TauRetailError
-from tau_retail_env.evaluation.crew import Job
 from tau_retail_env.evaluation.playing import played, request
+from tau_retail_env.evaluation.worker_pool import Job
 from tau_retail_env.tasks import Task
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tau_retail_env.errors import TauRetailError
-from tau_retail_env.evaluation.crew import TICK_S, Job, Played
+from tau_retail_env.evaluation.worker_pool import TICK_S, Job, Played
 from tau_retail_env.models.shipped import checkout
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 128
 """Most episodes of one engine at a time, where nothing else is said."""
-SPARE = 4
+QUEUED_AHEAD = 4
 """Episodes that an engine is given beyond those it plays, so that it never waits for the next."""
 START_S = 400.0
 """Seconds that an engine has to get ready."""
@@ -99,7 +99,7 @@ class _Engine:
     counts: EngineCounts | None = None
 
 
-class EngineCrew:
+class EnginePool:
     """Plays jobs through engines and hands each episode back as it ends.
 
     An engine that dies or hangs is named, with the end of its log, and the others play its episodes. Where none is
@@ -235,7 +235,7 @@ class EngineCrew:
 
     def _hand_out(self) -> None:
         for one in self._engines:
-            while one.ready and self._waiting and len(one.jobs) < self._limit + SPARE:
+            while one.ready and self._waiting and len(one.jobs) < self._limit + QUEUED_AHEAD:
                 job = self._waiting.popleft()
                 try:
                     one.line.send(job)

@@ -16,9 +16,9 @@ from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.player import play_episode
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.evaluation.crew import Job, Played, StoppedError
 from tau_retail_env.evaluation.facts import facts_of
 from tau_retail_env.evaluation.record import Episode
+from tau_retail_env.evaluation.worker_pool import Job, Played, StoppedError
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.tasks import Task
 

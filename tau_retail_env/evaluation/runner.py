@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.evaluation.crew import Job, Played
 from tau_retail_env.evaluation.facts import Facts, facts_of
 from tau_retail_env.evaluation.record import EPISODES, RESULTS, SETTINGS, EpisodeLog, read_episodes
 from tau_retail_env.evaluation.settings import EvalSettings, check_same, holds_episodes, read_settings
+from tau_retail_env.evaluation.worker_pool import Job, Played
 from tau_retail_env.runs.files import write_atomically
 from tau_retail_env.runs.folder_lock import LOCK
 from tau_retail_env.tasks import Task
@@ -113,14 +113,14 @@ def stand(folder: Path, settings: EvalSettings, tasks: Sequence[Task]) -> Standi
 
 
 class Playing(Protocol):
-    """Plays jobs and hands each back as it ends: a `Crew`, or a `CheckpointCrew`."""
+    """Plays jobs and hands each back as it ends: a `WorkerPool`, or a `CheckpointPool`."""
 
     def play(self, jobs: Iterable[Job], again: Callable[[Played], bool]) -> Generator[Played | None]:
         """Play jobs; `again` says whether an episode is to be played once more."""
         ...
 
 
-def play(standing: Standing, folder: Path, crew: Playing, progress: Progress) -> None:
+def play(standing: Standing, folder: Path, pool: Playing, progress: Progress) -> None:
     """Play what is missing, each episode into the record as it ends.
 
     What ends this early (Ctrl-C among it) is kept in `standing.ended_by`, and is the caller's to raise.
@@ -128,7 +128,7 @@ def play(standing: Standing, folder: Path, crew: Playing, progress: Progress) ->
     Args:
         standing: what is known; grows.
         folder: the evaluation's, locked by the caller.
-        crew: who plays.
+        pool: who plays.
         progress: called after each episode.
     """
     jobs = standing.missing()
@@ -139,7 +139,7 @@ def play(standing: Standing, folder: Path, crew: Playing, progress: Progress) ->
         tries[one.job] = tries.get(one.job, 0) + 1
         return not one.facts.scorable and tries[one.job] < TRIES
 
-    with EpisodeLog(folder / EPISODES) as log, closing(crew.play(jobs, again)) as ends:
+    with EpisodeLog(folder / EPISODES) as log, closing(pool.play(jobs, again)) as ends:
         try:
             for end in ends:
                 if end is None:

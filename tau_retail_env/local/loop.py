@@ -21,7 +21,7 @@ from tau_retail_env.local import checkpoint, models
 from tau_retail_env.local.config import LocalConfig, SftConfig
 from tau_retail_env.local.config.workers import ModelArgs
 from tau_retail_env.local.metrics import customer_row, validation_row
-from tau_retail_env.local.rollouts import Stage
+from tau_retail_env.local.rollouts import Rollouts
 from tau_retail_env.local.summary import summarise
 from tau_retail_env.local.tensorboard import TensorBoard
 from tau_retail_env.runs.checkpoints import keep_best
@@ -100,11 +100,11 @@ class Run:
         if isinstance(error, WriteError):
             raise RunStoppedError(f"{error}. Mend that, then go on with: resume={self.folder.path}") from error
 
-    def timed(self, stage: str, work: Callable[[], Result]) -> Result:
+    def timed(self, phase: str, work: Callable[[], Result]) -> Result:
         """Do some work and note its seconds under a name."""
         start = time.perf_counter()
         result = work()
-        self._loading_s[stage] = round(time.perf_counter() - start, 1)
+        self._loading_s[phase] = round(time.perf_counter() - start, 1)
         return result
 
     def load(
@@ -120,7 +120,7 @@ class Run:
 
     def begin(
         self,
-        stage: Stage,
+        rollouts: Rollouts,
         *,
         num_steps: int,
         evaluate_before: bool = True,
@@ -130,15 +130,15 @@ class Run:
         """Open the folder, say what will be done, and judge the model as it is.
 
         Args:
-            stage: where episodes are played.
+            rollouts: where episodes are played.
             num_steps: steps of the whole run.
             evaluate_before: whether there is anything to judge before training.
             about: what a step is.
             seconds: about how long all of it will take, None where nothing is known of it.
         """
-        self._stage, self._num_steps = stage, num_steps
+        self._rollouts, self._num_steps = rollouts, num_steps
         judges = self.config.val_batch_size > 0
-        self._episodes = validation_plan(stage.tasks, self.config.val_env_manager) if judges else []
+        self._episodes = validation_plan(rollouts.tasks, self.config.val_env_manager) if judges else []
         check_tracker(self.config.track_with)
         if self.folder.step > num_steps:
             raise InvalidValueError(
@@ -266,12 +266,12 @@ class Run:
         start = time.perf_counter()
         label = f"validation after step {step}"
         with self.recording(step) as record:
-            trajectories = self._stage.play_scorable("val", self._episodes, step=step, label=label, record=record)
+            trajectories = self._rollouts.play_scorable("val", self._episodes, step=step, label=label, record=record)
         write_trajectories(self.folder.trajectories("val", step), trajectories)
         assert self._log is not None
         self._log.show(step, trajectories)
         write_validation(self.folder.path, step, trajectories, self._values)
-        tasks = {task.id: task for pool in self._stage.tasks.values() for task in pool}
+        tasks = {task.id: task for pool in self._rollouts.tasks.values() for task in pool}
         row = validation_row(trajectories, tasks, record, mixed=self.has_mixed_customers)
         if self._trainer is not None:
             keep_best(self.folder.checkpoints, step, row.get("val/score/mean"), self._trainer.write_weights)

@@ -40,7 +40,7 @@ class PlaySettings:
     """How tokens are sampled."""
 
 
-class Stage:
+class Rollouts:
     """Plays planned episodes with a model as it is at that moment.
 
     Args:

@@ -28,7 +28,7 @@ from tau_retail_env.local.kept_conversations import joined, load_kept
 from tau_retail_env.local.learner import Learner
 from tau_retail_env.local.loop import Run
 from tau_retail_env.local.metrics import SFT_NAMES, renamed
-from tau_retail_env.local.rollouts import PlaySettings, Stage
+from tau_retail_env.local.rollouts import PlaySettings, Rollouts
 from tau_retail_env.local.run_folder import claim
 from tau_retail_env.local.tokenizer import train_tokenizer
 from tau_retail_env.local.trainers import (
@@ -101,13 +101,13 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
         set_prompt_style(model.config, next(iter(_envs(config).values())).prompt_style)
         val = PlaySettings(manager=config.val_env_manager, generating=config.val_generating_args)
         plays = {"val": val} if judged else {}
-        stage = Stage(config.custom_envs, plays, model, tokenizer, model_args, config.sequence_length)
+        rollouts = Rollouts(config.custom_envs, plays, model, tokenizer, model_args, config.sequence_length)
         conversations = here.timed("oracle conversations", lambda: _conversations(config, tokenizer))
         training = config.sft_train.training_args
         batch_size = training.per_device_train_batch_size * training.gradient_accumulation_steps
         num_updates = config.max_steps or max(1, int(len(conversations) * training.num_train_epochs) // batch_size)
         journal(_about(conversations, num_updates))
-        here.begin(stage, num_steps=num_updates, evaluate_before=config.pretrain != SCRATCH)
+        here.begin(rollouts, num_steps=num_updates, evaluate_before=config.pretrain != SCRATCH)
         updates = updates_of(
             conversations,
             rows=training.per_device_train_batch_size,

@@ -14,7 +14,7 @@ from tau_retail_env.runs.summary import (
     Outcome,
     customer_lines,
     customers_of,
-    seconds_by_stage,
+    seconds_by_phase,
     seconds_in_words,
     success_before_and_after,
     write_summary,
@@ -89,14 +89,14 @@ def _files(folder: RunFolder) -> dict[str, Path | None]:
 
 def seconds_by_part(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Where the time went, with the validations before, between and after apart."""
-    stages = seconds_by_stage(rows)
+    phases = seconds_by_phase(rows)
     validations = [(row["step"], row["time/step_val"]) for row in rows if row.get("time/step_val") is not None]
     before = sum(value for step, value in validations if step == 0)
     after = validations[-1][1] if validations and rows[-1]["step"] else 0.0
     seconds = {
         "evaluation before": before,
-        "rollout": stages.get("rollout", 0.0),
-        "training": stages.get("train", 0.0),
+        "rollout": phases.get("rollout", 0.0),
+        "training": phases.get("train", 0.0),
         "evaluation after": after,
         "evaluations between": sum(value for _, value in validations) - before - after,
     }

@@ -15,7 +15,7 @@ from tau_retail_env.local.duration import estimate_s
 from tau_retail_env.local.grpo import RolloutFunction, make_trainer
 from tau_retail_env.local.loop import Run
 from tau_retail_env.local.metrics import GRPO_NAMES, renamed, training_row
-from tau_retail_env.local.rollouts import PlaySettings, Stage
+from tau_retail_env.local.rollouts import PlaySettings, Rollouts
 from tau_retail_env.local.run_folder import claim
 from tau_retail_env.runs.interruption import resumable
 from tau_retail_env.runs.interruption import say as say_line
@@ -61,15 +61,17 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
             "train": PlaySettings(manager=config.train_env_manager, generating=config.train_generating_args),
             "val": PlaySettings(manager=config.val_env_manager, generating=config.val_generating_args),
         }
-        stage = Stage(config.custom_envs, plays, model, tokenizer, model_args, config.sequence_length)
-        plan = TrainingPlan(stage.tasks, config.train_env_manager, seed=config.seed)
+        rollouts = Rollouts(config.custom_envs, plays, model, tokenizer, model_args, config.sequence_length)
+        plan = TrainingPlan(rollouts.tasks, config.train_env_manager, seed=config.seed)
 
-        tasks = {task.id: task for pool in stage.tasks.values() for task in pool}
+        tasks = {task.id: task for pool in rollouts.tasks.values() for task in pool}
         tries: list[Trajectory] = []
 
         def play(episodes: Sequence[EpisodeRequest], step: int) -> list[Trajectory]:
             with run.recording(step + 1) as record:
-                found = stage.play_some("train", episodes, step=step, label=f"step {step + 1}: playing", record=record)
+                found = rollouts.play_some(
+                    "train", episodes, step=step, label=f"step {step + 1}: playing", record=record
+                )
             tries[:] = record
             run.learning(step + 1, len(found) * config.ppo_epochs)
             return found
@@ -83,6 +85,6 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
         trainer = make_trainer(model, tokenizer, config, folder, rollout, step_done, run.batch_learnt)
         about = f"{config.rollout_batch_size} episodes each"
         seconds = estimate_s(model, config, steps=config.max_steps - folder.step)
-        run.begin(stage, num_steps=config.max_steps, about=about, seconds=seconds)
+        run.begin(rollouts, num_steps=config.max_steps, about=about, seconds=seconds)
         run.train(trainer)
         return run.finish()

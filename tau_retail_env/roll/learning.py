@@ -27,7 +27,7 @@ Loss = Callable[[Any, Tensor], tuple[Tensor, dict[str, Any]]]
 """ROLL's: the loss of some rows, and metrics, from these and the model's output."""
 
 
-def spare(
+def trim_padding(
     strategy: Any, *, train_tokens: int | None = None, infer_tokens: int | None = None, values: bool = False
 ) -> Rows | None:
     """Have an FSDP2 strategy compute no more than the run uses, and many rows at a time.

@@ -22,7 +22,7 @@ WORKERS = {
     "val_env_manager": "environment_worker.TauRetailEnvironmentWorker",
 }
 """Which of our workers a role has."""
-SPARE_CALLS = 64
+RESERVED_CALLS = 64
 """Calls of an engine's worker that must get through, such as the one that wakes it, while all environments wait."""
 
 SIGNAL = "tau_retail_env.roll.group_filter.SignalFilter"
@@ -96,4 +96,4 @@ def ask_the_engine_directly(config: Any) -> None:
     for manager in managers:
         manager.llm_proxy.proxy_type = PROXY
     asking = sum(manager.num_env_groups * manager.group_size for manager in managers)
-    config.actor_infer.max_concurrency = max(config.actor_infer.max_concurrency, asking + SPARE_CALLS)
+    config.actor_infer.max_concurrency = max(config.actor_infer.max_concurrency, asking + RESERVED_CALLS)

@@ -12,7 +12,7 @@ from tau_retail_env.runs import curves
 from tau_retail_env.runs.checkpoints import best_in
 from tau_retail_env.runs.files import read_rows
 from tau_retail_env.runs.folder import RunFolder
-from tau_retail_env.runs.summary import seconds_by_stage, seconds_in_words, success_before_and_after, write_summary
+from tau_retail_env.runs.summary import seconds_by_phase, seconds_in_words, success_before_and_after, write_summary
 from tau_retail_env.runs.trajectories import read_trajectories
 from tau_retail_env.statistics.comparison import in_words, success_of
 
@@ -35,7 +35,7 @@ def summarise(folder: RunFolder, trajectories: Path, *, title: str) -> list[str]
     if not rows:
         return []
     validations = read_validations(trajectories)
-    summary: dict[str, Any] = {"steps": rows[-1]["step"], "seconds": seconds_by_stage(rows)}
+    summary: dict[str, Any] = {"steps": rows[-1]["step"], "seconds": seconds_by_phase(rows)}
     if validations:
         summary |= _success(validations)
     if best := best_in(folder.checkpoints):

@@ -17,7 +17,7 @@ from roll.pipeline.base_worker import CriticWorker, InferWorker
 
 from tau_retail_env.models.warm_up import start_above_zero
 from tau_retail_env.roll.ahead import ahead, import_engine
-from tau_retail_env.roll.learning import Rows, explained_variance, spare, start_at_zero, still
+from tau_retail_env.roll.learning import Rows, explained_variance, start_at_zero, still, trim_padding
 from tau_retail_env.roll.requests import Requests
 from tau_retail_env.roll.value_head import ValueHead, mean_error
 
@@ -49,7 +49,7 @@ class Reference(PlainActorWorker):
         """
         super().initialize(from_the_beginning(pipeline_config))
         if self.worker_config.strategy_args.strategy_name == FSDP2_INFER:
-            spare(self.strategy, infer_tokens=self.worker_config.max_tokens_per_microbatch_in_infer)
+            trim_padding(self.strategy, infer_tokens=self.worker_config.max_tokens_per_microbatch_in_infer)
 
 
 class Learner(Worker):
@@ -76,7 +76,7 @@ class Learner(Worker):
         self.prepare(self.strategy.model)
         if pipeline_config.resume_from_checkpoint:
             load_checkpoint(self.strategy, Path(pipeline_config.resume_from_checkpoint) / self.part)
-        rows = spare(
+        rows = trim_padding(
             self.strategy,
             train_tokens=self.worker_config.max_tokens_per_microbatch_in_train,
             infer_tokens=self.worker_config.max_tokens_per_microbatch_in_infer,

@@ -14,7 +14,7 @@ from tau_retail_env.runs.files import write_atomically
 from tau_retail_env.statistics.comparison import compare, success_of
 from tau_retail_env.users.usage import Usage, total_cost_usd
 
-STAGES = re.compile(r"time/step_(?!total)(\w+)")
+PHASES = re.compile(r"time/step_(?!total)(\w+)")
 """The seconds of a step's parts in a row."""
 CUSTOMER_PLACES = (["customer"], ["val", "customer"], ["time", "val_customer"])
 """Where the customers' numbers stand in a row, up to the strategy."""
@@ -56,7 +56,7 @@ def success_before_and_after(first: Sequence[Trajectory] | None, last: Sequence[
     return after | compare(first, last) if first is not None and _tasks(first) == _tasks(last) else after
 
 
-def seconds_by_stage(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def seconds_by_phase(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Wall-clock seconds of a run by part of a step, as its rows tell them.
 
     A validation of ROLL's runs beside the rollout of its step.
@@ -64,8 +64,8 @@ def seconds_by_stage(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     totals: dict[str, float] = {}
     for row in rows:
         for name, value in row.items():
-            if value is not None and (stage := STAGES.fullmatch(name)):
-                totals[stage[1]] = totals.get(stage[1], 0.0) + value
+            if value is not None and (phase := PHASES.fullmatch(name)):
+                totals[phase[1]] = totals.get(phase[1], 0.0) + value
     return {name: round(value, 1) for name, value in totals.items()}
 
 

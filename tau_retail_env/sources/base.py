@@ -12,7 +12,7 @@ from tau_retail_env.chat.compressed import listed_tools
 from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.world.assertions import Said
-from tau_retail_env.world.shop import Conduct, Shop
+from tau_retail_env.world.shop import EpisodeRules, Shop
 
 THOUGHT = "Thought"
 REPLY = "User Response"
@@ -39,7 +39,7 @@ class Source(ABC):
     """The editions of its tasks, the default first; empty for a source that has only one."""
     domains: ClassVar[tuple[str, ...]] = ("retail",)
     """The kinds of shop that it has tasks for."""
-    conduct: ClassVar[Conduct] = Conduct(greeting=None, stop_tokens=("###STOP###",))
+    episode_rules: ClassVar[EpisodeRules] = EpisodeRules(greeting=None, stop_tokens=("###STOP###",))
     """The rules of its episodes."""
     prefix_tokens: ClassVar[Mapping[str, int]] = MappingProxyType({})
     """Tokens before the first message by prompt style, where they were counted: with Qwen2.5's and Qwen3's tokenizers,

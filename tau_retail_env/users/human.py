@@ -39,7 +39,7 @@ class HumanCustomer:
 
     def __init__(self, *, source: str | Source, lines: TextIO | None = None, out: TextIO | None = None) -> None:
         self._source = source if isinstance(source, Source) else get_source(source)
-        self._conduct = self._source.conduct
+        self._episode_rules = self._source.episode_rules
         self._lines = lines
         self._out = out
         self._briefing = ""
@@ -63,8 +63,8 @@ class HumanCustomer:
         """
         self._briefing = f"Task {task.id}\n{self._source.customer_briefing(task)}"
         self._show(f"{self._briefing}\n\n{HELP}")
-        if self._conduct.greeting:
-            self._show(f"agent> {self._conduct.greeting}")
+        if self._episode_rules.greeting:
+            self._show(f"agent> {self._episode_rules.greeting}")
         return self._next_words(is_opening=True)
 
     def respond(self, message: AgentMessage) -> UserMessage:
@@ -86,7 +86,7 @@ class HumanCustomer:
     def _next_words(self, *, is_opening: bool) -> UserMessage:
         while (line := self._next_line()) is not None:
             command, _, last_words = line.partition(" ")
-            if is_opening and (command == "/stop" or any(token in line for token in self._conduct.stop_tokens)):
+            if is_opening and (command == "/stop" or any(token in line for token in self._episode_rules.stop_tokens)):
                 self._show("Nothing has been said yet: say what you want.")
             elif command == "/stop":
                 return UserMessage(f"{last_words.strip()} {STOP}".strip(), stop=STOP)

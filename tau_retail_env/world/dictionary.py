@@ -11,7 +11,7 @@ from tau_retail_env.messages import ToolCall
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.world.arithmetic import is_affordable
 from tau_retail_env.world.overlay import OverlayTable
-from tau_retail_env.world.shop import Changes, Conduct, GoldChanges, ToolResult, digest
+from tau_retail_env.world.shop import Changes, EpisodeRules, GoldChanges, ToolResult, digest
 
 
 class DictionaryShop:
@@ -23,7 +23,7 @@ class DictionaryShop:
             returns a text. An exception becomes a text that begins with "Error".
         tools: their OpenAI schemas.
         domain_policy: the rules the agent must follow.
-        conduct: the rules of an episode.
+        episode_rules: the rules of an episode.
         changeable: the tables that a tool may change; the others are handed to every episode as they are.
         canonical: an entry as the text that decides whether two entries are equal; None for JSON with sorted keys.
         unknown_tool: the answer to a call of a tool that does not exist; {name} is its name.
@@ -36,7 +36,7 @@ class DictionaryShop:
         functions: Mapping[str, Callable[..., str]],
         tools: Sequence[Mapping[str, Any]],
         domain_policy: str,
-        conduct: Conduct,
+        episode_rules: EpisodeRules,
         changeable: Sequence[str],
         canonical: Callable[[Any], str] | None = None,
         unknown_tool: str = "Error: there is no tool {name}",
@@ -44,7 +44,7 @@ class DictionaryShop:
         self.database = database
         self.tools = tuple(tools)
         self.domain_policy = domain_policy
-        self.conduct = conduct
+        self.episode_rules = episode_rules
         self.changeable = tuple(changeable)
         self.canonical = canonical or sorted_json
         self.unknown_tool = unknown_tool

@@ -26,8 +26,8 @@ class ToolResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Conduct:
-    """How upstream conducts an episode: who speaks first, what ends it, what is heard."""
+class EpisodeRules:
+    """Upstream's rules of an episode: who speaks first, what ends it, what is heard."""
 
     greeting: str | None
     """The agent's fixed first message, None where the customer speaks first."""
@@ -75,8 +75,8 @@ class Shop(Protocol):
         ...
 
     @property
-    def conduct(self) -> Conduct:
-        """How upstream conducts an episode."""
+    def episode_rules(self) -> EpisodeRules:
+        """Upstream's rules of an episode."""
         ...
 
     @property
@@ -120,7 +120,7 @@ class GoldChanges:
         if known is None or known[0] != task.actions:
             world = self._shop.open()
             for action in task.actions:
-                if action.name not in self._shop.conduct.ending_tools:
+                if action.name not in self._shop.episode_rules.ending_tools:
                     world.call(ToolCall(action.name, action.arguments), requestor=action.requestor)
             known = task.actions, world.changes()
             with self._lock:

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from benchmarks.customer_faults import SOURCE, lost_and_wrong, play_all, scripted_episodes
 from tau_retail_env import load_tasks
-from tau_retail_env.users.llm import pauses
+from tau_retail_env.users.llm import backoff
 from tests.users.llm.server import RETRYABLE, ChatServer, seeded
 
 
 def test_no_episode_is_lost_or_wrongly_scored(monkeypatch):
-    monkeypatch.setattr(pauses, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(backoff, "FIRST_BACKOFF_S", 0.05)
     tasks = load_tasks(SOURCE, "train")[:200]
     expected = scripted_episodes(tasks)
     server = ChatServer(plan=seeded(0.3, seed=2), latency_s=0.02, slow_s=0.1)

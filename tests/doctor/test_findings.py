@@ -1,4 +1,4 @@
-"""What a survey means: verdict, order and remedies, of fabricated surroundings."""
+"""What a survey means: verdict, order and remedies, of fabricated surveys."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.doctor import (
     Environment,
+    EnvironmentSurvey,
     Finding,
     Pin,
     Place,
     Requirement,
-    Surroundings,
     as_json,
     as_text,
     can_run,
@@ -41,7 +41,7 @@ PINS = (
     Pin("trl", "0.9.6", "trl==0.9.6", is_alone=True),
 )
 ALIBABAS = RollPackage(Path("src/roll/roll"), is_alibabas=True, commit=COMMIT)
-HEALTHY = Surroundings(
+HEALTHY = EnvironmentSurvey(
     here=Environment("python", "3.11.9", PACKAGES),
     requirements=REQUIREMENTS,
     tau2=Place(Path("tau2")),
@@ -68,7 +68,7 @@ HEALTHY = Surroundings(
 )
 
 
-def changed(**fields) -> Surroundings:
+def changed(**fields) -> EnvironmentSurvey:
     return dataclasses.replace(HEALTHY, **fields)
 
 
@@ -78,7 +78,7 @@ def with_packages(python: str = "python", version: str = "3.11.9", cuda: str | N
     return Environment(python, version, kept, cuda)
 
 
-def finding(found: Surroundings, area: str, name: str) -> Finding:
+def finding(found: EnvironmentSurvey, area: str, name: str) -> Finding:
     (only,) = [one for one in examine(found) if (one.area, one.name) == (area, name)]
     return only
 
@@ -251,7 +251,7 @@ def roll_environment(package: RollPackage | None = ALIBABAS, cuda: str | None = 
     return Environment("v/python", "3.12.3", kept, cuda, roll_package=package)
 
 
-def roll_findings(found: Surroundings) -> list[Finding]:
+def roll_findings(found: EnvironmentSurvey) -> list[Finding]:
     return [one for one in examine(found) if one.area == "engine roll"]
 
 

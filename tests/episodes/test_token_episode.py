@@ -85,14 +85,14 @@ def test_each_metric_adds_up_in_its_own_way(encoder):
     episode = opened(encoder)
     for value in (1.0, 4.0, 2.5):
         episode.say("Well.")
-        episode.hear(0.0, False, False, answer(dict.fromkeys([*modes, "untold"], value), modes))
+        episode.hear(0.0, False, False, answer(dict.fromkeys([*modes, "unnamed"], value), modes))
     assert episode.step_metrics() == {
         "added": 7.5,
         "highest": 4.0,
         "lowest": 1.0,
         "final": 2.5,
         "average": 2.5,
-        "untold": 2.5,
+        "unnamed": 2.5,
     }
     assert episode.metrics()["turns"] == 3.0
 

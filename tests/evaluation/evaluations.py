@@ -8,10 +8,10 @@ from typing import Any
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.agents.choice import AgentChoice, made_here
 from tau_retail_env.evaluation import settings as module
-from tau_retail_env.evaluation.crew import Crew
 from tau_retail_env.evaluation.playing import AgentPlayer
 from tau_retail_env.evaluation.runner import Standing, open_folder, play
 from tau_retail_env.evaluation.settings import EvalSettings
+from tau_retail_env.evaluation.worker_pool import WorkerPool
 from tau_retail_env.tasks import Task
 
 TASKS = load_tasks("tau2", "test", "exchanges")[:4]
@@ -53,5 +53,5 @@ def evaluate(
         AgentPlayer(lambda: TauRetailEnv(tasks=tasks, user=user), make_agent, tasks, settings.seed)
         for _ in range(workers)
     ]
-    play(standing, folder, Crew(players), progress)
+    play(standing, folder, WorkerPool(players), progress)
     return standing

@@ -14,9 +14,9 @@ pytest.importorskip("transformers", reason="transformers is not installed")
 from tau_retail_env import load_tasks
 from tau_retail_env.cli import main
 from tau_retail_env.evaluation import checkpoint, engines
-from tau_retail_env.evaluation.crew import Job
 from tau_retail_env.evaluation.engines import Machine, engines_for
 from tau_retail_env.evaluation.record import EPISODES, read_episodes
+from tau_retail_env.evaluation.worker_pool import Job
 from tau_retail_env.models.serving.engines import Engine
 from tau_retail_env.models.shipped import small_checkpoint
 from tau_retail_env.models.vllm_engine import weights_bytes
@@ -104,7 +104,7 @@ def test_an_engine_that_hangs_is_ended_and_its_episodes_are_played_again(stand_i
 
 def test_an_error_of_an_episode_is_no_fault_of_the_engine_and_comes_out(stand_in, tmp_path):
     told = []
-    crew = checkpoint.engine_crew(
+    pool = checkpoint.engine_pool(
         str(small_checkpoint()),
         make_broken_env,
         load_tasks("generated", "test")[:1],
@@ -117,7 +117,7 @@ def test_an_error_of_an_episode_is_no_fault_of_the_engine_and_comes_out(stand_in
         tell=told.append,
     )
     with pytest.raises(RuntimeError, match=r"The environment failed at task generated/test/0 .*KeyError"):
-        list(crew.play([Job("generated/test/0", 0)], lambda _: False))
+        list(pool.play([Job("generated/test/0", 0)], lambda _: False))
     assert told[0].partition(";")[0] == "engine 0 starts, 1 side by side"
     assert len(told) == 2
 

@@ -13,10 +13,10 @@ import pytest
 
 from tau_retail_env.agents.bad import SilentAgent
 from tau_retail_env.errors import InvalidValueError, TauRetailError
-from tau_retail_env.evaluation.crew import ChildPlayer, Crew, Job
 from tau_retail_env.evaluation.record import EPISODES, SETTINGS, read_episodes
 from tau_retail_env.evaluation.runner import TRIES, open_folder
 from tau_retail_env.evaluation.settings import read_settings
+from tau_retail_env.evaluation.worker_pool import ChildPlayer, Job, WorkerPool
 from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.users.base import UserError, UserMessage
 from tests.evaluation.evaluations import TASKS, evaluate, settings_of
@@ -201,7 +201,7 @@ class Counting:
 
 def test_processes_play_beside_one_another_and_end_with_the_work():
     children = [ChildPlayer(Counting) for _ in range(2)]
-    found = [end for end in Crew(children).play([Job(str(n), 0) for n in range(50)], lambda one: False) if end]
+    found = [end for end in WorkerPool(children).play([Job(str(n), 0) for n in range(50)], lambda one: False) if end]
     assert len(found) == 50
     assert os.getpid() not in found
     assert {child._process.is_alive() for child in children} <= {False}
@@ -209,12 +209,12 @@ def test_processes_play_beside_one_another_and_end_with_the_work():
 
 def test_an_error_in_a_process_is_the_callers():
     with pytest.raises(TauRetailError, match="no such task"):
-        list(Crew([ChildPlayer(Counting)]).play([Job("fail", 0)], lambda one: False))
+        list(WorkerPool([ChildPlayer(Counting)]).play([Job("fail", 0)], lambda one: False))
 
 
 def test_a_process_that_dies_is_told_with_its_episode():
     with pytest.raises(TauRetailError, match="played die"):
-        list(Crew([ChildPlayer(Counting)]).play([Job("die", 3)], lambda one: False))
+        list(WorkerPool([ChildPlayer(Counting)]).play([Job("die", 3)], lambda one: False))
 
 
 @pytest.mark.parametrize(

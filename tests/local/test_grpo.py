@@ -16,7 +16,7 @@ from tau_retail_env.local import models
 from tau_retail_env.local.config import LocalConfig, check_local
 from tau_retail_env.local.config.workers import ModelArgs
 from tau_retail_env.local.grpo import RolloutFunction, _by_length, arguments, make_trainer
-from tau_retail_env.local.rollouts import PlaySettings, Stage
+from tau_retail_env.local.rollouts import PlaySettings, Rollouts
 from tau_retail_env.local.run_folder import ENGINE
 from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.trajectories import read_trajectories
@@ -28,11 +28,11 @@ def rollout_and_trainer(config: LocalConfig, folder: RunFolder) -> tuple[Rollout
     models.quiet()
     model, tokenizer = models.load(config.pretrain, config.actor_train.model_args)
     plays = {"train": PlaySettings(manager=config.train_env_manager, generating=config.train_generating_args)}
-    stage = Stage(config.custom_envs, plays, model, tokenizer, ModelArgs(dtype="fp32"), config.sequence_length)
-    plan = TrainingPlan(stage.tasks, config.train_env_manager, seed=config.seed)
+    rollouts = Rollouts(config.custom_envs, plays, model, tokenizer, ModelArgs(dtype="fp32"), config.sequence_length)
+    plan = TrainingPlan(rollouts.tasks, config.train_env_manager, seed=config.seed)
 
     def play(episodes: Any, step: int) -> list[Trajectory]:
-        return stage.play("train", episodes, step=step, label="test")
+        return rollouts.play("train", episodes, step=step, label="test")
 
     rollout = RolloutFunction(plan, play, folder, config)
     return rollout, make_trainer(model, tokenizer, config, folder, rollout, lambda step, numbers: None)

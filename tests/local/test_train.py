@@ -22,7 +22,7 @@ from tau_retail_env.cli import main
 from tau_retail_env.evaluation.record import EPISODES, read_episodes
 from tau_retail_env.local import loop, rollouts
 from tau_retail_env.local.config import check_local
-from tau_retail_env.local.rollouts import Stage
+from tau_retail_env.local.rollouts import Rollouts
 from tau_retail_env.local.train import train
 from tau_retail_env.models.checks import prompt_style_of
 from tau_retail_env.runs.files import read_rows
@@ -54,14 +54,14 @@ def arguments_of(values: Values, *overrides: str) -> list[str]:
 
 def interrupting(monkeypatch: pytest.MonkeyPatch, step: int, end: Callable[[], None]) -> None:
     """Have a run end in some way when it plays for a step."""
-    play = Stage.play
+    play = Rollouts.play
 
-    def interrupted(self: Stage, *positional: Any, label: str, **named: Any) -> Any:
+    def interrupted(self: Rollouts, *positional: Any, label: str, **named: Any) -> Any:
         if label.startswith(f"step {step}"):
             end()
         return play(self, *positional, label=label, **named)
 
-    monkeypatch.setattr(Stage, "play", interrupted)
+    monkeypatch.setattr(Rollouts, "play", interrupted)
 
 
 @pytest.fixture(scope="module")
@@ -255,14 +255,14 @@ def test_a_finished_run_has_nothing_to_go_on_with(finished: tuple[Any, list[str]
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on(
     grpo_values: Values, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
-    play = Stage.play
+    play = Rollouts.play
 
-    def interrupted(self: Stage, *positional: Any, label: str, **named: Any) -> Any:
+    def interrupted(self: Rollouts, *positional: Any, label: str, **named: Any) -> Any:
         if label.startswith("step 2"):
             raise KeyboardInterrupt
         return play(self, *positional, label=label, **named)
 
-    monkeypatch.setattr(Stage, "play", interrupted)
+    monkeypatch.setattr(Rollouts, "play", interrupted)
     assert main(["train", *arguments_of(grpo_values)]) == 130
     assert capsys.readouterr().out.rstrip().endswith(f"interrupted; go on with: resume={tmp_path / 'run'}")
     assert [row["step"] for row in read_rows(tmp_path / "run" / "metrics.jsonl")] == [0, 1]
@@ -355,16 +355,16 @@ def test_rows_that_find_no_room_end_the_run_with_how_to_go_on(
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full, a disk without room")
     metrics, kept = tmp_path / "run" / "metrics.jsonl", tmp_path / "kept.jsonl"
-    play = Stage.play
+    play = Rollouts.play
 
-    def filling(self: Stage, *positional: Any, label: str, **named: Any) -> Any:
+    def filling(self: Rollouts, *positional: Any, label: str, **named: Any) -> Any:
         if label.startswith("step 2"):
             metrics.rename(kept)
             metrics.symlink_to("/dev/full")
         return play(self, *positional, label=label, **named)
 
     arguments = arguments_of(grpo_values)
-    monkeypatch.setattr(Stage, "play", filling)
+    monkeypatch.setattr(Rollouts, "play", filling)
     assert main(["train", *arguments]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith(f"error: {metrics} could not be written: No space left on device (")
@@ -379,15 +379,15 @@ def test_episodes_that_cannot_be_written_end_the_run_with_how_to_go_on(
     grpo_values: Values, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
     folder = tmp_path / "run" / "trajectories"
-    play = Stage.play
+    play = Rollouts.play
 
-    def breaking(self: Stage, *positional: Any, label: str, **named: Any) -> Any:
+    def breaking(self: Rollouts, *positional: Any, label: str, **named: Any) -> Any:
         if label.startswith("step 1"):
             shutil.rmtree(folder)
             folder.touch()
         return play(self, *positional, label=label, **named)
 
-    monkeypatch.setattr(Stage, "play", breaking)
+    monkeypatch.setattr(Rollouts, "play", breaking)
     assert main(["train", *arguments_of(grpo_values)]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith(f"error: {folder / 'train-000001.jsonl'} could not be written: Not a directory")

@@ -58,17 +58,17 @@ def small_tokenizer(roll: Path) -> Any:
 
 
 @pytest.fixture
-def stage(
+def rollout_loop(
     roll: Path, small_tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Any]]:
-    """Makes a `tests.roll.stage.Stage`, with the small model's tokenizer unless another is given; closed at the end."""
-    from tests.roll.stage import Stage, without_ray
+    """Makes a `RolloutLoop`, with the small model's tokenizer unless another is given; closed at the end."""
+    from tests.roll.rollout_loop import RolloutLoop, without_ray
 
     without_ray(monkeypatch)
     made = []
 
-    def make(tokenizer: Any = small_tokenizer, **settings: Any) -> Stage:
-        made.append(Stage(tokenizer, tmp_path / "run", **settings))
+    def make(tokenizer: Any = small_tokenizer, **settings: Any) -> RolloutLoop:
+        made.append(RolloutLoop(tokenizer, tmp_path / "run", **settings))
         return made[-1]
 
     yield make

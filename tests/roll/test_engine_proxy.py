@@ -125,7 +125,7 @@ def test_vllm_is_asked_for_tokens_alone(roll):
 
 @pytest.mark.parametrize(("learning", "proxy"), [([0, 1], "tau_retail"), ([2, 3], "tau_retail"), ([0], "policy")])
 def test_environments_ask_directly_unless_the_actor_learns_on_a_part_of_the_engines_gpus(roll, learning, proxy):
-    from tau_retail_env.roll.settings import SPARE_CALLS, ask_the_engine_directly
+    from tau_retail_env.roll.settings import RESERVED_CALLS, ask_the_engine_directly
 
     def manager():
         return SimpleNamespace(llm_proxy=SimpleNamespace(proxy_type="policy"), num_env_groups=100, group_size=8)
@@ -140,7 +140,7 @@ def test_environments_ask_directly_unless_the_actor_learns_on_a_part_of_the_engi
     )
     ask_the_engine_directly(config)
     assert config.train_env_manager.llm_proxy.proxy_type == config.val_env_manager.llm_proxy.proxy_type == proxy
-    assert config.actor_infer.max_concurrency == (1600 + SPARE_CALLS if proxy == "tau_retail" else 1000)
+    assert config.actor_infer.max_concurrency == (1600 + RESERVED_CALLS if proxy == "tau_retail" else 1000)
 
 
 def test_roll_starts_vllm_in_a_way_for_which_it_has_no_number_of_messages_at_once(repository):

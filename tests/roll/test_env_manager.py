@@ -44,7 +44,7 @@ def into(folder, name):
 
 def actor_that(turn):
     """Makes actors whose turn is `turn(actor, oracles_turn)`; they are numbered as their environments are."""
-    from tests.roll.stage import Actor
+    from tests.roll.rollout_loop import Actor
 
     class Changed(Actor):
         made = 0
@@ -59,8 +59,8 @@ def actor_that(turn):
     return Changed
 
 
-def test_a_step_of_the_oracle_earns_its_rewards(stage):
-    batch = stage(**GROUPS).play()
+def test_a_step_of_the_oracle_earns_its_rewards(rollout_loop):
+    batch = rollout_loop(**GROUPS).play()
     assert len(batch) == 4
     for episode in batch:
         metrics = metrics_of(episode)
@@ -73,8 +73,8 @@ def test_a_step_of_the_oracle_earns_its_rewards(stage):
         assert 0 < sum(metrics[name] for name in parts) <= metrics["episode_cpu_s"]
 
 
-def test_the_ids_are_those_that_went_to_the_engine_and_came_back(stage):
-    played = stage()
+def test_the_ids_are_those_that_went_to_the_engine_and_came_back(rollout_loop):
+    played = rollout_loop()
     (episode,) = played.play()
     proxy = played.managers[0].llm_proxy
     ids, mask, scores = attended(episode)
@@ -94,10 +94,10 @@ def test_the_ids_are_those_that_went_to_the_engine_and_came_back(stage):
     assert set(episode.batch["input_ids"][0, len(ids) :].tolist()) == {played.managers[0].tokenizer.pad_token_id}
 
 
-def test_log_probability_i_belongs_to_token_i_plus_1(stage):
-    from tests.roll.stage import LOGPROB
+def test_log_probability_i_belongs_to_token_i_plus_1(rollout_loop):
+    from tests.roll.rollout_loop import LOGPROB
 
-    (episode,) = stage().play()
+    (episode,) = rollout_loop().play()
     _, mask, _ = attended(episode)
     logprobs = episode.batch["infer_logprobs"]
     assert logprobs.shape == (1, 4095)
@@ -109,10 +109,12 @@ def test_log_probability_i_belongs_to_token_i_plus_1(stage):
     assert not logprobs[0, len(mask) - 1 :].any()
 
 
-def test_a_training_epoch_visits_every_task_once_whatever_rolls_seeds(stage, tmp_path):
+def test_a_training_epoch_visits_every_task_once_whatever_rolls_seeds(rollout_loop, tmp_path):
     orders = []
     for base_seed in (0, 123456):
-        played = stage(groups=4, group_size=2, settings=SIX_TASKS, base_seed=base_seed, **into(tmp_path, base_seed))
+        played = rollout_loop(
+            groups=4, group_size=2, settings=SIX_TASKS, base_seed=base_seed, **into(tmp_path, base_seed)
+        )
         tasks = len(played.managers[0].env.tasks)
         steps = -(-2 * tasks // 4)
         episodes = [episode for step in range(steps) for episode in played.play(step)]
@@ -135,11 +137,11 @@ def test_a_training_epoch_visits_every_task_once_whatever_rolls_seeds(stage, tmp
 
 
 @pytest.mark.parametrize("per_worker", [0, 2, 3])
-def test_each_evaluation_plays_every_task_group_size_times_with_the_same_seeds(stage, per_worker):
+def test_each_evaluation_plays_every_task_group_size_times_with_the_same_seeds(rollout_loop, per_worker):
     """Several episodes a group, groups that straddle workers, episode numbers that go on growing."""
     seen = []
     for base_seed in (0, 99):
-        played = stage(
+        played = rollout_loop(
             mode="val",
             groups=4,
             group_size=2,
@@ -170,8 +172,8 @@ def remember(call, calls):
     return remembered
 
 
-def test_a_traversal_plays_every_task_and_ends(stage):
-    played = stage(
+def test_a_traversal_plays_every_task_and_ends(rollout_loop):
+    played = rollout_loop(
         mode="val",
         groups=4,
         group_size=2,
@@ -191,9 +193,9 @@ def test_a_traversal_plays_every_task_and_ends(stage):
         played.queue.clear()
 
 
-def test_a_resumed_training_goes_on_with_the_tasks_that_follow(stage):
-    whole = stage(groups=2, settings=SIX_TASKS, env={"trajectory_share": 0})
-    resumed = stage(
+def test_a_resumed_training_goes_on_with_the_tasks_that_follow(rollout_loop):
+    whole = rollout_loop(groups=2, settings=SIX_TASKS, env={"trajectory_share": 0})
+    resumed = rollout_loop(
         groups=2,
         settings=SIX_TASKS,
         env={"trajectory_share": 0},
@@ -203,7 +205,7 @@ def test_a_resumed_training_goes_on_with_the_tasks_that_follow(stage):
         assert [first._plan.request(5 + n) for n in range(9)] == [second._plan.request(n) for n in range(9)]
 
 
-def test_an_aborted_request_is_asked_again_in_the_same_words(stage):
+def test_an_aborted_request_is_asked_again_in_the_same_words(rollout_loop):
     held = []
 
     def abort_first(actor, oracle):
@@ -212,8 +214,8 @@ def test_an_aborted_request_is_asked_again_in_the_same_words(stage):
         held.append(oracle())
         return None
 
-    (undisturbed,) = stage().play()
-    played = stage(make_actor=actor_that(abort_first))
+    (undisturbed,) = rollout_loop().play()
+    played = rollout_loop(make_actor=actor_that(abort_first))
     (episode,) = played.play()
     prompts = [prompt for prompt, _ in played.managers[0].llm_proxy.requests]
     turns = int(metrics_of(episode)["turns"])
@@ -221,8 +223,8 @@ def test_an_aborted_request_is_asked_again_in_the_same_words(stage):
     assert attended(episode) == attended(undisturbed)
 
 
-def test_a_first_prompt_without_room_ends_the_episode_with_a_zero_of_its_own(stage):
-    played = stage(pipeline={"sequence_length": 30})
+def test_a_first_prompt_without_room_ends_the_episode_with_a_zero_of_its_own(rollout_loop):
+    played = rollout_loop(pipeline={"sequence_length": 30})
     (episode,) = played.play()
     metrics = metrics_of(episode)
     assert metrics["truncated_max_length"] == metrics["masked"] == 1.0
@@ -232,11 +234,11 @@ def test_a_first_prompt_without_room_ends_the_episode_with_a_zero_of_its_own(sta
     assert played.managers[0].llm_proxy.requests == []
 
 
-def test_without_room_for_another_turn_the_episode_is_truncated_with_reward_0(stage):
-    (whole,) = stage(env={"trajectory_share": 0}).play()
+def test_without_room_for_another_turn_the_episode_is_truncated_with_reward_0(rollout_loop):
+    (whole,) = rollout_loop(env={"trajectory_share": 0}).play()
     ids, mask, _ = attended(whole)
     ends = [number for number in range(len(mask) - 1) if mask[number] and not mask[number + 1]]
-    played = stage(pipeline={"sequence_length": ends[2] + 5})
+    played = rollout_loop(pipeline={"sequence_length": ends[2] + 5})
     (episode,) = played.play()
     metrics = metrics_of(episode)
     assert metrics["truncated_max_length"] == 1.0 and metrics["success"] == metrics["reward"] == 0.0
@@ -245,19 +247,19 @@ def test_without_room_for_another_turn_the_episode_is_truncated_with_reward_0(st
     assert attended(episode)[1][-1]
 
 
-def test_a_turn_cut_at_the_end_of_the_sequence_is_not_played(stage):
-    (whole,) = stage(env={"trajectory_share": 0}).play()
+def test_a_turn_cut_at_the_end_of_the_sequence_is_not_played(rollout_loop):
+    (whole,) = rollout_loop(env={"trajectory_share": 0}).play()
     ids, mask, _ = attended(whole)
     length = mask.index(True) + 3
-    played = stage(pipeline={"sequence_length": length})
+    played = rollout_loop(pipeline={"sequence_length": length})
     (episode,) = played.play()
     assert attended(episode)[0] == ids[:length]
     assert metrics_of(episode)["cut_turns"] == metrics_of(episode)["truncated_max_length"] == 1.0
     assert metrics_of(episode)["num_actions"] == 1.0
 
 
-def test_a_turn_cut_by_max_new_tokens_is_closed_by_us(stage, small_tokenizer):
-    played = stage(env={"max_tokens_per_step": 3, "max_steps": 2}, settings={"max_turns": 2})
+def test_a_turn_cut_by_max_new_tokens_is_closed_by_us(rollout_loop, small_tokenizer):
+    played = rollout_loop(env={"max_tokens_per_step": 3, "max_steps": 2}, settings={"max_turns": 2})
     (episode,) = played.play()
     (first, config), (second, _) = played.managers[0].llm_proxy.requests[:2]
     assert config["max_new_tokens"] == 3
@@ -269,10 +271,10 @@ def test_a_turn_cut_by_max_new_tokens_is_closed_by_us(stage, small_tokenizer):
     assert metrics_of(episode)["cut_turns"] == 2.0
 
 
-def test_a_padding_token_ends_a_turn_but_is_none_of_its_words(stage, small_tokenizer):
+def test_a_padding_token_ends_a_turn_but_is_none_of_its_words(rollout_loop, small_tokenizer):
     end, pad = small_tokenizer.eos_token_id, small_tokenizer.pad_token_id
-    played = stage(make_actor=actor_that(lambda actor, oracle: [*actor.write("Hello.", end=False), pad]))
-    (episode,) = stage_step(played, max_turns=2)
+    played = rollout_loop(make_actor=actor_that(lambda actor, oracle: [*actor.write("Hello.", end=False), pad]))
+    (episode,) = step_of_turns(played, max_turns=2)
     (first, _), (second, _) = played.managers[0].llm_proxy.requests[:2]
     said = played.managers[0].llm_proxy.replies[0][:-1]
     assert second[: len(first) + len(said) + 1] == [*first, *said, end]
@@ -281,35 +283,35 @@ def test_a_padding_token_ends_a_turn_but_is_none_of_its_words(stage, small_token
     assert metrics_of(episode)["cut_turns"] == 0.0
 
 
-def stage_step(played, max_turns):
+def step_of_turns(played, max_turns):
     """Play a step with another limit of turns."""
     for manager in played.managers:
         manager.env._limits = replace(manager.env._limits, max_turns=max_turns)
     return played.play()
 
 
-def test_turns_of_padding_alone_leave_the_last_response_token_at_the_end(stage, small_tokenizer):
+def test_turns_of_padding_alone_leave_the_last_response_token_at_the_end(rollout_loop, small_tokenizer):
     pad = small_tokenizer.pad_token_id
 
     def turn(actor, oracle):
         actor.turns = getattr(actor, "turns", 0) + 1
         return actor.write("Hello.") if actor.turns == 1 else [pad]
 
-    played = stage(make_actor=actor_that(turn))
-    (episode,) = stage_step(played, max_turns=3)
+    played = rollout_loop(make_actor=actor_that(turn))
+    (episode,) = step_of_turns(played, max_turns=3)
     ids, mask, _ = attended(episode)
     assert mask[-1] and ids[-1] == small_tokenizer.eos_token_id
     assert metrics_of(episode)["malformed"] == 2.0 and metrics_of(episode)["turns"] == 3.0
 
 
-def test_an_engine_without_words_is_asked_again_and_then_stops_the_run(stage):
+def test_an_engine_without_words_is_asked_again_and_then_stops_the_run(rollout_loop):
     def silent_at_first(actor, oracle):
         actor.calls = getattr(actor, "calls", 0) + 1
         return [] if actor.calls < 5 else oracle()
 
-    (episode,) = stage(make_actor=actor_that(silent_at_first)).play()
+    (episode,) = rollout_loop(make_actor=actor_that(silent_at_first)).play()
     assert metrics_of(episode)["success"] == 1.0
-    played = stage(make_actor=actor_that(lambda actor, oracle: []))
+    played = rollout_loop(make_actor=actor_that(lambda actor, oracle: []))
     with pytest.raises(RuntimeError, match="8 times in a row without a single token"):
         played.play()
     played.errors.clear()
@@ -322,8 +324,8 @@ def test_an_engine_without_words_is_asked_again_and_then_stops_the_run(stage):
         ('<tool_call>\n{"name": "fly", "arguments": {}}\n</tool_call>', {"max_errors": 2}, "too_many_errors"),
     ],
 )
-def test_an_end_by_a_limit_of_the_environment_ends_the_episode_and_is_counted_apart(stage, text, limits, reason):
-    played = stage(make_actor=actor_that(lambda actor, oracle: actor.write(text)), settings=limits)
+def test_an_end_by_a_limit_of_the_environment_ends_the_episode_and_is_counted_apart(rollout_loop, text, limits, reason):
+    played = rollout_loop(make_actor=actor_that(lambda actor, oracle: actor.write(text)), settings=limits)
     (episode,) = played.play()
     metrics = metrics_of(episode)
     assert [name for name, value in metrics.items() if name.startswith("truncated_") and value] == [
@@ -336,16 +338,16 @@ def test_an_end_by_a_limit_of_the_environment_ends_the_episode_and_is_counted_ap
 
 
 @pytest.mark.parametrize("name", ["SilentAgent", "ParrotAgent", "QuitterAgent", "EagerAgent"])
-def test_bad_actors_earn_nothing_and_leave_whole_trajectories(stage, name):
+def test_bad_actors_earn_nothing_and_leave_whole_trajectories(rollout_loop, name):
     from tau_retail_env.agents import bad as bad_agents
-    from tests.roll.stage import hermes
+    from tests.roll.rollout_loop import hermes
 
     def bad(actor, oracle):
         if "task_id" in actor.info:
             actor.bad = getattr(bad_agents, name)()
         return actor.write(hermes(actor.bad.act(actor.observation, actor.info)))
 
-    for episode in stage(**GROUPS, settings={"max_turns": 8}, make_actor=actor_that(bad)).play():
+    for episode in rollout_loop(**GROUPS, settings={"max_turns": 8}, make_actor=actor_that(bad)).play():
         _, mask, scores = attended(episode)
         assert metrics_of(episode)["reward"] == metrics_of(episode)["success"] == sum(scores) == 0.0
         assert mask[-1] and metrics_of(episode)["unscorable"] == 0.0
@@ -379,9 +381,9 @@ def with_failures(played, failures, **more):
 
 
 @pytest.mark.parametrize("at_reset", [False, True], ids=["in the middle", "at the opening"])
-def test_an_episode_whose_customer_fails_is_played_again(stage, tmp_path, at_reset):
-    (undisturbed,) = stage(env={"trajectory_share": 0}).play()
-    played = with_failures(stage(), [2], at_reset=at_reset)
+def test_an_episode_whose_customer_fails_is_played_again(rollout_loop, tmp_path, at_reset):
+    (undisturbed,) = rollout_loop(env={"trajectory_share": 0}).play()
+    played = with_failures(rollout_loop(), [2], at_reset=at_reset)
     (episode,) = played.play()
     metrics = metrics_of(episode)
     assert attended(episode) == attended(undisturbed)
@@ -392,8 +394,8 @@ def test_an_episode_whose_customer_fails_is_played_again(stage, tmp_path, at_res
 
 
 @pytest.mark.parametrize("at_reset", [False, True], ids=["in the middle", "at the opening"])
-def test_an_episode_whose_customer_keeps_failing_is_masked_and_in_a_group_of_its_own(stage, at_reset):
-    played = with_failures(stage(group_size=2), [1000, 0], at_reset=at_reset)
+def test_an_episode_whose_customer_keeps_failing_is_masked_and_in_a_group_of_its_own(rollout_loop, at_reset):
+    played = with_failures(rollout_loop(group_size=2), [1000, 0], at_reset=at_reset)
     batch = played.play()
     masked, fine = sorted(batch, key=lambda episode: metrics_of(episode)["unscorable"], reverse=True)
     metrics = metrics_of(masked)
@@ -408,8 +410,8 @@ def test_an_episode_whose_customer_keeps_failing_is_masked_and_in_a_group_of_its
     assert set(masked.non_tensor_batch.keys()) == set(fine.non_tensor_batch.keys())
 
 
-def test_a_customer_that_cannot_be_had_before_something_is_mended_stops_the_run(stage):
-    played = stage()
+def test_a_customer_that_cannot_be_had_before_something_is_mended_stops_the_run(rollout_loop):
+    played = rollout_loop()
 
     def refuse(*arguments, **named):
         raise CustomerSetupError("wrong key")
@@ -420,8 +422,8 @@ def test_a_customer_that_cannot_be_had_before_something_is_mended_stops_the_run(
     played.errors.clear()
 
 
-def test_a_customer_that_fails_in_one_episode_after_another_stops_the_run(stage):
-    played = with_failures(stage(env={"trajectory_share": 0}), [1000])
+def test_a_customer_that_fails_in_one_episode_after_another_stops_the_run(rollout_loop):
+    played = with_failures(rollout_loop(env={"trajectory_share": 0}), [1000])
     for step in (0, 1):
         assert metrics_of(played.play(step)[0])["unscorable"] == 1.0
     with pytest.raises(CustomerSetupError, match=r"3 episodes in a row .* the last time: no answer"):
@@ -429,8 +431,8 @@ def test_a_customer_that_fails_in_one_episode_after_another_stops_the_run(stage)
     played.errors.clear()
 
 
-def test_many_environments_in_threads_share_the_prefix_and_leave_global_random_alone(stage):
-    played = stage(groups=16, group_size=8, env={"trajectory_share": 0})
+def test_many_environments_in_threads_share_the_prefix_and_leave_global_random_alone(rollout_loop):
+    played = rollout_loop(groups=16, group_size=8, env={"trajectory_share": 0})
     random.seed(7)
     np.random.seed(7)
     before = random.getstate(), np.random.get_state()[1].tolist()
@@ -441,16 +443,16 @@ def test_many_environments_in_threads_share_the_prefix_and_leave_global_random_a
     assert len({id(manager._encoder.prefix) for manager in played.managers}) == 1
 
 
-def test_only_the_wanted_share_of_groups_is_written_and_groups_are_whole(stage, tmp_path):
-    played = stage(groups=8, group_size=2, env={"trajectory_share": 0.5})
+def test_only_the_wanted_share_of_groups_is_written_and_groups_are_whole(rollout_loop, tmp_path):
+    played = rollout_loop(groups=8, group_size=2, env={"trajectory_share": 0.5})
     played.play()
     played.close()
     groups = Counter(one.group for one in written(tmp_path / "run") if one.group < 8)
     assert 0 < len(groups) < 8 and set(groups.values()) == {2}
 
 
-def test_a_trajectory_on_disk_is_the_batch(stage, tmp_path):
-    played = stage()
+def test_a_trajectory_on_disk_is_the_batch(rollout_loop, tmp_path):
+    played = rollout_loop()
     (episode,) = played.play(step=7)
     played.close()
     (record,) = [one for one in written(tmp_path / "run") if one.group == 0]
@@ -461,8 +463,8 @@ def test_a_trajectory_on_disk_is_the_batch(stage, tmp_path):
     assert record.messages[0]["role"] == "system" and record.metrics["turns"] == metrics_of(episode)["turns"]
 
 
-def test_rollout_dump_dir_says_where_trajectories_go(stage, tmp_path):
-    played = stage(pipeline={"rollout_dump_dir": str(tmp_path / "elsewhere")})
+def test_rollout_dump_dir_says_where_trajectories_go(rollout_loop, tmp_path):
+    played = rollout_loop(pipeline={"rollout_dump_dir": str(tmp_path / "elsewhere")})
     played.play()
     played.close()
     assert list((tmp_path / "elsewhere").glob("train-*.jsonl"))
@@ -477,13 +479,13 @@ def test_rollout_dump_dir_says_where_trajectories_go(stage, tmp_path):
         ({"mode": "val", "groups": 9, "settings": SIX_TASKS}, "ask for 9"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(stage, keys, words):
+def test_what_cannot_be_is_refused_by_name(rollout_loop, keys, words):
     with pytest.raises(InvalidValueError, match=words):
-        stage(**keys)
+        rollout_loop(**keys)
 
 
-def test_templates_and_limits_need_not_stand_in_the_yaml(stage):
-    played = stage(settings={"max_turns": 12}, env={"max_steps": 12})
+def test_templates_and_limits_need_not_stand_in_the_yaml(rollout_loop):
+    played = rollout_loop(settings={"max_turns": 12}, env={"max_steps": 12})
     assert metrics_of(played.play()[0])["success"] == 1.0
 
 

@@ -12,11 +12,11 @@ OURS = "tau_retail_env.roll.env_manager.TauRetailEnvManager"
 
 
 @pytest.fixture
-def initialized(roll, stage, repository, monkeypatch):
+def initialized(roll, rollout_loop, repository, monkeypatch):
     """The env managers of a worker after ROLL's own `initialize`, which here asks no Ray where a model lies."""
     for module in ("distributed.executor.worker", "models.model_providers", "pipeline.agentic.environment_worker"):
         monkeypatch.setattr(f"roll.{module}.download_model", lambda name: name)
-    played = stage(groups=ENVIRONMENTS, env={"env_manager_cls": OURS})
+    played = rollout_loop(groups=ENVIRONMENTS, env={"env_manager_cls": OURS})
     folder = str(repository / "checkpoints" / "small")
 
     def make(worker_class):

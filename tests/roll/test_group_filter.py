@@ -43,10 +43,10 @@ def test_an_environment_that_has_ended_is_passed_over():
     assert judge.filter(0, 0, [None, None]) is False
 
 
-def test_rolls_queue_and_reduction_give_pass_hat_k_of_the_validation(stage):
+def test_rolls_queue_and_reduction_give_pass_hat_k_of_the_validation(rollout_loop):
     from roll.utils.functionals import append_to_dict, reduce_metrics
 
-    from tests.roll.stage import Actor
+    from tests.roll.rollout_loop import Actor
 
     class Moody(Actor):
         """The oracle; in every second environment it has no help for some of the tasks."""
@@ -67,7 +67,7 @@ def test_rolls_queue_and_reduction_give_pass_hat_k_of_the_validation(stage):
         def act(self, observation, info):
             return "One moment."
 
-    played = stage(
+    played = rollout_loop(
         mode="val",
         groups=6,
         group_size=2,

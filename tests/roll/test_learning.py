@@ -35,13 +35,13 @@ def process_group(roll):
 
 @pytest.fixture
 def workers(module, process_group):
-    """ROLL's own actor or critic and one that is spared, with the same weights."""
+    """ROLL's own actor or critic and one without padding, with the same weights."""
 
     def make(*, values):
         theirs, ours = (make_worker(OPTIONS, values=values, update=ROWS) for _ in range(2))
         for one in (theirs, ours):
             module.still(one.strategy.model)
-        module.spare(ours.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=values)
+        module.trim_padding(ours.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=values)
         return theirs, ours
 
     return make
@@ -212,7 +212,7 @@ def test_more_micro_batches_make_the_cpu_wait_for_the_gpu_no_more_often(
     number, waited = [], []
     for tokens in (10_000, MICRO_BATCH):
         worker = make_worker(options, values=values, update=ROWS)
-        module.spare(worker.strategy, train_tokens=tokens, infer_tokens=tokens, values=values)
+        module.trim_padding(worker.strategy, train_tokens=tokens, infer_tokens=tokens, values=values)
         runs = []
         worker.strategy.model.register_forward_hook(lambda *_, runs=runs: runs.append(1))
 
@@ -309,7 +309,7 @@ def on_one_of_two_gpus(folder):
             worker = make_worker(OPTIONS, values=values, update=ROWS // 2)
             learning.still(worker.strategy.model)
             if side == "ours":
-                spared = learning.spare(
+                trimmed = learning.trim_padding(
                     worker.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=values
                 )
             rows = batch()
@@ -318,7 +318,7 @@ def on_one_of_two_gpus(folder):
             buckets = learning.by_length(rows.batch["attention_mask"].sum(dim=1).tolist(), MICRO_BATCH)
             told = forward(worker, rows)["values" if values else "log_probs"]
             found[side, values] = (update(worker, rows)[0], told, len(buckets))
-    ValueHead(spared).fit(rows)
+    ValueHead(trimmed).fit(rows)
     found["head"] = head_of(worker)
     torch.save(found, Path(folder) / f"{rank}.pt")
 
@@ -349,9 +349,9 @@ def test_two_gpus_with_different_numbers_of_buckets_give_rolls_gradient(roll, tm
             torch.testing.assert_close(one["ours", values][0], alone, rtol=1e-4, atol=1e-6)
     fitted = make_worker(OPTIONS, values=True, update=ROWS)
     before = head_of(fitted).clone()
-    ValueHead(module.spare(fitted.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=True)).fit(
-        batch()
-    )
+    ValueHead(
+        module.trim_padding(fitted.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=True)
+    ).fit(batch())
     assert (head_of(fitted) - before).abs().max() > 0.01
     for one in (first, second):
         torch.testing.assert_close(one["head"], head_of(fitted), rtol=1e-3, atol=1e-5)
@@ -359,7 +359,7 @@ def test_two_gpus_with_different_numbers_of_buckets_give_rolls_gradient(roll, tm
 
 def test_a_sequence_divided_among_gpus_is_left_to_roll(module):
     one = SimpleNamespace(worker=SimpleNamespace(rank_info=SimpleNamespace(cp_size=2)))
-    module.spare(one)
+    module.trim_padding(one)
     assert set(vars(one)) == {"worker"}
 
 
@@ -404,7 +404,7 @@ def test_a_critic_learns_what_the_returns_are(module, process_group, monkeypatch
     worker.strategy.model.config.architectures = ["Qwen2ForCausalLM"]
     module.still(worker.strategy.model)
     module.start_at_zero(worker.strategy.model)
-    module.spare(worker.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=True)
+    module.trim_padding(worker.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=True)
     worker.strategy.optimizer = torch.optim.AdamW(worker.strategy.model.parameters(), lr=3e-3)
     data = batch()
     won = (torch.arange(ROWS) % 2)[:, None]
@@ -452,7 +452,9 @@ def critic(module, process_group):
     worker.strategy.optimizer = torch.optim.AdamW(worker.strategy.model.parameters(), lr=3e-3)
     worker.worker_config.model_args = SimpleNamespace(disable_gradient_checkpointing=True)
     worker.prepare(worker.strategy.model)
-    worker.learn_by(module.spare(worker.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=True))
+    worker.learn_by(
+        module.trim_padding(worker.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=True)
+    )
     return worker
 
 
@@ -531,7 +533,7 @@ def test_after_the_warm_up_values_follow_the_mean_return_at_once_and_all_weights
 
 
 @pytest.mark.parametrize(
-    ("name", "strategy_name", "spared"),
+    ("name", "strategy_name", "trimmed"),
     [
         ("LearningActor", "fsdp2_train", {"train_tokens": 20, "infer_tokens": 30, "values": False}),
         ("LearningCritic", "fsdp2_train", {"train_tokens": 20, "infer_tokens": 30, "values": True}),
@@ -540,7 +542,7 @@ def test_after_the_warm_up_values_follow_the_mean_return_at_once_and_all_weights
         ("Reference", "megatron_infer", None),
     ],
 )
-def test_which_workers_are_spared(roll, monkeypatch, name, strategy_name, spared):
+def test_which_workers_trim_padding(roll, monkeypatch, name, strategy_name, trimmed):
     from roll.distributed.executor.worker import Worker
     from roll.pipeline import base_worker
 
@@ -558,7 +560,7 @@ def test_which_workers_are_spared(roll, monkeypatch, name, strategy_name, spared
     monkeypatch.setattr(base_worker, "create_strategy", lambda worker: inner)
     monkeypatch.setattr(base_worker, "download_model", lambda path: path)
     monkeypatch.setattr(Worker, "initialize", lambda self, config: setattr(self, "pipeline_config", config))
-    monkeypatch.setattr(workers, "spare", lambda strategy, **said: given.append((strategy, said)))
+    monkeypatch.setattr(workers, "trim_padding", lambda strategy, **said: given.append((strategy, said)))
     monkeypatch.setattr(workers, "start_above_zero", lambda scheduler, warmup_steps: None)
     kind = getattr(workers, name)
     monkeypatch.setattr(kind, "prepare", lambda self, model: None, raising=False)
@@ -571,7 +573,7 @@ def test_which_workers_are_spared(roll, monkeypatch, name, strategy_name, spared
     )
     worker.cluster_name = worker.worker_name = "role"
     worker.initialize(SimpleNamespace(resume_from_checkpoint=False))
-    assert given == ([] if spared is None else [(inner, spared)])
+    assert given == ([] if trimmed is None else [(inner, trimmed)])
 
 
 if __name__ == "__main__":

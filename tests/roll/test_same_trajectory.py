@@ -85,10 +85,10 @@ class Priced:
     ],
     ids=["oracle", "cut turns", "out of tokens", "no room at all", "priced", "failing", "absent"],
 )
-def test_both_engines_write_the_same_trajectory(stage, small_tokenizer, tmp_path, customer, limits, stop_reason):
+def test_both_engines_write_the_same_trajectory(rollout_loop, small_tokenizer, tmp_path, customer, limits, stop_reason):
     settings = SETTINGS | {"max_turns": limits.get("max_turns")}
     sequence_length = limits.get("sequence_length", 4096)
-    played = stage(settings=settings, env=limits.get("env"), pipeline={"sequence_length": sequence_length})
+    played = rollout_loop(settings=settings, env=limits.get("env"), pipeline={"sequence_length": sequence_length})
     if customer:
         played.managers[0].env._customer = customer()
     played.play(step=4)

@@ -304,14 +304,14 @@ def test_gem_refuses_a_second_registration_and_ours_does_not_ask_for_one(roll):
 
 
 @pytest.fixture
-def rolls_own(stage):
-    """Makes a stage with ROLL's TrajEnvManager."""
+def rolls_own(rollout_loop):
+    """Makes a rollout_loop with ROLL's TrajEnvManager."""
     from roll.pipeline.agentic.env_manager.traj_env_manager import TrajEnvManager
 
-    return lambda **keys: stage(cls=TrajEnvManager, env=ROLLS_KEYS | keys)
+    return lambda **keys: rollout_loop(cls=TrajEnvManager, env=ROLLS_KEYS | keys)
 
 
-def test_rolls_loop_ends_an_episode_that_the_environment_has_not_ended(stage, rolls_own):
+def test_rolls_loop_ends_an_episode_that_the_environment_has_not_ended(rollout_loop, rolls_own):
     """The trap: with fewer `max_steps` than turns of its own, the environment never scores the episode."""
     (whole,) = rolls_own().play()
     played = rolls_own(max_steps=2)
@@ -320,7 +320,7 @@ def test_rolls_loop_ends_an_episode_that_the_environment_has_not_ended(stage, ro
     (manager,) = played.managers
     assert len(manager.llm_proxy.replies) == 2 and manager.llm_proxy.actor.info.get("stop_reason") is None
     with pytest.raises(InvalidValueError, match=r"max_steps is 2, but env_config.max_turns is 9"):
-        stage(env={"max_steps": 2}, settings={"max_turns": 9})
+        rollout_loop(env={"max_steps": 2}, settings={"max_turns": 9})
 
 
 def test_rolls_thread_lock_is_held_while_the_customer_answers(rolls_own):

@@ -8,7 +8,7 @@ import pytest
 from tau_retail_env.roll.run_folder import ENGINE
 from tau_retail_env.roll.summary import read_validations, summarise
 from tau_retail_env.runs.folder import RunFolder
-from tau_retail_env.runs.summary import seconds_by_stage
+from tau_retail_env.runs.summary import seconds_by_phase
 from tau_retail_env.runs.trajectories import write_trajectories
 from tests.roll.test_dump import record
 
@@ -99,4 +99,4 @@ def test_without_trajectories_or_steps_nothing_is_made_up(run):
 
 
 def test_the_parts_of_a_step_are_added_up_and_the_whole_is_not_one_of_them():
-    assert seconds_by_stage(ROWS) == {"rollout": 5.0, "val": 1.5, "train": 0.5}
+    assert seconds_by_phase(ROWS) == {"rollout": 5.0, "val": 1.5, "train": 0.5}

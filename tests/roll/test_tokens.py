@@ -23,9 +23,9 @@ def qwen(roll, shared_folder):
 
 @pytest.mark.parametrize("name", ["qwen2_5", "qwen3"])
 @pytest.mark.parametrize("style", ["full", "compressed"])
-def test_every_prompt_is_what_the_template_renders_with_tools(stage, qwen, name, style):
+def test_every_prompt_is_what_the_template_renders_with_tools(rollout_loop, qwen, name, style):
     tokenizer = qwen(name)
-    played = stage(tokenizer, settings=ONE_TASK | {"prompt_style": style}, pipeline={"sequence_length": 16384})
+    played = rollout_loop(tokenizer, settings=ONE_TASK | {"prompt_style": style}, pipeline={"sequence_length": 16384})
     (episode,) = played.play()
     manager = played.managers[0]
     tools = TauRetailEnv(**ONE_TASK).reset(seed=0)[1]["tools"] if style == "full" else None
@@ -39,14 +39,14 @@ def test_every_prompt_is_what_the_template_renders_with_tools(stage, qwen, name,
         assert all(f'"name": "{tool["function"]["name"]}"' in shown for tool in tools)
 
 
-def test_rolls_own_manager_doubles_the_end_of_turn_and_shows_no_tools(stage, qwen):
+def test_rolls_own_manager_doubles_the_end_of_turn_and_shows_no_tools(rollout_loop, qwen):
     from roll.pipeline.agentic.env_manager.traj_env_manager import TrajEnvManager
 
     tokenizer = qwen("qwen2_5")
 
     def text(cls):
         keys = ROLLS_KEYS if cls is TrajEnvManager else {}
-        played = stage(
+        played = rollout_loop(
             tokenizer,
             settings=ONE_TASK,
             env=keys | {"trajectory_share": 0},

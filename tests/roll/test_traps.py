@@ -15,12 +15,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 
 @pytest.fixture
-def rolls_own(stage):
-    """Makes a stage with ROLL's TrajEnvManager."""
+def rolls_own(rollout_loop):
+    """Makes a rollout_loop with ROLL's TrajEnvManager."""
     from roll.pipeline.agentic.env_manager.traj_env_manager import TrajEnvManager
 
     def make(**keys):
-        return stage(cls=TrajEnvManager, **{**keys, "env": ROLLS_KEYS | keys.get("env", {})})
+        return rollout_loop(cls=TrajEnvManager, **{**keys, "env": ROLLS_KEYS | keys.get("env", {})})
 
     return make
 
@@ -74,8 +74,8 @@ def advantages(episodes, config, *, values=None, lambd=1.0, kl=0.0):
     ).batch
 
 
-def test_the_batch_has_rolls_own_keys_shapes_and_types(stage, rolls_own):
-    (ours,), (theirs,) = stage(env=QUIET).play(), rolls_own().play()
+def test_the_batch_has_rolls_own_keys_shapes_and_types(rollout_loop, rolls_own):
+    (ours,), (theirs,) = rollout_loop(env=QUIET).play(), rolls_own().play()
     assert {k: (v.shape, v.dtype) for k, v in ours.batch.items()} == {
         k: (v.shape, v.dtype) for k, v in theirs.batch.items()
     }
@@ -86,35 +86,35 @@ def test_the_batch_has_rolls_own_keys_shapes_and_types(stage, rolls_own):
     assert set(theirs.meta_info["metrics"]) - {"env/retail/success"} <= set(ours.meta_info["metrics"])
 
 
-def test_a_first_prompt_without_room_crashes_rolls_loop(stage, rolls_own):
+def test_a_first_prompt_without_room_crashes_rolls_loop(rollout_loop, rolls_own):
     played = rolls_own(pipeline={"sequence_length": 20})
     with pytest.raises((IndexError, ValueError)):
         played.play()
     settled(played)
-    (episode,) = stage(env=QUIET, pipeline={"sequence_length": 20}).play()
+    (episode,) = rollout_loop(env=QUIET, pipeline={"sequence_length": 20}).play()
     assert metrics_of(episode)["truncated_max_length"] == 1.0
 
 
-def test_rolls_loop_steps_on_after_the_environment_has_truncated(stage, rolls_own):
+def test_rolls_loop_steps_on_after_the_environment_has_truncated(rollout_loop, rolls_own):
     silent = actor_that(lambda actor, oracle: actor.write("One moment."))
     played = rolls_own(settings={"max_turns": 2}, make_actor=silent)
     with pytest.raises(EpisodeStateError):
         played.play()
     settled(played)
-    (episode,) = stage(env=QUIET, settings={"max_turns": 2}, make_actor=silent).play()
+    (episode,) = rollout_loop(env=QUIET, settings={"max_turns": 2}, make_actor=silent).play()
     assert metrics_of(episode)["truncated_max_turns"] == 1.0
 
 
-def test_a_customer_that_fails_stops_rolls_loop_or_is_scored_0(stage, rolls_own):
+def test_a_customer_that_fails_stops_rolls_loop_or_is_scored_0(rollout_loop, rolls_own):
     played = with_failures(rolls_own(), [1], at_reset=True)
     with pytest.raises(Exception, match="no answer"):
         played.play()
     settled(played)
-    (episode,) = with_failures(stage(env=QUIET), [1], at_reset=True).play()
+    (episode,) = with_failures(rollout_loop(env=QUIET), [1], at_reset=True).play()
     assert metrics_of(episode)["success"] == 1.0
 
 
-def test_rolls_validation_changes_its_tasks_from_one_evaluation_to_the_next(stage, rolls_own):
+def test_rolls_validation_changes_its_tasks_from_one_evaluation_to_the_next(rollout_loop, rolls_own):
     six = {"source": "tau2", "split": "train", "task_subset": "profile"}
 
     def evaluations(make, **keys):
@@ -128,7 +128,7 @@ def test_rolls_validation_changes_its_tasks_from_one_evaluation_to_the_next(stag
             seen.append(sorted(resets))
         return seen
 
-    theirs, ours = evaluations(rolls_own), evaluations(stage, env=QUIET)
+    theirs, ours = evaluations(rolls_own), evaluations(rollout_loop, env=QUIET)
     assert theirs[0] != theirs[1] or theirs[1] != theirs[2]
     assert ours[0] == ours[1] == ours[2] and len(set(ours[0])) == 6
 
@@ -142,8 +142,8 @@ def noting_tasks(call, tasks):
     return noted
 
 
-def test_a_trailing_observation_takes_the_reward_away(stage):
-    (episode,) = stage(env=QUIET).play()
+def test_a_trailing_observation_takes_the_reward_away(rollout_loop):
+    (episode,) = rollout_loop(env=QUIET).play()
     config = pipeline()
     assert advantages([episode], config)["token_level_rewards"].sum() == pytest.approx(1.0)
     trailing = int(episode.batch["attention_mask"].sum())
@@ -154,7 +154,7 @@ def test_a_trailing_observation_takes_the_reward_away(stage):
 
 
 @pytest.mark.parametrize("estimator", ["gae", "grpo", "reinforce", "agentic_reinforce"])
-def test_a_masked_episode_moves_neither_itself_nor_its_siblings(stage, estimator):
+def test_a_masked_episode_moves_neither_itself_nor_its_siblings(rollout_loop, estimator):
     """With a critic and without; the siblings' baseline is that of the episodes that can be scored."""
     import torch
 
@@ -162,7 +162,8 @@ def test_a_masked_episode_moves_neither_itself_nor_its_siblings(stage, estimator
         return actor.write("Bye.") if actor.number == 2 else oracle()
 
     played = with_failures(
-        stage(env=QUIET, group_size=4, settings={"max_turns": 25}, make_actor=actor_that(lazy_in_two)), [999, 0, 0, 0]
+        rollout_loop(env=QUIET, group_size=4, settings={"max_turns": 25}, make_actor=actor_that(lazy_in_two)),
+        [999, 0, 0, 0],
     )
     batch = sorted(played.play(), key=lambda one: metrics_of(one)["unscorable"])
     fine, masked = batch[:3], batch[3]
@@ -180,21 +181,21 @@ def test_a_masked_episode_moves_neither_itself_nor_its_siblings(stage, estimator
     assert torch.allclose(in_their_group["advantages"][:3], without["advantages"]) == (estimator == "gae")
 
 
-def test_a_masked_episode_counts_where_rewards_are_normalised_over_the_batch(stage):
+def test_a_masked_episode_counts_where_rewards_are_normalised_over_the_batch(rollout_loop):
     """The reason why docs/roll.md asks for `grouping: traj_group_id` where customers can fail."""
     import torch
 
-    played = with_failures(stage(env=QUIET, group_size=3), [999, 0, 0])
+    played = with_failures(rollout_loop(env=QUIET, group_size=3), [999, 0, 0])
     batch = sorted(played.play(), key=lambda one: metrics_of(one)["unscorable"])
     config = pipeline(grouping="batch", method="mean")
     assert not torch.allclose(advantages(batch, config)["advantages"][:2], advantages(batch[:2], config)["advantages"])
 
 
-def test_losses_and_means_of_a_masked_episode_are_finite(stage):
+def test_losses_and_means_of_a_masked_episode_are_finite(rollout_loop):
     import torch
     from roll.utils.functionals import agg_loss
 
-    played = with_failures(stage(env=QUIET, group_size=2), [999, 0])
+    played = with_failures(rollout_loop(env=QUIET, group_size=2), [999, 0])
     batch = advantages(sorted(played.play(), key=lambda one: metrics_of(one)["unscorable"]), pipeline())
     mask = batch["response_mask"][:, 1:]
     for mode in ("token-mean", "seq-mean-token-sum", "seq-mean-token-mean"):
@@ -203,10 +204,10 @@ def test_losses_and_means_of_a_masked_episode_are_finite(stage):
         assert agg_loss(batch["advantages"][1:], mask[1:], mode, batch_num_tokens=1, global_valid_samples=1) == 0.0
 
 
-def test_values_at_observations_leak_through_gae_below_lambda_1(stage):
+def test_values_at_observations_leak_through_gae_below_lambda_1(rollout_loop):
     import torch
 
-    (episode,) = stage(env=QUIET).play()
+    (episode,) = rollout_loop(env=QUIET).play()
     _, mask, _ = attended(episode)
     own = torch.tensor(mask[1:] + [False] * (4096 - len(mask)))
     quiet, noisy = torch.zeros(1, 4095), torch.where(own, 0.0, 5.0).unsqueeze(0)
@@ -218,9 +219,9 @@ def test_values_at_observations_leak_through_gae_below_lambda_1(stage):
         assert torch.allclose(first, second, atol=1e-4) == same
 
 
-def test_a_dropped_group_leaves_waiting_siblings_asleep(roll, stage):
+def test_a_dropped_group_leaves_waiting_siblings_asleep(roll, rollout_loop):
     """Why an episode is played again inside the env manager instead of being dropped by ROLL's filter."""
-    played = stage(group_size=2)
+    played = rollout_loop(group_size=2)
     queue = played.queue
     queue.manager.group_queue[0].group_filter = SimpleNamespace(filter=lambda **_: True)
     queue.step(0, 2)
@@ -232,7 +233,7 @@ def test_a_dropped_group_leaves_waiting_siblings_asleep(roll, stage):
     assert not waiting.done()
 
 
-def test_an_engine_without_words_shifts_rolls_log_probabilities(stage, rolls_own):
+def test_an_engine_without_words_shifts_rolls_log_probabilities(rollout_loop, rolls_own):
     def silent_once(actor, oracle):
         actor.calls = getattr(actor, "calls", 0) + 1
         return [] if actor.calls == 2 else oracle()
@@ -243,10 +244,10 @@ def test_an_engine_without_words_shifts_rolls_log_probabilities(stage, rolls_own
         return (episode.batch["infer_logprobs"][0, : len(own)].numpy() != 0) != own
 
     assert misplaced(rolls_own(make_actor=actor_that(silent_once)).play()[0]).any()
-    assert not misplaced(stage(env=QUIET, make_actor=actor_that(silent_once)).play()[0]).any()
+    assert not misplaced(rollout_loop(env=QUIET, make_actor=actor_that(silent_once)).play()[0]).any()
 
 
-def test_rolls_training_tasks_are_drawn_anew_in_each_run(stage, rolls_own):
+def test_rolls_training_tasks_are_drawn_anew_in_each_run(rollout_loop, rolls_own):
     def runs(make, **keys):
         seen = []
         for base_seed in (1, 2):
@@ -257,12 +258,12 @@ def test_rolls_training_tasks_are_drawn_anew_in_each_run(stage, rolls_own):
             seen.append(tasks[0])
         return seen
 
-    theirs, ours = runs(rolls_own), runs(stage, env=QUIET)
+    theirs, ours = runs(rolls_own), runs(rollout_loop, env=QUIET)
     assert theirs[0] != theirs[1]
     assert ours[0] == ours[1]
 
 
-def test_one_environment_that_plays_a_siblings_episode_too_gives_it_an_id_of_its_own(stage, rolls_own):
+def test_one_environment_that_plays_a_siblings_episode_too_gives_it_an_id_of_its_own(rollout_loop, rolls_own):
     def ids(make, **keys):
         played = make(group_size=2, **keys)
         del played.managers[1]
@@ -271,28 +272,28 @@ def test_one_environment_that_plays_a_siblings_episode_too_gives_it_an_id_of_its
         return {episode.non_tensor_batch["traj_id"][0] for episode in batch}
 
     assert len(ids(rolls_own)) == 1
-    assert len(ids(stage, env=QUIET)) == 2
+    assert len(ids(rollout_loop, env=QUIET)) == 2
 
 
-def test_rolls_own_dump_writes_nothing(stage, rolls_own, tmp_path):
+def test_rolls_own_dump_writes_nothing(rollout_loop, rolls_own, tmp_path):
     from roll.pipeline.agentic.utils import dump_rollout_trajectories
 
     (episode,) = rolls_own().play()
     dump_rollout_trajectories(str(tmp_path / "theirs"), 0, episode)
     assert not (tmp_path / "theirs").exists()
-    played = stage(pipeline={"rollout_dump_dir": str(tmp_path / "ours")})
+    played = rollout_loop(pipeline={"rollout_dump_dir": str(tmp_path / "ours")})
     played.play()
     played.close()
     assert list((tmp_path / "ours").glob("train-*.jsonl"))
 
 
-def test_an_episode_that_outgrows_sequence_length_is_no_different_from_a_failure_in_rolls_loop(stage, rolls_own):
+def test_an_episode_that_outgrows_sequence_length_is_no_different_from_a_failure_in_rolls_loop(rollout_loop, rolls_own):
     """It ends without a step of the environment: nothing says why."""
     keys = {"pipeline": {"sequence_length": 250}}
     played = rolls_own(**keys)
     (theirs,) = played.play()
     settled(played)
-    (ours,) = stage(env=QUIET, **keys).play()
+    (ours,) = rollout_loop(env=QUIET, **keys).play()
     assert not [name for name in metrics_of(theirs) if "truncated" in name]
     assert metrics_of(ours)["truncated_max_length"] == 1.0
     assert float(theirs.batch["scores"].sum()) == float(ours.batch["scores"].sum()) == 0.0
@@ -313,9 +314,9 @@ def test_rolls_adaptive_kl_coefficient_is_in_no_checkpoint(roll):
     assert get_kl_controller(init_kl_coef=0.1, target_kl=0.01, kl_horizon=100).value == 0.1
 
 
-def test_rolls_reward_clip_clips_the_kl_of_every_token_too(stage):
+def test_rolls_reward_clip_clips_the_kl_of_every_token_too(rollout_loop):
     """So it is refused together with KL in the reward."""
-    (episode,) = stage(env=QUIET).play()
+    (episode,) = rollout_loop(env=QUIET).play()
     plain, clipped = (
         advantages([episode], pipeline(reward_clip=clip), kl=30.0)["token_level_rewards"] for clip in (None, 1.0)
     )

@@ -24,7 +24,7 @@ async def nothing(*arguments, **named):
 
 
 def scheduler_of(played):
-    """ROLL's RolloutScheduler around the stage's queue and env managers."""
+    """ROLL's RolloutScheduler around the rollout_loop's queue and env managers."""
     from roll.distributed.scheduler.rollout_scheduler import RolloutScheduler
 
     def bridged(call):
@@ -50,7 +50,7 @@ def scheduler_of(played):
 
 @pytest.fixture
 def validate(roll, monkeypatch):
-    """Runs `AgenticPipeline.val` on a stage's environments."""
+    """Runs `AgenticPipeline.val` on a rollout_loop's environments."""
     import ray
     from roll.distributed.scheduler.protocol import DataProto
     from roll.pipeline.agentic.agentic_pipeline import AgenticPipeline
@@ -81,11 +81,11 @@ def validate(roll, monkeypatch):
     return run
 
 
-def test_rolls_validation_logs_pass_hat_k_of_each_tag(stage, validate):
+def test_rolls_validation_logs_pass_hat_k_of_each_tag(rollout_loop, validate):
     silent_in_every_second = actor_that(
         lambda actor, oracle: actor.write("One moment.") if actor.number % 2 else oracle()
     )
-    played = stage(
+    played = rollout_loop(
         mode="val",
         groups=6,
         group_size=2,

@@ -127,7 +127,7 @@ def test_what_a_resumed_worker_loads(module, monkeypatch, ours, theirs, role, lo
         monkeypatch.setattr(base_worker, "create_strategy", lambda worker: strategy)
         monkeypatch.setattr(base_worker, "download_model", lambda path: path)
         monkeypatch.setattr(module, "load_checkpoint", lambda strategy, folder: loaded.append(str(folder)))
-        monkeypatch.setattr(module, "spare", lambda strategy, **_: None)
+        monkeypatch.setattr(module, "trim_padding", lambda strategy, **_: None)
         worker = kind.__new__(kind)
         monkeypatch.setattr(kind, "prepare", lambda self, model: None, raising=False)
         worker.worker_config = learner_config()
@@ -154,7 +154,7 @@ def test_the_first_update_of_a_learner_has_a_learning_rate(module, monkeypatch, 
     assert scheduler.optimizer.param_groups[0]["lr"] == 0
     kind = getattr(module, name)
     monkeypatch.setattr(base_worker, "create_strategy", lambda worker: strategy)
-    monkeypatch.setattr(module, "spare", lambda strategy, **_: None)
+    monkeypatch.setattr(module, "trim_padding", lambda strategy, **_: None)
     monkeypatch.setattr(kind, "prepare", lambda self, model: None)
     monkeypatch.setattr(base_worker.Worker, "initialize", lambda self, config: setattr(self, "pipeline_config", config))
     worker = kind.__new__(kind)

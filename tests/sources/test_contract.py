@@ -94,7 +94,7 @@ def test_whatever_an_episode_writes_the_shop_stays_as_it_was(source):
     task = next(task for task in tasks_of(source) if shop.gold_changes(task))
     world = shop.open()
     for action in task.actions:
-        if action.name not in shop.conduct.ending_tools:
+        if action.name not in shop.episode_rules.ending_tools:
             world.call(ToolCall(action.name, action.arguments))
     assert world.changes() == shop.gold_changes(task) != {}
     assert shop.open().changes() == {}
@@ -102,7 +102,7 @@ def test_whatever_an_episode_writes_the_shop_stays_as_it_was(source):
 
 
 def test_its_rules_are_those_of_its_shop(source):
-    assert get_source(source).conduct == get_source(source).shop().conduct
+    assert get_source(source).episode_rules == get_source(source).shop().episode_rules
 
 
 def test_it_has_a_prompt_of_every_style_and_each_shows_the_rules_or_says_nothing(source):

@@ -36,7 +36,7 @@ def impatient_threads():
 
 def writing_tasks(source):
     """Tasks that change something and end with the customer's words; each is played in several threads at once."""
-    ending = open_shop(source).conduct.ending_tools
+    ending = open_shop(source).episode_rules.ending_tools
     tasks = [
         task
         for task in load_tasks(source, SPLITS[source])

@@ -185,7 +185,7 @@ class _Person:
         self._screen.complete_by(lambda line: completions(line, {}, CUSTOMER_COMMANDS))
         self._screen.say(f"Task {task.id}. You are the customer of {self._agent}; /help explains.", "dim")
         self._screen.say(briefing(task))
-        if greeting := open_shop(task.source).conduct.greeting:
+        if greeting := open_shop(task.source).episode_rules.greeting:
             self._screen.say(f"agent> {greeting}", "bold")
         return self._next_words(is_opening=True)
 

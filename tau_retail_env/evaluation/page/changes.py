@@ -47,7 +47,7 @@ def _entry(table: str, entry_id: str, worlds: Iterable[World]) -> dict[str, Any]
 def _played(shop: Shop, calls: Iterable[ToolCall]) -> World:
     world = shop.open()
     for call in calls:
-        if call.name not in shop.conduct.ending_tools:
+        if call.name not in shop.episode_rules.ending_tools:
             world.call(call)
     return world
 

@@ -78,7 +78,7 @@ def judge_again(trajectory: Trajectory, task: Task) -> Reward:
             continue
         evidence.conversation.append(Said(message["role"], message["content"]))
         calls = message.get("tool_calls", ())
-        is_heard = message["role"] == "assistant" and (not calls or shop.conduct.hears_text_beside_calls)
+        is_heard = message["role"] == "assistant" and (not calls or shop.episode_rules.hears_text_beside_calls)
         if is_heard and message["content"]:
             spoken.append(message["content"])
         for one in calls:

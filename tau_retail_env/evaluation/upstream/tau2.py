@@ -253,8 +253,8 @@ def _info(settings: EvalSettings) -> dict[str, Any]:
     return {
         "git_commit": f"tau-retail {settings.package_version}",
         "num_trials": settings.trials,
-        "max_steps": settings.max_turns or shop.conduct.max_steps,
-        "max_errors": shop.conduct.max_errors,
+        "max_steps": settings.max_turns or shop.episode_rules.max_steps,
+        "max_errors": shop.episode_rules.max_errors,
         "user_info": {
             "implementation": f"tau_retail_{customer.get('strategy')}",
             "llm": customer.get("model") or str(customer.get("strategy")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tau_retail_env.sources.base import REPLY, THOUGHT, Message
 from tau_retail_env.sources.tau2.editions import Edition
-from tau_retail_env.sources.tau2.shop import CONDUCT
+from tau_retail_env.sources.tau2.shop import EPISODE_RULES
 from tau_retail_env.sources.tau2.texts import simulator_texts
 from tau_retail_env.sources.tau2.upstream import import_upstream
 from tau_retail_env.tasks.task import Task
@@ -46,7 +46,7 @@ def opening_messages(strategy: str, task: Task, edition: Edition) -> list[Messag
     )
     return [
         {"role": "system", "content": prompt + (_REACT if strategy == "react" else "")},
-        {"role": "user", "content": CONDUCT.greeting or ""},
+        {"role": "user", "content": EPISODE_RULES.greeting or ""},
     ]
 
 

@@ -17,9 +17,9 @@ from tau_retail_env.tasks.task import Task
 from tau_retail_env.world.arithmetic import is_affordable
 from tau_retail_env.world.corrections import MODIFY_ITEMS
 from tau_retail_env.world.overlay import OverlayTable
-from tau_retail_env.world.shop import Changes, Conduct, GoldChanges, ToolResult, digest
+from tau_retail_env.world.shop import Changes, EpisodeRules, GoldChanges, ToolResult, digest
 
-CONDUCT = Conduct(
+EPISODE_RULES = EpisodeRules(
     greeting="Hi! How can I help you today?",
     stop_tokens=("###STOP###", "###TRANSFER###", "###OUT-OF-SCOPE###"),
     max_steps=100,
@@ -39,7 +39,7 @@ class Tau2Shop:
         MissingDependencyError: a package that upstream's retail domain imports is not installed.
     """
 
-    conduct = CONDUCT
+    episode_rules = EPISODE_RULES
 
     def __init__(self, edition: Edition) -> None:
         self._edition = edition

@@ -10,7 +10,7 @@ from tau_retail_env.chat.compressed import retail_prompt
 from tau_retail_env.sources.base import JsonObject, Message, Source
 from tau_retail_env.sources.tau2 import customer, history, judge_prompt, tasks, texts
 from tau_retail_env.sources.tau2.editions import CUSTOM, VERSIONS, Edition, edition_of, named
-from tau_retail_env.sources.tau2.shop import CONDUCT, Tau2Shop
+from tau_retail_env.sources.tau2.shop import EPISODE_RULES, Tau2Shop
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.world.assertions import Said
 from tau_retail_env.world.shop import Shop
@@ -21,7 +21,7 @@ class Tau2Source(Source):
 
     name = "tau2"
     versions = VERSIONS
-    conduct = CONDUCT
+    episode_rules = EPISODE_RULES
     prefix_tokens = MappingProxyType({"full": 4767, "compressed": 1239, "minimal": 9})
 
     @property

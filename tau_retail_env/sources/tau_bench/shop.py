@@ -6,9 +6,9 @@ from typing import Any
 
 from tau_retail_env.sources.tau_bench.tasks import import_upstream
 from tau_retail_env.world.dictionary import DictionaryShop
-from tau_retail_env.world.shop import Conduct
+from tau_retail_env.world.shop import EpisodeRules
 
-CONDUCT = Conduct(
+EPISODE_RULES = EpisodeRules(
     greeting=None,
     stop_tokens=("###STOP###",),
     ending_tools=frozenset({"transfer_to_human_agents"}),
@@ -38,7 +38,7 @@ def open_tau_bench_shop() -> DictionaryShop:
         functions={schema["function"]["name"]: tool.invoke for schema, tool in zip(schemas, tools, strict=True)},
         tools=schemas,
         domain_policy=import_upstream("envs.retail.wiki").WIKI,
-        conduct=CONDUCT,
+        episode_rules=EPISODE_RULES,
         changeable=("orders", "users"),
         canonical=canonical,
         unknown_tool="Unknown action {name}",

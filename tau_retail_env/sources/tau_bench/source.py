@@ -10,7 +10,7 @@ from tau_retail_env.chat.api import tool_call_of
 from tau_retail_env.chat.compressed import retail_prompt
 from tau_retail_env.sources.base import JsonObject, Message, Source
 from tau_retail_env.sources.tau_bench import tasks, texts
-from tau_retail_env.sources.tau_bench.shop import CONDUCT, open_tau_bench_shop
+from tau_retail_env.sources.tau_bench.shop import EPISODE_RULES, open_tau_bench_shop
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.world.shop import Shop
 
@@ -22,7 +22,7 @@ class TauBenchSource(Source):
     """τ-bench v1 retail, from the submodule, a checkout or an installed `tau_bench`."""
 
     name = "tau_bench"
-    conduct = CONDUCT
+    episode_rules = EPISODE_RULES
     prefix_tokens = MappingProxyType({"full": 4256, "compressed": 1161, "minimal": 9})
     knows_profile = False
 

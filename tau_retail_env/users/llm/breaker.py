@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from tau_retail_env.users.llm.pauses import longest_pause_s
+from tau_retail_env.users.llm.backoff import longest_backoff_s
 
 FAILURES_TO_OPEN = 20
 """In a row; at a fault rate of 30 % once in 3e10 attempts."""
@@ -18,7 +18,7 @@ class CircuitBreaker:
 
     It opens when the failures in a row are `FAILURES_TO_OPEN` or more and outnumber the attempts still under way: a
     fault is often quicker than an answer, so that many calls begun at once see their faults first. Open, it
-    lets one attempt through after each pause (`longest_pause_s` of the trials that failed); any success closes it.
+    lets one attempt through after each pause (`longest_backoff_s` of the trials that failed); any success closes it.
 
     Not safe for threads: it lives in the event loop.
     """
@@ -76,11 +76,11 @@ class CircuitBreaker:
         if is_trial:
             self.failed_trials += 1
             self._trials_in_a_row += 1
-            self._next_trial = self._clock() + longest_pause_s(1 + self._trials_in_a_row)
+            self._next_trial = self._clock() + longest_backoff_s(1 + self._trials_in_a_row)
         elif not self.is_open and self._in_a_row >= FAILURES_TO_OPEN and self._in_a_row > self._under_way:
             self.is_open = True
             self._trials_in_a_row = 0
-            self._next_trial = self._clock() + longest_pause_s(1)
+            self._next_trial = self._clock() + longest_backoff_s(1)
 
     def dropped(self, attempt: int) -> None:
         """The attempt was called off: it says nothing about the server."""

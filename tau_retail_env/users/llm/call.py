@@ -10,7 +10,7 @@ from typing import Any
 
 from tau_retail_env.errors import CustomerSetupError, TauRetailError
 from tau_retail_env.users.base import UserError
-from tau_retail_env.users.llm import pauses
+from tau_retail_env.users.llm import backoff
 from tau_retail_env.users.llm.budget import Ledger
 from tau_retail_env.users.llm.completion import Completion
 from tau_retail_env.users.llm.connection import Connection
@@ -21,7 +21,7 @@ from tau_retail_env.users.usage import Usage
 
 def patience_s(settings: ApiSettings) -> float:
     """Seconds that a call may take, waiting for a slot aside: every attempt and every pause at its longest."""
-    return (settings.timeout_s + pauses.LONGEST_PAUSE_S) * (1 + settings.max_retries)
+    return (settings.timeout_s + backoff.LONGEST_BACKOFF_S) * (1 + settings.max_retries)
 
 
 def pay(reply: Completion, settings: ApiSettings) -> None:
@@ -43,9 +43,9 @@ def pay(reply: Completion, settings: ApiSettings) -> None:
 class Call:
     """One call under way.
 
-    Between the beginnings of two attempts passes a time drawn evenly from 0 to `longest_pause_s` (full jitter), or the
-    attempt itself if that is longer; after it what the server asks for, if that fits into `patience_s`. After an empty
-    reply the request's seed is one higher.
+    Between the beginnings of two attempts passes a time drawn evenly from 0 to `longest_backoff_s` (full jitter), or
+    the attempt itself if that is longer; after it what the server asks for, if that fits into `patience_s`. After an
+    empty reply the request's seed is one higher.
 
     Args:
         line: the process's connection to the endpoint.
@@ -138,10 +138,10 @@ class Call:
         self._last = fault.reason
         self._go_on()
         attempts = self._sent + self._trials_of_others
-        pause_s = self._line.random.uniform(0, pauses.longest_pause_s(attempts))
+        pause_s = self._line.random.uniform(0, backoff.longest_backoff_s(attempts))
         pause_s = max(pause_s - (time.monotonic() - self._attempt_began), 0.0)
         if fault.retry_after_s is not None:
-            pause_s = fault.retry_after_s + self._line.random.uniform(0, pauses.FIRST_PAUSE_S)
+            pause_s = fault.retry_after_s + self._line.random.uniform(0, backoff.FIRST_BACKOFF_S)
             self._last += f", which asks to wait {fault.retry_after_s:.4g} s"
         if pause_s >= self._left_s():
             raise self._given_up()

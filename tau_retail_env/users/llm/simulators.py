@@ -42,7 +42,7 @@ class ApiCustomer:
         self._endpoint = endpoint
         self._source = source if isinstance(source, Source) else get_source(source)
         self._source.shop()  # what is not installed is missed now, not in the first episode
-        self._stop_tokens = self._source.conduct.stop_tokens
+        self._stop_tokens = self._source.episode_rules.stop_tokens
         self._episode = ""
         self._calls = 0
         self._history: list[Message] = []

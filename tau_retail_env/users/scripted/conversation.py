@@ -148,10 +148,10 @@ class Conversation:
         return self._lose_patience(heard)
 
     def _about_what_next(self, current: Request, heard: Heard) -> str:
-        untold = self._speech.untold(current)
-        if self._waiting and not untold:
+        unstated = self._speech.unstated(current)
+        if self._waiting and not unstated:
             return self._state_next()
-        if not untold:
+        if not unstated:
             return self._lose_patience(heard)
         return self._speech.statement(current, full=True)
 

@@ -47,7 +47,7 @@ class Speech:
         """Remember that the agent has offered what the customer wants, which may from now on be named exactly."""
         self._offered.add(request)
 
-    def untold(self, request: Request) -> list[Fact]:
+    def unstated(self, request: Request) -> list[Fact]:
         """The facts of a request that the agent has not been told."""
         return [fact for fact in FACTS_OF_KIND[request.kind] if not self.told[request, fact]]
 

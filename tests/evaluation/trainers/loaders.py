@@ -27,11 +27,11 @@ def loaded(module: str, script: str, *arguments: Any, path: str = "") -> Any:
         arguments: the script's.
         path: a checkout that the module is in.
     """
-    surroundings = {**os.environ, "PYTHONPATH": path, "HF_DATASETS_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
+    environment = {**os.environ, "PYTHONPATH": path, "HF_DATASETS_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
 
     def run(*words: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [PYTHON, *map(str, words)], env=surroundings, capture_output=True, text=True, timeout=600, check=False
+            [PYTHON, *map(str, words)], env=environment, capture_output=True, text=True, timeout=600, check=False
         )
 
     if (probe := run("-c", f"import {module}")).returncode:

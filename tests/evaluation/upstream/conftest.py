@@ -20,7 +20,7 @@ PYTHON = os.environ.get("UPSTREAM_PYTHON", sys.executable)
 
 def run_upstream(checkout: Path, sources: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run upstream's Python with its code first on the path."""
-    surroundings = {
+    environment = {
         **os.environ,
         "PYTHONPATH": str(sources),
         "TAU2_DATA_DIR": str(checkout / "data"),
@@ -28,7 +28,7 @@ def run_upstream(checkout: Path, sources: Path, *arguments: str) -> subprocess.C
         "OPENAI_API_KEY": "none",
     }
     return subprocess.run(
-        [PYTHON, *arguments], env=surroundings, cwd=checkout, capture_output=True, text=True, timeout=600, check=False
+        [PYTHON, *arguments], env=environment, cwd=checkout, capture_output=True, text=True, timeout=600, check=False
     )
 
 

@@ -109,7 +109,7 @@ class Upstream:
 
 
 class OrchestratedUpstream(Upstream):
-    """Lets upstream's orchestrator conduct the conversation, with its limits."""
+    """Lets upstream's orchestrator lead the conversation, with its limits."""
 
     def play(self, script: Script) -> Outcome:
         """Play a script until upstream ends it."""

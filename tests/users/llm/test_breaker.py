@@ -7,8 +7,8 @@ import random
 
 import pytest
 
+from tau_retail_env.users.llm.backoff import FIRST_BACKOFF_S, LONGEST_BACKOFF_S
 from tau_retail_env.users.llm.breaker import FAILURES_TO_OPEN, CircuitBreaker
-from tau_retail_env.users.llm.pauses import FIRST_PAUSE_S, LONGEST_PAUSE_S
 
 
 class Clock:
@@ -41,7 +41,7 @@ def test_a_dead_server_is_soon_asked_no_more():
 def test_one_attempt_at_a_time_tries_whether_the_server_is_back():
     clock = Clock()
     breaker = opened(clock)
-    clock.now = FIRST_PAUSE_S
+    clock.now = FIRST_BACKOFF_S
     trial = admitted(breaker)
     assert breaker.admit() is None
     breaker.succeeded(trial)
@@ -57,15 +57,15 @@ def test_trials_become_rarer_up_to_a_limit():
         waits.append(breaker.wait_s)
         clock.now += breaker.wait_s
         breaker.failed(admitted(breaker))
-    assert waits[:3] == pytest.approx([FIRST_PAUSE_S, 2 * FIRST_PAUSE_S, 4 * FIRST_PAUSE_S])
-    assert waits[-1] == pytest.approx(LONGEST_PAUSE_S)
+    assert waits[:3] == pytest.approx([FIRST_BACKOFF_S, 2 * FIRST_BACKOFF_S, 4 * FIRST_BACKOFF_S])
+    assert waits[-1] == pytest.approx(LONGEST_BACKOFF_S)
     assert breaker.failed_trials == 8
 
 
 def test_a_trial_that_is_called_off_leaves_room_for_another():
     clock = Clock()
     breaker = opened(clock)
-    clock.now = FIRST_PAUSE_S
+    clock.now = FIRST_BACKOFF_S
     breaker.dropped(admitted(breaker))
     assert breaker.admit() is not None
 
@@ -77,7 +77,7 @@ def test_an_attempt_from_before_is_no_trial():
     for _ in range(FAILURES_TO_OPEN):
         breaker.failed(admitted(breaker))
     assert breaker.is_open
-    clock.now = FIRST_PAUSE_S
+    clock.now = FIRST_BACKOFF_S
     trial = admitted(breaker)
     breaker.failed(late)
     assert (breaker.failed_trials, breaker.admit()) == (0, None)

@@ -20,7 +20,7 @@ import pytest
 
 from tau_retail_env.errors import BudgetError, CustomerSetupError, MissingDependencyError
 from tau_retail_env.users.base import UserError
-from tau_retail_env.users.llm import pauses
+from tau_retail_env.users.llm import backoff
 from tau_retail_env.users.llm.background import close_background
 from tau_retail_env.users.llm.budget import RUN_VARIABLE, Ledger
 from tau_retail_env.users.llm.completion import Completion
@@ -42,8 +42,8 @@ def _quick_and_alone(monkeypatch, tmp_path) -> Iterator[None]:
     """Short pauses, a run and a folder of the test's own, no key, and no connection left from another test."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setattr(pauses, "FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr(pauses, "LONGEST_PAUSE_S", 0.05)
+    monkeypatch.setattr(backoff, "FIRST_BACKOFF_S", 0.01)
+    monkeypatch.setattr(backoff, "LONGEST_BACKOFF_S", 0.05)
     monkeypatch.setattr("tau_retail_env.users.llm.endpoint.CHECK_PAUSE_S", 0.01)
     monkeypatch.setenv(RUN_VARIABLE, f"test-{os.urandom(6).hex()}")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)

@@ -140,7 +140,7 @@ class Queue:
         return call(*arguments)
 
 
-class Stage:
+class RolloutLoop:
     """Env managers of one mode, as ROLL's EnvironmentWorker makes and runs them.
 
     Args:

@@ -91,7 +91,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class EnvironmentSurvey:
     """Everything that `examine` judges, gathered by `survey`."""
 
     here: Environment
@@ -142,7 +142,7 @@ class Surroundings:
     """Free disk space there."""
 
 
-def survey() -> Surroundings:
+def survey() -> EnvironmentSurvey:
     """Look around: installed metadata, files, the machine. Imports no package that it reports on."""
     checkout = shipped.checkout()
     base = checkout or Path.cwd()
@@ -154,7 +154,7 @@ def survey() -> Surroundings:
     if isinstance(this, str):
         this = Environment(typed_path(Path(sys.executable)), ".".join(map(str, sys.version_info[:3])), {})
     outputs = next(path for path in (base / "outputs", base, *base.parents) if path.is_dir())
-    return Surroundings(
+    return EnvironmentSurvey(
         here=this,
         requirements=_requirements(checkout),
         tau2=_place(upstream_tau2.data_folder),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tau_retail_env.config.roll_schema import RollSchema
-from tau_retail_env.doctor import Environment, Pin, examine, surroundings, survey
+from tau_retail_env.doctor import Environment, Pin, environment_survey, examine, survey
 from tau_retail_env.models import shipped
 from tau_retail_env.roll.config.package import RollPackage, install_arguments
 
@@ -61,7 +61,7 @@ print(json.dumps([len(examine(found)), found.here.packages, [name for name in he
 
 def test_the_versions_of_python_are_those_of_the_package(repository):
     project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["requires-python"] == surroundings.PYTHON_WANTED
+    assert project["requires-python"] == environment_survey.PYTHON_WANTED
 
 
 def test_requirements_are_those_of_the_checkout(repository):
@@ -210,7 +210,7 @@ def test_an_unfinished_set_up_shows(monkeypatch, tmp_path, repository):
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_a_key_is_never_printed(form, repository):
-    keys = dict.fromkeys(surroundings.KEYS, KEY) | {"HF_TOKEN": ""}
+    keys = dict.fromkeys(environment_survey.KEYS, KEY) | {"HF_TOKEN": ""}
     answer = subprocess.run(
         [sys.executable, "-m", "tau_retail_env", "doctor", *form],
         capture_output=True,

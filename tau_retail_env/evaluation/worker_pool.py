@@ -65,7 +65,7 @@ class StoppedError(Exception):
     """The episode under way was stopped: nothing of it is kept."""
 
 
-class Crew:
+class WorkerPool:
     """Plays jobs with several players at once and hands each episode back as it ends.
 
     The threads are daemons, for a hanging server must not keep the process.

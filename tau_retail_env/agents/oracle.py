@@ -59,8 +59,8 @@ class OracleAgent:
 
         Args:
             task: its gold writes are played in order, its gold lookups where they precede.
-            whole_variants: whether a change of items is confirmed with every option of the new variant and its price
-                in dollars, both as the product's list has them, and not with the options that change alone.
+            whole_variants: whether a change of items is confirmed with every option of the new variant, its price
+                in dollars and its item id, as the product's list has them, and not with the options that change alone.
         """
         self._task = task
         self._whole_variants = whole_variants
@@ -84,6 +84,44 @@ class OracleAgent:
         self._summed_up = False
         self._unreported = ""
         self._reported_outputs = False
+
+    @property
+    def proposed(self) -> Action | None:
+        """The write that waits for the customer's yes."""
+        return self._steps[0].write if self._summed_up else None
+
+    def proposal(self, write: Action) -> str:
+        """The words in which the agent asks for a yes to a write."""
+        return f"{self._summary(write)} {CONFIRMATION}"
+
+    def item_names(self, write: Action) -> list[str]:
+        """The names of the items that a write is about, with their options where an order holds twins."""
+        return self._names(write.arguments.get("item_ids", ()), write)
+
+    def order_items(self, write: Action) -> list[str]:
+        """The ids of all items in the order that a write is about."""
+        return [row["item_id"] for row in self._order(write).get("items", ())]
+
+    def addresses(self) -> list[Mapping[str, str]]:
+        """The addresses that look-ups have shown, of the profile and of orders."""
+        shown = (_parsed(text).get("address") for text in self._results.values())
+        return [address for address in shown if isinstance(address, dict)]
+
+    def variants(self, write: Action) -> list[list[Mapping[str, Any]]]:
+        """For each item that a write changes, the available variants that it may be changed to, as the tool lists them.
+
+        Empty lists for items whose product was not looked up.
+        """
+        if write.name not in CHANGING_ITEMS:
+            return []
+        return [
+            [
+                variant
+                for variant in self._listed(row).values()
+                if variant["available"] and variant["item_id"] != row["item_id"]
+            ]
+            for row in self._rows(write.arguments["item_ids"], write)
+        ]
 
     def act(self, observation: str, info: Mapping[str, Any]) -> AgentMessage:
         """Say or call the next thing.
@@ -311,7 +349,7 @@ class OracleAgent:
         self._summed_up = True
         report, self._unreported = self._unreported, ""
         told = self._steps[0].plan.answer if self._steps[0].plan else ""
-        words = (report, told, self._summary(write), CONFIRMATION)
+        words = (report, told, self.proposal(write))
         return AgentMessage(" ".join(part for part in words if part))
 
     def _report(self, failed: bool) -> AgentMessage:
@@ -346,7 +384,7 @@ class OracleAgent:
     def _summary(self, write: Action) -> str:
         given = write.arguments
         order_id, payment = given.get("order_id"), given.get("payment_method_id")
-        items = self._names(given.get("item_ids", ()), write)
+        items = self.item_names(write)
         if write.name == "cancel_pending_order":
             return f"Cancel {order_id}, reason: {given['reason']}."
         if write.name == "return_delivered_order_items":
@@ -394,7 +432,8 @@ class OracleAgent:
     def _wholes(self, write: Action) -> list[str]:
         """For each item to be changed, all that the new variant is, in the order of the product's list."""
         return [
-            f"{_worded(variant['options'])} (${json.dumps(variant['price'])})" for _, variant in self._chosen(write)
+            f"{_worded(variant['options'])} (${json.dumps(variant['price'])}, item {variant['item_id']})"
+            for _, variant in self._chosen(write)
         ]
 
     def _chosen(self, write: Action) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
@@ -404,9 +443,14 @@ class OracleAgent:
         chosen = []
         rows = self._rows(write.arguments["item_ids"], write)
         for row, new_item_id in zip(rows, write.arguments["new_item_ids"], strict=False):
-            looked_up = self._results.get(call_key("get_product_details", {"product_id": row["product_id"]}))
-            chosen.append((row, _parsed(looked_up).get("variants", {}).get(new_item_id, row)))
+            chosen.append((row, self._listed(row).get(new_item_id, row)))
         return chosen
+
+    def _listed(self, row: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+        """The variants of an item's product by their ids; none before the product was looked up."""
+        looked_up = self._results.get(call_key("get_product_details", {"product_id": row["product_id"]}))
+        listed: Mapping[str, Mapping[str, Any]] = _parsed(looked_up).get("variants", {})
+        return listed
 
 
 class BoastingAgent(OracleAgent):

@@ -12,6 +12,8 @@ import numpy as np
 from tqdm import tqdm
 
 from tau_retail_env.agents.oracle import BoastingAgent, OracleAgent
+from tau_retail_env.agents.second_thoughts import second_thoughts
+from tau_retail_env.agents.slips import slip
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.chat.parsing import render_message
 from tau_retail_env.config.environments import EnvironmentConfig
@@ -24,6 +26,7 @@ from tau_retail_env.sources import find_task
 from tau_retail_env.sources.prompts import show_tools
 from tau_retail_env.tasks.seeding import order_of, seed_of
 from tau_retail_env.users import UserError
+from tau_retail_env.world.consent import is_yes
 
 CHUNK = 50
 """Conversations that a worker plays before it hands them back."""
@@ -82,6 +85,7 @@ def encode(
     redraw: str | None = None,
     boasting: bool = False,
     whole_variants: bool = False,
+    practice: Practice | None = None,
 ) -> Encoded:
     """Let the oracle play a task and encode the conversation turn by turn.
 
@@ -94,6 +98,7 @@ def encode(
         redraw: seed from which every long number is drawn anew, None keeps the shop's own.
         boasting: whether a boasting agent plays in the oracle's place.
         whole_variants: whether it confirms a change of items with every option of the new variant.
+        practice: second thoughts and slips; None for the straight way.
     """
     try:
         observation, info = env.reset(task_id=task_id, seed=seed)
@@ -102,21 +107,22 @@ def encode(
         env.tool_format = encoder.tool_format
         kind = BoastingAgent if boasting else OracleAgent
         agent = kind(find_task(env.tasks, task_id), whole_variants=whole_variants)
-        parts, reward = _converse(env, observation, info, agent)
+        said = _converse(env, observation, info, agent, practice or Practice())
     except UserError:
         return Encoded([], [], as_meant=False, scorable=False)
+    parts = said.parts
     if redraw is not None:
         messages = iter(redraw_identifiers([message for part in parts for message in part], redraw))
         parts = [[next(messages) for _ in part] for part in parts]
     opening, *turns = parts
     token_ids = encoder.opening(opening)
     response_mask = [0] * len(token_ids)
-    for place, part in enumerate(turns):
-        speaks = place % 2 == 0
+    for place, part in enumerate(turns, start=1):
+        speaks = place % 2 == 1
         more = encoder.reply(part[0]["content"]) if speaks else encoder.following(part)
         token_ids += more
-        response_mask += [int(speaks)] * len(more)
-    return Encoded(token_ids, response_mask, reward == (0.0 if boasting else 1.0))
+        response_mask += [int(speaks and place not in said.slips)] * len(more)
+    return Encoded(token_ids, response_mask, said.reward == (0.0 if boasting else 1.0))
 
 
 def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int, whole_variants: bool = False) -> list[str]:
@@ -135,10 +141,10 @@ def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int, whole_
         try:
             task = env.tasks[order[number % len(order)]]
             opened = env.reset(task_id=task.id, seed=seed_of(seed, "tokenizer wording", number))
-            parts, _ = _converse(env, *opened, OracleAgent(task, whole_variants=whole_variants))
+            said = _converse(env, *opened, OracleAgent(task, whole_variants=whole_variants))
         except UserError:
             continue
-        texts += [message["content"] for part in parts for message in part]
+        texts += [message["content"] for part in said.parts for message in part]
     return texts
 
 
@@ -233,25 +239,68 @@ def _prompt(texts: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> int:
     return length
 
 
+@dataclass(frozen=True)
+class Practice:
+    """What conversations show beside the straight way."""
+
+    second_thoughts: int = 0
+    """Most times that a customer changes its mind about a new variant."""
+    slips: float = 0.0
+    """Share of the proposals that are wrong at first."""
+    seed: str = ""
+    """Decides where, and what is said."""
+
+
+@dataclass(frozen=True)
+class _Conversation:
+    """What was said: the opening, then in turn what the agent and what the others said."""
+
+    parts: list[list[dict[str, str]]]
+    """Messages of each."""
+    slips: frozenset[int]
+    """The parts that are wrong on purpose."""
+    reward: float
+    """What it earned."""
+
+
 def _converse(
-    env: TauRetailEnv, observation: str, opening: ResetInfo, agent: OracleAgent
-) -> tuple[list[list[dict[str, str]]], float]:
-    """Let an agent play from what `reset` told: the opening, then in turn what it and the others said; the reward.
+    env: TauRetailEnv,
+    observation: str,
+    opening: ResetInfo,
+    agent: OracleAgent,
+    practice: Practice = Practice(),
+) -> _Conversation:
+    """Let an agent play from what `reset` told.
+
+    Second thoughts are written between a proposal and its yes; the environment hears of the last proposal alone. A
+    slip is said to the customer; where the customer agrees to it, the conversation earns nothing.
 
     Raises:
         UserError: the customer failed.
     """
     parts: list[list[dict[str, str]]] = [opening["messages"]]
+    slips: set[int] = set()
     info: ResetInfo | StepInfo = opening
     while True:
         text = render_message(agent.act(observation, info), env.tool_format, opening["tools"])
+        place = f"{practice.seed}/{len(parts)}"
+        patient = not slips.issuperset({len(parts) - 2, len(parts) - 4})
+        wrong = slip(agent, share=practice.slips, seed=f"{place}/slip") if patient else None
+        if wrong:
+            slips.add(len(parts))
+            text = wrong
         parts.append([{"role": "assistant", "content": text}])
+        if not wrong:
+            for wish, proposal in second_thoughts(agent, most=practice.second_thoughts, seed=place):
+                parts += [[{"role": "user", "content": wish}], [{"role": "assistant", "content": proposal}]]
         observation, reward, terminated, truncated, answer = env.step(text)
         if terminated or truncated:
             if not answer["scorable"]:
                 raise UserError(answer["customer_error"])
-            return parts, reward
+            return _Conversation(parts, frozenset(slips), reward)
         parts.append(answer["messages"])
+        if wrong and is_yes(observation):
+            return _Conversation(parts, frozenset(slips), 0.0)
         info = answer
 
 
@@ -300,6 +349,7 @@ class _Worker:
             redraw=self._redraw(number),
             boasting=random.Random(f"{self._seed}/boasting/{number}").random() < self._wanted.boasting_share,
             whole_variants=self._wanted.whole_variants,
+            practice=Practice(self._wanted.second_thoughts, self._wanted.slips, f"{self._seed}/practice/{number}"),
         )
 
     def _redraw(self, number: int) -> str | None:
@@ -308,7 +358,9 @@ class _Worker:
         if share is None:
             return None
         anew = random.Random(f"{self._seed}/redraw/{number}").random() < share
-        return f"{self._seed}/{number}" if anew else f"{self._seed}"
+        if anew:
+            return f"{self._seed}/{number}"
+        return None if self._wanted.own_identifiers else f"{self._seed}"
 
 
 _workers: list[_Worker] = []

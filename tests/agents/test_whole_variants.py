@@ -37,7 +37,7 @@ def test_what_is_confirmed_before_a_change_is_the_variant_as_the_list_has_it() -
                 arguments = json.loads(call["function"]["arguments"])
                 for item_id in arguments.get("new_item_ids", ()) if call["function"]["name"] in WRITE_TOOLS else ():
                     options = ", ".join(f"{name} {value}" for name, value in variants[item_id]["options"].items())
-                    assert f"to {options} (${variants[item_id]['price']})" in said
+                    assert f"to {options} (${variants[item_id]['price']}, item {item_id})" in said
                     changed += 1
             if message["role"] == "assistant" and message.get("content"):
                 said = message["content"]

@@ -109,10 +109,20 @@ def test_whole_variants_are_learnt_only_where_they_are_asked_for(config: SftConf
         return tokenizer.decode(make_conversations(envs, tokenizer, wanted, seed=7, longest=90_000).token_ids)
 
     plain, off, whole = made(), made(whole_variants=False), made(whole_variants=True)
-    named_whole = re.compile(r"(?:Exchange|Modify) in #W\d+: .* \(\$\d+\.\d+\)")
+    named_whole = re.compile(r"(?:Exchange|Modify) in #W\d+: .* \(\$\d+\.\d+, item \d{10}\)")
     assert plain == off
     assert not named_whole.search(plain)
     assert named_whole.search(whole)
+
+
+def test_numbers_that_are_not_redrawn_each_time_may_be_the_shops_own(config: SftConfig, tokenizer: Qwen2Tokenizer):
+    def numbers(**changes: Any) -> set[str]:
+        return set(IDENTIFIER.findall(tokenizer.decode(conversations(config, tokenizer, **changes).token_ids)))
+
+    plain = numbers(redraw_identifiers=None)
+    assert numbers(redraw_identifiers=0.0, own_identifiers=True) == plain
+    assert not numbers(redraw_identifiers=0.0) & plain
+    assert not numbers(redraw_identifiers=1.0, own_identifiers=True) & plain
 
 
 def test_conversations_that_are_too_long_are_left_out_and_counted(

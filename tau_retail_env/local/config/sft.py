@@ -64,12 +64,22 @@ class ConversationArgs(Block):
     """Share of the conversations in which the agent says that it is done instead of acting: a habit that reinforcement
     learning can rid the model of. Their reward is 0, and they are learnt from all the same."""
     whole_variants: bool = False
-    """Lets the oracle confirm a change of items with every option of the new variant and its price, as the product's
-    list has them: what a small model has put into words it finds in the list. False names the options that change."""
+    """Lets the oracle confirm a change of items with every option of the new variant, its price and its item id, as the
+    product's list has them: what a small model has put into words it finds in the list. False names the options that
+    change."""
+    second_thoughts: int = Field(0, ge=0, le=50)
+    """Most times that the customer changes its mind about a new variant before it says yes, drawn evenly from 0: each
+    time the agent proposes another variant of the product's list. So a conversation holds many choices, not one."""
+    slips: float = Field(0.0, ge=0, le=1)
+    """Share of the agent's proposals that are wrong at first: another variant, other items, another address. The
+    customer objects, and the agent proposes what is right. The slips themselves are not learnt."""
     redraw_identifiers: float | None = Field(None, ge=0, le=1)
     """Replaces the long numbers of every conversation, so that ids must be copied and the shop's cannot be known by
     heart: in this share of the conversations by new ones each time, in the others by always the same. Below 1, because
     from new numbers alone a small model was not seen to learn copying (docs/runs). null keeps the shop's own."""
+    own_identifiers: bool = False
+    """Keeps the shop's own numbers in those conversations that redraw_identifiers does not give new ones each time:
+    what a model then knows by heart is true where it is judged and where reinforcement learning plays."""
 
     def beside(self, kept: int) -> int:
         """How many conversations of the oracle are played beside so many kept episodes."""

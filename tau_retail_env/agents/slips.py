@@ -1,0 +1,84 @@
+"""Proposals that are wrong on purpose, so that a model sees how to go on when a customer objects."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tau_retail_env.agents.oracle import OracleAgent
+from tau_retail_env.tasks.task import Action
+
+
+def slip(agent: OracleAgent, *, share: float, seed: str) -> str | None:
+    """The wrong words that a model might have used in place of an agent's proposal.
+
+    The oracle proposes nothing but what is right, so its conversations never show a customer who says no to a
+    proposal; a model that errs once then repeats itself or acts without a yes. The slip itself is not to be learnt.
+
+    Args:
+        agent: the agent, which has just proposed a write.
+        share: how many of the proposals become wrong, from 0 to 1.
+        seed: decides which ones, and what is wrong.
+
+    Returns:
+        A proposal of another variant, other items or another address; None where there is to be no slip or where
+        nothing else could be proposed.
+    """
+    write = agent.proposed
+    rng = random.Random(seed)
+    if write is None or rng.random() >= share:
+        return None
+    kinds: list[Callable[[OracleAgent, Action, random.Random], Mapping[str, Any] | None]] = [
+        _other_variant,
+        _other_items,
+        _other_address,
+    ]
+    rng.shuffle(kinds)
+    for kind in kinds:
+        wrong = kind(agent, write, rng)
+        if wrong is not None:
+            return agent.proposal(dataclasses.replace(write, arguments={**write.arguments, **wrong}))
+    return None
+
+
+def _other_variant(agent: OracleAgent, write: Action, rng: random.Random) -> Mapping[str, Any] | None:
+    """Another variant for one of the items."""
+    choices = agent.variants(write)
+    new = list(write.arguments.get("new_item_ids", ()))
+    places = [place for place, variants in enumerate(choices) if len(variants) > 1]
+    if not places or len(choices) != len(new):
+        return None
+    place = rng.choice(places)
+    new[place] = rng.choice([one["item_id"] for one in choices[place] if one["item_id"] != new[place]])
+    return {"new_item_ids": new}
+
+
+def _other_items(agent: OracleAgent, write: Action, rng: random.Random) -> Mapping[str, Any] | None:
+    """Another item of the order in the place of one that is to be returned, or one more, or one less."""
+    if write.name != "return_delivered_order_items":
+        return None
+    items = list(write.arguments["item_ids"])
+    others = [item_id for item_id in agent.order_items(write) if item_id not in items]
+    changes = ["less"] * (len(items) > 1) + ["more", "other"] * bool(others)
+    if not changes:
+        return None
+    change = rng.choice(changes)
+    if change == "more":
+        return {"item_ids": [*items, rng.choice(others)]}
+    place = rng.randrange(len(items))
+    return {"item_ids": [*items[:place], *([rng.choice(others)] if change == "other" else []), *items[place + 1 :]]}
+
+
+def _other_address(agent: OracleAgent, write: Action, rng: random.Random) -> Mapping[str, Any] | None:
+    """The address that the order or the profile has now, or a part of it."""
+    if "address1" not in write.arguments:
+        return None
+    known = [address for address in agent.addresses() if any(write.arguments.get(k) != v for k, v in address.items())]
+    if not known:
+        return None
+    address = rng.choice(known)
+    unlike = [part for part, value in address.items() if write.arguments.get(part) != value]
+    kept = unlike if rng.random() < 0.5 else [rng.choice(unlike)]
+    return {part: address[part] for part in kept}

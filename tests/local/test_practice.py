@@ -1,0 +1,148 @@
+"""Second thoughts of customers and wrong proposals of agents, with which oracle conversations teach more per token."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+from transformers import Qwen2Tokenizer
+
+from tau_retail_env.agents.oracle import CHANGING_ITEMS, OracleAgent
+from tau_retail_env.agents.second_thoughts import second_thoughts
+from tau_retail_env.agents.slips import slip
+from tau_retail_env.env import TauRetailEnv
+from tau_retail_env.local.conversations import Practice, encode
+from tau_retail_env.messages import ResetInfo, StepInfo
+from tau_retail_env.sources import load_tasks
+from tau_retail_env.sources.tau2.tasks import shop_database
+from tau_retail_env.tasks import WRITE_TOOLS
+
+NAMED = re.compile(r"to (?P<options>[^;$]+) \(\$(?P<price>[\d.]+), item (?P<item_id>\d{10})\)")
+VARIANTS = {key: one for product in shop_database()["products"].values() for key, one in product["variants"].items()}
+
+
+@pytest.fixture(scope="module")
+def env() -> TauRetailEnv:
+    return TauRetailEnv(source="generated", tasks=load_tasks("generated", "train2")[:80])
+
+
+def proposals(env: TauRetailEnv) -> Iterator[tuple[OracleAgent, str]]:
+    """The oracle at each moment at which it waits for a yes, and what it has just said."""
+    for task in env.tasks:
+        agent = OracleAgent(task, whole_variants=True)
+        observation, opening = env.reset(task_id=task.id, seed=1)
+        info: ResetInfo | StepInfo = opening
+        over = False
+        while not over:
+            message = agent.act(observation, info)
+            if agent.proposed:
+                yield agent, message.content or ""
+            observation, _, terminated, truncated, info = env.step(message)
+            over = terminated or truncated
+
+
+def test_each_change_of_mind_is_answered_with_an_available_variant_as_the_list_has_it(env: TauRetailEnv):
+    answers = 0
+    for agent, said in proposals(env):
+        for _, answer in second_thoughts(agent, most=8, seed=said):
+            for named in NAMED.finditer(answer):
+                variant = VARIANTS[named["item_id"]]
+                options = ", ".join(f"{name} {value}" for name, value in variant["options"].items())
+                assert (named["options"], named["price"], True) == (
+                    options,
+                    str(variant["price"]),
+                    variant["available"],
+                )
+            answers += 1
+    assert answers > 100
+
+
+def test_a_wish_names_whatever_becomes_different(env: TauRetailEnv):
+    checked = 0
+    for agent, said in proposals(env):
+        before = NAMED.findall(said)
+        for wish, answer in second_thoughts(agent, most=8, seed=said):
+            after = NAMED.findall(answer)
+            for (_, _, old), (_, _, new) in zip(before, after, strict=True):
+                for option, value in VARIANTS[new]["options"].items():
+                    if VARIANTS[old]["options"].get(option) != value:
+                        assert value.casefold() in wish.casefold()
+                        checked += 1
+            before = after
+    assert checked > 100
+
+
+def test_no_variant_comes_twice_and_the_first_one_is_wanted_in_the_end(env: TauRetailEnv):
+    for agent, said in proposals(env):
+        answers = [answer for _, answer in second_thoughts(agent, most=8, seed=said)]
+        assert len(set(answers)) == len(answers)
+        assert not answers or said.endswith(answers[-1])
+
+
+def test_nobody_has_second_thoughts_unless_asked_for_or_about_anything_but_items(env: TauRetailEnv):
+    for agent, said in proposals(env):
+        assert second_thoughts(agent, most=0, seed=said) == []
+        if agent.proposed and agent.proposed.name not in CHANGING_ITEMS:
+            assert second_thoughts(agent, most=8, seed=said) == []
+
+
+def test_a_slip_is_a_proposal_of_the_same_kind_that_says_something_else(env: TauRetailEnv):
+    kinds = set()
+    for agent, said in proposals(env):
+        wrong = slip(agent, share=1.0, seed=said)
+        if wrong and agent.proposed:
+            kinds.add(agent.proposed.name)
+            assert wrong not in said
+            assert wrong.split()[0] == agent.proposal(agent.proposed).split()[0]
+        assert slip(agent, share=0.0, seed=said) is None
+    assert {*CHANGING_ITEMS, "return_delivered_order_items", "modify_pending_order_address"} <= kinds
+
+
+@pytest.mark.parametrize(("source", "split"), [("tau2", "base"), ("generated", "train2"), ("generated", "train")])
+def test_customers_object_to_slips_and_the_conversation_still_earns_the_reward(
+    source: str, split: str, tokenizer: Qwen2Tokenizer
+):
+    env = TauRetailEnv(source=source, tasks=load_tasks(source, split)[:60])
+    played = [
+        encode(
+            env,
+            tokenizer,
+            task_id=task.id,
+            seed=1,
+            show_tools=False,
+            whole_variants=True,
+            practice=Practice(slips=0.35, seed=task.id),
+        )
+        for task in env.tasks
+    ]
+    assert sum(one.as_meant for one in played) >= 57
+
+
+def test_slips_are_not_learnt_and_what_follows_them_is(tokenizer: Qwen2Tokenizer):
+    env = TauRetailEnv(source="generated", tasks=load_tasks("generated", "train2")[:30])
+    slipped = 0
+    for task in env.tasks:
+        straight, practised = (
+            encode(env, tokenizer, task_id=task.id, seed=1, show_tools=False, practice=practice)
+            for practice in (None, Practice(slips=1.0, seed="1"))
+        )
+        own = [
+            tokenizer.decode([token for token, mine in zip(one.token_ids, one.response_mask, strict=True) if mine])
+            for one in (straight, practised)
+        ]
+        assert own[1].count("Confirm (yes/no)?") <= own[0].count("Confirm (yes/no)?") or not practised.as_meant
+        slipped += tokenizer.decode(practised.token_ids).count("Confirm (yes/no)?") > own[1].count("Confirm (yes/no)?")
+    assert slipped > 10
+
+
+def test_writes_are_those_of_the_straight_way(env: TauRetailEnv, tokenizer: Qwen2Tokenizer):
+    def writes(practice: Practice | None, task_id: str) -> list[str]:
+        encoded = encode(env, tokenizer, task_id=task_id, seed=1, show_tools=False, practice=practice)
+        calls = re.findall(r"<tool_call>\n(.*)\n</tool_call>", tokenizer.decode(encoded.token_ids))
+        return [call for call in calls if json.loads(call)["name"] in WRITE_TOOLS]
+
+    straight = [writes(None, task.id) for task in env.tasks[:25]]
+    assert [writes(Practice(second_thoughts=8, seed="1"), task.id) for task in env.tasks[:25]] == straight
+    assert sum(map(bool, straight)) > 15

@@ -214,7 +214,7 @@ install_local() {
 # Ctrl-C while something is installed, whose output goes to the log: 8 is the screen.
 interrupted() {
   echo >&8
-  echo "interrupted: the set-up is not finished; the same command again goes on with it. The log is $log" >&8
+  echo "interrupted: the set-up is not finished; the same command again continues it. The log is $log" >&8
   exit 130
 }
 
@@ -242,7 +242,7 @@ set_up() {
   exec 8>&- 9<&-
 }
 
-# resume=FOLDER goes on with the configuration in that folder, or in that of the run of a checkpoint.
+# resume=FOLDER uses the configuration in that folder, or in that of the run of a checkpoint.
 resumed_config() {
   local argument folder=""
   [ -z "$config_path" ] || return 1
@@ -252,7 +252,7 @@ resumed_config() {
   case "$folder" in */checkpoints/checkpoint-*) folder=${folder%/checkpoints/*} ;; esac
   [ -n "$folder" ] && [ -f "$folder/config.yaml" ] || return 1
   config_name=config config_path=$folder resumes=yes
-  echo "[config] $folder/config.yaml: the run that is gone on with (--config-name NAME overrules)"
+  echo "[config] $folder/config.yaml: the run that is resumed (--config-name NAME overrules)"
 }
 
 # The configuration for this machine's GPUs, or the local one where there is none for them.

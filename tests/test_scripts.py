@@ -244,7 +244,7 @@ def test_ctrl_c_in_the_set_up_ends_with_130_and_says_how_to_go_on(machine):
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted: the set-up is not finished; the same command again goes on with it" in err
+    assert "interrupted: the set-up is not finished; the same command again continues it" in err
     assert not machine.is_set_up()
 
 
@@ -258,7 +258,7 @@ def test_a_run_that_is_gone_on_with_brings_its_configuration_and_its_engine(mach
     for folder in ("outputs/a run", "outputs/a run/checkpoints/checkpoint-5", str(run)):
         result = machine.run(f"resume={folder}", "max_steps=9")
         assert result.stdout == f"started: start_agentic_pipeline.py resume={folder} max_steps=9\n"
-        assert "config.yaml: the run that is gone on with" in result.stderr and "[engine] local" in result.stderr
+        assert "config.yaml: the run that is resumed" in result.stderr and "[engine] local" in result.stderr
     (run / "config.yaml").write_text("engine: auto\nactor_infer:\n  strategy_args:\n    strategy_name: vllm\n")
     assert "[engine] roll" in machine.run("resume=outputs/a run").stderr
     assert "--config-name mine" in machine.run("--config-name", "mine", "resume=outputs/a run").stdout

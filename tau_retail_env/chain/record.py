@@ -116,7 +116,7 @@ def check_same(folder: Path, record: StageRecord, stage: str, inputs: Inputs) ->
     told = ", ".join(words.removeprefix("config.") for words in sorted(found))
     raise InvalidValueError(
         f"Stage {stage}: {folder} was made by another chain, or this stage was changed since: it differs in {told}. "
-        "Give the same keys to go on with it, or another folder: output_dir=FOLDER. Nothing was overwritten"
+        "Give the same keys to resume it, or another folder: output_dir=FOLDER. Nothing was overwritten"
     )
 
 

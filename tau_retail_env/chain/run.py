@@ -30,7 +30,7 @@ RUN = "run"
 
 
 class StageFailedError(TauRetailError):
-    """A stage ended otherwise than well; what is whole stays, and the chain can be gone on with."""
+    """A stage failed. Stages that are whole stay, and the chain can be resumed."""
 
 
 def run(
@@ -60,7 +60,7 @@ def run(
             for stage in planned:
                 chain.bring(stage)
         except KeyboardInterrupt:
-            say(f"interrupted; go on with: resume={folder}")
+            say(f"interrupted; resume with: resume={folder}")
             raise
         say(chain.table())
         say(f"everything lies in {folder}")
@@ -69,10 +69,10 @@ def run(
 
 
 def chain_folder(config: ChainConfig) -> Path:
-    """The folder of the chain: a new one, or the one that is gone on with.
+    """The folder of the chain: a new one, or the one that is resumed.
 
     Raises:
-        InvalidValueError: a new chain in a folder that holds something, or none to go on with.
+        InvalidValueError: a new chain in a folder that holds something, or none to resume.
     """
     path = Path(config.output_dir).expanduser().resolve()
     if isinstance(config.resume, str):
@@ -135,7 +135,7 @@ class _Chain:
         status = processes.run_stage(self._pythons[stage.name], words)
         if status != 0:
             raise StageFailedError(
-                f"Stage {stage.name} ended with status {status}, see above. Mend that, then go on with: "
+                f"Stage {stage.name} ended with status {status}, see above. Fix that, then resume with: "
                 f"resume={self._folder}"
             )
         self._records[stage.name] = self._finished(stage, record, time.monotonic() - began)

@@ -57,7 +57,7 @@ class ChainConfig(Block):
     output_dir: str
     """The chain's own folder; each stage has one in it."""
     resume: bool | str = False
-    """True goes on with output_dir, or the newest chain of this name; a folder goes on with that chain."""
+    """True resumes output_dir, or the newest chain of this name; a folder resumes that chain."""
     resume_from_checkpoint: bool | str = False
     """ROLL's name for resume."""
     pretrain: str

@@ -47,7 +47,7 @@ def warm_started(
         The configuration with these weights as `pretrain`, and `warm_start: none`, as the run's folder keeps it.
 
     Raises:
-        TauRetailError: what the chain needs is not here, or a stage failed; it goes on with the same command.
+        TauRetailError: what the chain needs is not here, or a stage failed. The same command resumes it.
     """
     settings = _chain(values)
     config = read_chain(settings)

@@ -79,7 +79,7 @@ def add_configuration(parser: argparse.ArgumentParser, default: str) -> None:
 def composed(options: argparse.Namespace) -> dict[str, Any]:
     """The configuration that a command's options mean, composed but not checked.
 
-    It is the one that is named, else that of the run which `resume=FOLDER` goes on with, else the command's default.
+    It is the one that is named, else that of the run which `resume=FOLDER` resumes, else the command's default.
 
     Raises:
         InvalidValueError: no such configuration, or an override that is no key=value.

@@ -1,4 +1,4 @@
-"""What a survey means: what is wrong, what is optional and not there, and the command that mends it."""
+"""What a survey means: what is wrong, what is optional and not there, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Finding:
     found: str
     """What was found, and what was expected where that differs."""
     remedy: str | None = None
-    """The command that mends it; None where nothing needs mending."""
+    """The command that fixes it; None where nothing needs fixing."""
     installs: str | None = None
     """Where that is pip installing one package: how pip is asked for it, quoted, the end of `remedy`."""
 
@@ -88,7 +88,7 @@ def as_json(findings: Sequence[Finding]) -> str:
 
 
 def as_text(findings: Sequence[Finding]) -> str:
-    """The findings for a person: the verdict, then a line each, with the command that mends it below."""
+    """The findings for a person: the verdict, then a line each, with the command that fixes it below."""
     lines = [_verdict(findings)]
     is_here = any(finding.status == "wrong" and finding.area != ROLL_AREA for finding in findings)
     lines += [f"{one.found}: {one.remedy}" for one in findings if is_here and one.name == ".venv"]
@@ -98,8 +98,8 @@ def as_text(findings: Sequence[Finding]) -> str:
         for finding in group:
             mark = status.upper() if status == "wrong" else status
             lines += _wrapped(f"{mark:<9} {finding.area:<13} {finding.name:<19} {finding.found}")
-            lines += [f"{'':<10}mend: {finding.remedy}"] if finding.remedy and not finding.installs else []
-        lines += [f"{'':<10}mend these: {command}" for command in _pip_lines(group)]
+            lines += [f"{'':<10}fix: {finding.remedy}"] if finding.remedy and not finding.installs else []
+        lines += [f"{'':<10}fix these: {command}" for command in _pip_lines(group)]
     return "\n".join(lines)
 
 

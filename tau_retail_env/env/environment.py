@@ -207,7 +207,7 @@ class TauRetailEnv(Base):
         Raises:
             InvalidValueError: unknown task id or option.
             UserError: the customer could not open the conversation; the episode says nothing about the agent.
-            CustomerSetupError: no customer can be had before something is mended (key, model, budget).
+            CustomerSetupError: no customer is available until something is fixed (key, model, budget).
             EpisodeStateError: another thread is inside this environment.
         """
         chosen = dict(options or {})
@@ -264,7 +264,7 @@ class TauRetailEnv(Base):
         Raises:
             EpisodeStateError: before the first reset, after the end of the episode, or while another thread is inside
                 this environment.
-            CustomerSetupError: no customer can be had before something is mended (key, model, budget).
+            CustomerSetupError: no customer is available until something is fixed (key, model, budget).
             InvalidValueError: an action that is no message.
         """
         with self._alone():

@@ -42,7 +42,7 @@ FINDINGS: Mapping[str, str] = MappingProxyType(
         "refused_reads": "a gold look-up is refused by the shop",
         "corrupts": "the gold writes give an item the price or the options of another one",
         "order_of_items": "the same items listed in another order give another database",
-        "order_of_items_corrected": "the same with the tool mended",
+        "order_of_items_corrected": "the same with the tool corrected",
         "order_of_writes": "the gold writes in another order give another database",
         "breaks_policy": "a gold write breaks a rule of the domain policy that can be checked",
         "nothing_by_database": "doing nothing gives the right database",
@@ -224,7 +224,7 @@ def _refused(shop: Shop, task: Task) -> tuple[str, ...]:
 
 
 def _corrupts(shop: Shop, task: Task) -> bool:
-    """Whether the mended tool leaves something else behind than upstream's."""
+    """Whether the corrected tool leaves something else behind than upstream's."""
     return changes_of(shop, task.actions) != changes_of(shop.corrected, task.actions)
 
 

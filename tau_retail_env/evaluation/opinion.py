@@ -78,7 +78,7 @@ class Reviewer:
             task: its task.
 
         Raises:
-            CustomerSetupError: the server cannot be used before something is mended (key, model, budget).
+            CustomerSetupError: the server cannot be used until something is fixed (key, model, budget).
         """
         messages = [{"role": "system", "content": ASKED}, {"role": "user", "content": _material(episode, task)}]
         for attempt in range(TRIES):

@@ -110,14 +110,14 @@ def _check_answer(answer: object) -> None:
     content = answer.content if isinstance(answer, AgentMessage) else answer
     if not isinstance(content, str) and not (isinstance(answer, AgentMessage) and content is None):
         raise InvalidValueError(
-            f"The agent answered {type(content).__name__}, expected a text or an AgentMessage; mend its act()"
+            f"The agent answered {type(content).__name__}, expected a text or an AgentMessage; fix its act()"
         )
     for call in answer.tool_calls if isinstance(answer, AgentMessage) else ():
         try:
             json.dumps(call.arguments)
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidValueError(
-                f"The agent called {call.name!r} with arguments that JSON cannot hold ({error}); mend its act()"
+                f"The agent called {call.name!r} with arguments that JSON cannot hold ({error}); fix its act()"
             ) from None
 
 

@@ -107,7 +107,7 @@ def read_settings(folder: Path) -> EvalSettings:
 
 
 def check_same(folder: Path, stored: EvalSettings, given: EvalSettings) -> None:
-    """Refuse to go on with another evaluation; more trials of the same one are welcome.
+    """Refuse to resume another evaluation; more trials of the same one are welcome.
 
     Raises:
         InvalidValueError: names every setting that differs, with both values; tasks by their ids.
@@ -126,7 +126,7 @@ def check_same(folder: Path, stored: EvalSettings, given: EvalSettings) -> None:
     if found:
         raise InvalidValueError(
             f"{folder} is another evaluation: it differs in {', '.join(found)}. "
-            "Give the same options to go on with it, or another folder: --output FOLDER"
+            "Give the same options to resume it, or another folder: --output FOLDER"
         )
 
 

@@ -39,7 +39,7 @@ Result = TypeVar("Result")
 
 
 class RunStoppedError(TauRetailError):
-    """A run that could not go on for want of a customer or of room on the disk; it can be gone on with."""
+    """A run that could not go on for want of a customer or of room on the disk; resume it."""
 
 
 class Run:
@@ -98,7 +98,7 @@ class Run:
         with suppress(WriteError) if error is not None else nullcontext():
             self._log.close()
         if isinstance(error, WriteError):
-            raise RunStoppedError(f"{error}. Mend that, then go on with: resume={self.folder.path}") from error
+            raise RunStoppedError(f"{error}. Fix that, then resume with: resume={self.folder.path}") from error
 
     def timed(self, phase: str, work: Callable[[], Result]) -> Result:
         """Do some work and note its seconds under a name."""
@@ -143,7 +143,7 @@ class Run:
         if self.folder.step > num_steps:
             raise InvalidValueError(
                 f"max_steps: found {num_steps}, but {self.folder.checkpoint} holds {self.folder.step} steps; "
-                f"give {self.folder.step} or more to go on with this run"
+                f"give {self.folder.step} or more to resume this run"
             )
         told = self.folder.open(to_yaml(self._values))
         self._log = MetricLog(self.folder.metrics, trackers(self.folder, self.config))
@@ -292,7 +292,7 @@ class Run:
         rows = [*self._log.rows(), customer_row(self._stopped)]
         return RunStoppedError(
             f"{error} -- Stopped after step {step} of {self._num_steps}; the customers of this run {bill(rows)}; "
-            f"everything so far is saved, go on with: resume={self.folder.path}"
+            f"everything so far is saved, resume with: resume={self.folder.path}"
         )
 
     def _headline(self) -> str:

@@ -106,7 +106,7 @@ class Rollouts:
             One trajectory for each episode, in the same order.
 
         Raises:
-            CustomerSetupError: no customer can be had before something is mended.
+            CustomerSetupError: no customer is available until something is fixed.
         """
         played: dict[int, Trajectory] = {}
         with playing(self._model, self._model_args), _Bar(len(episodes), label, self._turns_each.get(kind)) as bar:
@@ -128,7 +128,7 @@ class Rollouts:
         """Play episodes; where not one of them can be scored, play them all again, `TRIES` times in all.
 
         Raises:
-            CustomerSetupError: no customer can be had before something is mended, or each failed every time.
+            CustomerSetupError: no customer is available until something is fixed, or each failed every time.
         """
         for _ in range(TRIES):
             trajectories = self.play(kind, episodes, step=step, label=label, record=record)
@@ -142,7 +142,7 @@ class Rollouts:
         """Play episodes, those whose customer failed again; what fails `TRIES` times stays unscorable.
 
         Raises:
-            CustomerSetupError: no customer can be had before something is mended, or each failed every time.
+            CustomerSetupError: no customer is available until something is fixed, or each failed every time.
         """
         trajectories = self.play(kind, episodes, step=step, label=label, record=record)
         for _ in range(TRIES - 1):

@@ -308,7 +308,7 @@ class TauRetailEnvManager(TrajEnvManager):
             raise CustomerSetupError(
                 f"The customer failed in {MAX_UNSCORABLE_IN_A_ROW} episodes in a row of environment "
                 f"{self.env_config['env_id']} ({self.env_config['tag']}), {MAX_TRIES} times each; the last time: "
-                f"{episode.customer_error}. Mend it (tau-retail review --customer), then go on from the last checkpoint"
+                f"{episode.customer_error}. Fix it (tau-retail review --customer), then go on from the last checkpoint"
             )
 
     def _may_try_again(self) -> bool:

@@ -36,7 +36,7 @@ def damage_without_manifest(checkpoint: Path) -> str | None:
 
 
 def on_any_gpus(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration without its number of GPUs: a run may go on with another, as long as updates are the same size.
+    """A configuration without its number of GPUs, which may change in a resumed run if updates keep their size.
 
     Args:
         values: as composed; for each learner its accumulation becomes the episodes of an update.

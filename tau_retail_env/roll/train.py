@@ -46,7 +46,7 @@ def train(config: RollConfig, values: Mapping[str, Any], *, say: Callable[[str],
         except WriteError as error:
             if not folder.config.is_file():
                 raise
-            raise TauRetailError(f"{error}. Mend that, then go on with: resume={folder.path}") from error
+            raise TauRetailError(f"{error}. Fix that, then resume with: resume={folder.path}") from error
 
 
 def _train_in(folder: RunFolder, config: RollConfig, values: Mapping[str, Any], say: Journal) -> None:

@@ -28,7 +28,7 @@ from tau_retail_env.runs.metric_log import cut_after
 from tau_retail_env.runs.resume import CONFIG, check_same_run, read_config
 
 OF_THE_START = ("output_dir", "logging_dir", "checkpoint_config", "resume", "resume_from_checkpoint")
-"""Keys of which a run's folder keeps the first value: they say where, and that nothing is gone on with."""
+"""Keys of which a run's folder keeps the first value: they say where, and that nothing is resumed."""
 TRAJECTORIES = re.compile(r"(?:train|val|stopped)-(\d{6,})\.jsonl")
 PARTIAL_TRAJECTORIES = re.compile(rf"\.{TRAJECTORIES.pattern}\.\d+\.part")
 """Names of the files of a step's episodes, and of those that an interrupted run had begun to write."""
@@ -154,7 +154,7 @@ class RunFolder:
 
     def _going_on(self) -> str:
         if self.checkpoint is None:
-            return f"going on with {self.path}: it has no checkpoint yet, training begins anew"
+            return f"resuming {self.path}: it has no checkpoint yet, training begins anew"
         by_files = "" if has_manifest(self.checkpoint) else f" (it has no {MANIFEST}: taken as whole by its files)"
         return f"going on after step {self.step}, from {self.checkpoint}{by_files}"
 
@@ -195,7 +195,7 @@ class RunFolder:
 def claim(
     engine: Engine, values: Mapping[str, Any], *, output_dir: str, exp_name: str, resume: bool | str
 ) -> RunFolder:
-    """Find a run's folder and lock it: a new one, or the one to go on with. Nothing is written into it yet.
+    """Find a run's folder and lock it: a new one, or the one to resume. Nothing is written into it yet.
 
     Args:
         engine: the engine that will write to it.

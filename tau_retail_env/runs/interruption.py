@@ -33,7 +33,7 @@ def resumable(folder: RunFolder, say: Callable[[str], None]) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, SystemExit):
         if folder.config.is_file():
-            say(f"interrupted; go on with: resume={folder.path}")
+            say(f"interrupted; resume with: resume={folder.path}")
         raise
     finally:
         if is_main:

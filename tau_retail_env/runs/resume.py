@@ -42,7 +42,7 @@ def run_to_resume(overrides: Sequence[str]) -> Path | None:
 
 
 def read_config(run: Path) -> dict[str, Any]:
-    """The configuration that a run was begun with, and gone on with.
+    """The configuration that a run was begun and resumed with.
 
     Args:
         run: the run's folder.
@@ -83,7 +83,7 @@ def with_customers_reached_anew(stored: Mapping[str, Any], values: Mapping[str, 
 def check_same_run(
     run: Path, stored: Mapping[str, Any], values: Mapping[str, Any], may_differ: Collection[str]
 ) -> None:
-    """Refuse to go on with a run under another configuration.
+    """Refuse to resume a run under another configuration.
 
     Args:
         run: the run's folder.
@@ -98,7 +98,7 @@ def check_same_run(
     if different:
         raise InvalidValueError(
             f"{run} is another run: its configuration differs in {', '.join(different)}. "
-            "Give the same keys to go on with it, or leave out resume to start a new run"
+            "Give the same keys to resume it, or leave out resume to start a new run"
         )
 
 

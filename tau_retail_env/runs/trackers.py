@@ -142,7 +142,7 @@ class Hosted:
             run = self._library.init(**settings)
         except Exception as error:  # whatever it raises, the run cannot be told to it
             raise InvalidValueError(
-                f"track_with: {name} cannot be started: {error}. Mend it and go on with resume={folder}, "
+                f"track_with: {name} cannot be started: {error}. Fix it and resume with resume={folder}, "
                 "or use track_with=tensorboard"
             ) from error
         write_atomically(kept, settings["id"] if name == "wandb" else run.name)

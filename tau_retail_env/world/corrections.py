@@ -31,13 +31,13 @@ class Correction:
     reason: str
     """What is wrong."""
     link: str
-    """Where it is told, or mended."""
+    """Where it is reported, or corrected."""
     versions: tuple[str | None, ...] = ()
     """Of which task versions, None for those of a source without versions; empty for all."""
     tasks: tuple[str, ...] = ()
     """Ids, without their source, of the tasks whose gold actions show it: "18" of tau2, "test/18" of tau_bench."""
     tool: str | None = None
-    """The tool that a shop's `corrected` mends; it concerns every task in which it is called."""
+    """The tool that a shop's `corrected` changes; it concerns every task in which it is called."""
     replaced: Mapping[str, str] = field(default_factory=dict)
     """For new items that the gold actions name, those that they should."""
     left_out: frozenset[str] = frozenset()

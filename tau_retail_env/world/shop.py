@@ -94,7 +94,7 @@ class Shop(Protocol):
 
     @property
     def corrected(self) -> Shop:
-        """The same shop with the known errors of its tools mended, for judging; itself where there are none."""
+        """The same shop with the known errors of its tools corrected, for judging; itself where there are none."""
         ...
 
     def snapshot_digest(self) -> str:

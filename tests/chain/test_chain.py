@@ -52,7 +52,7 @@ def test_the_same_chain_resumed_makes_nothing_twice(stages, chain):
 
 def test_a_stage_that_fails_is_named_and_gone_on_with(stages, chain):
     stages.fails = "rft"
-    with pytest.raises(StageFailedError, match=r"Stage rft ended with status 1, .* go on with: resume=.*chain"):
+    with pytest.raises(StageFailedError, match=r"Stage rft ended with status 1, .* resume with: resume=.*chain"):
         chain()
     stages.fails = None
     chain("resume=true")

@@ -1,4 +1,4 @@
-"""A whole chain on the processor, each stage a real process, killed in the middle and gone on with."""
+"""A whole chain on the processor, each stage a real process, killed in the middle and resumed."""
 
 import json
 import os

@@ -140,7 +140,7 @@ def test_what_the_default_run_needs_is_wrong_and_comes_first(fields, area, name,
     assert (one.status, found in one.found, remedy in (one.remedy or "")) == ("wrong", True, True), one
     text = as_text(findings)
     assert text.startswith("The default run cannot work in this Python: ")
-    assert (one.installs or f"mend: {one.remedy}") in text.split("optional")[0].split("\nok ")[0]
+    assert (one.installs or f"fix: {one.remedy}") in text.split("optional")[0].split("\nok ")[0]
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_a_python_that_the_script_does_not_use_is_told_so_at_once():
 def test_the_text_fits_80_columns_but_for_commands_which_stay_whole():
     found = changed(keys={"OPENAI_API_KEY": False, "HF_TOKEN": False}, here=with_packages(rich=None, torch=None))
     lines = as_text(examine(found)).splitlines()
-    assert max(len(line) for line in lines if "mend: " not in line) <= 80
+    assert max(len(line) for line in lines if "fix: " not in line) <= 80
     wrapped = lines[next(number for number, line in enumerate(lines) if "OPENAI_API_KEY" in line) + 1]
     assert wrapped.startswith(" " * 10 + "needs it; ")
     assert all(one.found in " ".join(" ".join(lines).split()) for one in examine(found))

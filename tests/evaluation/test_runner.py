@@ -80,9 +80,9 @@ def test_another_evaluation_is_refused_by_the_names_of_what_differs(tmp_path):
 
 def test_another_versions_tasks_are_named_by_difference(tmp_path):
     evaluate(tmp_path / "e")
-    mended = [dataclasses.replace(TASKS[0], outputs=("42",)), *TASKS[1:]]
+    corrected = [dataclasses.replace(TASKS[0], outputs=("42",)), *TASKS[1:]]
     with pytest.raises(InvalidValueError, match=f"of another version are {TASKS[0].id}$"):
-        evaluate(tmp_path / "e", mended)
+        evaluate(tmp_path / "e", corrected)
     with pytest.raises(InvalidValueError, match=f"only the first has {TASKS[0].id}$"):
         evaluate(tmp_path / "e", TASKS[1:])
 
@@ -255,7 +255,7 @@ def deep(levels):
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (None, "The agent answered NoneType, expected a text or an AgentMessage; mend its act()"),
+        (None, "The agent answered NoneType, expected a text or an AgentMessage; fix its act()"),
         (AgentMessage(b"hello", ()), "The agent answered bytes"),
         (calculating({1}), "'calculate' with arguments that JSON cannot hold"),
         (calculating(10**5000), "'calculate' with arguments that JSON cannot hold"),

@@ -30,7 +30,7 @@ Values = Callable[..., dict[str, Any]]
 
 KEY = "sk-never-to-be-written-down"
 PASSING = ("429_retry_after", "500", "503", "closed", "half_body", "wrong_json", "no_choices", "empty")
-"""Faults that another attempt mends at once."""
+"""Faults that are gone at the next attempt."""
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_over_budget_the_run_stops_with_everything_saved_and_goes_on_with_more(
     folder = tmp_path / "run"
     assert last.startswith("error: The customers' budget is used up: $")
     assert "Stopped after step 1 of 3; the customers of this run cost $" in last
-    assert last.endswith(f"go on with: resume={folder}")
+    assert last.endswith(f"resume with: resume={folder}")
     assert [row["step"] for row in read_rows(folder / "metrics.jsonl")] == [0, 1]
     assert [path.name for path in folder.joinpath("checkpoints").iterdir()] == ["checkpoint-1"]
     stopped = records(folder, "stopped")

@@ -192,7 +192,7 @@ def test_before_the_first_checkpoint_it_says_what_it_removes(grpo_values: Values
     folder.metrics.write_text('{"step": 0}\n{"step": 1}\n')
     (folder.path / "trajectories" / "train-000001.jsonl").touch()
     assert gone_on(grpo_values("resume=true")) == [
-        f"going on with {folder.path}: it has no checkpoint yet, training begins anew",
+        f"resuming {folder.path}: it has no checkpoint yet, training begins anew",
         "removed, they will be written again: the rows of step 1 in metrics.jsonl",
         "removed, they will be played again: train-000001.jsonl",
     ]

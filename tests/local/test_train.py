@@ -264,7 +264,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(
 
     monkeypatch.setattr(Rollouts, "play", interrupted)
     assert main(["train", *arguments_of(grpo_values)]) == 130
-    assert capsys.readouterr().out.rstrip().endswith(f"interrupted; go on with: resume={tmp_path / 'run'}")
+    assert capsys.readouterr().out.rstrip().endswith(f"interrupted; resume with: resume={tmp_path / 'run'}")
     assert [row["step"] for row in read_rows(tmp_path / "run" / "metrics.jsonl")] == [0, 1]
 
 
@@ -276,7 +276,7 @@ def test_sigterm_ends_with_143_and_what_it_says_goes_on_alone(
     with pytest.raises(SystemExit) as ended:
         main(["train", *arguments_of(grpo_values, *LEARNING), "max_steps=2"])
     assert ended.value.code == 143
-    said = f"interrupted; go on with: resume={tmp_path / 'run'}"
+    said = f"interrupted; resume with: resume={tmp_path / 'run'}"
     assert capsys.readouterr().out.rstrip().endswith(said)
     monkeypatch.undo()
     assert main(["train", said.rpartition(" ")[2], "max_steps=3"]) == 0
@@ -368,7 +368,7 @@ def test_rows_that_find_no_room_end_the_run_with_how_to_go_on(
     assert main(["train", *arguments]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith(f"error: {metrics} could not be written: No space left on device (")
-    assert error.endswith(f"Mend that, then go on with: resume={tmp_path / 'run'}")
+    assert error.endswith(f"Fix that, then resume with: resume={tmp_path / 'run'}")
     monkeypatch.undo()
     kept.replace(metrics)
     assert main(["train", *arguments, "resume=true"]) == 0
@@ -391,7 +391,7 @@ def test_episodes_that_cannot_be_written_end_the_run_with_how_to_go_on(
     assert main(["train", *arguments_of(grpo_values)]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith(f"error: {folder / 'train-000001.jsonl'} could not be written: Not a directory")
-    assert error.endswith(f"go on with: resume={tmp_path / 'run'}")
+    assert error.endswith(f"resume with: resume={tmp_path / 'run'}")
 
 
 def test_two_runs_into_one_folder_are_one_run_and_one_error(grpo_values: Values, tmp_path: Path):

@@ -1,4 +1,4 @@
-"""A run that goes on with another number of GPUs: weights and moments of FSDP2's checkpoint, on CPUs with gloo."""
+"""A run that is resumed with another number of GPUs: weights and moments of FSDP2's checkpoint, on CPUs with gloo."""
 
 import os
 import subprocess

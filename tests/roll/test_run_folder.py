@@ -77,7 +77,7 @@ def test_a_full_disk_ends_the_run_with_how_to_go_on(tmp_path, monkeypatch):
         raise WriteError("metrics.jsonl could not be written: No space left on device")
 
     monkeypatch.setattr(train, "_train_in", full)
-    with pytest.raises(TauRetailError, match=rf"No space left on device\. Mend .*: resume={tmp_path / 'run'}"):
+    with pytest.raises(TauRetailError, match=rf"No space left on device\. Fix .*: resume={tmp_path / 'run'}"):
         train.train(check_roll(values), values)
     assert not (tmp_path / "run" / ".lock").exists()
 
@@ -110,7 +110,7 @@ def test_a_run_without_a_checkpoint_begins_anew_and_says_what_goes(tmp_path):
     shutil.rmtree(run / "checkpoints" / "checkpoint-4")
     (run / "metrics.jsonl").write_text('{"step": 0}\n{"step": 1}\n')
     assert gone_on(f"resume={run}") == [
-        f"going on with {run}: it has no checkpoint yet, training begins anew",
+        f"resuming {run}: it has no checkpoint yet, training begins anew",
         "removed, they will be written again: the rows of steps 0 to 1 in metrics.jsonl",
     ]
     assert (run / "metrics.jsonl").read_text() == ""

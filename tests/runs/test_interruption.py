@@ -40,7 +40,7 @@ def test_sigterm_ends_a_run_with_143_and_a_run_that_was_begun_says_how_to_go_on(
         os.kill(os.getpid(), signal.SIGTERM)
         signal.pause()
     assert ended.value.code == TERMINATED
-    assert said == ([f"interrupted; go on with: resume={folder.path}"] if is_begun else [])
+    assert said == ([f"interrupted; resume with: resume={folder.path}"] if is_begun else [])
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -1,4 +1,4 @@
-"""The run that `resume=FOLDER` means, and the configuration that it goes on with."""
+"""The run that `resume=FOLDER` means, and the configuration that it is resumed with."""
 
 from pathlib import Path
 

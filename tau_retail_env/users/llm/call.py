@@ -71,7 +71,7 @@ class Call:
 
         Raises:
             UserError: retries or time are used up, or the server refuses this one conversation.
-            CustomerSetupError: what no attempt mends.
+            CustomerSetupError: what no further attempt can fix.
             BudgetError: the budget is used up.
         """
         while True:

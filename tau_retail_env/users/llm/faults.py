@@ -1,4 +1,4 @@
-"""What can go wrong with one attempt, and what follows: another attempt, or an error that no attempt mends."""
+"""What can go wrong with one attempt, and whether another attempt can help."""
 
 from __future__ import annotations
 

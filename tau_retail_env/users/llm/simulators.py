@@ -63,7 +63,7 @@ class ApiCustomer:
 
         Raises:
             UserError: the server failed, or its model wrote nothing that could be sent.
-            CustomerSetupError: the server cannot be used before something is mended (key, model, budget).
+            CustomerSetupError: the server cannot be used until something is fixed (key, model, budget).
         """
         self._episode = f"{task.id}/{seed}"
         self._calls = 0
@@ -81,7 +81,7 @@ class ApiCustomer:
         Raises:
             EpisodeStateError: no episode has begun.
             UserError: the server failed, or its model wrote nothing that could be sent.
-            CustomerSetupError: the server cannot be used before something is mended (key, model, budget).
+            CustomerSetupError: the server cannot be used until something is fixed (key, model, budget).
         """
         if not self._history:
             raise EpisodeStateError(

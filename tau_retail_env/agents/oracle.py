@@ -50,8 +50,8 @@ class OracleAgent:
 
     It asks who the customer is, looks up what it is going to touch, asks what is missing, sums up, waits for a yes,
     writes and reports. It never uses an order or product id that nobody has mentioned yet. Where the task has a story
-    it knows that as well: it answers the customer's questions, refuses what is asked in vain and hands the customer
-    over where that is what the customer wants in the end.
+    it knows that as well: it answers the customer's questions, refuses what cannot be granted and transfers the
+    customer where that is what the customer wants in the end.
     """
 
     def __init__(self, task: Task, *, whole_variants: bool = False) -> None:
@@ -215,12 +215,12 @@ class OracleAgent:
             yield "find_user_id_by_email", {"email": email}
         known = self._customer_id
         first, last = known.split("_")[:2] if known else (r"[A-Z]\w+", r"[A-Z]\w+")
-        told = re.search(rf"\b({first}) ({last})\b[^\d#]*(\d{{5}}\b)?", self._said, re.IGNORECASE if known else 0)
-        if told is None:
+        named = re.search(rf"\b({first}) ({last})\b[^\d#]*(\d{{5}}\b)?", self._said, re.IGNORECASE if known else 0)
+        if named is None:
             return
         zips = re.findall(r"(?<![\w#])\d{5}\b", self._said)
-        for zip_code in dict.fromkeys([*([told[3]] if told[3] else []), *zips]):
-            yield "find_user_id_by_name_zip", {"first_name": told[1], "last_name": told[2], "zip": zip_code}
+        for zip_code in dict.fromkeys([*([named[3]] if named[3] else []), *zips]):
+            yield "find_user_id_by_name_zip", {"first_name": named[1], "last_name": named[2], "zip": zip_code}
 
     def _prepare(self, write: Action) -> AgentMessage | None:
         """The next question or lookup before a write, None when all is known."""
@@ -263,8 +263,8 @@ class OracleAgent:
         """The next look-up for a question whose answer nobody has shown yet, None where none is left."""
         if not (self._searches and beat.ask and beat.outputs) or self._steps[0].plan:
             return None
-        told = all(self._task.outputs[number].casefold() in self._seen.casefold() for number in beat.outputs)
-        return None if told else self._search()
+        is_known = all(self._task.outputs[number].casefold() in self._seen.casefold() for number in beat.outputs)
+        return None if is_known else self._search()
 
     def _user(self) -> dict[str, str]:
         return {"user_id": self._user_id or ""}
@@ -348,8 +348,8 @@ class OracleAgent:
             return lookup
         self._summed_up = True
         report, self._unreported = self._unreported, ""
-        told = self._steps[0].plan.answer if self._steps[0].plan else ""
-        words = (report, told, self.proposal(write))
+        answer = self._steps[0].plan.answer if self._steps[0].plan else ""
+        words = (report, answer, self.proposal(write))
         return AgentMessage(" ".join(part for part in words if part))
 
     def _report(self, failed: bool) -> AgentMessage:
@@ -367,7 +367,7 @@ class OracleAgent:
         return AgentMessage(" ".join([*words, "Anything else?"]))
 
     def _finish(self) -> AgentMessage:
-        """Nothing (more) to write: tell what is to be told, hand over where the gold actions do."""
+        """Nothing (more) to write: say the outputs, transfer where the gold actions do."""
         if not self._follows_story and (words := self._information()):
             return AgentMessage(" ".join([*words, "Anything else?"]))
         transfer = next((action for action in self._task.actions if action.name == TRANSFER), None)
@@ -456,7 +456,7 @@ class OracleAgent:
 class BoastingAgent(OracleAgent):
     """Serves like the oracle up to the customer's yes, and then says that it is done without having done anything.
 
-    A bad habit of real agents, for teaching a model something that reinforcement learning can rid it of.
+    Real agents do this, too: a share of it in fine-tuning leaves reinforcement learning something to correct.
     """
 
     def _write(self) -> AgentMessage:

@@ -1,4 +1,4 @@
-"""Blocks of keys: declared as pydantic models, read with everything that is wrong told at once."""
+"""Blocks of keys: declared as pydantic models, read so that all problems are reported at once."""
 
 from tau_retail_env.blocks.block import Block, Instead, Items, Name, Off
 from tau_retail_env.blocks.kinds import check_fields, check_kind, shown

@@ -1,4 +1,4 @@
-"""Whether what a JSON file told is of the kinds that a dataclass declares; nothing is converted."""
+"""Whether the contents of a JSON file have the types that a dataclass declares; nothing is converted."""
 
 from __future__ import annotations
 

@@ -65,11 +65,11 @@ def attempt(
     try:
         return block.model_validate(values), []
     except ValidationError as error:
-        told: dict[str, list[Mapping[str, Any]]] = {}
+        grouped: dict[str, list[Mapping[str, Any]]] = {}
         for entry in error.errors(include_url=False):
             names = _names(entry, values)
-            told.setdefault(_joined(path, names), []).append({**entry, "names": names})
-        return None, [_sentence(block, place, entries, unread) for place, entries in told.items()]
+            grouped.setdefault(_joined(path, names), []).append({**entry, "names": names})
+        return None, [_sentence(block, place, entries, unread) for place, entries in grouped.items()]
 
 
 def raise_if(problems: Sequence[str]) -> None:
@@ -125,8 +125,8 @@ def _sentence(block: type[Block], path: str, entries: Sequence[Mapping[str, Any]
     expected = " or ".join(dict.fromkeys(_expected(one) for one in entries))
     if entry["type"] == "model_type":
         expected += f" ({', '.join(holder.model_fields)})"
-    told = f"{path or 'the configuration'}: found {shown(entry['input'])}, expected {expected}"
-    return f"{told}. {instead}" if instead else told
+    message = f"{path or 'the configuration'}: found {shown(entry['input'])}, expected {expected}"
+    return f"{message}. {instead}" if instead else message
 
 
 def _unexpected(block: type[Block], name: str, path: str, unread: Unread | None) -> str:

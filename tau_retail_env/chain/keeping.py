@@ -38,14 +38,14 @@ def candidate_of(place: int, one: Trajectory) -> Candidate | None:
     """
     if not one.scorable or not any(one.response_mask):
         return None
-    told = one.reward_breakdown
+    parts = one.reward_breakdown
     said = frozenset(str(message.get("content")) for message in one.messages if message["role"] == "assistant")
     return Candidate(
         place=place,
         task_id=one.task_id,
         reward=one.reward,
-        partial=told.get("partial", 0.0),
-        followed_process=told.get("process") == 1.0,
+        partial=parts.get("partial", 0.0),
+        followed_process=parts.get("process") == 1.0,
         said=said,
         tokens=len(one.token_ids),
     )

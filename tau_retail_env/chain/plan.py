@@ -19,7 +19,7 @@ TRAINING = ("sft", "local", "roll")
 """Kinds of stage that hand on weights."""
 PLAY = "play"
 LOCATIONS = (*OF_THE_START, "pretrain", "track_with", "tracker_kwargs")
-"""Keys at the top that say where things lie, or where they are told; `Inputs` says apart what pretrain stands for."""
+"""Keys at the top that say where files lie or metrics go; `Inputs` has what pretrain stands for."""
 FOR_SPEED = {"play": ("engines", "concurrency"), "conversations": ("num_workers",)}
 """Within a block, the keys that decide only how fast it goes."""
 NO_FOLDER = "-"

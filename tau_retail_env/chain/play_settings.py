@@ -19,7 +19,7 @@ class PlayedSet(Block):
     """How much of one environment is played."""
 
     trials: int = Field(1, ge=1)
-    """How often each task is played, every time told in other words."""
+    """How often each task is played, each time worded differently by the customer."""
     limit: int | None = Field(None, ge=1)
     """Tasks at most, drawn by seed; null plays all."""
 
@@ -115,8 +115,8 @@ def _set_problems(config: PlayConfig) -> list[str]:
     problems = [f"play.sets: {tag!r} is not under custom_envs ({', '.join(known)})" for tag in sets if tag not in known]
     styles = {tag: known[tag].env_config.prompt_style for tag in sets if tag in known}
     if config.keep is not None and len(set(styles.values())) > 1:
-        told = ", ".join(f"{tag} {style}" for tag, style in styles.items())
-        problems.append(f"play.sets: one model learns one prompt_style, found {told}")
+        listed = ", ".join(f"{tag} {style}" for tag, style in styles.items())
+        problems.append(f"play.sets: one model learns one prompt_style, found {listed}")
     if config.play.generating_args.max_new_tokens >= config.sequence_length:
         problems.append(
             f"sequence_length: {config.sequence_length} is too small for one message of "

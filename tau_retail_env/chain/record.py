@@ -113,9 +113,9 @@ def check_same(folder: Path, record: StageRecord, stage: str, inputs: Inputs) ->
     found = list(differences({"stage": record.stage, **record.inputs}, {"stage": stage, **now}))
     if not found:
         return
-    told = ", ".join(words.removeprefix("config.") for words in sorted(found))
+    changed = ", ".join(words.removeprefix("config.") for words in sorted(found))
     raise InvalidValueError(
-        f"Stage {stage}: {folder} was made by another chain, or this stage was changed since: it differs in {told}. "
+        f"Stage {stage}: {folder} was made by another chain, or this stage was changed since: it differs in {changed}. "
         "Give the same keys to resume it, or another folder: output_dir=FOLDER. Nothing was overwritten"
     )
 

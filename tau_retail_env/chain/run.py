@@ -147,9 +147,9 @@ class _Chain:
         """The weights of a stage that is whole, or those that the chain begins with (a Hugging Face name, too)."""
         if stage == START:
             return Path(checkpoint(self._config.pretrain))
-        told = self._records[stage].weights
-        assert told is not None, "a stage before this one is whole, and trains"
-        return self._folder / stage / told
+        weights = self._records[stage].weights
+        assert weights is not None, "a stage before this one is whole, and trains"
+        return self._folder / stage / weights
 
     def table(self) -> str:
         """The figures of all that was played, stage by stage; also written to the chain's folder."""

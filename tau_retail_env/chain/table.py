@@ -37,8 +37,8 @@ def write_table(folder: Path, planned: Sequence[PlannedStage], records: Mapping[
     for stage in planned:
         if stage.kind == PLAY and not stage.keeps and stage.name in records:
             figures.setdefault(stage.weights_of, {}).update(_results(folder / stage.name / "run"))
-    told = {name: {"seconds": record.seconds, "is_whole": record.is_whole} for name, record in records.items()}
-    write_atomically(folder / FIGURES, json.dumps({"stages": told, "weights": figures}, indent=1) + "\n")
+    stages = {name: {"seconds": record.seconds, "is_whole": record.is_whole} for name, record in records.items()}
+    write_atomically(folder / FIGURES, json.dumps({"stages": stages, "weights": figures}, indent=1) + "\n")
     text = _as_text(figures)
     write_atomically(folder / TABLE, text + "\n")
     return text

@@ -67,8 +67,8 @@ def with_words(tasks: Iterable[Task], words: str) -> list[Task]:
 
 
 def _searchable(task: Task) -> str:
-    told = (task.id, task.user_id, task.instruction, task.scenario.persona)
-    return "\n".join([part for part in told if part] + [*map(call_text, task.actions), *task.outputs]).lower()
+    texts = (task.id, task.user_id, task.instruction, task.scenario.persona)
+    return "\n".join([part for part in texts if part] + [*map(call_text, task.actions), *task.outputs]).lower()
 
 
 def summary(task: Task, width: int) -> str:
@@ -143,17 +143,17 @@ def as_markdown(table: Mapping[tuple[str, str], Mapping[str, int]]) -> str:
 
 def briefing(task: Task) -> str:
     """The customer's part of a task as text: who they are, what they want, what they know."""
-    told = task.scenario
-    parts = (told.reason_for_call, told.known_info, told.unknown_info, told.task_instructions)
+    scenario = task.scenario
+    parts = (scenario.reason_for_call, scenario.known_info, scenario.unknown_info, scenario.task_instructions)
     is_repeated = task.instruction == "\n".join(part for part in parts if part)
     sections = {
         "Customer": task.user_id or "unknown",
         "Instruction": None if is_repeated else task.instruction,
-        "Persona": told.persona,
-        "Reason for the call": told.reason_for_call,
-        "Known": told.known_info,
-        "Unknown": told.unknown_info,
-        "Further instructions": told.task_instructions,
+        "Persona": scenario.persona,
+        "Reason for the call": scenario.reason_for_call,
+        "Known": scenario.known_info,
+        "Unknown": scenario.unknown_info,
+        "Further instructions": scenario.task_instructions,
     }
     lines = []
     for title, text in sections.items():
@@ -163,7 +163,7 @@ def briefing(task: Task) -> str:
 
 
 def description(task: Task) -> str:
-    """The whole task as text: request, what the customer is told, gold actions and what they change, outputs."""
+    """The whole task as text: request, the customer's instructions, gold actions and what they change, outputs."""
     gold = play_gold(task)
     lines = [f"{task.id} ({task.source}, {task.domain}, split {task.split}; {', '.join(subset_names(task))})"]
     lines += [briefing(task), "Gold actions"]

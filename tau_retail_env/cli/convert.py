@@ -93,7 +93,7 @@ def _to_trainer(options: argparse.Namespace) -> int:
 
 
 def _tasks_to_trainer(options: argparse.Namespace) -> int:
-    """One file a split, with a row a task; the lengths are told in the words of verl's own dataset steps."""
+    """One file a split, with a row a task; the lengths are given in verl's own terms."""
     from tau_retail_env.evaluation.trainers import files, tasks
 
     selection = tasks.Selection(
@@ -137,12 +137,12 @@ def _conversations_to_trainer(options: argparse.Namespace) -> int:
     if unfit := len(kept) - len(rows):
         say(f"{unfit} left out, in which customer and agent do not take turns")
     if judged := sorted({one.split for one in kept} - {"train", "train2", ""}):
-        say(f"some are of the split {', '.join(judged)}: a model that learnt from them cannot be judged on it")
+        say(f"some are of the split {', '.join(judged)}: a model trained on them cannot be judged on it")
     return 0
 
 
 def _prompt_style(path: Path) -> str:
-    """How the agent of a run was shown the domain policy and the tools, as far as it is told."""
+    """How the agent of a run was shown the domain policy and the tools, as far as it is known."""
     from tau_retail_env.evaluation.record import SETTINGS
     from tau_retail_env.evaluation.settings import read_settings
 
@@ -222,21 +222,21 @@ def _from_upstream(options: argparse.Namespace) -> int:
     from tau_retail_env.evaluation.upstream.conversation import judged_again
     from tau_retail_env.runs.trajectories import write_trajectories
 
-    told, changed = 0, 0
+    written, changed = 0, 0
 
     def converted() -> Iterator[Trajectory]:
-        nonlocal told, changed
+        nonlocal written, changed
         for episode in read_upstream(options.path):
             found = episode.trajectory
             (kept,) = judged_again([found], options.task_version) if options.judge else (found,)
-            told, changed = told + 1, changed + (kept.reward != found.reward)
+            written, changed = written + 1, changed + (kept.reward != found.reward)
             yield kept
 
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_trajectories(options.output, converted())
     if options.judge:
-        say(f"{changed} of {told} rewards differ from the file's")
-    say(f"{options.output}: {told} episodes")
+        say(f"{changed} of {written} rewards differ from the file's")
+    say(f"{options.output}: {written} episodes")
     return 0
 
 

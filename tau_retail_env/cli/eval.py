@@ -105,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
         return _power(len(tasks))
     agent = AgentChoice.read(str(small_checkpoint()) if options.agent == NAME else options.agent)
     if agent.kind == "function":
-        made_here(agent)  # what is wrong with it is told before a folder is made
+        made_here(agent)  # problems with it are reported before a folder is made
     chosen = customer(options)
     settings = _settings(options, agent, chosen, tasks)
     chosen.environment(tasks, prompt_style=settings.prompt_style, max_turns=settings.max_turns)
@@ -296,7 +296,7 @@ def _server(options: argparse.Namespace, url: str, model: str, settings: EvalSet
     prices = options.usd_per_million_tokens or (None, None)
     sampling = dict(settings.sampling)
     if unused := sorted(sampling.keys() - {"temperature", "top_p", "max_new_tokens"}):
-        raise InvalidValueError(f"--{unused[0].replace('_', '-')}: a server is not told it; leave it out")
+        raise InvalidValueError(f"--{unused[0].replace('_', '-')}: not sent to a server; leave it out")
     server = AgentServer(
         ServerSettings(
             base_url=url,

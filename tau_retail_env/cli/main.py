@@ -152,7 +152,7 @@ def _command(name: str) -> str:
 
 
 def _renamed(name: str, rest: list[str]) -> tuple[str, list[str]]:
-    """The command that a name means, and its words; an old name is told its new form."""
+    """The command that a name means, and its words; for an old name the new one is printed."""
     if name not in OLD_NAMES:
         return name, rest
     command, *words = OLD_NAMES[name]

@@ -18,7 +18,7 @@ def customer_problems(config: PlayedConfig, envs: Mapping[str, CustomEnv]) -> li
 
     Args:
         config: the keys at the top.
-        envs: environments by tag; what one takes from the top is not told twice.
+        envs: environments by tag; what one takes from the top is not reported twice.
     """
     top = (config.user_strategy, config.user, config.user_model)
     problems = _check(*top, path="", block_name="user")

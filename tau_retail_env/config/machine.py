@@ -1,4 +1,4 @@
-"""Whether this machine has what a configuration names, as far as can be told without loading anything."""
+"""Whether this machine has what a configuration names, as far as can be seen without loading anything."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def length_problems(pretrain: str, sequence_length: int) -> Iterator[str]:
         sequence_length: tokens of an episode at most.
     """
     try:
-        told = json.loads((Path(pretrain).expanduser() / "config.json").read_text(encoding="utf-8"))
+        model = json.loads((Path(pretrain).expanduser() / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return  # who loads it says what is wrong with it
-    text = told.get("text_config") or told if isinstance(told, dict) else {}
+    text = model.get("text_config") or model if isinstance(model, dict) else {}
     longest = text.get("max_position_embeddings")
     is_stretched = bool(text.get("rope_scaling") or (text.get("rope_parameters") or {}).get("factor"))
     if isinstance(longest, int) and not is_stretched and sequence_length > longest:

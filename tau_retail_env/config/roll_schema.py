@@ -26,7 +26,7 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class RollSchema:
-    """What one version of ROLL can be told; made by benchmarks/roll_schema.py."""
+    """The keys of one version of ROLL; made by benchmarks/roll_schema.py."""
 
     version: str
     """ROLL's tag, or main."""

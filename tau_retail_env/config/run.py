@@ -26,7 +26,7 @@ def _folder(value: str) -> str:
 
 
 class PlayedConfig(Block):
-    """What everything is told that plays tasks with a model, whether it trains or not."""
+    """Keys of everything that plays tasks with a model, whether it trains or not."""
 
     user_strategy: Annotated[Strategy, SkipValidation] = "scripted"  # UserSpec checks it, weights and all
     """Who plays the customer: a name, or weights by name, of which each group of episodes draws one."""
@@ -61,7 +61,7 @@ MOST_STEPS = 10_000_000
 
 
 class RunConfig(PlayedConfig):
-    """What every run is told, whatever it trains with."""
+    """Keys of every run, on either engine."""
 
     engine: str = "auto"
     """What trains; each engine's own block says which names it takes."""

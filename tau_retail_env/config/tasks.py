@@ -20,14 +20,14 @@ def check_tasks(envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> list[str]
 
     Args:
         envs: environments by tag.
-        tags: the tags that are played; one that is not among the environments is told elsewhere.
+        tags: the tags that are played; one that is not among the environments is reported elsewhere.
     """
     found: dict[str, list[str]] = {}
     for tag in dict.fromkeys(tags):
         if tag in envs and (problem := _problem(envs[tag])):
             found.setdefault(problem, []).append(f"custom_envs.{tag}.env_config")
-    told = [f"{', '.join(paths)}: {problem}" for problem, paths in found.items()]
-    return told or _mixed_versions([(tag, envs[tag]) for tag in dict.fromkeys(tags) if tag in envs])
+    problems = [f"{', '.join(paths)}: {problem}" for problem, paths in found.items()]
+    return problems or _mixed_versions([(tag, envs[tag]) for tag in dict.fromkeys(tags) if tag in envs])
 
 
 def _mixed_versions(played: Iterable[tuple[str, CustomEnv]]) -> list[str]:

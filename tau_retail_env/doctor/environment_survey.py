@@ -186,8 +186,8 @@ def environment_of(python: Path) -> Environment | str:
     answer = ask(python)
     if isinstance(answer, str):
         return answer
-    told = {field.name: getattr(answer, field.name) for field in fields(answer)}
-    return Environment(**told, roll_package=look_at(Path(folder) for folder in answer.roll_folders))
+    answered = {field.name: getattr(answer, field.name) for field in fields(answer)}
+    return Environment(**answered, roll_package=look_at(Path(folder) for folder in answer.roll_folders))
 
 
 def _gpus() -> list[str] | str:

@@ -302,8 +302,8 @@ def _roll_environment(found: EnvironmentSurvey, environment: Environment, if_bro
         text = f"not installed: {', '.join(pin.name for pin in missing)}"
         yield Finding(ROLL_AREA, "other packages", if_broken, text, _install(environment, missing))
     if differing:
-        told = ", ".join(f"{pin.name} {environment.packages[pin.name]} ({pin.version})" for pin in differing)
-        text = f"not of the version in parentheses, with which ROLL ran: {told}"
+        listed = ", ".join(f"{pin.name} {environment.packages[pin.name]} ({pin.version})" for pin in differing)
+        text = f"not of the version in parentheses, with which ROLL ran: {listed}"
         yield Finding(ROLL_AREA, "other packages", "optional", text, _install(environment, differing))
     if others and len(present) > len(differing):
         text = f"{len(present) - len(differing)} of {len(others)} as requirements-roll.txt pins them"
@@ -389,8 +389,8 @@ def _devices(found: EnvironmentSurvey) -> Iterator[Finding]:
 def _keys(found: EnvironmentSurvey) -> Iterator[Finding]:
     for name, is_set in found.keys.items():
         purpose = PURPOSES.get(name, "customers send it where user.api_key_env names it")
-        told = "set" if is_set else "not set; nothing of the default run needs it"
-        yield Finding("keys", name, "ok", f"{told}; {purpose}")
+        state = "set" if is_set else "not set; nothing of the default run needs it"
+        yield Finding("keys", name, "ok", f"{state}; {purpose}")
 
 
 def _customers(found: EnvironmentSurvey) -> Iterator[Finding]:

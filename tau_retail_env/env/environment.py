@@ -451,10 +451,10 @@ class TauRetailEnv(Base):
                 info["metrics"]["customer_failures"] = 1.0
                 info["customer_error"] = f"nl_judge: {error}"
             else:
-                told = info["reward_breakdown"] = judged.breakdown
-                reward = self._reward.chosen(told)
+                breakdown = info["reward_breakdown"] = judged.breakdown
+                reward = self._reward.chosen(breakdown)
                 info["metrics"]["success"] = float(judged.value == 1.0)
-                info["reward_corrected"], info["process"] = told["corrected"], told["process"]
+                info["reward_corrected"], info["process"] = breakdown["corrected"], breakdown["process"]
         info["stop_reason"], info["scorable"] = ended_by, ended_by.is_scorable
         self._check_snapshot(episode)
         return reward, ended_by

@@ -79,7 +79,7 @@ class Episode:
         return float(sum(self.rewards))
 
     def open(self, info: ResetInfo) -> None:
-        """Begin with what `reset` told."""
+        """Begin with the `info` of `reset`."""
         self.messages = [{"role": "system", "content": info["system_prompt"]}, *info["messages"]]
         self.source, self.split, self.task_version = info["source"], info["split"], info.get("task_version")
         self.user_strategy = info["user_strategy"]

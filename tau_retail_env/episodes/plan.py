@@ -159,7 +159,7 @@ class TrainingPlan:
         self._seed = seed
 
     def group(self, position: int) -> list[EpisodeRequest]:
-        """The episodes of one group: one task, told in the same words, sampled differently."""
+        """The episodes of one group: one task in the same words, sampled differently."""
         turn, number = divmod(position, len(self._groups))
         request = self._groups[number].request(turn)
         # Numbered over all tags, not within one as ROLL's are: recorded runs were played with these seeds.
@@ -183,7 +183,7 @@ def validation_plan(tasks: Mapping[str, Sequence[Task]], groups: Groups) -> list
         groups: how many tasks of each tag, and trials of a task (group_size).
 
     Returns:
-        The trials of a task side by side, each told in words of its own.
+        The trials of a task side by side, each in words of its own.
 
     Raises:
         InvalidValueError: more tasks asked for than there are.

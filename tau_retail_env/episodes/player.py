@@ -150,12 +150,12 @@ class BatchPlayer:
             RuntimeError: an unexpected error of an environment, with the task named, after all others have stepped.
         """
         seats: list[ModelSeat] = []
-        told: set[int] = set()
+        reported: set[int] = set()
 
         def report() -> None:
             for place, seat in enumerate(seats):
-                if finished is not None and seat.episode.over and place not in told:
-                    told.add(place)
+                if finished is not None and seat.episode.over and place not in reported:
+                    reported.add(place)
                     finished(place, seat.trajectory())
             if progress is not None:
                 progress(_standing(seats, len(requests)))

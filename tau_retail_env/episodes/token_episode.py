@@ -61,7 +61,7 @@ class TokenEpisode(Episode):
         return self.response_mask.index(1) if 1 in self.response_mask else len(self.token_ids)
 
     def open(self, info: ResetInfo) -> None:
-        """Begin with what `reset` told.
+        """Begin with the `info` of `reset`.
 
         Raises:
             InvalidValueError: the environment shows another system prompt than the encoder's.

@@ -131,16 +131,16 @@ def audit(tasks: Sequence[Task], progress: Callable[[], Any] = lambda: None) -> 
     )
 
 
-def rate_of(told: Sequence[RewardBreakdown]) -> Rate:
+def rate_of(breakdowns: Sequence[RewardBreakdown]) -> Rate:
     """What episodes earned on average.
 
     Args:
-        told: what each reward is made of, empty where it was not judged; at least one.
+        breakdowns: what each reward is made of, empty where it was not judged; at least one.
     """
-    judged = [one["process"] for one in told if "process" in one]
+    judged = [one["process"] for one in breakdowns if "process" in one]
     return Rate(
-        fmean(one.get("official", 0.0) for one in told),
-        fmean(one.get("corrected", 0.0) for one in told),
+        fmean(one.get("official", 0.0) for one in breakdowns),
+        fmean(one.get("corrected", 0.0) for one in breakdowns),
         fmean(judged) if judged else None,
     )
 

@@ -197,10 +197,10 @@ def _check_versions(first: Side, second: Side) -> None:
         )
     one, two = _versions(first), _versions(second)
     if len(one | two) > 1 and one and two:
-        told = ", ".join(
+        versions = ", ".join(
             f"{side.name} has {' and '.join(sorted(found))}" for side, found in ((first, one), (second, two))
         )
-        raise InvalidValueError(f"Results of two task versions cannot be compared: {told}. Play both with one version")
+        raise InvalidValueError(f"Results of two task versions cannot be compared: {versions}. Play both with one")
 
 
 def _versions(side: Side) -> set[str]:

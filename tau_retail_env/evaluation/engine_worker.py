@@ -35,7 +35,7 @@ PARENT_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """Everything that the process is told at its start, pickled."""
+    """The settings of the process, pickled."""
 
     folder: str
     """The checkpoint."""
@@ -66,7 +66,7 @@ class Worker:
 
     Args:
         line: the line.
-        settings: what it was told.
+        settings: of this process.
     """
 
     def __init__(self, line: Connection, settings: WorkerSettings) -> None:

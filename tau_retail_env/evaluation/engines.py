@@ -107,7 +107,7 @@ class EnginePool:
 
     Args:
         machine: where.
-        settings: what each process is told; how many share a GPU is filled in here.
+        settings: of each process; how many share a GPU is filled in here.
         engines: how many.
         log_folder: where what they print is kept.
         tell: prints a line for a person.
@@ -208,12 +208,12 @@ class EnginePool:
         log = self._log_folder / f"engine_{self._number}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         module = "tau_retail_env.evaluation.engine_worker"
-        with log.open("wb") as file, there, tempfile.TemporaryFile() as told:
-            pickle.dump(self._told(), told)
-            told.seek(0)
+        with log.open("wb") as file, there, tempfile.TemporaryFile() as settings:
+            pickle.dump(self._worker_settings(), settings)
+            settings.seek(0)
             process = subprocess.Popen(
                 [self._machine.python, "-m", module, str(there.fileno())],
-                stdin=told,
+                stdin=settings,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 pass_fds=[there.fileno()],
@@ -225,8 +225,8 @@ class EnginePool:
         self._engines.append(_Engine(self._number, process, Connection(here.detach()), log))
         self._number += 1
 
-    def _told(self) -> WorkerSettings:
-        """What an engine is told, through a file without a name: a pipe would hold only a little of it."""
+    def _worker_settings(self) -> WorkerSettings:
+        """The settings of one engine's process."""
         on_gpu = math.ceil(self._side_by_side / max(1, len(self._machine.gpus)))
         engine = dataclasses.replace(
             self._settings.engine, eager=self._eager, engines_on_gpu=on_gpu, at_once=self._limit

@@ -40,7 +40,7 @@ class Facts:
     corrected: float | None = None
     """The reward after the named corrections; None where the record does not tell it."""
     process: float | None = None
-    """Whether the agent identified, asked and was told yes; None where the record does not tell it."""
+    """Whether the agent identified, asked and got a yes; None where the record does not say."""
     gold_calls: tuple[int, int] = (0, 0)
     """How many of the task's gold calls were made, of how many; (0, 0) where the task is not here."""
     facts_told: tuple[int, int] = (0, 0)

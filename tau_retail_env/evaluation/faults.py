@@ -34,10 +34,10 @@ PARTIES: Mapping[str, str] = MappingProxyType(
 """Whose fault a failure can be, in the order in which it is looked for."""
 PROCESS: Mapping[str, str] = MappingProxyType(
     {
-        "process_identified": "touched private data before the customer's own words told who it is",
+        "process_identified": "touched private data before the customer said who it is",
         "process_confirmed": "wrote without a yes to a summary of the write",
         "process_one_customer": "touched another customer's data",
-        "process_nothing_invented": "proposed an id or a number that nobody had told",
+        "process_nothing_invented": "proposed an id or a number that nobody had mentioned",
     }
 )
 """Parts of a reward's breakdown that are below 1 where the agent broke the process, and what it did then."""
@@ -94,16 +94,16 @@ def process_faults(trajectory: Trajectory, task: Task | None) -> tuple[str, ...]
     Returns:
         Names in `PROCESS`, in their order.
     """
-    told: Mapping[str, object] = trajectory.reward_breakdown
-    if "process" not in told and task is not None and trajectory.scorable:
-        told = judge_again(trajectory, task).breakdown
-    return tuple(name for name in PROCESS if isinstance(value := told.get(name), float) and value < 1.0)
+    breakdown: Mapping[str, object] = trajectory.reward_breakdown
+    if "process" not in breakdown and task is not None and trajectory.scorable:
+        breakdown = judge_again(trajectory, task).breakdown
+    return tuple(name for name in PROCESS if isinstance(value := breakdown.get(name), float) and value < 1.0)
 
 
 def _of_customer(trajectory: Trajectory, task: Task | None) -> str:
     """What the customer did wrong; empty where nothing shows.
 
-    That a customer never asked for something cannot be told without a model: an agent that leaves a question unanswered
+    That a customer never asked for something cannot be seen without a model: an agent that leaves a question unanswered
     is never asked the next one.
     """
     said = [message["content"] or "" for message in trajectory.messages if message["role"] == "user"]
@@ -152,8 +152,8 @@ def _wrong_facts(trajectory: Trajectory, said: Sequence[str], task: Task) -> lis
     known = task.instruction + " ".join(value or "" for value in dataclasses.astuple(task.scenario))
     known += " ".join(message["content"] or "" for message in trajectory.messages if message["role"] != "user")
     known += f" {user['email']} {' '.join(user['orders'])}"
-    told = " ".join(said)
-    named = [*EMAIL.findall(told), *ORDER.findall(told)]
+    text = " ".join(said)
+    named = [*EMAIL.findall(text), *ORDER.findall(text)]
     return [name for name in dict.fromkeys(named) if name.lower() not in known.lower()]
 
 

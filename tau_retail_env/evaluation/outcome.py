@@ -154,7 +154,7 @@ def _tool_accuracy(scored: Sequence[Facts]) -> dict[str, float | None]:
 
 
 def _response_quality(scored: Sequence[Facts]) -> dict[str, float | None]:
-    """Outputs told, of all outputs; and the process rate."""
+    """Outputs said to the customer, of all outputs; and the process rate."""
     processes = [one.process for one in scored if one.process is not None]
     return {
         "facts_told": _share([one.facts_told for one in scored]),

@@ -129,7 +129,7 @@ def episode_of(line: bytes, where: str, seen: dict[str, int]) -> Episode:
     Args:
         line: the line, with its end.
         where: file and line, for the error.
-        seen: by task, how many lines before told no trial; counts on.
+        seen: by task, how many lines before gave no trial; counts on.
 
     Raises:
         InvalidValueError: it is no episode.

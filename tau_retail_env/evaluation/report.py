@@ -96,11 +96,11 @@ def _reward_lines(results: Mapping[str, Any]) -> list[str]:
 def _quality_lines(results: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, words in (("tool_accuracy", "tool accuracy"), ("response_quality", "response quality")):
-        told = [
+        shares = [
             f"{part.replace('_', ' ')} {percent(value)}" for part, value in results[name].items() if value is not None
         ]
-        if told:
-            lines.append(f"{words}: {', '.join(told)}")
+        if shares:
+            lines.append(f"{words}: {', '.join(shares)}")
     return lines
 
 
@@ -128,10 +128,10 @@ def _tasks(count: int) -> str:
 def _per_episode(results: Mapping[str, Any]) -> list[str]:
     means = results["per_episode"]
     errors = [f"{kind} {means[f'tool_errors_{kind}']:.2f}" for kind in ERROR_KINDS if means.get(f"tool_errors_{kind}")]
-    told = [
+    named = [
         f"{name.replace('_', ' ')} {value:,.1f}" for name, value in means.items() if not name.startswith("tool_errors_")
     ]
-    lines = [f"per episode: {', '.join(told)}"] if told else []
+    lines = [f"per episode: {', '.join(named)}"] if named else []
     return lines + ([f"  errors by kind: {', '.join(errors)}"] if errors else [])
 
 

@@ -135,8 +135,8 @@ def _opinion_lines(failed: Sequence[Reviewed]) -> list[str]:
     answered = [(party, opinion) for party, opinion in asked if opinion.party is not None]
     counts = Counter(opinion.party for _, opinion in answered)
     alike = sum(party == opinion.party for party, opinion in answered)
-    told = ", ".join(f"{party} {counts[party]}" for party in PARTIES if counts[party])
-    lines = [f"a model's opinion on {len(answered)} of them: {told or 'none'}; the same as above for {alike}"]
+    counted = ", ".join(f"{party} {counts[party]}" for party in PARTIES if counts[party])
+    lines = [f"a model's opinion on {len(answered)} of them: {counted or 'none'}; the same as above for {alike}"]
     if unanswered := len(asked) - len(answered):
         lines.append(f"  {unanswered} without an answer, which do not count")
     return lines

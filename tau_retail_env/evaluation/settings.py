@@ -1,4 +1,4 @@
-"""What an evaluation is to play: told in eval.json, so that the same command goes on and another one is refused."""
+"""What an evaluation plays, kept in eval.json: the same command resumes it, another one is refused."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Side:
     what: str
     """What it is, in words."""
     task_version: str
-    """Which edition of the tasks, as far as it is told."""
+    """Which edition of the tasks, as far as it is known."""
     tasks: Mapping[str, str]
     """Digests of the tasks by id; empty where the file does not hold them."""
     episodes: Sequence[Facts]

@@ -1,4 +1,4 @@
-"""About how long a run will take, told before it begins: from one timed pass of its model."""
+"""About how long a run will take, estimated before it begins: from one timed pass of its model."""
 
 from __future__ import annotations
 

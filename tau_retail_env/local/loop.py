@@ -145,11 +145,11 @@ class Run:
                 f"max_steps: found {num_steps}, but {self.folder.checkpoint} holds {self.folder.step} steps; "
                 f"give {self.folder.step} or more to resume this run"
             )
-        told = self.folder.open(to_yaml(self._values))
+        notes = self.folder.open(to_yaml(self._values))
         self._log = MetricLog(self.folder.metrics, trackers(self.folder, self.config))
         self._say.open(self.folder.log)
         is_judged = judges and evaluate_before and self.folder.step == 0 and not self._log.rows()
-        for line in (self._headline(), *told, self._plan(is_judged, about, seconds)):
+        for line in (self._headline(), *notes, self._plan(is_judged, about, seconds)):
             self._say(line)
         if is_judged:
             try:
@@ -325,7 +325,7 @@ class Run:
 
 
 def trackers(folder: RunFolder, config: RunConfig) -> list[Tracker]:
-    """What is told every row: TensorBoard, and W&B or trackio where asked.
+    """Who gets every row: TensorBoard, and W&B or trackio where asked.
 
     Args:
         folder: the run, opened.

@@ -81,7 +81,7 @@ def validation_row(
     Args:
         trajectories: the episodes.
         tasks: tasks by id.
-        tries: every episode that was played for them, in vain or not; empty if there are no others.
+        tries: every episode that was played for them, failed attempts included; empty if there are no others.
         mixed: whether the run has customers of several strategies.
     """
     rewards = [trajectory.reward for trajectory in trajectories if trajectory.scorable]

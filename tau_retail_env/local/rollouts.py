@@ -175,7 +175,7 @@ class Rollouts:
 class _Bar:
     """A bar of the agent's turns, which come all the time where episodes end together; it vanishes at the end.
 
-    How many turns there will be is told by the episodes that are over: before, by those of the playing before it.
+    How many turns there will be is estimated from the episodes that are over, at first from those played last time.
 
     Args:
         asked: episodes in all.

@@ -45,9 +45,9 @@ def summarise(
     first, last = folder.trajectories("val", 0), folder.trajectories("val", last_step)
     before = read_trajectories(first) if first.is_file() and last_step else None
     success = success_before_and_after(before, read_trajectories(last)) if last.is_file() else {}
-    told = {"model": model} | success
+    headline = {"model": model} | success
     with writing(folder.curves):
-        curves.draw(rows, folder.curves, title=curves.headline(title, told), intervals=_intervals(folder, rows))
+        curves.draw(rows, folder.curves, title=curves.headline(title, headline), intervals=_intervals(folder, rows))
     summary: dict[str, Any] = {
         "steps": last_step,
         "model": dict(model),

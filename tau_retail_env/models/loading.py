@@ -70,13 +70,13 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
-    """A digest by which two tokenizers are told apart: their tokens and their chat template, not how files spell them.
+    """A digest that tells two tokenizers apart: their tokens and their chat template, not how files spell them.
 
     Args:
         tokenizer: any of transformers'.
     """
-    told = json.dumps([sorted(tokenizer.get_vocab().items()), tokenizer.chat_template])
-    return hashlib.sha256(told.encode()).hexdigest()[:DIGEST_LENGTH]
+    text = json.dumps([sorted(tokenizer.get_vocab().items()), tokenizer.chat_template])
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
 
 
 def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, source: str) -> None:
@@ -114,7 +114,7 @@ def load_weights(source: str, attention: str | None = None) -> PreTrainedModel:
             dtype=torch.float32,
             attn_implementation=attention,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # told below, by name
+            ignore_mismatched_sizes=True,  # reported below, by name
         )
     except Exception as error:  # of a broken file each library makes an error of its own
         raise not_loaded("model", source, error) from error

@@ -34,7 +34,7 @@ def to_batch(
     Returns:
         A batch of one: `input_ids`, `attention_mask`, `position_ids` (from 0) [1, L] int64; `response_mask`,
         `prompt_mask` [1, L] bool (int64 in ROLL v0.2.1, whose padding makes them so); `scores` [1, L] float32;
-        `infer_logprobs` [1, L-1] float32, of which number i belongs to token i + 1 (not there if the engine told none);
+        `infer_logprobs` [1, L-1] float32, of which number i belongs to token i + 1 (absent if there are none);
         ROLL's ids and scores beside them.
     """
     token_ids, mask, logprobs = _attended(episode)
@@ -60,8 +60,8 @@ def to_batch(
     for name in ("response_mask", "prompt_mask"):
         tensors[name] = tensors[name].to(mask_type)
     if episode.with_logprobs:
-        told = torch.tensor([logprobs], dtype=torch.float)
-        tensors["infer_logprobs"] = pad_to_length(told, sequence_length, 0.0)[:, 1:]
+        values = torch.tensor([logprobs], dtype=torch.float)
+        tensors["infer_logprobs"] = pad_to_length(values, sequence_length, 0.0)[:, 1:]
     beside = {
         "env_ids": env_id,
         "group_ids": group_id,

@@ -52,7 +52,7 @@ def trajectories_folder(pipeline_config: Any) -> Path:
 class TrajectoryWriter:
     """Takes episodes from any thread and writes them from one of its own, `FILE_EPISODES` to a file.
 
-    Nothing that goes wrong with the disk reaches the training: episodes are left out, counted and told in the log.
+    Nothing that goes wrong with the disk reaches the training: episodes are left out, counted and logged.
 
     Args:
         folder: where the files go; made when the first is written.

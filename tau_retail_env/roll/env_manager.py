@@ -260,8 +260,8 @@ class TauRetailEnvManager(TrajEnvManager):
         seconds = time.perf_counter() - self._began[0], time.thread_time() - self._began[1]
         self._clock.customer_s = self.env.customer_s - self._customer_before_s
         metrics = episode_metrics(self._tries, self._clock, *seconds)
-        told = named(metrics, tag, int(batch.batch["response_mask"].sum()))
-        batch.meta_info = {"metrics": told | earned(metrics, self._task_of(episode))}
+        named_metrics = named(metrics, tag, int(batch.batch["response_mask"].sum()))
+        batch.meta_info = {"metrics": named_metrics | earned(metrics, self._task_of(episode))}
         self._dump(episode)
         return batch
 

@@ -9,7 +9,7 @@ from typing import Any
 from tau_retail_env.statistics.intervals import pass_hat_k
 
 REWARD = re.compile(r"env/[^/]+/reward")
-"""What an episode earned, among its metrics; not told where it cannot be scored."""
+"""What an episode earned, among its metrics; absent where it cannot be scored."""
 WITHOUT_SIGNAL = "rollout/groups_without_signal"
 
 
@@ -83,6 +83,6 @@ class SignalFilter:
         """
         metrics = [episode.meta_info["metrics"] for episode in group if episode is not None]
         if metrics:
-            rewards = {value for told in metrics for name, value in told.items() if REWARD.fullmatch(name)}
+            rewards = {value for row in metrics for name, value in row.items() if REWARD.fullmatch(name)}
             metrics[0][WITHOUT_SIGNAL] = float(len(rewards) < 2)
         return False

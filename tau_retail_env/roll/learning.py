@@ -109,18 +109,18 @@ class Rows:
         strategy.model.train()
         self._count(batch)
         _, micro_batches = self._micro_batches(batch, self.train_tokens)
-        told: list[dict[str, Any]] = []
+        reports: list[dict[str, Any]] = []
         shares = [len(one.rows) / len(batch) for one in micro_batches]
         for number, one in enumerate(micro_batches):
             with self._accumulating(is_last=number + 1 == len(micro_batches)), self._autocast():
                 loss, reduced = loss_func(one.rows, self._output(one))
                 # FSDP2 takes the mean of the GPUs' gradients.
                 (loss * (shares[number] if self.values else strategy.worker.rank_info.dp_size)).backward()
-            told.append(reduced)
+            reports.append(reduced)
         self._let_go()
         if self.values:
-            told = [{name: _mean([one[name] for one in told], shares) for name in told[0]}]
-        for reduced in told:
+            reports = [{name: _mean([one[name] for one in reports], shares) for name in reports[0]}]
+        for reduced in reports:
             append_to_dict(metrics, reduced)
         # ROLL's worker reduces a step's updates together, which lists of unlike length would not allow.
         metrics = reduce_metrics(metrics)
@@ -231,12 +231,12 @@ class Rows:
         batch = batch.select_idxs(order)
         row, before = batch.batch["response_mask"][:, 1:].nonzero(as_tuple=True)
         divided: list[_MicroBatch] = []
-        first, told = 0, 0
+        first, done = 0, 0
         for places in buckets:
-            last, end = first + len(places), told + sum(counts[place] for place in places)
+            last, end = first + len(places), done + sum(counts[place] for place in places)
             rows = batch.slice(first, last)
-            divided.append(_MicroBatch(rows, max(lengths[places[0]], 1), row[told:end] - first, before[told:end]))
-            first, told = last, end
+            divided.append(_MicroBatch(rows, max(lengths[places[0]], 1), row[done:end] - first, before[done:end]))
+            first, done = last, end
         return order, divided
 
     def _output(self, now: _MicroBatch) -> Tensor:

@@ -71,7 +71,7 @@ def named(metrics: Mapping[str, float], tag: str, response_length: int) -> dict[
 
 
 def earned(metrics: Mapping[str, float], task: Task) -> dict[str, float]:
-    """The success of an episode whose task an agent does not win that does nothing; of others nothing is told.
+    """The success of an episode whose task an agent does not win that does nothing; of others there is none.
 
     Args:
         metrics: the episode's.

@@ -30,7 +30,7 @@ SET_CHILD_SUBREAPER = 36
 ENDING_S = 5.0
 """Seconds that processes have to end by themselves when Ray does."""
 STOP_LIMIT_S = 20.0
-"""Seconds that processes have to end when told."""
+"""Seconds that processes have to end after SIGTERM."""
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def end_descendants() -> int:
     """End every process that descends from this one.
 
     Returns:
-        How many had to be told.
+        How many had to be ended.
     """
     import psutil  # type: ignore[import-untyped]
 

@@ -16,7 +16,7 @@ def open_span(trace_meta: Any, attributes: Mapping[str, Any]) -> ExitStack:
     """Open the span "trajectory", under the name that ROLL's own env manager gives it.
 
     Args:
-        trace_meta: where the step's trace is, as ROLL's scheduler told.
+        trace_meta: where the step's trace is, as ROLL's scheduler gave it.
         attributes: ids of the episode.
 
     Returns:

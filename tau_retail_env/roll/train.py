@@ -63,9 +63,9 @@ def _train_in(folder: RunFolder, config: RollConfig, values: Mapping[str, Any], 
     placed = values if os.environ.get("RAY_ADDRESS") else onto_visible_gpus(values)
     roll_config = agentic_config(fit_groups(placed, counts), folder)
     import_what_workers_import()
-    told = folder.open(to_yaml(values))
+    notes = folder.open(to_yaml(values))
     say.open(folder.log)
-    for line in (*told, f"writing to {folder.path}", *planned(roll_config), *unjudged(roll_config)):
+    for line in (*notes, f"writing to {folder.path}", *planned(roll_config), *unjudged(roll_config)):
         say(f"[tau-retail] {line}")
     tracking.register(lambda line: say(f"[tau-retail] {line}"))
     with ray_of_its_own(say) as resources:

@@ -14,7 +14,7 @@ from tau_retail_env.roll.learning import Rows
 
 STRENGTH = 20.0
 """Of the ridge, in episodes: those of no information that stand against the seen ones. On the small model's episodes
-1 to 100 make no difference that could be told from chance."""
+1 to 100 make no difference that could be distinguished from chance."""
 
 
 class ValueHead:

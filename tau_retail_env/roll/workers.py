@@ -159,10 +159,12 @@ class LearningCritic(Learner, CriticWorker):
             # All values are shifted to the mean that came: gradient steps would overshoot it, by Adam's momentum.
             self.head.shift(above := mean_error(said, came, mask))
             data.batch["values"] = said + above
-        told: DataProto = CriticWorker.train_step.__wrapped__(self, data)  # ROLL's decorator is around this one already
+        answer: DataProto = CriticWorker.train_step.__wrapped__(
+            self, data
+        )  # ROLL's decorator is around this one already
         if explained is not None:
-            told.meta_info["metrics"]["critic/explained_variance"] = explained
-        return told
+            answer.meta_info["metrics"]["critic/explained_variance"] = explained
+        return answer
 
 
 class RolloutWorker(InferWorker):
@@ -203,14 +205,14 @@ class RolloutWorker(InferWorker):
             put to sleep before they were there.
         """
         parameters = sampling(generation_config, self.tokenizer)
-        told = await self.requests.ask(
+        answer = await self.requests.ask(
             lambda name: self.strategy.generate_request(
                 {"rid": name, "input_ids": prompt_ids, "sampling_params": parameters}
             )
         )
-        if "abort" in told["finish_reasons"]:
+        if "abort" in answer["finish_reasons"]:
             return None
-        return list(told["output_token_ids"][0]), told["output_logprobs"][0]
+        return list(answer["output_token_ids"][0]), answer["output_logprobs"][0]
 
     @register(dispatch_mode=Dispatch.ONE_TO_ALL)
     async def load_states(self, *args: Any, **kwargs: Any) -> None:
@@ -244,11 +246,11 @@ class RolloutWorker(InferWorker):
         Returns:
             `meta_info["metrics"]` by name; of several workers ROLL takes the mean.
         """
-        told = super().get_metrics(metric_names)
+        answer = super().get_metrics(metric_names)
         counted = engine_counters()
-        told.meta_info["metrics"] |= growth(getattr(self, "_counted", {}), counted)
+        answer.meta_info["metrics"] |= growth(getattr(self, "_counted", {}), counted)
         self._counted = counted
-        return told
+        return answer
 
 
 def sampling(generation_config: dict[str, Any], tokenizer: Any) -> dict[str, Any]:

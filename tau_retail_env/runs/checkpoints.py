@@ -75,7 +75,9 @@ def damage_of(checkpoint: Path, *, by_size_alone: bool = False) -> str | None:
     """
     try:
         manifest = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
-        entries = [(checkpoint / name, int(told["bytes"]), told["sha256"]) for name, told in manifest["files"].items()]
+        entries = [
+            (checkpoint / name, int(entry["bytes"]), entry["sha256"]) for name, entry in manifest["files"].items()
+        ]
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         return f"{MANIFEST} cannot be read: {error}"
     for path, size, _ in entries:

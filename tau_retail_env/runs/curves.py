@@ -98,13 +98,13 @@ def headline(name: str, summary: Mapping[str, Any]) -> str:
         name: of the run.
         summary: what its summary.json holds.
     """
-    told = [name]
+    parts = [name]
     if model := summary.get("model"):
-        told.append(f"{model['architecture']}, {model['parameters'] / 1e6:.1f} M parameters")
+        parts.append(f"{model['architecture']}, {model['parameters'] / 1e6:.1f} M parameters")
     shares = [summary[when]["success"] for when in ("before", "after") if "success" in summary.get(when, {})]
     if shares:
-        told.append(f"held-out success {' to '.join(f'{share:.1%}' for share in shares)}")
-    return ": ".join([told[0], "; ".join(told[1:])]) if told[1:] else name
+        parts.append(f"held-out success {' to '.join(f'{share:.1%}' for share in shares)}")
+    return ": ".join([parts[0], "; ".join(parts[1:])]) if parts[1:] else name
 
 
 def _draw_panel(axes: Any, panel: Panel, rows: Sequence[Mapping[str, Any]], intervals: Intervals) -> None:

@@ -145,12 +145,12 @@ class RunFolder:
                 folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(self.checkpoints)
         self._keep(config)
-        told = [*self._set_aside(), *cut_after(self.metrics, self.step)]
+        notes = [*self._set_aside(), *cut_after(self.metrics, self.step)]
         if later := self._later_episodes():
-            told.append(f"removed, they will be played again: {', '.join(sorted(path.name for path in later))}")
+            notes.append(f"removed, they will be played again: {', '.join(sorted(path.name for path in later))}")
             for path in later:
                 path.unlink()
-        return [self._going_on(), *told] if goes_on else []
+        return [self._going_on(), *notes] if goes_on else []
 
     def _going_on(self) -> str:
         if self.checkpoint is None:
@@ -170,7 +170,7 @@ class RunFolder:
 
     def _set_aside(self) -> list[str]:
         """Rename checkpoints from which the run does not go on, so that none is taken for one of the run to come."""
-        told = []
+        notes = []
         for step, path in checkpoints_in(self.checkpoints):
             reason = self._damaged.get(path)
             if reason is None and step <= self.step:
@@ -179,8 +179,8 @@ class RunFolder:
             with writing(aside):
                 path.rename(aside)
             why = f"is not whole: {reason}" if reason else "is later"
-            told.append(f"{path.name} {why}. It is set aside as {aside.name}; remove it when you do not need it")
-        return told
+            notes.append(f"{path.name} {why}. It is set aside as {aside.name}; remove it when you do not need it")
+        return notes
 
     def _later_episodes(self) -> list[Path]:
         """Files of episodes after the checkpoint, or begun and not finished; what somebody else put there stays."""

@@ -1,4 +1,4 @@
-"""A run's metrics: one row a step in metrics.jsonl, on both engines, and the trackers that are told the same."""
+"""A run's metrics: one row a step in metrics.jsonl, on both engines, and the trackers that get the same."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class MetricLog:
 
     Args:
         path: the file.
-        trackers: what else is told each row.
+        trackers: what else gets each row.
     """
 
     def __init__(self, path: Path, trackers: Sequence[Tracker] = ()) -> None:
@@ -121,19 +121,19 @@ def cut_after(path: Path, step: int) -> list[str]:
     whole = [row for row in rows if isinstance(row.get("step"), int)]
     damage += ["a row has no step"] * (len(rows) - len(whole))
     kept = [row for row in whole if row["step"] <= step]
-    told = []
+    notes = []
     if damage:
         copy = path.with_name(f"{path.name}.damaged")
         with writing(copy):
             shutil.copyfile(path, copy)
-        told.append(
+        notes.append(
             f"{path}: {'; '.join(damage)}. Left out, the other rows stay; the file as it was is {copy.name} beside it"
         )
     if removed := sorted(row["step"] for row in whole if row["step"] > step):
         steps = f"step {removed[0]}" if removed[0] == removed[-1] else f"steps {removed[0]} to {removed[-1]}"
-        told.append(f"removed, they will be written again: the rows of {steps} in {path.name}")
+        notes.append(f"removed, they will be written again: the rows of {steps} in {path.name}")
     write_rows(path, kept)
-    return told
+    return notes
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -69,14 +69,14 @@ def step_line(name: str, row: Mapping[str, Any], *, left_s: float | None = None)
         row: its metrics.
         left_s: seconds that the rest of the run will take, None where nothing is known of it.
     """
-    told = [words.format(row[key]) for key, words in SHOWN.items() if row.get(key) is not None]
+    shown = [words.format(row[key]) for key, words in SHOWN.items() if row.get(key) is not None]
     seconds = {part: row.get(f"time/step_{part}") or 0.0 for part in ("rollout", "train", "val")}
     if total := row.get("time/step_total"):
         verbs = {"rollout": "playing", "train": "learning", "val": "validation"}
         parts = ", ".join(f"{verbs[part]} {value:.0f}" for part, value in seconds.items() if value >= 1.0)
-        told.append(f"{total:.0f} s" + (f" ({parts})" if parts else ""))
+        shown.append(f"{total:.0f} s" + (f" ({parts})" if parts else ""))
     left = f"; about {in_words(left_s)} left" if left_s else ""
-    return f"{name}: {', '.join(told)}{left}"
+    return f"{name}: {', '.join(shown)}{left}"
 
 
 def validation_line(step: int, success: Mapping[str, Any], seconds: float) -> str:

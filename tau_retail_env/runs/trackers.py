@@ -140,7 +140,7 @@ class Hosted:
             settings |= {"name": known, "resume": "allow"}
         try:
             run = self._library.init(**settings)
-        except Exception as error:  # whatever it raises, the run cannot be told to it
+        except Exception as error:  # whatever it raises, it cannot log the run
             raise InvalidValueError(
                 f"track_with: {name} cannot be started: {error}. Fix it and resume with resume={folder}, "
                 "or use track_with=tensorboard"

@@ -133,7 +133,7 @@ def trajectory_of(record: Mapping[str, Any], where: str) -> Trajectory:
 
 
 def checked(trajectory: Trajectory, where: str) -> Trajectory:
-    """A trajectory that a file told, of which nothing is another kind of thing than it should be.
+    """A trajectory read from a file, with every field of its declared type.
 
     Args:
         trajectory: the episode.

@@ -155,7 +155,7 @@ class Source(ABC):
 
     @classmethod
     def customer_knowledge(cls, task: Task) -> str:
-        """What the customer was told about itself, in the task's words."""
+        """The customer's instructions, in the task's words."""
         return task.scenario.known_info or ""
 
     @classmethod

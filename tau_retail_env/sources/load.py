@@ -163,9 +163,9 @@ def version_of(tasks: Sequence[Task], source: str, task_version: str | float | N
     found = {task.version for task in tasks if task.source == source and task.version is not None}
     wanted = get_source(source, task_version).version if task_version is not None else None
     if len(found | ({wanted} if wanted else set())) > 1:
-        told = ", ".join(sorted(repr(version) for version in found))
+        versions = ", ".join(sorted(repr(version) for version in found))
         raise InvalidValueError(
-            f"tasks of source {source!r} have version {told}"
+            f"tasks of source {source!r} have version {versions}"
             + (f", but task_version is {wanted!r}" if wanted else "")
             + ": results of two versions cannot be compared; play each version by itself"
         )

@@ -21,7 +21,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What upstream's customer is told about itself; every field is None where the source has nothing."""
+    """The instructions of upstream's user simulator; every field is None where the source has nothing."""
 
     persona: str | None = None
     reason_for_call: str | None = None
@@ -43,7 +43,7 @@ class Task:
     split: str
     """The split the task was loaded from, as the source names it."""
     instruction: str
-    """The whole request in words, as an API customer would be told it."""
+    """The whole request in words, as an API customer gets it."""
     actions: tuple[Action, ...]
     """The gold actions in upstream's order."""
     outputs: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class Task:
     user_id: str | None = None
     """The customer's id in the shop, where the source or the gold actions tell it."""
     scenario: Scenario = field(default_factory=Scenario)
-    """What upstream's customer simulator is told."""
+    """The parts of upstream's instructions for its user simulator."""
     initial_state: Any = None
     """Upstream's initial state, None for every retail task so far."""
     reward_basis: tuple[str, ...] = ("DB", "COMMUNICATE")

@@ -38,7 +38,7 @@ class UserError(TauRetailError):
 
     Args:
         message: why.
-        usage: what the vain attempt took, as in `UserMessage.usage`.
+        usage: what the failed attempt took, as in `UserMessage.usage`.
     """
 
     def __init__(self, message: str, *, usage: Mapping[str, float] | None = None) -> None:

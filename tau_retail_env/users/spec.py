@@ -18,7 +18,7 @@ API_STRATEGIES = (UserStrategy.LLM, UserStrategy.REACT, UserStrategy.VERIFY, Use
 USER_STRATEGIES = tuple(UserStrategy)
 """Who can play the customer."""
 PHRASINGS = ("auto", "train", "held_out", "all")
-"""Which wordings the scripted customer may be told to use."""
+"""Which wordings the scripted customer may use."""
 SCRIPTED_KEYS = ("phrasings",)
 API_KEYS = tuple(name for name in ApiSettings.model_fields if name != "model")
 """The keys of each kind's settings; no key belongs to both."""
@@ -85,8 +85,8 @@ class UserSpec:
         api = None
         if is_api:
             own = {key: given[key] for key in API_KEYS if key in given}
-            api, told = ApiSettings.attempt(model, own, path=path, name=name)
-            problems += told
+            api, found = ApiSettings.attempt(model, own, path=path, name=name)
+            problems += found
         elif model is not None:
             problems.append(
                 f"{path}user_model: found {model!r}, but user_strategy {' and '.join(weights)} needs no model: "
@@ -120,8 +120,8 @@ def user_weights(strategy: Strategy) -> dict[str, float]:
             raise InvalidValueError(f"user_strategy: the weight of {name!r} is {weight!r}, expected a number, 0 to 1")
     total = math.fsum(weights.values())
     if abs(total - 1) > TOLERANCE:
-        told = ", ".join(f"{name}: {weight:g}" for name, weight in weights.items())
-        raise InvalidValueError(f"user_strategy: the weights {{{told}}} sum to {total:g}, expected 1")
+        listed = ", ".join(f"{name}: {weight:g}" for name, weight in weights.items())
+        raise InvalidValueError(f"user_strategy: the weights {{{listed}}} sum to {total:g}, expected 1")
     return {name: float(weight) for name, weight in weights.items() if weight > 0}
 
 

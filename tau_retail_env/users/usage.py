@@ -75,7 +75,7 @@ class Usage:
 def total_cost_usd(parts: Iterable[Usage]) -> float | None:
     """What some calls cost together: the one rule for whether a cost is known.
 
-    Replies are what is paid for. An attempt that got none counts as nothing where no price is told for it: a server
+    Replies are what is paid for. An attempt that got none counts as nothing where no price is known for it: a server
     that charges for what it never delivered makes the total a lower bound.
 
     Args:

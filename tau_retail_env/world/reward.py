@@ -1,4 +1,4 @@
-"""Upstream's reward: what the episode changed against what the gold actions change, and what the customer was told."""
+"""Upstream's reward: what the episode changed against what the gold actions change, and the outputs said."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def judge(
     """
     database = float(changes == gold)
     heard = [text.lower().replace(",", "") for text in spoken]
-    told = sum(any(output.lower() in text for text in heard) for output in task.outputs)
-    outputs = float(told == len(task.outputs))
+    communicated = sum(any(output.lower() in text for text in heard) for output in task.outputs)
+    outputs = float(communicated == len(task.outputs))
     both = changes.keys() & gold.keys()
     breakdown: AssertedBreakdown = {
         "database": database,
@@ -48,7 +48,7 @@ def judge(
         "missing_writes": float(len(gold.keys() - both)),
         "extra_writes": float(len(changes.keys() - both)),
         "wrong_writes": float(sum(changes[key] != gold[key] for key in both)),
-        "partial": _partial(changes, gold, told, len(task.outputs)),
+        "partial": _partial(changes, gold, communicated, len(task.outputs)),
     }
     parts = {"DB": database, "COMMUNICATE": outputs}
     if unmet is not None:
@@ -57,7 +57,7 @@ def judge(
     return Reward(math.prod(part for name, part in parts.items() if name in task.reward_basis), breakdown)
 
 
-def _partial(changes: Changes, gold: Changes, told: int, outputs: int) -> float:
+def _partial(changes: Changes, gold: Changes, communicated: int, outputs: int) -> float:
     """The share of gold writes and outputs that are right, less one for each entry that is changed wrongly or besides.
 
     Where there is neither, nothing can be partly right: 0.
@@ -65,4 +65,4 @@ def _partial(changes: Changes, gold: Changes, told: int, outputs: int) -> float:
     right = sum(changes.get(key) == gold[key] for key in gold)
     wrong = len(changes) - right
     wanted = len(gold) + outputs
-    return max(right + told - wrong, 0) / wanted if wanted else 0.0
+    return max(right + communicated - wrong, 0) / wanted if wanted else 0.0

@@ -32,5 +32,5 @@ def verdict(
     official = judge(task, changes, shop.gold_changes(task), texts, unmet)
     corrected = judge(task, *corrected_changes(shop, task, evidence.calls, changes), texts, unmet)
     process = check_process(evidence, shop.database, shop.domain_policy)
-    told = {"official": official.value, "corrected": corrected.value}
-    return Reward(official.value, {**official.breakdown, **told, **process.breakdown()})  # type: ignore[typeddict-item]
+    totals = {"official": official.value, "corrected": corrected.value}
+    return Reward(official.value, {**official.breakdown, **totals, **process.breakdown()})  # type: ignore[typeddict-item]

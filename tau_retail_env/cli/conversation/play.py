@@ -225,9 +225,9 @@ def _converse(env: TauRetailEnv, agent: Opponent, seed: int, screen: Screen, *, 
         screen.say(f"Task {task.id}, seed {seed}. {agent.name} plays.", "dim")
         screen.show(info["messages"], agent="agent")
     player = agent.make(task, seed)
-    told: Mapping[str, Any] = info
+    seen: Mapping[str, Any] = info
     while True:
-        message = player.act(observation, told)
+        message = player.act(observation, seen)
         screen.show_agent(_as_message(message, env))
         observation, reward, terminated, truncated, answer = env.step(message)
         if answer["metrics"]["malformed"]:
@@ -238,7 +238,7 @@ def _converse(env: TauRetailEnv, agent: Opponent, seed: int, screen: Screen, *, 
         if terminated or truncated:
             screen.show_end(task.id, reward, answer)
             return reward
-        told = answer
+        seen = answer
 
 
 def _as_message(said: AgentMessage | str, env: TauRetailEnv) -> AgentMessage:

@@ -104,8 +104,8 @@ def _show(trajectory: Trajectory, screen: Screen) -> None:
             screen.show_agent(AgentMessage(message["content"], tuple(_call(call["function"]) for call in calls)))
         elif message["role"] != "system":
             screen.show([message], agent="agent")
-    told = ("stop_reason", "scorable", "reward_breakdown", "customer_error")
-    screen.show_end(trajectory.task_id, trajectory.reward, {name: getattr(trajectory, name) for name in told})
+    shown = ("stop_reason", "scorable", "reward_breakdown", "customer_error")
+    screen.show_end(trajectory.task_id, trajectory.reward, {name: getattr(trajectory, name) for name in shown})
 
 
 def _call(function: Mapping[str, Any]) -> ToolCall:

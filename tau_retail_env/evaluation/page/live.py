@@ -45,7 +45,7 @@ class LiveReport:
         return max(REFRESH_S, RESTING * self._look_s)
 
     def look(self) -> None:
-        """Take in what the runs have written since; a damaged record is told to the page, which keeps what it has."""
+        """Take in what the runs have written since; the page shows that a record is damaged and keeps what it has."""
         began = time.monotonic()
         with self._lock:
             try:
@@ -118,7 +118,7 @@ class LiveServer:
         server = self
 
         class Handler(BaseHTTPRequestHandler):
-            """Answers the page and its data to who came by the address that was told."""
+            """Answers the page and its data to whoever opens the printed address."""
 
             def do_GET(self) -> None:
                 """Answer one request."""

@@ -68,8 +68,8 @@ class Run:
 
     def about(self) -> Json:
         """What the page says of the run: name, kind, settings or curves, figures."""
-        told = {"name": self.name, "kind": self._reader.kind, **self._reader.about()}
-        return told | {"points": self._points(), "figures": self._figures()}
+        entry = {"name": self.name, "kind": self._reader.kind, **self._reader.about()}
+        return entry | {"points": self._points(), "figures": self._figures()}
 
     def sides(self) -> list[Side]:
         """The run as `compare` takes one: of a training run its first and its last validation."""

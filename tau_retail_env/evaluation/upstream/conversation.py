@@ -35,7 +35,7 @@ def plain(messages: Sequence[Mapping[str, Any]]) -> tuple[list[Message], int]:
 
     Returns:
         OpenAI messages: tool calls with ids that are unique within the conversation, as many as were run, each result
-        with its call's; and how many turns were left out. Text and calls are told apart, thoughts left out.
+        with its call's; and how many turns were left out. Text and calls are separated, thoughts left out.
     """
     found: list[Message] = []
     refused = 0

@@ -297,12 +297,12 @@ def _reward_info(one: Trajectory, row: Mapping[str, Any]) -> dict[str, Any]:
     """The verdict in upstream's shape; of an episode that a limit ended it is 0, with no basis."""
     if not one.reward_breakdown:
         return {"reward": one.reward, "reward_basis": None, "info": {"note": f"ended by {one.stop_reason}"}}
-    told = cast(Mapping[str, float], one.reward_breakdown)
-    database = told.get("database")
+    breakdown = cast(Mapping[str, float], one.reward_breakdown)
+    database = breakdown.get("database")
     basis = list((row.get("evaluation_criteria") or {}).get("reward_basis") or ("DB", "COMMUNICATE"))
-    parts = {"DB": database, "COMMUNICATE": told.get("outputs"), "NL_ASSERTION": told.get("assertions")}
+    parts = {"DB": database, "COMMUNICATE": breakdown.get("outputs"), "NL_ASSERTION": breakdown.get("assertions")}
     return {
-        "reward": told.get("official", one.reward),
+        "reward": breakdown.get("official", one.reward),
         "db_check": None if database is None else {"db_match": bool(database), "db_reward": database},
         "reward_basis": basis,
         "reward_breakdown": {name: value for name, value in parts.items() if name in basis and value is not None},

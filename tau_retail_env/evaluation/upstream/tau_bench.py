@@ -211,12 +211,12 @@ def _reward_info(one: Trajectory, task: Task) -> dict[str, Any] | None:
     """Upstream's verdict, without its hash of the gold database; None where a limit ended the episode."""
     if not one.reward_breakdown:
         return None
-    told = one.reward_breakdown.get("outputs", 1.0)
+    outputs_reward = one.reward_breakdown.get("outputs", 1.0)
     if task.outputs:
         said = [message["content"] or "" for message in plain(one.messages)[0] if message["role"] == "assistant"]
         heard = [text.lower().replace(",", "") for text in said]
         outputs = {output: any(output.lower() in text for text in heard) for output in task.outputs}
-        info: dict[str, Any] = {"r_outputs": told, "outputs": outputs}
+        info: dict[str, Any] = {"r_outputs": outputs_reward, "outputs": outputs}
     else:
         info = {"r_actions": one.reward_breakdown.get("database", 0.0), "gt_data_hash": ""}
     actions = [{"name": action.name, "kwargs": dict(action.arguments)} for action in task.actions]
@@ -224,7 +224,7 @@ def _reward_info(one: Trajectory, task: Task) -> dict[str, Any] | None:
 
 
 def _ids_by_instruction() -> dict[str, str]:
-    """Task ids by what the customer is told, where v1 is installed: its files do not name their split."""
+    """Task ids by the customer's instruction, where v1 is installed: its files do not name their split."""
     found: dict[str, str] = {}
     try:
         for split in ("dev", "train", TEST_SPLIT):

@@ -118,8 +118,8 @@ def _usage_lines(usages: Sequence[Mapping[str, float]]) -> list[str]:
 
 def _episode_line(episode: _Episode) -> str:
     one = episode.trajectory
-    told = {name: value for name, value in one.reward_breakdown.items() if not name.startswith(OF_THE_AGENT)}
-    parts = [f"{name.replace('_', ' ')} {value:g}" for name, value in told.items()]
+    of_customer = {name: value for name, value in one.reward_breakdown.items() if not name.startswith(OF_THE_AGENT)}
+    parts = [f"{name.replace('_', ' ')} {value:g}" for name, value in of_customer.items()]
     parts += [one.customer_error] if one.customer_error else []
     where = f"{one.task_id} seed {one.seed}, customer {one.user_strategy}: {episode.failure} ({one.stop_reason})"
     return f"{where}: {', '.join(parts)}" if parts else where

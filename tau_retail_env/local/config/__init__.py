@@ -1,4 +1,4 @@
-"""What the local engine is told: the keys of GRPO and of supervised fine-tuning, checked without torch."""
+"""The local engine's configuration: the keys of GRPO and of supervised fine-tuning, checked without torch."""
 
 from tau_retail_env.local.config.grpo import LocalConfig, check_local
 from tau_retail_env.local.config.machine import check_machine

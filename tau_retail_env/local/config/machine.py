@@ -1,4 +1,4 @@
-"""What the local engine needs of this machine, told without torch."""
+"""What the local engine needs of this machine, checked without torch."""
 
 from __future__ import annotations
 

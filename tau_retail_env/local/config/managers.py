@@ -17,7 +17,7 @@ class EnvManager(Block):
     num_env_groups: int = Field(ge=1)
     """Groups of environments; each group plays one task at a time."""
     group_size: int = Field(1, ge=1)
-    """Environments in a group: episodes of the same task, told in the same words."""
+    """Environments in a group: episodes of the same task, in the same words."""
     tags: Items[str]
     """Names under custom_envs."""
     num_groups_partition: Items[int] | None = None

@@ -233,6 +233,6 @@ def _check_mixture(config: SftConfig) -> list[str]:
         problems.append("conversations.mixture: every weight is 0; expected one above 0")
     styles = {tag: known[tag].env_config.prompt_style for tag in wanted.by_tag() if tag in known}
     if len(set(styles.values())) > 1:
-        told = ", ".join(f"{tag} {style}" for tag, style in styles.items())
-        problems.append(f"conversations.mixture: one model learns one prompt_style, found {told}")
+        listed = ", ".join(f"{tag} {style}" for tag, style in styles.items())
+        problems.append(f"conversations.mixture: one model learns one prompt_style, found {listed}")
     return problems

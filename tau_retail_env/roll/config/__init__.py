@@ -1,1 +1,1 @@
-"""What the ROLL engine is told: ROLL's own keys and rules, checked without ROLL, Ray or torch."""
+"""The ROLL engine's configuration: ROLL's own keys and rules, checked without ROLL, Ray or torch."""

@@ -228,7 +228,7 @@ def _val_places(asked: RollValues) -> dict[str, int]:
 
 
 def _behind_an_api(asked: RollValues, config: RollConfig) -> list[str]:
-    """Training tags whose customer is behind an API; what is wrong with a customer is told elsewhere."""
+    """Training tags whose customer is behind an API; problems of a customer are reported elsewhere."""
     tags = [tag for tag in asked("train_env_manager.tags") if tag in config.custom_envs]
     return [tag for tag in tags if _weights(config.custom_envs[tag].env_config.user_strategy) & set(API_STRATEGIES)]
 

@@ -1,4 +1,4 @@
-"""A package named `roll`, told by its files: whether it is Alibaba's, whole, of which commit; nothing is imported."""
+"""Which package named `roll` is installed, from its files: Alibaba's or not, whole, which commit; imports nothing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def missing_modules(folder: Path) -> tuple[str, ...]:
 
 
 def install_arguments(commit: str) -> str:
-    """What pip must be told for a whole ROLL.
+    """What pip must install for a whole ROLL.
 
     Args:
         commit: of ROLL's repository.

@@ -1,4 +1,4 @@
-"""What a run will cost, told before it is started: seconds, GPU hours, memory, a customer's tokens and dollars."""
+"""What a run will cost, estimated before it starts: seconds, GPU hours, memory, a customer's tokens and dollars."""
 
 from __future__ import annotations
 

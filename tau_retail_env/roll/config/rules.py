@@ -249,7 +249,7 @@ def _sampling(config: RollValues, path: str) -> Iterator[str]:
 
 
 def check_engine(config: RollValues) -> Iterator[str]:
-    """What the rollout engine is told about lengths and requests."""
+    """The rollout engine's settings of lengths and requests."""
     engine = config.strategy("actor_infer") or ""
     name = {"vllm": "max_model_len", "sglang": "context_length"}.get(engine, "")
     length = config.strategy_config("actor_infer").get(name)

@@ -159,8 +159,8 @@ def _suffix(seed: int, weights: Mapping[str, int] | None) -> str:
 
 def task_of_id(task_id: str) -> Task | None:
     """The task of an id of this series, of any seed; None for any other id, as of a task drawn with other weights."""
-    told = TASK_ID.fullmatch(task_id)
-    return generate_task2(told[1], int(told[3]), seed=int(told[2] or 0)) if told else None
+    match = TASK_ID.fullmatch(task_id)
+    return generate_task2(match[1], int(match[3]), seed=int(match[2] or 0)) if match else None
 
 
 def examples(split: str) -> tuple[Task, ...]:
@@ -331,23 +331,23 @@ def _known(user: Row, by_email: bool, identity: Sequence[str], beats: Iterable[B
     """What the customer knows, for a customer that is played from text."""
     name = "{first_name} {last_name}".format_map(user["name"])
     first, *more = identity
-    told = [f"Your name is {name} and your {'email address' if by_email else 'zip code'} is {first}."]
-    told += [f"If your account is not found, say that it is {value}." for value in more]
+    facts = [f"Your name is {name} and your {'email address' if by_email else 'zip code'} is {first}."]
+    facts += [f"If your account is not found, say that it is {value}." for value in more]
     answers = {(fact, words) for beat in beats for fact, words in beat.get("words", {}).items()}
-    return " ".join(told + [f'Asked for the {fact}, you may say: "{words}"' for fact, words in sorted(answers)])
+    return " ".join(facts + [f'Asked for the {fact}, you may say: "{words}"' for fact, words in sorted(answers)])
 
 
 def _told(beats: Iterable[Beat]) -> str:
     """The story in words, for a customer that is played from text."""
-    told: list[str] = []
+    lines: list[str] = []
     for beat in beats:
         words = next((beat[key] for key in ("say", "vain", "ask", "transfer") if beat.get(key)), "")
-        before = "If that is refused, say" if beat.get("otherwise") and not _turned(told) else "Say"
-        told.append(f'{before}: "{words}"')
+        before = "If that is refused, say" if beat.get("otherwise") and not _turned(lines) else "Say"
+        lines.append(f'{before}: "{words}"')
         if beat.get("turn"):
-            told.append(f'Asked to confirm, say instead: "{beat["turn"]}"')
-    return " ".join(told)
+            lines.append(f'Asked to confirm, say instead: "{beat["turn"]}"')
+    return " ".join(lines)
 
 
-def _turned(told: Sequence[str]) -> bool:
-    return bool(told) and told[-1].startswith("Asked to confirm")
+def _turned(lines: Sequence[str]) -> bool:
+    return bool(lines) and lines[-1].startswith("Asked to confirm")

@@ -160,13 +160,13 @@ def _write_task(draws: Draws, split: str, number: int, user: Mapping[str, Any], 
         unknown_info=f"You do not remember {'the zip code' if by_email else 'the email address'} of your account.",
         task_instructions="You want exactly this and nothing else.",
     )
-    told = (_identity(user, by_email), scenario.persona, scenario.reason_for_call, scenario.unknown_info)
+    parts = (_identity(user, by_email), scenario.persona, scenario.reason_for_call, scenario.unknown_info)
     return Task(
         id=f"generated/{split}/{number}",
         source="generated",
         domain="retail",
         split=split,
-        instruction=" ".join(part for part in (*told, scenario.task_instructions) if part),
+        instruction=" ".join(part for part in (*parts, scenario.task_instructions) if part),
         actions=(find_user, *(action for request in requests for action in request.actions)),
         user_id=user["user_id"],
         scenario=scenario,

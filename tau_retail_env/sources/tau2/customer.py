@@ -1,4 +1,4 @@
-"""What the model or the person who plays a customer of τ²'s shop is told, in upstream's own words and form."""
+"""The instructions for the model or the person who plays a customer of τ²'s shop, in upstream's own words and form."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def opening_messages(strategy: str, task: Task, edition: Edition) -> list[Messag
 
 
 def scenario_text(task: Task, edition: Edition) -> str:
-    """What τ²'s user simulator is told about a task, in the form of upstream's own classes.
+    """A task's instructions for τ²'s user simulator, in the form of upstream's own classes.
 
     Args:
         task: one with a scenario, of whatever source; without one, the instruction stands in its place.
@@ -61,14 +61,14 @@ def scenario_text(task: Task, edition: Edition) -> str:
         MissingDependencyError: τ²'s package is not installed.
     """
     upstream = import_upstream(edition)
-    told = task.scenario
-    if told.reason_for_call is None or told.task_instructions is None:
-        return str(upstream.UserScenario(persona=told.persona, instructions=task.instruction))
+    scenario = task.scenario
+    if scenario.reason_for_call is None or scenario.task_instructions is None:
+        return str(upstream.UserScenario(persona=scenario.persona, instructions=task.instruction))
     instructions = upstream.StructuredUserInstructions(
         domain=task.domain,
-        reason_for_call=told.reason_for_call,
-        known_info=told.known_info,
-        unknown_info=told.unknown_info,
-        task_instructions=told.task_instructions,
+        reason_for_call=scenario.reason_for_call,
+        known_info=scenario.known_info,
+        unknown_info=scenario.unknown_info,
+        task_instructions=scenario.task_instructions,
     )
-    return str(upstream.UserScenario(persona=told.persona, instructions=instructions))
+    return str(upstream.UserScenario(persona=scenario.persona, instructions=instructions))

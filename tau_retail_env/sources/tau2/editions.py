@@ -1,4 +1,4 @@
-"""The editions of τ²'s retail tasks: where each is looked for, and how its contents are told from another's."""
+"""The editions of τ²'s retail tasks: where each is looked for, and how its contents are recognised."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Tau2Source(Source):
         return customer.opening_messages(strategy, task, self.edition)
 
     def customer_briefing(self, task: Task) -> str:
-        """What τ²'s user simulator is told about the task."""
+        """The task's instructions for τ²'s user simulator."""
         return customer.scenario_text(task, self.edition)
 
     def judge_messages(self, task: Task, conversation: Sequence[Said]) -> list[Message]:

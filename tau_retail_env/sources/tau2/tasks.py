@@ -84,9 +84,14 @@ def task_of(row: Mapping[str, Any], split: str, version: str, database: Mapping[
         InvalidValueError: it cannot be judged.
     """
     scenario = row["user_scenario"]
-    told = scenario["instructions"]
+    briefing = scenario["instructions"]
     criteria = row["evaluation_criteria"]
-    parts = (told["reason_for_call"], told["known_info"], told["unknown_info"], told["task_instructions"])
+    parts = (
+        briefing["reason_for_call"],
+        briefing["known_info"],
+        briefing["unknown_info"],
+        briefing["task_instructions"],
+    )
     actions = tuple(
         Action(action["name"], action["arguments"], action.get("requestor") or "assistant")
         for action in criteria["actions"]
@@ -102,10 +107,10 @@ def task_of(row: Mapping[str, Any], split: str, version: str, database: Mapping[
         user_id=_customer_id(actions, database),
         scenario=Scenario(
             persona=scenario["persona"],
-            reason_for_call=told["reason_for_call"],
-            known_info=told["known_info"],
-            unknown_info=told["unknown_info"],
-            task_instructions=told["task_instructions"],
+            reason_for_call=briefing["reason_for_call"],
+            known_info=briefing["known_info"],
+            unknown_info=briefing["unknown_info"],
+            task_instructions=briefing["task_instructions"],
         ),
         initial_state=row.get("initial_state"),
         reward_basis=_reward_basis(row),

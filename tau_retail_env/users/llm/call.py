@@ -80,7 +80,7 @@ class Call:
                 if found.content.strip():
                     return replace(found, usage=self._usage())
                 self._empty += 1
-                found = Fault(f"an empty reply (finish_reason {found.finish_reason or 'not told'})", is_outage=False)
+                found = Fault(f"an empty reply (finish_reason {found.finish_reason or 'none given'})", is_outage=False)
             await self._after(found)
 
     async def _attempt(self) -> Completion | Fault:

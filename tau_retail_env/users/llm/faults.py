@@ -141,7 +141,7 @@ def _details(body: object) -> Mapping[str, Any]:
 def plain_name(value: object) -> str:
     """What a server calls something, such as "invalid_api_key"; empty where it is more than a short word.
 
-    A code, a type or a finish_reason is told in errors, and a server may put anything there.
+    A code, a type or a finish_reason is shown in errors, and a server may put anything there.
     """
     return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{,39}", value) else ""
 

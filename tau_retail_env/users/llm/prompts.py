@@ -1,4 +1,4 @@
-"""What the supervisor of a customer's model is asked, and what the model is told of it, in our own words."""
+"""What the supervisor of a customer's model is asked, and what the model hears of it, in our own words."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def judge_prompt(history: Iterable[Mapping[str, str]], draft: str) -> list[Messa
     """Ask the supervisor whether a draft can be sent.
 
     Args:
-        history: what the customer's model was told and has said so far, as its messages.
+        history: the customer's model's prompt and messages so far.
         draft: the customer's next message.
 
     Returns:
@@ -72,7 +72,7 @@ def reflect_prompt(history: Iterable[Mapping[str, str]], draft: str) -> list[Mes
     """Ask the supervisor what is wrong with a draft that it has rejected, and for a better one.
 
     Args:
-        history: what the customer's model was told and has said so far, as its messages.
+        history: the customer's model's prompt and messages so far.
         draft: the customer's next message.
 
     Returns:

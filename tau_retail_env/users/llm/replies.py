@@ -135,7 +135,7 @@ def recites(reply: str, prompt: str) -> bool:
     """Whether a reply holds `MAX_VERBATIM_WORDS` words of the prompt in a row, "you" or "your" among them.
 
     A prompt speaks to its reader as "you"; a customer who tells the same in words of its own says "I". Stretches
-    without either, such as an address or a list of options, may be told as they stand.
+    without either, such as an address or a list of options, may be repeated as they stand.
     """
     said = set(_stretches(_words(reply)))
     return bool(said) and not said.isdisjoint(_stretches(_words(prompt)))

@@ -139,8 +139,8 @@ class ApiSettings(Block):
                 f"{path}user_model: found {model!r}, expected the name of a model, e.g. user_model=gpt-4o: this "
                 "user_strategy has a model play the customer"
             )
-        settings, told = attempt(cls, {**given, "model": str(model).strip()}, path=f"{path}{name}")
-        problems += told or _without_prices(given, f"{path}{name}")
+        settings, found = attempt(cls, {**given, "model": str(model).strip()}, path=f"{path}{name}")
+        problems += found or _without_prices(given, f"{path}{name}")
         return (None, problems) if problems else (settings, [])
 
     @property

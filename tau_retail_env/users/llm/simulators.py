@@ -51,7 +51,7 @@ class ApiCustomer:
 
     @property
     def history(self) -> Sequence[Message]:
-        """What the model has been told and has said in this episode; what it said has the role "assistant"."""
+        """The model's prompt and messages in this episode; its own have the role "assistant"."""
         return tuple(self._history)
 
     def reset(self, task: Task, *, seed: int) -> UserMessage:

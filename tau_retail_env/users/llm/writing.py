@@ -36,7 +36,7 @@ class Writing:
 
     Args:
         ask: calls the model.
-        history: what the model was told and has said so far, the agent's message at the end.
+        history: the model's prompt and messages so far, the agent's message at the end.
         with_thought: whether the model writes the two parts of a ReAct message.
         stop_tokens: what ends the conversation.
         held_at: the agent's message that the customer's last one answered, if that one's stop was held back.

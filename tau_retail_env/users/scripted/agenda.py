@@ -107,8 +107,8 @@ def _customer_id(task: Task, shop: Mapping[str, Any]) -> str:
         return str(task.user_id)
     known = (task.scenario.known_info or "").casefold()
     for user_id, user in shop["users"].items():
-        told = (user["name"]["first_name"], user["name"]["last_name"], user["address"]["zip"])
-        if all(part.casefold() in known for part in told):
+        names = (user["name"]["first_name"], user["name"]["last_name"], user["address"]["zip"])
+        if all(part.casefold() in known for part in names):
             return str(user_id)
     raise InvalidValueError(
         f"Task {task.id!r} names the customer {task.user_id!r}, who is not in the shop; "
@@ -126,8 +126,8 @@ def _told(story: Story | None, user: Mapping[str, Any], known: str) -> tuple[tup
 
 def _remembered(user: Mapping[str, Any], known: str, unknown: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Emails and zip codes of a customer that knows its profile, but for what it was told not to remember."""
-    told = EMAIL.search(known)
-    email = told.group() if told else None if re.search(r"\be-?mail", unknown, re.IGNORECASE) else user["email"]
+    found = EMAIL.search(known)
+    email = found.group() if found else None if re.search(r"\be-?mail", unknown, re.IGNORECASE) else user["email"]
     zip_code = None if re.search(r"\bzip", unknown, re.IGNORECASE) else user["address"]["zip"]
     return ((email,) if email else ()), ((zip_code,) if zip_code else ())
 
@@ -163,8 +163,8 @@ ASKING = re.compile(r"want to know|wonder|how (?:much|many)|tracking|price|total
 
 def _question(task: Task, after_writes: bool) -> str:
     """What the customer asks for the task's outputs, or about everything where nothing is to be changed."""
-    told = f"{task.scenario.reason_for_call or ''} {task.scenario.task_instructions or ''}"
-    sentences = [part for part in re.split(r"(?<=[.!?])\s+", told.strip()) if re.search(r"\w", part)]
+    text = f"{task.scenario.reason_for_call or ''} {task.scenario.task_instructions or ''}"
+    sentences = [part for part in re.split(r"(?<=[.!?])\s+", text.strip()) if re.search(r"\w", part)]
     sayable = [part for part in sentences if not re.search(r"\d{10}|\b[a-z]+_[a-z]+_\d+|agent|###", part, re.I)]
     if after_writes:
         sayable = [part for part in sayable if ASKING.search(part)]

@@ -146,8 +146,8 @@ def offers(text: str, request: Request) -> bool:
 
 def relates(text: str, wish: str) -> bool:
     """Whether a text speaks of a wish that was told in words only: of two things at least that it names."""
-    told, wished = (set(LONG_WORD.findall(words.casefold())) for words in (text, wish))
-    return len(told & wished) > 1
+    named, wished = (set(LONG_WORD.findall(words.casefold())) for words in (text, wish))
+    return len(named & wished) > 1
 
 
 def _order(text: str, request: Request, others: Iterable[Request]) -> bool | None:

@@ -116,7 +116,7 @@ def test_only_successful_episodes_are_kept_and_splits_for_judging_are_named(tmp_
     assert main(["convert", str(folder), "--to", "llama-factory", "--output", str(tmp_path / "data")]) == 0
     said = capsys.readouterr().out
     assert "4 conversations of 8 episodes; 4 failed" in said
-    assert "some are of the split test: a model that learnt from them cannot be judged on it" in said
+    assert "some are of the split test: a model trained on them cannot be judged on it" in said
     rows = [json.loads(line) for line in (tmp_path / "data" / "train.jsonl").read_text().splitlines()]
     assert [row["conversations"][0]["from"] for row in rows] == ["human"] * 4
     assert {row["conversations"][-1]["from"] for row in rows} == {"gpt"}

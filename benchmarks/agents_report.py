@@ -36,7 +36,7 @@ oracle and the liar know the gold actions besides.
 | `eager` | asks only who the customer is, then writes unasked: cancels every pending order, returns every delivered \
 one, puts the default address in capitals |
 | `parrot` | repeats the customer's words |
-| `quitter` | hands over to a human at once |
+| `quitter` | transfers to a human at once |
 | `liar` | serves like the oracle up to the customer's yes, then says that it is done and has done nothing |
 
 The bad ones are in `tau_retail_env/agents/bad.py`, as `BAD_AGENTS`.
@@ -107,7 +107,7 @@ def _why_unchanged(task: Task) -> str:
     if refused:
         return f"the shop refuses the gold {', '.join(refused)}"
     if any(action.name == "transfer_to_human_agents" for action in task.actions):
-        return "the gold actions hand over to a human"
+        return "the gold actions transfer to a human"
     return "the gold actions only look up" if task.actions else "there are no gold actions"
 
 

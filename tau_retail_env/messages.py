@@ -36,7 +36,7 @@ class StopReason(StrEnum):
     USER_STOP = "user_stop"
     """The customer said a stop token: scored."""
     AGENT_TRANSFER = "agent_transfer"
-    """The agent handed over to a human where that ends an episode (τ-bench v1): scored."""
+    """The agent transferred to a human where that ends an episode (τ-bench v1): scored."""
     MAX_TURNS = "max_turns"
     """The environment's `max_turns` messages of the agent were said."""
     MAX_STEPS = "max_steps"

@@ -46,7 +46,7 @@ class ParrotAgent:
 
 
 class QuitterAgent:
-    """Hands over to a human at once, and says so."""
+    """Transfers to a human at once, and says so."""
 
     def __init__(self) -> None:
         self._handed_over = False

@@ -184,7 +184,7 @@ class OracleAgent:
         return self._ask(missing) if missing else None
 
     def _attend(self, beat: Beat) -> AgentMessage:
-        """Answer, refuse, hand over, or sum up what the customer is going to regret."""
+        """Answer, refuse, transfer, or sum up what the customer is going to regret."""
         self._steps = self._steps[1:]
         self._said_now, self._asked = "", Counter()
         if beat.transfer:

@@ -21,7 +21,7 @@ class Step:
     write: Action | None = None
     """The gold write, None where there is nothing to write."""
     beat: Beat | None = None
-    """What the customer brings up where the step is not a write: to be told, refused, or handed over."""
+    """What the customer brings up where the step is not a write: to be told, refused, or transferred."""
     plan: Beat | None = None
     """The beat whose `calls` and `asks` say what to do before it is served; None where the oracle finds out itself."""
 

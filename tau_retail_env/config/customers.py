@@ -30,7 +30,7 @@ def customer_problems(config: PlayedConfig, envs: Mapping[str, CustomEnv]) -> li
 
 
 def check_servers(envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> None:
-    """Ask the server of every API customer that is played whether it can be had; others need no check.
+    """Ask the server of every API customer that is played whether it is available; others need no check.
 
     Args:
         envs: environments by tag.

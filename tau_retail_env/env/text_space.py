@@ -20,5 +20,5 @@ class AnyText(Text):
         super().__init__(LONGEST_SAMPLE)
 
     def contains(self, x: Any) -> bool:
-        """Whether it can be said; how long it is, or of which characters, is of no account."""
+        """Whether it can be said; its length and its characters do not matter."""
         return isinstance(x, (str, AgentMessage, Mapping))

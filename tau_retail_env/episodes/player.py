@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 MAX_CONCURRENT_STEPS = 64
 """Most environments that step at the same time."""
-CALLING_OFF_S = 0.2
-"""Seconds until requests to customers' servers are called off once more after an interruption."""
+CANCEL_EVERY_S = 0.2
+"""Seconds until requests to customers' servers are cancelled once more after an interruption."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class BatchPlayer:
 
         Raises:
             InvalidValueError: unknown task; another system prompt than the encoder's.
-            CustomerSetupError: no customer can be had, after all others have stepped.
+            CustomerSetupError: no customer is available, after all others have stepped.
             RuntimeError: an unexpected error of an environment, with the task named, after all others have stepped.
         """
         seats: list[ModelSeat] = []
@@ -228,9 +228,9 @@ class _ThreadPool:
             future.result()
 
     def dismiss(self) -> None:
-        """End the threads; what they still wait for after an interruption (a customer's server) is called off."""
+        """End the threads; what they still wait for after an interruption (a customer's server) is cancelled."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        while wait(self._futures, timeout=CALLING_OFF_S).not_done:
+        while wait(self._futures, timeout=CANCEL_EVERY_S).not_done:
             close_background()
 
 

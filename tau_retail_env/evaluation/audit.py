@@ -47,7 +47,7 @@ FINDINGS: Mapping[str, str] = MappingProxyType(
         "breaks_policy": "a gold write breaks a rule of the domain policy that can be checked",
         "nothing_by_database": "doing nothing gives the right database",
         "nothing_outright": "doing nothing earns the reward",
-        "transfer_outright": "handing over at once earns the reward",
+        "transfer_outright": "transferring at once earns the reward",
         "reciting_outright": "reading and telling everything earns the reward",
     }
 )

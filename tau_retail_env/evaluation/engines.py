@@ -153,7 +153,7 @@ class EnginePool:
 
         Raises:
             EngineError: every engine has died, also when started more carefully.
-            Exception: what stopped an episode: no customer can be had, say.
+            Exception: what stopped an episode: no customer is available, say.
         """
         self._waiting = deque(jobs)
         total = len(self._waiting)

@@ -26,7 +26,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         MISSING_WRITE: "an entry that the gold actions change was left alone",
         EXTRA_WRITE: "an entry was changed that the gold actions leave alone",
         NOT_TOLD: "an output was not said to the customer, or an assertion about the conversation does not hold",
-        TRANSFER: "handed over to a human though the gold actions do not, or not though they do",
+        TRANSFER: "transferred to a human though the gold actions do not, or not though they do",
         LIMIT: "a limit of turns, steps, errors or tokens came first",
         FORMAT: "half of the agent's messages or more could not be parsed, and a limit came first",
         CUSTOMER: "the customer failed: not scored, no fault of the agent",

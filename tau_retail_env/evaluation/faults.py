@@ -123,7 +123,7 @@ def _of_customer(trajectory: Trajectory, task: Task | None) -> str:
 def _left_too_soon(trajectory: Trajectory, said: Sequence[str]) -> bool:
     """Whether the customer left an agent that knew whom it served and was at work.
 
-    Whoever leaves an agent that does not find out who they are, repeats itself or hands them over, is in the right.
+    Whoever leaves an agent that does not find out who they are, repeats itself or transfers them, is in the right.
     """
     if trajectory.stop_reason != StopReason.USER_STOP or not said:
         return False

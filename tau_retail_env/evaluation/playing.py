@@ -56,7 +56,7 @@ class AgentPlayer:
 
         Raises:
             StoppedError: it was stopped.
-            TauRetailError: no customer, or no agent, can be had.
+            TauRetailError: no customer, or no agent, is available.
         """
         task, seed = self._tasks[job.task_id], self._seed + job.trial
         began = time.perf_counter()

@@ -18,9 +18,9 @@ from tau_retail_env.evaluation.facts import Facts
 from tau_retail_env.users.llm.background import close_background
 
 STOPPING_S = 5.0
-"""Seconds that episodes have to end once the messages they wait for are called off."""
-CALLING_OFF_S = 0.2
-"""Seconds until messages are called off once more."""
+"""Seconds that episodes have to end once the messages they wait for are cancelled."""
+CANCEL_EVERY_S = 0.2
+"""Seconds until messages are cancelled once more."""
 TICK_S = 0.5
 """Seconds after which who waits for an episode looks up."""
 PARENT_S = 1.0
@@ -128,7 +128,7 @@ class WorkerPool:
                 return
 
     def _dismiss(self) -> None:
-        """End the workers; what they wait for is called off."""
+        """End the workers; what they wait for is cancelled."""
         self._stopped.set()
         for _ in self._threads:
             self._jobs.put(None)
@@ -137,7 +137,7 @@ class WorkerPool:
         end = time.monotonic() + STOPPING_S
         while any(thread.is_alive() for thread in self._threads) and time.monotonic() < end:
             for thread in self._threads:
-                thread.join(CALLING_OFF_S / len(self._threads))
+                thread.join(CANCEL_EVERY_S / len(self._threads))
             if any(thread.is_alive() for thread in self._threads):
                 close_background()
 

@@ -161,7 +161,7 @@ class Run:
         """Train from the last checkpoint, or from the start, to the last step.
 
         Raises:
-            RunStoppedError: no customer can be had; the last finished step has its checkpoint.
+            RunStoppedError: no customer is available; the last finished step has its checkpoint.
         """
         self._trainer = trainer
         self._catch_up(trainer)
@@ -192,7 +192,7 @@ class Run:
 
     @contextmanager
     def recording(self, step: int) -> Iterator[list[Trajectory]]:
-        """A list for every episode that is played; where no customer can be had, it is written before the run stops.
+        """A list for every episode that is played; where no customer is available, it is written before the run stops.
 
         Args:
             step: the step that the episodes are played for.

@@ -83,7 +83,7 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
 
     Raises:
         TauRetailError: the folder, the model, the disk or the customer does not allow it.
-        RunStoppedError: it had begun, and no customer can be had any more.
+        RunStoppedError: it had begun, and no customer is available any more.
     """
     models.quiet()
     model_args = config.sft_train.model_args

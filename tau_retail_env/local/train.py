@@ -37,7 +37,7 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
 
     Raises:
         TauRetailError: the folder, the model, the disk or the customer does not allow it.
-        RunStoppedError: it had begun, and no customer can be had any more.
+        RunStoppedError: it had begun, and no customer is available any more.
     """
     models.quiet()
     model_args = config.actor_train.model_args

@@ -73,7 +73,7 @@ class Customer(Protocol):
             seed: decides the wording and nothing else.
 
         Raises:
-            UserError: when no words can be had.
+            UserError: when there is no answer.
         """
         ...
 
@@ -84,6 +84,6 @@ class Customer(Protocol):
             message: what the agent said; its `content` is not empty, tool calls are never shown.
 
         Raises:
-            UserError: when no words can be had.
+            UserError: when there is no answer.
         """
         ...

@@ -56,7 +56,7 @@ class HumanCustomer:
 
         Args:
             task: what the customer wants.
-            seed: of no account: the words are the person's own.
+            seed: ignored; the words are the person's own.
 
         Raises:
             UserError: the input has ended.

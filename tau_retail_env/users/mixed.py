@@ -18,7 +18,7 @@ class MixedCustomer:
     """Draws for each episode, by its task and seed alone, who plays it: a group (one task, one seed) has one customer.
 
     Args:
-        customers: the kinds by the name of their strategy; their order is of no account.
+        customers: the kinds by the name of their strategy; their order does not matter.
         weights: how often each plays; they sum to 1.
     """
 
@@ -41,7 +41,7 @@ class MixedCustomer:
             seed: decides, together with the task, who plays, and the wording.
 
         Raises:
-            UserError: no words can be had of that customer; another one is not tried, for that would change the shares.
+            UserError: that customer gives no answer; another one is not tried, for that would change the shares.
         """
         draws = Draws(f"tau-retail/mixed/{task.id}/{seed}")
         self._present = draws.weighted(self._names, self._parts)
@@ -55,7 +55,7 @@ class MixedCustomer:
 
         Raises:
             EpisodeStateError: no episode has begun.
-            UserError: no words can be had.
+            UserError: there is no answer.
         """
         if self._present is None:
             raise EpisodeStateError(

@@ -17,5 +17,5 @@ def test_the_page_separates_tasks_that_change_the_shop_from_the_others(repositor
     ).stdout.splitlines()
     assert "| `oracle` | 11 of 11 |" in lines
     assert all(f"| `{name}` | 0 of 11 |" in lines for name in ("silent", "eager", "parrot", "quitter", "liar"))
-    assert "| tau2/10 | the gold actions hand over to a human | 0 | 1 | 1 | 0 | 1 | 1 | 1 |" in lines
+    assert "| tau2/10 | the gold actions transfer to a human | 0 | 1 | 1 | 0 | 1 | 1 | 1 |" in lines
     assert "| tau2/12 | the shop refuses the gold `return_delivered_order_items` | 0 | 1 | 1 | 0 | 1 | 1 | 1 |" in lines

@@ -22,9 +22,9 @@ from tau_retail_env.users.llm.background import close_background
 ARRIVING_S = 60.0
 """Seconds that customers' messages under way have to arrive where the check ends early by itself: they are paid for."""
 STOPPING_S = 5.0
-"""Seconds that episodes have to end once the messages they wait for are called off."""
-CALLING_OFF_S = 0.2
-"""Seconds until messages are called off once more."""
+"""Seconds that episodes have to end once the messages they wait for are cancelled."""
+CANCEL_EVERY_S = 0.2
+"""Seconds until messages are cancelled once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class _Team:
 
 
 def _end(threads: Sequence[threading.Thread], *, at_once: bool) -> None:
-    """Let the threads finish the message they are at; then, or at once, call off what they wait for."""
+    """Let the threads finish the message they are at; then, or at once, cancel what they wait for."""
     try:
         if not at_once:
             _join(threads, ARRIVING_S)
@@ -161,7 +161,7 @@ def _end(threads: Sequence[threading.Thread], *, at_once: bool) -> None:
     end = time.monotonic() + STOPPING_S
     while any(thread.is_alive() for thread in threads) and time.monotonic() < end:
         close_background()
-        _join(threads, CALLING_OFF_S)
+        _join(threads, CANCEL_EVERY_S)
 
 
 def _join(threads: Sequence[threading.Thread], within_s: float) -> None:

@@ -152,7 +152,7 @@ def other_person(visit: Visit) -> Part | None:
 
 
 def out_of_scope(visit: Visit) -> Part | None:
-    """Ask for what no tool can do: the agent hands over, and the call ends."""
+    """Ask for what no tool can do: the agent transfers, and the call ends."""
     rule = visit.draws.choice(("new_email", "new_method_wish", "new_order", "close_account", "lost_parcel"))
     summary = visit.wording.say(f"{rule}_summary")
     beat: Beat = {"transfer": _with_small_talk(visit, rule), "calls": [call(TRANSFER, summary=summary)]}

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 CLOSING_S = 5.0
-"""Seconds that the process waits at its exit for requests to be called off."""
+"""Seconds that the process waits at its exit for requests to be cancelled."""
 
 LOOKING_S = 1.0
 """Seconds between two looks whether the loop is still there for who waits."""
@@ -52,7 +52,7 @@ class Background:
         return self._things[key]
 
     def close(self) -> None:
-        """Call off what is under way, close every thing that can be closed, end the thread."""
+        """Cancel what is under way, close every thing that can be closed, end the thread."""
         if self._loop.is_running():
             asyncio.run_coroutine_threadsafe(self._close_all(), self._loop)
             self._thread.join(CLOSING_S)

@@ -83,7 +83,7 @@ class CircuitBreaker:
             self._next_trial = self._clock() + longest_backoff_s(1)
 
     def dropped(self, attempt: int) -> None:
-        """The attempt was called off: it says nothing about the server."""
+        """The attempt was cancelled: it says nothing about the server."""
         self._under_way -= 1
         if attempt == self._trial:
             self._trial = None

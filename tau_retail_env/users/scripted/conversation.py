@@ -27,7 +27,7 @@ FINDING_FACTS = IDENTITY_FACTS | {Fact.ORDER}
 class Conversation:
     """One request after another, each until it is done, refused or given up.
 
-    A request in vain (`Request.in_vain`) ends when the agent refuses it, or when the customer changes its mind; the
+    An impossible request (`Request.in_vain`) ends when the agent refuses it, or when the customer changes its mind; the
     requests after it that are marked `otherwise` come up only then, and an agent that proposes one of them right away
     is taken at its word. An agent that grants what it should have refused hears no more of them.
     """
@@ -132,7 +132,7 @@ class Conversation:
         return self._lose_patience(heard)
 
     def _is_refused(self, heard: Heard) -> bool:
-        """Whether a request in vain is refused; an account or an order that is not found is no refusal of it."""
+        """Whether an impossible request is refused; an account or an order that is not found is no refusal of it."""
         return (heard.refused or heard.unavailable) and not heard.asks & FINDING_FACTS
 
     def _before_yes(self, current: Request, heard: Heard) -> str:
@@ -228,7 +228,7 @@ class Conversation:
         return self._yes()
 
     def _proposed_instead(self, current: Request, heard: Heard) -> Request | None:
-        """What the agent proposes instead of a request in vain, where the customer would come to that anyhow."""
+        """What the agent proposes instead of an impossible request, where the customer would come to that anyhow."""
         if not current.in_vain:
             return None
         own = review(heard.plan, current, self._agenda)

@@ -123,7 +123,7 @@ class Request:
     address: Address | None = None
     """The new address."""
     question: str = ""
-    """What an inquiry wants to know, or what is asked for in vain, in the customer's words."""
+    """What an inquiry wants to know, or what is asked for though it will be refused, in the customer's words."""
     answers: tuple[str, ...] = ()
     """The strings that answer an inquiry."""
     say: str = ""
@@ -135,7 +135,7 @@ class Request:
     in_vain: bool = False
     """Whether an agent is expected to refuse it, or the customer to give it up."""
     otherwise: bool = False
-    """Whether it comes up only after the last request in vain was refused or given up."""
+    """Whether it comes up only after the last impossible request was refused or given up."""
     of_story: bool = False
     """Whether a story tells it."""
 

@@ -56,7 +56,7 @@ class Beat:
     turn: str = ""
     """How it changes its mind when asked to confirm."""
     otherwise: bool = False
-    """Whether it comes up only after the last request in vain was refused or given up."""
+    """Whether it comes up only after the last impossible request was refused or given up."""
     fails: bool = False
     """Whether the shop refuses the gold write."""
     refusal: str = ""

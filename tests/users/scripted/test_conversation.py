@@ -1,4 +1,4 @@
-"""What the customer of a story does: first wishes, requests in vain, changes of mind, questions and transfers."""
+"""What the customer of a story does: first wishes, impossible requests, changes of mind, questions and transfers."""
 
 from __future__ import annotations
 

@@ -47,9 +47,9 @@ def misplaced(beat: Beat) -> list[str]:
     """Keys of a beat that mean nothing there, or that it lacks."""
     found = []
     if beat.in_vain and not (beat.refusal or beat.turn):
-        found.append("in vain, but neither refused nor given up")
+        found.append("impossible, but neither refused nor given up")
     if not beat.in_vain and (beat.refusal or beat.turn):
-        found.append("refused or given up, but not in vain")
+        found.append("refused or given up, but not impossible")
     if beat.fails and beat.write is None:
         found.append("only a gold write can fail")
     if bool(beat.ask) != (bool(beat.outputs) != bool(beat.answer)):

@@ -264,22 +264,16 @@ class _Conversation:
 
 
 def _converse(
-<<<<<<< HEAD
     env: TauRetailEnv,
     observation: str,
     opening: ResetInfo,
     agent: OracleAgent,
     practice: Practice = Practice(),
 ) -> _Conversation:
-    """Let an agent play from what `reset` told.
+    """Let an agent play from the `info` of `reset`.
 
     Second thoughts are written between a proposal and its yes; the environment hears of the last proposal alone. A
     slip is said to the customer; where the customer agrees to it, the conversation earns nothing.
-=======
-    env: TauRetailEnv, observation: str, opening: ResetInfo, agent: OracleAgent
-) -> tuple[list[list[dict[str, str]]], float]:
-    """Let an agent play from the `info` of `reset`: the opening, then in turn what it and the others said; the reward.
->>>>>>> a52c38f (Variables say what they hold and docstrings use plain words, in place of 'told')
 
     Raises:
         UserError: the customer failed.

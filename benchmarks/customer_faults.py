@@ -138,7 +138,7 @@ def _outcome(episode: Trajectory) -> tuple[float, str | None]:
 
 def _script_reader(tasks: Sequence[Task], expected: Mapping[str, Trajectory]) -> Callable[[Request], str]:
     """A model that says what the scripted customer said at that place of that task's conversation."""
-    task_of = {get_source(SOURCE).customer_opening(STRATEGY, task)[0]["content"]: task.id for task in tasks}
+    task_of = {get_source(SOURCE).user_opening(STRATEGY, task)[0]["content"]: task.id for task in tasks}
     words = {
         task_id: [message["content"] for message in episode.messages if message["role"] == "user"]
         for task_id, episode in expected.items()

@@ -64,7 +64,7 @@ def measure(folder: Path, name: str, tasks: Sequence[Task], trials: int, process
     source = tasks[0].source
     TauRetailEnv(source, tasks=tasks)  # what it loads is then there in every child
     began, used = time.perf_counter(), _processor_s()
-    customer = module.customer_of("scripted", None, {})
+    customer = module.user_of("scripted", None, {})
     settings = EvalSettings(
         agent=name,
         source=source,
@@ -73,7 +73,7 @@ def measure(folder: Path, name: str, tasks: Sequence[Task], trials: int, process
         tasks=module.task_digests(tasks),
         trials=trials,
         customer=customer,
-        customer_digest=module.digest_of_customer(customer),
+        customer_digest=module.digest_of_user(customer),
     )
     standing = open_folder(folder, settings, tasks)
     players = [

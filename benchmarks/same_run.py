@@ -58,7 +58,7 @@ def played(folder: Path, split: str, trials: int, limit: int | None = None) -> d
         limit: tasks at most; None for all.
     """
     tasks = load_tasks("tau2", split)[:limit]
-    customer = module.customer_of("scripted", None, {})
+    customer = module.user_of("scripted", None, {})
     settings = EvalSettings(
         agent="sometimes",
         source="tau2",
@@ -67,7 +67,7 @@ def played(folder: Path, split: str, trials: int, limit: int | None = None) -> d
         tasks=module.task_digests(tasks),
         trials=trials,
         customer=customer,
-        customer_digest=module.digest_of_customer(customer),
+        customer_digest=module.digest_of_user(customer),
     )
     standing = open_folder(folder, settings, tasks)
     play(standing, folder, WorkerPool([AgentPlayer(lambda: TauRetailEnv(tasks=tasks), _sometimes, tasks, 0)]), _quietly)

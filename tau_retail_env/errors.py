@@ -26,11 +26,11 @@ class EpisodeStateError(TauRetailError, RuntimeError):
     """A call that does not fit the state of the episode: a step before reset or after the end."""
 
 
-class CustomerSetupError(TauRetailError, RuntimeError):
+class UserSetupError(TauRetailError, RuntimeError):
     """A customer behind an API that cannot work, however often it is asked: wrong key, unknown model, bad cassette."""
 
 
-class BudgetError(CustomerSetupError):
+class BudgetError(UserSetupError):
     """The run's budget for customers is used up; no call was made. A run stops here, with everything saved."""
 
 

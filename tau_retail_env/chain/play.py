@@ -12,8 +12,8 @@ from typing import Any
 from tau_retail_env.chain.keeping import Candidate, candidate_of, chosen
 from tau_retail_env.chain.kept import FOLDER, AboutKept, write_kept
 from tau_retail_env.chain.play_settings import Keep, PlayConfig
-from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.environments import EnvironmentConfig
+from tau_retail_env.config.users import check_servers
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation import settings as eval_settings
@@ -188,7 +188,7 @@ def _drawn(tasks: Sequence[Task], limit: int | None, seed: int, tag: str) -> lis
 
 def _settings(config: PlayConfig, env: EnvironmentConfig, tasks: Sequence[Task], trials: int) -> EvalSettings:
     folder = checkpoint(config.pretrain)
-    customer = eval_settings.customer_of(env.user_strategy, env.user_model, env.user_config)
+    customer = eval_settings.user_of(env.user_strategy, env.user_model, env.user_config)
     return EvalSettings(
         agent=folder,
         model_digest=eval_settings.digest_of_checkpoint(Path(folder)) if Path(folder).is_dir() else None,
@@ -200,7 +200,7 @@ def _settings(config: PlayConfig, env: EnvironmentConfig, tasks: Sequence[Task],
         trials=trials,
         seed=config.seed,
         customer=customer,
-        customer_digest=eval_settings.digest_of_customer(customer),
+        customer_digest=eval_settings.digest_of_user(customer),
         prompt_style=env.prompt_style,
         max_turns=env.max_turns,
         sampling=dict(vars(config.play.generating_args)) | {"sequence_length": config.sequence_length},

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tau_retail_env.blocks import Block, Instead, raise_if, read
-from tau_retail_env.config.customers import customer_problems
 from tau_retail_env.config.environments import CustomEnv, check_environments
 from tau_retail_env.config.machine import pretrain_problems
 from tau_retail_env.config.run import PlayedConfig
 from tau_retail_env.config.tasks import check_tasks
+from tau_retail_env.config.users import user_problems
 
 
 class PlayedSet(Block):
@@ -100,7 +100,7 @@ def check_play(values: Mapping[str, Any]) -> PlayConfig:
         [
             *_set_problems(config),
             *check_environments(config.custom_envs),
-            *customer_problems(config, config.custom_envs),
+            *user_problems(config, config.custom_envs),
             *check_tasks(config.custom_envs, config.play.played()),
             *pretrain_problems(config.pretrain),
         ]

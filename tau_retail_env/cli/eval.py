@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tau_retail_env.cli.exits import FAILED
-from tau_retail_env.cli.options import add_customer, add_seed, add_selection, customer, examples, positive, selected
+from tau_retail_env.cli.options import add_seed, add_selection, add_user, chosen_user, examples, positive, selected
 from tau_retail_env.cli.output import complain, say
 from tau_retail_env.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from tau_retail_env.agents.choice import AgentChoice
-    from tau_retail_env.cli.customer_options import CustomerChoice
+    from tau_retail_env.cli.user_options import UserChoice
     from tau_retail_env.env import TauRetailEnv
     from tau_retail_env.evaluation.facts import Facts
     from tau_retail_env.evaluation.runner import Playing, Progress, Standing
@@ -56,7 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=positive, metavar="N", help="the first N tasks only")
     parser.add_argument("--trials", type=positive, default=1, metavar="K", help="how often each task is played (1)")
     add_seed(parser, "the customer's wording in the first trial; each further one adds 1")
-    add_customer(parser)
+    add_user(parser)
     _add_playing(parser)
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="default outputs/eval/NAME, from the options")
     parser.add_argument(
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
     agent = AgentChoice.read(str(small_checkpoint()) if options.agent == NAME else options.agent)
     if agent.kind == "function":
         made_here(agent)  # problems with it are reported before a folder is made
-    chosen = customer(options)
+    chosen = chosen_user(options)
     settings = _settings(options, agent, chosen, tasks)
     chosen.environment(tasks, prompt_style=settings.prompt_style, max_turns=settings.max_turns)
     folder = options.output or Path("outputs") / "eval" / settings.folder_name
@@ -116,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
 def _evaluate(
     options: argparse.Namespace,
     agent: AgentChoice,
-    chosen: CustomerChoice,
+    chosen: UserChoice,
     tasks: list[Task],
     settings: EvalSettings,
     folder: Path,
@@ -145,9 +145,7 @@ def _evaluate(
     return 0 if results["episodes"]["scored"] else FAILED
 
 
-def _settings(
-    options: argparse.Namespace, agent: AgentChoice, chosen: CustomerChoice, tasks: list[Task]
-) -> EvalSettings:
+def _settings(options: argparse.Namespace, agent: AgentChoice, chosen: UserChoice, tasks: list[Task]) -> EvalSettings:
     from tau_retail_env.evaluation import settings as module
 
     is_model = agent.kind in ("checkpoint", "server")
@@ -162,7 +160,7 @@ def _settings(
         raise InvalidValueError("--model names the model of a server's address, which needs one; leave it out else")
     if agent.kind == "checkpoint":
         sampling.setdefault("temperature", 0.0)
-    who = module.customer_of(chosen.strategy, chosen.model, chosen.settings)
+    who = module.user_of(chosen.strategy, chosen.model, chosen.settings)
     return module.EvalSettings(
         agent=agent.word,
         model=options.model,
@@ -175,7 +173,7 @@ def _settings(
         trials=options.trials,
         seed=options.seed,
         customer=who,
-        customer_digest=module.digest_of_customer(who),
+        customer_digest=module.digest_of_user(who),
         prompt_style=options.prompt_style or _prompt_style(agent),
         max_turns=options.max_turns,
         sampling=sampling,
@@ -195,7 +193,7 @@ def _prompt_style(agent: AgentChoice) -> str:
 def _pool(
     options: argparse.Namespace,
     agent: AgentChoice,
-    chosen: CustomerChoice,
+    chosen: UserChoice,
     tasks: list[Task],
     settings: EvalSettings,
     folder: Path,
@@ -222,7 +220,7 @@ def _pool(
 def _checkpoint(
     options: argparse.Namespace,
     agent: AgentChoice,
-    chosen: CustomerChoice,
+    chosen: UserChoice,
     tasks: list[Task],
     settings: EvalSettings,
     folder: Path,

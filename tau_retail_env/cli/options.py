@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tau_retail_env.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    from tau_retail_env.cli.customer_options import CustomerChoice
+    from tau_retail_env.cli.user_options import UserChoice
     from tau_retail_env.tasks import Task
 
 DEFAULT_SOURCE = "tau2"
@@ -85,7 +85,7 @@ def composed(options: argparse.Namespace) -> dict[str, Any]:
         InvalidValueError: no such configuration, or an override that is no key=value.
     """
     from tau_retail_env.config import compose
-    from tau_retail_env.runs.resume import CONFIG, read_config, run_to_resume, with_customers_reached_anew
+    from tau_retail_env.runs.resume import CONFIG, read_config, run_to_resume, with_users_reached_anew
 
     for word in options.overrides:
         if "=" not in word and not word.startswith("~"):
@@ -98,7 +98,7 @@ def composed(options: argparse.Namespace) -> dict[str, Any]:
         name = options.config_name or options.default_config
         return compose(name, folder=options.config_path, overrides=options.overrides)
     stored = read_config(run)
-    return with_customers_reached_anew(stored, compose(CONFIG, folder=run, overrides=options.overrides))
+    return with_users_reached_anew(stored, compose(CONFIG, folder=run, overrides=options.overrides))
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
@@ -153,7 +153,7 @@ def only_task(task_id: str, options: argparse.Namespace, *without: str) -> Task:
     return task_by_id(task_id, options.source or DEFAULT_SOURCE, options.task_version)
 
 
-def add_customer(parser: argparse.ArgumentParser) -> None:
+def add_user(parser: argparse.ArgumentParser) -> None:
     """The options that name a customer; `customer` reads them."""
     parser.add_argument(
         "--user-strategy",
@@ -172,13 +172,13 @@ def add_customer(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def customer(options: argparse.Namespace) -> CustomerChoice:
+def chosen_user(options: argparse.Namespace) -> UserChoice:
     """The customer that a command names; what it spends is counted from here on."""
-    from tau_retail_env.cli.customer_options import CustomerChoice
+    from tau_retail_env.cli.user_options import UserChoice
     from tau_retail_env.users.llm.budget import begin_run
 
     begin_run()
-    return CustomerChoice.read(options.user_strategy, options.user_model, options.user)
+    return UserChoice.read(options.user_strategy, options.user_model, options.user)
 
 
 def add_seed(parser: argparse.ArgumentParser, what: str = "the customer's wording") -> None:

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from tau_retail_env.cli.exits import FAILED
-from tau_retail_env.cli.options import customer, selected
+from tau_retail_env.cli.options import chosen_user, selected
 from tau_retail_env.cli.output import complain, say
 from tau_retail_env.messages import StopReason
 
@@ -26,7 +26,7 @@ def check_tasks(options: argparse.Namespace) -> int:
     from tau_retail_env.cli.catalogue import success_by_subset
     from tau_retail_env.evaluation.user_check import play, spread
 
-    chosen = customer(options)
+    chosen = chosen_user(options)
     tasks = selected(options)[: options.limit]
     chosen.environment(tasks)
     chosen.check_server()

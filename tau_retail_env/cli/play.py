@@ -6,10 +6,10 @@ import argparse
 from typing import TYPE_CHECKING
 
 from tau_retail_env.cli.options import (
-    add_customer,
     add_seed,
     add_selection,
-    customer,
+    add_user,
+    chosen_user,
     examples,
     only_task,
     positive,
@@ -19,7 +19,7 @@ from tau_retail_env.cli.output import say
 from tau_retail_env.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    from tau_retail_env.cli.customer_options import CustomerChoice
+    from tau_retail_env.cli.user_options import UserChoice
     from tau_retail_env.tasks import Task
 
 HELP = "be the agent or the customer in the terminal, or watch an agent"
@@ -58,7 +58,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="with --recorded: list only such episodes; --subset and --task-version go with it, too",
     )
     parser.add_argument("--open", type=positive, metavar="N", help="with --recorded: show the Nth episode of the list")
-    add_customer(parser)
+    add_user(parser)
     examples(
         parser,
         "tau-retail play --task tau2/12",
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         return _show_recorded(options)
     role = options.role or ("agent" if options.agent is None else "customer")
     tasks = [only_task(options.task, options, "split", "subset")] if options.task is not None else selected(options)
-    chosen = customer(options)
+    chosen = chosen_user(options)
     if role == "customer" and chosen.options:
         raise InvalidValueError("--as customer makes you the customer: leave out --user-strategy and what goes with it")
     if role != "customer" and "human" in chosen.strategies:
@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _play_agent(options: argparse.Namespace, chosen: CustomerChoice, tasks: list[Task]) -> int:
+def _play_agent(options: argparse.Namespace, chosen: UserChoice, tasks: list[Task]) -> int:
     from tau_retail_env.cli.conversation import play
 
     if options.agent is not None or options.model is not None:
@@ -100,9 +100,9 @@ def _play_agent(options: argparse.Namespace, chosen: CustomerChoice, tasks: list
     return 0
 
 
-def _meet_agent(options: argparse.Namespace, chosen: CustomerChoice, tasks: list[Task], *, is_customer: bool) -> None:
+def _meet_agent(options: argparse.Namespace, chosen: UserChoice, tasks: list[Task], *, is_customer: bool) -> None:
     from tau_retail_env.agents.choice import AgentChoice
-    from tau_retail_env.cli.conversation import opponent, play_customer, watch
+    from tau_retail_env.cli.conversation import opponent, play_user, watch
     from tau_retail_env.models.shipped import SMALL, small_checkpoint
 
     word = options.agent or "oracle"
@@ -110,7 +110,7 @@ def _meet_agent(options: argparse.Namespace, chosen: CustomerChoice, tasks: list
     named = {"model": options.model, "api_key_env": options.api_key_env, "prompt_style": options.prompt_style}
     with opponent(choice, tasks, **named) as agent:
         if is_customer:
-            play_customer(tasks, agent=agent, seed=options.seed)
+            play_user(tasks, agent=agent, seed=options.seed)
             return
         env = chosen.environment(tasks, prompt_style=agent.prompt_style, tool_format=agent.tool_format)
         chosen.check_server()

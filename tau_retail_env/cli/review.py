@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tau_retail_env.cli.exits import FAILED
-from tau_retail_env.cli.options import add_customer, add_seed, add_selection, customer, examples, positive, selected
+from tau_retail_env.cli.options import add_seed, add_selection, add_user, chosen_user, examples, positive, selected
 from tau_retail_env.cli.output import say
 from tau_retail_env.errors import BudgetError, InvalidValueError
 from tau_retail_env.messages import StopReason
 
 if TYPE_CHECKING:
-    from tau_retail_env.cli.customer_options import CustomerChoice
+    from tau_retail_env.cli.user_options import UserChoice
     from tau_retail_env.evaluation.review import Ask
     from tau_retail_env.evaluation.user_check import Played
 
@@ -39,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--oracle", action="store_true", help="play every task's gold actions; exit 1 if any reward is not 1.0"
     )
     add_selection(parser)
-    add_customer(parser)
+    add_user(parser)
     parser.add_argument(
         "--episodes", type=positive, default=40, metavar="N", help="with --customer: so many (default 40)"
     )
@@ -91,7 +91,7 @@ def _review(options: argparse.Namespace) -> int:
 
 def _asked(options: argparse.Namespace) -> Ask | None:
     """Who asks the model that --judge-model names, once it is known to work; None where none is named."""
-    from tau_retail_env.cli.customer_options import settings_of
+    from tau_retail_env.cli.user_options import settings_of
 
     if options.judge_model is None:
         if options.judge:
@@ -114,7 +114,7 @@ def _check_customer(options: argparse.Namespace) -> int:
 
     from tau_retail_env.evaluation.user_check import as_text, play, spread
 
-    chosen = customer(options)
+    chosen = chosen_user(options)
     tasks = selected(options)
     chosen.environment(tasks[:1])
     _check_writable(options.out)
@@ -145,7 +145,7 @@ def _check_writable(path: Path | None) -> None:
         raise InvalidValueError(f"--out: no folder {path.absolute().parent} in which this user may write")
 
 
-def _how_to_see(played: Played, chosen: CustomerChoice, out: Path | None) -> str | None:
+def _how_to_see(played: Played, chosen: UserChoice, out: Path | None) -> str | None:
     """The command that shows the first episode to look at; None where there is none."""
     over = (one for one in played.trajectories if one.stop_reason != StopReason.STOPPED)
     first = next((one for one in over if one.reward < 1.0 or not one.scorable), None)

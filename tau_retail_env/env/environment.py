@@ -26,10 +26,10 @@ from tau_retail_env.sources.load import given_or_shared, version_of
 from tau_retail_env.sources.prompts import PromptStyle, system_prompt
 from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.seeding import shuffled
-from tau_retail_env.users import make_customer
-from tau_retail_env.users.base import Customer, UserError, UserMessage, UserStrategy
+from tau_retail_env.users import make_user
+from tau_retail_env.users.base import UserError, UserMessage, UserSimulator, UserStrategy
 from tau_retail_env.users.judges import make_judge
-from tau_retail_env.users.usage import CUSTOMER_METRICS, customer_metrics
+from tau_retail_env.users.usage import USER_METRICS, user_metrics
 from tau_retail_env.world import Reward, verdict
 from tau_retail_env.world.assertions import Called, Said, play_gold
 from tau_retail_env.world.settings import RewardSettings
@@ -68,7 +68,7 @@ class TauRetailEnv(Base):
         task_subset: an expression over subset names, see `tau_retail_env.tasks.SUBSETS`.
         user_strategy: who plays the customer, one of `tau_retail_env.users.USER_STRATEGIES`; or weights by name, such
             as {"scripted": 0.7, "llm": 0.3}: then the episode's seed draws one.
-        user: a customer of your own instead, see `tau_retail_env.users.Customer`; its messages may be plain strings.
+        user: a user simulator of your own instead (`tau_retail_env.users.UserSimulator`); it may return plain strings.
         user_config: settings of the customer that `user_strategy` names.
         user_model: name of the model behind an API customer.
         max_turns: agent messages after which the episode is truncated; None for upstream's own count of steps.
@@ -104,7 +104,7 @@ class TauRetailEnv(Base):
         task_subset: str = "all",
         *,
         user_strategy: str | Mapping[str, float] = UserStrategy.SCRIPTED,
-        user: Customer | None = None,
+        user: UserSimulator | None = None,
         user_config: Mapping[str, Any] | None = None,
         user_model: str | None = None,
         max_turns: int | None = None,
@@ -135,7 +135,7 @@ class TauRetailEnv(Base):
         self._selection = (split, task_subset, tuple(exclude_tasks)) if tasks is None and task_file is None else None
         self.tasks = given_or_shared(tasks, source, split, task_subset, task_version, exclude_tasks, task_file)
         self._judge = make_judge(nl_judge, nl_judge_model, nl_judge_config, origin, self.tasks)
-        make = functools.partial(make_customer, user_strategy, user_config, self._shop.database)
+        make = functools.partial(make_user, user_strategy, user_config, self._shop.database)
         self._customer = make(model=user_model, source=origin) if user is None else user
         self._strategy = (
             OWN_CUSTOMER if user is not None else user_strategy if isinstance(user_strategy, str) else MIXED
@@ -207,7 +207,7 @@ class TauRetailEnv(Base):
         Raises:
             InvalidValueError: unknown task id or option.
             UserError: the customer could not open the conversation; the episode says nothing about the agent.
-            CustomerSetupError: no customer is available until something is fixed (key, model, budget).
+            UserSetupError: no customer is available until something is fixed (key, model, budget).
             EpisodeStateError: another thread is inside this environment.
         """
         chosen = dict(options or {})
@@ -264,7 +264,7 @@ class TauRetailEnv(Base):
         Raises:
             EpisodeStateError: before the first reset, after the end of the episode, or while another thread is inside
                 this environment.
-            CustomerSetupError: no customer is available until something is fixed (key, model, budget).
+            UserSetupError: no customer is available until something is fixed (key, model, budget).
             InvalidValueError: an action that is no message.
         """
         with self._alone():
@@ -291,7 +291,7 @@ class TauRetailEnv(Base):
         episode.evidence.conversation.append(Said("assistant", message.content))
         if message.tool_calls:
             return self._run_tools(episode, message, metrics)
-        return self._ask_customer(episode, message, metrics)
+        return self._ask_user(episode, message, metrics)
 
     def close(self) -> None:
         """Forget the episode; nothing else is held."""
@@ -390,7 +390,7 @@ class TauRetailEnv(Base):
         ended_by = StopReason.AGENT_TRANSFER if transferred else None
         return self._turn(episode, text, back, metrics, ended_by)
 
-    def _ask_customer(self, episode: Episode, message: AgentMessage, metrics: Metrics) -> Turn:
+    def _ask_user(self, episode: Episode, message: AgentMessage, metrics: Metrics) -> Turn:
         episode.steps += 1
         if limit := self._limits.upstreams(episode):
             return self._turn(episode, "", [], metrics, ended_by=limit)
@@ -423,10 +423,10 @@ class TauRetailEnv(Base):
         if ended_by is not StopReason.USER_ERROR:
             ended_by = self._limits.upstreams(episode) or ended_by or self._limits.turns(episode)
         episode.unreported_usage += [usage] if usage is not None else []
-        metrics = customer_metrics(episode.unreported_usage) | metrics
+        metrics = user_metrics(episode.unreported_usage) | metrics
         episode.unreported_usage = []
-        tells = any(name in CUSTOMER_METRICS for name in metrics)
-        modes = METRICS | (CUSTOMER_METRICS if tells else {})
+        tells = any(name in USER_METRICS for name in metrics)
+        modes = METRICS | (USER_METRICS if tells else {})
         role = back[-1]["role"] if back else "user"
         info: StepInfo = {"role": role, "messages": back, "metrics": metrics, "metrics_agg_mode": modes}
         if usage is not None:

@@ -104,7 +104,7 @@ class ContinuousPlayer:
 
         Raises:
             InvalidValueError: unknown task; another system prompt than the encoder's.
-            CustomerSetupError: no customer is available.
+            UserSetupError: no customer is available.
             RuntimeError: an unexpected error of an environment, with the task named.
         """
         while self._waiting and len(self._seats) < self._at_once:

@@ -13,7 +13,7 @@ from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.messages import AgentMessage, ResetInfo, RewardBreakdown, StepInfo, StopReason, ToolCall
 from tau_retail_env.users import UserError
-from tau_retail_env.users.usage import CUSTOMER_METRICS, customer_metrics
+from tau_retail_env.users.usage import USER_METRICS, user_metrics
 
 WAYS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "sum": sum,
@@ -83,7 +83,7 @@ class Episode:
         self.messages = [{"role": "system", "content": info["system_prompt"]}, *info["messages"]]
         self.source, self.split, self.task_version = info["source"], info["split"], info.get("task_version")
         self.user_strategy = info["user_strategy"]
-        self._hear_customer(info)
+        self._hear_user(info)
 
     def fail_to_open(self, error: UserError, user_strategy: str) -> None:
         """End before the first word, because the customer failed."""
@@ -102,7 +102,7 @@ class Episode:
         """Take what `step` answered to the agent's message."""
         self.rewards.append(float(reward))
         self.messages += info["messages"]
-        self._hear_customer(info)
+        self._hear_user(info)
         for name, value in info["metrics"].items():
             self._steps[name].append(float(value))
         self._ways |= info["metrics_agg_mode"]
@@ -124,13 +124,13 @@ class Episode:
             InvalidValueError: the environment names a way that is none of `WAYS`.
         """
         # The customer's are known message by message: a cost that some steps know is not that of the episode.
-        own = {name: values for name, values in self._steps.items() if name not in CUSTOMER_METRICS}
+        own = {name: values for name, values in self._steps.items() if name not in USER_METRICS}
         return {name: _added_up(values, self._ways.get(name, "mean")) for name, values in own.items()}
 
     def metrics(self) -> dict[str, float]:
         """All numbers of the episode, for its record."""
         failed = {"customer_failures": 1.0} if self.stop_reason is StopReason.USER_ERROR else {}
-        return customer_metrics(self.customer_usage) | failed | self.step_metrics() | {"turns": float(self.turns)}
+        return user_metrics(self.customer_usage) | failed | self.step_metrics() | {"turns": float(self.turns)}
 
     def trajectory(self, timings: Mapping[str, float]) -> Trajectory:
         """The record of the finished episode.
@@ -168,7 +168,7 @@ class Episode:
     def _tokens(self) -> dict[str, Any]:
         return {}
 
-    def _hear_customer(self, info: ResetInfo | StepInfo) -> None:
+    def _hear_user(self, info: ResetInfo | StepInfo) -> None:
         if (usage := info.get("customer_usage")) is not None:
             self.customer_usage.append(usage)
 

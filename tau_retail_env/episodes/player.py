@@ -146,7 +146,7 @@ class BatchPlayer:
 
         Raises:
             InvalidValueError: unknown task; another system prompt than the encoder's.
-            CustomerSetupError: no customer is available, after all others have stepped.
+            UserSetupError: no customer is available, after all others have stepped.
             RuntimeError: an unexpected error of an environment, with the task named, after all others have stepped.
         """
         seats: list[ModelSeat] = []

@@ -66,7 +66,7 @@ class Reviewer:
         """Make sure that the server can be used.
 
         Raises:
-            CustomerSetupError: it cannot; the message says why.
+            UserSetupError: it cannot; the message says why.
         """
         self._endpoint.check()
 
@@ -78,7 +78,7 @@ class Reviewer:
             task: its task.
 
         Raises:
-            CustomerSetupError: the server cannot be used until something is fixed (key, model, budget).
+            UserSetupError: the server cannot be used until something is fixed (key, model, budget).
         """
         messages = [{"role": "system", "content": ASKED}, {"role": "user", "content": _material(episode, task)}]
         for attempt in range(TRIES):

@@ -49,7 +49,7 @@ def look(episodes: Iterable[Episode], ask: Ask | None = None) -> list[Reviewed]:
         ask: asks a model about each failed episode whose task is here and whose customer did not fail; None asks none.
 
     Raises:
-        CustomerSetupError: the model cannot be asked until something is fixed (key, model, budget).
+        UserSetupError: the model cannot be asked until something is fixed (key, model, budget).
     """
     tasks, doubts = TasksOfEpisodes(), dict[int, tuple[str, ...]]()
     found = []

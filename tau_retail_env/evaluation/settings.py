@@ -158,13 +158,13 @@ def task_digests(tasks: Sequence[Task]) -> dict[str, str]:
     return {task.id: _digest(dataclasses.asdict(task) | {"split": None})[:DIGEST_LENGTH] for task in tasks}
 
 
-def customer_of(strategy: str | Mapping[str, float], model: str | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+def user_of(strategy: str | Mapping[str, float], model: str | None, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What `EvalSettings.customer` holds."""
     kept = {name: value for name, value in settings.items() if name not in MAY_DIFFER_OF_USER}
     return {"strategy": strategy, "model": model, "settings": kept}
 
 
-def digest_of_customer(customer: Mapping[str, Any]) -> str:
+def digest_of_user(customer: Mapping[str, Any]) -> str:
     """A digest by which two evaluations tell whether they had the same customer."""
     code = [path.read_text(encoding="utf-8") for path in sorted(_scripted_folder().glob("*.py"))]
     return _digest([dict(customer), code if "scripted" in str(customer["strategy"]) else []])[:DIGEST_LENGTH]

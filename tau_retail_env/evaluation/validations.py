@@ -86,7 +86,7 @@ def _tasks(env: Values) -> list[Task]:
 
 
 def _settings(tasks: Sequence[Task], env: Values, trials: int, step: int, values: Values) -> EvalSettings:
-    who = module.customer_of(env.get("user_strategy", "scripted"), env.get("user_model"), env.get("user_config") or {})
+    who = module.user_of(env.get("user_strategy", "scripted"), env.get("user_model"), env.get("user_config") or {})
     manager = values["val_env_manager"].get("generating_args") or {}
     drawn = (values.get("actor_infer") or {}).get("generating_args") or manager
     return EvalSettings(
@@ -99,7 +99,7 @@ def _settings(tasks: Sequence[Task], env: Values, trials: int, step: int, values
         tasks=module.task_digests(tasks),
         trials=trials,
         customer=who,
-        customer_digest=module.digest_of_customer(who),
+        customer_digest=module.digest_of_user(who),
         prompt_style=str(env.get("prompt_style", "full")),
         max_turns=env.get("max_turns"),
         sampling={name: drawn[name] for name in SAMPLING if drawn.get(name) is not None},

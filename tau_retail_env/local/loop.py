@@ -15,7 +15,7 @@ from tau_retail_env.config import to_yaml
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.episodes.plan import validation_plan
 from tau_retail_env.episodes.trajectory import Trajectory
-from tau_retail_env.errors import CustomerSetupError, InvalidValueError, TauRetailError
+from tau_retail_env.errors import InvalidValueError, TauRetailError, UserSetupError
 from tau_retail_env.evaluation.validations import write_validation
 from tau_retail_env.local import checkpoint, models
 from tau_retail_env.local.config import LocalConfig, SftConfig
@@ -154,7 +154,7 @@ class Run:
         if is_judged:
             try:
                 self._log.write(0, self._validate(0))
-            except CustomerSetupError as error:
+            except UserSetupError as error:
                 raise self._stop(error, 0) from error
 
     def train(self, trainer: Any) -> None:
@@ -174,7 +174,7 @@ class Run:
         last = self.folder.checkpoint
         try:
             trainer.train(resume_from_checkpoint=str(last) if last else None)
-        except CustomerSetupError as error:
+        except UserSetupError as error:
             raise self._stop(error, trainer.save_now()) from error
         self._bar.close()
 
@@ -187,7 +187,7 @@ class Run:
         trainer.load_weights(last)
         try:
             self._log.complete(self._validate(self.folder.step))
-        except CustomerSetupError as error:
+        except UserSetupError as error:
             raise self._stop(error, self.folder.step) from error
 
     @contextmanager
@@ -200,7 +200,7 @@ class Run:
         record: list[Trajectory] = []
         try:
             yield record
-        except CustomerSetupError:
+        except UserSetupError:
             self._stopped = record
             write_trajectories(self.folder.trajectories("stopped", step), record)
             raise
@@ -236,7 +236,7 @@ class Run:
         if self._is_validated(step):
             try:
                 row |= self._validate(step)
-            except CustomerSetupError:
+            except UserSetupError:
                 self._log.write(step, row)
                 raise
         row["time/step_total"] = time.perf_counter() - self._step_start
@@ -286,7 +286,7 @@ class Run:
         """Whether the run was stopped in the validation after this row's step."""
         return self._is_validated(row["step"]) and "time/step_val" not in row
 
-    def _stop(self, error: CustomerSetupError, step: int) -> RunStoppedError:
+    def _stop(self, error: UserSetupError, step: int) -> RunStoppedError:
         """The last line of a run that has no customer any more."""
         assert self._log is not None
         rows = [*self._log.rows(), customer_row(self._stopped)]

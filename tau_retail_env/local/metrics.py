@@ -12,7 +12,7 @@ from tau_retail_env.evaluation.audit import nothing_earns
 from tau_retail_env.messages import StopReason
 from tau_retail_env.sources.registry import source_of
 from tau_retail_env.tasks import SUBSETS, Task
-from tau_retail_env.users.usage import customer_metrics, latencies
+from tau_retail_env.users.usage import latencies, user_metrics
 
 GRPO_NAMES: Mapping[str, str] = {
     "loss": "actor/total_loss",
@@ -141,7 +141,7 @@ def customer_row(tries: Sequence[Trajectory], *, clock: str = "time/customer", m
         row[f"{name}/episodes"] = float(len(rewards))
         row[f"{name}/failures"] = float(sum(trajectory.stop_reason is StopReason.USER_ERROR for trajectory in own))
         usages = [usage for trajectory in own for usage in trajectory.customer_usage]
-        sums = customer_metrics(usages)
+        sums = user_metrics(usages)
         row |= {f"{name}/{what}": sums[f"customer_{what}"] for what in COUNTED if f"customer_{what}" in sums}
         if waits := [usage["latency_s"] for usage in usages if "latency_s" in usage]:
             row |= {f"{clock}/{strategy}/{what}": seconds for what, seconds in latencies(waits).items()}

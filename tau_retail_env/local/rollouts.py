@@ -16,7 +16,7 @@ from tau_retail_env.episodes.encoders import make_encoder
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.player import BatchPlayer, Standing
 from tau_retail_env.episodes.trajectory import Trajectory
-from tau_retail_env.errors import CustomerSetupError, InvalidValueError
+from tau_retail_env.errors import InvalidValueError, UserSetupError
 from tau_retail_env.local.config.managers import EnvManager
 from tau_retail_env.local.config.workers import GeneratingArgs, ModelArgs
 from tau_retail_env.local.models import playing
@@ -106,7 +106,7 @@ class Rollouts:
             One trajectory for each episode, in the same order.
 
         Raises:
-            CustomerSetupError: no customer is available until something is fixed.
+            UserSetupError: no customer is available until something is fixed.
         """
         played: dict[int, Trajectory] = {}
         with playing(self._model, self._model_args), _Bar(len(episodes), label, self._turns_each.get(kind)) as bar:
@@ -128,7 +128,7 @@ class Rollouts:
         """Play episodes; where not one of them can be scored, play them all again, `TRIES` times in all.
 
         Raises:
-            CustomerSetupError: no customer is available until something is fixed, or each failed every time.
+            UserSetupError: no customer is available until something is fixed, or each failed every time.
         """
         for _ in range(TRIES):
             trajectories = self.play(kind, episodes, step=step, label=label, record=record)
@@ -142,7 +142,7 @@ class Rollouts:
         """Play episodes, those whose customer failed again; what fails `TRIES` times stays unscorable.
 
         Raises:
-            CustomerSetupError: no customer is available until something is fixed, or each failed every time.
+            UserSetupError: no customer is available until something is fixed, or each failed every time.
         """
         trajectories = self.play(kind, episodes, step=step, label=label, record=record)
         for _ in range(TRIES - 1):
@@ -218,10 +218,10 @@ def added(one: Standing, other: Standing) -> Standing:
     return Standing(*(sum(pair) for pair in zip(astuple(one), astuple(other), strict=True)))
 
 
-def _nothing_scorable(trajectories: Sequence[Trajectory]) -> CustomerSetupError:
+def _nothing_scorable(trajectories: Sequence[Trajectory]) -> UserSetupError:
     reasons = collections.Counter(trajectory.customer_error for trajectory in trajectories)
     (reason, _), *_ = reasons.most_common(1)
-    return CustomerSetupError(
+    return UserSetupError(
         f"The customer failed in every one of {len(trajectories)} episodes, {TRIES} times; most often: {reason}"
     )
 

@@ -13,8 +13,8 @@ from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig as TrlSftConfig
 from trl import SFTTrainer
 
-from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.environments import EnvironmentConfig
+from tau_retail_env.config.users import check_servers
 from tau_retail_env.local import models
 from tau_retail_env.local.batches import Collator, Update, updates_of
 from tau_retail_env.local.config import SftConfig

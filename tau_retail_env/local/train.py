@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.environments import prompt_styles
+from tau_retail_env.config.users import check_servers
 from tau_retail_env.episodes.plan import EpisodeRequest, TrainingPlan
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.local import models

@@ -19,7 +19,7 @@ from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.episodes.encoders import make_encoder
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.token_episode import TokenEpisode
-from tau_retail_env.errors import CustomerSetupError, InvalidValueError
+from tau_retail_env.errors import InvalidValueError, UserSetupError
 from tau_retail_env.roll import engine_proxy  # noqa: F401 — ROLL finds it by its name once it is imported
 from tau_retail_env.roll.batch import learns, to_batch
 from tau_retail_env.roll.dump import TrajectoryWriter, is_chosen, trajectories_folder, writer_for
@@ -239,7 +239,7 @@ class TauRetailEnvManager(TrajEnvManager):
             See `tau_retail_env.roll.batch.to_batch`; `meta_info["metrics"]` holds the episode's numbers.
 
         Raises:
-            CustomerSetupError: the customer has failed in every try of so many episodes that there is nothing to learn
+            UserSetupError: the customer has failed in every try of so many episodes that there is nothing to learn
                 from any more.
         """
         episode = self._episode
@@ -305,7 +305,7 @@ class TauRetailEnvManager(TrajEnvManager):
         self._unscorable_in_a_row = 0 if episode.scorable else self._unscorable_in_a_row + 1
         if self._unscorable_in_a_row >= MAX_UNSCORABLE_IN_A_ROW:
             self._dump(episode)
-            raise CustomerSetupError(
+            raise UserSetupError(
                 f"The customer failed in {MAX_UNSCORABLE_IN_A_ROW} episodes in a row of environment "
                 f"{self.env_config['env_id']} ({self.env_config['tag']}), {MAX_TRIES} times each; the last time: "
                 f"{episode.customer_error}. Fix it (tau-retail review --customer), then go on from the last checkpoint"

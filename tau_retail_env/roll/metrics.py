@@ -12,7 +12,7 @@ from tau_retail_env.roll.batch import learns
 from tau_retail_env.roll.rollout import Clock
 from tau_retail_env.sources.registry import source_of
 from tau_retail_env.tasks import Task
-from tau_retail_env.users.usage import customer_metrics
+from tau_retail_env.users.usage import user_metrics
 
 EARNED = "rollout/earned_success"
 """Success on the tasks that doing nothing does not win."""
@@ -46,7 +46,7 @@ def episode_metrics(
     last = tries[-1]
     usages = [usage for one in tries for usage in one.customer_usage]
     steps = last.step_metrics()
-    metrics = {name: steps.get(name, 0.0) for name in METRICS if name != "success"} | customer_metrics(usages)
+    metrics = {name: steps.get(name, 0.0) for name in METRICS if name != "success"} | user_metrics(usages)
     metrics["customer_failures"] = float(sum(not one.scorable for one in tries))
     if last.scorable:
         metrics |= {"success": float(last.reward == 1.0), "reward": last.reward}

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tau_retail_env.blocks import raise_if
-from tau_retail_env.config.customers import check_servers
 from tau_retail_env.config.environments import prompt_styles
 from tau_retail_env.config.roll_schema import RollSchema
+from tau_retail_env.config.users import check_servers
 from tau_retail_env.episodes.encoders import make_encoder
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.models.shipped import checkpoint

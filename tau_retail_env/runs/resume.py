@@ -63,7 +63,7 @@ def read_config(run: Path) -> dict[str, Any]:
     return stored
 
 
-def with_customers_reached_anew(stored: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def with_users_reached_anew(stored: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration whose environments follow its block `user` as they did in the YAML files.
 
     A stored configuration has no `${user}` any more: each environment holds a copy of the block.

@@ -110,7 +110,7 @@ class Source(ABC):
         """The system prompt of prompt_style "minimal": one short line for a model that was trained on it."""
         return f"{self.domain.capitalize()} support agent."
 
-    def customer_opening(self, strategy: str, task: Task) -> list[Message]:
+    def user_opening(self, strategy: str, task: Task) -> list[Message]:
         """What the model that plays the customer is sent before its first words: here nothing can be.
 
         Args:
@@ -126,10 +126,10 @@ class Source(ABC):
         """
         raise InvalidValueError(
             f"Source {self.name!r} has no prompts for user_strategy {strategy!r}; take user_strategy scripted or "
-            "human, or write customer_opening in its class"
+            "human, or write user_opening in its class"
         )
 
-    def customer_briefing(self, task: Task) -> str:
+    def user_briefing(self, task: Task) -> str:
         """What a person who plays the customer reads: here the task's instruction."""
         return task.instruction
 
@@ -154,7 +154,7 @@ class Source(ABC):
         raise InvalidValueError(f"Source {self.name!r} has no judge of assertions; leave nl_judge: rules")
 
     @classmethod
-    def customer_knowledge(cls, task: Task) -> str:
+    def user_knowledge(cls, task: Task) -> str:
         """The customer's instructions, in the task's words."""
         return task.scenario.known_info or ""
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tau_retail_env.sources import Source, get_source
-from tau_retail_env.users.base import OUT_OF_SCOPE, STOP, TRANSFER, Customer, UserError, UserMessage, UserStrategy
+from tau_retail_env.users.base import OUT_OF_SCOPE, STOP, TRANSFER, UserError, UserMessage, UserSimulator, UserStrategy
 from tau_retail_env.users.spec import API_STRATEGIES, USER_STRATEGIES, UserSpec, user_weights
 
 if TYPE_CHECKING:
-    from tau_retail_env.users.scripted import ScriptedCustomer
+    from tau_retail_env.users.scripted import ScriptedUser
 
 __all__ = [
     "API_STRATEGIES",
@@ -18,35 +18,35 @@ __all__ = [
     "STOP",
     "TRANSFER",
     "USER_STRATEGIES",
-    "Customer",
-    "ScriptedCustomer",
+    "ScriptedUser",
     "UserError",
     "UserMessage",
+    "UserSimulator",
     "UserSpec",
     "UserStrategy",
-    "check_customer",
-    "make_customer",
+    "check_user",
+    "make_user",
     "user_weights",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Import the scripted customer when it is first asked for: checking a configuration needs no customer."""
-    if name == "ScriptedCustomer":
-        from tau_retail_env.users.scripted import ScriptedCustomer
+    if name == "ScriptedUser":
+        from tau_retail_env.users.scripted import ScriptedUser
 
-        return ScriptedCustomer
+        return ScriptedUser
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def make_customer(
+def make_user(
     strategy: str | Mapping[str, float],
     config: Mapping[str, Any] | None,
     shop: Mapping[str, Any],
     *,
     model: str | None = None,
     source: str | Source = "tau2",
-) -> Customer:
+) -> UserSimulator:
     """Make the customer of a strategy, or a mixture; no server is asked anything.
 
     Args:
@@ -67,24 +67,24 @@ def make_customer(
     customers = {name: _make(name, spec, shop, origin) for name in spec.weights}
     if isinstance(strategy, str):
         return customers[strategy]
-    from tau_retail_env.users.mixed import MixedCustomer
+    from tau_retail_env.users.mixed import MixedUser
 
-    return MixedCustomer(customers, spec.weights)
+    return MixedUser(customers, spec.weights)
 
 
-def check_customer(
+def check_user(
     strategy: str | Mapping[str, float], config: Mapping[str, Any] | None, *, model: str | None = None
 ) -> None:
     """Make sure, before the first episode, that the server of an API customer can be used; others need no check.
 
     Args:
-        strategy: as `make_customer` takes it.
-        config: settings of the customer, as `make_customer` takes them.
+        strategy: as `make_user` takes it.
+        config: settings of the customer, as `make_user` takes them.
         model: the model behind an API customer.
 
     Raises:
-        InvalidValueError: whatever `make_customer` raises it for.
-        CustomerSetupError: no key, a wrong key, an unknown model, a server that cannot be reached.
+        InvalidValueError: whatever `make_user` raises it for.
+        UserSetupError: no key, a wrong key, an unknown model, a server that cannot be reached.
         MissingDependencyError: the package openai is not installed.
     """
     settings = UserSpec.read(strategy, config, model).api
@@ -94,17 +94,17 @@ def check_customer(
         Endpoint(settings).check()
 
 
-def _make(name: str, spec: UserSpec, shop: Mapping[str, Any], source: Source) -> Customer:
+def _make(name: str, spec: UserSpec, shop: Mapping[str, Any], source: Source) -> UserSimulator:
     if name == UserStrategy.SCRIPTED:
-        from tau_retail_env.users.scripted import ScriptedCustomer
+        from tau_retail_env.users.scripted import ScriptedUser
 
-        return ScriptedCustomer(shop, phrasings=spec.phrasings)
+        return ScriptedUser(shop, phrasings=spec.phrasings)
     if name == UserStrategy.HUMAN:
-        from tau_retail_env.users.human import HumanCustomer
+        from tau_retail_env.users.human import HumanUser
 
-        return HumanCustomer(source=source)
+        return HumanUser(source=source)
     from tau_retail_env.users.llm.endpoint import Endpoint
-    from tau_retail_env.users.llm.simulators import ApiCustomer
+    from tau_retail_env.users.llm.simulators import ApiUser
 
     assert spec.api is not None, "an API customer plays"
-    return ApiCustomer(name, Endpoint(spec.api), source=source)
+    return ApiUser(name, Endpoint(spec.api), source=source)

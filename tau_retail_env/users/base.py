@@ -62,7 +62,7 @@ class UserMessage:
     """Whether it says yes to what the agent proposes; None where only the words tell."""
 
 
-class Customer(Protocol):
+class UserSimulator(Protocol):
     """Who plays the customer in one episode after another."""
 
     def reset(self, task: Task, *, seed: int) -> UserMessage:

@@ -21,7 +21,7 @@ You are the customer. A line is said to the agent. A line that starts with / is 
 The end of the input (Ctrl-D) ends the conversation; it is not scored."""
 
 
-class HumanCustomer:
+class HumanUser:
     """A person plays the customer, line by line; there is one at a time in a process, for there is one terminal.
 
     Args:
@@ -35,7 +35,7 @@ class HumanCustomer:
 
     strategy = "human"
     _seat = threading.Lock()
-    _seated: weakref.ref[HumanCustomer] | None = None
+    _seated: weakref.ref[HumanUser] | None = None
 
     def __init__(self, *, source: str | Source, lines: TextIO | None = None, out: TextIO | None = None) -> None:
         self._source = source if isinstance(source, Source) else get_source(source)
@@ -43,13 +43,13 @@ class HumanCustomer:
         self._lines = lines
         self._out = out
         self._briefing = ""
-        with HumanCustomer._seat:
-            if HumanCustomer._seated is not None and HumanCustomer._seated() is not None:
+        with HumanUser._seat:
+            if HumanUser._seated is not None and HumanUser._seated() is not None:
                 raise InvalidValueError(
                     "user_strategy 'human': one person plays one environment, and this is the second at once; play "
                     "one episode at a time (one environment, no concurrency), or pick another user_strategy"
                 )
-            HumanCustomer._seated = weakref.ref(self)
+            HumanUser._seated = weakref.ref(self)
 
     def reset(self, task: Task, *, seed: int) -> UserMessage:
         """Show what the customer wants, and read the first words.
@@ -61,7 +61,7 @@ class HumanCustomer:
         Raises:
             UserError: the input has ended.
         """
-        self._briefing = f"Task {task.id}\n{self._source.customer_briefing(task)}"
+        self._briefing = f"Task {task.id}\n{self._source.user_briefing(task)}"
         self._show(f"{self._briefing}\n\n{HELP}")
         if self._episode_rules.greeting:
             self._show(f"agent> {self._episode_rules.greeting}")

@@ -8,13 +8,13 @@ from tau_retail_env.errors import EpisodeStateError
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.tasks.seeding import Draws
 from tau_retail_env.tasks.task import Task
-from tau_retail_env.users.base import Customer, UserMessage
+from tau_retail_env.users.base import UserMessage, UserSimulator
 
 PARTS = 1_000_000
 """Weights count in whole parts of this many."""
 
 
-class MixedCustomer:
+class MixedUser:
     """Draws for each episode, by its task and seed alone, who plays it: a group (one task, one seed) has one customer.
 
     Args:
@@ -22,7 +22,7 @@ class MixedCustomer:
         weights: how often each plays; they sum to 1.
     """
 
-    def __init__(self, customers: Mapping[str, Customer], weights: Mapping[str, float]) -> None:
+    def __init__(self, customers: Mapping[str, UserSimulator], weights: Mapping[str, float]) -> None:
         self._customers = dict(customers)
         self._names = sorted(customers)
         self._parts = [round(weights[name] * PARTS) for name in self._names]

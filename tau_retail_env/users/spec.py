@@ -99,7 +99,7 @@ def user_weights(strategy: Strategy) -> dict[str, float]:
     """Who plays, and how often: the weights of a mixture, or 1 for a single strategy.
 
     Args:
-        strategy: as `make_customer` takes it.
+        strategy: as `make_user` takes it.
 
     Returns:
         The weights above 0, by strategy.

@@ -22,7 +22,7 @@ USAGE = (
     "loops",
 )
 """Numbers of `UserMessage.usage` that become metrics, each under its name with `customer_` before it."""
-CUSTOMER_METRICS = dict.fromkeys([*(f"customer_{name}" for name in USAGE), "customer_failures"], "sum")
+USER_METRICS = dict.fromkeys([*(f"customer_{name}" for name in USAGE), "customer_failures"], "sum")
 """Besides, where a customer tells what its words took; `customer_failures` is 1 where it failed."""
 
 
@@ -90,8 +90,8 @@ def total_cost_usd(parts: Iterable[Usage]) -> float | None:
     return math.fsum(costs) if is_known else None
 
 
-def customer_metrics(usages: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Add up what a customer's messages took, by the names of `CUSTOMER_METRICS`.
+def user_metrics(usages: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Add up what a customer's messages took, by the names of `USER_METRICS`.
 
     Args:
         usages: `UserMessage.usage` of some messages.

@@ -9,7 +9,7 @@ import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.agents.oracle import OracleAgent
-from tau_retail_env.users.human import HumanCustomer
+from tau_retail_env.users.human import HumanUser
 
 
 def by_pickle(env):
@@ -103,7 +103,7 @@ def test_another_process_goes_on_with_a_pickle(tmp_path, repository):
 
 
 def test_a_person_cannot_be_copied():
-    env = TauRetailEnv("tau2", "test", user=HumanCustomer(source="tau2"))
+    env = TauRetailEnv("tau2", "test", user=HumanUser(source="tau2"))
     for way in WAYS:
         with pytest.raises(TypeError, match="a person plays the customer"):
             way(env)

@@ -8,11 +8,11 @@ import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.env import METRICS, MultipleCalls
-from tau_retail_env.errors import CustomerSetupError, EpisodeStateError, InvalidValueError, SnapshotChangedError
+from tau_retail_env.errors import EpisodeStateError, InvalidValueError, SnapshotChangedError, UserSetupError
 from tau_retail_env.messages import AgentMessage, ResetInfo, RewardBreakdown, StepInfo, StopReason, ToolCall
 from tau_retail_env.sources.prompts import PromptStyle
 from tau_retail_env.users.base import UserError, UserMessage, UserStrategy
-from tau_retail_env.users.usage import CUSTOMER_METRICS
+from tau_retail_env.users.usage import USER_METRICS
 
 ORDER = {"order_id": "#W2378156"}
 READ_ORDER = '<tool_call>\n{"name": "get_order_details", "arguments": {"order_id": "#W2378156"}}\n</tool_call>'
@@ -261,7 +261,7 @@ class Priced(Talker):
 
 
 def customers(metrics):
-    return {name.removeprefix("customer_"): value for name, value in metrics.items() if name in CUSTOMER_METRICS}
+    return {name.removeprefix("customer_"): value for name, value in metrics.items() if name in USER_METRICS}
 
 
 def test_what_the_customer_took_is_counted_and_the_first_step_counts_the_opening(tasks):
@@ -276,7 +276,7 @@ def test_what_the_customer_took_is_counted_and_the_first_step_counts_the_opening
     info = env.step("Who are you?")[-1]
     words = {"latency_s": 0.5, "prompt_tokens": 800.0, "calls": 1.0, "cost_usd": 0.01, "failures": 0.0}
     assert customers(info["metrics"]) == words
-    assert info["metrics_agg_mode"] == METRICS | CUSTOMER_METRICS
+    assert info["metrics_agg_mode"] == METRICS | USER_METRICS
     info = env.step("fail")[-1]
     assert customers(info["metrics"]) == {"latency_s": 4.0, "calls": 3.0, "retries": 2.0, "failures": 1.0}
     assert (info["stop_reason"], info["user_strategy"]) == ("user_error", "llm")
@@ -297,17 +297,17 @@ def test_a_customer_that_cannot_be_set_up_stops_the_caller_and_not_the_environme
 
         def reset(self, task, *, seed):
             if self.locked:
-                raise CustomerSetupError("no key")
+                raise UserSetupError("no key")
             return "Hello"
 
     customer = Locked()
     env = TauRetailEnv(user=customer, tasks=tasks)
-    with pytest.raises(CustomerSetupError, match="no key"):
+    with pytest.raises(UserSetupError, match="no key"):
         env.reset("tau2/0")
     customer.locked = False
     env.reset("tau2/0")
-    customer.respond = lambda message: customer.locked or (_ for _ in ()).throw(CustomerSetupError("budget used up"))
-    with pytest.raises(CustomerSetupError, match="budget used up"):
+    customer.respond = lambda message: customer.locked or (_ for _ in ()).throw(UserSetupError("budget used up"))
+    with pytest.raises(UserSetupError, match="budget used up"):
         env.step("Hello?")
     assert env.reset("tau2/0")[0] == "Hello"
 

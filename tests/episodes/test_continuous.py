@@ -8,7 +8,7 @@ import pytest
 
 from tau_retail_env.episodes.continuous import ContinuousPlayer
 from tau_retail_env.episodes.plan import EpisodeRequest
-from tau_retail_env.errors import CustomerSetupError
+from tau_retail_env.errors import UserSetupError
 from tests.episodes.test_player import FakeEnv, Speaker, encoder, player
 
 __all__ = ["encoder"]
@@ -124,7 +124,7 @@ def test_while_customers_are_waited_for_the_engine_draws_on(encoder):
 
 @pytest.mark.parametrize("threads", [0, 2])
 def test_errors_that_stop_all_come_out(encoder, threads):
-    with pytest.raises(CustomerSetupError, match="no key"):
+    with pytest.raises(UserSetupError, match="no key"):
         play(StepEngine(encoder), encoder, [EpisodeRequest("locked/1", seed=0)], threads=threads)
     with pytest.raises(RuntimeError, match=r"failed at task crash/2 .* KeyError"):
         play(StepEngine(encoder), encoder, [EpisodeRequest("crash/2", seed=0)], threads=threads)

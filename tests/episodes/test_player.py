@@ -14,7 +14,7 @@ from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.encoders import make_encoder
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.player import BatchPlayer, play_episode
-from tau_retail_env.errors import CustomerSetupError, InvalidValueError
+from tau_retail_env.errors import InvalidValueError, UserSetupError
 from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.runs.trajectories import read_trajectories, write_trajectories
 from tau_retail_env.users import UserError, UserMessage
@@ -40,7 +40,7 @@ class FakeEnv:
         if self.kind == "absent":
             raise UserError("no words", usage={"latency_s": 2.0, "calls": 3})
         if self.kind == "locked":
-            raise CustomerSetupError("no key")
+            raise UserSetupError("no key")
         words = f"{task_id} {seed}"
         return words, {
             "task_id": task_id,
@@ -229,7 +229,7 @@ def test_a_customer_who_fails_leaves_the_episode_unscored(encoder):
 def test_an_error_that_stops_all_leaves_what_was_finished(encoder):
     requests = [*(EpisodeRequest(f"talk/{turns}", seed=0) for turns in (1, 3)), EpisodeRequest("locked/1", seed=0)]
     record = []
-    with pytest.raises(CustomerSetupError, match="no key"):
+    with pytest.raises(UserSetupError, match="no key"):
         player(encoder, batch_size=2).play(requests, record=record)
     assert [trajectory.task_id for trajectory in record] == ["talk/1", "talk/3"]
 
@@ -238,12 +238,12 @@ def test_an_error_that_stops_all_leaves_what_was_under_way_unscored(encoder):
     class Budget(FakeEnv):
         def step(self, action):
             if self.kind == "talk" and self.turn == 1 and self.last == 9:
-                raise CustomerSetupError("budget used up")
+                raise UserSetupError("budget used up")
             return super().step(action)
 
     requests = [EpisodeRequest(f"talk/{turns}", seed=0) for turns in (1, 3, 9)]
     record = []
-    with pytest.raises(CustomerSetupError, match="budget used up"):
+    with pytest.raises(UserSetupError, match="budget used up"):
         player(encoder, make_env=Budget).play(requests, record=record)
     assert [(t.stop_reason, t.scorable, t.metrics["turns"]) for t in record] == [
         ("user_stop", True, 1),

@@ -20,7 +20,7 @@ TASKS = load_tasks("tau2", "test", "exchanges")[:4]
 
 def settings_of(tasks: list[Task] = TASKS, **changes: Any) -> EvalSettings:
     """An evaluation of the silent agent, but for the changes."""
-    who = module.customer_of("scripted", None, {})
+    who = module.user_of("scripted", None, {})
     plain: dict[str, Any] = {
         "agent": "silent",
         "source": "tau2",
@@ -29,7 +29,7 @@ def settings_of(tasks: list[Task] = TASKS, **changes: Any) -> EvalSettings:
         "tasks": module.task_digests(tasks),
         "trials": 2,
         "customer": who,
-        "customer_digest": module.digest_of_customer(who),
+        "customer_digest": module.digest_of_user(who),
     }
     return EvalSettings(**(plain | changes))
 

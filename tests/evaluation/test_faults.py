@@ -17,7 +17,7 @@ from tau_retail_env.evaluation.record import Episode
 from tau_retail_env.evaluation.review import as_text, look
 from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.sources import open_shop
-from tau_retail_env.users import make_customer
+from tau_retail_env.users import make_user
 from tau_retail_env.users.base import UserError, UserMessage
 from tau_retail_env.users.llm.background import close_background
 from tests.plain_trajectory import plain_trajectory
@@ -31,7 +31,7 @@ class Changed:
     """The scripted customer, whose answers are changed."""
 
     def __init__(self, change):
-        self._scripted = make_customer("scripted", None, open_shop("tau2").database, source="tau2")
+        self._scripted = make_user("scripted", None, open_shop("tau2").database, source="tau2")
         self._change = change
 
     def reset(self, task, *, seed):

@@ -15,7 +15,7 @@ pytest.importorskip("openai", reason="customers behind an API need: pip install 
 
 from tau_retail_env.cli import main
 from tau_retail_env.episodes.trajectory import Trajectory
-from tau_retail_env.errors import CustomerSetupError
+from tau_retail_env.errors import UserSetupError
 from tau_retail_env.local import sft
 from tau_retail_env.local.config import check_local, check_sft
 from tau_retail_env.local.conversations import conversation_texts, make_conversations
@@ -216,7 +216,7 @@ def test_a_wrong_key_ends_it_before_anything_is_made(
     assert "OPENAI_API_KEY" in error and KEY not in error
     assert not server.requests
     assert not (tmp_path / "run").exists()
-    with pytest.raises(CustomerSetupError, match="unknwon"):
+    with pytest.raises(UserSetupError, match="unknwon"):
         server.key = None
         run(grpo_values(*customers(server), "user_model=unknwon"))
 
@@ -263,5 +263,5 @@ def test_fine_tuning_leaves_out_conversations_whose_customer_failed(
 def test_fine_tuning_in_several_processes_ends_where_the_key_is_refused(sft_values: Values, server: ChatServer):
     server.plan = lambda order: "401" if order > 2 else None
     values = sft_values(*customers(server), "conversations.num=120", "conversations.num_workers=2")
-    with pytest.raises(CustomerSetupError, match="OPENAI_API_KEY"):
+    with pytest.raises(UserSetupError, match="OPENAI_API_KEY"):
         sft.run(check_sft(values), values, say=lambda line: None)

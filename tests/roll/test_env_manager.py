@@ -10,7 +10,7 @@ import pytest
 from tau_retail_env.episodes.encoders import make_encoder
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.token_episode import TokenEpisode
-from tau_retail_env.errors import CustomerSetupError, InvalidValueError
+from tau_retail_env.errors import InvalidValueError, UserSetupError
 from tau_retail_env.runs.trajectories import read_trajectories
 from tau_retail_env.users import UserError
 
@@ -414,10 +414,10 @@ def test_a_customer_that_cannot_be_had_before_something_is_mended_stops_the_run(
     played = rollout_loop()
 
     def refuse(*arguments, **named):
-        raise CustomerSetupError("wrong key")
+        raise UserSetupError("wrong key")
 
     played.managers[0].env._customer.reset = refuse
-    with pytest.raises(CustomerSetupError, match="wrong key"):
+    with pytest.raises(UserSetupError, match="wrong key"):
         played.play()
     played.errors.clear()
 
@@ -426,7 +426,7 @@ def test_a_customer_that_fails_in_one_episode_after_another_stops_the_run(rollou
     played = with_failures(rollout_loop(env={"trajectory_share": 0}), [1000])
     for step in (0, 1):
         assert metrics_of(played.play(step)[0])["unscorable"] == 1.0
-    with pytest.raises(CustomerSetupError, match=r"3 episodes in a row .* the last time: no answer"):
+    with pytest.raises(UserSetupError, match=r"3 episodes in a row .* the last time: no answer"):
         played.play(2)
     played.errors.clear()
 

@@ -20,8 +20,8 @@ import yaml
 from tau_retail_env.cli import main
 from tau_retail_env.cli.train import chosen_engine
 from tau_retail_env.config import compose, to_yaml
-from tau_retail_env.config.customers import check_servers
-from tau_retail_env.errors import CustomerSetupError, InvalidValueError, MissingDependencyError
+from tau_retail_env.config.users import check_servers
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError, UserSetupError
 from tau_retail_env.roll import backends, preflight
 from tau_retail_env.roll.config.check import RollConfig, check_roll
 from tau_retail_env.roll.run_folder import claim, remove_empty_folders
@@ -284,7 +284,7 @@ def test_an_api_customer_without_a_key_is_refused(monkeypatch):
     pytest.importorskip("openai")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     config = checked("user_strategy=llm", "user_model=m")
-    with pytest.raises(CustomerSetupError, match="OPENAI_API_KEY"):
+    with pytest.raises(UserSetupError, match="OPENAI_API_KEY"):
         check_servers(config.custom_envs, config.train_tags + config.val_tags)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.runs.resume import check_same_run, read_config, run_to_resume, with_customers_reached_anew
+from tau_retail_env.runs.resume import check_same_run, read_config, run_to_resume, with_users_reached_anew
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_environments_follow_the_block_about_the_customer():
         },
     }
     values = {**stored, "user": {"budget_usd": 10}}
-    followed = with_customers_reached_anew(stored, values)["custom_envs"]
+    followed = with_users_reached_anew(stored, values)["custom_envs"]
     assert followed["train"]["env_config"]["user_config"] == {"budget_usd": 10}
     assert followed["other"]["env_config"]["user_config"] == own
 
@@ -71,4 +71,4 @@ def test_what_may_not_differ_is_named_with_both_values(run: Path):
 @pytest.mark.parametrize("environments", [[], "x", None])
 def test_environments_that_are_no_block_are_left_to_the_check(environments):
     values = {"user": {}, "custom_envs": environments}
-    assert with_customers_reached_anew(values, values) == values
+    assert with_users_reached_anew(values, values) == values

@@ -119,7 +119,7 @@ def test_the_same_seed_gives_the_same_episode(source):
 
 def test_a_person_can_play_its_customer(source):
     task = tasks_of(source)[0]
-    told = get_source(source).customer_briefing(task)
+    told = get_source(source).user_briefing(task)
     assert task.instruction.split(".")[0] in told.replace("\n\t", " ") or task.scenario.reason_for_call in told
 
 
@@ -131,7 +131,7 @@ def test_unknown_versions_and_domains_are_refused(source):
 
 
 def test_a_source_without_prompts_for_a_model_says_so(page):
-    with pytest.raises(InvalidValueError, match=r"'lamps' has no prompts for user_strategy 'llm'.*customer_opening"):
+    with pytest.raises(InvalidValueError, match=r"'lamps' has no prompts for user_strategy 'llm'.*user_opening"):
         TauRetailEnv(
             source=TOY,
             split="test",

@@ -27,7 +27,7 @@ def checkout(repository, blocks, tmp_path_factory):
     (users / "terse.py").write_text(customer, encoding="utf-8")
     last = '    """A person at the terminal."""\n'
     replace_once(users / "base.py", last, last + name)
-    head = "def _make(name: str, spec: UserSpec, shop: Mapping[str, Any], source: Source) -> Customer:\n"
+    head = "def _make(name: str, spec: UserSpec, shop: Mapping[str, Any], source: Source) -> UserSimulator:\n"
     replace_once(users / "__init__.py", head, head + maker)
     return folder
 

@@ -11,12 +11,12 @@ from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.tasks import Task
 from tau_retail_env.users import UserError
-from tau_retail_env.users.human import HumanCustomer
+from tau_retail_env.users.human import HumanUser
 
 
-def person(lines: str, source: str = "tau2") -> tuple[HumanCustomer, io.StringIO]:
+def person(lines: str, source: str = "tau2") -> tuple[HumanUser, io.StringIO]:
     out = io.StringIO()
-    return HumanCustomer(source=source, lines=io.StringIO(lines), out=out), out
+    return HumanUser(source=source, lines=io.StringIO(lines), out=out), out
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_the_end_of_the_input_is_no_fault_of_the_agent(task: Task) -> None:
 def test_a_closed_input_is_its_end(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(UserError, match="left"):
-        HumanCustomer(source="tau2", out=io.StringIO()).reset(task, seed=0)
+        HumanUser(source="tau2", out=io.StringIO()).reset(task, seed=0)
 
 
 def test_a_person_plays_an_episode_to_its_end(

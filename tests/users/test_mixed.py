@@ -10,7 +10,7 @@ from tau_retail_env.errors import EpisodeStateError
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.tasks import Task
 from tau_retail_env.users import UserMessage
-from tau_retail_env.users.mixed import MixedCustomer
+from tau_retail_env.users.mixed import MixedUser
 
 
 class Named:
@@ -26,15 +26,15 @@ class Named:
         return UserMessage(f"{self.name} heard {message.content}")
 
 
-def mixed(**weights: float) -> MixedCustomer:
-    return MixedCustomer({name: Named(name) for name in weights}, weights)
+def mixed(**weights: float) -> MixedUser:
+    return MixedUser({name: Named(name) for name in weights}, weights)
 
 
 def task(number: int) -> Task:
     return Task(f"x/{number}", "tau2", "retail", "train", "", ())
 
 
-def drawn(customer: MixedCustomer, number: int, seed: int) -> str | None:
+def drawn(customer: MixedUser, number: int, seed: int) -> str | None:
     customer.reset(task(number), seed=seed)
     return customer.strategy
 

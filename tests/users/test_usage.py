@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tau_retail_env.users.usage import Usage, customer_metrics, latencies, total_cost_usd
+from tau_retail_env.users.usage import Usage, latencies, total_cost_usd, user_metrics
 
 
 def test_numbers_add_up():
@@ -31,14 +31,14 @@ def test_what_got_no_reply_leaves_the_cost_as_it_was():
 
 def test_a_cost_that_is_not_known_of_one_reply_is_not_known_of_the_episode():
     known = {"calls": 1, "cost_usd": 0.25}
-    assert customer_metrics([known, known])["customer_cost_usd"] == 0.5
-    assert customer_metrics([known, {"calls": 0, "cost_usd": 0.0}])["customer_cost_usd"] == 0.25
-    assert "customer_cost_usd" not in customer_metrics([known, {"calls": 1}])
+    assert user_metrics([known, known])["customer_cost_usd"] == 0.5
+    assert user_metrics([known, {"calls": 0, "cost_usd": 0.0}])["customer_cost_usd"] == 0.25
+    assert "customer_cost_usd" not in user_metrics([known, {"calls": 1}])
 
 
 def test_a_vain_attempt_without_a_price_leaves_the_cost_of_the_replies():
     paid, vain = {"calls": 1, "cost_usd": 0.5}, {"calls": 0, "failures": 1}
-    assert total_cost_usd(map(Usage.read, [paid, vain])) == customer_metrics([paid, vain])["customer_cost_usd"] == 0.5
+    assert total_cost_usd(map(Usage.read, [paid, vain])) == user_metrics([paid, vain])["customer_cost_usd"] == 0.5
     assert total_cost_usd(map(Usage.read, [vain])) is total_cost_usd([]) is None
 
 

@@ -11,7 +11,7 @@ from tau_retail_env.agents.oracle import CONFIRMATION, OracleAgent
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.evaluation.user_check import play, spread
 from tau_retail_env.sources import load_tasks, open_shop
-from tau_retail_env.users import ScriptedCustomer
+from tau_retail_env.users import ScriptedUser
 from tau_retail_env.users.scripted.phrases import PHRASES
 from tau_retail_env.world.consent import consents
 
@@ -36,7 +36,7 @@ def test_a_consent_in_free_words_is_one(answer):
     assert consents(answer)
 
 
-class Freely(ScriptedCustomer):
+class Freely(ScriptedUser):
     """The scripted customer, with a yes in free words."""
 
     def respond(self, message):

@@ -19,7 +19,7 @@ from tau_retail_env.sources import load_tasks, open_shop
 from tau_retail_env.sources.tau2.editions import DIGESTS
 from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.writes import WRITE_TOOLS
-from tau_retail_env.users import ScriptedCustomer, UserMessage
+from tau_retail_env.users import ScriptedUser, UserMessage
 from tau_retail_env.world.assertions import Called
 from tau_retail_env.world.corrections import CORRECTIONS, corrected_changes, corrected_task
 
@@ -39,7 +39,7 @@ class CustomerOf:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._customer = ScriptedCustomer(open_shop(task.source, task.version).database)
+        self._customer = ScriptedUser(open_shop(task.source, task.version).database)
 
     def reset(self, task: Task, *, seed: int) -> UserMessage:
         return self._customer.reset(self._task, seed=seed)

@@ -16,7 +16,7 @@ from tau_retail_env.messages import AgentMessage, RewardBreakdown, ToolCall
 from tau_retail_env.sources import load_tasks, open_shop
 from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.writes import gold_writes
-from tau_retail_env.users import ScriptedCustomer, UserMessage
+from tau_retail_env.users import ScriptedUser, UserMessage
 from tau_retail_env.world.assertions import Called, Evidence, Said
 from tau_retail_env.world.consent import is_yes
 from tau_retail_env.world.process import Process, check_process
@@ -176,7 +176,7 @@ class Listening:
     """The scripted customer, and what it answers to what."""
 
     def __init__(self) -> None:
-        self._customer = ScriptedCustomer(open_shop("generated").database)
+        self._customer = ScriptedUser(open_shop("generated").database)
         self.heard: list[tuple[str, UserMessage]] = []
 
     def reset(self, task: Task, *, seed: int) -> UserMessage:

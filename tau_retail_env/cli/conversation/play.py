@@ -57,7 +57,7 @@ def play(env: TauRetailEnv, *, seed: int = 0, lines: TextIO | None = None, out: 
     return _AgentSession(env, Screen(lines, out)).play(seed)
 
 
-def play_customer(
+def play_user(
     tasks: Sequence[Task],
     *,
     agent: Opponent = ORACLE,

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tau_retail_env.blocks import Block, Instead, Off, raise_if, read
-from tau_retail_env.config.customers import customer_problems
 from tau_retail_env.config.environments import CustomEnv, check_environments
 from tau_retail_env.config.run import MOST_STEPS
 from tau_retail_env.config.tasks import check_tasks
+from tau_retail_env.config.users import user_problems
 from tau_retail_env.local.config.managers import EnvManager, check_generating, check_manager
 from tau_retail_env.local.config.run import LocalRun
 from tau_retail_env.local.config.unread import unread_by_local
@@ -181,7 +181,7 @@ def _check_sizes(config: LocalConfig) -> list[str]:
 
 
 def _check_play(config: LocalConfig) -> list[str]:
-    problems = [*check_environments(config.custom_envs), *customer_problems(config, config.custom_envs)]
+    problems = [*check_environments(config.custom_envs), *user_problems(config, config.custom_envs)]
     managers = {"train_env_manager": config.train_env_manager, "val_env_manager": config.val_env_manager}
     for path, manager in managers.items():
         problems += check_manager(path, manager, config.custom_envs)

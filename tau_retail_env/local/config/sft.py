@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from tau_retail_env.blocks import Block, raise_if, read
-from tau_retail_env.config.customers import customer_problems
 from tau_retail_env.config.environments import CustomEnv, check_environments
 from tau_retail_env.config.run import MOST_STEPS
 from tau_retail_env.config.tasks import check_tasks
+from tau_retail_env.config.users import user_problems
 from tau_retail_env.local.config.managers import EnvManager, check_generating, check_manager
 from tau_retail_env.local.config.run import LocalRun
 from tau_retail_env.local.config.unread import unread_by_local
@@ -157,7 +157,7 @@ def check_sft(values: Mapping[str, Any]) -> SftConfig:
         [
             *_check_start(config),
             *check_environments(config.custom_envs),
-            *customer_problems(config, config.custom_envs),
+            *user_problems(config, config.custom_envs),
             *check_manager("val_env_manager", config.val_env_manager, config.custom_envs),
             *check_tasks(config.custom_envs, (*config.conversations.by_tag(), *config.val_env_manager.tags)),
             *check_generating("val_env_manager", None, config.val_env_manager, config.sequence_length),

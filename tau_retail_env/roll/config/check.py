@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tau_retail_env.blocks import Instead, Items, Off, raise_if, read
-from tau_retail_env.config.customers import customer_problems
 from tau_retail_env.config.environments import CustomEnv, check_environments
 from tau_retail_env.config.roll_schema import PINNED, WITH_DEEPSPEED, RollSchema
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.config.tasks import check_tasks
+from tau_retail_env.config.users import user_problems
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.models.shipped import checkpoint
 from tau_retail_env.roll.config import ppo_rules, rules
@@ -143,7 +143,7 @@ def check_roll(values: Mapping[str, Any]) -> RollConfig:
     raise_if(
         [
             *check_environments(config.custom_envs),
-            *customer_problems(config, config.custom_envs),
+            *user_problems(config, config.custom_envs),
             *check_tracker_kwargs(config.track_with, config.tracker_kwargs, beside_roll=True),
             *_secret_variables(values),
         ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from tau_retail_env.chat.compressed import retail_prompt
 from tau_retail_env.sources.base import JsonObject, Message, Source
-from tau_retail_env.sources.tau2 import customer, history, judge_prompt, tasks, texts
+from tau_retail_env.sources.tau2 import history, judge_prompt, tasks, texts, user_prompt
 from tau_retail_env.sources.tau2.editions import CUSTOM, VERSIONS, Edition, edition_of, named
 from tau_retail_env.sources.tau2.shop import EPISODE_RULES, Tau2Shop
 from tau_retail_env.tasks.task import Task
@@ -63,13 +63,13 @@ class Tau2Source(Source):
         """Every rule in our own words and every tool as a signature."""
         return retail_prompt(texts.POLICY_DIFFERENCES, tools)
 
-    def customer_opening(self, strategy: str, task: Task) -> list[Message]:
+    def user_opening(self, strategy: str, task: Task) -> list[Message]:
         """What τ²'s user simulator sends."""
-        return customer.opening_messages(strategy, task, self.edition)
+        return user_prompt.opening_messages(strategy, task, self.edition)
 
-    def customer_briefing(self, task: Task) -> str:
+    def user_briefing(self, task: Task) -> str:
         """The task's instructions for τ²'s user simulator."""
-        return customer.scenario_text(task, self.edition)
+        return user_prompt.scenario_text(task, self.edition)
 
     def judge_messages(self, task: Task, conversation: Sequence[Said]) -> list[Message]:
         """What upstream's judge sends."""

@@ -42,13 +42,13 @@ class TauBenchSource(Source):
         """Every rule in our own words and every tool as a signature."""
         return retail_prompt(texts.POLICY_DIFFERENCES, tools)
 
-    def customer_opening(self, strategy: str, task: Task) -> list[Message]:
+    def user_opening(self, strategy: str, task: Task) -> list[Message]:
         """What v1's simulator of the strategy sends."""
         self.shop()  # imports upstream, one thread at a time
         return texts.opening_messages(strategy, task.instruction)
 
     @classmethod
-    def customer_knowledge(cls, task: Task) -> str:
+    def user_knowledge(cls, task: Task) -> str:
         """v1 tells a customer everything in its instruction."""
         return task.instruction
 

@@ -47,7 +47,7 @@ class ModelJudge:
 
         Raises:
             UserError: the server failed, or its model gave no verdict on every assertion: nothing is known.
-            CustomerSetupError: the server cannot be used until something is fixed (key, model, budget).
+            UserSetupError: the server cannot be used until something is fixed (key, model, budget).
         """
         if not task.assertions:
             return []

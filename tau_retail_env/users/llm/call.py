@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tau_retail_env.errors import CustomerSetupError, TauRetailError
+from tau_retail_env.errors import TauRetailError, UserSetupError
 from tau_retail_env.users.base import UserError
 from tau_retail_env.users.llm import backoff
 from tau_retail_env.users.llm.budget import Ledger
@@ -28,12 +28,12 @@ def pay(reply: Completion, settings: ApiSettings) -> None:
     """Enter a reply's cost where there is a budget.
 
     Raises:
-        CustomerSetupError: its cost is not known.
+        UserSetupError: its cost is not known.
     """
     if settings.budget_usd is None:
         return
     if reply.usage.cost_usd is None:
-        raise CustomerSetupError(
+        raise UserSetupError(
             f"user.budget_usd cannot be kept: the server {settings.base_url} reports no usage of tokens; "
             "set user.budget_usd to null"
         )
@@ -71,7 +71,7 @@ class Call:
 
         Raises:
             UserError: retries or time are used up, or the server refuses this one conversation.
-            CustomerSetupError: what no further attempt can fix.
+            UserSetupError: what no further attempt can fix.
             BudgetError: the budget is used up.
         """
         while True:
@@ -166,7 +166,7 @@ class Call:
         if not isinstance(error, UserError):
             return error
         if is_settings and not self._line.has_answered:
-            return CustomerSetupError(str(error))
+            return UserSetupError(str(error))
         return UserError(str(error), usage=self._usage(failures=1).as_mapping())
 
     def _check_budget(self) -> None:

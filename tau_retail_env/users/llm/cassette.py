@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tau_retail_env.errors import CustomerSetupError
+from tau_retail_env.errors import UserSetupError
 
 HEADER = {"cassette": "tau-retail customers", "version": 1}
 
@@ -36,7 +36,7 @@ class Cassette:
         path: the file; it and its folder are made before the first answer is asked for.
 
     Raises:
-        CustomerSetupError: the file is no cassette of this version, or cannot be read.
+        UserSetupError: the file is no cassette of this version, or cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,7 +63,7 @@ class Cassette:
         """Make sure, before an answer is paid for, that it can be recorded; makes the file where there is none.
 
         Raises:
-            CustomerSetupError: the file cannot be written.
+            UserSetupError: the file cannot be written.
         """
         with self._alone, self._opened_to_write():
             return
@@ -79,7 +79,7 @@ class Cassette:
             The answer that stands: the one recorded before, if another process was faster.
 
         Raises:
-            CustomerSetupError: the file cannot be written.
+            UserSetupError: the file cannot be written.
         """
         key = request_key(request)
         with self._alone:
@@ -94,7 +94,7 @@ class Cassette:
             with _locked(self.path, os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX) as descriptor:
                 yield descriptor
         except OSError as error:
-            raise CustomerSetupError(f"user.cassette {self.path} cannot be written: {error.strerror}") from None
+            raise UserSetupError(f"user.cassette {self.path} cannot be written: {error.strerror}") from None
 
     def _append(self, descriptor: int, key: str, request: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
         self._take_in(descriptor)
@@ -117,14 +117,14 @@ class Cassette:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise CustomerSetupError(f"user.cassette {self.path} cannot be read: {error.strerror}") from None
+            raise UserSetupError(f"user.cassette {self.path} cannot be read: {error.strerror}") from None
 
     def _take_in(self, descriptor: int) -> None:
         size = os.fstat(descriptor).st_size
         if size == self._read_bytes:
             return
         if size < self._read_bytes:
-            raise CustomerSetupError(f"user.cassette {self.path} was shortened or removed while in use: begin again")
+            raise UserSetupError(f"user.cassette {self.path} was shortened or removed while in use: begin again")
         text = os.pread(descriptor, size - self._read_bytes, self._read_bytes)
         while len(text) < size - self._read_bytes:
             more = os.pread(descriptor, size - self._read_bytes - len(text), self._read_bytes + len(text))
@@ -149,13 +149,13 @@ class Cassette:
                 raise self._foreign()
             return
         if not isinstance(read, dict) or not isinstance(read.get("answer"), dict) or "key" not in read:
-            raise CustomerSetupError(
+            raise UserSetupError(
                 f"user.cassette {self.path}: line {self._lines} is no entry; remove that line, or name another file"
             )
         self._answers.setdefault(read["key"], read["answer"])
 
-    def _foreign(self) -> CustomerSetupError:
-        return CustomerSetupError(
+    def _foreign(self) -> UserSetupError:
+        return UserSetupError(
             f"user.cassette {self.path} is no cassette of this version: its first line is not {json.dumps(HEADER)}; "
             "name another file"
         )

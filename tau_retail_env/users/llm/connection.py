@@ -9,7 +9,7 @@ import random
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
-from tau_retail_env.errors import CustomerSetupError, MissingDependencyError
+from tau_retail_env.errors import MissingDependencyError, UserSetupError
 from tau_retail_env.users.llm.answer_size import AnswerTooLongError, bounded
 from tau_retail_env.users.llm.background import background
 from tau_retail_env.users.llm.breaker import CircuitBreaker
@@ -29,7 +29,7 @@ def connection(settings: ApiSettings) -> Connection:
     """This process's connection to an endpoint; to be called within the event loop.
 
     Raises:
-        CustomerSetupError: no key.
+        UserSetupError: no key.
         MissingDependencyError: the package openai is not installed.
     """
     key = key_of(settings)
@@ -42,11 +42,11 @@ def key_of(settings: ApiSettings) -> str:
     """The endpoint's key, empty where none is set.
 
     Raises:
-        CustomerSetupError: it holds what no key can.
+        UserSetupError: it holds what no key can.
     """
     key = os.environ.get(settings.api_key_env, "").strip()
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise CustomerSetupError(
+        raise UserSetupError(
             f"The environment variable {settings.api_key_env} holds characters that no key has; export the key again"
         )
     return key
@@ -58,7 +58,7 @@ class Connection:
     def __init__(self, settings: ApiSettings, key: str) -> None:
         self._key = key
         if not self._key and not settings.is_loopback:
-            raise CustomerSetupError(
+            raise UserSetupError(
                 f"The customer's server {settings.base_url} needs a key, and the environment variable "
                 f"{settings.api_key_env} is not set: export {settings.api_key_env}=…, name another variable with "
                 "user.api_key_env, or play the customer offline with user_strategy=scripted"

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tau_retail_env.errors import CustomerSetupError
+from tau_retail_env.errors import UserSetupError
 from tau_retail_env.users.base import UserError
 from tau_retail_env.users.llm.background import background
 from tau_retail_env.users.llm.budget import run_name
@@ -57,7 +57,7 @@ class Endpoint:
         Raises:
             UserError: no usable answer, although it was asked for as often and as long as `settings` say. Its `usage`
                 has what that took.
-            CustomerSetupError: no or a wrong key, an unknown model, a cassette that cannot be used: no retry helps.
+            UserSetupError: no or a wrong key, an unknown model, a cassette that cannot be used: no retry helps.
             BudgetError: the budget is used up; nothing was asked.
         """
         request = self._request(messages, context, self.settings.seed if seed is None else seed)
@@ -71,7 +71,7 @@ class Endpoint:
         needs no network.
 
         Raises:
-            CustomerSetupError: no or a wrong key, no credit, an unknown model, an address at which nothing answers, a
+            UserSetupError: no or a wrong key, no credit, an unknown model, an address at which nothing answers, a
                 cassette that cannot be written, a budget that cannot be kept.
             MissingDependencyError: the package openai is not installed.
         """
@@ -108,7 +108,7 @@ class Endpoint:
         cassette.check_writable()
         try:
             completion = await self._ask(request)
-        except (UserError, CustomerSetupError) as error:
+        except (UserError, UserSetupError) as error:
             raise _beside(cassette, error) from None
         answer = cassette.add(request, asdict(completion))
         return replace(_completion(answer), usage=completion.usage)
@@ -145,7 +145,7 @@ class Endpoint:
 
     def _judge(self, fault: Fault, models: Sequence[str]) -> None:
         """Raise what the fault of the check's one token means, if it means anything."""
-        if isinstance(fault.fatal, CustomerSetupError):
+        if isinstance(fault.fatal, UserSetupError):
             raise fault.fatal
         is_listed = self.settings.model in models
         if fault.unknown_model or (models and not is_listed and fault.fatal is not None):
@@ -153,8 +153,8 @@ class Endpoint:
         if not is_listed and fault.is_outage:
             raise self._unreachable(fault)
 
-    def _unreachable(self, fault: Fault) -> CustomerSetupError:
-        return CustomerSetupError(
+    def _unreachable(self, fault: Fault) -> UserSetupError:
+        return UserSetupError(
             f"user.base_url: {self.settings.base_url} does not answer as a server of OpenAI's chat API does "
             f"({fault.reason}, {CHECK_ATTEMPTS} attempts): start it, or correct the address"
         )
@@ -181,7 +181,7 @@ def _completion(recorded: Mapping[str, Any]) -> Completion:
     return Completion(recorded["content"], Usage.read(recorded.get("usage", {})), recorded.get("finish_reason", ""))
 
 
-def _beside(cassette: Cassette, error: UserError | CustomerSetupError) -> UserError | CustomerSetupError:
+def _beside(cassette: Cassette, error: UserError | UserSetupError) -> UserError | UserSetupError:
     """The error, with the word that the cassette does not have the answer either."""
     text = f"{error}. The cassette {cassette.path} has no answer to this request"
     return UserError(text, usage=error.usage) if isinstance(error, UserError) else type(error)(text)

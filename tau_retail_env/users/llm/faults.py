@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tau_retail_env.errors import CustomerSetupError, TauRetailError
+from tau_retail_env.errors import TauRetailError, UserSetupError
 from tau_retail_env.users.base import UserError
 from tau_retail_env.users.llm.settings import ApiSettings
 
@@ -102,32 +102,32 @@ def retry_after_s(headers: Mapping[str, str], now: float | None = None) -> float
     return max(date.timestamp() - (time.time() if now is None else now), 0.0)
 
 
-def wrong_key(settings: ApiSettings, status: int, given: bool) -> CustomerSetupError:
+def wrong_key(settings: ApiSettings, status: int, given: bool) -> UserSetupError:
     """The error for a key that the server does not accept."""
     found = "the key in the environment variable" if given else "no key: set the environment variable"
-    return CustomerSetupError(
+    return UserSetupError(
         f"The customer's server {settings.base_url} answers HTTP {status} to {found} {settings.api_key_env}. "
         "Export the right key, or name another variable with user.api_key_env"
     )
 
 
-def unknown_model(settings: ApiSettings, known: Sequence[str]) -> CustomerSetupError:
+def unknown_model(settings: ApiSettings, known: Sequence[str]) -> UserSetupError:
     """The error for a model that the server does not have, with the nearest that it has."""
     near = difflib.get_close_matches(settings.model, known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     if known and settings.model not in known:
         shown = ", ".join(known[:10]) + (", …" if len(known) > 10 else "")
-        return CustomerSetupError(
+        return UserSetupError(
             f"user_model: the server {settings.base_url} has no model {settings.model!r}; it has: {shown}.{hint}"
         )
-    return CustomerSetupError(
+    return UserSetupError(
         f"user_model: the server {settings.base_url} answers HTTP 404 to a request for {settings.model!r}: the model "
         "is unknown there, or user.base_url lacks its path (most end in /v1)"
     )
 
 
-def _no_credit(settings: ApiSettings, status: int) -> CustomerSetupError:
-    return CustomerSetupError(
+def _no_credit(settings: ApiSettings, status: int) -> UserSetupError:
+    return UserSetupError(
         f"The customer's server {settings.base_url} answers HTTP {status}: the account behind the key in "
         f"{settings.api_key_env} has no credit left. Top it up, or name another key with user.api_key_env"
     )

@@ -8,7 +8,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from tau_retail_env.errors import CustomerSetupError
+from tau_retail_env.errors import UserSetupError
 
 
 def shared_file(kind: str, name: str) -> Path:
@@ -19,7 +19,7 @@ def shared_file(kind: str, name: str) -> Path:
         name: whose it is; only a digest of it becomes part of the path.
 
     Raises:
-        CustomerSetupError: the folder cannot be made, or belongs to somebody else.
+        UserSetupError: the folder cannot be made, or belongs to somebody else.
     """
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:24]
     return _folder() / f"{kind}-{digest}"
@@ -31,10 +31,10 @@ def _folder() -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
     except OSError as error:
-        raise CustomerSetupError(
+        raise UserSetupError(
             f"{folder} cannot be made ({error.strerror}): processes agree there on how many ask a customer at once; "
             "set TMPDIR to a folder that can be written"
         ) from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise CustomerSetupError(f"{folder} is not a folder of this user: remove it, or set TMPDIR to another place")
+        raise UserSetupError(f"{folder} is not a folder of this user: remove it, or set TMPDIR to another place")
     return folder

@@ -20,7 +20,7 @@ SEED_BITS = 31
 """Seeds of requests are below 2**31, for some servers read a signed 32-bit number."""
 
 
-class ApiCustomer:
+class ApiUser:
     """Plays the customer of one task after another by a model, as upstream's simulator of the source and strategy does.
 
     Where it differs from upstream stands in docs/api_customers.md. Making one asks the server nothing.
@@ -63,14 +63,14 @@ class ApiCustomer:
 
         Raises:
             UserError: the server failed, or its model wrote nothing that could be sent.
-            CustomerSetupError: the server cannot be used until something is fixed (key, model, budget).
+            UserSetupError: the server cannot be used until something is fixed (key, model, budget).
         """
         self._episode = f"{task.id}/{seed}"
         self._calls = 0
         self._history = []
         self._held_at = None
         self._before = []
-        return self._say(self._source.customer_opening(self.strategy, task))
+        return self._say(self._source.user_opening(self.strategy, task))
 
     def respond(self, message: AgentMessage) -> UserMessage:
         """Answer the agent's text.
@@ -81,7 +81,7 @@ class ApiCustomer:
         Raises:
             EpisodeStateError: no episode has begun.
             UserError: the server failed, or its model wrote nothing that could be sent.
-            CustomerSetupError: the server cannot be used until something is fixed (key, model, budget).
+            UserSetupError: the server cannot be used until something is fixed (key, model, budget).
         """
         if not self._history:
             raise EpisodeStateError(

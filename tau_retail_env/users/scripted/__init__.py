@@ -1,5 +1,5 @@
 """The scripted customer: offline, deterministic by task and seed; what it wants, how it listens, how it speaks."""
 
-from tau_retail_env.users.scripted.customer import ScriptedCustomer
+from tau_retail_env.users.scripted.user import ScriptedUser
 
-__all__ = ["ScriptedCustomer"]
+__all__ = ["ScriptedUser"]

@@ -82,7 +82,7 @@ def build_agenda(task: Task, shop: Mapping[str, Any]) -> Agenda:
     user = shop["users"][user_id]
     scenario = task.scenario
     source = source_class(task)
-    known, unknown = source.customer_knowledge(task), scenario.unknown_info or ""
+    known, unknown = source.user_knowledge(task), scenario.unknown_info or ""
     only_told = story is not None or not source.knows_profile
     emails, zips = _told(story, user, known) if only_told else _remembered(user, known, unknown)
     return Agenda(

@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from tau_retail_env.cli.catalogue import task_by_id
-from tau_retail_env.cli.conversation import play, play_customer, watch
+from tau_retail_env.cli.conversation import play, play_user, watch
 from tau_retail_env.cli.conversation.play import AGENT_HELP, CUSTOMER_HELP
 from tau_retail_env.env import TauRetailEnv
 
@@ -77,7 +77,7 @@ def test_the_oracle_can_be_watched():
 
 def served(task_id: str, *lines: str) -> tuple[float | None, str]:
     out = io.StringIO()
-    reward = play_customer([task_by_id(task_id)], lines=io.StringIO("".join(f"{line}\n" for line in lines)), out=out)
+    reward = play_user([task_by_id(task_id)], lines=io.StringIO("".join(f"{line}\n" for line in lines)), out=out)
     return reward, out.getvalue()
 
 

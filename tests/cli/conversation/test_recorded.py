@@ -8,7 +8,7 @@ import io
 import pytest
 
 from tau_retail_env.cli.conversation import Wanted, list_recorded, show_recorded
-from tau_retail_env.cli.customer_options import CustomerChoice
+from tau_retail_env.cli.user_options import UserChoice
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.user_check import play, spread
@@ -20,7 +20,7 @@ from tau_retail_env.tasks import SUBSETS
 @pytest.fixture(scope="module")
 def recorded() -> Trajectory:
     tasks = load_tasks("generated", "test")[:1]
-    return play(spread(tasks, 1, 3), tasks, lambda: CustomerChoice().environment(tasks)).trajectories[0]
+    return play(spread(tasks, 1, 3), tasks, lambda: UserChoice().environment(tasks)).trajectories[0]
 
 
 def shown(path, task_id: str, seed: int) -> tuple[int, str]:

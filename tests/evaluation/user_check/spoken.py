@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.sources import get_source, open_shop
 from tau_retail_env.tasks import Task
-from tau_retail_env.users import ScriptedCustomer
+from tau_retail_env.users import ScriptedUser
 from tests.users.llm.server import ChatServer, Request
 
 Words = Callable[[Task, Sequence[str]], str]
@@ -16,7 +16,7 @@ Words = Callable[[Task, Sequence[str]], str]
 
 def scripted(task: Task, heard: Sequence[str]) -> str:
     """The scripted customer's words: it hears the whole conversation again for each of them."""
-    customer = ScriptedCustomer(open_shop(task.source).database)
+    customer = ScriptedUser(open_shop(task.source).database)
     said = customer.reset(task, seed=0)
     for words in heard:
         said = customer.respond(AgentMessage(words))
@@ -31,7 +31,7 @@ def model(tasks: Sequence[Task], words: Words) -> Callable[[Request], str]:
 
     def reply(request: Request) -> str:
         prompt, *history = (message["content"] for message in request.messages)
-        found = [task for task in tasks if get_source("tau2").customer_briefing(task) in prompt]
+        found = [task for task in tasks if get_source("tau2").user_briefing(task) in prompt]
         return words(found[0], history[2::2]) if found else "Hello."
 
     return reply

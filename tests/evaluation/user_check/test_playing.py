@@ -6,17 +6,17 @@ import threading
 
 import pytest
 
-from tau_retail_env.cli.customer_options import CustomerChoice
+from tau_retail_env.cli.user_options import UserChoice
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import BudgetError, InvalidValueError
 from tau_retail_env.evaluation.user_check import play, playing, spread
 from tau_retail_env.sources import load_tasks, open_shop
-from tau_retail_env.users import ScriptedCustomer, UserMessage
+from tau_retail_env.users import ScriptedUser, UserMessage
 
 TASKS = load_tasks("generated", "test")[:10]
 
 
-class Customer(ScriptedCustomer):
+class Customer(ScriptedUser):
     """The scripted customer, with something that happens before it opens a conversation."""
 
     def __init__(self, before) -> None:
@@ -37,7 +37,7 @@ def test_every_task_comes_once_before_any_comes_twice():
 
 def test_episodes_come_back_in_order_whoever_is_first():
     requests = spread(TASKS, 10, 0)
-    played = play(requests, TASKS, lambda: CustomerChoice().environment(TASKS), workers=3)
+    played = play(requests, TASKS, lambda: UserChoice().environment(TASKS), workers=3)
     assert [one.task_id for one in played.trajectories] == [request.task_id for request in requests]
     assert {one.reward for one in played.trajectories} == {1.0}
     assert played.ended_by is None
@@ -76,7 +76,7 @@ def test_an_interruption_leaves_what_was_over():
         if next(done) == 2:
             raise KeyboardInterrupt
 
-    played = play(spread(TASKS, 10, 0), TASKS, lambda: CustomerChoice().environment(TASKS), progress=progress)
+    played = play(spread(TASKS, 10, 0), TASKS, lambda: UserChoice().environment(TASKS), progress=progress)
     assert 3 <= len(played.trajectories) < 10
     assert isinstance(played.ended_by, KeyboardInterrupt)
 

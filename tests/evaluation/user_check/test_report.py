@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tau_retail_env.cli.customer_options import CustomerChoice
+from tau_retail_env.cli.user_options import UserChoice
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.evaluation.user_check import REASONS, Played, as_text, failure_of, play, spread
 from tau_retail_env.sources import load_tasks
@@ -28,7 +28,7 @@ def server() -> Iterator[ChatServer]:
 def check(server: ChatServer, words: Words, strategy: str = "llm", *settings: str, episodes: int = 6) -> Played:
     server.reply = model(TASKS, words)
     block = [f"base_url={server.base_url}", "max_retries=0", *settings]
-    customer = CustomerChoice.read(strategy, "tiny", block)
+    customer = UserChoice.read(strategy, "tiny", block)
     return play(spread(TASKS, episodes, 0), TASKS, lambda: customer.environment(TASKS), workers=3)
 
 

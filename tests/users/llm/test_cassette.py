@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tau_retail_env.errors import CustomerSetupError
+from tau_retail_env.errors import UserSetupError
 from tau_retail_env.users.llm.cassette import HEADER, Cassette
 
 REQUEST = {"context": "tau2/1/0/0", "model": "m", "messages": [{"role": "user", "content": "hé \u2028 \U0001f600"}]}
@@ -105,7 +105,7 @@ def test_a_half_written_header_is_healed(tmp_path):
 def test_a_file_of_another_kind_is_left_alone(tmp_path, text):
     path = tmp_path / "notes.jsonl"
     path.write_text(text)
-    with pytest.raises(CustomerSetupError, match="is no cassette of this version"):
+    with pytest.raises(UserSetupError, match="is no cassette of this version"):
         Cassette(path)
     assert path.read_text() == text
 
@@ -116,7 +116,7 @@ def test_a_broken_line_is_named(tmp_path, line):
     Cassette(path).add(REQUEST, ANSWER)
     with path.open("a") as file:
         file.write(f"{line}\n")
-    with pytest.raises(CustomerSetupError, match="line 3 is no entry"):
+    with pytest.raises(UserSetupError, match="line 3 is no entry"):
         Cassette(path)
 
 
@@ -125,11 +125,11 @@ def test_a_cassette_that_vanishes_while_in_use_is_an_error(tmp_path):
     cassette = Cassette(path)
     cassette.add(REQUEST, ANSWER)
     path.unlink()
-    with pytest.raises(CustomerSetupError, match="shortened"):
+    with pytest.raises(UserSetupError, match="shortened"):
         cassette.add({"number": 2}, ANSWER)
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CustomerSetupError, match=r"user.cassette .* cannot be"):
+    with pytest.raises(UserSetupError, match=r"user.cassette .* cannot be"):
         Cassette(tmp_path / "file" / "cassette.jsonl").add(REQUEST, ANSWER)

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tau_retail_env.errors import BudgetError, CustomerSetupError, MissingDependencyError
+from tau_retail_env.errors import BudgetError, MissingDependencyError, UserSetupError
 from tau_retail_env.users.base import UserError
 from tau_retail_env.users.llm import backoff
 from tau_retail_env.users.llm.background import close_background
@@ -82,7 +82,7 @@ def test_no_redirect_leads_the_conversation_to_another_host():
     with ChatServer() as other, ChatServer(plan=always("redirect"), models=None, redirects_to=other.base_url) as server:
         with pytest.raises(UserError, match="HTTP 307, a redirect, which is not followed"):
             ask(endpoint(server, max_retries=0))
-        with pytest.raises(CustomerSetupError, match=r"redirect.*correct the address"):
+        with pytest.raises(UserSetupError, match=r"redirect.*correct the address"):
             endpoint(server).check()
     assert (len(other.requests), other.connections) == (0, 0)
 
@@ -204,21 +204,21 @@ def test_retry_after_is_waited_for():
 @pytest.mark.parametrize("fault", FINAL)
 def test_what_no_attempt_mends_is_not_tried_again(fault):
     with ChatServer(plan=always(fault)) as server:
-        with pytest.raises(CustomerSetupError):
+        with pytest.raises(UserSetupError):
             ask(endpoint(server))
         assert len(server.requests) == 1
 
 
 def test_a_wrong_key_names_its_variable(monkeypatch):
     monkeypatch.setenv("MY_KEY", SECRET)
-    with ChatServer(key="another") as server, pytest.raises(CustomerSetupError, match=r"MY_KEY"):
+    with ChatServer(key="another") as server, pytest.raises(UserSetupError, match=r"MY_KEY"):
         ask(endpoint(server, api_key_env="MY_KEY"))
 
 
 def test_an_unknown_model_is_named_with_the_nearest():
     with (
         ChatServer(models=["tiny-1", "huge"]) as server,
-        pytest.raises(CustomerSetupError, match=r"no model 'tiny'; it has: tiny-1, huge. Did you mean 'tiny-1'"),
+        pytest.raises(UserSetupError, match=r"no model 'tiny'; it has: tiny-1, huge. Did you mean 'tiny-1'"),
     ):
         ask(endpoint(server))
 
@@ -234,7 +234,7 @@ def test_a_request_refused_after_others_were_answered_ends_its_episode_only():
 
 def test_without_a_key_a_distant_server_is_not_asked():
     asked = Endpoint(ApiSettings.read("m", {"base_url": "http://customer.invalid/v1", "api_key_env": "MY_KEY"}))
-    with pytest.raises(CustomerSetupError, match=r"MY_KEY is not set: export MY_KEY="):
+    with pytest.raises(UserSetupError, match=r"MY_KEY is not set: export MY_KEY="):
         ask(asked)
 
 
@@ -251,7 +251,7 @@ def test_each_endpoint_gets_its_own_key(monkeypatch):
 def test_a_mended_key_is_read_by_the_same_process(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "wrong")
     with ChatServer(key="right") as server:
-        with pytest.raises(CustomerSetupError, match=r"HTTP 401"):
+        with pytest.raises(UserSetupError, match=r"HTTP 401"):
             ask(endpoint(server))
         monkeypatch.setenv("OPENAI_API_KEY", "right")
         assert ask(endpoint(server)).content == "reply 0"
@@ -271,7 +271,7 @@ def test_two_keys_of_one_variable_share_the_slots(monkeypatch):
 
 def test_a_key_that_can_be_none_is_refused_without_being_told(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-fäke key")
-    with ChatServer() as server, pytest.raises(CustomerSetupError, match=r"OPENAI_API_KEY") as error:
+    with ChatServer() as server, pytest.raises(UserSetupError, match=r"OPENAI_API_KEY") as error:
         ask(endpoint(server))
     assert "fäke" not in str(error.value)
 
@@ -284,7 +284,7 @@ def test_neither_key_nor_conversation_appear_in_errors_logs_or_files(fault, monk
     with ChatServer(plan=script([None, *[fault] * 2])) as server:
         asked = endpoint(server, cassette=str(path), max_retries=1, timeout_s=0.1)
         ask(asked)
-        with pytest.raises((UserError, CustomerSetupError)) as error:
+        with pytest.raises((UserError, UserSetupError)) as error:
             ask(asked, "another")
     told = "".join(traceback.format_exception(error.value)) + caplog.text
     assert SECRET not in told + path.read_text()
@@ -399,7 +399,7 @@ def test_the_budget_is_kept_over_threads():
 def test_a_budget_over_a_server_that_tells_no_usage_is_an_error():
     with (
         ChatServer(reports_usage=False) as server,
-        pytest.raises(CustomerSetupError, match=r"user.budget_usd cannot be kept"),
+        pytest.raises(UserSetupError, match=r"user.budget_usd cannot be kept"),
     ):
         ask(endpoint(server, budget_usd=1, **PRICES))
 
@@ -437,7 +437,7 @@ def test_another_context_or_setting_is_another_request(tmp_path):
 
 def test_what_is_not_on_the_cassette_says_so_without_key(tmp_path):
     block = {"cassette": str(tmp_path / "cassette.jsonl"), "base_url": "http://customer.invalid/v1"}
-    with pytest.raises(CustomerSetupError, match=r"OPENAI_API_KEY is not set.*The cassette .* has no answer"):
+    with pytest.raises(UserSetupError, match=r"OPENAI_API_KEY is not set.*The cassette .* has no answer"):
         ask(Endpoint(ApiSettings.read("tiny", block)))
 
 
@@ -494,7 +494,7 @@ def test_the_check_finds_a_wrong_key_or_no_credit_where_the_list_of_models_is_pu
         server.models = None
         return fault
 
-    with ChatServer(models=models, plan=plan) as server, pytest.raises(CustomerSetupError, match=words):
+    with ChatServer(models=models, plan=plan) as server, pytest.raises(UserSetupError, match=words):
         endpoint(server).check()
 
 
@@ -509,7 +509,7 @@ def test_a_setting_that_the_server_refuses_ends_the_run_although_the_check_had_a
     with ChatServer(plan=script([None, "400"])) as server:
         asked = endpoint(server)
         asked.check()
-        with pytest.raises(CustomerSetupError, match=r"HTTP 400"):
+        with pytest.raises(UserSetupError, match=r"HTTP 400"):
             ask(asked)
 
 
@@ -518,7 +518,7 @@ def test_the_check_is_paid_from_the_budget_and_finds_one_that_cannot_be_kept():
         endpoint(server, budget_usd=1, **PRICES).check()
         assert Ledger().spent_usd == 0.25
         server.cost_usd, server.reports_usage = None, False
-        with pytest.raises(CustomerSetupError, match=r"user.budget_usd cannot be kept"):
+        with pytest.raises(UserSetupError, match=r"user.budget_usd cannot be kept"):
             endpoint(server, budget_usd=1, **PRICES).check()
 
 
@@ -528,7 +528,7 @@ def test_a_cassette_that_cannot_be_written_is_found_before_anything_is_asked(tmp
     with ChatServer() as server:
         asked = endpoint(server, cassette=str(path))
         for use in (asked.check, lambda: ask(asked)):
-            with pytest.raises(CustomerSetupError, match=r"user.cassette .* cannot be written"):
+            with pytest.raises(UserSetupError, match=r"user.cassette .* cannot be written"):
                 use()
         assert server.connections == 0
 
@@ -552,7 +552,7 @@ def test_the_check_believes_a_key_that_may_not_list_models():
 def test_the_check_finds_an_unknown_model(models):
     with (
         ChatServer(models=models, plan=always("404")) as server,
-        pytest.raises(CustomerSetupError, match=r"user_model: .* 'tiny'"),
+        pytest.raises(UserSetupError, match=r"user_model: .* 'tiny'"),
     ):
         endpoint(server).check()
 
@@ -561,7 +561,7 @@ def test_the_check_finds_a_wrong_key(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     with (
         ChatServer(key="another") as server,
-        pytest.raises(CustomerSetupError, match=r"HTTP 401 .*OPENAI_API_KEY") as error,
+        pytest.raises(UserSetupError, match=r"HTTP 401 .*OPENAI_API_KEY") as error,
     ):
         endpoint(server).check()
     assert SECRET not in str(error.value)
@@ -570,7 +570,7 @@ def test_the_check_finds_a_wrong_key(monkeypatch):
 def test_the_check_finds_a_server_that_is_not_there():
     with ChatServer() as server:
         asked = endpoint(server)
-    with pytest.raises(CustomerSetupError, match=r"user.base_url: .* does not answer .*3 attempts"):
+    with pytest.raises(UserSetupError, match=r"user.base_url: .* does not answer .*3 attempts"):
         asked.check()
 
 
@@ -581,7 +581,7 @@ def test_the_check_passes_over_a_fault_that_passes():
 
 
 def test_the_check_finds_that_a_key_is_missing():
-    with pytest.raises(CustomerSetupError, match=r"OPENAI_API_KEY is not set"):
+    with pytest.raises(UserSetupError, match=r"OPENAI_API_KEY is not set"):
         Endpoint(ApiSettings.read("m", {})).check()
 
 

@@ -6,7 +6,7 @@ import email.utils
 
 import pytest
 
-from tau_retail_env.errors import CustomerSetupError
+from tau_retail_env.errors import UserSetupError
 from tau_retail_env.users.base import UserError
 from tau_retail_env.users.llm.faults import Fault, fault_of_status, retry_after_s
 from tau_retail_env.users.llm.settings import ApiSettings
@@ -31,7 +31,7 @@ def test_statuses_that_pass_are_worth_another_attempt(status):
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_ends_the_run_and_names_the_variable(status):
     found = fault(status, "Incorrect API key provided: sk-secret", key="sk-secret")
-    assert isinstance(found.fatal, CustomerSetupError)
+    assert isinstance(found.fatal, UserSetupError)
     assert "OPENAI_API_KEY" in str(found.fatal)
     assert "sk-secret" not in str(found.fatal)
 

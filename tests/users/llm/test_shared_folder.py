@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from tau_retail_env.errors import CustomerSetupError
+from tau_retail_env.errors import UserSetupError
 from tau_retail_env.users.llm.shared_folder import shared_file
 
 
@@ -31,11 +31,11 @@ def test_nobody_else_may_look_into_it():
 def test_a_link_in_its_place_is_refused(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / f"tau-retail-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(CustomerSetupError, match="is not a folder of this user"):
+    with pytest.raises(UserSetupError, match="is not a folder of this user"):
         shared_file("slots", "a")
 
 
 def test_a_place_that_cannot_hold_it_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
-    with pytest.raises(CustomerSetupError, match="set TMPDIR"):
+    with pytest.raises(UserSetupError, match="set TMPDIR"):
         shared_file("slots", "a")

@@ -16,12 +16,12 @@ from tau_retail_env.messages import AgentMessage
 from tau_retail_env.sources import get_source, open_shop
 from tau_retail_env.sources.tau2.tasks import data_folder
 from tau_retail_env.tasks import Task
-from tau_retail_env.users import API_STRATEGIES, ScriptedCustomer, UserError, make_customer
+from tau_retail_env.users import API_STRATEGIES, ScriptedUser, UserError, make_user
 from tau_retail_env.users.llm.background import close_background
 from tau_retail_env.users.llm.completion import Completion
 from tau_retail_env.users.llm.endpoint import Endpoint
 from tau_retail_env.users.llm.settings import ApiSettings
-from tau_retail_env.users.llm.simulators import ApiCustomer
+from tau_retail_env.users.llm.simulators import ApiUser
 from tau_retail_env.users.llm.writing import MAX_DRAFTS
 from tau_retail_env.users.usage import Usage
 from tests.users.llm.server import ChatServer, Request, script
@@ -32,7 +32,7 @@ DONE = AgentMessage("It is cancelled. Is there anything else I can help you with
 
 
 def scenario_text(task: Task) -> str:
-    return get_source("tau2").customer_briefing(task)
+    return get_source("tau2").user_briefing(task)
 
 
 @pytest.fixture
@@ -52,12 +52,12 @@ def says(server: ChatServer, *replies: str) -> None:
     server.reply = lambda request: replies[min(request.order, len(replies) - 1)]
 
 
-def customer_at(server: ChatServer, strategy: str = "llm", source: str = "tau2", **settings: Any) -> ApiCustomer:
+def customer_at(server: ChatServer, strategy: str = "llm", source: str = "tau2", **settings: Any) -> ApiUser:
     block = {"base_url": server.base_url, "max_retries": 1, "timeout_s": 20, **settings}
-    return ApiCustomer(strategy, Endpoint(ApiSettings.read("tiny", block)), source=source)
+    return ApiUser(strategy, Endpoint(ApiSettings.read("tiny", block)), source=source)
 
 
-def talk(customer: ApiCustomer, task: Task, *messages: AgentMessage) -> list[str]:
+def talk(customer: ApiUser, task: Task, *messages: AgentMessage) -> list[str]:
     return [customer.reset(task, seed=0).content, *(customer.respond(message).content for message in messages)]
 
 
@@ -107,8 +107,8 @@ def test_every_scenario_of_tau2_is_told_as_upstreams_own_classes_write_it() -> N
     assert {task.id: scenario_text(task) for task in load_tasks("tau2", "base")} == told
 
 
-def customer_opening(strategy: str, task: Task) -> list[dict[str, str]]:
-    return get_source("tau2").customer_opening(strategy, task)
+def user_opening(strategy: str, task: Task) -> list[dict[str, str]]:
+    return get_source("tau2").user_opening(strategy, task)
 
 
 def test_a_persona_is_told() -> None:
@@ -118,16 +118,16 @@ def test_a_persona_is_told() -> None:
 
 def test_a_task_without_a_scenario_is_told_by_its_instruction() -> None:
     own = Task("own/1", "tau2", "retail", "train", "Cancel order #W1.", ())
-    assert customer_opening("llm", own)[0]["content"].endswith(
+    assert user_opening("llm", own)[0]["content"].endswith(
         "<scenario>\nInstructions:\n\tCancel order #W1.\n</scenario>"
     )
 
 
 def test_only_the_react_customer_is_told_of_two_parts(task: Task) -> None:
-    plain = {customer_opening(strategy, task)[0]["content"] for strategy in ("llm", "verify", "reflection")}
+    plain = {user_opening(strategy, task)[0]["content"] for strategy in ("llm", "verify", "reflection")}
     assert len(plain) == 1
     (without,) = plain
-    told = customer_opening("react", task)[0]["content"]
+    told = user_opening("react", task)[0]["content"]
     assert told.startswith(without)
     assert "Thought:" in told.removeprefix(without)
     assert "User Response:" in told.removeprefix(without)
@@ -182,7 +182,7 @@ def test_a_reply_that_max_tokens_cut_off_is_asked_for_again(task: Task) -> None:
         def complete(self, messages: Any, **_: Any) -> Completion:
             return next(self.replies)
 
-    words = ApiCustomer("llm", Short(), source="tau2").reset(task, seed=0)  # type: ignore[arg-type]
+    words = ApiUser("llm", Short(), source="tau2").reset(task, seed=0)  # type: ignore[arg-type]
     assert words.content == "Hi."
 
 
@@ -225,7 +225,7 @@ def rewards_of_the_oracle(server: ChatServer, tasks: Sequence[Task], say: Callab
     """What the oracle earns where the model behind the server is the scripted customer with its words changed."""
     config = {"base_url": server.base_url}
     env = TauRetailEnv("generated", tasks=tasks, user_strategy="llm", user_model="tiny", user_config=config)
-    scripted = ScriptedCustomer(open_shop("generated").database)
+    scripted = ScriptedUser(open_shop("generated").database)
     rewards: list[float] = []
 
     def reply(request: Request) -> str:
@@ -440,7 +440,7 @@ def test_an_unknown_strategy_or_source_is_refused(server: ChatServer) -> None:
 def test_an_episode_is_played_through_the_environment(server: ChatServer) -> None:
     says(server, "Hi, please cancel #W1.", "No, leave it. Bye! ###STOP###")
     config = {"base_url": server.base_url}
-    env = TauRetailEnv(split="test", user=make_customer("llm", config, {}, model="tiny"))
+    env = TauRetailEnv(split="test", user=make_user("llm", config, {}, model="tiny"))
     observation, _ = env.reset(seed=0)
     assert observation == "Hi, please cancel #W1."
     _, _, terminated, _, info = env.step(str(CONFIRM.content))

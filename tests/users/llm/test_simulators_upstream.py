@@ -19,7 +19,7 @@ from tau_retail_env.users import UserError
 from tau_retail_env.users.llm.background import close_background
 from tau_retail_env.users.llm.endpoint import Endpoint
 from tau_retail_env.users.llm.settings import ApiSettings
-from tau_retail_env.users.llm.simulators import ApiCustomer
+from tau_retail_env.users.llm.simulators import ApiUser
 from tests.users.llm.server import ChatServer, Request
 
 MODEL = "gpt-4o"
@@ -70,9 +70,9 @@ def theirs(upstream: ModuleType, strategy: str, server: ChatServer) -> Any:
     return simulator
 
 
-def ours(strategy: str, server: ChatServer, source: str = "tau_bench") -> ApiCustomer:
+def ours(strategy: str, server: ChatServer, source: str = "tau_bench") -> ApiUser:
     settings = ApiSettings.read(MODEL, {"base_url": server.base_url, "max_retries": 0})
-    return ApiCustomer(strategy, Endpoint(settings), source=source)
+    return ApiUser(strategy, Endpoint(settings), source=source)
 
 
 def react(reply: str) -> str:
@@ -255,7 +255,7 @@ def test_fault_cost_is_that_of_the_last_call(server: ChatServer, upstream: Modul
             "usd_per_million_output_tokens": 10.0,
         },
     )
-    customer = ApiCustomer("llm", Endpoint(settings), source="tau_bench")
+    customer = ApiUser("llm", Endpoint(settings), source="tau_bench")
     costs = [customer.reset(task, seed=0), customer.respond(AgentMessage(CONFIRM))]
     total = sum(message.usage["cost_usd"] for message in costs if message.usage)
     assert total == pytest.approx(first + second)
@@ -382,7 +382,7 @@ def test_fault_an_empty_or_endless_reply_is_sent(
 
     says(server, useless, "Hi.")
     settings = ApiSettings.read(MODEL, {"base_url": server.base_url, "max_retries": 1})
-    customer = ApiCustomer("llm", Endpoint(settings), source="tau_bench")
+    customer = ApiUser("llm", Endpoint(settings), source="tau_bench")
     assert customer.reset(task, seed=0).content == "Hi."
 
 

@@ -10,7 +10,7 @@ from tau_retail_env.messages import AgentMessage
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks import Task
-from tau_retail_env.users import STOP, ScriptedCustomer
+from tau_retail_env.users import STOP, ScriptedUser
 
 TRANSFERRED = "YOU ARE BEING TRANSFERRED TO A HUMAN AGENT. PLEASE HOLD ON."
 
@@ -22,7 +22,7 @@ def tasks() -> dict[str, Task]:
 
 def talk(task: Task, *texts: str, seed: int = 0) -> list[str]:
     """What the customer says, from its first words on, to an agent that says these texts."""
-    customer = ScriptedCustomer(shop_database())
+    customer = ScriptedUser(shop_database())
     said = [customer.reset(task, seed=seed).content]
     said += [customer.respond(AgentMessage(text)).content for text in texts]
     return said
@@ -230,7 +230,7 @@ def test_no_story_goes_on_for_ever_with_an_agent_that_only_asks(tasks: dict[str,
 
 def test_no_story_goes_on_for_ever_with_an_agent_that_repeats_the_customer(tasks: dict[str, Task]) -> None:
     for task in tasks.values():
-        customer = ScriptedCustomer(shop_database())
+        customer = ScriptedUser(shop_database())
         words, count = customer.reset(task, seed=1).content, 0
         while STOP not in words:
             words, count = customer.respond(AgentMessage(words)).content, count + 1

@@ -9,7 +9,7 @@ import pytest
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks import Action, Scenario, Task
-from tau_retail_env.users import STOP, ScriptedCustomer
+from tau_retail_env.users import STOP, ScriptedUser
 from tau_retail_env.users.scripted.phrases import PHRASES
 
 NEW_HOME = {
@@ -315,7 +315,7 @@ def task_of(*actions: Action) -> Task:
 
 def answer(task: Task, *texts: str, seed: int = 0) -> str:
     """What the customer says to the last of some texts."""
-    customer = ScriptedCustomer(shop_database())
+    customer = ScriptedUser(shop_database())
     customer.reset(task, seed=seed)
     return [customer.respond(AgentMessage(text)).content for text in texts][-1]
 

@@ -12,7 +12,7 @@ from tau_retail_env.messages import AgentMessage
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks import Action, Scenario, Task
-from tau_retail_env.users import STOP, ScriptedCustomer
+from tau_retail_env.users import STOP, ScriptedUser
 from tau_retail_env.users.scripted.phrases import PHRASES, phrasings
 
 ORDER = "#W2378156"
@@ -70,7 +70,7 @@ def task_of(*actions: Action, split: str = "train", name: str = "1", unknown: st
 
 def talk(task: Task, texts: Sequence[str], *, seed: int = 0, phrasings: str = "auto") -> list[str]:
     """What the customer says, from its first words on, to an agent that says these texts."""
-    customer = ScriptedCustomer(shop_database(), phrasings=phrasings)
+    customer = ScriptedUser(shop_database(), phrasings=phrasings)
     said = [customer.reset(task, seed=seed).content]
     for text in texts:
         message = customer.respond(AgentMessage(text))
@@ -175,7 +175,7 @@ def test_a_wrong_summary_is_corrected_by_what_is_right(action: Action, summary: 
 
 
 def test_a_yes_to_a_summary_that_leaves_out_what_was_never_told_tells_it() -> None:
-    customer = ScriptedCustomer(shop_database())
+    customer = ScriptedUser(shop_database())
     seed = next(s for s in range(50) if "credit_card" not in customer.reset(task_of(RETURN), seed=s).content)
     answer = talk(task_of(RETURN), [f"Return Vacuum Cleaner and Headphones of {ORDER}. Confirm?"], seed=seed)[1]
     assert agrees(answer)
@@ -284,7 +284,7 @@ def test_a_polite_agent_of_many_words_gets_the_same_customer() -> None:
 
 def test_speaking_before_an_episode_is_refused() -> None:
     with pytest.raises(EpisodeStateError, match="reset"):
-        ScriptedCustomer(shop_database()).respond(AgentMessage("Hello?"))
+        ScriptedUser(shop_database()).respond(AgentMessage("Hello?"))
 
 
 def spoken(portion: str, split: str) -> str:

@@ -7,13 +7,13 @@ from typing import Any
 
 from tau_retail_env.config.environments import CustomEnv
 from tau_retail_env.config.run import PlayedConfig
-from tau_retail_env.users import check_customer
+from tau_retail_env.users import check_user
 from tau_retail_env.users.spec import Strategy, UserSpec
 
 Settings = Mapping[str, Any]
 
 
-def customer_problems(config: PlayedConfig, envs: Mapping[str, CustomEnv]) -> list[str]:
+def user_problems(config: PlayedConfig, envs: Mapping[str, CustomEnv]) -> list[str]:
     """What is wrong with the customers of a run, each by its full path; no server is asked.
 
     Args:
@@ -37,14 +37,14 @@ def check_servers(envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> None:
         tags: those that are played.
 
     Raises:
-        CustomerSetupError: no key, a wrong key, an unknown model, an address that nothing answers at.
+        UserSetupError: no key, a wrong key, an unknown model, an address that nothing answers at.
     """
     checked: list[tuple[Strategy, Settings, str | None]] = []
     for tag in tags:
         env = envs[tag].env_config
         customer = (env.user_strategy, env.user_config, env.user_model)
         if customer not in checked:
-            check_customer(env.user_strategy, env.user_config, model=env.user_model)
+            check_user(env.user_strategy, env.user_config, model=env.user_model)
             checked.append(customer)
 
 

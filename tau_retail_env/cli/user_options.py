@@ -12,14 +12,14 @@ import yaml
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks import Task
-from tau_retail_env.users import check_customer, user_weights
+from tau_retail_env.users import check_user, user_weights
 
 OFFLINE = "scripted"
 """The strategy that needs no server, which commands take where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
-class CustomerChoice:
+class UserChoice:
     """A customer as a run's `user_strategy`, `user_model` and block `user` name it."""
 
     strategy: str | Mapping[str, float] = OFFLINE
@@ -32,7 +32,7 @@ class CustomerChoice:
     """The same as it was typed."""
 
     @classmethod
-    def read(cls, strategy: str, model: str | None, settings: Sequence[str]) -> CustomerChoice:
+    def read(cls, strategy: str, model: str | None, settings: Sequence[str]) -> UserChoice:
         """Read the options of a command; values are YAML, as in a run.
 
         Args:
@@ -87,9 +87,9 @@ class CustomerChoice:
         """Make sure that the server of an API customer can be used.
 
         Raises:
-            CustomerSetupError: it cannot; the message says why.
+            UserSetupError: it cannot; the message says why.
         """
-        check_customer(self.strategy, self.settings, model=self.model)
+        check_user(self.strategy, self.settings, model=self.model)
 
     def as_typed(self) -> str:
         """The options for another command, quoted for a shell; with a space before them where there are any."""

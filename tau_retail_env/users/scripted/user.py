@@ -14,7 +14,7 @@ from tau_retail_env.users.scripted.conversation import Conversation
 from tau_retail_env.users.scripted.phrases import PORTIONS, Phrasebook
 
 
-class ScriptedCustomer:
+class ScriptedUser:
     """Plays the customer of one task after another from an agenda; see `Conversation` for how it behaves."""
 
     def __init__(self, shop: Mapping[str, Any], *, phrasings: str = "auto") -> None:

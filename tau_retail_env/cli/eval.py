@@ -137,12 +137,18 @@ def _evaluate(
         write_results(folder, results)
     say(as_text(results))
     if standing.played_now:
-        rate = standing.played_now / standing.seconds if standing.seconds else 0.0
-        complain(f"{standing.played_now} episodes now, {rate:,.1f} a second")
+        complain(_pace(standing.played_now, standing.seconds))
     complain(f"written: {folder}")
     if standing.ended_by is not None:
         raise standing.ended_by
     return 0 if results["episodes"]["scored"] else FAILED
+
+
+def _pace(episodes: int, seconds: float) -> str:
+    """How many episodes were played, and how fast."""
+    if episodes >= seconds:
+        return f"{episodes} episodes now, {episodes / max(seconds, 1e-3):,.1f} a second"
+    return f"{episodes} episodes now, {seconds / episodes:,.1f} seconds each"
 
 
 def _settings(options: argparse.Namespace, agent: AgentChoice, chosen: UserChoice, tasks: list[Task]) -> EvalSettings:

@@ -134,7 +134,8 @@ def as_text(found: Comparison) -> str:
 
 def _verdict(found: Comparison) -> str:
     if found.difference.is_shown:
-        return f"{'B' if found.difference.value > 0 else 'A'} is better: every method leaves out 0"
+        why = "every method leaves out 0" if found.difference.bootstrap else "on every task"
+        return f"{'B' if found.difference.value > 0 else 'A'} is better: {why}"
     words = NO_DIFFERENCE
     if found.detectable is not None:
         words += f"; so many trials show one of {100 * found.detectable:.1f} points in 80 % of comparisons"

@@ -39,16 +39,20 @@ class PairedDifference:
 
     @property
     def is_shown(self) -> bool:
-        """Whether every method that applies here says that the agents differ."""
-        intervals = (self.bootstrap, self.analytic)
-        excluded = all(interval is not None and not interval.low <= 0 <= interval.high for interval in intervals)
+        """Whether every method that applies here says that the agents differ.
+
+        Where all tasks differ by the same amount there is no interval: then the sign test over tasks says it.
+        """
+        if self.bootstrap is None or self.analytic is None:
+            return not math.isclose(self.value, 0.0, abs_tol=1e-9) and mcnemar_exact(0, self.tasks) < SIGNIFICANT
+        excluded = all(not interval.low <= 0 <= interval.high for interval in (self.bootstrap, self.analytic))
         return excluded and (self.p_value is None or self.p_value < SIGNIFICANT)
 
 
 def mcnemar_exact(first_only: int, second_only: int) -> float:
     """The two-sided exact p-value of McNemar's test: are the pairs that disagree split evenly?
 
-    Q. McNemar, Psychometrika 12 (1947), 153-157, with the binomial distribution in place of the normal.
+    Q. McNemar, Psychometrika 12 (1947), 153-157, with the binomial distribution in place of the normal: the sign test.
 
     Args:
         first_only: tasks that only the first agent solved.

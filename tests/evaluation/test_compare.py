@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tau_retail_env import load_tasks
 from tau_retail_env.agents.bad import SilentAgent
 from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.errors import InvalidValueError
@@ -39,6 +40,15 @@ def test_an_agent_beside_itself_shows_no_difference(oracle):
     found = compare(read_side(str(oracle)), read_side(str(oracle)))
     assert NO_DIFFERENCE in as_text(found)
     assert (found.difference.value, found.flipped) == (0.0, [])
+
+
+def test_an_agent_that_wins_what_the_other_loses_is_better(tmp_path):
+    six = load_tasks("tau2", "test", "exchanges")[:6]
+    evaluate(tmp_path / "silent", six)
+    evaluate(tmp_path / "oracle", six, agent="oracle")
+    text = as_text(compare(read_side(str(tmp_path / "silent")), read_side(str(tmp_path / "oracle"))))
+    assert "+100.0 points, no interval" in text
+    assert "B is better: on every task" in text and NO_DIFFERENCE not in text
 
 
 def test_tasks_that_flipped_are_shown_with_their_episodes(often_silent, oracle):

@@ -61,6 +61,14 @@ def test_a_difference_is_shown_only_where_every_method_says_so():
     assert (six.p_value, six.is_shown) == (pytest.approx(0.03125), True)
 
 
+def test_an_agent_that_is_better_by_as_much_on_every_task_is_told_apart_by_the_sign_test():
+    # Without spread there is no interval. Five tasks of five: 2 / 32; six of six: 2 / 64.
+    losing, winning = tasks(*[[0, 0]] * 6), tasks(*[[1, 1]] * 6)
+    six = paired_difference(losing, winning)
+    assert (six.value, six.bootstrap, six.analytic, six.is_shown) == (1.0, None, None, True)
+    assert not paired_difference(dict(list(losing.items())[:5]), winning).is_shown
+
+
 def test_an_agent_does_not_differ_from_itself():
     same = tasks([0, 1], [1, 1], [0, 0])
     found = paired_difference(same, same)

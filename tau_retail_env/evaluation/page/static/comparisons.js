@@ -11,8 +11,9 @@ export function comparisons(data, go) {
 function comparisonCard(one, data, go) {
   const names = element("h2", {}, `${one.second.name} beside ${one.first.name}`);
   if (one.refused) return element("section", { class: "card" }, names, element("p", { class: "problem" }, one.refused));
+  const why = one.bootstrap ? "every method leaves out 0" : "on every task";
   const verdict = one.is_shown
-    ? `${one.difference > 0 ? one.second.name : one.first.name} is better: every method leaves out 0.`
+    ? `${one.difference > 0 ? one.second.name : one.first.name} is better: ${why}.`
     : "No difference shown.";
   const rows = [
     [`pass^1 of ${one.first.name}`, percent(one.first["pass^1"]), ""],

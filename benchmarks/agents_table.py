@@ -1,0 +1,88 @@
+"""README's table of agents, a row an agent and a column a set of tasks, from the folders of evaluations.
+
+python benchmarks/agents_table.py outputs/table/*    folders are named AGENT.SET
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tau_retail_env.evaluation.report import percent
+from tau_retail_env.statistics.intervals import wilson_interval
+
+Results = Mapping[str, Any]
+"""What an evaluation's results.json holds."""
+MISSING = "not measured"
+SOURCES = {"tau2": "τ²", "tau_bench": "v1", "generated": "generated"}
+"""How the table writes sources, in the order of its columns."""
+
+
+def main() -> None:
+    """Read the folders and print the table, and what is not whole."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path, help="folders of evaluations")
+    folders = parser.parse_args().folders
+    print(as_table([(folder.name.rsplit(".", 1)[0], read(folder)) for folder in folders]))
+
+
+def read(folder: Path) -> Results:
+    """An evaluation's figures.
+
+    Raises:
+        SystemExit: not every episode of it was played and scored.
+    """
+    found: Results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    episodes = found["episodes"]
+    if episodes["scored"] != episodes["asked"]:
+        raise SystemExit(f"{folder}: {episodes['scored']} of {episodes['asked']} episodes are scored; play the others")
+    return found
+
+
+def as_table(evaluations: Sequence[tuple[str, Results]]) -> str:
+    """The table in Markdown.
+
+    Args:
+        evaluations: agents' names, in the order of the rows, each with the figures of one set of tasks.
+    """
+    by_source = sorted((results for _, results in evaluations), key=lambda one: list(SOURCES).index(one["source"]))
+    columns = list(dict.fromkeys(map(_column, by_source)))
+    cells = {(agent, _column(results)): cell(results) for agent, results in evaluations}
+    rows = [
+        ["agent", *columns],
+        ["---"] * (1 + len(columns)),
+        *([agent, *(cells.get((agent, column), MISSING) for column in columns)] for agent in dict(evaluations)),
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def cell(results: Results) -> str:
+    """pass^1 to pass^k in percent with their intervals over tasks; one number where all k are alike."""
+    estimates = {name: results[name] for name in results if name.startswith("pass^")}
+    if len({round(one["value"], 9) for one in estimates.values()}) == 1:
+        return _in_words(results["pass^1"])
+    return "<br>".join(f"^{name.removeprefix('pass^')}: {_in_words(one)}" for name, one in estimates.items())
+
+
+def _column(results: Results) -> str:
+    """What was played."""
+    source, version = results["source"], results["task_version"]
+    edition = f" {version}" if source == "tau2" else ""
+    floor = percent(results["floor"])
+    return f"{SOURCES[source]}{edition} `{results['split']}`, {results['tasks']} tasks, floor {floor}"
+
+
+def _in_words(one: Mapping[str, Any]) -> str:
+    """An estimate with its bootstrap interval, or Wilson's where all tasks end alike."""
+    ends = one["bootstrap"]
+    if ends is None:
+        alike = wilson_interval(round(one["value"] * one["tasks"]), one["tasks"])
+        ends = (alike.low, alike.high)
+    return f"{percent(one['value'])} ({percent(ends[0])} to {percent(ends[1])})"
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, help="folders of evaluations")
     folders = parser.parse_args().folders
-    print(as_table([(folder.name.rsplit(".", 1)[0], read(folder)) for folder in folders]))
+    evaluations = [(folder.name.rsplit(".", 1)[0], read(folder)) for folder in folders]
+    print(as_table(evaluations))
+    if len(customers := sorted({results["customer_digest"] for _, results in evaluations})) > 1:
+        print(f"played with {len(customers)} different customers: {', '.join(customers)}", file=sys.stderr)
 
 
 def read(folder: Path) -> Results:

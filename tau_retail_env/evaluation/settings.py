@@ -166,7 +166,8 @@ def user_of(strategy: str | Mapping[str, float], model: str | None, settings: Ma
 
 def digest_of_user(customer: Mapping[str, Any]) -> str:
     """A digest by which two evaluations tell whether they had the same customer."""
-    code = [path.read_text(encoding="utf-8") for path in sorted(_scripted_folder().glob("*.py"))]
+    files = sorted(path for path in _scripted_folder().iterdir() if path.is_file())
+    code = [path.read_text(encoding="utf-8") for path in files]
     return _digest([dict(customer), code if "scripted" in str(customer["strategy"]) else []])[:DIGEST_LENGTH]
 
 

@@ -25,7 +25,7 @@ def bootstrap_interval(
         values: one number a task, such as its part of pass^k; the tasks are independent of one another.
         confidence: how often such intervals hold the true mean, where tasks are many.
         resamples: how often tasks are drawn anew.
-        seed: decides the draws, so that the same values give the same interval.
+        seed: decides the draws, so that the same values give the same interval, whatever their order.
 
     Returns:
         The interval; None where the tasks do not differ, which leaves nothing to resample.
@@ -37,8 +37,8 @@ def bootstrap_interval(
     if _are_equal(values):
         return None
     draw = random.Random(seed)
-    count = len(values)
-    means = sorted(sum(draw.choices(values, k=count)) / count for _ in range(resamples))
+    count, ordered = len(values), sorted(values)
+    means = sorted(sum(draw.choices(ordered, k=count)) / count for _ in range(resamples))
     cut = round((1 - confidence) / 2 * (resamples - 1))
     return Interval(means[cut], means[-1 - cut])
 

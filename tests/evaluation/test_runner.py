@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from tau_retail_env.agents.bad import SilentAgent
 from tau_retail_env.errors import InvalidValueError, TauRetailError
+from tau_retail_env.evaluation import settings
 from tau_retail_env.evaluation.record import EPISODES, SETTINGS, read_episodes
 from tau_retail_env.evaluation.runner import TRIES, open_folder
 from tau_retail_env.evaluation.settings import read_settings
@@ -85,6 +87,20 @@ def test_another_versions_tasks_are_named_by_difference(tmp_path):
         evaluate(tmp_path / "e", corrected)
     with pytest.raises(InvalidValueError, match=f"only the first has {TASKS[0].id}$"):
         evaluate(tmp_path / "e", TASKS[1:])
+
+
+@pytest.mark.parametrize("name", ["stories.toml", "customer.py"])
+def test_a_scripted_customer_with_another_script_is_another_customer(tmp_path, monkeypatch, name):
+    folder = tmp_path / "scripted"
+    shutil.copytree(settings._scripted_folder(), folder)
+    before = settings_of()
+    monkeypatch.setattr(settings, "_scripted_folder", lambda: folder)
+    assert settings_of() == before
+    (folder / name).write_text((folder / name).read_text(encoding="utf-8") + "# another word\n", encoding="utf-8")
+    evaluate(tmp_path / "played")
+    monkeypatch.undo()
+    with pytest.raises(InvalidValueError, match="customer"):
+        open_folder(tmp_path / "played", before, TASKS)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):

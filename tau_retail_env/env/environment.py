@@ -17,8 +17,8 @@ from tau_retail_env.chat.tool_formats import FORMS, ToolFormat
 from tau_retail_env.env import copies, reading
 from tau_retail_env.env.episode import METRICS, Episode, Limits
 from tau_retail_env.env.gymnasium import Base, note_seed, text_space
-from tau_retail_env.env.hearing import heard
 from tau_retail_env.env.reading import Action, MultipleCalls
+from tau_retail_env.env.user_reply import checked_reply
 from tau_retail_env.errors import EpisodeStateError, InvalidValueError, SnapshotChangedError, member, unknown
 from tau_retail_env.messages import AgentMessage, Message, ResetInfo, StepInfo, StopReason
 from tau_retail_env.sources import find_task, get_source
@@ -481,7 +481,7 @@ class TauRetailEnv(Base):
     def _ask(self, call: Callable[..., UserMessage | str], *arguments: Any, **named: Any) -> UserMessage:
         start = time.perf_counter()
         try:
-            return heard(call(*arguments, **named), self._shop.episode_rules.stop_tokens)
+            return checked_reply(call(*arguments, **named), self._shop.episode_rules.stop_tokens)
         finally:
             self.customer_s += time.perf_counter() - start
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.plan import EpisodeRequest
-from tau_retail_env.episodes.seats import ModelSeat
+from tau_retail_env.episodes.runner import ModelRunner
 from tau_retail_env.episodes.token_episode import TokenEpisode
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.tasks.seeding import seed_of
@@ -75,7 +75,7 @@ class ContinuousPlayer:
         self._at_once = at_once
         self._pool = ThreadPoolExecutor(threads) if threads else None
         self._waiting: deque[tuple[int, EpisodeRequest]] = deque()
-        self._seats: dict[int, ModelSeat] = {}
+        self._runners: dict[int, ModelRunner] = {}
         self._free: list[TauRetailEnv] = []
         self._envs: dict[int, TauRetailEnv] = {}
         self._asked_at: dict[int, float] = {}
@@ -85,7 +85,7 @@ class ContinuousPlayer:
     @property
     def unfinished(self) -> int:
         """Episodes that were begun and have not come back."""
-        return len(self._waiting) + len(self._seats)
+        return len(self._waiting) + len(self._runners)
 
     def begin(self, place: int, request: EpisodeRequest) -> None:
         """Take an episode; it is opened when there is room.
@@ -107,16 +107,16 @@ class ContinuousPlayer:
             UserSetupError: no customer is available.
             RuntimeError: an unexpected error of an environment, with the task named.
         """
-        while self._waiting and len(self._seats) < self._at_once:
+        while self._waiting and len(self._runners) < self._at_once:
             self._open(*self._waiting.popleft())
         ended = []
         for place, reply in self._engine.step() if self._asked_at else ():
-            seat = self._seats[place]
-            text = seat.speak(reply, time.perf_counter() - self._asked_at.pop(place))
-            if seat.episode.over:
+            runner = self._runners[place]
+            text = runner.speak(reply, time.perf_counter() - self._asked_at.pop(place))
+            if runner.episode.over:
                 ended.append(self._ended(place))
             else:
-                self._do(place, functools.partial(seat.step, text))
+                self._do(place, functools.partial(runner.step, text))
         for place in self._have_stepped():
             if not self._asks(place):
                 ended.append(self._ended(place))
@@ -126,8 +126,8 @@ class ContinuousPlayer:
         env = self._free.pop() if self._free else self._make_env()
         episode = TokenEpisode(request=request, encoder=self._encoder, sequence_length=self._sequence_length)
         self._envs[place] = env
-        self._seats[place] = ModelSeat(env, episode)
-        self._do(place, self._seats[place].reset)
+        self._runners[place] = ModelRunner(env, episode)
+        self._do(place, self._runners[place].reset)
 
     def _do(self, place: int, call: Callable[[], None]) -> None:
         """Step an environment, here or in a thread."""
@@ -150,9 +150,9 @@ class ContinuousPlayer:
 
     def _asks(self, place: int) -> bool:
         """Ask for the model's next turn in an episode; False where it is over."""
-        episode = self._seats[place].episode
+        episode = self._runners[place].episode
         if not episode.over:
-            self._seats[place].listen()
+            self._runners[place].listen()
         if episode.over:
             return False
         request = episode.request
@@ -163,4 +163,4 @@ class ContinuousPlayer:
 
     def _ended(self, place: int) -> tuple[int, Trajectory]:
         self._free.append(self._envs.pop(place))
-        return place, self._seats.pop(place).trajectory()
+        return place, self._runners.pop(place).trajectory()

@@ -13,7 +13,7 @@ from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.episode import Episode
 from tau_retail_env.episodes.plan import EpisodeRequest
-from tau_retail_env.episodes.seats import ModelSeat, Seat
+from tau_retail_env.episodes.runner import EpisodeRunner, ModelRunner
 from tau_retail_env.episodes.token_episode import TokenEpisode
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
@@ -65,20 +65,20 @@ def play_episode(
         RuntimeError: an unexpected error of the environment, with the task named.
     """
     episode = Episode(request=request)
-    seat = Seat(env, episode)
+    runner = EpisodeRunner(env, episode)
     try:
-        seat.reset()
+        runner.reset()
         while not episode.over:
-            action = agent.act(seat.observation, seat.info)
+            action = agent.act(runner.observation, runner.info)
             episode.say(action)
-            seat.step(action)
+            runner.step(action)
     except BaseException:
         episode.stop()
         raise
     finally:
         if record is not None and episode.over:
-            record.append(seat.trajectory())
-    return seat.trajectory()
+            record.append(runner.trajectory())
+    return runner.trajectory()
 
 
 class BatchPlayer:
@@ -149,39 +149,39 @@ class BatchPlayer:
             UserSetupError: no customer is available, after all others have stepped.
             RuntimeError: an unexpected error of an environment, with the task named, after all others have stepped.
         """
-        seats: list[ModelSeat] = []
+        runners: list[ModelRunner] = []
         reported: set[int] = set()
 
         def report() -> None:
-            for place, seat in enumerate(seats):
-                if finished is not None and seat.episode.over and place not in reported:
+            for place, runner in enumerate(runners):
+                if finished is not None and runner.episode.over and place not in reported:
                     reported.add(place)
-                    finished(place, seat.trajectory())
+                    finished(place, runner.trajectory())
             if progress is not None:
-                progress(_standing(seats, len(requests)))
+                progress(_standing(runners, len(requests)))
 
         pool = _ThreadPool(MAX_CONCURRENT_STEPS)
         try:
             for start in range(0, len(requests), self._batch_size):
-                batch = self._seats(requests[start : start + self._batch_size], policy_version)
-                seats += batch
+                batch = self._runners(requests[start : start + self._batch_size], policy_version)
+                runners += batch
                 self._play_batch(batch, pool, report)
         except BaseException:
             pool.dismiss()
-            for seat in seats:
-                seat.episode.stop()
+            for runner in runners:
+                runner.episode.stop()
             raise
         finally:
             pool.dismiss()
             if record is not None:
-                record += [seat.trajectory() for seat in seats if seat.episode.over]
-        return [seat.trajectory() for seat in seats]
+                record += [runner.trajectory() for runner in runners if runner.episode.over]
+        return [runner.trajectory() for runner in runners]
 
-    def _seats(self, requests: Sequence[EpisodeRequest], policy_version: int | None) -> list[ModelSeat]:
+    def _runners(self, requests: Sequence[EpisodeRequest], policy_version: int | None) -> list[ModelRunner]:
         while len(self._environments) < len(requests):
             self._environments.append(self._make_env())
         return [
-            ModelSeat(
+            ModelRunner(
                 env,
                 TokenEpisode(
                     request=request,
@@ -193,22 +193,24 @@ class BatchPlayer:
             for env, request in zip(self._environments, requests, strict=False)
         ]
 
-    def _play_batch(self, seats: list[ModelSeat], pool: _ThreadPool, report: Callable[[], None]) -> None:
-        pool.do([seat.reset for seat in seats])
-        conversations = self._sampler.begin(self._encoder.prefix, [seat.episode.request.sampling_key for seat in seats])
+    def _play_batch(self, runners: list[ModelRunner], pool: _ThreadPool, report: Callable[[], None]) -> None:
+        pool.do([runner.reset for runner in runners])
+        conversations = self._sampler.begin(
+            self._encoder.prefix, [runner.episode.request.sampling_key for runner in runners]
+        )
         known = len(self._encoder.prefix)  # the sampler has been given the prefix already
         while True:
-            heard = {row: seat.listen()[known:] for row, seat in enumerate(seats) if not seat.episode.over}
-            heard = {row: ids for row, ids in heard.items() if not seats[row].episode.over}
+            heard = {row: runner.listen()[known:] for row, runner in enumerate(runners) if not runner.episode.over}
+            heard = {row: ids for row, ids in heard.items() if not runners[row].episode.over}
             known = 0
             report()
             if not heard:
                 return
             start = time.perf_counter()
-            replies = conversations.reply(heard, {row: seats[row].episode.room for row in heard})
+            replies = conversations.reply(heard, {row: runners[row].episode.room for row in heard})
             seconds = time.perf_counter() - start
-            texts = {row: seats[row].speak(reply, seconds) for row, reply in replies.items()}
-            pool.do([_bound(seats[row].step, text) for row, text in texts.items() if not seats[row].episode.over])
+            texts = {row: runners[row].speak(reply, seconds) for row, reply in replies.items()}
+            pool.do([_bound(runners[row].step, text) for row, text in texts.items() if not runners[row].episode.over])
 
 
 class _ThreadPool:
@@ -234,9 +236,10 @@ class _ThreadPool:
             close_background()
 
 
-def _standing(seats: Sequence[ModelSeat], asked: int) -> Standing:
-    over = [seat.episode for seat in seats if seat.episode.over]
-    turns, tokens = (sum(values) for values in zip(*((seat.episode.turns, seat.tokens) for seat in seats), strict=True))
+def _standing(runners: Sequence[ModelRunner], asked: int) -> Standing:
+    over = [runner.episode for runner in runners if runner.episode.over]
+    turns = sum(runner.episode.turns for runner in runners)
+    tokens = sum(runner.tokens for runner in runners)
     return Standing(len(over), asked, turns, sum(episode.turns for episode in over), tokens)
 
 

@@ -22,12 +22,12 @@ from tau_retail_env.episodes.token_episode import TokenEpisode
 from tau_retail_env.errors import InvalidValueError, UserSetupError
 from tau_retail_env.roll import engine_proxy  # noqa: F401 — ROLL finds it by its name once it is imported
 from tau_retail_env.roll.batch import learns, to_batch
-from tau_retail_env.roll.dump import TrajectoryWriter, is_chosen, trajectories_folder, writer_for
 from tau_retail_env.roll.group_plan import group_plan
 from tau_retail_env.roll.metrics import earned, episode_metrics, named
 from tau_retail_env.roll.registration import ENVIRONMENT_ID, plain_value, register_environment
 from tau_retail_env.roll.rollout import Clock, own_tokens
 from tau_retail_env.roll.tracing import open_span
+from tau_retail_env.roll.trajectory_writer import TrajectoryWriter, is_chosen, trajectories_folder, writer_for
 from tau_retail_env.sources import find_task
 from tau_retail_env.tasks import Task
 from tau_retail_env.users import UserError

@@ -8,8 +8,8 @@ from typing import Any
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.roll import tracking
 from tau_retail_env.roll.config.check import roll_values
-from tau_retail_env.roll.dump import trajectories_folder
 from tau_retail_env.roll.requests import PROXY
+from tau_retail_env.roll.trajectory_writer import trajectories_folder
 from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.trackers import HOSTED, run_arguments
 

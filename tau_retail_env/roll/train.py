@@ -13,13 +13,13 @@ from tau_retail_env.errors import TauRetailError
 from tau_retail_env.roll import tracking
 from tau_retail_env.roll.config.check import RollConfig, fit_groups
 from tau_retail_env.roll.devices import onto_visible_gpus
-from tau_retail_env.roll.dump import trajectories_folder
 from tau_retail_env.roll.nodes import together
 from tau_retail_env.roll.preflight import check_cluster, check_memory, import_what_workers_import, preflight
 from tau_retail_env.roll.ray_cluster import QUIET, python_path, ray_of_its_own
 from tau_retail_env.roll.run_folder import claim, remove_empty_folders
 from tau_retail_env.roll.settings import agentic_config
 from tau_retail_env.roll.summary import record_validations, summarise
+from tau_retail_env.roll.trajectory_writer import trajectories_folder
 from tau_retail_env.runs.files import WriteError
 from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.interruption import resumable

@@ -16,8 +16,8 @@ from roll.pipeline.base_worker import ActorWorker as PlainActorWorker
 from roll.pipeline.base_worker import CriticWorker, InferWorker
 
 from tau_retail_env.models.warm_up import start_above_zero
-from tau_retail_env.roll.ahead import ahead, import_engine
 from tau_retail_env.roll.learning import Rows, explained_variance, start_at_zero, still, trim_padding
+from tau_retail_env.roll.preload import import_engine, in_background
 from tau_retail_env.roll.requests import Requests
 from tau_retail_env.roll.value_head import ValueHead, mean_error
 
@@ -179,7 +179,7 @@ class RolloutWorker(InferWorker):
     def __init__(self, worker_config: Any) -> None:
         super().__init__(worker_config)
         self.requests = Requests()
-        self.importing = ahead(lambda: import_engine(worker_config.strategy_args.strategy_name))
+        self.importing = in_background(lambda: import_engine(worker_config.strategy_args.strategy_name))
 
     @register(dispatch_mode=Dispatch.ONE_TO_ALL)
     async def initialize(self, pipeline_config: Any) -> None:

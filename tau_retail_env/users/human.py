@@ -34,7 +34,7 @@ class HumanUser:
     """
 
     strategy = "human"
-    _seat = threading.Lock()
+    _terminal = threading.Lock()
     _seated: weakref.ref[HumanUser] | None = None
 
     def __init__(self, *, source: str | Source, lines: TextIO | None = None, out: TextIO | None = None) -> None:
@@ -43,7 +43,7 @@ class HumanUser:
         self._lines = lines
         self._out = out
         self._briefing = ""
-        with HumanUser._seat:
+        with HumanUser._terminal:
             if HumanUser._seated is not None and HumanUser._seated() is not None:
                 raise InvalidValueError(
                     "user_strategy 'human': one person plays one environment, and this is the second at once; play "

@@ -89,7 +89,7 @@ def test_a_processor_that_is_none_is_left_out(roll):
 
 def test_what_environments_share_is_loaded_once_by_whichever_comes_first(roll, monkeypatch):
     """ROLL makes a worker's environments on many threads at once, each of which would load 10,000 tasks."""
-    from tau_retail_env.roll.ahead import ahead, make_one_of_each
+    from tau_retail_env.roll.preload import in_background, make_one_of_each
     from tau_retail_env.sources import load
 
     loaded = []
@@ -99,11 +99,11 @@ def test_what_environments_share_is_loaded_once_by_whichever_comes_first(roll, m
     load._all_tasks.cache_clear()
     load._selected_tasks.cache_clear()
     settings = {"source": "generated", "split": "test", "prompt_style": "minimal"}
-    ahead(lambda: make_one_of_each({"tag": "retail_test", "config": settings} for _ in range(4))).join()
+    in_background(lambda: make_one_of_each({"tag": "retail_test", "config": settings} for _ in range(4))).join()
     assert loaded == ["test"]
 
 
 def test_work_that_fails_ahead_ends_nothing(roll):
-    from tau_retail_env.roll.ahead import ahead, make_one_of_each
+    from tau_retail_env.roll.preload import in_background, make_one_of_each
 
-    ahead(lambda: make_one_of_each([{"tag": "retail", "config": {"source": "nowhere"}}])).join()
+    in_background(lambda: make_one_of_each([{"tag": "retail", "config": {"source": "nowhere"}}])).join()

@@ -12,7 +12,7 @@ from pathlib import Path
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.page.episode import Json
 from tau_retail_env.evaluation.page.report import Report
-from tau_retail_env.evaluation.page.shelf import Shelf, as_json, packed_text
+from tau_retail_env.evaluation.page.store import Store, as_json, packed_text
 from tau_retail_env.runs.files import writing
 
 MODULES = ("dom", "data", "filters", "figures", "curves", "tokens", "chat", "episodes", "comparisons", "main")
@@ -50,10 +50,10 @@ def write_page(path: Path, report: Report, *, most_bytes: int = MOST_BYTES) -> W
         WriteError: the disk does not allow it.
     """
     check_free(path)
-    rows, shelves = report.rows(), report.shelves
-    whole = (shelves.conversations.size + shelves.tokens.size) * BASE64_GROWTH
+    rows, stores = report.rows(), report.stores
+    whole = (stores.conversations.size + stores.tokens.size) * BASE64_GROWTH
     shown = rows if whole <= most_bytes else spaced(rows, int(len(rows) * most_bytes / whole))
-    conversations, tokens = shelves.conversations, shelves.tokens
+    conversations, tokens = stores.conversations, stores.tokens
     if len(shown) < len(rows):
         shown, conversations = _moved(shown, "at", conversations)
         shown, tokens = _moved(shown, "tokens_at", tokens)
@@ -117,27 +117,27 @@ def spaced(rows: Sequence[Json], number: int) -> list[Json]:
     return [rows[place * len(rows) // number] for place in range(number)]
 
 
-def _moved(rows: Sequence[Json], name: str, shelf: Shelf) -> tuple[list[Json], Shelf]:
-    """Rows with what they point to put on a shelf of its own."""
-    smaller = Shelf()
+def _moved(rows: Sequence[Json], name: str, store: Store) -> tuple[list[Json], Store]:
+    """Rows with what they point to put on a store of its own."""
+    smaller = Store()
     moved: list[Json] = []
     opened: tuple[int, Sequence[Json]] = (-1, ())
     for row in rows:
         if row[name] is not None:
             parcel, place = row[name]
             if opened[0] != parcel:
-                opened = parcel, shelf.items(parcel)
+                opened = parcel, store.items(parcel)
             row = row | {name: smaller.put(opened[1][place])}
         moved.append(row)
     smaller.close_parcel()
     return moved, smaller
 
 
-def _blocks(index: Json, conversations: Shelf, tokens: Shelf) -> Iterator[str]:
+def _blocks(index: Json, conversations: Store, tokens: Store) -> Iterator[str]:
     yield _block("index", packed_text(as_json(index)))
-    for kind, shelf in (("conversations", conversations), ("tokens", tokens)):
-        for number in range(len(shelf)):
-            yield _block(f"{kind}-{number}", shelf.parcel(number))
+    for kind, store in (("conversations", conversations), ("tokens", tokens)):
+        for number in range(len(store)):
+            yield _block(f"{kind}-{number}", store.parcel(number))
 
 
 def _block(name: str, packed: bytes) -> str:

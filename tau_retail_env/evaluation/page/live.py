@@ -14,7 +14,7 @@ from typing import Self
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.page.document import document
 from tau_retail_env.evaluation.page.report import Report
-from tau_retail_env.evaluation.page.shelf import as_json, packed_text
+from tau_retail_env.evaluation.page.store import as_json, packed_text
 
 ADDRESS = "127.0.0.1"
 REFRESH_S = 2.0
@@ -64,11 +64,11 @@ class LiveReport:
             if name == "index":
                 return self._index
             kind, _, number = name.partition("-")
-            shelves = self._report.shelves
-            shelf = {"conversations": shelves.conversations, "tokens": shelves.tokens}.get(kind)
-            if shelf is None or not number.isascii() or not number.isdigit() or int(number) >= len(shelf):
+            stores = self._report.stores
+            store = {"conversations": stores.conversations, "tokens": stores.tokens}.get(kind)
+            if store is None or not number.isascii() or not number.isdigit() or int(number) >= len(store):
                 return None
-            return shelf.parcel(int(number))
+            return store.parcel(int(number))
 
     def _build(self) -> None:
         self._index = packed_text(as_json(self._report.index(self._report.rows())))

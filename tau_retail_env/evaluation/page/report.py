@@ -17,7 +17,7 @@ from tau_retail_env.evaluation.faults import PARTIES
 from tau_retail_env.evaluation.page.episode import Json
 from tau_retail_env.evaluation.page.readers import Changed
 from tau_retail_env.evaluation.page.run import Run
-from tau_retail_env.evaluation.page.shelf import Shelves
+from tau_retail_env.evaluation.page.store import Stores
 from tau_retail_env.evaluation.sides import Side
 from tau_retail_env.runs.curves import PANELS
 from tau_retail_env.tasks import SUBSETS
@@ -40,8 +40,8 @@ class Report:
         if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
             raise InvalidValueError(f"{twice} is given twice; name each run once")
         self._tokenizer = tokenizer
-        self.shelves = Shelves()
-        self._runs = [Run(name, self.shelves, tokenizer) for name in names]
+        self.stores = Stores()
+        self._runs = [Run(name, self.stores, tokenizer) for name in names]
 
     def read_on(self, progress: Callable[[], object] = lambda: None) -> bool:
         """Take in what the runs have written since; whether there was something.
@@ -57,10 +57,10 @@ class Report:
             try:
                 is_new |= run.read_on(progress)
             except Changed:
-                anew = Run(run.name, self.shelves, self._tokenizer)
+                anew = Run(run.name, self.stores, self._tokenizer)
                 anew.read_on(progress)
                 self._runs[place], is_new = anew, True
-        self.shelves.close_parcels()
+        self.stores.close_parcels()
         return is_new
 
     def rows(self) -> list[Json]:
@@ -84,7 +84,7 @@ class Report:
             "subsets": [name for name in SUBSETS if name != "all"],
             "meanings": dict(MEANINGS),
             "panels": [[panel.title, list(panel.lines)] for panel in PANELS],
-            "texts": list(self.shelves.texts),
+            "texts": list(self.stores.texts),
             "rows": list(rows),
             "episodes": sum(len(run.rows) for run in self._runs),
         }

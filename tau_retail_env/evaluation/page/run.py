@@ -1,4 +1,4 @@
-"""One run of the report: its rows and figures held here, its conversations on a shelf."""
+"""One run of the report: its rows and figures held here, its conversations on a store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tau_retail_env.evaluation.facts import Facts, facts_of
 from tau_retail_env.evaluation.outcome import estimate, figures, measured, outcomes_of
 from tau_retail_env.evaluation.page.episode import Json, conversation_of, row_of, tokens_of
 from tau_retail_env.evaluation.page.readers import EVALUATION, EvaluationReader, Found, reader_of
-from tau_retail_env.evaluation.page.shelf import Shelves
+from tau_retail_env.evaluation.page.store import Stores
 from tau_retail_env.evaluation.page.tasks import TaskFinder
 from tau_retail_env.evaluation.page.tokenizer import token_texts
 from tau_retail_env.evaluation.sides import NOT_TOLD, Side
@@ -28,18 +28,18 @@ class Run:
 
     Args:
         name: as it was typed.
-        shelves: where its conversations go.
+        stores: where its conversations go.
         tokenizer: the folder of the model's tokenizer; None to look where the run says.
 
     Raises:
         InvalidValueError: the name means nothing that is known.
     """
 
-    def __init__(self, name: str, shelves: Shelves, tokenizer: Path | None) -> None:
+    def __init__(self, name: str, stores: Stores, tokenizer: Path | None) -> None:
         self.name = name
         self.rows: dict[Key, Json] = {}
         self._reader = reader_of(name)
-        self._shelves = shelves
+        self._stores = stores
         self._settings = self._reader.settings if isinstance(self._reader, EvaluationReader) else None
         self._texts = token_texts([tokenizer] if tokenizer else self._reader.tokenizers())
         self._finder = TaskFinder(self._settings.tasks if self._settings else {})
@@ -99,7 +99,7 @@ class Run:
             self._tasks[task.id] = task
         self._facts[key] = facts
         row = row_of(one, facts, task, part=found.part, step=found.step)
-        self.rows[key] = row | self._shelves.put(conversation_of(one, task), tokens_of(one, self._texts))
+        self.rows[key] = row | self._stores.put(conversation_of(one, task), tokens_of(one, self._texts))
 
     def _number_trials(self) -> None:
         """Number a training run's episodes of a task by their sampling seeds: the same in every validation."""

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from tau_retail_env.users.scripted.address import right_address
 from tau_retail_env.users.scripted.agenda import Agenda
 from tau_retail_env.users.scripted.listening import Fact
-from tau_retail_env.users.scripted.postal import right_address
 from tau_retail_env.users.scripted.proposal import (
     ORDER_ID,
     meant,

@@ -77,7 +77,7 @@ def test_no_module_makes_markup_of_a_text():
 
 
 def test_a_page_that_would_be_too_large_holds_a_sample_and_figures_over_all(report, tmp_path):
-    whole = report.shelves.conversations.size * 4 / 3
+    whole = report.stores.conversations.size * 4 / 3
     written = write_page(tmp_path / "report.html", report, most_bytes=int(whole / 4) + 1)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     told = block(page, "index")

@@ -9,7 +9,7 @@ from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.cli import main
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.page.report import Report, labels
-from tau_retail_env.evaluation.page.shelf import as_json
+from tau_retail_env.evaluation.page.store import as_json
 from tau_retail_env.evaluation.record import EPISODES, read_episodes
 from tau_retail_env.models.shipped import small_checkpoint
 from tau_retail_env.runs.trajectories import write_trajectories
@@ -43,7 +43,7 @@ def index(report):
 
 def conversation(report, row):
     parcel, place = row["at"]
-    return report.shelves.conversations.items(parcel)[place]
+    return report.stores.conversations.items(parcel)[place]
 
 
 def test_every_trial_of_an_evaluation_is_a_row_that_filters_can_use(silent):
@@ -131,7 +131,7 @@ def test_tokens_are_kept_with_their_texts_masks_and_log_probabilities(tmp_path):
     write_trajectories(tmp_path / "file.jsonl", [one])
     report = read(tmp_path / "file.jsonl", tokenizer=small_checkpoint())
     parcel, place = report.rows()[0]["tokens_at"]
-    told = report.shelves.tokens.items(parcel)[place]
+    told = report.stores.tokens.items(parcel)[place]
     assert (told["ids"], told["mask"], told["logprobs"]) == ([5, 6, 7, 8], [2, 2], [-0.25, -1.5])
     assert set(told["texts"]) == {"5", "6", "7", "8"}
 

@@ -18,11 +18,11 @@ Place = tuple[int, int]
 """The number of a parcel, and which of its items."""
 
 
-class Shelf:
+class Store:
     """Items of JSON, put in one after another and packed together; the memory holds one parcel."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="tau-retail-report-")  # noqa: SIM115 (it goes with the shelf)
+        self._file = tempfile.TemporaryFile(prefix="tau-retail-report-")  # noqa: SIM115 (it goes with the store)
         self._parcels: list[tuple[int, int]] = []
         self._open: list[str] = []
         self._open_bytes = 0
@@ -73,12 +73,12 @@ class Shelf:
         return json.loads(zlib.decompress(self.parcel(number)))
 
 
-class Shelves:
+class Stores:
     """Where conversations and tokens lie, and the texts that many conversations share."""
 
     def __init__(self) -> None:
-        self.conversations = Shelf()
-        self.tokens = Shelf()
+        self.conversations = Store()
+        self.tokens = Store()
         self.texts: dict[str, int] = {}
 
     def put(self, conversation: dict[str, Any], tokens: dict[str, Any] | None) -> dict[str, Place | None]:

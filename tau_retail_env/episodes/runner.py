@@ -1,4 +1,4 @@
-"""An environment with the episode that is played in it; every player steps it through these."""
+"""One episode under way: its environment, and the record that every player steps it through."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Played = TypeVar("Played", bound=Episode)
 
 
-class Seat(Generic[Played]):
+class EpisodeRunner(Generic[Played]):
     """An environment and the episode that is played in it.
 
     Args:
@@ -73,7 +73,7 @@ class Seat(Generic[Played]):
             self._environment_s += time.perf_counter() - start
 
 
-class ModelSeat(Seat[TokenEpisode]):
+class ModelRunner(EpisodeRunner[TokenEpisode]):
     """An environment and the episode that a model plays in it; where no token is left the environment is closed.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tau_retail_env.users.scripted.postal import right_address
+from tau_retail_env.users.scripted.address import right_address
 from tau_retail_env.users.scripted.request import Address
 
 WANTED = Address("5 Oak Street", "Suite 7", "Austin", "TX", "USA", "78701")

@@ -4,8 +4,8 @@ import threading
 import time
 from dataclasses import replace
 
-from tau_retail_env.roll import dump
-from tau_retail_env.roll.dump import TrajectoryWriter, is_chosen, writer_for
+from tau_retail_env.roll import trajectory_writer
+from tau_retail_env.roll.trajectory_writer import TrajectoryWriter, is_chosen, writer_for
 from tau_retail_env.runs.trajectories import read_trajectories
 from tests.plain_trajectory import plain_trajectory
 
@@ -32,7 +32,7 @@ def test_episodes_of_many_threads_are_all_in_whole_files(tmp_path):
 
 
 def test_a_file_that_is_not_full_is_written_after_a_while(tmp_path, monkeypatch):
-    monkeypatch.setattr(dump, "FILE_AGE_S", 0.05)
+    monkeypatch.setattr(trajectory_writer, "FILE_AGE_S", 0.05)
     writer = TrajectoryWriter(tmp_path, "val")
     writer.add(record(1))
     deadline = time.monotonic() + 10
@@ -63,9 +63,9 @@ def test_an_episode_that_cannot_be_written_costs_itself_alone(tmp_path):
 
 def test_a_disk_that_is_too_slow_never_holds_up_the_playing(tmp_path, monkeypatch):
     going_on = threading.Event()
-    monkeypatch.setattr(dump, "WAITING_EPISODES", 2)
-    monkeypatch.setattr(dump, "FILE_EPISODES", 1)
-    monkeypatch.setattr(dump, "write_trajectories", lambda *_: going_on.wait(10))
+    monkeypatch.setattr(trajectory_writer, "WAITING_EPISODES", 2)
+    monkeypatch.setattr(trajectory_writer, "FILE_EPISODES", 1)
+    monkeypatch.setattr(trajectory_writer, "write_trajectories", lambda *_: going_on.wait(10))
     writer = TrajectoryWriter(tmp_path, "train")
     for number in range(10):
         writer.add(record(number))

@@ -14,7 +14,7 @@ ENGINES = {"vllm": "roll.distributed.strategy.vllm_strategy", "sglang": "roll.di
 """ROLL's modules that import a rollout engine."""
 
 
-def ahead(work: Callable[[], None]) -> threading.Thread:
+def in_background(work: Callable[[], None]) -> threading.Thread:
     """Begin some work beside what the process does; what fails in it fails again, with its message, where it is needed.
 
     Args:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from tau_retail_env.users.base import UserError, UserMessage
 
 
-def heard(said: UserMessage | str, stop_tokens: Sequence[str]) -> UserMessage:
+def checked_reply(said: UserMessage | str, stop_tokens: Sequence[str]) -> UserMessage:
     """A customer's message, its stop token noticed wherever in the text it stands.
 
     Args:

@@ -51,8 +51,8 @@ def make_user(
 
     Args:
         strategy: one of `USER_STRATEGIES`; or the weight of each that is to play, as {"scripted": 0.7, "llm": 0.3}.
-        config: settings of the customer: `phrasings` ("auto", "train", "held_out" or "all") is the scripted one's,
-            all others are those of `ApiSettings`. A key of a kind that does not play is an error.
+        config: settings of the customer: `phrasings` (one of `PHRASINGS`) is the scripted one's, all others are those
+            of `ApiSettings`. A key of a kind that does not play is an error.
         shop: the shop's database as plain JSON, read only.
         model: the model behind an API customer.
         source: where the tasks come from, as an object or by name: it decides whose simulator an API customer is.

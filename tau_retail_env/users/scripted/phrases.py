@@ -1,4 +1,4 @@
-"""How the scripted customer words what it says: phrasings by act, one fifth of each held out for evaluation."""
+"""How the scripted customer words what it says: phrasings by act, in portions to learn from and to judge by."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from collections.abc import Mapping
 
 from tau_retail_env.errors import unknown
 
-PORTIONS = ("train", "held_out", "all")
+PORTIONS: Mapping[str, tuple[int, ...]] = {
+    "train_fit": (0, 1, 2, 3),
+    "train_dev": (5, 6, 7, 8),
+    "train": (0, 1, 2, 3, 5, 6, 7, 8),
+    "held_out": (4, 9),
+    "all": tuple(range(10)),
+}
+"""Which of an act's ten phrasings may be used, by their places."""
 
 PHRASES: Mapping[str, tuple[str, ...]] = {
     "hello": (
@@ -432,7 +439,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "Okay, let me know.",
     ),
 }
-"""Act to its phrasings; every fifth one is held out."""
+"""Act to its phrasings, ten each."""
 
 
 class Phrasebook:
@@ -442,7 +449,7 @@ class Phrasebook:
         """Open the book for an episode.
 
         Args:
-            portion: "train", "held_out" or "all": which phrasings may be used.
+            portion: which phrasings may be used, a name of `PORTIONS`.
             name: names the episode; same name, same choices.
 
         Raises:
@@ -472,9 +479,6 @@ def phrasings(act: str, portion: str) -> tuple[str, ...]:
 
     Args:
         act: what is said.
-        portion: "train", "held_out" or "all".
+        portion: a name of `PORTIONS`.
     """
-    every = PHRASES[act]
-    if portion == "all":
-        return every
-    return tuple(line for position, line in enumerate(every) if (position % 5 == 4) == (portion == "held_out"))
+    return tuple(PHRASES[act][place] for place in PORTIONS[portion])

@@ -7,6 +7,7 @@ from typing import Any
 
 from tau_retail_env.errors import EpisodeStateError, unknown
 from tau_retail_env.messages import AgentMessage
+from tau_retail_env.sources.parts import PARTS
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.users.base import STOP, UserMessage
 from tau_retail_env.users.scripted.agenda import build_agenda
@@ -22,8 +23,8 @@ class ScriptedUser:
 
         Args:
             shop: the shop's database, read only: {"users", "orders", "products"}.
-            phrasings: "train", "held_out", "all", or "auto": held out for tasks of a split "test" or "test2", train
-                otherwise.
+            phrasings: a name of `PORTIONS`, or "auto": held out for tasks of a test split; for the part of a training
+                split the half that only it has; train otherwise.
 
         Raises:
             InvalidValueError: unknown phrasings.
@@ -44,9 +45,7 @@ class ScriptedUser:
         Raises:
             InvalidValueError: a task whose customer is not in the shop.
         """
-        portion = self._phrasings
-        if portion == "auto":
-            portion = "held_out" if task.split.startswith("test") else "train"
+        portion = _portion_of(task.split) if self._phrasings == "auto" else self._phrasings
         book = Phrasebook(portion=portion, name=f"{task.id}/{seed}")
         self._conversation = Conversation(build_agenda(task, self._shop), book)
         return UserMessage(self._conversation.open())
@@ -67,3 +66,11 @@ class ScriptedUser:
         content = self._conversation.answer(message.content or "")
         stop = STOP if STOP in content else None
         return UserMessage(content, stop=stop, agrees=self._conversation.agreed)
+
+
+def _portion_of(split: str) -> str:
+    """In which portion of the phrasings a split's customers speak."""
+    if split.startswith("test"):
+        return "held_out"
+    part = split.rpartition("_")[2]
+    return f"train_{part}" if part in PARTS else "train"

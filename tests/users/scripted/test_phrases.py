@@ -11,12 +11,13 @@ from tau_retail_env.users.scripted.phrases import PHRASES, Phrasebook, phrasings
 
 
 @pytest.mark.parametrize("act", PHRASES)
-def test_every_act_has_ten_phrasings_and_one_fifth_held_out(act: str) -> None:
+def test_every_act_has_ten_phrasings_cut_into_two_parts_to_learn_from_and_one_to_judge(act: str) -> None:
     every, train, held_out = (phrasings(act, portion) for portion in ("all", "train", "held_out"))
-    assert len(set(every)) >= 10
-    assert len(held_out) * 5 == len(every)
-    assert not set(train) & set(held_out)
-    assert set(train) | set(held_out) == set(every)
+    fit, dev = (phrasings(act, portion) for portion in ("train_fit", "train_dev"))
+    assert len(set(every)) == len(every) == 10
+    assert (len(fit), len(dev), len(held_out)) == (4, 4, 2)
+    assert {*fit, *dev} == set(train)
+    assert {*train, *held_out} == set(every)
 
 
 @pytest.mark.parametrize("act", PHRASES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +17,36 @@ MODIFY_ITEMS = "modify_pending_order_items"
 TAU2_FIXES = "https://github.com/sierra-research/tau2-bench/commit/01e812d"
 VERIFIED_FIXES = (
     "https://github.com/amazon-agi/tau2-bench-verified/blob/9d0d5ae0a5a80007ec15083448350bb9f8f1cc00/FIXES.md"
+)
+V1 = "https://github.com/sierra-research/tau-bench/blob/59a200c6d575d595120f1cb70fea53cef0632f6b/tau_bench/envs/retail"
+V1_WITHOUT_THE_MONEY = "24 27 81 148 161 214 229 252 253 288 314 349 351 369 376 427 431 441 469".split()
+V1_UNPAID_WRITES = frozenset(
+    """
+    exchange_delivered_order_items #W1539823 gift_card_6023546
+    exchange_delivered_order_items #W4352605 gift_card_1401311
+    exchange_delivered_order_items #W7449508 gift_card_7711863
+    modify_pending_order_items #W2541482 gift_card_3377580
+    modify_pending_order_items #W4614740 gift_card_1139567
+    modify_pending_order_items #W6151519 gift_card_5193172
+    modify_pending_order_items #W7147989 gift_card_5917510
+    modify_pending_order_items #W7430166 gift_card_9708163
+    modify_pending_order_items #W8296441 gift_card_5701566
+    modify_pending_order_items #W8835847 gift_card_2652153
+    modify_pending_order_items #W9655299 gift_card_6023546
+    modify_pending_order_payment #W1620235 gift_card_6023546
+    modify_pending_order_payment #W4284542 gift_card_9368765
+    modify_pending_order_payment #W5199551 gift_card_1675628
+    modify_pending_order_payment #W5911003 gift_card_4855547
+    modify_pending_order_payment #W6368178 gift_card_8070316
+    modify_pending_order_payment #W6885344 gift_card_7588375
+    modify_pending_order_payment #W6958840 gift_card_5730441
+    modify_pending_order_payment #W6979932 gift_card_5979071
+    modify_pending_order_payment #W7602708 gift_card_8893815
+    """.strip().split("\n    ")
+)
+V1_FOR_ITSELF = (
+    "5 7 8 10 22 34 35 42 53 55 64 70 130 136 142 144 145 150 154 192 206 244 267 268 288 290 305 321 328 331 334 "
+    "337 353 361 368 376 389 395 402 410 412 416 444 451 464 473 497".split()
 )
 
 
@@ -41,7 +71,9 @@ class Correction:
     replaced: Mapping[str, str] = field(default_factory=dict)
     """For new items that the gold actions name, those that they should."""
     left_out: frozenset[str] = frozenset()
-    """Ids whose gold writes are left out: the shop refuses them."""
+    """Gold writes that are left out, by tool, order and payment method: the shop refuses them."""
+    is_without_itself: bool = False
+    """Whether items that the gold actions take for themselves are left out, and writes that name no other."""
 
     def concerns(self, task: Task) -> bool:
         """Whether it changes a task's gold actions."""
@@ -76,7 +108,7 @@ CORRECTIONS: tuple[Correction, ...] = (
         tasks=("12", "13", "test/12", "test/13"),
         reason="the gold action refunds to a PayPal account that did not pay, which the shop refuses",
         link=TAU2_FIXES,
-        left_out=frozenset({"paypal_9497703"}),
+        left_out=frozenset({"return_delivered_order_items #W5490111 paypal_9497703"}),
     ),
     Correction(
         id="exchange-for-an-unavailable-item",
@@ -85,7 +117,29 @@ CORRECTIONS: tuple[Correction, ...] = (
         tasks=("18", "91"),
         reason="the gold action takes a variant that is not available, which the shop refuses",
         link=VERIFIED_FIXES,
-        left_out=frozenset({"3609437808", "6268080249"}),
+        left_out=frozenset(
+            {
+                "exchange_delivered_order_items #W2890441 credit_card_1061405",
+                "exchange_delivered_order_items #W3239882 credit_card_5902940",
+            }
+        ),
+    ),
+    Correction(
+        id="gift-card-without-the-money",
+        sources=("tau_bench",),
+        tasks=tuple(f"train/{number}" for number in V1_WITHOUT_THE_MONEY),
+        reason="the gold action pays with a gift card that does not hold enough, which the shop refuses",
+        link=f"{V1}/tasks_train.py",
+        left_out=V1_UNPAID_WRITES,
+    ),
+    Correction(
+        id="item-for-itself",
+        sources=("tau_bench",),
+        tasks=tuple(f"train/{number}" for number in V1_FOR_ITSELF),
+        reason="the gold action takes an item for itself, where the domain policy wants another option of the product; "
+        "the customer names no other option either",
+        link=f"{V1}/wiki.md",
+        is_without_itself=True,
     ),
 )
 """All corrections; docs/rewards.md shows them."""
@@ -100,8 +154,7 @@ def corrected_task(task: Task) -> Task:
     """
     for one in CORRECTIONS:
         if one.concerns(task):
-            kept = [action for action in task.actions if not _holds(action, one.left_out)]
-            task = dataclasses.replace(task, actions=tuple(_replaced(action, one.replaced) for action in kept))
+            task = dataclasses.replace(task, actions=tuple(_corrected(task.actions, one)))
     return task
 
 
@@ -135,10 +188,27 @@ def _place(task: Task) -> str:
     return task.id.partition("/")[2]
 
 
-def _holds(action: Action, ids: Iterable[str]) -> bool:
-    given = action.arguments
-    named = {given.get("payment_method_id"), *given.get("new_item_ids", ())}
-    return action.name in WRITE_TOOLS and not named.isdisjoint(ids)
+def _corrected(actions: Iterable[Action], by: Correction) -> Iterator[Action]:
+    """Gold actions as they should be."""
+    for action in actions:
+        name = f"{action.name} {action.arguments.get('order_id')} {action.arguments.get('payment_method_id')}"
+        if name in by.left_out:
+            continue
+        others = _without_itself(action) if by.is_without_itself else _replaced(action, by.replaced)
+        if others is not None:
+            yield others
+
+
+def _without_itself(action: Action) -> Action | None:
+    """The action without the items that it takes for themselves; None where it names no other."""
+    if "new_item_ids" not in action.arguments:
+        return action
+    pairs = zip(action.arguments["item_ids"], action.arguments["new_item_ids"], strict=True)
+    kept = [(old, new) for old, new in pairs if old != new]
+    if not kept:
+        return None
+    old_items, new_items = map(list, zip(*kept, strict=True))
+    return dataclasses.replace(action, arguments={**action.arguments, "item_ids": old_items, "new_item_ids": new_items})
 
 
 def _replaced(action: Action, others: Mapping[str, str]) -> Action:

@@ -330,16 +330,18 @@ class OracleAgent:
         return self._call(write.name, write.arguments)
 
     def _find_out(self, write: Action) -> AgentMessage | None:
-        """The next look-up for an address or a payment method that nobody has mentioned; None where none is left."""
+        """The next step to an address or a payment method that nobody has mentioned; None where none is left."""
         given, seen = write.arguments, self._seen.casefold()
         wanted = [given[name] for name in ("address1", "payment_method_id") if name in given]
-        if self._hurries or all(value.casefold() in seen for value in wanted):
+        if all(value.casefold() in seen for value in wanted):
             return None
         if self._is_new("get_user_details", self._user()):
             return self._call("get_user_details", self._user())
         orders = _parsed(self._results[call_key("get_user_details", self._user())]).get("orders", ())
         unread = [order_id for order_id in orders if self._is_new("get_order_details", {"order_id": order_id})]
-        return self._call("get_order_details", {"order_id": unread[0]}) if unread else None
+        if unread:
+            return self._call("get_order_details", {"order_id": unread[0]})
+        return self._ask(["address"]) if "address1" in given and not self._asked["address"] else None
 
     def _sum_up(self) -> AgentMessage:
         write = self._steps[0].write

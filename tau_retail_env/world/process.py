@@ -37,8 +37,10 @@ PAYMENTS = {
     "paypal": r"\bpay ?pal|\boriginal",
 }
 ASKS = re.compile(r"\?|\bconfirm", re.IGNORECASE)
-IDENTIFIER = re.compile(r"#?W\d{7}\b|\b(?:gift_card|credit_card|paypal)_\d+\b|\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
-"""Orders, payment methods and email addresses."""
+IDENTIFIER = re.compile(
+    r"#?W\d{7}\b|\b(?:gift_card|credit_card|paypal)_\d+\b|\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE
+)
+"""Orders, payment methods and email addresses, in any case: a customer may begin a sentence with one."""
 NUMBER = re.compile(r"(?<![\w#.])\$?(\d[\d,]*(?:\.\d+)?)(?![\w]|\.\d)")
 PLAIN_WORDS = frozenset({"yes", "no", "none"})
 """Values of options that say nothing without the option's name."""

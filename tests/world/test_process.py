@@ -38,6 +38,16 @@ def test_the_oracle_does_everything_right(source: str, split: str) -> None:
         assert played(source, task, OracleAgent(task))["process"] == 1.0, task.id
 
 
+@pytest.mark.parametrize("split", ["dev", "test", pytest.param("train", marks=pytest.mark.slow)])
+def test_the_oracle_does_everything_right_within_v1s_30_messages(split: str, tau_bench: object) -> None:
+    wrong = [
+        task.id
+        for task in load_tasks("tau_bench", split)
+        if played("tau_bench", task, OracleAgent(task))["process"] != 1.0
+    ]
+    assert wrong == []
+
+
 def test_an_agent_that_writes_gold_without_a_word_has_no_process_at_all() -> None:
     tasks = [task for task in load_tasks("tau2", "base") if open_shop("tau2").gold_changes(task)]
     told = [played("tau2", task, MuteAgent(task)) for task in tasks]
@@ -163,6 +173,11 @@ def test_a_proposal_must_not_hold_what_nobody_has_told(invented: str, told: tupl
 def test_what_was_read_or_follows_may_be_proposed(words: str) -> None:
     read = ("call", "get_product_details", {"product_id": "1"}, '{"prices": [100.25, 130.25, 1120.5]}')
     assert process(*IDENTIFIED, read, ("agent", words), ("user", "Yes.")).nothing_invented == 1.0
+
+
+def test_an_id_with_which_the_customer_begins_a_sentence_is_known() -> None:
+    words = f"I will return the lamp of {ORDER} to credit_card_7918119. Confirm?"
+    assert process(*IDENTIFIED, ("user", "Credit_card_7918119."), ("agent", words)).nothing_invented == 1.0
 
 
 def test_the_sum_of_items_of_an_order_follows() -> None:

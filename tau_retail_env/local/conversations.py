@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import random
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +23,7 @@ from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.chat.parsing import render_message
 from tau_retail_env.config.environments import EnvironmentConfig
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.local.config.sft import ConversationArgs
 from tau_retail_env.local.identifiers import redraw_identifiers
 from tau_retail_env.messages import ResetInfo, StepInfo
@@ -165,6 +170,7 @@ def make_conversations(
 
     Raises:
         InvalidValueError: not one conversation can be used.
+        TauRetailError: a process died.
     """
     bar = tqdm(total=wanted.num, desc="oracle conversations", unit="episode", mininterval=1)
     chunks = [
@@ -313,9 +319,22 @@ def _parts(worker: _Worker, chunks: Sequence[Chunk], num_workers: int) -> Iterat
     if num_workers == 1:
         yield from map(worker, chunks)
         return
+    processes = min(num_workers, len(chunks))
     spawning = multiprocessing.get_context("spawn")
-    with spawning.Pool(min(num_workers, len(chunks)), _start, (worker,)) as pool:
-        yield from pool.imap(_work, chunks)
+    with (
+        tempfile.NamedTemporaryFile() as settings,
+        ProcessPoolExecutor(processes, spawning, initializer=_start, initargs=(settings.name,)) as pool,
+    ):
+        # by a file: a parent that writes more than a pipe holds waits for ever for a child that was killed as it began
+        pickle.dump(worker, settings)
+        settings.flush()
+        try:
+            yield from pool.map(_work, chunks)
+        except BrokenProcessPool as error:
+            raise TauRetailError(
+                f"One of {processes} processes that played conversations died: it was killed, or the machine ran out "
+                "of memory. Fewer need less: conversations.num_workers=1"
+            ) from error
 
 
 class _Worker:
@@ -367,8 +386,8 @@ _workers: list[_Worker] = []
 """The worker of this process: a pool hands each process its settings once, through a global."""
 
 
-def _start(worker: _Worker) -> None:
-    _workers.append(worker)
+def _start(settings: str) -> None:
+    _workers.append(pickle.loads(Path(settings).read_bytes()))
 
 
 def _work(chunk: Chunk) -> list[Encoded]:

@@ -1,6 +1,11 @@
 """Supervised fine-tuning on oracle conversations."""
 
+import multiprocessing
+import os
 import re
+import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Tokenizer
 
 from tau_retail_env.chat.parsing import parse_message
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.local import sft
 from tau_retail_env.local.config import SftConfig, check_sft
 from tau_retail_env.local.conversations import EncodedConversations, encode, make_conversations
@@ -83,6 +88,19 @@ def test_several_processes_make_the_same_conversations(config: SftConfig, tokeni
     alone, together = (conversations(config, tokenizer, num=60, num_workers=workers) for workers in (1, 2))
     for name in ("token_ids", "response_mask", "starts"):
         np.testing.assert_array_equal(getattr(alone, name), getattr(together, name))
+
+
+def test_a_killed_process_ends_the_conversations_with_an_error(config: SftConfig, tokenizer: Qwen2Tokenizer):
+    def kill_the_first() -> None:
+        while not (children := multiprocessing.active_children()):
+            time.sleep(0.05)
+        os.kill(children[0].pid or 0, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_the_first)
+    killer.start()
+    with pytest.raises(TauRetailError, match="One of 2 processes that played conversations died"):
+        conversations(config, tokenizer, num=400, num_workers=2)
+    killer.join()
 
 
 def test_a_mixture_holds_the_conversations_of_each_environment_by_weight(config: SftConfig, tokenizer: Qwen2Tokenizer):

@@ -9,6 +9,7 @@ processes of its own, one for each GPU, over the same rows:
   ours          what a run does now (tau_retail_env/roll/learning.py)
   ours-hf-norms, ours-checkpointing, ours-compiled    the same without the fused norms; with gradient checkpointing;
                 with torch.compile of each layer
+  ours-rounded  rows padded to multiples of --round tokens, with cuDNN's attention: few shapes to plan it for
   ours-cudnn    with cuDNN's attention where PyTorch would take it: planned anew for each shape of a micro-batch
   ours-regathered    with FSDP2 gathering the weights in each micro-batch, as it does for a model that is not small
   best, best-compiled, best-flash    no ROLL, no FSDP2, no optimizer: bf16 weights, a forward and a backward pass over
@@ -97,6 +98,7 @@ SIDES = (
     "ours-hf-norms",
     "ours-checkpointing",
     "ours-compiled",
+    "ours-rounded",
     "ours-cudnn",
     "ours-regathered",
     "best",
@@ -117,6 +119,8 @@ def main() -> None:
     if options.side:
         print(json.dumps(measure(options)))
         return
+    if options.profile:
+        Path(options.profile).mkdir(parents=True, exist_ok=True)
     device = _device_rate(options)
     print(
         f"{options.shape}: {options.rows} rows of {options.tokens} tokens (+-{options.spread:.0%}), {options.own} of "
@@ -170,6 +174,9 @@ def _measure_part(part: str, options: argparse.Namespace, rank: int) -> dict[str
     scale = options.rows / rows / options.ranks
     told["seconds"] = statistics.median(seconds[1:] or seconds) * scale
     told["each, s"] = [one * scale for one in seconds]
+    if options.profile:
+        told["kernels, s"] = _kinds(part, options, rows, rank, part_run)
+        offload()
     if torch.cuda.is_available():
         told["peak, GiB"] = torch.cuda.max_memory_allocated() / GIB
         torch.cuda.empty_cache()
@@ -211,6 +218,22 @@ def _several_steps(
             torch.cuda.empty_cache()
     del taken
     return seconds
+
+
+def _kinds(part: str, options: argparse.Namespace, rows: int, rank: int, run: Callable[[Any], Any]) -> dict[str, float]:
+    """Where the GPU's time goes in one update's rows, of lengths seen before; rank 0 leaves a trace."""
+    from benchmarks.kernels import profile
+
+    batch = make_batch(options, rows, seed=rank).to(_device()).slice(0, max(rows // options.updates, 1))
+    run(batch)
+    _wait()
+    trace = Path(options.profile) / f"{options.side}-{part}.json.gz" if rank == 0 else None
+
+    def work() -> None:
+        run(batch)
+        _wait()
+
+    return profile(work, trace)
 
 
 def _timed(work: Callable[[], Any]) -> float:
@@ -273,13 +296,15 @@ def _ours(strategy: Any, options: argparse.Namespace, *, values: bool) -> None:
     from tau_retail_env.roll import learning
 
     if options.side == "ours-regathered":
-        learning._Rows.keep_gathered = lambda rows: None
+        learning.Rows.keep_gathered = lambda rows: None
     if options.side == "ours-hf-norms":
         learning.fuse_norms = lambda model: None
     if options.side == "ours-checkpointing":
         strategy.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     learning.still(strategy.model)
-    learning.trim_padding(strategy, train_tokens=options.train_tokens, infer_tokens=options.infer_tokens, values=values)
+    multiple = options.round if options.side == "ours-rounded" else 1
+    train, infer = (learning.Sizes(tokens, multiple) for tokens in (options.train_tokens, options.infer_tokens))
+    learning.trim_padding(strategy, train=train, infer=infer, values=values)
     if options.side == "ours-cudnn":
         torch.backends.cuda.enable_cudnn_sdp(True)
 
@@ -510,6 +535,9 @@ def _print(found: dict[str, Any]) -> None:
                 f"{side:20}{one['seconds']:10.2f}{one['tokens/s']:12,.0f}{one['share']:8.1%}"
                 f"{one.get('peak, GiB', float('nan')):7.1f}{ratio:>9}{one['rows']:6.0f}"
             )
+            if kinds := one.get("kernels, s"):
+                whole = sum(kinds.values())
+                print(f"    {', '.join(f'{kind} {seconds / whole:.0%}' for kind, seconds in kinds.items())}")
 
 
 def _wait() -> None:
@@ -552,6 +580,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--updates", type=int, default=2, help="of the weights, in a step")
     parser.add_argument("--train-tokens", type=int, default=32_768, help="of a micro-batch with a gradient")
     parser.add_argument("--infer-tokens", type=int, default=65_536, help="of one without")
+    parser.add_argument("--round", type=int, default=256, help="tokens, of the side ours-rounded")
     parser.add_argument("--plain-rows", type=int, default=16, help="measured of ROLL's own, scaled to all rows")
     parser.add_argument("--steps", type=int, default=1, help="measured; from 2 on with other lengths each, as in a run")
     parser.add_argument("--taken", type=float, default=0.0, help="share of a GPU's memory that is taken, with --steps")
@@ -560,6 +589,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--product", type=int, default=1024, help="size of the product measured on a CPU")
     parser.add_argument("--sides", default="roll,trimmed,ours,best", help=f"of {', '.join(SIDES)}")
     parser.add_argument("--json", help="file for the numbers")
+    parser.add_argument("--profile", help="folder for a trace of each part, whose kernels are then told by kind, too")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -45,15 +45,14 @@ def main() -> None:
     timed = [row for row in rows[options.skip :] if "time/step_val" not in row and TOTAL in row]
     if not timed:
         raise SystemExit(f"{options.metrics} has no step without a validation after the first {options.skip}")
-    tags = {found[1] for row in timed for name in row if (found := re.fullmatch(r"env/([^/]+)/episode_s", name))}
-    if len(tags) != 1:
-        raise SystemExit(
-            f"{options.metrics} is of a run that trains {len(tags)} tags; this tells the time of one alone"
-        )
-    tag = tags.pop()
+    tags = sorted(
+        {found[1] for row in timed for name in row if (found := re.fullmatch(r"env/([^/]+)/episode_s", name))}
+    )
     print(f"mean of {len(timed)} steps without a validation, {timed[0]['step']} to {timed[-1]['step']}; seconds")
     print_parts(timed)
-    print_episode(timed, tag, options.episodes, options.cores)
+    print_roles(timed)
+    for tag in tags:
+        print_episode(timed, tag, options.episodes / len(tags), options.cores)
 
 
 def print_parts(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -64,8 +63,26 @@ def print_parts(rows: Sequence[Mapping[str, Any]]) -> None:
         print(f"  {label:40s}{seconds:9.3f}{seconds / total:8.1%}")
 
 
-def print_episode(rows: Sequence[Mapping[str, Any]], tag: str, episodes: int, cores: int) -> None:
-    """What an episode's time is made of, and what all of them take of the rollout's."""
+def print_roles(rows: Sequence[Mapping[str, Any]]) -> None:
+    """What a role's own process took for its call; of a part of a step the rest is ROLL's, Ray's and the batch's way.
+
+    Actor and critic train side by side.
+    """
+    print("within a role's process, moving its states included")
+    for name in sorted({name for row in rows for name in row if re.fullmatch(r"time/\w+/\w+/total", name)}):
+        told = [row[name] for row in rows if name in row]
+        print(f"  {name.removeprefix('time/').removesuffix('/total'):40s}{fmean(told):9.3f}")
+
+
+def print_episode(rows: Sequence[Mapping[str, Any]], tag: str, episodes: float, cores: int) -> None:
+    """What an episode's time is made of, and what all of them take of the rollout's.
+
+    Args:
+        rows: of the metrics.
+        tag: of the episodes.
+        episodes: of a step; with several tags each is taken to have as many.
+        cores: of the machine.
+    """
     episode_s, rollout_s = _mean(rows, f"env/{tag}/episode_s"), _mean(rows, PARTS["rollout"])
     print(f"an episode of {tag}: {episode_s:.3f} s wall clock, of which")
     for label, name in EPISODE.items():

@@ -14,23 +14,34 @@ NO_MASK = "sdpa_without_mask"
 """Our name among transformers' kinds of attention."""
 
 
-def by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+def by_length(lengths: Sequence[int], tokens: int, multiple: int = 1) -> list[list[int]]:
     """Put rows into buckets that are no larger than so many tokens, padding included.
 
     Args:
         lengths: tokens of each row.
         tokens: of a bucket at most; a longer row is one of its own.
+        multiple: of tokens, to which a bucket's rows are padded.
 
     Returns:
         The rows' places in each bucket, longest rows first.
     """
     buckets: list[list[int]] = []
     for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
-        if buckets and (len(buckets[-1]) + 1) * lengths[buckets[-1][0]] <= tokens:
+        if buckets and (len(buckets[-1]) + 1) * rounded(lengths[buckets[-1][0]], multiple) <= tokens:
             buckets[-1].append(place)
         else:
             buckets.append([place])
     return buckets
+
+
+def rounded(length: int, multiple: int) -> int:
+    """The next multiple of a number of tokens; one at least.
+
+    Args:
+        length: of a row.
+        multiple: what it is rounded up to.
+    """
+    return max(-(-length // multiple), 1) * multiple
 
 
 def fuse_norms(model: torch.nn.Module) -> None:
@@ -55,7 +66,7 @@ class _FusedNorm:
         return torch.nn.functional.rms_norm(hidden_states, weight.shape, weight, self.module.variance_epsilon)
 
 
-def attend_without_mask(model: Any) -> None:
+def attend_without_mask(model: Any, *, cudnn: bool = False) -> None:
     """Have a causal model that computes attention with PyTorch's SDPA ask for no mask, and keep cuDNN's kernel out.
 
     transformers looks into each micro-batch whether several sequences share a row, and waits for the GPU's answer. And
@@ -64,9 +75,10 @@ def attend_without_mask(model: Any) -> None:
 
     Args:
         model: from transformers; one with another attention, or with a sliding window, is left alone.
+        cudnn: whether cuDNN's kernel, the faster one once it is planned, stays in: for rows of few different lengths.
     """
     config = model.config
     if config._attn_implementation == "sdpa" and not getattr(config, "sliding_window", None):
-        torch.backends.cuda.enable_cudnn_sdp(False)
+        torch.backends.cuda.enable_cudnn_sdp(cudnn)
         AttentionInterface.register(NO_MASK, sdpa_attention_forward)
         config._attn_implementation = NO_MASK

@@ -16,19 +16,33 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 from torch.utils.checkpoint import checkpoint
 
-from tau_retail_env.models.rows import attend_without_mask, by_length, fuse_norms
+from tau_retail_env.models.rows import attend_without_mask, by_length, fuse_norms, rounded
 
 LOGITS = 2**27
 """Logits that are taken to fp32 at a time, 0.5 GiB: 883 tokens of Qwen's vocabulary, 2,730 of SmolLM2's."""
 SMALL = 0.05
 """Share of a GPU's memory up to which a role's weights stay there while the rollout engine plays."""
 
+FEW_LENGTHS = 64
+"""From this multiple of tokens on, micro-batches have so few different lengths that cuDNN's attention pays."""
+
 Loss = Callable[[Any, Tensor], tuple[Tensor, dict[str, Any]]]
 """ROLL's: the loss of some rows, and metrics, from these and the model's output."""
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """How large micro-batches are."""
+
+    tokens: int | None = None
+    """Of a micro-batch at most, padding included; one longer row is a micro-batch of its own. None is
+    `sequence_length`."""
+    multiple: int = 1
+    """Of tokens, to which its rows are padded."""
+
+
 def trim_padding(
-    strategy: Any, *, train_tokens: int | None = None, infer_tokens: int | None = None, values: bool = False
+    strategy: Any, *, train: Sizes | None = None, infer: Sizes | None = None, values: bool = False
 ) -> Rows | None:
     """Have an FSDP2 strategy compute no more than the run uses, and many rows at a time.
 
@@ -38,9 +52,9 @@ def trim_padding(
 
     Args:
         strategy: ROLL's, initialized. One that divides a sequence among GPUs (`ulysses_size`) stays as it is.
-        train_tokens: of a micro-batch with a gradient, padding included; one longer row is a micro-batch of its own.
-            None is `sequence_length`.
-        infer_tokens: the same without a gradient.
+        train: micro-batches with a gradient.
+        infer: those without. PyTorch has one order of attention kernels for a process: cuDNN's is in where both kinds
+            of micro-batches have few different lengths.
         values: whether the model is a critic, whose output is one value a token and whose loss is a mean over rows.
 
     Returns:
@@ -48,12 +62,12 @@ def trim_padding(
     """
     if strategy.worker.rank_info.cp_size > 1:
         return None
-    longest = strategy.worker.pipeline_config.sequence_length
-    rows = Rows(strategy, train_tokens or longest, infer_tokens or longest, values)
+    train, infer = train or Sizes(), infer or Sizes()
+    rows = Rows(strategy, train, infer, values)
     strategy.train_step, strategy.forward_step = rows.train_step, rows.forward_step
     strategy.op_compute_log_probs, strategy.op_compute_entropy = rows.log_probs, rows.entropy
     fuse_norms(strategy.model)
-    attend_without_mask(strategy.model)
+    attend_without_mask(strategy.model, cudnn=min(train.multiple, infer.multiple) >= FEW_LENGTHS)
     if _is_small(strategy.model):
         strategy.offload_states = _only_the_cache
         rows.keep_gathered()
@@ -67,7 +81,7 @@ class _MicroBatch:
     rows: Any
     """ROLL's, padded to its length."""
     length: int
-    """Tokens of the longest row."""
+    """Tokens of each row, padding included."""
     row: Tensor
     """The row of each of the actor's tokens."""
     before: Tensor
@@ -81,9 +95,8 @@ class Rows:
     losses ask: all lengths and places are read once for each batch.
     """
 
-    def __init__(self, strategy: Any, train_tokens: int, infer_tokens: int, values: bool) -> None:
-        self.strategy, self.values = strategy, values
-        self.train_tokens, self.infer_tokens = train_tokens, infer_tokens
+    def __init__(self, strategy: Any, train: Sizes, infer: Sizes, values: bool) -> None:
+        self.strategy, self.values, self.train, self.infer = strategy, values, train, infer
         self._now: _MicroBatch
         if not values:
             strategy.model.get_output_embeddings().register_forward_pre_hook(self._choose)
@@ -108,7 +121,7 @@ class Rows:
         metrics: dict[str, Any] = {}
         strategy.model.train()
         self._count(batch)
-        _, micro_batches = self._micro_batches(batch, self.train_tokens)
+        _, micro_batches = self._micro_batches(batch, self.train)
         reports: list[dict[str, Any]] = []
         shares = [len(one.rows) / len(batch) for one in micro_batches]
         for number, one in enumerate(micro_batches):
@@ -148,7 +161,7 @@ class Rows:
         """
         self.strategy.model.eval()
         self._count(batch)
-        order, micro_batches = self._micro_batches(batch, self.infer_tokens)
+        order, micro_batches = self._micro_batches(batch, self.infer)
         found: list[dict[str, Tensor]] = []
         for one in micro_batches:
             with self._autocast():
@@ -171,7 +184,7 @@ class Rows:
         self.strategy.model.eval()
         seen: list[Tensor] = []
         hook = self.strategy.model.score.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-        for one in self._micro_batches(batch, self.infer_tokens)[1]:
+        for one in self._micro_batches(batch, self.infer)[1]:
             self._output(one)
             yield one.rows, one.row, one.before, seen.pop()[one.row, one.before]
         hook.remove()
@@ -208,7 +221,7 @@ class Rows:
         places = self._now.row * columns + self._now.before
         return found.new_zeros(rows * columns).index_copy(0, places, found).view(rows, columns)
 
-    def _micro_batches(self, batch: Any, tokens: int) -> tuple[Tensor, list[_MicroBatch]]:
+    def _micro_batches(self, batch: Any, sizes: Sizes) -> tuple[Tensor, list[_MicroBatch]]:
         """The rows' places in the batch, longest first, and the rows in that order, divided.
 
         On every GPU into as many, since each micro-batch is a round of FSDP2's exchanges.
@@ -222,7 +235,8 @@ class Rows:
                 "rows: found padding before or between tokens, expected it at the end alone, as the env manager of "
                 "this package leaves it: attention is computed without a mask"
             )
-        buckets = by_length(lengths, tokens)
+        longest = attention.shape[1]
+        buckets = by_length(lengths, sizes.tokens or longest, sizes.multiple)
         if dist.is_initialized() and dist.get_world_size() > 1:
             most = torch.tensor(len(buckets), device=device)
             dist.all_reduce(most, op=dist.ReduceOp.MAX)
@@ -235,7 +249,8 @@ class Rows:
         for places in buckets:
             last, end = first + len(places), done + sum(counts[place] for place in places)
             rows = batch.slice(first, last)
-            divided.append(_MicroBatch(rows, max(lengths[places[0]], 1), row[done:end] - first, before[done:end]))
+            length = min(rounded(lengths[places[0]], sizes.multiple), longest)
+            divided.append(_MicroBatch(rows, length, row[done:end] - first, before[done:end]))
             first, done = last, end
         return order, divided
 

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,21 @@ def check_memory(values: Mapping[str, Any]) -> None:
         return
     # What is only assumed of it refuses nothing.
     raise_if([f"memory: {problem}" for problem in memory(config, shape).problems(card_gib + CONTEXTS_GIB)])
+
+
+def with_engines(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with as many rollout workers as there are to be engines.
+
+    Args:
+        values: as composed and checked.
+    """
+    from tau_retail_env.models.shapes import shape_of
+    from tau_retail_env.roll.engines import several_engines
+
+    shape = None
+    with suppress(InvalidValueError):
+        shape = shape_of(str(values["pretrain"]))
+    return several_engines(values, shape, smallest_card_gib())
 
 
 def smallest_card_gib() -> float | None:

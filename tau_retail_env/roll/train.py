@@ -14,7 +14,13 @@ from tau_retail_env.roll import tracking
 from tau_retail_env.roll.config.check import RollConfig, fit_groups
 from tau_retail_env.roll.devices import onto_visible_gpus
 from tau_retail_env.roll.nodes import together
-from tau_retail_env.roll.preflight import check_cluster, check_memory, import_what_workers_import, preflight
+from tau_retail_env.roll.preflight import (
+    check_cluster,
+    check_memory,
+    import_what_workers_import,
+    preflight,
+    with_engines,
+)
 from tau_retail_env.roll.ray_cluster import QUIET, python_path, ray_of_its_own
 from tau_retail_env.roll.run_folder import claim, remove_empty_folders
 from tau_retail_env.roll.settings import agentic_config
@@ -60,7 +66,7 @@ def _train_in(folder: RunFolder, config: RollConfig, values: Mapping[str, Any], 
     os.environ.update(QUIET)
     os.environ["PYTHONPATH"] = python_path()
     os.environ["ROLL_LOG_DIR"] = str(folder.path / "logs")
-    placed = values if os.environ.get("RAY_ADDRESS") else onto_visible_gpus(values)
+    placed = with_engines(values if os.environ.get("RAY_ADDRESS") else onto_visible_gpus(values))
     roll_config = agentic_config(fit_groups(placed, counts), folder)
     import_what_workers_import()
     notes = folder.open(to_yaml(values))

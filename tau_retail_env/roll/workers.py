@@ -16,7 +16,8 @@ from roll.pipeline.base_worker import ActorWorker as PlainActorWorker
 from roll.pipeline.base_worker import CriticWorker, InferWorker
 
 from tau_retail_env.models.warm_up import start_above_zero
-from tau_retail_env.roll.learning import Rows, explained_variance, start_at_zero, still, trim_padding
+from tau_retail_env.roll.engines import set_up_updates
+from tau_retail_env.roll.learning import Rows, Sizes, explained_variance, start_at_zero, still, trim_padding
 from tau_retail_env.roll.preload import import_engine, in_background
 from tau_retail_env.roll.requests import Requests
 from tau_retail_env.roll.value_head import ValueHead, mean_error
@@ -49,7 +50,8 @@ class Reference(PlainActorWorker):
         """
         super().initialize(from_the_beginning(pipeline_config))
         if self.worker_config.strategy_args.strategy_name == FSDP2_INFER:
-            trim_padding(self.strategy, infer_tokens=self.worker_config.max_tokens_per_microbatch_in_infer)
+            sizes = micro_batches(self.worker_config)
+            trim_padding(self.strategy, train=sizes["infer"], infer=sizes["infer"])
 
 
 class Learner(Worker):
@@ -76,12 +78,7 @@ class Learner(Worker):
         self.prepare(self.strategy.model)
         if pipeline_config.resume_from_checkpoint:
             load_checkpoint(self.strategy, Path(pipeline_config.resume_from_checkpoint) / self.part)
-        rows = trim_padding(
-            self.strategy,
-            train_tokens=self.worker_config.max_tokens_per_microbatch_in_train,
-            infer_tokens=self.worker_config.max_tokens_per_microbatch_in_infer,
-            values=self.values,
-        )
+        rows = trim_padding(self.strategy, **micro_batches(self.worker_config), values=self.values)
         if rows is not None:
             self.learn_by(rows)
 
@@ -102,7 +99,20 @@ class Learner(Worker):
 
 
 class LearningActor(Learner, ActorWorker):
-    """The actor's learner, whose weights stand at the top of a checkpoint."""
+    """The actor's learner, whose weights stand at the top of a checkpoint and go to every engine on its GPU."""
+
+    def setup_model_update(self, infer_cluster: Any, model_update_name: str) -> None:
+        """Prepare to hand weights on.
+
+        Args:
+            infer_cluster: of the rollout workers.
+            model_update_name: ROLL's.
+        """
+        devices = infer_cluster.worker_config.device_mapping
+        if len(set(devices)) < len(devices):
+            set_up_updates(self.strategy, infer_cluster, model_update_name)
+        else:
+            super().setup_model_update(infer_cluster, model_update_name)
 
 
 class LearningCritic(Learner, CriticWorker):
@@ -268,6 +278,21 @@ def sampling(generation_config: dict[str, Any], tokenizer: Any) -> dict[str, Any
     ends = [tokenizer.eos_token_id, tokenizer.pad_token_id]
     made: dict[str, Any] = create_sampling_params_for_vllm(generation_config | {"eos_token_id": ends})
     return made | {"detokenize": bool(made["stop"])}
+
+
+def micro_batches(worker_config: Any) -> dict[str, Sizes]:
+    """What a role's configuration says of its micro-batches, `train` and `infer`.
+
+    Args:
+        worker_config: ROLL's; its `use_dynamic_batching_…` are not asked for.
+    """
+    return {
+        kind: Sizes(
+            getattr(worker_config, f"max_tokens_per_microbatch_in_{kind}"),
+            getattr(worker_config, f"sequence_length_round_in_{kind}"),
+        )
+        for kind in ("train", "infer")
+    }
 
 
 def from_the_beginning(pipeline_config: Any) -> Any:

@@ -24,3 +24,8 @@ def test_a_model_with_a_sliding_window_keeps_its_mask():
 
 def test_a_bucket_holds_as_many_rows_as_its_longest_allows():
     assert rows.by_length([3, 10, 9, 2, 25], 20) == [[4], [1, 2], [0, 3]]
+
+
+def test_buckets_of_rows_padded_to_a_multiple_hold_fewer():
+    assert rows.by_length([3, 10, 9, 2, 25], 20, multiple=8) == [[4], [1], [2], [0, 3]]
+    assert [rows.rounded(length, 8) for length in (0, 1, 8, 9)] == [8, 8, 8, 16]

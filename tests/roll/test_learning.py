@@ -37,14 +37,21 @@ def process_group(roll):
 def workers(module, process_group):
     """ROLL's own actor or critic and one without padding, with the same weights."""
 
-    def make(*, values):
+    def make(*, values, multiple=1):
         theirs, ours = (make_worker(OPTIONS, values=values, update=ROWS) for _ in range(2))
         for one in (theirs, ours):
             module.still(one.strategy.model)
-        module.trim_padding(ours.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=values)
+        module.trim_padding(ours.strategy, **sizes(multiple=multiple), values=values)
         return theirs, ours
 
     return make
+
+
+def sizes(tokens=MICRO_BATCH, multiple=1):
+    """Of micro-batches, with a gradient and without."""
+    from tau_retail_env.roll.learning import Sizes
+
+    return {"train": Sizes(tokens, multiple), "infer": Sizes(tokens, multiple)}
 
 
 def batch(rows=ROWS, **changed):
@@ -72,34 +79,38 @@ def update(worker, data):
     return torch.cat(kept), metrics
 
 
-def test_log_probabilities_and_entropies_are_rolls_own_in_the_order_of_the_rows(workers):
+@pytest.mark.parametrize("multiple", [1, 64])
+def test_log_probabilities_and_entropies_are_rolls_own_in_the_order_of_the_rows(workers, multiple):
     import torch
 
     data = batch()
-    theirs, ours = (forward(worker, data) for worker in workers(values=False))
+    theirs, ours = (forward(worker, data) for worker in workers(values=False, multiple=multiple))
     for name in ("log_probs", "entropy"):
         assert theirs[name].abs().max() > 1
         torch.testing.assert_close(ours[name], theirs[name], rtol=1e-5, atol=1e-5)
 
 
-def test_values_are_rolls_own_at_the_tokens_that_count_and_keep_their_length(workers):
+@pytest.mark.parametrize("multiple", [1, 64])
+def test_values_are_rolls_own_at_the_tokens_that_count_and_keep_their_length(workers, multiple):
     import torch
 
     data = batch()
-    theirs, ours = (forward(worker, data)["values"] for worker in workers(values=True))
+    theirs, ours = (forward(worker, data)["values"] for worker in workers(values=True, multiple=multiple))
     where = data.batch["attention_mask"][:, :-1].bool()
     assert ours.shape == theirs.shape and theirs[where].abs().max() > 0.01
     torch.testing.assert_close(ours[where], theirs[where], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("multiple", [1, 64])
 @pytest.mark.parametrize("values", [False, True], ids=["actor", "critic"])
-def test_gradient_and_metrics_of_an_update_are_rolls_own(workers, values):
+def test_gradient_and_metrics_of_an_update_are_rolls_own(workers, values, multiple):
     """ROLL's micro-batches have one row each; ours here one to four, of different lengths."""
     import torch
     from roll.utils.functionals import reduce_metrics
 
     data = batch()
-    (theirs, their_metrics), (ours, our_metrics) = (update(worker, data) for worker in workers(values=values))
+    pair = workers(values=values, multiple=multiple)
+    (theirs, their_metrics), (ours, our_metrics) = (update(worker, data) for worker in pair)
     assert theirs.abs().max() > 1e-3
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
     their_metrics, our_metrics = reduce_metrics(their_metrics), reduce_metrics(our_metrics)
@@ -143,6 +154,29 @@ def test_so_is_the_gradient_of_losses_averaged_over_rows(workers, mode):
     data = batch()
     theirs, ours = (update(worker, data)[0] for worker in pair)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_rows_are_padded_to_the_multiple_and_no_further_than_rolls(workers):
+    worker, lengths = workers(values=False, multiple=48)[1], []
+    worker.strategy.model.register_forward_pre_hook(
+        lambda _, __, named: lengths.append(named["input_ids"].shape[1]), with_kwargs=True
+    )
+    forward(worker, batch())
+    assert {length % 48 for length in lengths if length < OPTIONS.sequence_length} == {0}
+    assert max(lengths) <= OPTIONS.sequence_length
+
+
+@pytest.mark.parametrize(("train", "infer", "cudnn"), [(64, 256, True), (4, 256, False), (256, 4, False)])
+def test_cudnns_attention_is_in_where_all_micro_batches_have_few_lengths(
+    module, process_group, monkeypatch, train, infer, cudnn
+):
+    import torch
+
+    told = []
+    monkeypatch.setattr(torch.backends.cuda, "enable_cudnn_sdp", told.append)
+    strategy = make_worker(OPTIONS, values=False, update=ROWS).strategy
+    module.trim_padding(strategy, train=module.Sizes(MICRO_BATCH, train), infer=module.Sizes(MICRO_BATCH, infer))
+    assert told == [cudnn]
 
 
 @pytest.mark.parametrize("values", [False, True], ids=["actor", "critic"])
@@ -212,7 +246,7 @@ def test_more_micro_batches_make_the_cpu_wait_for_the_gpu_no_more_often(
     number, waited = [], []
     for tokens in (10_000, MICRO_BATCH):
         worker = make_worker(options, values=values, update=ROWS)
-        module.trim_padding(worker.strategy, train_tokens=tokens, infer_tokens=tokens, values=values)
+        module.trim_padding(worker.strategy, **sizes(tokens), values=values)
         runs = []
         worker.strategy.model.register_forward_hook(lambda *_, runs=runs: runs.append(1))
 
@@ -309,9 +343,7 @@ def on_one_of_two_gpus(folder):
             worker = make_worker(OPTIONS, values=values, update=ROWS // 2)
             learning.still(worker.strategy.model)
             if side == "ours":
-                trimmed = learning.trim_padding(
-                    worker.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=values
-                )
+                trimmed = learning.trim_padding(worker.strategy, **sizes(), values=values)
             rows = batch()
             order = rows.batch["attention_mask"].sum(dim=1).argsort()
             rows = rows.select_idxs(order[rank * ROWS // 2 : (rank + 1) * ROWS // 2])
@@ -349,9 +381,7 @@ def test_two_gpus_with_different_numbers_of_buckets_give_rolls_gradient(roll, tm
             torch.testing.assert_close(one["ours", values][0], alone, rtol=1e-4, atol=1e-6)
     fitted = make_worker(OPTIONS, values=True, update=ROWS)
     before = head_of(fitted).clone()
-    ValueHead(
-        module.trim_padding(fitted.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=True)
-    ).fit(batch())
+    ValueHead(module.trim_padding(fitted.strategy, **sizes(), values=True)).fit(batch())
     assert (head_of(fitted) - before).abs().max() > 0.01
     for one in (first, second):
         torch.testing.assert_close(one["head"], head_of(fitted), rtol=1e-3, atol=1e-5)
@@ -404,7 +434,7 @@ def test_a_critic_learns_what_the_returns_are(module, process_group, monkeypatch
     worker.strategy.model.config.architectures = ["Qwen2ForCausalLM"]
     module.still(worker.strategy.model)
     module.start_at_zero(worker.strategy.model)
-    module.trim_padding(worker.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=True)
+    module.trim_padding(worker.strategy, **sizes(), values=True)
     worker.strategy.optimizer = torch.optim.AdamW(worker.strategy.model.parameters(), lr=3e-3)
     data = batch()
     won = (torch.arange(ROWS) % 2)[:, None]
@@ -452,9 +482,7 @@ def critic(module, process_group):
     worker.strategy.optimizer = torch.optim.AdamW(worker.strategy.model.parameters(), lr=3e-3)
     worker.worker_config.model_args = SimpleNamespace(disable_gradient_checkpointing=True)
     worker.prepare(worker.strategy.model)
-    worker.learn_by(
-        module.trim_padding(worker.strategy, train_tokens=MICRO_BATCH, infer_tokens=MICRO_BATCH, values=True)
-    )
+    worker.learn_by(module.trim_padding(worker.strategy, **sizes(), values=True))
     return worker
 
 
@@ -535,14 +563,14 @@ def test_after_the_warm_up_values_follow_the_mean_return_at_once_and_all_weights
 @pytest.mark.parametrize(
     ("name", "strategy_name", "trimmed"),
     [
-        ("LearningActor", "fsdp2_train", {"train_tokens": 20, "infer_tokens": 30, "values": False}),
-        ("LearningCritic", "fsdp2_train", {"train_tokens": 20, "infer_tokens": 30, "values": True}),
-        ("Reference", "fsdp2_infer", {"infer_tokens": 30}),
+        ("LearningActor", "fsdp2_train", {"train": (20, 4), "infer": (30, 256), "values": False}),
+        ("LearningCritic", "fsdp2_train", {"train": (20, 4), "infer": (30, 256), "values": True}),
+        ("Reference", "fsdp2_infer", {"train": (30, 256), "infer": (30, 256)}),
         ("LearningActor", "megatron_train", None),
         ("Reference", "megatron_infer", None),
     ],
 )
-def test_which_workers_trim_padding(roll, monkeypatch, name, strategy_name, trimmed):
+def test_which_workers_trim_padding(roll, module, monkeypatch, name, strategy_name, trimmed):
     from roll.distributed.executor.worker import Worker
     from roll.pipeline import base_worker
 
@@ -570,9 +598,13 @@ def test_which_workers_trim_padding(roll, monkeypatch, name, strategy_name, trim
         training_args=SimpleNamespace(max_steps=3, get_warmup_steps=lambda steps: 1),
         max_tokens_per_microbatch_in_train=20,
         max_tokens_per_microbatch_in_infer=30,
+        sequence_length_round_in_train=4,
+        sequence_length_round_in_infer=256,
     )
     worker.cluster_name = worker.worker_name = "role"
     worker.initialize(SimpleNamespace(resume_from_checkpoint=False))
+    if trimmed is not None:
+        trimmed = {name: module.Sizes(*said) if name != "values" else said for name, said in trimmed.items()}
     assert given == ([] if trimmed is None else [(inner, trimmed)])
 
 

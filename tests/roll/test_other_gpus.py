@@ -28,7 +28,7 @@ def main(folder: Path, part: str) -> None:
     worker = make_worker(OPTIONS, values=False, update=ROWS // size)
     strategy = worker.strategy
     learning.still(strategy.model)
-    learning.trim_padding(strategy, train_tokens=150, infer_tokens=150)
+    learning.trim_padding(strategy, train=learning.Sizes(150), infer=learning.Sizes(150))
     for group in strategy.optimizer.param_groups:
         group["lr"] = 1e-3
     strategy.scheduler = torch.optim.lr_scheduler.ConstantLR(strategy.optimizer, 1.0)

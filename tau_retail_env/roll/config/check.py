@@ -16,7 +16,7 @@ from tau_retail_env.config.tasks import check_tasks
 from tau_retail_env.config.users import user_problems
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.models.shipped import checkpoint
-from tau_retail_env.roll.config import ppo_rules, rules
+from tau_retail_env.roll.config import device_rules, ppo_rules, rules
 from tau_retail_env.roll.config.rules import RollValues
 from tau_retail_env.roll.config.unread import check_unread
 from tau_retail_env.runs.trackers import check_tracker_kwargs, secrets_in
@@ -36,6 +36,7 @@ OWN_KEYS = (
     "engine",
     "resume",
     "infer_gpu_memory",
+    "engines_per_gpu",
     "num_gpus",
     "warm_start",
     "min_success",
@@ -82,7 +83,9 @@ class RollConfig(RunConfig):
     custom_envs: Mapping[str, RollEnv]
     """Environments by tag."""
     infer_gpu_memory: float = Field(0.5, gt=0, le=1)
-    """Share of a GPU that the rollout engine takes."""
+    """Share of a GPU that rollout engines take."""
+    engines_per_gpu: int = Field(1, ge=1, le=16)
+    """Rollout engines on each GPU, which share `infer_gpu_memory`."""
     warm_start: Literal["sft+rft", "sft", "none"] = "none"
     """What comes before: fine-tuning on conversations of the oracle and on what was then won, the first alone, or
     nothing. Later runs of the same take what was made."""
@@ -133,7 +136,9 @@ def check_roll(values: Mapping[str, Any]) -> RollConfig:
         )
     schema = RollSchema.load(version_wanted(values))
     raise_if(schema.problems(values, own=OWN_KEYS))
-    own = RunConfig.model_fields.keys() | {"custom_envs", "infer_gpu_memory", "warm_start", "min_success"}
+    own = RunConfig.model_fields.keys() | {
+        *("custom_envs", "infer_gpu_memory", "engines_per_gpu", "warm_start", "min_success")
+    }
     config = read(
         RollConfig,
         {name: value for name, value in values.items() if name in own},
@@ -261,7 +266,8 @@ def _rules(asked: RollValues, config: RollConfig) -> Iterator[str]:
     yield from rules.check_engine(asked)
     yield from rules.check_managers(asked, list(config.custom_envs))
     yield from rules.check_filters(asked)
-    yield from rules.check_devices(asked)
+    yield from device_rules.check_devices(asked)
+    yield from device_rules.check_engines(asked)
     yield from rules.check_sizes(asked)
     yield from rules.check_checkpoints(asked)
     played = {tag for manager in rules.MANAGERS for tag in asked(f"{manager}.tags")} & set(config.custom_envs)

@@ -32,7 +32,7 @@ class Memory:
     learning: float
     """While the largest learner learns."""
     playing: float
-    """What the engine needs of its share: weights, and a cache for a few whole episodes."""
+    """What all engines need of their share: weights, and a cache for a few whole episodes."""
     share: float
     """Which share of a card the engine is given."""
     takes_turns: bool
@@ -53,8 +53,9 @@ class Memory:
         given = self.share * card_gib
         if self.playing > given:
             yield (
-                f"the rollout engine needs about {self.playing:.0f} GiB for weights and {SMALLEST_CACHE} episodes, but "
-                f"infer_gpu_memory {self.share} of the card is {given:.0f}: raise it, or lower sequence_length"
+                f"rollout engines need about {self.playing:.0f} GiB for weights and {SMALLEST_CACHE} episodes each, "
+                f"but infer_gpu_memory {self.share} of the card is {given:.0f}: raise it, or lower sequence_length or "
+                "engines_per_gpu"
             )
 
 
@@ -74,10 +75,11 @@ def memory(config: RollValues, shape: Shape) -> Memory:
     if config.has_reference:
         idle += STILL * shape.parameters / cards["actor_train"]
     split = len(config.devices("actor_infer")) // config.data_parallel("actor_infer")
+    engines = int(config.values.get("engines_per_gpu", 1))
     engine = 2 * shape.parameters / split + SMALLEST_CACHE * config("sequence_length") * shape.cache_bytes / split
     return Memory(
         learning=(fullest + idle) / GIB + CONTEXTS_GIB,
-        playing=engine / GIB,
+        playing=engines * engine / GIB,
         share=float(config.values.get("infer_gpu_memory", 0.5)),
         takes_turns=bool(set(config.devices("actor_train")) & set(config.devices("actor_infer"))),
     )

@@ -1,0 +1,92 @@
+"""ROLL's rules about GPUs: which roles share them, and how many rollout engines each has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from tau_retail_env.roll.config.rules import RollValues, parse_devices
+
+
+def check_devices(config: RollValues) -> Iterator[str]:
+    """ROLL's rules about which roles share GPUs."""
+    unread = False
+    for role in config.roles:
+        try:
+            found = parse_devices(config(f"{role}.device_mapping"))
+        except ValueError as error:
+            yield f"{role}.device_mapping: {error}"
+            unread = True
+            continue
+        if not found or len(set(found)) != len(found) or min(found) < 0:
+            yield f"{role}.device_mapping: found {config(f'{role}.device_mapping')!r}, expected GPUs from 0 on"
+            unread = True
+        elif max(found) >= config("num_gpus_per_node") * config("num_nodes"):
+            yield (
+                f"{role}.device_mapping: names GPU {max(found)}, but num_gpus_per_node {config('num_gpus_per_node')} x "
+                f"num_nodes {config('num_nodes')} counts them from 0 to "
+                f"{config('num_gpus_per_node') * config('num_nodes') - 1}"
+            )
+    if not unread:
+        yield from _parallelism(config)
+        yield from _sharing(config)
+
+
+def check_engines(config: RollValues) -> Iterator[str]:
+    """Several rollout engines on a GPU get their weights from the learner on the same GPU."""
+    number = config.values.get("engines_per_gpu", 1)
+    if number == 1:
+        return
+    said, playing = f"engines_per_gpu: {number} engines on a GPU", config.devices("actor_infer")
+    if config.strategy("actor_infer") != "vllm" or config.data_parallel("actor_infer") < len(playing):
+        yield f"{said} are for vLLM with a tensor_parallel_size of 1: set it to 1"
+    if config.strategy("actor_train") != "fsdp2_train" or config.devices("actor_train") != playing:
+        yield (
+            f"{said} get their weights from a learner on FSDP2 on the same GPU: give actor_train and actor_infer the "
+            "same device_mapping, or set it to 1"
+        )
+    if config("router_args"):
+        yield f"{said}: ROLL's router knows one engine a GPU; remove router_args, or set it to 1"
+
+
+def _parallelism(config: RollValues) -> Iterator[str]:
+    for role in config.roles:
+        devices, copies = len(config.devices(role)), config.data_parallel(role)
+        if devices % copies or (copies == 1 and devices > 1 and not _is_split(config, role, devices)):
+            yield f"{role}: {devices} GPUs of device_mapping cannot be divided by the parallel sizes of strategy_config"
+
+
+def _is_split(config: RollValues, role: str, devices: int) -> bool:
+    """Whether one copy of the model takes exactly all GPUs of the role."""
+    sizes = [
+        int(size) for name, size in config.strategy_config(role).items() if "parallel_size" in name and name[0] != "e"
+    ]
+    return math.prod(sizes) == devices
+
+
+def _sharing(config: RollValues) -> Iterator[str]:
+    train, infer = set(config.devices("actor_train")), set(config.devices("actor_infer"))
+    critic = set(config.devices("critic")) if config.has_critic else set()
+    ratio = config("async_generation_ratio")
+    if config.has_reference and set(config.devices("reference")) != train:
+        yield "reference.device_mapping: expected the GPUs of actor_train, which ROLL puts it on"
+    if train.isdisjoint(infer):
+        if ratio == 0 and critic & infer:
+            yield "critic.device_mapping: shares GPUs with actor_infer, but actor_train does not: both or neither"
+    elif train < infer:
+        if ratio <= 0:
+            yield (
+                "async_generation_ratio: found 0, but actor_train has a part of actor_infer's GPUs; "
+                "give both roles the same, or different ones, or set async_generation_ratio: 1"
+            )
+        if config.data_parallel("actor_infer") < 2 or train | critic == infer:
+            yield "actor_infer.device_mapping: at least one copy must go on playing while actor_train and critic learn"
+        if critic and not (critic < infer and critic.isdisjoint(train)):
+            yield "critic.device_mapping: expected GPUs of actor_infer that actor_train does not have"
+    elif len(train) != len(infer):
+        yield "actor_train and actor_infer: their device_mapping overlaps; expected the same GPUs, or none in common"
+    elif ratio > 0:
+        yield (
+            f"async_generation_ratio: found {ratio}, but actor_train and actor_infer take turns on the same GPUs; "
+            "set it to 0, or give them different GPUs"
+        )

@@ -1,9 +1,10 @@
 """Mutation score of a room: how many small faults in it its tests notice: python benchmarks/mutants.py ROOM
 
 A seeded sample of the room's mutants (a comparison turned round, a condition negated, a number one higher, a statement
-left out …) is put into a copy of the tree, one at a time. The tests that ran the mutant's line go first, quickest
-first; what they let pass meets the whole room's tests. Words are not mutated: a message may be written otherwise.
-Needs `pip install coverage` besides the tests' own requirements. A second call goes on where the first stopped.
+left out …) is put into a copy of the tree, one at a time. The tests that ran the mutant's line go first, then those
+that ran anything of its file. A test that fails without the mutant, too, is left out. Words are not mutated: a message
+may be written otherwise. Needs `pip install coverage` besides the tests' own requirements. A second call goes on where
+the first stopped.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import gc
+import inspect
 import json
 import os
 import random
@@ -21,30 +24,19 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from importlib import import_module
+from itertools import zip_longest
 from pathlib import Path
+from types import CodeType, FunctionType
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = "tau_retail_env"
-HEAVY = (
-    "torch",
-    "transformers",
-    "pandas",
-    "pydantic",
-    "openai",
-    "httpx",
-    "matplotlib.pyplot",
-    "rich",
-    "hydra",
-    "deepdiff",
-    "litellm",
-)
-"""Imported once, before a process is forked for each mutant."""
+ARGUMENTS = ("-p", "no:terminal", "-p", "no:cacheprovider", "--timeout=60")
+"""Of pytest; a test that a mutant lets hang is ended."""
 
 OTHER = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -69,7 +61,9 @@ class Mutant:
 
     def of(self, source: bytes) -> bytes:
         """The file's text with the change in it."""
-        return source[: self.start] + self.new.encode() + source[self.end :]
+        lost = "\n" * (self.old.count("\n") - self.new.count("\n"))  # every line keeps its number
+        new = f"{self.new[:-1]}{lost})" if self.new.endswith(")") else self.new + lost
+        return source[: self.start] + new.encode() + source[self.end :]
 
 
 def mutants_of(file: str, source: bytes) -> list[Mutant]:
@@ -129,138 +123,252 @@ def _changes(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
             yield from ((condition, f"(not ({ast.unparse(condition)}))") for condition in conditions)
 
 
-class Tests:
-    """The tests of a room in a copy of the tree, each run in a process forked from one that has the large libraries."""
+@dataclass
+class Measured:
+    """What the tests do without a mutant."""
 
-    def __init__(self, tree: Path, paths: Sequence[str]) -> None:
-        """Take in where they lie; nothing runs yet."""
-        self.tree = tree
-        self.paths = list(paths)
-        self.seconds: dict[str, float] = {}
-        self.of_line: dict[tuple[str, int], set[str]] = defaultdict(set)
+    seconds: dict[str, float]
+    """Of each test that passes."""
+    of_line: dict[tuple[str, int], set[str]]
+    """The tests that run a line of a file."""
 
-    def measure(self, room: str) -> None:
-        """Run all with the code as it is, and remember how long each takes and which lines it runs."""
-        watch = _Watch(self.tree / PACKAGE / room)
-        with tempfile.NamedTemporaryFile("r", suffix=".json") as file:
-            outcome, by = self._run(self.paths, [watch], 1800, after=lambda: watch.write(Path(file.name)))
-            if outcome != "survived":
-                raise SystemExit(f"the tests fail without a mutant, so they can judge none: {outcome}, {by}")
-            kept = json.load(file)
-        self.seconds = kept["seconds"]
-        for name, number, tests in kept["lines"]:
-            self.of_line[str(Path(name).relative_to(self.tree)), number] |= {test for test in tests if test}
+    def near(self, mutant: Mutant) -> set[str]:
+        """The tests that run the mutant's line; where that is run at import, all that run anything of its file."""
+        return self.of_line.get((mutant.file, mutant.line)) or self.of_file(mutant.file)
 
-    def judge(self, mutant: Mutant) -> tuple[str, str]:
-        """What becomes of a mutant ("killed", "timeout", "survived") and which test saw to it."""
-        file = self.tree / mutant.file
-        source, times = file.read_bytes(), file.stat()
-        file.write_bytes(mutant.of(source))
+    def of_file(self, file: str) -> set[str]:
+        """The tests that run anything of a file."""
+        return {test for (name, _), tests in self.of_line.items() if name == file for test in tests}
+
+    def leave_out(self, test: str) -> None:
+        """Forget a test that fails without a mutant, too."""
+        self.seconds.pop(test, None)
+        for tests in self.of_line.values():
+            tests.discard(test)
+
+
+class Judge:
+    """A plugin of pytest: once the tests are collected, a forked process for each mutant runs those that are near it.
+
+    Args:
+        tree: the copy.
+        room: folder of the package.
+        mutants: what to judge.
+        told: takes each mutant with what became of it, and the test that saw to that.
+    """
+
+    def __init__(
+        self, tree: Path, room: str, mutants: Sequence[Mutant], told: Callable[[Mutant, str, str], None]
+    ) -> None:
+        self.tree, self.room, self.mutants, self.told = tree, room, mutants, told
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """In the place of pytest's own loop."""
+        self.session = session
+        self.measured = self._measure()
+        for mutant in self.mutants:
+            outcome, by = self._judge(mutant)
+            with session.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+                self.told(mutant, outcome, by)
+        return True
+
+    def _measure(self) -> Measured:
+        """Run all tests with the code as it is; those that fail are left out."""
+        with tempfile.NamedTemporaryFile("r") as file:
+            _in_fork(lambda: _watch(self.session, self.tree / PACKAGE / self.room, Path(file.name)), 3600)
+            told = json.load(file)
+        of_line = {(str(Path(name).relative_to(self.tree)), line): set(tests) for name, line, tests in told["lines"]}
+        measured = Measured(told["seconds"], of_line)
+        for test in told["failed"]:
+            measured.leave_out(test)
+        return measured
+
+    def _judge(self, mutant: Mutant) -> tuple[str, str]:
+        """What becomes of a mutant ("killed", "timeout", "survived"), and the test that saw to it."""
+        near = self.measured.near(mutant)
+        rounds = (near, self.measured.of_file(mutant.file) - near)
+        items = [item for tests in rounds for item in self._in_order(tests)]
+        outcome, by = self._run(items, mutant)
+        if outcome == "killed" and by in self.measured.seconds:
+            alone = [item for item in items if item.nodeid == by]
+            if self._run(alone, None)[0] == "killed":
+                self.measured.leave_out(by)
+                return self._judge(mutant)
+        return outcome, by
+
+    def _run(self, items: Sequence[pytest.Item], mutant: Mutant | None) -> tuple[str, str]:
+        """Run tests up to the first that fails, with a mutant or without."""
+        limit_s = 60 + 20 * sum(self.measured.seconds[item.nodeid] for item in items)
+        with tempfile.NamedTemporaryFile("r") as first:
+            if mutant is None:
+                return _in_fork(lambda: _write_failing(self.session, items, Path(first.name)), limit_s), first.read()
+            file = self.tree / mutant.file
+            source, times = file.read_bytes(), file.stat()
+            changed = mutant.of(source)
+            file.write_bytes(changed)
+            try:
+                outcome = _in_fork(
+                    lambda: (
+                        _write_failing(self.session, items, Path(first.name))
+                        if _take_in(file, source, changed)
+                        else _write_failing_anew(items, Path(first.name))
+                    ),
+                    limit_s,
+                )
+                return outcome, first.read()
+            finally:
+                file.write_bytes(source)
+                os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    def _in_order(self, tests: set[str]) -> list[pytest.Item]:
+        """The quickest file first, in it the quickest test."""
+        files: dict[str, list[pytest.Item]] = defaultdict(list)
+        for item in self.session.items:
+            if item.nodeid in tests & self.measured.seconds.keys():
+                files[str(item.path)].append(item)
+
+        def cost(item: pytest.Item) -> float:
+            return self.measured.seconds[item.nodeid]
+
+        cheapest = sorted(files.values(), key=lambda found: sum(map(cost, found)))
+        return [item for found in cheapest for item in sorted(found, key=cost)]
+
+
+def _in_fork(work: Callable[[], bool], limit_s: float) -> str:
+    """Do some work in a process of its own: "killed" where it returns True or fails, "survived", or "timeout"."""
+    child = os.fork()
+    if not child:
+        os.setsid()
+        silent = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(silent, stream)
+        code = 1
         try:
-            near = self.of_line[mutant.file, mutant.line]
-            if near:
-                files = sorted({test.partition("::")[0] for test in near})
-                took = sum(self.seconds.get(test, 0) for test in near)
-                outcome, by = self._run(files, [_Only(near, self.seconds)], 60 + 10 * took)
-                if outcome != "survived":
-                    return outcome, by
-            return self._run(self.paths, [], 60 + 10 * sum(self.seconds.values()))
+            code = int(work())
         finally:
-            file.write_bytes(source)
-            os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-
-    def _run(self, paths, plugins, limit_s, after=lambda: None) -> tuple[str, str]:  # type: ignore[no-untyped-def]
-        """Run tests up to the first that fails, in a process of their own."""
-        first = _First()
-        with tempfile.NamedTemporaryFile("r") as told:
-            child = os.fork()
-            if not child:
-                _in_child(self.tree, Path(told.name), [*paths], [*plugins, first], after)
-            until = time.monotonic() + limit_s
-            while time.monotonic() < until:
-                ended, status = os.waitpid(child, os.WNOHANG)
-                if ended:
-                    return "killed" if status else "survived", told.read()
-                time.sleep(0.05)
-            with suppress(ProcessLookupError):
-                os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return "timeout", told.read()
+            os._exit(code)
+    until = time.monotonic() + limit_s
+    while time.monotonic() < until:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return "killed" if status else "survived"
+        time.sleep(0.02)
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "timeout"
 
 
-def _in_child(tree: Path, told: Path, paths: list[str], plugins: list[_First], after) -> None:  # type: ignore[no-untyped-def]
-    """Run pytest in a forked process and end it."""
-    os.setsid()
-    os.chdir(tree)
-    sys.path[:] = [str(tree), *(entry for entry in sys.path if Path(entry).resolve() != REPOSITORY)]
-    silent = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(silent, stream)
-    code: int = 70
-    try:
-        code = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--timeout=60", *paths], plugins=plugins))
-        after()
-    finally:
-        told.write_text(plugins[-1].test)
-        os._exit(code)
+class _Listener:
+    """Remembers the first test that fails, and the seconds of each."""
 
-
-class _First:
-    """Remembers the first test that fails."""
-
-    test = ""
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed and not self.test:
-            self.test = report.nodeid
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed and not self.test:
-            self.test = report.nodeid
-
-
-class _Only(_First):
-    """Keeps the tests that are wanted, quickest first."""
-
-    def __init__(self, wanted: set[str], seconds: dict[str, float]) -> None:
-        self.wanted = wanted
-        self.seconds = seconds
-
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = sorted(
-            (item for item in items if item.nodeid in self.wanted), key=lambda item: self.seconds.get(item.nodeid, 0)
-        )
-
-
-class _Watch(_First):
-    """Notes the seconds of each test, and which lines of a room it runs."""
-
-    def __init__(self, room: Path) -> None:
-        from coverage import Coverage  # of no other benchmark
-
-        self.coverage = Coverage(data_file=None, source=[str(room)], config_file=False, messages=False)
+    def __init__(self) -> None:
+        self.failing = ""
         self.seconds: dict[str, float] = defaultdict(float)
 
-    def pytest_sessionstart(self) -> None:
-        self.coverage.start()
-
-    def pytest_runtest_logstart(self, nodeid: str) -> None:
-        self.coverage.switch_context(nodeid)
-
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        super().pytest_runtest_logreport(report)
         self.seconds[report.nodeid] += report.duration
+        if report.failed:
+            self.failing = report.nodeid
 
-    def write(self, file: Path) -> None:
-        """Write down what was noted; also what a process started by a test would need to know stays out."""
-        self.coverage.stop()
-        data = self.coverage.get_data()
-        lines = [
-            (name, line, tests)
-            for name in data.measured_files()
-            for line, tests in data.contexts_by_lineno(name).items()
-        ]
-        file.write_text(json.dumps({"seconds": self.seconds, "lines": lines}))
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.failing = report.nodeid
+
+
+def _run_items(session: pytest.Session, items: Sequence[pytest.Item], listener: _Listener) -> Iterator[pytest.Item]:
+    """Run tests that are collected, and give each when it has ended."""
+    session.config.pluginmanager.register(listener)
+    for item, following in zip_longest(items, items[1:]):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        yield item
+
+
+def _write_failing(session: pytest.Session, items: Sequence[pytest.Item], told: Path) -> bool:
+    """Run tests up to one that fails; its name is written down."""
+    listener = _Listener()
+    any(listener.failing for _ in _run_items(session, items, listener))
+    told.write_text(listener.failing)
+    return bool(listener.failing)
+
+
+def _write_failing_anew(items: Sequence[pytest.Item], told: Path) -> bool:
+    """The same with all of the project imported again, for a mutant of what runs at import."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in (PACKAGE, "tests", "benchmarks")]:
+        del sys.modules[name]
+    wanted = [item.nodeid for item in items]
+
+    class Only(_Listener):
+        def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+            items[:] = sorted(
+                (item for item in items if item.nodeid in wanted), key=lambda item: wanted.index(item.nodeid)
+            )
+
+    only = Only()
+    paths = list(dict.fromkeys(test.partition("::")[0] for test in wanted))
+    code = pytest.main([*ARGUMENTS, "-x", *paths], plugins=[only])
+    told.write_text(only.failing or str(code))
+    return code != 0
+
+
+def _watch(session: pytest.Session, room: Path, told: Path) -> bool:
+    """Run all tests, and write down how long each takes, which fail, and which lines of the room each runs."""
+    from coverage import Coverage  # no other benchmark needs it
+
+    coverage = Coverage(data_file=None, source=[str(room)], config_file=False, messages=False)
+    listener, failed = _Listener(), []
+    coverage.start()
+    coverage.switch_context(session.items[0].nodeid)
+    for item, following in zip_longest(
+        _run_items(session, session.items, listener), session.items[1:], fillvalue=session.items[0]
+    ):
+        coverage.switch_context(following.nodeid)
+        if listener.failing:
+            failed.append(item.nodeid)
+            listener.failing = ""
+    coverage.stop()
+    data = coverage.get_data()
+    lines = [
+        (name, line, [test for test in tests if test])
+        for name in data.measured_files()
+        for line, tests in data.contexts_by_lineno(name).items()
+    ]
+    told.write_text(json.dumps({"seconds": listener.seconds, "failed": failed, "lines": lines}))
+    return False
+
+
+def _take_in(file: Path, old: bytes, new: bytes) -> bool:
+    """Give the loaded functions of a file their new code; False where that cannot be, or more than functions differ."""
+    before, after = (compile(source, str(file), "exec") for source in (old, new))
+    if _skeleton(before) != _skeleton(after):
+        return False
+    changed = {was: now for was, now in zip(_functions(before), _functions(after), strict=True) if was != now}
+    found = 0
+    for one in gc.get_objects():
+        if isinstance(one, FunctionType) and one.__code__.co_filename == str(file) and one.__code__ in changed:
+            one.__code__ = changed[one.__code__]
+            found += 1
+    return found >= len(changed)
+
+
+def _functions(code: CodeType) -> list[CodeType]:
+    """The functions of a module and of its classes; those within functions belong to them."""
+    found = []
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            found += [inner] if inner.co_flags & inspect.CO_OPTIMIZED else _functions(inner)
+    return found
+
+
+def _skeleton(code: CodeType) -> CodeType:
+    """A module's or a class's own code, without that of its functions."""
+    inner = (
+        (each.co_name if each.co_flags & inspect.CO_OPTIMIZED else _skeleton(each))
+        if isinstance(each, CodeType)
+        else each
+        for each in code.co_consts
+    )
+    return code.replace(co_consts=tuple(inner))
 
 
 @contextmanager
@@ -289,7 +397,7 @@ def main() -> None:
         "--report", type=Path, metavar="FILE", help="a line of JSON for each (default: mutants-ROOM.jsonl)"
     )
     options = parser.parse_args()
-    report = options.report or Path(f"mutants-{options.room}.jsonl")
+    report = options.report.resolve() if options.report else Path.cwd() / f"mutants-{options.room}.jsonl"
     judged = [json.loads(line) for line in report.read_text().splitlines()] if report.exists() else []
     with _copied_tree() as tree:
         sources = {
@@ -297,21 +405,18 @@ def main() -> None:
         }
         every = [mutant for name in sorted(sources) for mutant in mutants_of(name, sources[name])]
         sample = random.Random(options.seed).sample(every, min(options.count, len(every)))
-        left = sample[len(judged) :]
-        if left:
-            for library in HEAVY:
-                with suppress(ImportError):
-                    import_module(library)
-            tests = Tests(tree, options.tests or [f"tests/{options.room}"])
-            tests.measure(options.room)
-        for mutant in left:
-            began = time.monotonic()
-            outcome, by = tests.judge(mutant)
-            row = {**asdict(mutant), "outcome": outcome, "by": by, "seconds": round(time.monotonic() - began, 1)}
-            judged.append(row)
+
+        def tell(mutant: Mutant, outcome: str, by: str) -> None:
+            judged.append({**asdict(mutant), "outcome": outcome, "by": by})
             with report.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+                file.write(json.dumps(judged[-1]) + "\n")
             print(f"{outcome:9}{mutant.file}:{mutant.line} {mutant.old!r} -> {mutant.new!r}  {by}", flush=True)
+
+        if left := sample[len(judged) :]:
+            os.chdir(tree)
+            sys.path[:] = [str(tree), *(entry for entry in sys.path if Path(entry).resolve() != REPOSITORY)]
+            paths = options.tests or [f"tests/{options.room}"]
+            pytest.main([*ARGUMENTS, *paths], plugins=[Judge(tree, options.room, left, tell)])
     survived = [row for row in judged if row["outcome"] == "survived"]
     for row in survived:
         print(f"survived: {row['file']}:{row['line']} {row['old']!r} -> {row['new']!r}")

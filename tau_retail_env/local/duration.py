@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedModel
@@ -13,35 +14,59 @@ from tau_retail_env.local.models import device
 FILLED = 0.4
 """Share of `sequence_length` that an episode fills, in the recorded run docs/runs/laptop."""
 PLAYING, LEARNING = 3.0, 4.5
-"""Passes over an episode that playing it and learning from it cost, in the same run on a CPU."""
+"""Passes over an episode that playing it and learning from it cost, in the same run on two idle cores."""
 LEAST_PLAYING_S, LEAST_LEARNING_S = 0.07, 0.012
 """Seconds that an episode takes at least, in the recorded runs docs/runs/local_gpu on an H200."""
 ROWS, COLUMNS = 4, 128
-"""Tokens of the pass."""
+"""Tokens of a pass."""
+PASSES = 5
+"""The quickest of so many counts: the first also warms up, and others may be interrupted."""
 
 
-def estimate_s(model: PreTrainedModel, config: LocalConfig, *, steps: int) -> float:
-    """Seconds that a run will roughly take where nothing else keeps the machine busy.
+@dataclass(frozen=True, kw_only=True)
+class Duration:
+    """Seconds that the parts of a run will roughly take where nothing else keeps the machine busy."""
+
+    step_s: float
+    """Playing and learning of one step."""
+    validation_s: float
+    """One validation."""
+
+
+def estimate(model: PreTrainedModel, config: LocalConfig) -> Duration:
+    """About how long the parts of a run take.
 
     Args:
         model: on its device.
         config: the run.
-        steps: how many there will be, with a validation before and one each `eval_steps`.
     """
     episode_s = FILLED * config.sequence_length * _token_s(model)
     playing_s = max(PLAYING * episode_s, LEAST_PLAYING_S)
     learning_s = max(LEARNING * episode_s * config.ppo_epochs, LEAST_LEARNING_S)
-    played = steps * config.rollout_batch_size
-    return played * (playing_s + learning_s) + (1 + -(-steps // config.eval_steps)) * config.val_batch_size * playing_s
+    return Duration(
+        step_s=config.rollout_batch_size * (playing_s + learning_s), validation_s=config.val_batch_size * playing_s
+    )
 
 
 def _token_s(model: PreTrainedModel) -> float:
-    """Seconds of a forward pass for each token."""
+    """Seconds of a forward pass for each token.
+
+    On a CPU it is the processor's time of one thread, shared out among all: on a busy machine the threads of one pass
+    wait for one another, and a pass was seen to take seventy times as long.
+    """
+    on_cpu, num_threads = device().type == "cpu", torch.get_num_threads()
+    clock = time.thread_time if on_cpu else time.perf_counter
     token_ids = torch.zeros((ROWS, COLUMNS), dtype=torch.long, device=device())
     seconds = []
-    with torch.no_grad():
-        for _ in range(2):  # the first also warms up
-            start = time.perf_counter()
-            model(input_ids=token_ids).logits[0, 0, 0].item()
-            seconds.append(time.perf_counter() - start)
-    return min(seconds) / token_ids.numel()
+    if on_cpu:
+        torch.set_num_threads(1)
+    try:
+        with torch.no_grad():
+            for _ in range(PASSES):
+                start = clock()
+                model(input_ids=token_ids).logits[0, 0, 0].item()
+                seconds.append(clock() - start)
+    finally:
+        if on_cpu:
+            torch.set_num_threads(num_threads)
+    return min(seconds) / token_ids.numel() / (num_threads if on_cpu else 1)

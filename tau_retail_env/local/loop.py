@@ -20,6 +20,7 @@ from tau_retail_env.evaluation.validations import write_validation
 from tau_retail_env.local import checkpoint, models
 from tau_retail_env.local.config import LocalConfig, SftConfig
 from tau_retail_env.local.config.workers import ModelArgs
+from tau_retail_env.local.duration import Duration
 from tau_retail_env.local.metrics import customer_row, validation_row
 from tau_retail_env.local.rollouts import Rollouts
 from tau_retail_env.local.summary import summarise
@@ -28,7 +29,7 @@ from tau_retail_env.runs.checkpoints import keep_best
 from tau_retail_env.runs.files import WriteError
 from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.metric_log import MetricLog, Tracker
-from tau_retail_env.runs.progress import Journal, in_words, step_line, validation_line
+from tau_retail_env.runs.progress import Journal, busy, in_words, step_line, validation_line
 from tau_retail_env.runs.summary import Outcome, bill
 from tau_retail_env.runs.trackers import HOSTED, Hosted, check_tracker
 from tau_retail_env.runs.trajectories import write_trajectories
@@ -72,6 +73,7 @@ class Run:
         self._learning: Any = None
         self._steps_s: list[float] = []
         self._validation_s = 0.0
+        self._duration: Duration | None = None
         self._trainer: Any = None
         self._num_steps = 0
         self._stopped: list[Trajectory] = []
@@ -125,7 +127,7 @@ class Run:
         num_steps: int,
         evaluate_before: bool = True,
         about: str = "",
-        seconds: float | None = None,
+        duration: Duration | None = None,
     ) -> None:
         """Open the folder, say what will be done, and judge the model as it is.
 
@@ -134,9 +136,9 @@ class Run:
             num_steps: steps of the whole run.
             evaluate_before: whether there is anything to judge before training.
             about: what a step is.
-            seconds: about how long all of it will take, None where nothing is known of it.
+            duration: about how long a step and a validation take, None where nothing is known of it.
         """
-        self._rollouts, self._num_steps = rollouts, num_steps
+        self._rollouts, self._num_steps, self._duration = rollouts, num_steps, duration
         judges = self.config.val_batch_size > 0
         self._episodes = validation_plan(rollouts.tasks, self.config.val_env_manager) if judges else []
         check_tracker(self.config.track_with)
@@ -149,7 +151,7 @@ class Run:
         self._log = MetricLog(self.folder.metrics, trackers(self.folder, self.config))
         self._say.open(self.folder.log)
         is_judged = judges and evaluate_before and self.folder.step == 0 and not self._log.rows()
-        for line in (self._headline(), *notes, self._plan(is_judged, about, seconds)):
+        for line in (self._headline(), *notes, self._plan(is_judged, about)):
             self._say(line)
         if is_judged:
             try:
@@ -276,7 +278,8 @@ class Run:
         if self._trainer is not None:
             keep_best(self.folder.checkpoints, step, row.get("val/score/mean"), self._trainer.write_weights)
         self._validation_s = time.perf_counter() - start
-        self._say(validation_line(step, success_of(trajectories), self._validation_s))
+        left_s = None if self._steps_s else self._left_s(step)
+        self._say(validation_line(step, success_of(trajectories), self._validation_s, left_s=left_s))
         return row | {"time/step_val": self._validation_s}
 
     def _is_validated(self, step: int) -> bool:
@@ -302,7 +305,7 @@ class Run:
             f"{about['device']}; writing to {self.folder.path}"
         )
 
-    def _plan(self, is_judged: bool, about: str, seconds: float | None) -> str:
+    def _plan(self, is_judged: bool, about: str) -> str:
         """What will be done, and about how long it takes."""
         first, last = self.folder.step + 1, self._num_steps
         if first > last:
@@ -314,13 +317,21 @@ class Run:
             return f"to do: steps {first} to {last}" + (f" of {about}" if about else "") + ", no validation"
         when = ", ".join(map(str, ([0] if is_judged else []) + after[:3])) + (" …" if len(after) > 3 else "")
         steps = f"steps {first} to {last}" + (f" of {about}" if about else "")
-        how_long = "" if seconds is None else f"; about {in_words(seconds)}"
+        how_long = ""
+        if self._duration is not None:
+            seconds = (last - first + 1) * self._duration.step_s + validations * self._duration.validation_s
+            how_long = f"; about {in_words(seconds)} on an idle machine{busy()}"
         return f"to do: {steps}, {held_out} (after step {when}){how_long}"
 
-    def _left_s(self, step: int) -> float:
-        """Seconds that the rest will take if it goes on as it went."""
+    def _left_s(self, step: int) -> float | None:
+        """Seconds that the rest will take if it goes on as it went; None where nothing is known of it."""
         validations = sum(self._is_validated(later) for later in range(step + 1, self._num_steps + 1))
-        each = sum(self._steps_s) / len(self._steps_s)
+        if self._steps_s:
+            each = sum(self._steps_s) / len(self._steps_s)
+        elif self._duration is not None and self._validation_s:  # slower or faster by as much as the validation was
+            each = self._duration.step_s * self._validation_s / self._duration.validation_s
+        else:
+            return None
         return each * (self._num_steps - step) + validations * self._validation_s
 
 

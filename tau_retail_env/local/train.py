@@ -11,7 +11,7 @@ from tau_retail_env.episodes.plan import EpisodeRequest, TrainingPlan
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.local import models
 from tau_retail_env.local.config import LocalConfig
-from tau_retail_env.local.duration import estimate_s
+from tau_retail_env.local.duration import estimate
 from tau_retail_env.local.grpo import RolloutFunction, make_trainer
 from tau_retail_env.local.loop import Run
 from tau_retail_env.local.metrics import GRPO_NAMES, renamed, training_row
@@ -84,7 +84,6 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
 
         trainer = make_trainer(model, tokenizer, config, folder, rollout, step_done, run.batch_learnt)
         about = f"{config.rollout_batch_size} episodes each"
-        seconds = estimate_s(model, config, steps=config.max_steps - folder.step)
-        run.begin(rollouts, num_steps=config.max_steps, about=about, seconds=seconds)
+        run.begin(rollouts, num_steps=config.max_steps, about=about, duration=estimate(model, config))
         run.train(trainer)
         return run.finish()

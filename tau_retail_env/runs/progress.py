@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -75,17 +76,17 @@ def step_line(name: str, row: Mapping[str, Any], *, left_s: float | None = None)
         verbs = {"rollout": "playing", "train": "learning", "val": "validation"}
         parts = ", ".join(f"{verbs[part]} {value:.0f}" for part, value in seconds.items() if value >= 1.0)
         shown.append(f"{total:.0f} s" + (f" ({parts})" if parts else ""))
-    left = f"; about {in_words(left_s)} left" if left_s else ""
-    return f"{name}: {', '.join(shown)}{left}"
+    return f"{name}: {', '.join(shown)}{_left(left_s)}"
 
 
-def validation_line(step: int, success: Mapping[str, Any], seconds: float) -> str:
+def validation_line(step: int, success: Mapping[str, Any], seconds: float, *, left_s: float | None = None) -> str:
     """What a validation came to, on one line.
 
     Args:
         step: after how many steps.
         success: as `tau_retail_env.statistics.comparison.success_of` tells it.
         seconds: that it took.
+        left_s: seconds that the rest of the run will take, None where nothing is to be told of it.
     """
     if "success" not in success:
         return f"validation after step {step}: no episode of {success['asked']} could be scored"
@@ -93,8 +94,18 @@ def validation_line(step: int, success: Mapping[str, Any], seconds: float) -> st
     unscored = f", {success['unscorable']} more not scored" if success["unscorable"] else ""
     return (
         f"validation after step {step}: success {success['success']:.1%} of {success['episodes']} episodes "
-        f"(95 %: {low:.1%} to {high:.1%}){unscored}, {seconds:.0f} s"
+        f"(95 %: {low:.1%} to {high:.1%}){unscored}, {seconds:.0f} s{_left(left_s)}"
     )
+
+
+def busy() -> str:
+    """That other work keeps the machine busy, in brackets; nothing where at least one core is free."""
+    load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    return f" (this one is busy: load {load:.0f} on {cores} cores)" if load > max(cores - 1, 0.5) else ""
+
+
+def _left(seconds: float | None) -> str:
+    return f"; about {in_words(seconds)} left" if seconds else ""
 
 
 def in_words(seconds: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
@@ -18,8 +17,8 @@ LONGEST = 4000
 LEFT_OUT = "\n[…]\n"
 OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters but for tab and end of line, and those that turn the direction of writing."""
-MARKED = re.compile(r"[\\`*_{}\[\]()#+\-.!|~>:@/]")
-"""What Markdown reads as more than itself, and what addresses are made of."""
+MARKED = re.compile(r"[\\`*_{}\[\]()#+\-.!|~<>&\"':@/]")
+"""What HTML and Markdown read as more than itself, and what addresses are made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,5 +102,4 @@ def _cut(text: str) -> str:
 
 
 def _inert(text: str) -> str:
-    escaped = MARKED.sub(lambda found: f"&#{ord(found[0])};", html.escape(text).replace("&", "\0"))
-    return escaped.replace("\0", "&").replace("\r", "").replace("\n", "<br>")
+    return MARKED.sub(lambda found: f"&#{ord(found[0])};", text).replace("\r", "").replace("\n", "<br>")

@@ -1,5 +1,7 @@
 """The table of sampled episodes that trackers get: the same tasks each time, bounded, and inert on a page."""
 
+import html
+
 import pytest
 
 from tau_retail_env.runs.episode_table import COLUMNS, LONGEST, MOST_ROWS, as_markdown, row_of, sampled
@@ -48,6 +50,13 @@ def test_nothing_in_a_text_is_obeyed_by_tensorboards_page():
     assert not any(tag in page for tag in ("<script", "<img", "<a ", "<code", "<strong", "<em", "<h1", "<!--"))
     assert "\x1b" not in page and "\u202e" not in page
     assert "alert&#40;1&#41;" in page
+
+
+def test_tensorboards_page_shows_a_text_as_it_was_said():
+    plugin_util = pytest.importorskip("tensorboard.plugin_util")
+    said = 'I\'m #1 & <not> "two": 50% off_the \\ *price*'
+    page = plugin_util.markdown_to_safe_html(as_markdown([row_of(episode(said), 0)]))
+    assert f"user: {said}" in html.unescape(page)
 
 
 def test_tensorboard_keeps_the_table_of_a_step(tmp_path):

@@ -124,6 +124,7 @@ class ChatEncoder:
             messages: what came back (tool results or the customer's words), as OpenAI messages.
         """
         words, seam = self._as_text(messages)
+        # The first token ends the model's turn, which has its own, or `closing`'s.
         return _encode_parts(self.tokenizer, self._after_reply(words).split(seam))[1:]
 
     def closing(self, response_ids: Sequence[int]) -> list[int]:

@@ -350,6 +350,7 @@ class TauRetailEnv(Base):
 
     def _task_of_seed(self, seed: int) -> Task:
         epoch, place = divmod(seed, len(self.tasks))
+        # This text, not `order_of`: recorded runs got their tasks by it.
         return self.tasks[shuffled(len(self.tasks), f"tau-retail/epoch/{epoch}")[place]]
 
     def _refuse(
@@ -358,7 +359,7 @@ class TauRetailEnv(Base):
         """A message that cannot be parsed: nothing is run, the agent reads why; counts as one error of the agent's."""
         metrics["malformed"] = 1.0
         episode.errors += 1
-        episode.steps += 2
+        episode.steps += 2  # τ² counts the message, and what comes back
         text = f"Error: {error}"
         if isinstance(action, AgentMessage) and action.tool_calls:
             back = [_tool_message(call.name, call.id, text) for call in action.tool_calls]
@@ -380,7 +381,7 @@ class TauRetailEnv(Base):
             metrics[f"tool_errors_{error_kind(call, self._shop.tools)}"] += 1.0
         metrics["transfers"] = float(sum(call.name == "transfer_to_human_agents" for call in message.tool_calls))
         episode.errors += len(failed)
-        episode.steps += 2
+        episode.steps += 2  # τ² counts the message, and all its results as one
         back = [
             _tool_message(call.name, call.id, result.content)
             for call, result in zip(message.tool_calls, results, strict=True)
@@ -392,6 +393,7 @@ class TauRetailEnv(Base):
 
     def _ask_user(self, episode: Episode, message: AgentMessage, metrics: Metrics) -> Turn:
         episode.steps += 1
+        # τ² looks at its limits after each message: past one, the customer is not asked any more.
         if limit := self._limits.upstreams(episode):
             return self._turn(episode, "", [], metrics, ended_by=limit)
         try:
@@ -421,6 +423,7 @@ class TauRetailEnv(Base):
     ) -> Turn:
         """Close a turn: limits, reward, info."""
         if ended_by is not StopReason.USER_ERROR:
+            # In this order: upstream's τ² limits win over a stop, and a stop over a limit of turns.
             ended_by = self._limits.upstreams(episode) or ended_by or self._limits.turns(episode)
         episode.unreported_usage += [usage] if usage is not None else []
         metrics = user_metrics(episode.unreported_usage) | metrics

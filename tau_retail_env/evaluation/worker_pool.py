@@ -186,10 +186,12 @@ class ChildPlayer:
 
 def _serve(line: Connection, make_player: Callable[[], Player], parent: int) -> None:
     """Play what comes over the line until it ends, or the parent has."""
+    # Ctrl-C reaches every process of the terminal; the parent ends its children itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     player = make_player()
     while True:
+        # A child whose parent was killed gets another one, and no job any more.
         while not line.poll(PARENT_S):
             if os.getppid() != parent:
                 os._exit(0)

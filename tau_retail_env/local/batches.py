@@ -53,6 +53,7 @@ def _epoch(conversations: EncodedConversations, rows: int, passes: int, draws: r
         updates += [divided[place : place + passes] for place in range(0, len(divided), passes)]
     whole = [update for update in updates if sum(map(len, update)) == rows * passes]
     draws.shuffle(whole)
+    # The last update of an epoch is short as a rule: it is left out, unless it is the only one.
     return whole or updates[:1]
 
 
@@ -97,7 +98,7 @@ class Collator:
         for number, (row, span, text) in enumerate(zip(rows, spans, texts, strict=True)):
             token_ids[number, : len(text)] = text
             weight = self._weights[data.response_mask[span]]
-            weight[: max(data.prompts[row], 1)] = 0.0
+            weight[: max(data.prompts[row], 1)] = 0.0  # nothing precedes the first token
             counted = np.flatnonzero(weight)
             labels.append(text[counted])
             weights.append(weight[counted])

@@ -34,6 +34,7 @@ class Learner:
     def __init__(self, model: PreTrainedModel, *, bf16: bool, checkpointing: bool = False) -> None:
         self._weights: list[nn.Parameter] = list(model.parameters())
         self._copies = [nn.Parameter(one.detach().bfloat16()) if bf16 else one for one in self._weights]
+        # deepcopy takes what the memo holds: the copy's layers get these weights, not copies of the model's.
         memo: dict[int, Any] = {id(one): other for one, other in zip(self._weights, self._copies, strict=True)}
         self._bf16 = bf16
         head: Any = model.get_output_embeddings()

@@ -52,7 +52,7 @@ def fuse_norms(model: torch.nn.Module) -> None:
             than weight * x / rms(x), is left alone.
     """
     for module in model.modules():
-        name = type(module).__name__.removeprefix("FSDP")
+        name = type(module).__name__.removeprefix("FSDP")  # FSDP2 renames the classes that it shards
         if name in ("Qwen2RMSNorm", "Qwen3RMSNorm", "LlamaRMSNorm", "MistralRMSNorm"):
             module.forward = _FusedNorm(module)
 

@@ -230,6 +230,7 @@ class SampledConversations:
         live = torch.ones(rows, dtype=torch.bool, device=self._device)
         for step in range(steps):
             token, logprob = _draw(logits, self._settings, uniforms[:rows, step])
+            # Rows that are done draw on with the others; their counts stand still, and `said` cuts the rest off.
             tokens[:rows, step], logprobs[:rows, step] = token, logprob
             counts += live
             stopped[:rows] |= live[:rows] & torch.isin(token, self._stop_ids)
@@ -237,6 +238,7 @@ class SampledConversations:
             going_on = int(live.sum())
             if going_on == 0:
                 break
+            # Moving rows copies their caches: it pays once a quarter of them is done.
             if going_on <= rows * 3 // 4:
                 self._put_first(live, going_on, tokens, logprobs, counts, stopped, limit, uniforms, live)
                 rows = going_on
@@ -348,6 +350,7 @@ def _draw(logits: torch.Tensor, settings: SamplingSettings, uniform: torch.Tenso
         token = logprobs.argmax(dim=-1, keepdim=True)
     elif settings.top_k or settings.top_p < 1:
         chances, order = logprobs.exp().double().sort(dim=-1, descending=True, stable=True)
+        # The mass above a token, its own left out: the token that reaches top_p is kept.
         above = chances.cumsum(dim=-1) - chances
         chances = torch.where(above < settings.top_p, chances, 0.0)
         if settings.top_k:
@@ -362,6 +365,7 @@ def _inverted(chances: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
     """The first place [rows, 1] where the running sum of `chances` [rows, n] exceeds `uniform` [rows] of the whole."""
     sums = chances.cumsum(dim=-1)
     total = sums[:, -1:]
+    # Rounding can make uniform * total equal to total, which no running sum exceeds.
     target = torch.minimum(uniform[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
     return torch.searchsorted(sums, target, right=True)
 

@@ -321,6 +321,7 @@ class TauRetailEnvManager(TrajEnvManager):
         return config
 
     def _logprobs(self, output: DataProto, length: int, own: int) -> list[float] | None:
+        # A TensorDict refuses `in`.
         self._engine_tells_logprobs = "infer_logprobs" in output.batch.keys()  # noqa: SIM118
         return output.batch["infer_logprobs"][0][-length:].tolist()[:own] if self._engine_tells_logprobs else None
 

@@ -122,6 +122,7 @@ def together(config: RollConfig, output_dir: Path, say: Callable[[str], None]) -
     keeper = hold_keys(key_names(env.env_config.model_dump() for env in config.custom_envs.values()))
     with watched(say):
         yield
+    # Ray ends an actor with its last reference: it is held until here.
     del keeper
 
 

@@ -67,6 +67,7 @@ def ray_of_its_own(say: Callable[[str], None]) -> Iterator[Mapping[str, float]]:
         signal.signal(signal.SIGTERM, terminate)  # Ray has put a handler of its own there, which aborts
         yield ray.cluster_resources()
     finally:
+        # Not even a second SIGTERM stops the clean-up.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         with _uninterrupted():
             ray.shutdown()

@@ -41,6 +41,7 @@ class _WhenGemComes(MetaPathFinder):
     ) -> ModuleSpec | None:
         if fullname != REGISTRY:
             return None
+        # Or looking for the real module would end up here again.
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(fullname)
         if spec is not None and spec.loader is not None:

@@ -169,9 +169,8 @@ class LearningCritic(Learner, CriticWorker):
             # All values are shifted to the mean that came: gradient steps would overshoot it, by Adam's momentum.
             self.head.shift(above := mean_error(said, came, mask))
             data.batch["values"] = said + above
-        answer: DataProto = CriticWorker.train_step.__wrapped__(
-            self, data
-        )  # ROLL's decorator is around this one already
+        # Without ROLL's decorator, which is around this method already.
+        answer: DataProto = CriticWorker.train_step.__wrapped__(self, data)
         if explained is not None:
             answer.meta_info["metrics"]["critic/explained_variance"] = explained
         return answer

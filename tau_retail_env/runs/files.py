@@ -64,6 +64,7 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
         WriteError: it cannot be written.
     """
     line = (json.dumps(dict(row)) + "\n").encode("utf-8")
+    # Unbuffered: a line is one write, so that a short one is noticed and taken back.
     with writing(path), path.open("ab", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         if file.write(line) != len(line):  # the disk is full

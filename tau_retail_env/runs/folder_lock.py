@@ -60,6 +60,7 @@ class FolderLock:
         if self._descriptor is None:
             return
         with suppress(OSError):
+            # Removed while it is still locked: nobody else can hold what goes.
             (self.path / LOCK).unlink(missing_ok=True)
         self._close()
         for folder in self._made:
@@ -105,6 +106,7 @@ class FolderLock:
                 stacklevel=2,
             )
         try:
+            # Between opening and locking, the process before may have removed the file.
             return os.path.samestat(os.fstat(descriptor), os.stat(self.path / LOCK))
         except FileNotFoundError:
             return False

@@ -57,5 +57,6 @@ def say(line: str) -> None:
     except BrokenPipeError:
         with suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
+            # The descriptor, not `sys.stdout`: libraries and children write to it as well.
             os.dup2(nowhere, sys.stdout.fileno())
             os.close(nowhere)

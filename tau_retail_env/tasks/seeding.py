@@ -31,6 +31,7 @@ def shuffled(count: int, seed: int | str) -> tuple[int, ...]:
     Remembered, because who plays one task after another asks for the same order each time.
     """
     order = list(range(count))
+    # Python promises `random`'s sequence, not this one; recorded runs were played in this order, so it stays.
     random.Random(seed).shuffle(order)
     return tuple(order)
 

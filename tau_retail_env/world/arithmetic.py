@@ -68,6 +68,7 @@ def _value(node: ast.AST) -> Any:
     if isinstance(node, ast.BinOp):
         left, right = _value(node.left), _value(node.right)
         if isinstance(node.op, ast.Pow) and isinstance(left, int) and isinstance(right, int):
+            # The size of the power, before anything computes it.
             _check_bits(left.bit_length() * right if abs(left) > 1 else 1)
         result = OPERATIONS[type(node.op)](left, right)
         _check_bits(result.bit_length() if isinstance(result, int) else 0)

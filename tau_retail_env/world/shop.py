@@ -117,6 +117,7 @@ class GoldChanges:
     def of(self, task: Task) -> Changes:
         """What a task's gold actions change; a call that fails changes nothing, as both upstreams have it."""
         known = self._known.get(task.id)
+        # A task of one's own may have another's id, and other gold.
         if known is None or known[0] != task.actions:
             world = self._shop.open()
             for action in task.actions:

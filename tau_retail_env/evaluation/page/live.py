@@ -144,6 +144,7 @@ class LiveServer:
             path: as it was asked.
             host: under which name the server was asked: another site's name may be made to point here.
         """
+        # A foreign page whose name points to this machine (DNS rebinding) must not read runs.
         name, _, port = host.rpartition(":")
         if name not in (ADDRESS, "localhost") or f"{ADDRESS}:{port}" != self.address:
             return "text/plain", None

@@ -225,7 +225,7 @@ class _Process:
 
     def _status(self) -> int:
         status = self._child.returncode
-        return status if status >= 0 else 128 - status
+        return status if status >= 0 else 128 - status  # as a shell has it: 128 + the signal
 
 
 def _as_known(number: int) -> int:

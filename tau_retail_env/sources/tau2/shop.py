@@ -96,6 +96,7 @@ class Tau2Shop:
 
     def answer(self, result: Any) -> str:
         """A tool's result as upstream shows it to the agent; a shared entry's text is made once in a process."""
+        # By identity: the shared entries live as long as the shop, so their ids are nobody else's.
         text = self._answers.get(id(result))
         if text is None:
             text = self._upstream.Environment.to_json_str(result)
@@ -166,6 +167,7 @@ class CorrectedTau2World(Tau2World):
         """
         if call.name != MODIFY_ITEMS:
             return super().call(call, requestor=requestor)
+        # This look-up makes the episode's copy, which upstream's tool then changes.
         order = self._orders.get(call.arguments.get("order_id", ""))
         before = [item.item_id for item in order.items] if order else []
         result = super().call(call, requestor=requestor)

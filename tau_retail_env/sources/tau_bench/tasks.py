@@ -62,6 +62,7 @@ def import_upstream(module: str) -> ModuleType:
         MissingDependencyError: `tau_bench`, or a package that it imports, is not there.
     """
     folder = package_folder()
+    # litellm otherwise downloads its prices when it is imported.
     with _importable(folder), _variable("LITELLM_LOCAL_MODEL_COST_MAP", "True"):
         try:
             return importlib.import_module(f"tau_bench.{module}")

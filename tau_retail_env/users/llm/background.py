@@ -36,6 +36,7 @@ class Background:
         """
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
+            # In steps: a loop that another thread has closed would never finish the future.
             while not concurrent.futures.wait([future], timeout=LOOKING_S).done:
                 if not self._thread.is_alive() and not future.done():
                     coroutine.close()

@@ -50,6 +50,7 @@ class Ledger:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             spent = float(os.pread(descriptor, 64, 0) or 0.0) + cost_usd
             if cost_usd:
+                # 17 digits give the same float back; the width covers a longer number from before.
                 os.pwrite(descriptor, f"{spent:<32.17g}".encode(), 0)
             return spent
         finally:

@@ -89,6 +89,7 @@ class Call:
             await self._wait_for_server()
             queued = time.monotonic()
             async with self._line.slots.slot(self._settings.max_concurrency):
+                # Waiting for a slot is not the server's fault.
                 self._deadline += time.monotonic() - queued
                 self._check_budget()
                 attempt = self._line.breaker.admit()
@@ -99,6 +100,7 @@ class Call:
         breaker = self._line.breaker
         request = self._request
         if self._empty and isinstance(request.get("seed"), int):
+            # The same seed would bring the same empty reply.
             request = {**request, "seed": request["seed"] + self._empty}
         self._sent += 1
         self._attempt_began = time.monotonic()

@@ -79,7 +79,7 @@ def fault_of_status(
     if 300 <= status < 400:
         return Fault(f"HTTP {status}, a redirect, which is not followed")
     if status in RETRIED_STATUS or status >= 500:
-        return Fault(f"HTTP {status}", status != 429, retry_after_s(headers))
+        return Fault(f"HTTP {status}", status != 429, retry_after_s(headers))  # at 429 the server is up
     words = next((words for text in (details.get("message"), code) if (words := _harmless(text, messages, key))), "")
     text = (
         f"The customer's server {settings.base_url} (model {settings.model}) refused a request: HTTP {status}: "
@@ -93,6 +93,7 @@ def retry_after_s(headers: Mapping[str, str], now: float | None = None) -> float
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
+    # The RFC knows whole seconds alone; other numbers are clear enough.
     if re.fullmatch(r"-?\d+(\.\d*)?", value):
         return max(float(value), 0.0)
     try:

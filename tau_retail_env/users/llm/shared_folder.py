@@ -29,6 +29,7 @@ def _folder() -> Path:
     folder = Path(tempfile.gettempdir()) / f"tau-retail-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
+        # Not `stat`: a link that somebody else put here must not count as this user's folder.
         found = folder.lstat()
     except OSError as error:
         raise UserSetupError(

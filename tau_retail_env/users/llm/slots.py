@@ -48,6 +48,7 @@ class Slots:
     async def _take(self, max_concurrency: int) -> int:
         async with self._first_in_queue:
             while True:
+                # From a random place, or all processes would fight for slot 0.
                 first = self._random.randrange(max_concurrency)
                 for place in range(first, first + max_concurrency):
                     number = place % max_concurrency
@@ -58,6 +59,7 @@ class Slots:
     def _try(self, number: int) -> bool:
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
+        # POSIX lets a system say EAGAIN or EACCES of a lock that another process holds.
         except (BlockingIOError, PermissionError):
             return False
         self._held.add(number)

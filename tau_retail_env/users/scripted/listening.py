@@ -79,6 +79,7 @@ CLAUSE_START = re.compile(r"(?<=[,;.!?\n])|(?=\b(?:but|instead of)\b)", re.IGNOR
 BULLET = re.compile(r"\s*(?:[-*•–]|\(?\d{1,2}[.)])\s")
 VALUES = re.compile(
     r"#?W\d{5,}|(?:credit_card|gift_card|paypal)_\d+|[\w.+-]+@[\w-]+\.\w+|\b\d{5}\b"
+    # Both with "or" between them are a question, one of them a value.
     r"|\b(?:no longer needed|ordered by mistake)\b(?! or)",
     re.IGNORECASE,
 )
@@ -141,6 +142,7 @@ UNAVAILABLE = _either(
     r"\b(?:do|does|did)(?:n't| not) (?:currently |actually )?"
     r"(?:have|offer|sell|carry|exist|come|see|allow|support|permit)\b",
     r"\b(?:isn't|aren't|is not|are not) (?:\w+ ){0,3}(?:available|in stock)\b",
+    # "It must go back to the original card" says that what the customer wants is not available.
     r"\b(?:must|has to|have to|only) (?:be )?(?:go|use|refund\w*|return\w*|cancel\w*|exchang\w*|modif\w*|paid)\b",
 )
 NOT_IDENTIFIED = _either(
@@ -180,6 +182,7 @@ MENTIONS: Mapping[Fact, re.Pattern[str]] = {
         r"\b(?:first|last|full|your) (?:and last )?(?:name|surname)s?\b",
         r"(?:\band|\bor|,) (?:name|surname)\b",
         r"\bname (?:and|\+|&|plus|with) (?:your )?zip",
+        # A line of a list, "1. Full name"; but "name of the product" is another thing.
         r"^\W*(?:\d\W+)?(?:\w+ )?name\b(?! of)",
         r"\bwho (?:are you|am i)\b",
     ),
@@ -194,6 +197,7 @@ MENTIONS: Mapping[Fact, re.Pattern[str]] = {
         r"\bwhich (?:one|of (?:these|them|those|your))\b",
     ),
     Fact.ITEMS: _either(
+        # "the new item" asks for an option, not for an item of the order.
         r"(?<!new )(?<!replacement )\b(?:items?|products?)\b(?! id)",
         r"\bentire order\b",
         r"\bwhich (?:one|of (?:these|them|those|the))\b",
@@ -218,6 +222,7 @@ MENTIONS: Mapping[Fact, re.Pattern[str]] = {
         r"\bno longer needed\b.{0,20}\bor\b|\bmistake\b.{0,20}\bor\b",
     ),
     Fact.ADDRESS: _either(
+        # "email address" asks for the email.
         r"(?<!email )(?<!e-mail )\baddress\b",
         r"\b(?:street|city)\b",
         r"\bwhere (?:should|would|do|to)\b.{0,30}\b(?:ship|send|deliver)",
@@ -320,8 +325,10 @@ def _mentioned(sentence: str) -> set[Fact]:
     found = {fact for fact, pattern in MENTIONS.items() if pattern.search(sentence)}
     if IDENTITY.search(sentence) and not found & {Fact.EMAIL, Fact.NAME, Fact.ZIP, Fact.USER_ID}:
         found |= {Fact.EMAIL, Fact.NAME, Fact.ZIP}
+    # "One of these options: email, or name and zip" names no option of a product.
     if found & {Fact.EMAIL, Fact.NAME}:
         return found - {Fact.OPTIONS}
+    # The zip code is part of the address here, and identifies nobody.
     return found - {Fact.ZIP} if Fact.ADDRESS in found else found
 
 
@@ -329,4 +336,5 @@ def _reports_done(sentence: str) -> bool:
     if "?" in sentence and not re.search(r"\b(?:done|successfully)\b", sentence, re.IGNORECASE):
         return False
     match = DONE.search(sentence)
+    # "Once it is cancelled": what stands before the word decides.
     return bool(match) and not NOT_YET.search(sentence[: match.start()] if match else "")

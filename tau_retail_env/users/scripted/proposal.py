@@ -18,6 +18,7 @@ CLAUSE_START = re.compile(
     re.IGNORECASE,
 )
 DENIED = re.compile(
+    # "no longer needed" is a reason and "order no. W123" a number: neither denies anything.
     r"\b(?:not|never|without|neither|nor|instead of|rather than)\b(?! need)|n't\b(?! need)"
     r"|(?<!yes or )(?<!yes/)\bno\b(?! longer need|[.:]? ?#?W?\d)"
     r"|\b(?:remains?|stays?|keeps?|leave|unchanged|unaffected|untouched)\b"
@@ -72,6 +73,7 @@ def _gap(most: int, *barred: str) -> str:
 
 
 _CHANGE = (
+    # "switch type" is an option of keyboards.
     r"\b(?:chang(?:e|ing)|updat(?:e|ing)|modify(?:ing)?|switch(?:ing)?(?! type)|redirect(?:ing)?|replac(?:e|ing))\b"
 )
 _WHOLE = r"(?:#?W\d{5,}|orders?|everything|rest|remaining|remainder)"
@@ -99,6 +101,7 @@ WRITES = (
     Write(
         "a cancellation",
         frozenset({Kind.CANCEL}),
+        # "noise-cancelling" is an option of headphones.
         rf"(?<!noise[ -])\bcancel(?:l?ing|lation)?\b"
         rf"{_gap(3, 'request', 'exchange', 'return', 'change', 'modif', 'update', 'process')}(?:{_GOODS}|it|them)\b"
         rf"|\b(?:{_WHOLE}|it)\b{_gap(3)}(?:will|to|gets?|and|then|also) (?:\w+ )?(?:be )?cancell?ed\b",

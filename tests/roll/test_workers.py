@@ -63,6 +63,8 @@ def learner_config():
         training_args=SimpleNamespace(max_steps=20, get_warmup_steps=lambda num_training_steps: 4),
         max_tokens_per_microbatch_in_train=0,
         max_tokens_per_microbatch_in_infer=None,
+        sequence_length_round_in_train=4,
+        sequence_length_round_in_infer=4,
     )
 
 

@@ -321,3 +321,36 @@ def test_rolls_reward_clip_clips_the_kl_of_every_token_too(rollout_loop):
         advantages([episode], pipeline(reward_clip=clip), kl=30.0)["token_level_rewards"] for clip in (None, 1.0)
     )
     assert float(plain.min()) < -1.0 and float(clipped.min()) == -1.0
+
+
+def test_redundant_environments_leave_out_the_longest_episodes_and_nothing_is_played_on_in_the_next_step(roll):
+    """Six environments for a group of four: the two that last longest are never trained on."""
+    import asyncio
+
+    from roll.distributed.scheduler.rollout_scheduler import GroupQueue
+
+    queue = GroupQueue(
+        group_id=0,
+        progress_bar=SimpleNamespace(update=lambda number: None),
+        group_size=4,
+        group_size_redundancy=2,
+        max_traj_per_env=1,
+        async_generation_ratio=0,
+        group_filter=SimpleNamespace(filter=lambda **_: False),
+    )
+
+    async def step(number, lengths):
+        queue.advance_step(number)
+        places = {length: await queue.get_episode_id(length) for length in lengths}
+        for length in sorted(lengths):  # a short episode ends first
+            queue.put(places[length], number, length)
+        return (await queue.get()).rollouts[:4], places
+
+    lengths = [9, 3, 7, 1, 8, 2]
+    kept, places = asyncio.run(step(0, lengths))
+    assert set(places.values()) == {0}
+    assert kept == [1, 2, 3, 7] and sum(kept) / 4 < sum(lengths) / 6
+    queue.advance_step(1)
+    queue.put(1, 1, 5)  # one of four has ended when the next step begins
+    queue.advance_step(2)
+    assert list(queue.groups) == [2]

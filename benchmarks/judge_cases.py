@@ -42,14 +42,16 @@ def told_cases(name: str, tasks: Sequence[Task]) -> Iterator[Case]:
     """The conversations of a file, each way with every subject of its kind.
 
     Args:
-        name: of a file of `FOLDER`, "tuning" or "final".
+        name: of a file of `FOLDER`, such as "final"; `subjects_of` in it names the file that has its subjects.
         tasks: upstream's, whose sentences the kind "amount" may be made from.
     """
     found = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
-    for sort, part in found.items():
+    shared = tomllib.loads((FOLDER / f"{found.pop('subjects_of', name)}.toml").read_text(encoding="utf-8"))
+    for sort, ways in found.items():
+        part = {**shared[sort], **ways}
         for claim, forms in SUBJECTS[sort](part, tasks):
-            for holds, ways in ((True, part["holds"]), (False, part["fails"])):
-                for way, lines in ways.items():
+            for holds in (True, False):
+                for way, lines in part["holds" if holds else "fails"].items():
                     yield Case(part["kind"], way, holds, judged(claim), conversation(lines, forms))
 
 

@@ -143,10 +143,12 @@ def is_asserted(place: Place, kind: str, *, is_one_of_several: bool) -> bool:
         or _is_asked(place, kind == "amount")
         or _is_denied(place)
         or (kind in ("amount", "count", "quantity") and _is_bounded(place))
+        or (kind in ("amount", "count") and bool(_LIMIT.search(place.clause_before)))
         or (not is_one_of_several and _is_one_of_two(place))
         or _is_somebody_elses(place)
         or _is_supposed_or_doubted(place)
-        or _is_past(place)
+        or _is_past_or_future(place)
+        or (kind != "amount" and bool(_OFFER.search(place.clause_before)))
     )
 
 
@@ -245,8 +247,13 @@ def _is_supposed_or_doubted(place: Place) -> bool:
     )
 
 
-def _is_past(place: Place) -> bool:
-    return bool(_NO_LONGER.search(place.stretch_before) or _NO_LONGER_BEHIND.search(place.clause_after))
+def _is_past_or_future(place: Place) -> bool:
+    changed = _CHANGED_BEHIND.match(place.clause_after) or _CHANGED_BEFORE.match(place.sentence)
+    return bool(
+        _NOT_NOW.search(place.stretch_before)
+        or _NO_LONGER_BEHIND.search(place.clause_after)
+        or (changed and _PAST.search(place.clause_before))
+    )
 
 
 def _words(pattern: str) -> re.Pattern[str]:
@@ -303,6 +310,7 @@ _DENIED_BEHIND = _words(
     r"(?: \w+){0,5} (?:is|are|was|were)(?:n't| not| wrong| incorrect| outdated| invalid)\b|.*\bnowhere\b"
     r"|(?: \w+){0,4} (?:was|were|is|has been|got|could not be|couldn't be) (?:declined|refused|rejected"
     r"|reversed|failed)\b"
+    r"|(?: \w+){0,3} (?:by mistake|in error|wrongly|erroneously|mistakenly)\b"
 )
 _DENIED_LATER = _words(r".*\bbut (?:it|that|this|they)(?: (?:is|are|was|were|does|do|did))?(?:n't| not)\b\W*$")
 _LAST_WORD = re.compile(r"([\w'$€£]+)[\s\"'$#]*$")
@@ -330,6 +338,7 @@ _BOUND_BEFORE = _words(
     r"|at (?:least|most)|over|under|below|above"
     r"|exceed\w*|beyond|(?:a )?(?:maximum|minimum) of|no more than|nearly|almost)(?: the)?$"
 )
+_LIMIT = _words(r"\b(?:up to|as (?:many|much|few|little) as)$")
 _BOUND_BEHIND = _words(r"\s*(?:or (?:more|less|fewer|so)\b|at (?:least|most)\b|\+|and up\b)")
 _RANGE_BEFORE = _words(r"\bbetween(?: \S+ and)?$|\bbetween \S+(?: \w+)? and$|\bfrom \S+ to$|\d(?: \w+)? (?:to|-|–)$")
 _RANGE_BEHIND = _words(r"(?:[-–]|\s+(?:to|[-–])\s+)\$?\d")
@@ -355,6 +364,11 @@ _SAYING = _words(
 )
 """Somebody says so: the agent and what it looks at are trusted."""
 _CLAIM_BEHIND = _words(r"\W*(?:that |which |as )?you(?:'ve| have)? (?:quoted|mentioned|said|told|gave|wanted|asked)\b")
+_OFFER = _words(
+    r"\b(?:I|we)(?: can| could| may| might| would be able to|'d be able to) (?:\w+ )?(?:change|switch|swap|turn|make"
+    r"|send|ship|have|set|move|deliver|exchange|modify|update|redirect|upgrade)\b"
+)
+"""What the agent can do is not done."""
 _RIGHT = _words(
     r"(?<!whether )(?<!if )\b(?:that|it|this|which|and)(?:'s| is| was)? (?:right|correct|true)\b|\byou(?:'re"
     r"| are) right\b"
@@ -377,7 +391,12 @@ _DOUBT_BEHIND = _words(
     r"\b(?:not|n't) (?:\w+ )?(?:sure|certain)\b|\b(?:have|need|would have|'d have) to (?:check|verify|look)\b"
     r"|\b(?:can't|cannot) (?:tell which|confirm (?:that|it)|verify)|\bif the \w+ still\b"
 )
-_NO_LONGER = _words(r"\b(?:used to|formerly|previously|no longer|last (?:year|month|week|season)|back then)\b")
+_NOT_NOW = _words(
+    r"\b(?:used to|formerly|previously|no longer|(?:last|next) (?:year|month|week|season|time)|next order|back then)\b"
+)
+_PAST = _words(r"\b(?:was|were|had)\b")
+_CHANGED_BEHIND = _words(r"\W*(?:before|until|till)\b")
+_CHANGED_BEFORE = _words(r"\W*(?:before|until|till) (?:you|we|they|it|that|the|this|your)\b")
 _NO_LONGER_BEHIND = _words(r"\b(?:until (?:last|yesterday|recently)|last (?:year|month|season))\b")
 _YES = _words(
     r"\W*(?:yes|yep|yeah)\b(?:\W+(?:(?:that|this)(?:'s| is| was)|it(?:'s| is| was| does| has)?|exactly|correct"
@@ -390,5 +409,7 @@ _TAKEN_BACK = _words(
     r"|read the wrong|gave you the wrong)\b"
     r"|\bmy mistake\b|\bcorrection\b|\b(?:that|it) was (?:wrong|incorrect|an? (?:mistake|error|typo|slip"
     r"|mix-up)|my mistake|the wrong)"
-    r"|\bscratch that\b|\blet me correct\b|\b(?:disregard|ignore)\b"
+    r"|\bscratch that\b|\blet me correct\b|\b(?:disregard|ignore)\b|\bactually\b"
+    r"|\b(?:look|check|count|calculat|add|read|go(?:ne)? over)\w* (?:\w+ ){0,2}(?:again|once more|twice)\b"
+    r"|\b(?:re-?|double-)(?:check|calculat|count|read)\w*|\bon (?:a )?(?:closer|second) (?:look|inspection|thought)"
 )

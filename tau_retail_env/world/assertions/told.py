@@ -62,6 +62,7 @@ class Told:
                 is_asserted(place, value.kind, is_one_of_several=len(self.values) > 1)
                 and self._is_about(value, place, asked)
                 and not self._is_outdone(value, place, asked)
+                and not self._is_unreal(value, place)
             ):
                 yield place
 
@@ -97,6 +98,24 @@ class Told:
                 return True
         return False
 
+    def _is_unreal(self, value: Value, place: Place) -> bool:
+        """Whether the message sets what is against it: "It would be $10 with the other. As it is, it is $12."."""
+        if len(self.values) > 1 or not _UNREAL.search(place.clause_before):
+            return False
+        rest = place.text[place.end :]
+        others = (
+            Place(rest, start, end) for start, end in value.others(rest) if (start, end) not in set(value.find(rest))
+        )
+        for other in others:
+            before = other.clause_before
+            is_fact = _FACT.search(before) and not _UNREAL.search(before)
+            is_of_it = _IT.search(before) or self.subject.is_named(
+                before, self.subject.stems, frozenset(), is_common=False
+            )
+            if is_fact and is_of_it and is_asserted(other, value.kind, is_one_of_several=False):
+                return True
+        return False
+
     def _is_replaced(self, value: Value, text: str, back: int, asked: Sequence[str]) -> bool:
         """Whether a message that takes something back gives another value of the sort behind it, of this subject."""
         rest = text[back:]
@@ -125,6 +144,12 @@ _FRONTED = re.compile(r"[^,.;]{0,60},\s")
 _PREDICATED = re.compile(
     r"(?:\b(?:is|are|was|were|comes to|totals|remains|costs?)|'s|:)(?: \w+ly| a| an| the| just| now)*$", re.IGNORECASE
 )
+_UNREAL = re.compile(r"\b(?:would|could|might|should|was|were|had)\b|'d\b", re.IGNORECASE)
+_FACT = re.compile(
+    r"(?:\b(?:is|are|has|have|comes to|totals|costs?|stays|remains)|'s)(?: \w+ly| a| an| the| just| now)*$",
+    re.IGNORECASE,
+)
+_IT = re.compile(r"^\W*(?:\w+ )?(?:it|that|this|yours|they)\b", re.IGNORECASE)
 _DESCRIBES = re.compile(r"\s+(?:refund|amount|price|name|balance|details?|credit|order|list|address)\b", re.IGNORECASE)
 _OTHER_LABEL = re.compile(
     r"\b(?:(?:order|item|product|confirmation|reference|phone|invoice|account|user|variant|card)\s*(?:id|number|no\.?|code|#)"

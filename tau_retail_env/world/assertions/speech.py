@@ -260,7 +260,7 @@ def _words(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
 
 
-_SENTENCE = re.compile(r"(?<=[.!?])(?<!\bSt\.)(?<!\bDr\.)(?<!Ave\.)\s+(?=[A-Z$*\-•\d\"'(])|\n+|;\s+|\s+[—–]\s+")
+_SENTENCE = re.compile(r"(?<=[.!?])(?<!\bSt\.)(?<!\bDr\.)(?<!Ave\.)\s+(?=[A-Z$*\-•\d\"'(])|\n+|;\s+|\s+[—–|]\s+")
 _CLAUSE = re.compile(
     rf"{_SENTENCE.pattern}|[()]|,\s+(?!\d{{3}}\b)"
     r"|\s(?:and|while|(?<!anything )(?<!nothing )but|whereas|though|although|so)\s|:\s+(?=I\b)"

@@ -68,7 +68,7 @@ class Told:
 
     def _is_about(self, value: Value, place: Place, asked: Sequence[str]) -> bool:
         if value.kind == "number":
-            return not _OTHER_LABEL.search(place.stretch_before)
+            return not (_OTHER_LABEL.search(place.stretch_before) or _OTHERS.match(place.clause_after))
         if value.kind == "address":
             elsewhere = _HOME.search(place.stretch_before) and not _SHIPPED.search(place.stretch_before)
             return not (elsewhere or _OTHER_PARCEL.search(place.stretch_before))
@@ -153,10 +153,13 @@ _IT = re.compile(r"^\W*(?:\w+ )?(?:it|that|this|yours|they)\b", re.IGNORECASE)
 _DESCRIBES = re.compile(r"\s+(?:refund|amount|price|name|balance|details?|credit|order|list|address)\b", re.IGNORECASE)
 _OTHER_LABEL = re.compile(
     r"\b(?:(?:order|item|product|confirmation|reference|phone|invoice|account|user|variant|card)\s*(?:id|number|no\.?|code|#)"
-    r"|call us|card ending)\b(?!.*\btrack)",
+    r"|call us|card ending|(?:ticket|case|claim|receipt|voucher)(?: number)?(?= ?$))\b(?!.*\btrack)",
     re.IGNORECASE,
 )
-_HOME = re.compile(r"\b(?:profile|default|billing|home|account|on file|new)\b", re.IGNORECASE)
+_OTHERS = re.compile(r"\W*(?:belongs|is|was) (?:to |for |of )?(?:an|the)? ?(?:other|different)\b", re.IGNORECASE)
+_HOME = re.compile(
+    r"\b(?:profile|default|billing|home|account|on file|new|warehouse|store|shop|office|headquarters)\b", re.IGNORECASE
+)
 _SHIPPED = re.compile(r"\b(?:ship\w*|sent|went|deliver\w*|mailed|dispatched|parcel|package)\b", re.IGNORECASE)
 _OTHER_PARCEL = re.compile(
     r"\b(?:another|other|older|previous|different) (?:one|order|parcel|package|shipment|purchase)\b", re.IGNORECASE

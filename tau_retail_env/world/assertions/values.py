@@ -118,7 +118,8 @@ _NOT_COUNTED = re.compile(
     re.IGNORECASE,
 )
 _A_LABEL = re.compile(
-    r"(?:\b(?:number|no\.?|size|option|item|step|page|top|level|version|order)|#|\$|€|£)\s*$", re.IGNORECASE
+    r"(?:\b(?:number|no\.?|size|option|item|step|page|top|first|last|next|level|version|order)|#|\$|€|£)\s*$",
+    re.IGNORECASE,
 )
 _WHOLE_ADDRESS = 200
 """Most characters from the first to the last part of an address."""

@@ -16,7 +16,10 @@ from tau_retail_env.users.llm.assertion_judge import ModelJudge
 from tau_retail_env.world.assertions import Evidence, RulesJudge, Said, Told, compile_assertion
 
 PAGE = Path(__file__).parent / "judge_page.md"
-SETS = ("final", "tuning", "later", "last", "unseen")
+SETS = ("final", "tuning", "later", "last", "unseen", "fresh")
+"""Those on whose misses the rules were mended."""
+HELD_OUT = "held_out"
+"""That on which they were not."""
 
 
 def main() -> None:
@@ -25,7 +28,9 @@ def main() -> None:
     parser.add_argument("--model", help="also ask this model, as upstream's judge asks it (nl_judge openai)")
     parser.add_argument("--base-url", default="http://127.0.0.1:8000/v1", help="where the model is served")
     parser.add_argument("--results", nargs="+", type=Path, default=[], metavar="FILE", help="τ² results with verdicts")
-    parser.add_argument("--list", choices=SETS, help="print the cases of a set that are judged wrong, not the page")
+    parser.add_argument(
+        "--list", choices=(*SETS, HELD_OUT), help="print the cases of a set that are judged wrong, not the page"
+    )
     options = parser.parse_args()
     if options.list:
         print("\n".join(wrong_cases(options.list)))
@@ -47,6 +52,9 @@ def page() -> str:
     verdicts = judged_by_rules(cases)
     text = PAGE.read_text(encoding="utf-8").replace("{final}", confusion(cases, verdicts))
     text = text.replace("{final_misses}", misses(cases, verdicts))
+    unseen = all_cases(HELD_OUT)
+    said = judged_by_rules(unseen)
+    text = text.replace("{held_out}", confusion(unseen, said)).replace("{held_out_misses}", misses(unseen, said))
     return text.replace("{others}", "\n".join(row(name) for name in SETS[1:])).rstrip()
 
 

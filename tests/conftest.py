@@ -6,11 +6,14 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tau_retail_env.errors import MissingDependencyError
 from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")  # a slow machine makes no test fail: each has pytest's time limit
 WITHOUT_V1 = "needs τ-bench v1"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from tau_retail_env.chat.calls import MalformedMessageError, check_unicode
 from tau_retail_env.chat.tool_formats import FORMS, ToolFormat, Tools
@@ -61,11 +62,20 @@ def check_message(message: AgentMessage) -> None:
     for call in message.tool_calls:
         if not isinstance(call.arguments, Mapping):
             raise MalformedMessageError(f"The arguments of {call.name!r} must be an object.")
-    try:
-        (message.content or "").encode("utf-8")
-        repr([(call.name, dict(call.arguments)) for call in message.tool_calls]).encode("utf-8")
-    except UnicodeEncodeError:
-        raise MalformedMessageError("The message is not valid UTF-8: it holds a lone surrogate.") from None
+    for text in _texts([message.content, *((call.name, call.arguments) for call in message.tool_calls)]):
+        check_unicode(text)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value, whatever else an agent's own code has put into it."""
+    left, seen = [value], set[int]()
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, Mapping | list | tuple) and id(one) not in seen:
+            seen.add(id(one))
+            left += [*one.keys(), *one.values()] if isinstance(one, Mapping) else one
 
 
 def render_message(message: AgentMessage, tool_format: ToolFormat = ToolFormat.HERMES, tools: Tools = ()) -> str:

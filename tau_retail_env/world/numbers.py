@@ -13,7 +13,7 @@ _UNITS = (
 ).split()
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _SMALL = {word: value for value, word in enumerate(_UNITS)} | {word: 10 * (2 + n) for n, word in enumerate(_TENS)}
-_SCALES = {"hundred": 100, "thousand": 1000}
+_SCALES = ("hundred", "thousand")
 _WORD = "|".join((*_SMALL, *_SCALES))
 _DIGITS = re.compile(
     r"(?<![\w.,#])(?:(?P<comma>\d{1,3}(?:\.\d{3})+,\d{2}|\d+,\d{2})(?![\d,])"

@@ -9,6 +9,7 @@ import pytest
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.chat.template import fallback_template
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.messages import AgentMessage, ToolCall
 from tests.byte_tokenizer import CHATML, byte_tokenizer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -272,11 +273,19 @@ def test_a_sentence_of_ours_in_the_conversation_does_no_harm(tokenizer):
             "{% for m in messages %}{% if m['role'] != 'system' %}{{ m['content'] }}<|im_end|>{% endif %}{% endfor %}",
             "turn",
         ),
+        ("{% for m in messages %}{{ m['content'] | upper }}<|im_end|>{% endfor %}", "turn by turn"),
     ],
 )
 def test_a_template_that_cannot_be_encoded_turn_by_turn_is_refused(template, reason):
     with pytest.raises(InvalidValueError, match=reason):
         ChatEncoder(byte_tokenizer(template), system_prompt="Rules.", tools=None)
+
+
+def test_a_turn_is_read_by_the_format_of_the_models_template():
+    encoder = ChatEncoder(byte_tokenizer(CHATML), system_prompt="Rules.", tools=None)
+    assert encoder.read(f"One moment.\n{CALL}") == AgentMessage(
+        "One moment.", (ToolCall("get_order_details", {"order_id": "#W1"}),)
+    )
 
 
 def test_a_template_that_leaves_the_tools_out_is_refused():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tau_retail_env.chat.parsing import MalformedMessageError, parse_message, render_message
+from tau_retail_env.chat.parsing import MalformedMessageError, check_message, parse_message, render_message
 from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.messages import AgentMessage, ToolCall
 
@@ -240,3 +240,31 @@ def test_a_call_is_written_as_hermes():
 def test_what_would_be_read_otherwise_is_not_written(message):
     with pytest.raises(InvalidValueError, match="cannot be written"):
         render_message(message)
+
+
+def test_the_refusal_shows_a_short_message_whole_and_the_beginning_of_a_long_one():
+    with pytest.raises(InvalidValueError, match=r"Message AgentMessage\(content='<tool_call>'.*\) cannot be written"):
+        render_message(AgentMessage("<tool_call>"))
+    with pytest.raises(InvalidValueError, match=r"Message AgentMessage.{188}… cannot be written") as refused:
+        render_message(AgentMessage("<tool_call>" + "é" * 5000))
+    assert len(str(refused.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        AgentMessage("\ud800"),
+        AgentMessage(None, (ToolCall("\ud800", {}),)),
+        AgentMessage(None, (ToolCall("f", {"a": [{"b": "\ud800"}]}),)),
+        AgentMessage(None, (ToolCall("f", {"\ud800": 1}),)),
+    ],
+)
+def test_an_api_agents_message_is_valid_unicode(message):
+    with pytest.raises(MalformedMessageError, match="lone surrogate U\\+D800"):
+        check_message(message)
+
+
+def test_an_api_agents_arguments_may_hold_themselves():
+    endless: list[object] = ["é"]
+    endless.append(endless)
+    check_message(AgentMessage(None, (ToolCall("f", {"a": endless}),)))

@@ -186,3 +186,10 @@ def test_a_template_that_cannot_be_used_is_refused_in_one_line_with_model_and_re
 def test_a_format_that_is_not_read_is_shown_in_the_refusal():
     with pytest.raises(InvalidValueError, match=r"the-model.*tool_call_start.*hermes, qwen_xml.*compressed"):
         encoder_of(template_named("lfm2_v2"), QWEN)
+
+
+@pytest.mark.parametrize("tool_format", ToolFormat)
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_number_that_json_does_not_know_is_written_in_no_format(tool_format, number):
+    with pytest.raises(InvalidValueError, match="cannot be written"):
+        render_message(AgentMessage(None, (ToolCall("f", {"count": number}),)), tool_format, [TOOL])

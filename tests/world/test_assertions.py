@@ -1,12 +1,14 @@
 """The judge of sentences about a conversation: what it takes for told and for done, and what it does not."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.messages import ToolCall
-from tau_retail_env.world.assertions import Called, Evidence, Said, compile_assertion, unmet
+from tau_retail_env.sources import load_tasks
+from tau_retail_env.world.assertions import Called, Evidence, RulesJudge, Said, compile_assertion, unmet
 
 REFUND = "Agent should tell the user the total refund amount is $1,093.34."
 COUNT = "Agent should tell the user that there are 7 lamp options available."
@@ -102,6 +104,75 @@ def test_what_the_customer_says_is_not_told_by_the_agent():
 def test_what_the_customer_asked_is_context_for_a_short_answer():
     assert told(COUNT, "There are 7.", asked="How many lamps do you have?")
     assert not told(COUNT, "There are 7.", asked="How many days does it take?")
+
+
+@pytest.mark.parametrize(
+    ("assertion", "words"),
+    [
+        (REFUND, "In total it is $1,093.34."),
+        (REFUND, "Either way, your total refund is $1,093.34."),
+        (REFUND, "I am not sure about the date. Your total refund is $1,093.34."),
+        (REFUND, "With a ship date next week, the total refund is $1,093.34."),
+        (CARD, "Your trusty Mastercard paid for that recent order."),
+        (PRICES, "| lamp | price |\n|---|:-:|\n| brass | $10.10 |\n| steel | $19.57 |\n| glass | $28.60 |"),
+        (TO_PAY, "The price difference is $22.55."),
+        (BALANCE, "The balance of your card: $70"),
+        (COUNT, "There are 7 lamps, and 3 rugs."),
+    ],
+)
+def test_what_stands_around_a_value_does_not_hide_it(assertion, words):
+    assert told(assertion, words)
+
+
+@pytest.mark.parametrize(
+    ("assertion", "words"),
+    [
+        (REFUND, "Your total refund is €1,093.34."),
+        (REFUND, "Your total refund is 1,093.34 euros."),
+        (REFUND, "If the total refund is $1,093.34, I can go on."),
+        (REFUND, "Your total refund code $1,093.34."),
+        (REFUND, "With $1,093.34 on the table, the total refund is $900."),
+        (BALANCE, "The price difference is $70."),
+        (BALANCE, "The price difference of your gift card is $70."),
+        (SIZE, "The warranty is full."),
+        (COUNT, "There are at least 7 lamp options."),
+        ("Agent should tell the user the price of the lamp is $10.10.", "The rug costs $10.10."),
+    ],
+)
+def test_what_stands_around_a_value_may_make_it_another(assertion, words):
+    assert not told(assertion, words)
+
+
+@pytest.mark.parametrize(
+    ("assertion", "first", "then"),
+    [
+        (REFUND, "Your total refund is $1,093.34.", "I was mistaken: your total refund is $900.00."),
+        (COUNT, "There are 7 lamp options.", "Correction: there are 8 lamp options."),
+        (TRACKING, "Your tracking number is 123456789012.", "My mistake, it is 999999999999."),
+    ],
+)
+def test_a_value_that_was_replaced_is_told_no_more(assertion, first, then):
+    assert told(assertion, first)
+    assert told(assertion, first, "I was mistaken about the colour of the rug.")
+    assert not told(assertion, first, then)
+
+
+def test_a_yes_to_a_customer_who_named_the_value_tells_it():
+    assert told(COUNT, "Yes, that is right.", asked="So there are 7 lamp options?")
+    assert not told(COUNT, "Yes, that is right.", asked="So there are 8 lamp options?")
+    assert not told(COUNT, "No.", asked="So there are 7 lamp options?")
+
+
+def test_a_common_word_about_another_thing_does_not_answer_the_question():
+    assert told(SIZE, "It is full.", asked="What size is the keyboard?")
+    assert not told(SIZE, "The warranty is full.", asked="What size is the keyboard?")
+
+
+def test_the_judge_of_rules_names_what_does_not_hold():
+    task = load_tasks("tau2", "base")[0]
+    asked = replace(task, assertions=(REFUND, COUNT))
+    heard = Evidence([Said("assistant", "There are 7 lamp options.")])
+    assert RulesJudge().unmet(asked, heard) == [REFUND]
 
 
 def test_amounts_told_the_wrong_way_round_do_not_count():

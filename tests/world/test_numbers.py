@@ -21,6 +21,7 @@ def values(text):
         ("Twenty-one options", ["21"]),
         ("one thousand ninety-three", ["1093"]),
         ("two hundred and five", ["205"]),
+        ("a hundred lamps, three hundred rugs", ["100", "300"]),
         ("twenty dollars and five cents", ["20.05"]),
         ("20 dollars and 50 cents", ["20.5"]),
         ("nine hundred eighteen dollars and forty-three cents", ["918.43"]),

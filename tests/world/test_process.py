@@ -124,6 +124,33 @@ def test_a_yes_holds_over_other_questions() -> None:
     assert process(*IDENTIFIED, *other).confirmed == 1.0
 
 
+ADDRESS = ("modify_user_address", {"user_id": SOFIA, "address1": "1 Elm Street", "zip": "10001"})
+RETURN = ("return_delivered_order_items", {"order_id": ORDER, "item_ids": ["1725100896"]})
+FOREIGN = ("return_delivered_order_items", {"order_id": ORDER, "item_ids": ["9999999999"]})
+DRY = {"order_id": ORDER, "item_ids": ["1586641416"], "new_item_ids": ["4859937227"]}
+EXCHANGE = ("exchange_delivered_order_items", DRY)
+
+
+@pytest.mark.parametrize(
+    ("write", "words", "confirmed"),
+    [
+        (ADDRESS, "I will change your address to 1 Elm Street, 10001. Confirm?", 1.0),
+        (ADDRESS, "I will change your address to Elm Street, 10001. Confirm?", 0.0),
+        (ADDRESS, "I will change your address to 1 Elm Street. Confirm?", 0.0),
+        (RETURN, f"I will return the perfume of {ORDER}. Confirm?", 1.0),
+        (RETURN, f"I will return the skateboard of {ORDER}. Confirm?", 0.0),
+        (FOREIGN, f"I will return item 9999999999 of {ORDER}. Confirm?", 1.0),
+        (FOREIGN, f"I will return an item of {ORDER}. Confirm?", 0.0),
+        (EXCHANGE, f"I will exchange the camera of {ORDER} for one that is not waterproof. Confirm?", 1.0),
+        (EXCHANGE, f"I will exchange the camera of {ORDER} for item 4859937227. Confirm?", 1.0),
+        (EXCHANGE, f"I will exchange the camera of {ORDER}, yes or no. Confirm?", 0.0),
+    ],
+)
+def test_a_summary_names_what_the_write_does(write: tuple[str, dict[str, Any]], words: str, confirmed: float) -> None:
+    found = process(*IDENTIFIED, ("agent", words), ("user", "Yes."), ("call", *write, "{}"))
+    assert found.confirmed == confirmed
+
+
 def test_what_the_shop_refused_needs_no_yes() -> None:
     assert process(*IDENTIFIED, ("call", *CANCEL, "Error: no")).confirmed == 1.0
 
@@ -173,6 +200,20 @@ def test_a_proposal_must_not_hold_what_nobody_has_told(invented: str, told: tupl
 def test_what_was_read_or_follows_may_be_proposed(words: str) -> None:
     read = ("call", "get_product_details", {"product_id": "1"}, '{"prices": [100.25, 130.25, 1120.5]}')
     assert process(*IDENTIFIED, read, ("agent", words), ("user", "Yes.")).nothing_invented == 1.0
+
+
+def test_what_the_agents_rules_say_may_be_proposed() -> None:
+    words = f"I will cancel {ORDER}; the fee is $17.50. Confirm?"
+    found = evidence(*IDENTIFIED, ("agent", words), ("user", "Yes."))
+    database = open_shop("tau2").database
+    assert check_process(found, database).nothing_invented == 0.0
+    assert check_process(found, database, "Every cancellation costs $17.50.").nothing_invented == 1.0
+
+
+@pytest.mark.parametrize(("number", "known"), [("99 items", 1.0), ("100 items", 0.0), ("2.5 items", 0.0), ("$99", 0.0)])
+def test_whole_numbers_below_100_count_as_known(number: str, known: float) -> None:
+    words = f"I will return {number} of {ORDER}. Confirm?"
+    assert process(*IDENTIFIED, ("agent", words), ("user", "Yes.")).nothing_invented == known
 
 
 def test_an_id_with_which_the_customer_begins_a_sentence_is_known() -> None:

@@ -1,4 +1,4 @@
-"""Proposals that are wrong on purpose, so that a model sees how to go on when a customer objects."""
+"""Proposals and calls that are wrong on purpose, so that a model sees how to go on after an objection or an error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tau_retail_env.agents.oracle import OracleAgent
+from tau_retail_env.messages import AgentMessage, ToolCall
+from tau_retail_env.tasks import WRITE_TOOLS
 from tau_retail_env.tasks.task import Action
+
+TAKEN_FOR: Mapping[str, str] = {
+    "exchange_delivered_order_items": "modify_pending_order_items",
+    "modify_pending_order_items": "exchange_delivered_order_items",
+    "return_delivered_order_items": "cancel_pending_order",
+}
+"""Tools that a model confuses: what one does to a delivered order, the other does to a pending one."""
 
 
 def slip(agent: OracleAgent, *, share: float, seed: str) -> str | None:
@@ -82,3 +91,52 @@ def _other_address(agent: OracleAgent, write: Action, rng: random.Random) -> Map
     unlike = [part for part, value in address.items() if write.arguments.get(part) != value]
     kept = unlike if rng.random() < 0.5 else [rng.choice(unlike)]
     return {part: address[part] for part in kept}
+
+
+def slipped_call(message: AgentMessage, *, share: float, seed: str) -> AgentMessage | None:
+    """A call that a model might have made in place of a right one, and that the tools refuse.
+
+    A refused call changes nothing, so the right one can follow at once. Without such calls a model has never seen that
+    an error is answered with another call, and makes the same one until the episode ends.
+
+    Args:
+        message: what the agent is about to do.
+        share: how many of the calls that change the shop are wrong at first, from 0 to 1.
+        seed: decides which ones, and what is wrong.
+
+    Returns:
+        The same change with another tool, with an argument that no tool knows, or with an id in which a digit is
+        wrong; None where there is to be no slip, or where the message changes nothing.
+    """
+    rng = random.Random(seed)
+    call = message.tool_calls[0] if message.tool_calls else None
+    if call is None or call.name not in WRITE_TOOLS or rng.random() >= share:
+        return None
+    slips = [wrong for wrong in (_other_tool(call), _unknown_argument(call), _wrong_digit(call, rng)) if wrong]
+    return AgentMessage(None, (rng.choice(slips),))
+
+
+def _other_tool(call: ToolCall) -> ToolCall | None:
+    other = TAKEN_FOR.get(call.name)
+    given = dict(call.arguments)
+    if other == "cancel_pending_order":
+        given = {"order_id": given["order_id"], "reason": "no longer needed"}
+    return ToolCall(other, given) if other else None
+
+
+def _unknown_argument(call: ToolCall) -> ToolCall:
+    return ToolCall(call.name, {**call.arguments, "user": "customer"})
+
+
+def _wrong_digit(call: ToolCall, rng: random.Random) -> ToolCall | None:
+    """One digit of one item's id is another, so that no such item is found."""
+    names = [name for name in ("item_ids", "new_item_ids") if call.arguments.get(name)]
+    if not names:
+        return None
+    name = rng.choice(names)
+    ids = list(call.arguments[name])
+    place = rng.randrange(len(ids))
+    at = rng.randrange(len(ids[place]))
+    digit = str((int(ids[place][at]) + rng.randint(1, 9)) % 10)
+    ids[place] = ids[place][:at] + digit + ids[place][at + 1 :]
+    return ToolCall(call.name, {**call.arguments, name: ids})

@@ -17,21 +17,17 @@ import numpy as np
 from tqdm import tqdm
 
 from tau_retail_env.agents.oracle import BoastingAgent, OracleAgent
-from tau_retail_env.agents.second_thoughts import second_thoughts
-from tau_retail_env.agents.slips import slip
 from tau_retail_env.chat.encoder import ChatEncoder
-from tau_retail_env.chat.parsing import render_message
 from tau_retail_env.config.environments import EnvironmentConfig
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.local.config.sft import ConversationArgs
 from tau_retail_env.local.identifiers import redraw_identifiers
-from tau_retail_env.messages import ResetInfo, StepInfo
+from tau_retail_env.local.practice import Practice, converse
 from tau_retail_env.sources import find_task
 from tau_retail_env.sources.prompts import show_tools
 from tau_retail_env.tasks.seeding import order_of, seed_of
 from tau_retail_env.users import UserError
-from tau_retail_env.world.consent import is_yes
 
 CHUNK = 50
 """Conversations that a worker plays before it hands them back."""
@@ -112,7 +108,7 @@ def encode(
         env.tool_format = encoder.tool_format
         kind = BoastingAgent if boasting else OracleAgent
         agent = kind(find_task(env.tasks, task_id), whole_variants=whole_variants)
-        said = _converse(env, observation, info, agent, practice or Practice())
+        said = converse(env, observation, info, agent, practice)
     except UserError:
         return Encoded([], [], as_meant=False, scorable=False)
     parts = said.parts
@@ -146,7 +142,7 @@ def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int, whole_
         try:
             task = env.tasks[order[number % len(order)]]
             opened = env.reset(task_id=task.id, seed=seed_of(seed, "tokenizer wording", number))
-            said = _converse(env, *opened, OracleAgent(task, whole_variants=whole_variants))
+            said = converse(env, *opened, OracleAgent(task, whole_variants=whole_variants))
         except UserError:
             continue
         texts += [message["content"] for part in said.parts for message in part]
@@ -243,71 +239,6 @@ def _prompt(texts: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> int:
         unlike = text[:length] != texts[0][:length]
         length = int(unlike.argmax()) if unlike.any() else length
     return length
-
-
-@dataclass(frozen=True)
-class Practice:
-    """What conversations show beside the straight way."""
-
-    second_thoughts: int = 0
-    """Most times that a customer changes its mind about a new variant."""
-    slips: float = 0.0
-    """Share of the proposals that are wrong at first."""
-    seed: str = ""
-    """Decides where, and what is said."""
-
-
-@dataclass(frozen=True)
-class _Conversation:
-    """What was said: the opening, then in turn what the agent and what the others said."""
-
-    parts: list[list[dict[str, str]]]
-    """Messages of each."""
-    slips: frozenset[int]
-    """The parts that are wrong on purpose."""
-    reward: float
-    """What it earned."""
-
-
-def _converse(
-    env: TauRetailEnv,
-    observation: str,
-    opening: ResetInfo,
-    agent: OracleAgent,
-    practice: Practice = Practice(),
-) -> _Conversation:
-    """Let an agent play from the `info` of `reset`.
-
-    Second thoughts are written between a proposal and its yes; the environment hears of the last proposal alone. A
-    slip is said to the customer; where the customer agrees to it, the conversation earns nothing.
-
-    Raises:
-        UserError: the customer failed.
-    """
-    parts: list[list[dict[str, str]]] = [opening["messages"]]
-    slips: set[int] = set()
-    info: ResetInfo | StepInfo = opening
-    while True:
-        text = render_message(agent.act(observation, info), env.tool_format, opening["tools"])
-        place = f"{practice.seed}/{len(parts)}"
-        patient = not slips.issuperset({len(parts) - 2, len(parts) - 4})
-        wrong = slip(agent, share=practice.slips, seed=f"{place}/slip") if patient else None
-        if wrong:
-            slips.add(len(parts))
-            text = wrong
-        parts.append([{"role": "assistant", "content": text}])
-        if not wrong:
-            for wish, proposal in second_thoughts(agent, most=practice.second_thoughts, seed=place):
-                parts += [[{"role": "user", "content": wish}], [{"role": "assistant", "content": proposal}]]
-        observation, reward, terminated, truncated, answer = env.step(text)
-        if terminated or truncated:
-            if not answer["scorable"]:
-                raise UserError(answer["customer_error"])
-            return _Conversation(parts, frozenset(slips), reward)
-        parts.append(answer["messages"])
-        if wrong and is_yes(observation):
-            return _Conversation(parts, frozenset(slips), 0.0)
-        info = answer
 
 
 Chunk = tuple[str, range]

@@ -11,9 +11,10 @@ from transformers import Qwen2Tokenizer
 
 from tau_retail_env.agents.oracle import CHANGING_ITEMS, OracleAgent
 from tau_retail_env.agents.second_thoughts import second_thoughts
-from tau_retail_env.agents.slips import slip
+from tau_retail_env.agents.slips import slip, slipped_call
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.local.conversations import Practice, encode
+from tau_retail_env.local.conversations import encode
+from tau_retail_env.local.practice import Practice
 from tau_retail_env.messages import ResetInfo, StepInfo
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.sources.tau2.tasks import shop_database
@@ -98,6 +99,26 @@ def test_a_slip_is_a_proposal_of_the_same_kind_that_says_something_else(env: Tau
             assert wrong.split()[0] == agent.proposal(agent.proposed).split()[0]
         assert slip(agent, share=0.0, seed=said) is None
     assert {*CHANGING_ITEMS, "return_delivered_order_items", "modify_pending_order_address"} <= kinds
+
+
+def test_a_call_that_is_wrong_on_purpose_is_refused_and_changes_nothing():
+    env = TauRetailEnv(source="generated", tasks=load_tasks("generated", "train2")[:60])
+    errors = set()
+    for task in env.tasks:
+        agent = OracleAgent(task, whole_variants=True)
+        observation, opening = env.reset(task_id=task.id, seed=1)
+        info: ResetInfo | StepInfo = opening
+        over = False
+        while not over:
+            message = agent.act(observation, info)
+            if wrong := slipped_call(message, share=1.0, seed=task.id):
+                refusal, *_ = env.step(wrong)
+                assert refusal.startswith("Error")
+                errors.add(re.sub(r"\d+|'\w+'", "", refusal))
+            observation, reward, terminated, truncated, info = env.step(message)
+            over = terminated or truncated
+        assert reward == 1.0
+    assert len(errors) >= 5
 
 
 @pytest.mark.parametrize(("source", "split"), [("tau2", "base"), ("generated", "train2"), ("generated", "train")])

@@ -71,8 +71,9 @@ class ConversationArgs(Block):
     """Most times that the customer changes its mind about a new variant before it says yes, drawn evenly from 0: each
     time the agent proposes another variant of the product's list. So a conversation holds many choices, not one."""
     slips: float = Field(0.0, ge=0, le=1)
-    """Share of the agent's proposals that are wrong at first: another variant, other items, another address. The
-    customer objects, and the agent proposes what is right. The slips themselves are not learnt."""
+    """Share of the agent's proposals, and of its calls that change the shop, that are wrong at first: another variant,
+    other items, another address; another tool, an argument that no tool knows, an id with a wrong digit. The customer
+    objects or the tool refuses, and the agent goes on as is right. The slips themselves are not learnt."""
     redraw_identifiers: float | None = Field(None, ge=0, le=1)
     """Replaces the long numbers of every conversation, so that ids must be copied and the shop's cannot be known by
     heart: in this share of the conversations by new ones each time, in the others by always the same. Below 1, because

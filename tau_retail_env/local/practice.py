@@ -1,0 +1,120 @@
+"""An oracle's conversation, with what a model has to practise in between: second thoughts of customers, and slips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tau_retail_env.agents.oracle import OracleAgent
+from tau_retail_env.agents.second_thoughts import second_thoughts
+from tau_retail_env.agents.slips import slip, slipped_call
+from tau_retail_env.chat.parsing import render_message
+from tau_retail_env.env import TauRetailEnv
+from tau_retail_env.messages import AgentMessage, ResetInfo, StepInfo
+from tau_retail_env.users import UserError
+from tau_retail_env.world.consent import is_yes
+
+
+@dataclass(frozen=True)
+class Practice:
+    """What conversations show beside the straight way."""
+
+    second_thoughts: int = 0
+    """Most times that a customer changes its mind about a new variant."""
+    slips: float = 0.0
+    """Share of the proposals, and of the calls that change the shop, that are wrong at first."""
+    seed: str = ""
+    """Decides where, and what is said."""
+
+
+class Conversation:
+    """What is said between an agent and its environment, with second thoughts and slips in between.
+
+    Second thoughts are written between a proposal and its yes; the environment hears of the last proposal alone. Slips
+    are said to the customer and given to the tools.
+    """
+
+    def __init__(self, env: TauRetailEnv, opening: ResetInfo, practice: Practice) -> None:
+        self._env = env
+        self._tools = opening["tools"]
+        self._practice = practice
+        self.parts: list[list[dict[str, str]]] = [opening["messages"]]
+        """Messages: the opening, then in turn what the agent and what the others said."""
+        self.slips: set[int] = set()
+        """The parts that are wrong on purpose."""
+        self.reward: float | None = None
+        """What it earned, once it is over."""
+
+    def play(self, observation: str, opening: ResetInfo, agent: OracleAgent) -> None:
+        """Let an agent play from what `reset` told.
+
+        Raises:
+            UserError: the customer failed.
+        """
+        info: ResetInfo | StepInfo = opening
+        while self.reward is None:
+            message = agent.act(observation, info)
+            self._slip_in_call(message)
+            text = render_message(message, self._env.tool_format, self._tools)
+            wrong = self._wrong_proposal(agent)
+            if wrong is None:
+                self._say(text)
+                self._hesitate(agent)
+            observation, info = self._step(wrong or text, said=wrong is None)
+            if wrong is not None and is_yes(observation):
+                self.reward = 0.0
+
+    def _seed(self, what: str) -> str:
+        return f"{self._practice.seed}/{len(self.parts)}/{what}"
+
+    def _say(self, text: str) -> None:
+        self.parts.append([{"role": "assistant", "content": text}])
+
+    def _slip_in_call(self, message: AgentMessage) -> None:
+        """Make a call that is refused before a right one; one that were not refused spoils the conversation."""
+        wrong = slipped_call(message, share=self._practice.slips, seed=self._seed("call"))
+        if wrong is None or self.reward is not None:
+            return
+        self.slips.add(len(self.parts))
+        observation, _ = self._step(render_message(wrong, self._env.tool_format, self._tools), said=False)
+        if not observation.startswith("Error"):
+            self.reward = 0.0
+
+    def _wrong_proposal(self, agent: OracleAgent) -> str | None:
+        """A wrong proposal in place of the right one, at most two in a row."""
+        if self.slips.issuperset({len(self.parts) - 2, len(self.parts) - 4}):
+            return None
+        wrong = slip(agent, share=self._practice.slips, seed=self._seed("proposal"))
+        if wrong is not None:
+            self.slips.add(len(self.parts))
+        return wrong
+
+    def _hesitate(self, agent: OracleAgent) -> None:
+        for wish, proposal in second_thoughts(agent, most=self._practice.second_thoughts, seed=self._seed("thoughts")):
+            self.parts.append([{"role": "user", "content": wish}])
+            self._say(proposal)
+
+    def _step(self, text: str, *, said: bool) -> tuple[str, StepInfo]:
+        """Let the environment hear a text, which is written down first unless it has been."""
+        if not said:
+            self._say(text)
+        observation, reward, terminated, truncated, answer = self._env.step(text)
+        if not (terminated or truncated):
+            self.parts.append(answer["messages"])
+        elif not answer["scorable"]:
+            raise UserError(answer["customer_error"])
+        else:
+            self.reward = reward
+        return observation, answer
+
+
+def converse(
+    env: TauRetailEnv, observation: str, opening: ResetInfo, agent: OracleAgent, practice: Practice | None = None
+) -> Conversation:
+    """Let an agent play from what `reset` told.
+
+    Raises:
+        UserError: the customer failed.
+    """
+    conversation = Conversation(env, opening, practice or Practice())
+    conversation.play(observation, opening, agent)
+    return conversation

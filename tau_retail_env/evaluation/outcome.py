@@ -9,7 +9,7 @@ from typing import Any
 
 from tau_retail_env.evaluation.audit import nothing_earns
 from tau_retail_env.evaluation.facts import Facts
-from tau_retail_env.evaluation.failures import CUSTOMER, count
+from tau_retail_env.evaluation.failures import count
 from tau_retail_env.evaluation.settings import EvalSettings
 from tau_retail_env.sources.registry import source_of
 from tau_retail_env.statistics.intervals import Interval
@@ -224,8 +224,3 @@ def _tell(episodes: Sequence[Facts], name: str) -> bool:
 
 def _ends(interval: Interval | None) -> list[float] | None:
     return None if interval is None else [interval.low, interval.high]
-
-
-def customers_share(episodes: Sequence[Facts]) -> float | None:
-    """The share of the episodes played that the customer failed, None where there are none."""
-    return sum(CUSTOMER in one.failures for one in episodes) / len(episodes) if episodes else None

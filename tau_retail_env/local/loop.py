@@ -23,11 +23,13 @@ from tau_retail_env.local.config.workers import ModelArgs
 from tau_retail_env.local.duration import Duration
 from tau_retail_env.local.metrics import customer_row, validation_row
 from tau_retail_env.local.rollouts import Rollouts
+from tau_retail_env.local.run_folder import claim
 from tau_retail_env.local.summary import summarise
 from tau_retail_env.local.tensorboard import TensorBoard
 from tau_retail_env.runs.checkpoints import keep_best
 from tau_retail_env.runs.files import WriteError
 from tau_retail_env.runs.folder import RunFolder
+from tau_retail_env.runs.interruption import resumable
 from tau_retail_env.runs.metric_log import MetricLog, Tracker
 from tau_retail_env.runs.progress import Journal, busy, in_words, step_line, validation_line
 from tau_retail_env.runs.summary import Outcome, bill
@@ -35,6 +37,7 @@ from tau_retail_env.runs.trackers import HOSTED, Hosted, check_tracker
 from tau_retail_env.runs.trajectories import write_trajectories
 from tau_retail_env.statistics.comparison import success_of
 from tau_retail_env.users import user_weights
+from tau_retail_env.users.llm.budget import begin_run
 
 Result = TypeVar("Result")
 
@@ -66,7 +69,7 @@ class Run:
         self.folder = folder
         self._values = values
         self._model_args = model_args
-        self._say = say
+        self.say = say
         self._loading_s: dict[str, float] = {}
         self._log: MetricLog | None = None
         self._bar: Any = None
@@ -149,10 +152,10 @@ class Run:
             )
         notes = self.folder.open(to_yaml(self._values))
         self._log = MetricLog(self.folder.metrics, trackers(self.folder, self.config))
-        self._say.open(self.folder.log)
+        self.say.open(self.folder.log)
         is_judged = judges and evaluate_before and self.folder.step == 0 and not self._log.rows()
         for line in (self._headline(), *notes, self._plan(is_judged, about)):
-            self._say(line)
+            self.say(line)
         if is_judged:
             try:
                 self._log.write(0, self._validate(0))
@@ -244,7 +247,7 @@ class Run:
         row["time/step_total"] = time.perf_counter() - self._step_start
         self._log.write(step, row)
         self._steps_s.append(row["time/step_total"] - row.get("time/step_val", 0.0))
-        self._say(step_line(f"step {step} of {self._num_steps}", row, left_s=self._left_s(step)))
+        self.say(step_line(f"step {step} of {self._num_steps}", row, left_s=self._left_s(step)))
         self._bar.update()
         self._step_start = time.perf_counter()
 
@@ -261,7 +264,7 @@ class Run:
             loading_s=self._loading_s,
             title=self.config.exp_name,
         )
-        self._say(outcome.text)
+        self.say(outcome.text)
         return outcome
 
     def _validate(self, step: int) -> dict[str, float]:
@@ -279,7 +282,7 @@ class Run:
             keep_best(self.folder.checkpoints, step, row.get("val/score/mean"), self._trainer.write_weights)
         self._validation_s = time.perf_counter() - start
         left_s = None if self._steps_s else self._left_s(step)
-        self._say(validation_line(step, success_of(trajectories), self._validation_s, left_s=left_s))
+        self.say(validation_line(step, success_of(trajectories), self._validation_s, left_s=left_s))
         return row | {"time/step_val": self._validation_s}
 
     def _is_validated(self, step: int) -> bool:
@@ -344,3 +347,36 @@ def trackers(folder: RunFolder, config: RunConfig) -> list[Tracker]:
     """
     hosted = [Hosted(config.track_with, folder.path, config.tracker_kwargs)] if config.track_with in HOSTED else []
     return [*hosted, TensorBoard(folder.tensorboard, step=folder.step)]
+
+
+@contextmanager
+def started(
+    config: LocalConfig | SftConfig,
+    values: Mapping[str, Any],
+    model_args: ModelArgs,
+    *,
+    role: str,
+    say: Callable[[str], None],
+) -> Iterator[Run]:
+    """A run whose folder this process holds, and which says how to resume it, whatever ends it.
+
+    Args:
+        config: the run.
+        values: the same as composed, for the run's folder.
+        model_args: the precision in which the model plays and learns.
+        role: the block that `model_args` stands in.
+        say: takes each line for the screen.
+
+    Raises:
+        TauRetailError: the folder belongs to another process, or the device lacks the precision.
+    """
+    models.quiet()
+    models.check_precision(model_args, f"{role}.model_args")
+    journal = Journal(say)
+    with (
+        claim(config, values) as folder,
+        resumable(folder, journal),
+        Run(config, values, folder, model_args, journal) as run,
+    ):
+        begin_run()
+        yield run

@@ -26,10 +26,9 @@ from tau_retail_env.local.conversations import (
 )
 from tau_retail_env.local.kept_conversations import joined, load_kept
 from tau_retail_env.local.learner import Learner
-from tau_retail_env.local.loop import Run
+from tau_retail_env.local.loop import started
 from tau_retail_env.local.metrics import SFT_NAMES, renamed
 from tau_retail_env.local.rollouts import PlaySettings, Rollouts
-from tau_retail_env.local.run_folder import claim
 from tau_retail_env.local.tokenizer import train_tokenizer
 from tau_retail_env.local.trainers import (
     StepDone,
@@ -40,11 +39,8 @@ from tau_retail_env.local.trainers import (
 )
 from tau_retail_env.models.checks import set_prompt_style
 from tau_retail_env.runs.folder import RunFolder
-from tau_retail_env.runs.interruption import resumable
 from tau_retail_env.runs.interruption import say as say_line
-from tau_retail_env.runs.progress import Journal
 from tau_retail_env.runs.summary import Outcome
-from tau_retail_env.users.llm.budget import begin_run
 
 TOKENIZER_CONVERSATIONS = 4000
 """Conversations that a tokenizer is learnt from."""
@@ -85,16 +81,8 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
         TauRetailError: the folder, the model, the disk or the customer does not allow it.
         RunStoppedError: it had begun, and no customer is available any more.
     """
-    models.quiet()
     model_args = config.sft_train.model_args
-    models.check_precision(model_args, "sft_train.model_args")
-    journal = Journal(say)
-    with (
-        claim(config, values) as folder,
-        resumable(folder, journal),
-        Run(config, values, folder, model_args, journal) as here,
-    ):
-        begin_run()
+    with started(config, values, model_args, role="sft_train", say=say) as here:
         judged = config.val_env_manager.tags if config.val_batch_size else ()
         check_servers(config.custom_envs, (*config.conversations.by_tag(), *judged))
         model, tokenizer = here.load(lambda: _start_model(config))
@@ -106,7 +94,7 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
         training = config.sft_train.training_args
         batch_size = training.per_device_train_batch_size * training.gradient_accumulation_steps
         num_updates = config.max_steps or max(1, int(len(conversations) * training.num_train_epochs) // batch_size)
-        journal(_about(conversations, num_updates))
+        here.say(_about(conversations, num_updates))
         here.begin(rollouts, num_steps=num_updates, evaluate_before=config.pretrain != SCRATCH)
         updates = updates_of(
             conversations,
@@ -119,7 +107,7 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
         def step_done(step: int, numbers: Mapping[str, float]) -> None:
             here.step_done(step, renamed(numbers, SFT_NAMES))
 
-        here.train(make_trainer(model, tokenizer, config, folder, conversations, updates, step_done))
+        here.train(make_trainer(model, tokenizer, config, here.folder, conversations, updates, step_done))
         return here.finish()
 
 

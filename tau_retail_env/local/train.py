@@ -13,15 +13,11 @@ from tau_retail_env.local import models
 from tau_retail_env.local.config import LocalConfig
 from tau_retail_env.local.duration import estimate
 from tau_retail_env.local.grpo import RolloutFunction, make_trainer
-from tau_retail_env.local.loop import Run
+from tau_retail_env.local.loop import started
 from tau_retail_env.local.metrics import GRPO_NAMES, renamed, training_row
 from tau_retail_env.local.rollouts import PlaySettings, Rollouts
-from tau_retail_env.local.run_folder import claim
-from tau_retail_env.runs.interruption import resumable
 from tau_retail_env.runs.interruption import say as say_line
-from tau_retail_env.runs.progress import Journal
 from tau_retail_env.runs.summary import Outcome
-from tau_retail_env.users.llm.budget import begin_run
 
 
 def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str], None] = say_line) -> Outcome:
@@ -39,16 +35,8 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
         TauRetailError: the folder, the model, the disk or the customer does not allow it.
         RunStoppedError: it had begun, and no customer is available any more.
     """
-    models.quiet()
     model_args = config.actor_train.model_args
-    models.check_precision(model_args, "actor_train.model_args")
-    journal = Journal(say)
-    with (
-        claim(config, values) as folder,
-        resumable(folder, journal),
-        Run(config, values, folder, model_args, journal) as run,
-    ):
-        begin_run()
+    with started(config, values, model_args, role="actor_train", say=say) as run:
         tags = config.train_env_manager.tags + config.val_env_manager.tags
         check_servers(config.custom_envs, tags)
         styles = prompt_styles(config.custom_envs, tags)
@@ -76,13 +64,13 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
             run.learning(step + 1, len(found) * config.ppo_epochs)
             return found
 
-        rollout = RolloutFunction(plan, play, folder, config)
+        rollout = RolloutFunction(plan, play, run.folder, config)
 
         def step_done(step: int, numbers: Mapping[str, float]) -> None:
             row = training_row(rollout.trajectories, tasks, tries, mixed=run.has_mixed_customers)
             run.step_done(step, renamed(numbers, GRPO_NAMES) | row, rollout_s=rollout.seconds)
 
-        trainer = make_trainer(model, tokenizer, config, folder, rollout, step_done, run.batch_learnt)
+        trainer = make_trainer(model, tokenizer, config, run.folder, rollout, step_done, run.batch_learnt)
         about = f"{config.rollout_batch_size} episodes each"
         run.begin(rollouts, num_steps=config.max_steps, about=about, duration=estimate(model, config))
         run.train(trainer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean, stdev
 
@@ -36,26 +36,12 @@ def pass_hat_k(outcomes: Sequence[Sequence[bool]], k: int) -> float:
     Raises:
         InvalidValueError: no task, or a task with fewer than k trials, for which pass^k is undefined.
     """
-    return _over_tasks("pass^k", outcomes, k, all_succeed)
-
-
-def pass_at_k(outcomes: Sequence[Sequence[bool]], k: int) -> float:
-    """pass@k: the chance that at least one of k trials of a task succeeds, averaged over tasks.
-
-    For a task with c successes in n trials the unbiased estimate is 1 - C(n - c, k) / C(n, k): Chen et al.,
-    "Evaluating Large Language Models Trained on Code", section 2.1 (https://arxiv.org/abs/2107.03374).
-
-    Args:
-        outcomes: for each task, whether each trial succeeded.
-        k: trials of which one must succeed, 1 or more.
-
-    Returns:
-        A number between 0 and 1.
-
-    Raises:
-        InvalidValueError: no task, or a task with fewer than k trials, for which pass@k is undefined.
-    """
-    return _over_tasks("pass@k", outcomes, k, one_succeeds)
+    if k < 1 or not outcomes:
+        raise InvalidValueError(f"pass^k needs a k of 1 or more and a task, found k={k} and {len(outcomes)} tasks")
+    fewest = min(len(trials) for trials in outcomes)
+    if fewest < k:
+        raise InvalidValueError(f"pass^k with k={k} is undefined: a task has only {fewest} trials")
+    return fmean(all_succeed(sum(map(bool, trials)), len(trials), k) for trials in outcomes)
 
 
 def all_succeed(successes: int, trials: int, k: int) -> float:
@@ -64,7 +50,10 @@ def all_succeed(successes: int, trials: int, k: int) -> float:
 
 
 def one_succeeds(successes: int, trials: int, k: int) -> float:
-    """A task's part of pass@k: the chance that of k of its trials, drawn without putting back, one succeeded."""
+    """A task's part of pass@k: the chance that of k of its trials, drawn without putting back, one succeeded.
+
+    Chen et al., "Evaluating Large Language Models Trained on Code", section 2.1 (https://arxiv.org/abs/2107.03374).
+    """
     return 1 - math.comb(trials - successes, k) / math.comb(trials, k)
 
 
@@ -156,17 +145,6 @@ def mean_difference_interval(
         return difference, None
     half = _normal_quantile(confidence) * stdev(differences) / math.sqrt(n)
     return difference, Interval(max(-1.0, difference - half), min(1.0, difference + half))
-
-
-def _over_tasks(
-    name: str, outcomes: Sequence[Sequence[bool]], k: int, estimate: Callable[[int, int, int], float]
-) -> float:
-    if k < 1 or not outcomes:
-        raise InvalidValueError(f"{name} needs a k of 1 or more and a task, found k={k} and {len(outcomes)} tasks")
-    fewest = min(len(trials) for trials in outcomes)
-    if fewest < k:
-        raise InvalidValueError(f"{name} with k={k} is undefined: a task has only {fewest} trials")
-    return fmean(estimate(sum(map(bool, trials)), len(trials), k) for trials in outcomes)
 
 
 def _normal_quantile(confidence: float) -> float:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, fmean
+from statistics import NormalDist
 
 from tau_retail_env.errors import InvalidValueError
 
@@ -41,21 +40,6 @@ def assumed_spread(success: float, *, between: float = 0.0) -> Spread:
     if not 0 < success < 1:
         raise InvalidValueError(f"success must lie between 0 and 1, found {success}")
     return Spread((1 - INTRACLASS_CORRELATION) * success * (1 - success), between)
-
-
-def measured_within(outcomes: Mapping[str, Sequence[bool]]) -> float | None:
-    """The variance of a trial around its task's success rate, from tasks that were played at least twice.
-
-    The unbiased estimate of p (1 - p) from c successes of n trials is c (n - c) / (n (n - 1)).
-
-    Args:
-        outcomes: by task, whether each scored trial succeeded.
-
-    Returns:
-        The mean over such tasks; None where there are none.
-    """
-    counts = [(sum(map(bool, trials)), len(trials)) for trials in outcomes.values() if len(trials) >= 2]
-    return fmean(c * (n - c) / (n * (n - 1)) for c, n in counts) if counts else None
 
 
 def standard_error(tasks: int, trials: int, spread: Spread) -> float:

@@ -1,4 +1,4 @@
-"""pass^k, pass@k and intervals, against values worked out by hand."""
+"""pass^k and intervals, against values worked out by hand."""
 
 import pytest
 
@@ -6,7 +6,6 @@ from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.statistics.intervals import (
     mean_difference_interval,
     paired_difference_interval,
-    pass_at_k,
     pass_hat_k,
     wilson_interval,
 )
@@ -17,22 +16,15 @@ def test_pass_hat_k_is_the_chance_that_all_trials_succeed():
     assert pass_hat_k([[True, True, True, False], [True, False, False, False]], 2) == pytest.approx(0.25)
 
 
-def test_pass_at_k_is_the_chance_that_one_trial_succeeds():
-    # 3 of 4 succeed: 1 - C(1,2)/6 = 1; 1 of 4: 1 - C(3,2)/6 = 1/2.
-    assert pass_at_k([[True, True, True, False], [True, False, False, False]], 2) == pytest.approx(0.75)
+def test_it_is_the_success_rate_for_one_trial():
+    assert pass_hat_k([[True, False], [True, True]], 1) == pytest.approx(0.75)
 
 
-def test_both_are_the_success_rate_for_one_trial():
-    outcomes = [[True, False], [True, True]]
-    assert pass_hat_k(outcomes, 1) == pass_at_k(outcomes, 1) == pytest.approx(0.75)
-
-
-@pytest.mark.parametrize("measure", [pass_hat_k, pass_at_k])
-def test_fewer_than_k_trials_is_an_error_and_not_a_number(measure):
+def test_fewer_than_k_trials_is_an_error_and_not_a_number():
     with pytest.raises(InvalidValueError, match="only 1 trials"):
-        measure([[True, True], [True]], 2)
+        pass_hat_k([[True, True], [True]], 2)
     with pytest.raises(InvalidValueError, match="0 tasks"):
-        measure([], 1)
+        pass_hat_k([], 1)
 
 
 def test_wilson_interval_of_8_in_10():

@@ -10,7 +10,6 @@ from tau_retail_env.statistics.power import (
     Spread,
     assumed_spread,
     detectable,
-    measured_within,
     standard_error,
     trials_needed,
 )
@@ -51,12 +50,6 @@ def test_comparisons_with_so_many_trials_show_the_difference_in_some_80_of_100()
         )
         shown += paired_difference(first, second).is_shown
     assert 0.65 <= shown / 60 <= 0.92
-
-
-def test_the_variance_of_a_trial_is_measured_where_tasks_were_played_twice():
-    # 1 of 2: 1 * 1 / 2; 2 of 2: 0; a single trial says nothing.
-    assert measured_within({"a": [True, False], "b": [True, True], "c": [True]}) == pytest.approx(0.25)
-    assert measured_within({"c": [True]}) is None
 
 
 def test_more_trials_help_only_down_to_the_tasks_own_differences():

@@ -12,7 +12,7 @@ from tau_retail_env.config.environments import CustomEnv, check_environments
 from tau_retail_env.config.run import MOST_STEPS
 from tau_retail_env.config.tasks import check_tasks
 from tau_retail_env.config.users import user_problems
-from tau_retail_env.local.config.managers import EnvManager, check_generating, check_manager
+from tau_retail_env.local.config.managers import EnvManager, check_generating, check_manager, check_val_batch_size
 from tau_retail_env.local.config.run import LocalRun
 from tau_retail_env.local.config.unread import unread_by_local
 from tau_retail_env.local.config.workers import ActorInfer, ActorTrain, GeneratingArgs, Reference
@@ -171,13 +171,7 @@ def _check_sizes(config: LocalConfig) -> list[str]:
             f"gradient_accumulation_steps {training.gradient_accumulation_steps} does not divide "
             f"rollout_batch_size {batch}"
         )
-    if config.val_batch_size != config.val_env_manager.num_envs():
-        problems.append(
-            f"val_batch_size: found {config.val_batch_size}, expected {config.val_env_manager.num_envs()} "
-            f"(val_env_manager.num_env_groups {config.val_env_manager.num_env_groups} x group_size "
-            f"{config.val_env_manager.group_size})"
-        )
-    return problems
+    return problems + check_val_batch_size(config.val_batch_size, config.val_env_manager)
 
 
 def _check_play(config: LocalConfig) -> list[str]:

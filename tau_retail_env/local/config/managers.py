@@ -71,3 +71,13 @@ def check_generating(path: str, shared: GeneratingArgs | None, manager: EnvManag
             f"{used.max_new_tokens} tokens ({path}.generating_args.max_new_tokens)"
         ]
     return []
+
+
+def check_val_batch_size(found: int, manager: EnvManager) -> list[str]:
+    """The number of a validation's episodes must be that of its environments."""
+    if found == manager.num_envs():
+        return []
+    return [
+        f"val_batch_size: found {found}, expected {manager.num_envs()} "
+        f"(val_env_manager.num_env_groups {manager.num_env_groups} x group_size {manager.group_size})"
+    ]

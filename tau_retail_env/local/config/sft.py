@@ -13,7 +13,7 @@ from tau_retail_env.config.environments import CustomEnv, check_environments
 from tau_retail_env.config.run import MOST_STEPS
 from tau_retail_env.config.tasks import check_tasks
 from tau_retail_env.config.users import user_problems
-from tau_retail_env.local.config.managers import EnvManager, check_generating, check_manager
+from tau_retail_env.local.config.managers import EnvManager, check_generating, check_manager, check_val_batch_size
 from tau_retail_env.local.config.run import LocalRun
 from tau_retail_env.local.config.unread import unread_by_local
 from tau_retail_env.local.config.workers import GeneratingArgs, ModelArgs, TrainingArgs
@@ -201,12 +201,8 @@ def _check_sizes(config: SftConfig) -> list[str]:
     training = config.sft_train.training_args
     problems = training.problems("sft_train.training_args")
     problems += _check_mixture(config)
-    if config.val_batch_size not in (0, config.val_env_manager.num_envs()):
-        problems.append(
-            f"val_batch_size: found {config.val_batch_size}, expected {config.val_env_manager.num_envs()} "
-            f"(val_env_manager.num_env_groups {config.val_env_manager.num_env_groups} x group_size "
-            f"{config.val_env_manager.group_size})"
-        )
+    if config.val_batch_size:
+        problems += check_val_batch_size(config.val_batch_size, config.val_env_manager)
     batch = training.per_device_train_batch_size * training.gradient_accumulation_steps
     if config.conversations.kept is None and config.conversations.oracle_share:
         problems.append(

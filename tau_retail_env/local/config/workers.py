@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -54,7 +55,7 @@ class TrainingArgs(Block):
 
     def num_warmup_steps(self, num_updates: int) -> int:
         """Updates during which the learning rate rises."""
-        return self.warmup_steps if self.warmup_steps > 0 else -int(-num_updates * self.warmup_ratio // 1)
+        return self.warmup_steps if self.warmup_steps > 0 else math.ceil(num_updates * self.warmup_ratio)
 
 
 class GeneratingArgs(Block):

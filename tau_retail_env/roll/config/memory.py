@@ -35,8 +35,6 @@ class Memory:
     """What all engines need of their share: weights, and a cache for a few whole episodes."""
     share: float
     """Which share of a card the engine is given."""
-    takes_turns: bool
-    """Whether learners and engine share cards."""
 
     def problems(self, card_gib: float) -> Iterator[str]:
         """What does not fit on a card.
@@ -81,7 +79,6 @@ def memory(config: RollValues, shape: Shape) -> Memory:
         learning=(fullest + idle) / GIB + CONTEXTS_GIB,
         playing=engines * engine / GIB,
         share=float(config.values.get("infer_gpu_memory", 0.5)),
-        takes_turns=bool(set(config.devices("actor_train")) & set(config.devices("actor_infer"))),
     )
 
 

@@ -1,0 +1,59 @@
+"""The gold actions of both series of generated tasks, run by upstream's own tools."""
+
+import copy
+
+import pytest
+
+from tau_retail_env.sources import load_tasks
+from tau_retail_env.tasks import gold_writes, select_subset
+
+SAMPLES = {("train", "test"): 500, ("train2", "test2"): 400}
+"""How many tasks of each split are played, by series."""
+
+
+@pytest.fixture(scope="module", params=SAMPLES, ids=["series 1", "series 2"])
+def sample(request):
+    return [task for split in request.param for task in load_tasks("generated", split)[: SAMPLES[request.param]]]
+
+
+@pytest.fixture(scope="module")
+def upstream():
+    """Upstream's own environment, with its log silenced."""
+    from loguru import logger
+
+    logger.disable("tau2")
+    from tau2.domains.retail.environment import get_environment
+
+    return get_environment()
+
+
+def replay(upstream, task, actions):
+    """Run actions through upstream's tools; gives their answers and what the customer's part of the shop then is."""
+    shop = upstream.tools.db
+    user = shop.users[task.user_id]
+    orders = {order_id: shop.orders[order_id] for order_id in user.orders}
+    shop.users[task.user_id] = copy.deepcopy(user)
+    shop.orders.update(copy.deepcopy(orders))
+    try:
+        answers = [upstream.tools.use_tool(action.name, **action.arguments) for action in actions]
+        changed = [shop.users[task.user_id], *(shop.orders[order_id] for order_id in orders)]
+        return answers, [record.model_dump() for record in changed]
+    finally:
+        shop.users[task.user_id] = user
+        shop.orders.update(orders)
+
+
+def test_upstreams_tools_accept_every_gold_action_and_every_write_changes_the_shop(sample, upstream):
+    for task in sample:
+        answers, changed = replay(upstream, task, task.actions)
+        assert answers[0] == task.user_id, task.id
+        for left_out in gold_writes(task):
+            _, without = replay(upstream, task, [action for action in task.actions if action is not left_out])
+            assert without != changed, (task.id, left_out)
+
+
+def test_the_order_in_which_the_wishes_are_granted_does_not_matter(sample, upstream):
+    for task in select_subset(sample, "multi"):
+        _, forwards = replay(upstream, task, gold_writes(task))
+        _, backwards = replay(upstream, task, gold_writes(task)[::-1])
+        assert forwards == backwards, task.id

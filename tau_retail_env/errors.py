@@ -1,4 +1,4 @@
-"""What can go wrong by the caller's hand: each error names the thing, what was found, and the remedy."""
+"""Errors that the caller can fix: each names the thing, what was found, and the remedy."""
 
 from __future__ import annotations
 

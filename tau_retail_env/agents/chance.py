@@ -1,4 +1,4 @@
-"""An agent that does anything at all: the floor for an agent that knows the tools and nothing else."""
+"""An agent that calls tools at random: the floor for an agent that knows the tools and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stage that plays: a model plays tasks, several trials each; some of its episodes are kept to be learnt from."""
+"""The stage that plays: a model plays tasks, several trials each; some of its episodes are kept to learn from."""
 
 from __future__ import annotations
 

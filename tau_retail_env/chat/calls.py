@@ -1,4 +1,4 @@
-"""One tool call as JSON: where it ends in a text, what it must hold, and what is said of one that cannot be read."""
+"""One tool call as JSON: where it ends in a text, what it must hold, and the error for one that cannot be read."""
 
 from __future__ import annotations
 

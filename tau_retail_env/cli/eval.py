@@ -1,4 +1,4 @@
-"""`tau-retail eval`: play an agent on tasks, several trials each, and tell how good it is and how sure that is."""
+"""`tau-retail eval`: play an agent on tasks, several trials each, and report its success with intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the customer said, with the token noticed that ends the conversation."""
+"""The customer's message, checked, and whether it ends the conversation."""
 
 from __future__ import annotations
 

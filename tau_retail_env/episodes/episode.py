@@ -1,4 +1,4 @@
-"""One episode while it is played: what is said, what the steps tell, how it ends; the same for every player."""
+"""One episode while it is played: its messages, its steps' numbers, how it ends; the same for every player."""
 
 from __future__ import annotations
 

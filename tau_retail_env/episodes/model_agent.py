@@ -1,4 +1,4 @@
-"""A model as an agent of one episode, for who plays turn by turn; many episodes at once are for `BatchPlayer`."""
+"""A model as the agent of one episode, turn by turn; `BatchPlayer` plays many episodes at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An episode that a model plays: besides, exactly the tokens that it saw and produced."""
+"""An episode that a model plays: also exactly the tokens that it saw and produced."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Judging: how often a perfect agent fails because of its customer."""
+"""Judging agents: evaluations, comparisons, reviews, audits, reports."""

@@ -48,7 +48,7 @@ FINDINGS: Mapping[str, str] = MappingProxyType(
         "nothing_by_database": "doing nothing gives the right database",
         "nothing_outright": "doing nothing earns the reward",
         "transfer_outright": "transferring at once earns the reward",
-        "reciting_outright": "reading and telling everything earns the reward",
+        "reciting_outright": "reciting everything earns the reward",
     }
 )
 """What is looked for, in words."""

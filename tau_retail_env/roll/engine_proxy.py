@@ -1,4 +1,4 @@
-"""ROLL's proxy of the rollout engine, by a line of its own: a turn is one Ray call to the engine's worker."""
+"""Our proxy of the rollout engine, in place of ROLL's: a turn is one Ray call to the engine's worker."""
 
 from __future__ import annotations
 

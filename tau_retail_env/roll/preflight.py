@@ -1,4 +1,4 @@
-"""What a ROLL run needs around it, looked at before a GPU is touched: ROLL, GPUs, tasks, tokenizer, customers."""
+"""Checks before a run with ROLL touches a GPU: ROLL, GPUs, tasks, tokenizer, customers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ROLL's workers: learners compute what counts and resume as they stopped, rollouts answer environments directly."""
+"""ROLL's workers: learners that skip padding and resume whole, rollout workers that answer environments directly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Going on with a run: its stored configuration, what may differ from it, and the error that names what must not."""
+"""Resuming a run: its stored configuration, what may differ from it, and the error that names what must not."""
 
 from __future__ import annotations
 

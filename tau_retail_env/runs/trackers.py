@@ -1,4 +1,4 @@
-"""Trackers that keep metrics elsewhere: what a configuration may tell them, whether one is here, and its start."""
+"""Hosted trackers of metrics: which arguments a configuration may give, whether one is installed, and its start."""
 
 from __future__ import annotations
 

@@ -50,12 +50,6 @@ def test_the_layout_names_every_room_and_nothing_that_is_not_there(readme, repos
         assert (repository / name).exists(), name
 
 
-def test_every_page_and_file_that_it_links_to_is_there(readme, repository):
-    for page in (repository / "README.md", repository / "docs" / "README.md", repository / "CHANGELOG.md"):
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
-
-
 def test_the_index_of_the_docs_lists_every_page_and_recorded_run(repository):
     docs = repository / "docs"
     index = (docs / "README.md").read_text(encoding="utf-8")

@@ -13,9 +13,9 @@ TITLE = """# Audit of the tasks
 
 `tau-retail audit --task-version 0.2 1.0 verified --markdown > docs/audit.md` makes this page. Gold actions are
 replayed, and every agent plays every task once with the scripted customer (seed 0). [rewards.md](rewards.md) says what
-the three numbers are, [agents.md](agents.md) who the agents are. Besides, the `reciter` looks everything up and recites it, and
-the `mute` one makes the gold writes before it says a word. `process` is over the episodes that were judged. The last
-table judges the same episodes as another version's: what a run on 0.2 scores under 1.0.
+the three numbers are, [agents.md](agents.md) who the agents are. Two more play here: the `reciter` looks everything up
+and recites it, and the `mute` one makes the gold writes before it says a word. `process` is over the episodes that were
+judged. The last table judges the same episodes as another version's: what a run on 0.2 scores under 1.0.
 """
 
 

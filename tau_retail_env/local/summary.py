@@ -1,4 +1,4 @@
-"""What a run of the local engine came to: the summary that both engines write, with model, files and customers."""
+"""The summary of a run of the local engine: what both engines write, with model, files and customers."""
 
 from __future__ import annotations
 

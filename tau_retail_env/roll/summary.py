@@ -1,4 +1,4 @@
-"""What a ROLL run came to: its curves, and success before and after on the same held-out episodes."""
+"""The summary of a run with ROLL: its curves, and success before and after on the same held-out episodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who asks: the customers, one file or folder per kind."""
+"""Who asks: the user simulators, one file or folder per kind."""
 
 from __future__ import annotations
 

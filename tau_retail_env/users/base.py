@@ -1,4 +1,4 @@
-"""The contract of whoever plays the customer."""
+"""What every user simulator keeps to: its two methods, its messages, its failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a tool call failed, as far as the call and the tools' schemas tell."""
+"""What kind of error a failed tool call is, from the call and the tools' schemas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All that is said of an episode at its end: upstream's reward, the corrected one, and how the agent went about it."""
+"""The verdict on an episode: upstream's reward, the corrected one, and how the agent went about it."""
 
 from __future__ import annotations
 

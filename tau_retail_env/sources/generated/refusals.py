@@ -1,4 +1,4 @@
-"""Parts of a call with something that cannot be had: refusals, fall-backs, changes of mind, transfers, conditions."""
+"""Parts of a call that cannot be granted as asked: refusals, fall-backs, changes of mind, transfers, conditions."""
 
 from __future__ import annotations
 

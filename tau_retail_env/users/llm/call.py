@@ -1,4 +1,4 @@
-"""One call to a customer's model: attempts, pauses between them, and the end of patience."""
+"""One call to a customer's model: attempts, pauses between them, and when to give up."""
 
 from __future__ import annotations
 

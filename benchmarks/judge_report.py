@@ -17,7 +17,7 @@ from tau_retail_env.world.assertions import Evidence, RulesJudge, Said, Told, co
 
 PAGE = Path(__file__).parent / "judge_page.md"
 SETS = ("final", "tuning", "later", "last", "unseen", "fresh")
-"""Those on whose misses the rules were mended."""
+"""Those on whose misses the rules were corrected."""
 HELD_OUT = "held_out"
 """That on which they were not."""
 

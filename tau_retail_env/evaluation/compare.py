@@ -194,7 +194,8 @@ def _check_versions(first: Side, second: Side) -> None:
     if ours != theirs:
         raise InvalidValueError(
             f"{first.name} (tasks {first.task_version}) and {second.name} (tasks {second.task_version}) played "
-            f"different versions of the same tasks: {different_tasks(ours, theirs)}"
+            f"different versions of the same tasks: {different_tasks(ours, theirs)}. "
+            "Play one of them with the other's --task-version"
         )
     one, two = _versions(first), _versions(second)
     if len(one | two) > 1 and one and two:

@@ -106,6 +106,9 @@ def read_settings(folder: Path) -> EvalSettings:
     return settings
 
 
+SAME_OR_ELSEWHERE = "Give the same options to resume it, or another folder: --output FOLDER"
+
+
 def check_same(folder: Path, stored: EvalSettings, given: EvalSettings) -> None:
     """Refuse to resume another evaluation; more trials of the same one are welcome.
 
@@ -113,7 +116,9 @@ def check_same(folder: Path, stored: EvalSettings, given: EvalSettings) -> None:
         InvalidValueError: names every setting that differs, with both values; tasks by their ids.
     """
     if given.tasks != stored.tasks:
-        raise InvalidValueError(f"{folder} is another evaluation: {different_tasks(stored.tasks, given.tasks)}")
+        raise InvalidValueError(
+            f"{folder} is another evaluation: {different_tasks(stored.tasks, given.tasks)}. {SAME_OR_ELSEWHERE}"
+        )
     before, now = (dataclasses.asdict(one) for one in (stored, given))
     left_out = {"trials", "tasks", "package_version"}
     found = [
@@ -125,8 +130,7 @@ def check_same(folder: Path, stored: EvalSettings, given: EvalSettings) -> None:
         found.append(f"trials ({stored.trials} there, {given.trials} here)")
     if found:
         raise InvalidValueError(
-            f"{folder} is another evaluation: it differs in {', '.join(found)}. "
-            "Give the same options to resume it, or another folder: --output FOLDER"
+            f"{folder} is another evaluation: it differs in {', '.join(found)}. {SAME_OR_ELSEWHERE}"
         )
 
 

@@ -171,7 +171,8 @@ class ChildPlayer:
             if self._is_stopped:
                 raise StoppedError from error
             raise TauRetailError(
-                f"A process that played {job.task_id} (trial {job.trial}) died: exit status {self._process.exitcode}"
+                f"A process that played {job.task_id} (trial {job.trial}) died: exit status {self._process.exitcode}, "
+                "-9 where it was killed or the machine ran out of memory. The same command goes on where this one ended"
             ) from error
         if isinstance(answer, BaseException):
             raise answer

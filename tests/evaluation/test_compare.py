@@ -109,9 +109,8 @@ def test_another_versions_tasks_are_refused_by_name(oracle, often_silent):
     stored["tasks"][TASKS[1].id] = "another"
     stored["task_version"] = "1.0"
     path.write_text(json.dumps(stored))
-    with pytest.raises(
-        InvalidValueError, match=f"different versions of the same tasks: of another version are {TASKS[1].id}$"
-    ):
+    told = f"different versions of the same tasks: of another version are {TASKS[1].id}. Play one of them with"
+    with pytest.raises(InvalidValueError, match=told):
         compare(read_side(str(oracle)), read_side(str(often_silent)))
 
 

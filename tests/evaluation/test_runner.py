@@ -83,9 +83,9 @@ def test_another_evaluation_is_refused_by_the_names_of_what_differs(tmp_path):
 def test_another_versions_tasks_are_named_by_difference(tmp_path):
     evaluate(tmp_path / "e")
     corrected = [dataclasses.replace(TASKS[0], outputs=("42",)), *TASKS[1:]]
-    with pytest.raises(InvalidValueError, match=f"of another version are {TASKS[0].id}$"):
+    with pytest.raises(InvalidValueError, match=f"of another version are {TASKS[0].id}\\. Give the same options"):
         evaluate(tmp_path / "e", corrected)
-    with pytest.raises(InvalidValueError, match=f"only the first has {TASKS[0].id}$"):
+    with pytest.raises(InvalidValueError, match=f"only the first has {TASKS[0].id}\\. Give the same options"):
         evaluate(tmp_path / "e", TASKS[1:])
 
 

@@ -57,6 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=positive, default=1, metavar="K", help="how often each task is played (1)")
     add_seed(parser, "the customer's wording in the first trial; each further one adds 1")
     add_user(parser)
+    _add_judge(parser)
     _add_playing(parser)
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="default outputs/eval/NAME, from the options")
     parser.add_argument(
@@ -68,6 +69,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "tau-retail eval --agent small --source generated --limit 40",
         "tau-retail eval --agent http://127.0.0.1:8000/v1 --model NAME",
         "tau-retail eval --agent my_module:make_agent",
+    )
+
+
+def _add_judge(parser: argparse.ArgumentParser) -> None:
+    """The options that say who judges the sentences of τ² 1.0's tasks."""
+    parser.add_argument("--nl-judge", default="rules", metavar="NAME", help="of τ² 1.0's sentences: rules, or openai")
+    parser.add_argument("--nl-judge-model", metavar="NAME", help="whom openai asks (default: upstream's choice)")
+    parser.add_argument(
+        "--nl-judge-config", nargs="+", default=(), metavar="KEY=VALUE", help="how it is reached, as --user"
     )
 
 
@@ -108,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
         made_here(agent)  # problems with it are reported before a folder is made
     chosen = chosen_user(options)
     settings = _settings(options, agent, chosen, tasks)
-    chosen.environment(tasks, prompt_style=settings.prompt_style, max_turns=settings.max_turns)
+    chosen.environment(tasks, **_how(options, settings))
     folder = options.output or Path("outputs") / "eval" / settings.folder_name
     return _evaluate(options, agent, chosen, tasks, settings, folder)
 
@@ -131,6 +141,7 @@ def _evaluate(
         complain(f"{folder}: {len(standing.episodes)} of {standing.asked} episodes are there")
         if standing.missing():
             chosen.check_server()
+            _check_judge(options, tasks)
             with _pool(options, agent, chosen, tasks, settings, folder) as pool, _bar(standing) as progress:
                 play(standing, folder, pool, progress)
         results = figures(settings, standing.episodes, standing.spent, tasks)
@@ -183,7 +194,42 @@ def _settings(options: argparse.Namespace, agent: AgentChoice, chosen: UserChoic
         prompt_style=options.prompt_style or _prompt_style(agent),
         max_turns=options.max_turns,
         sampling=sampling,
+        judge=_judge(options),
     )
+
+
+def _how(options: argparse.Namespace, settings: EvalSettings) -> dict[str, Any]:
+    """The arguments of an environment that are neither its tasks nor its customer."""
+    from tau_retail_env.cli.user_options import settings_of
+
+    return {
+        "prompt_style": settings.prompt_style,
+        "max_turns": settings.max_turns,
+        "nl_judge": options.nl_judge,
+        "nl_judge_model": options.nl_judge_model,
+        "nl_judge_config": settings_of("--nl-judge-config", options.nl_judge_config),
+    }
+
+
+def _check_judge(options: argparse.Namespace, tasks: list[Task]) -> None:
+    """Make sure that a model that judges sentences can be asked."""
+    if options.nl_judge == "rules":
+        return
+    from tau_retail_env.cli.user_options import settings_of
+    from tau_retail_env.sources.registry import source_of
+    from tau_retail_env.users.llm.assertion_judge import ModelJudge
+
+    config = settings_of("--nl-judge-config", options.nl_judge_config)
+    ModelJudge(source_of(tasks[0]), options.nl_judge_model, config).check()
+
+
+def _judge(options: argparse.Namespace) -> dict[str, Any]:
+    """What `EvalSettings.judge` holds."""
+    from tau_retail_env.cli.user_options import settings_of
+    from tau_retail_env.evaluation.settings import user_of
+
+    config = settings_of("--nl-judge-config", options.nl_judge_config)
+    return {} if options.nl_judge == "rules" else user_of(options.nl_judge, options.nl_judge_model, config)
 
 
 def _prompt_style(agent: AgentChoice) -> str:
@@ -205,8 +251,7 @@ def _pool(
     folder: Path,
 ) -> Iterator[Playing]:
     """Who plays: a checkpoint in batches, a server's model in threads, what computes in processes."""
-    how = {"prompt_style": settings.prompt_style, "max_turns": settings.max_turns}
-    make_env = functools.partial(chosen.environment, tasks, **how)
+    make_env = functools.partial(chosen.environment, tasks, **_how(options, settings))
     if agent.kind == "checkpoint":
         with _checkpoint(options, agent, chosen, tasks, settings, folder, make_env) as pool:
             yield pool

@@ -25,6 +25,9 @@ OPTION_OF_KEY: Mapping[str, str] = MappingProxyType(
         "task_file": "--task-file",
         "user_strategy": "--user-strategy",
         "user_model": "--user-model",
+        "nl_judge": "--nl-judge",
+        "nl_judge_model": "--nl-judge-model",
+        "nl_judge_config": "--nl-judge-config",
         "prompt_style": "--prompt-style",
         "output_dir": "--output",
     }

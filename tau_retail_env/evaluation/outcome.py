@@ -61,6 +61,7 @@ def figures(
         "subset": settings.subset,
         "customer": dict(settings.customer),
         "customer_digest": settings.customer_digest,
+        "judge": dict(settings.judge),
         "tasks": len(settings.tasks),
         "trials": settings.trials,
         "episodes": {

@@ -70,7 +70,7 @@ def _heading(results: Mapping[str, Any]) -> list[str]:
         f"{results['trials']} trials each",
     ]
     if episodes["unscorable"]:
-        lines.append(f"{episodes['unscorable']} unscorable: the customer failed every time")
+        lines.append(f"{episodes['unscorable']} unscorable: the customer, or the judge, failed every time")
     if episodes["not_played"]:
         lines.append(f"PARTIAL: {episodes['not_played']} not played; the same command goes on")
     if episodes["tasks_without_a_score"]:

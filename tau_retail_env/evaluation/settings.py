@@ -64,6 +64,8 @@ class EvalSettings:
     """Agent messages after which an episode ends; None for upstream's own limits."""
     sampling: Mapping[str, Any] = field(default_factory=dict)
     """How a model's tokens are drawn, by the names of the options."""
+    judge: Mapping[str, Any] = field(default_factory=dict)
+    """The model that judges sentences, as `customer` says who plays; empty where the rules do."""
     package_version: str = tau_retail_env.__version__
     """The version of this package that began it."""
     format: int = FORMAT

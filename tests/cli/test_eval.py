@@ -12,6 +12,7 @@ import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.cli import main
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.evaluation.record import EPISODES, RESULTS, read_episodes
 from tau_retail_env.evaluation.upstream.tau2 import task_rows
 from tau_retail_env.runs.folder_lock import FolderLock
@@ -120,6 +121,28 @@ def test_a_server_that_dies_in_the_middle_leaves_what_was_played_and_the_command
         server.plan = lambda order: None
         assert run(folder, *who) == 0
     assert sorted(keys(folder)) == sorted((task.id, 0) for task in tasks)
+
+
+def test_a_model_judges_the_sentences_of_1_0_and_one_that_does_not_answer_stops_the_command(folder, capsys):
+    pytest.importorskip("openai", reason="needs the package openai")
+    try:
+        load_tasks("tau2", "base", task_version="1.0")
+    except (MissingDependencyError, InvalidValueError) as error:
+        pytest.skip(f"needs τ² 1.0: {error}")
+    judged = ["--split", "base", "--subset", "all", "--limit", "3", "--task-version", "1.0", "--agent", "oracle"]
+    with ChatServer() as server:
+        no = {"expectedOutcome": "…", "reasoning": "…", "metExpectation": False}
+        server.reply = lambda request: json.dumps({"results": [no]})
+        judge = ["--nl-judge", "openai", "--nl-judge-model", "tiny"]
+        judge += ["--nl-judge-config", f"base_url={server.base_url}", "max_retries=0"]
+        assert run(folder, *judged, *judge) == 0
+    assert [one.trajectory.reward for one in read_episodes(folder / EPISODES)] == [1.0, 1.0, 0.0]
+    assert results(folder)["judge"]["model"] == "tiny"
+    assert run(folder, *judged) == 2
+    assert "judge" in capsys.readouterr().err
+    assert run(folder.with_name("another"), *judged, *judge) == 2
+    told = capsys.readouterr().err
+    assert "The judge --nl-judge 'openai'" in told and "does not answer" in told and "take --nl-judge rules" in told
 
 
 def calls(tasks):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.errors import InvalidValueError, UserSetupError
 from tau_retail_env.sources.base import Source
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.users.base import UserError
@@ -37,6 +37,21 @@ class ModelJudge:
         except InvalidValueError as error:
             raise InvalidValueError(f"nl_judge 'openai', whose settings are those of a customer: {error}") from None
         self._endpoint = Endpoint(settings)
+
+    def check(self) -> None:
+        """Make sure, before the first episode, that the model can be asked.
+
+        Raises:
+            UserSetupError: it cannot; the message says why.
+            MissingDependencyError: the package openai is not installed.
+        """
+        try:
+            self._endpoint.check()
+        except UserSetupError as error:
+            raise UserSetupError(
+                f"The judge nl_judge 'openai', whose settings are those of a customer: {error}. Or take "
+                "nl_judge=rules, which asks no model"
+            ) from None
 
     def unmet(self, task: Task, evidence: Evidence) -> list[str]:
         """Those of a task's assertions that do not hold.

@@ -89,7 +89,7 @@ def test_another_versions_tasks_are_named_by_difference(tmp_path):
         evaluate(tmp_path / "e", TASKS[1:])
 
 
-@pytest.mark.parametrize("name", ["stories.toml", "customer.py"])
+@pytest.mark.parametrize("name", ["stories.toml", "user.py"])
 def test_a_scripted_customer_with_another_script_is_another_customer(tmp_path, monkeypatch, name):
     folder = tmp_path / "scripted"
     shutil.copytree(settings._scripted_folder(), folder)

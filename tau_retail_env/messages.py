@@ -1,4 +1,4 @@
-"""What is said in an episode, how it ends, and what an environment tells about it."""
+"""What is said in an episode, how it ends, and the info that an environment returns."""
 
 # No `from __future__ import annotations` here: as strings, NotRequired keys would count as required at run time.
 
@@ -112,7 +112,7 @@ class AssertedBreakdown(RewardBreakdown, total=False):
 
 
 class ResetInfo(TypedDict):
-    """What `TauRetailEnv.reset` tells beside the customer's first words."""
+    """The info of `TauRetailEnv.reset`."""
 
     task_id: str
     """The task, such as "tau2/12"."""
@@ -133,11 +133,11 @@ class ResetInfo(TypedDict):
     messages: list[Message]
     """The opening history after it."""
     customer_usage: NotRequired[dict[str, float]]
-    """What the customer's words took, where the customer tells it."""
+    """What the customer's message took, where the user simulator reports it."""
 
 
 class StepInfo(TypedDict):
-    """What `TauRetailEnv.step` tells beside the observation."""
+    """The info of `TauRetailEnv.step`."""
 
     role: str
     """Whose words the observation is: "tool" or "user"."""
@@ -148,7 +148,7 @@ class StepInfo(TypedDict):
     metrics_agg_mode: dict[str, str]
     """How each of them adds up over an episode, in ROLL's names: "sum", "mean", "max", "min", "last"."""
     customer_usage: NotRequired[dict[str, float]]
-    """What the customer's words took, where the customer tells it."""
+    """What the customer's message took, where the user simulator reports it."""
     customer_error: NotRequired[str]
     """Why the customer failed; only where it did."""
     stop_reason: NotRequired[StopReason]

@@ -128,7 +128,7 @@ class OracleAgent:
 
         Args:
             observation: what `reset` or the last `step` returned.
-            info: the info returned with it; its `role` tells whose words the observation is.
+            info: the info returned with it; its `role` says whose words the observation is.
         """
         self._seen += f"\n{observation}"
         if info.get("role") == "tool":

@@ -118,7 +118,7 @@ class AgentServer:
             seed: of the model's draws, where the server heeds one.
 
         Returns:
-            The message, None where the conversation has become too long for the model, and what the server tells of
+            The message, None where the conversation has become too long for the model, and what the server reports of
             its tokens.
 
         Raises:

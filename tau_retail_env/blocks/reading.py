@@ -108,7 +108,7 @@ def _joined(path: str, names: Sequence[str | int]) -> str:
 
 
 def _sentence(block: type[Block], path: str, entries: Sequence[Mapping[str, Any]], unread: Unread | None) -> str:
-    """What is wrong at one path; of a union pydantic tells one error for each member."""
+    """What is wrong at one path; of a union pydantic gives one error for each member."""
     entry = entries[0]
     names = entry["names"]
     if entry["type"] == "extra_forbidden":

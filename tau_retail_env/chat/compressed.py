@@ -124,7 +124,7 @@ def _tool_line(function: Mapping[str, Any], notes: Mapping[str, str]) -> str:
 
 
 def _type(schema: Mapping[str, Any]) -> str:
-    """How a signature tells an argument's type; nothing for a string."""
+    """How a signature shows an argument's type; nothing for a string."""
     if "enum" in schema:
         return ": " + "|".join(repr(value) for value in schema["enum"])
     kind = schema.get("type", "any")

@@ -50,7 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         type=float,
         metavar=("INPUT", "OUTPUT"),
-        help="prices of the agent's tokens, where its server tells no cost",
+        help="prices of the agent's tokens, where its server reports no cost",
     )
     add_selection(parser)
     parser.add_argument("--limit", type=positive, metavar="N", help="the first N tasks only")

@@ -39,7 +39,7 @@ def length_problems(pretrain: str, sequence_length: int) -> Iterator[str]:
     try:
         model = json.loads((Path(pretrain).expanduser() / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return  # who loads it says what is wrong with it
+        return  # loading it says what is wrong with it
     text = model.get("text_config") or model if isinstance(model, dict) else {}
     longest = text.get("max_position_embeddings")
     is_stretched = bool(text.get("rope_scaling") or (text.get("rope_parameters") or {}).get("factor"))

@@ -41,7 +41,7 @@ class PlayedConfig(Block):
     task_subset: str = "all"
     """Tasks whose gold actions contain a kind, such as returns; all; a+b."""
     reward: RewardSettings = RewardSettings()
-    """Which reward is trained on; validation tells upstream's, the corrected one and the process rate anyhow."""
+    """Which reward is trained on; validation always reports upstream's, the corrected one and the process rate."""
     max_turns: int | None = Field(None, ge=1)
     """Agent messages per episode; null keeps the source's own limits."""
     prompt_style: Annotated[PromptStyle, Strict(False)] = PromptStyle.FULL

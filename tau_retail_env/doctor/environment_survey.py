@@ -125,7 +125,7 @@ class EnvironmentSurvey:
     cores: int
     """CPU cores that this process may use."""
     memory_gb: float | None
-    """The machine's memory, or this container's share; None where nobody tells."""
+    """The machine's memory, or this container's share; None where it is unknown."""
     gpus: Sequence[str] | str
     """Names of the CUDA devices, or why the driver's tool does not list them."""
     visible_gpus: str | None

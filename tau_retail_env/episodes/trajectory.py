@@ -67,9 +67,9 @@ class Trajectory:
     user_strategy: str = ""
     """Who played the customer, of a mixture the one drawn; empty in records of version 1."""
     customer_usage: tuple[Mapping[str, float], ...] = ()
-    """What each message of the customer took, in order, as `UserMessage.usage` tells it (`latency_s`, `prompt_tokens`,
-    `completion_tokens`, `cost_usd`, `calls`, `retries` …), that of a vain attempt included; empty where it tells
-    nothing."""
+    """What each message of the customer took, in order, as in `UserMessage.usage` (`latency_s`, `prompt_tokens`,
+    `completion_tokens`, `cost_usd`, `calls`, `retries` …), failed attempts included; empty where none is
+    reported."""
     customer_error: str = ""
     """Why the customer failed; empty where it did not."""
     reward_breakdown: RewardBreakdown = field(default_factory=RewardBreakdown)

@@ -99,7 +99,7 @@ class CheckpointPool:
             waiting = once_more
 
     def _once(self, jobs: Sequence[Job]) -> Generator[Played | None]:
-        """Play every job once, in a thread, so that who takes the episodes can be interrupted."""
+        """Play every job once, in a thread, so that the caller can be interrupted."""
         ends: queue.SimpleQueue[Played | BaseException] = queue.SimpleQueue()
         stopped = threading.Event()
 

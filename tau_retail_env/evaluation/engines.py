@@ -239,7 +239,7 @@ class EnginePool:
                 job = self._waiting.popleft()
                 try:
                     one.line.send(job)
-                except OSError:  # it has died: the line's end tells
+                except OSError:  # it has died, which the end of the line will show
                     self._waiting.appendleft(job)
                     return
                 one.jobs.add(job)

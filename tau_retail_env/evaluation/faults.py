@@ -89,7 +89,7 @@ def process_faults(trajectory: Trajectory, task: Task | None) -> tuple[str, ...]
 
     Args:
         trajectory: the episode; one that was judged elsewhere is played again.
-        task: its task, None where it is not here: then only what the record tells is found.
+        task: its task, None where it is not here: then only what the record shows is found.
 
     Returns:
         Names in `PROCESS`, in their order.

@@ -39,7 +39,7 @@ def outcomes_of(episodes: Iterable[Facts]) -> Outcomes:
 def figures(
     settings: EvalSettings, episodes: Sequence[Facts], spent: Sequence[Facts], tasks: Sequence[Task]
 ) -> dict[str, Any]:
-    """Everything that results.json tells.
+    """Everything in results.json.
 
     Args:
         settings: what was to be played.
@@ -48,7 +48,7 @@ def figures(
         tasks: the tasks, as far as they are here; without them there is no floor, and no table by kind of task.
 
     Returns:
-        What JSON can hold; `pass^k` and `pass@k` as `estimate` tells them, each over the same tasks.
+        What JSON can hold; `pass^k` and `pass@k` as `estimate` has them, each over the same tasks.
     """
     scored = sum(one.scorable for one in episodes)
     asked = len(settings.tasks) * settings.trials
@@ -136,7 +136,7 @@ def _passes(outcomes: Outcomes, trials: int) -> dict[str, Any]:
 
 
 def _rewards(scored: Sequence[Facts]) -> dict[str, Any]:
-    """Official, corrected and process, each a mean over tasks of their trials' means; those that the record tells."""
+    """Official, corrected and process, each a mean over tasks of their trials' means; those that the record has."""
     of: Mapping[str, Callable[[Facts], float | None]] = {
         "official": lambda one: float(one.success),
         "corrected": lambda one: one.corrected,
@@ -191,7 +191,7 @@ def _means(scored: Sequence[Facts]) -> dict[str, float]:
 
 
 def _costs(episodes: Sequence[Facts]) -> dict[str, float]:
-    """Dollars of agent and customer, where every episode that took any call tells them; failed ones are paid, too."""
+    """Dollars of agent and customer, where every episode with a call has them; failed ones are paid, too."""
     costs = {}
     for who, calls in (("agent", "agent_calls"), ("customer", "customer_calls")):
         paid = [one for one in episodes if one.numbers.get(calls)]

@@ -22,7 +22,7 @@ STOPPING_S = 5.0
 CANCEL_EVERY_S = 0.2
 """Seconds until messages are cancelled once more."""
 TICK_S = 0.5
-"""Seconds after which who waits for an episode looks up."""
+"""Seconds after which a wait for an episode yields None."""
 PARENT_S = 1.0
 """Seconds between two looks of a process whether its parent lives."""
 

@@ -127,7 +127,7 @@ def customer_row(tries: Sequence[Trajectory], *, clock: str = "time/customer", m
         `customer/<strategy>/` `success` (over the episodes that could be scored), `episodes` (how many those are),
         `failures` (episodes whose customer failed), `calls`, `retries`, `prompt_tokens`, `completion_tokens`,
         `cost_usd`; and the latency of a message in seconds, median and 95th percentile. Nothing where the
-        run has only one strategy and nobody tells what it took; a cost that nobody knows is left out.
+        run has only one strategy and no usage is reported; an unknown cost is left out.
     """
     if not mixed and not any(trajectory.customer_usage for trajectory in tries):
         return {}

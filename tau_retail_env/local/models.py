@@ -41,7 +41,7 @@ PROBES = (
 def load(
     pretrain: str, model_args: ModelArgs, *, prompt_styles: Collection[str] = (), sequence_length: int = 0
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a model and its tokenizer; what its configuration tells is looked at before its weights.
+    """Load a model and its tokenizer; its configuration is checked before its weights.
 
     Args:
         pretrain: "small", a folder, or a Hugging Face name.

@@ -35,7 +35,7 @@ def check_pretrained(source: str, *, prompt_styles: Collection[str], sequence_le
         The model's configuration, as transformers reads it.
 
     Raises:
-        InvalidValueError: there is no model, a file is not whole, a prompt that tells nothing to a model that was not
+        InvalidValueError: there is no model, a file is not whole, a prompt without tools for a model that was not
             trained on it, or episodes longer than the model reads.
     """
     check_files(Path(source))

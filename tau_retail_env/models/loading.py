@@ -17,11 +17,11 @@ from tau_retail_env.models.hub import on_disk_or_hub
 LARGEST_PADDING = 1024
 """Rows that an embedding may have beyond the tokenizer's tokens: checkpoints round up for speed, but not by more."""
 COMPUTED = ("inv_freq", "position_ids", ".attn.bias", ".masked_bias")
-"""Ends of names of numbers that old checkpoints carry though every model computes them itself."""
+"""Suffixes of buffers that old checkpoints store although models compute them."""
 DIGEST_LENGTH = 12
 """Characters of a digest: 48 bits."""
 NAMED = 3
-"""Names of weights that an error tells at most."""
+"""Most names of weights that an error lists."""
 
 
 def device() -> torch.device:

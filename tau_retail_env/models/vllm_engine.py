@@ -223,5 +223,5 @@ def weights_bytes(folder: str) -> int:
 
 
 def _are_told(sampling: SamplingSettings) -> bool:
-    """Whether vLLM tells what `Reply.logprobs` is: at other temperatures it does so for an uncut vocabulary alone."""
+    """Whether vLLM returns what `Reply.logprobs` is: at other temperatures only for an uncut vocabulary."""
     return sampling.temperature in (0, 1) or (sampling.top_p == 1 and not sampling.top_k)

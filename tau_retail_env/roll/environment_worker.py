@@ -18,7 +18,7 @@ USED = ("apply_chat_template", "batch_decode", "decode", "encode")
 
 
 class SharedTokenizer:
-    """A tokenizer for many threads: one uses it at a time, and a copy of it is itself.
+    """A tokenizer for many threads: locked, and `deepcopy` returns the same object.
 
     Args:
         tokenizer: a transformers tokenizer; a fast one does not bear two threads.

@@ -1,4 +1,4 @@
-"""What only a whole group tells, computed in ROLL's group filter: pass^k in a validation, in training its signal."""
+"""Figures of whole groups, computed in ROLL's group filter: pass^k in a validation, in training its signal."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ WITHOUT_SIGNAL = "rollout/groups_without_signal"
 class PassHatKFilter:
     """Keeps every group, and writes its pass^1 … pass^group_size into the metrics of its first episode.
 
-    Named as `group_filter_cls` of `val_env_manager`. ROLL averages a metric over the episodes that tell it; as one
+    Named as `group_filter_cls` of `val_env_manager`. ROLL averages a metric over the episodes that have it; as one
     episode a task does, the average over the batch is the average over tasks: `val/env/<tag>/pass^k`. Episodes that
-    cannot be scored are no trials. A task with fewer than k trials left tells no pass^k; how many tasks do stands in
-    `val/env/<tag>/pass^k_tasks_sum`.
+    cannot be scored are no trials. A task with fewer than k trials left has no pass^k; how many tasks have one stands
+    in `val/env/<tag>/pass^k_tasks_sum`.
 
     Args:
         config: ROLL's AgenticConfig, unused.

@@ -44,7 +44,7 @@ class Sizes:
 def trim_padding(
     strategy: Any, *, train: Sizes | None = None, infer: Sizes | None = None, values: bool = False
 ) -> Rows | None:
-    """Have an FSDP2 strategy compute no more than the run uses, and many rows at a time.
+    """Have an FSDP2 strategy skip padding and tokens that do not count, and compute many rows at a time.
 
     ROLL's own runs the model over a fixed number of rows padded to `sequence_length`, and takes log-probabilities and
     entropy of each of their tokens, in several fp32 copies of the logits. The results are the same at the tokens that

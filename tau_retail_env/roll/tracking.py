@@ -53,7 +53,7 @@ class PlayedValidations:
 class JsonlTracker:
     """Writes each step's row to a file first, then hands it to ROLL's own tracker, and tables of validations' episodes.
 
-    A resumed ROLL tells its old rows again: those that the file has already are not written twice.
+    A resumed ROLL logs its old rows again: those that the file has already are not written twice.
 
     Args:
         config: ROLL's configuration as a dict, for its own tracker.

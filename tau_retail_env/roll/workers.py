@@ -177,7 +177,7 @@ class LearningCritic(Learner, CriticWorker):
 
 
 class RolloutWorker(InferWorker):
-    """The engine's worker: answers environments itself, and tells each step's tokens.
+    """The engine's worker: answers environments itself, and counts each step's tokens.
 
     While the engine sleeps or its weights change, requests wait here. With another engine than vLLM it is ROLL's own.
 

@@ -16,7 +16,7 @@ SHOWN: Mapping[str, str] = {
     "critic/kl": "KL {:.4f} nats",
     "critic/entropy/mean": "entropy {:.3f} nats",
 }
-"""What a step's line tells of its row."""
+"""What a step's line shows of its row."""
 MINUTE_S, HOUR_S = 60, 3600
 
 
@@ -84,7 +84,7 @@ def validation_line(step: int, success: Mapping[str, Any], seconds: float, *, le
 
     Args:
         step: after how many steps.
-        success: as `tau_retail_env.statistics.comparison.success_of` tells it.
+        success: as `tau_retail_env.statistics.comparison.success_of` returns it.
         seconds: that it took.
         left_s: seconds that the rest of the run will take, None where nothing is to be told of it.
     """

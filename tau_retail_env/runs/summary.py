@@ -87,7 +87,7 @@ def customers_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[
         rows: metrics, in order.
 
     Returns:
-        Nothing where no customer tells what it took; the cost of `run` only where it is known of every row.
+        Nothing where no usage is reported; the cost of `run` only where it is known of every row.
     """
     found: dict[str, dict[str, dict[str, float]]] = {}
     for row in rows:

@@ -45,7 +45,7 @@ class Source(ABC):
     """Tokens before the first message by prompt style, where they were counted: with Qwen2.5's and Qwen3's tokenizers,
     which agree."""
     knows_profile: ClassVar[bool] = True
-    """Whether a scripted customer without a story knows its own profile; else only what its task tells it."""
+    """Whether a scripted customer without a story knows its own profile; else only what its task says."""
 
     def __init__(self, version: str | None = None, domain: str = "retail") -> None:
         self.version = version

@@ -53,7 +53,7 @@ def system_prompt(
 
 
 def show_tools(style: str) -> bool:
-    """Whether the tools go through the chat template: "compressed" tells them in its text, "minimal" not at all.
+    """Whether the tools go through the chat template: "compressed" lists them in its text, "minimal" leaves them out.
 
     Raises:
         InvalidValueError: unknown style.

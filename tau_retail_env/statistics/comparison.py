@@ -46,7 +46,7 @@ def compare(before: Sequence[Trajectory], after: Sequence[Trajectory]) -> dict[s
         after: the second.
 
     Returns:
-        `before` as `success_of` tells it, and `difference`, where a pair could be scored: `success`, `interval`,
+        `before` as `success_of` returns it, and `difference`, where a pair could be scored: `success`, `interval`,
         `asked`, `method`, and `episodes`, the pairs. Of tasks that were played several times, `success` is the mean
         over tasks of the difference of a task's mean success, with `tasks` instead of `episodes`, `trials` (scored ones
         of a task: the fewest, the most), and no `interval` where all tasks changed by the same amount.
@@ -61,7 +61,7 @@ def in_words(summary: Mapping[str, Any]) -> list[str]:
     """Lines for the screen.
 
     Args:
-        summary: `after` as `success_of` tells it, and what `compare` tells where there is something to compare with.
+        summary: `after` as `success_of` returns it, and what `compare` returns, where it could compare.
     """
     after = summary["after"]
     if "success" not in after:

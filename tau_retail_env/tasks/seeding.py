@@ -28,7 +28,7 @@ def order_of(count: int, *parts: object) -> tuple[int, ...]:
 def shuffled(count: int, seed: int | str) -> tuple[int, ...]:
     """0 … count - 1 in the order of a seed.
 
-    Remembered, because who plays one task after another asks for the same order each time.
+    Cached, because an environment asks for the same order at every reset.
     """
     order = list(range(count))
     # Python promises `random`'s sequence, not this one; recorded runs were played in this order, so it stays.

@@ -30,7 +30,7 @@ def make_judge(
                 f"nl_judge is 'openai', but no task of source {source.name!r}, task_version {source.version!r}, is "
                 "judged by assertions; leave it out"
             )
-        from tau_retail_env.users.llm.assertion_judge import ModelJudge  # who asks no model needs no client
+        from tau_retail_env.users.llm.assertion_judge import ModelJudge  # the rules need no client
 
         return ModelJudge(source, model, config)
     if model is not None or config:

@@ -126,7 +126,7 @@ def user_weights(strategy: Strategy) -> dict[str, float]:
 
 
 def _misplaced(block: Mapping[str, Any], weights: Mapping[str, float], path: str, *, is_api: bool) -> Iterator[str]:
-    """Keys that no customer has who plays."""
+    """Keys of customers that do not play."""
     playing = " and ".join(weights)
     for key in block:
         if key in SCRIPTED_KEYS and "scripted" not in weights:

@@ -23,7 +23,7 @@ USAGE = (
 )
 """Numbers of `UserMessage.usage` that become metrics, each under its name with `customer_` before it."""
 USER_METRICS = dict.fromkeys([*(f"customer_{name}" for name in USAGE), "customer_failures"], "sum")
-"""Besides, where a customer tells what its words took; `customer_failures` is 1 where it failed."""
+"""Added where the user simulator reports usage; `customer_failures` is 1 where it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def total_cost_usd(parts: Iterable[Usage]) -> float | None:
         parts: the usage of each call, or sums of such.
 
     Returns:
-        Dollars; None where a reply has no price, or where nobody tells one.
+        Dollars; None where a reply has no price, or where none is known.
     """
     found = list(parts)
     costs = [part.cost_usd for part in found if part.cost_usd is not None]
@@ -97,7 +97,7 @@ def user_metrics(usages: Iterable[Mapping[str, float]]) -> dict[str, float]:
         usages: `UserMessage.usage` of some messages.
 
     Returns:
-        One number for each name that some message tells, the cost only where it is known, and `customer_failures` 0;
+        One number for each name that some message has, the cost only where it is known, and `customer_failures` 0;
         nothing where there is no message.
     """
     found = list(usages)

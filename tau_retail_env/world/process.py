@@ -178,7 +178,7 @@ def _agrees(answer: Said) -> bool:
 
 
 def names_write(text: str, write: ToolCall, database: Mapping[str, Any]) -> bool:
-    """Whether a text tells what a write does: what kind, to which order, and with what.
+    """Whether a text names what a write does: what kind, to which order, and with what.
 
     Args:
         text: the agent's.

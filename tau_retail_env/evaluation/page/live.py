@@ -1,4 +1,4 @@
-"""The page of runs in progress, served to this machine alone; it reads on and tells the page what is new."""
+"""The page of runs in progress, served to this machine alone; it reads on and sends the page what is new."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def serve(report: Report, port: int, say: Callable[[str], None]) -> None:
     Args:
         report: what was read so far.
         port: 0 for any free one.
-        say: tells the address.
+        say: prints the address.
 
     Raises:
         InvalidValueError: the port is taken.

@@ -37,7 +37,7 @@ class Conversation:
     messages: Sequence[Mapping[str, Any]]
     """OpenAI messages, the system prompt first; the arguments of calls are objects, not text."""
     tools: Sequence[Mapping[str, Any]]
-    """OpenAI schemas for the chat template; none where the system prompt tells the tools."""
+    """OpenAI schemas for the chat template; none where the system prompt lists the tools."""
 
 
 def conversations_of(episodes: Iterable[Episode], prompt_style: str) -> Iterator[Conversation | None]:

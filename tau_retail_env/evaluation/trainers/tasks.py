@@ -63,7 +63,7 @@ class Prompt:
     messages: Sequence[Mapping[str, Any]]
     """System prompt and opening history, as OpenAI messages."""
     tools: Sequence[Mapping[str, Any]]
-    """OpenAI schemas for the chat template; none where the system prompt tells the tools."""
+    """OpenAI schemas for the chat template; none where the system prompt lists the tools."""
 
     @property
     def origin(self) -> str:

@@ -26,7 +26,7 @@ def members(path: Path, streamed: str) -> Iterator[tuple[str, Any]]:
         streamed: the member whose array's elements are yielded one by one, each with this name.
 
     Raises:
-        InvalidValueError: the file is cut off, or is no JSON object or array; the message tells where.
+        InvalidValueError: the file is cut off, or is no JSON object or array; the message says where.
     """
     try:
         with path.open(encoding="utf-8") as file:

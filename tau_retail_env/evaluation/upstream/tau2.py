@@ -55,7 +55,7 @@ TERMINATION: Mapping[str, str] = {
 
 @dataclass(slots=True)
 class Tau2File:
-    """What a results.json tells beside its simulations."""
+    """What a results.json holds beside its simulations."""
 
     info: Mapping[str, Any] = field(default_factory=dict)
     """Upstream's `info`: agent, user, environment, limits."""

@@ -179,7 +179,7 @@ def _message(one: Mapping[str, Any]) -> Message:
 
 
 def _breakdown(reward_info: Mapping[str, Any] | None) -> RewardBreakdown:
-    """What upstream tells of a reward: whether the outputs were said or, where they were not asked, the actions."""
+    """What upstream records of a reward: whether the outputs were said or, where they were not asked, the actions."""
     info = (reward_info or {}).get("info") or {}
     if "r_outputs" in info:
         return {"outputs": float(info["r_outputs"])}

@@ -36,7 +36,7 @@ class Tau2Source(Source):
 
     @classmethod
     def check_version(cls, version: str | None) -> str | None:
-        """The version that is meant; "custom" becomes the name that tells its contents, which is taken, too."""
+        """The version that is meant; "custom" becomes the name with its digest, which is accepted, too."""
         if cls.versions and version is not None and version.startswith(f"{CUSTOM}:"):
             return version
         known = super().check_version(version)

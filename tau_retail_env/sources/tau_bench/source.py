@@ -49,7 +49,7 @@ class TauBenchSource(Source):
 
     @classmethod
     def user_knowledge(cls, task: Task) -> str:
-        """v1 tells a customer everything in its instruction."""
+        """v1 puts everything into the instruction."""
         return task.instruction
 
     @classmethod

@@ -16,7 +16,7 @@ CLOSING_S = 5.0
 """Seconds that the process waits at its exit for requests to be cancelled."""
 
 LOOKING_S = 1.0
-"""Seconds between two looks whether the loop is still there for who waits."""
+"""Seconds after which a waiting thread checks that the loop still runs."""
 
 
 class Background:
@@ -47,7 +47,7 @@ class Background:
             raise
 
     def shared(self, key: Hashable, make: Callable[[], Result]) -> Result:
-        """The thing of that key; to be called within the loop."""
+        """The shared object of a key, made at its first use; to be called within the loop."""
         if key not in self._things:
             self._things[key] = make()
         return self._things[key]

@@ -10,7 +10,7 @@ from tau_retail_env.errors import BudgetError
 from tau_retail_env.users.llm.shared_folder import shared_file
 
 RUN_VARIABLE = "TAU_RETAIL_RUN"
-"""Environment variable that names the run; who starts processes by other means than fork or spawn hands it on."""
+"""Environment variable that names the run; processes started otherwise than by fork or spawn must be given it."""
 
 
 def begin_run() -> str:

@@ -1,4 +1,4 @@
-"""One reply of a model, as a chat completion's body tells it, and what it cost."""
+"""One reply of a model, read from a chat completion's body, and what it cost."""
 
 from __future__ import annotations
 

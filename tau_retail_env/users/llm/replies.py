@@ -134,7 +134,7 @@ def fault_of(reply: str, *, prompt: str, is_opening: bool, stop_tokens: Collecti
 def recites(reply: str, prompt: str) -> bool:
     """Whether a reply holds `MAX_VERBATIM_WORDS` words of the prompt in a row, "you" or "your" among them.
 
-    A prompt speaks to its reader as "you"; a customer who tells the same in words of its own says "I". Stretches
+    A prompt speaks to its reader as "you"; a customer who says the same in words of its own says "I". Stretches
     without either, such as an address or a list of options, may be repeated as they stand.
     """
     said = set(_stretches(_words(reply)))
@@ -144,7 +144,7 @@ def recites(reply: str, prompt: str) -> bool:
 def stops_too_soon(reply: str, agent_said: str, stop_tokens: Collection[str], *, held_at: str | None = None) -> bool:
     """Whether a reply ends the conversation with the very words that the agent still has to act upon.
 
-    Beside ###STOP### there is something for the agent to act upon where the reply tells or asks for something new, or
+    Beside ###STOP### there is something for the agent to act upon where the reply says or asks for something new, or
     answers, other than by a refusal, an agent who asked for something other than whether there is anything else. What a
     refusal or thanks tell in answer to that question is no wish, unless they ask for more. The other tokens say that
     the agent has nothing left to do.

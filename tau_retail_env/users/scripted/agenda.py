@@ -41,7 +41,7 @@ class Agenda:
     emails: tuple[str, ...]
     """Emails it gives, one each time it is asked; empty where it remembers none."""
     user_id: str | None
-    """The user id, None unless the task tells the customer."""
+    """The user id, None unless the customer's text has it."""
     address: Address
     """The default address of the profile."""
     payment_methods: tuple[PaymentMethod, ...]
@@ -70,7 +70,7 @@ def build_agenda(task: Task, shop: Mapping[str, Any]) -> Agenda:
     """Build what the scripted customer wants and knows.
 
     Args:
-        task: the task; its story tells what the customer brings up. Without a story, its gold writes become requests
+        task: the task; its story says what the customer brings up. Without a story, its gold writes become requests
             and its outputs an inquiry.
         shop: the shop's database: {"users", "orders", "products"}.
 
@@ -102,7 +102,7 @@ def build_agenda(task: Task, shop: Mapping[str, Any]) -> Agenda:
 
 
 def _customer_id(task: Task, shop: Mapping[str, Any]) -> str:
-    """The user whom the task names, or whose name and zip code its scenario tells."""
+    """The user whom the task names, or whose name and zip code are in its scenario."""
     if task.user_id in shop["users"]:
         return str(task.user_id)
     known = (task.scenario.known_info or "").casefold()

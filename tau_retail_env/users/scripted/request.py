@@ -137,7 +137,7 @@ class Request:
     otherwise: bool = False
     """Whether it comes up only after the last impossible request was refused or given up."""
     of_story: bool = False
-    """Whether a story tells it."""
+    """Whether it comes from a story."""
 
 
 def requests_of(story: Story, task: Task, user_id: str, shop: Mapping[str, Any]) -> tuple[Request, ...]:
@@ -222,7 +222,7 @@ def _wished(
 
 
 def request_of(action: Action, user_id: str, shop: Mapping[str, Any]) -> Request:
-    """What a customer wants who wants this action.
+    """What a customer wants whose gold action this is.
 
     Args:
         action: a gold action whose tool is in `KIND_OF_TOOL`.

@@ -1,4 +1,4 @@
-"""What the customer of a free-text task does, as stories.toml beside this file tells it."""
+"""What the customer of a free-text task does, read from stories.toml beside this file."""
 
 from __future__ import annotations
 
@@ -96,11 +96,11 @@ class Story:
     beats: tuple[Beat, ...]
     """One after another."""
     customer: str | None = None
-    """The customer's id, None where the task tells it."""
+    """The customer's id, None where the task has it."""
     emails: tuple[str, ...] = ()
-    """The emails it gives, one after another; empty where the task's text tells what there is to tell."""
+    """The emails it gives, one after another; empty where the task's text has them."""
     zips: tuple[str, ...] = ()
-    """The zip codes it gives, one after another; empty where the task's text tells what there is to tell."""
+    """The zip codes it gives, one after another; empty where the task's text has them."""
     words: Words | None = None
     """How it words facts in every beat that has no words of its own for them."""
 

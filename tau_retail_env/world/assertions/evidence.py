@@ -41,7 +41,7 @@ class Evidence:
     calls: list[Called] = field(default_factory=list)
     """The agent's tool calls in order."""
     gold: Callable[[], Sequence[Called]] = tuple
-    """Plays the gold actions in a fresh shop and tells how they go; asked only where a deed is judged."""
+    """Plays the gold actions in a fresh shop and returns how they go; called only where a deed is judged."""
 
 
 def play_gold(shop: Shop, task: Task) -> list[Called]:

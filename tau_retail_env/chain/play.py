@@ -42,7 +42,7 @@ Say = Callable[[str], None]
 def run(config: PlayConfig, *, say: Say = say_line) -> None:
     """Play every set into a folder of its own, as `tau-retail eval` does, then keep episodes where that is asked.
 
-    The same call goes on after a kill at any moment.
+    The same call resumes after a kill at any moment.
 
     Args:
         config: the configuration, checked.

@@ -1,4 +1,4 @@
-"""A chain from its checked stages to its last weights: what is whole is kept, what was begun goes on."""
+"""A chain from its checked stages to its last weights: whole stages are kept, one that was begun is resumed."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class RunConfig(PlayedConfig):
     engine: str = "auto"
     """What trains; each engine's own block says which names it takes."""
     resume: bool | str = False
-    """True goes on from the newest run of this configuration; a run folder goes on from that one."""
+    """True resumes the newest run of this configuration; a run's folder resumes that one."""
     resume_from_checkpoint: bool | str = False
     """ROLL's name for resume."""
     track_with: str = "tensorboard"

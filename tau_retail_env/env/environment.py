@@ -55,7 +55,7 @@ class TauRetailEnv(Base):
     """τ-bench retail as an agentic environment: `reset`, `step`, `close` as in Gymnasium.
 
     It is a `gymnasium.Env` where gymnasium is installed. `copy.deepcopy` and `pickle` take it in the middle of an
-    episode: the copy goes on by itself, byte for byte as the original would.
+    episode: the copy continues byte for byte as the original would.
 
     An episode follows upstream's orchestrator: what is said, what is counted and what is scored are upstream's; what
     differs on purpose is listed in docs/environment.md. Episodes of different environments share nothing that

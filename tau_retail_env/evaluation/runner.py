@@ -1,4 +1,4 @@
-"""Plays what an evaluation still lacks and keeps its record: after a kill at any moment the same call goes on."""
+"""Plays what an evaluation still lacks and keeps its record: after a kill at any moment the same call resumes."""
 
 from __future__ import annotations
 

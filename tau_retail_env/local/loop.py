@@ -327,7 +327,7 @@ class Run:
         return f"to do: {steps}, {held_out} (after step {when}){how_long}"
 
     def _left_s(self, step: int) -> float | None:
-        """Seconds that the rest will take if it goes on as it went; None where nothing is known of it."""
+        """Seconds that the rest will take at the pace so far; None where that is unknown."""
         validations = sum(self._is_validated(later) for later in range(step + 1, self._num_steps + 1))
         if self._steps_s:
             each = sum(self._steps_s) / len(self._steps_s)

@@ -14,7 +14,7 @@ class TensorBoard:
 
     Args:
         path: the folder.
-        step: the step from which the run goes on; what was written after it will come again.
+        step: the step from which the run resumes; what was written after it will come again.
     """
 
     def __init__(self, path: Path, *, step: int) -> None:

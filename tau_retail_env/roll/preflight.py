@@ -29,7 +29,7 @@ from tau_retail_env.sources import load_tasks
 INSTALL = "./run_tau_retail_pipeline.sh --setup-only makes .venv-roll with it on a machine with a GPU"
 
 IMPORTED_IN_WORKERS = ("workers", "environment_worker", "env_manager", "group_filter")
-"""Our modules that ROLL imports in its actors by name; what they fail with it logs there, and goes on with None."""
+"""Our modules that ROLL imports in its actors by name; it logs their errors there, and continues with None."""
 
 
 def preflight(config: RollConfig, *, attention: str | None = None) -> dict[str, int]:

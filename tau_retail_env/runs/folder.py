@@ -1,4 +1,4 @@
-"""A run's folder, on both engines: which one it is, who may write to it, what lies where, and from where it goes on."""
+"""A run's folder, on both engines: which one it is, who may write to it, what lies where, and where it resumes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Engine:
     """What of a configuration must be the same, before keys that may differ are left out."""
 
     def damage_of(self, checkpoint: Path, *, by_size_alone: bool = False) -> str | None:
-        """Why a run cannot go on from a checkpoint; None where it can.
+        """Why a run cannot resume from a checkpoint; None where it can.
 
         Args:
             checkpoint: its folder.
@@ -62,12 +62,12 @@ class Engine:
 
 
 class RunFolder:
-    """Paths of one run, and from where it goes on; used as a context, at whose end others may write to it.
+    """Paths of one run, and where it resumes; used as a context, at whose end others may write to it.
 
     Args:
         path: the run's own folder, absolute.
         engine: the engine that it is a run of.
-        checkpoint: the checkpoint to go on from.
+        checkpoint: the checkpoint to resume from.
         lock: keeps other processes away.
         damaged: checkpoints that are not whole, with the reason.
     """
@@ -127,14 +127,14 @@ class RunFolder:
     def open(self, config: str) -> list[str]:
         """Make the folder ready to be written to.
 
-        A new run gets its configuration. In one that goes on, what was written after the last checkpoint is removed,
+        A new run gets its configuration. In a resumed one, what was written after the last checkpoint is removed,
         because it will be written again; other checkpoints that are later, or not whole, are set aside.
 
         Args:
             config: the run's configuration, as YAML.
 
         Returns:
-            What there is to say about a run that goes on: from where, what was not whole, what was removed.
+            What there is to say about a resumed run: from where, what was not whole, what was removed.
 
         Raises:
             WriteError: the disk does not allow it.
@@ -209,7 +209,7 @@ def claim(
 
     Raises:
         InvalidValueError: the folder belongs to another run, another process writes to it, there is none to go on
-            with, or it has no checkpoint to go on from.
+            with, or it has no checkpoint to resume from.
     """
     path = Path(output_dir).expanduser().resolve()
     if not resume:
@@ -263,7 +263,7 @@ def newest_run(name: str, beside: Path) -> Path:
 
 
 def _checkpoint(engine: Engine, run: Path, wanted: Path | None) -> tuple[Path | None, dict[Path, str]]:
-    """The checkpoint to go on from, the one that is wanted or the newest whole one, and what is wrong with newer ones.
+    """The checkpoint to resume from, the one that is wanted or the newest whole one, and what is wrong with newer ones.
 
     Raises:
         InvalidValueError: there are some, and not one is whole.

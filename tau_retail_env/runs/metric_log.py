@@ -106,7 +106,7 @@ def number_row(step: int, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def cut_after(path: Path, step: int) -> list[str]:
-    """Remove the rows after a step, which a run that goes on will write again, and lines that are no rows.
+    """Remove the rows after a step, which a resumed run will write again, and lines that are no rows.
 
     Args:
         path: the file; where a line is damaged, the file as it was is kept beside it.

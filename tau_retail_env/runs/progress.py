@@ -1,4 +1,4 @@
-"""What a run says while it goes on: a line for each step and each validation, on the screen and in train.log."""
+"""What a run says while it lasts: a line for each step and each validation, on the screen and in train.log."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def is_secret(name: str) -> bool:
 
 
 class Hosted:
-    """W&B or trackio. A run that goes on goes on there, too: what it is known by there is kept in its folder.
+    """W&B or trackio. A resumed run continues there, too: its id there is kept in its folder.
 
     Args:
         name: as track_with has it.

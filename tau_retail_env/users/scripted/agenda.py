@@ -144,6 +144,7 @@ def _forgets_order_ids(*texts: str) -> bool:
 
 
 def _openness(personality: str) -> float:
+    """How often a request is stated with all its details at once; the rest waits for the agent's questions."""
     if re.search(r"private|mysterious|reveal|piece|one thing|shy|insecure", personality, re.IGNORECASE):
         return 0.2
     if re.search(r"detail|together|upfront|organi[sz]ed|impatient|busy|outgoing", personality, re.IGNORECASE):
@@ -159,6 +160,9 @@ def _requests(task: Task, user_id: str, shop: Mapping[str, Any]) -> tuple[Reques
 
 
 ASKING = re.compile(r"want to know|wonder|how (?:much|many)|tracking|price|total|balance|check|which|options", re.I)
+"""What a sentence asks that is left to say once the writes are said."""
+MOST_WORDS = 50
+"""Words of the customer's question; the rest of a long instruction is left out."""
 
 
 def _question(task: Task, after_writes: bool) -> str:
@@ -171,7 +175,7 @@ def _question(task: Task, after_writes: bool) -> str:
     words = " ".join(first_person(part) for part in sayable[:2]).split()
     if not words:
         return "Could you also tell me the amounts and details of my orders?"
-    return " ".join(words[:50])
+    return " ".join(words[:MOST_WORDS])
 
 
 def first_person(text: str) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import collections
-import difflib
 import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-from tau_retail_env.errors import InvalidValueError, unknown
+from tau_retail_env.errors import InvalidValueError, nearest, unknown
 from tau_retail_env.sources.base import Source
 from tau_retail_env.sources.parts import of_part, whole_of, with_parts
 from tau_retail_env.sources.registry import get_source
@@ -192,8 +191,7 @@ def find_task(tasks: Sequence[Task], task_id: str) -> Task:
     if not ids:
         raise InvalidValueError(f"Unknown task_id {task_id!r}: there are no tasks to look in.")
     ending = [known for known in ids if known.endswith(f"/{task_id}")]
-    near = ending[:1] or difflib.get_close_matches(str(task_id), ids, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = f" Did you mean {ending[0]!r}?" if ending else nearest(str(task_id), ids)
     raise InvalidValueError(f"Unknown task_id {task_id!r}; the {len(ids)} tasks are {ids[0]!r} to {ids[-1]!r}.{hint}")
 
 

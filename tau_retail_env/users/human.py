@@ -35,7 +35,7 @@ class HumanUser:
 
     strategy = "human"
     _terminal = threading.Lock()
-    _seated: weakref.ref[HumanUser] | None = None
+    _current: weakref.ref[HumanUser] | None = None
 
     def __init__(self, *, source: str | Source, lines: TextIO | None = None, out: TextIO | None = None) -> None:
         self._source = source if isinstance(source, Source) else get_source(source)
@@ -44,12 +44,12 @@ class HumanUser:
         self._out = out
         self._briefing = ""
         with HumanUser._terminal:
-            if HumanUser._seated is not None and HumanUser._seated() is not None:
+            if HumanUser._current is not None and HumanUser._current() is not None:
                 raise InvalidValueError(
                     "user_strategy 'human': one person plays one environment, and this is the second at once; play "
                     "one episode at a time (one environment, no concurrency), or pick another user_strategy"
                 )
-            HumanUser._seated = weakref.ref(self)
+            HumanUser._current = weakref.ref(self)
 
     def reset(self, task: Task, *, seed: int) -> UserMessage:
         """Show what the customer wants, and read the first words.

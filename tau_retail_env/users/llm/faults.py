@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import email.utils
 import json
 import re
@@ -11,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tau_retail_env.errors import TauRetailError, UserSetupError
+from tau_retail_env.errors import TauRetailError, UserSetupError, nearest
 from tau_retail_env.users.base import UserError
 from tau_retail_env.users.llm.settings import ApiSettings
 
@@ -114,8 +113,7 @@ def wrong_key(settings: ApiSettings, status: int, given: bool) -> UserSetupError
 
 def unknown_model(settings: ApiSettings, known: Sequence[str]) -> UserSetupError:
     """The error for a model that the server does not have, with the nearest that it has."""
-    near = difflib.get_close_matches(settings.model, known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = nearest(settings.model, known)
     if known and settings.model not in known:
         shown = ", ".join(known[:10]) + (", …" if len(known) > 10 else "")
         return UserSetupError(

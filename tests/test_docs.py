@@ -38,3 +38,10 @@ def test_every_file_that_is_named_with_its_folder_is_there(pages, repository):
         for name in re.findall(r"`((?:[\w.-]+/)+[\w-]+\.(?:py|toml|sh|js|jinja))`", page.read_text(encoding="utf-8")):
             there = any((root / name).exists() for root in [*roots, page.parent])
             assert there or name in TO_BE_WRITTEN, f"{page}: {name}"
+
+
+def test_every_file_of_tests_that_is_named_alone_is_there(pages, repository):
+    tests = {path.name for path in (repository / "tests").rglob("test_*.py")}
+    for page in pages:
+        named = set(re.findall(r"`(test_\w+\.py)", page.read_text(encoding="utf-8")))
+        assert named <= tests, f"{page}: {named - tests}"

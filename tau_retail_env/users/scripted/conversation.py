@@ -27,7 +27,7 @@ FINDING_FACTS = IDENTITY_FACTS | {Fact.ORDER}
 class Conversation:
     """One request after another, each until it is done, refused or given up.
 
-    An impossible request (`Request.in_vain`) ends when the agent refuses it, or when the customer changes its mind; the
+    An impossible request (`Request.is_impossible`) ends when the agent refuses it, or when the customer changes its mind; the
     requests after it that are marked `otherwise` come up only then, and an agent that proposes one of them right away
     is taken at its word. An agent that grants what it should have refused hears no more of them.
     """
@@ -83,7 +83,7 @@ class Conversation:
                 return self._about_inquiry(current, heard)
             case Kind.TRANSFER:
                 return self._about_transfer(current, heard)
-            case Kind.VAIN if not heard.confirmation:
+            case Kind.IMPOSSIBLE if not heard.confirmation:
                 return self._about_wish(current, heard)
         if heard.confirmation:
             return self._about_confirmation(current, heard)
@@ -117,7 +117,7 @@ class Conversation:
     def _about_question(self, current: Request, heard: Heard) -> str:
         """Answer, unless the request, or what was said twice, was refused."""
         facts = heard.asks - IDENTITY_FACTS
-        if current.in_vain and self._is_refused(heard):
+        if current.is_impossible and self._is_refused(heard):
             return self._close([current], "resignation")
         if heard.refused and facts and all(self._speech.told[current, fact] > 1 for fact in facts):
             return self._close([current], "resignation")
@@ -136,7 +136,7 @@ class Conversation:
         return (heard.refused or heard.unavailable) and not heard.asks & FINDING_FACTS
 
     def _before_yes(self, current: Request, heard: Heard) -> str:
-        if heard.refused or (current.in_vain and self._is_refused(heard)):
+        if heard.refused or (current.is_impossible and self._is_refused(heard)):
             return self._close([current], "resignation")
         verdict = review(heard.text, current, self._agenda)
         if heard.done:
@@ -216,9 +216,9 @@ class Conversation:
             return self._confirm(heard)
         if current.turn:
             return self._change_mind(current)
-        if current.in_vain and self._is_refused(heard):
+        if current.is_impossible and self._is_refused(heard):
             return self._close([current], "resignation")
-        if current.kind is not Kind.VAIN:
+        if current.kind is not Kind.IMPOSSIBLE:
             return self._confirm(heard)
         if not relates(heard.plan, current.question):
             return self._lose_patience(heard)
@@ -229,13 +229,13 @@ class Conversation:
 
     def _proposed_instead(self, current: Request, heard: Heard) -> Request | None:
         """What the agent proposes instead of an impossible request, where the customer would come to that anyhow."""
-        if not current.in_vain:
+        if not current.is_impossible:
             return None
         own = review(heard.plan, current, self._agenda)
         if current.kind not in PROSE and own.matches and own.says_something and not self._is_refused(heard):
             return None
         for request in self._fallbacks():
-            if request.kind in PROSE or request.in_vain:
+            if request.kind in PROSE or request.is_impossible:
                 continue
             verdict = review(heard.plan, request, self._agenda)
             if verdict.matches and verdict.right_kind and verdict.right:
@@ -288,7 +288,7 @@ class Conversation:
         waiting = [
             request
             for request in self._waiting
-            if request.kind not in PROSE and not request.in_vain and request.order_id in named - in_hand
+            if request.kind not in PROSE and not request.is_impossible and request.order_id in named - in_hand
         ]
         verdicts = self._reviews([*stated, *waiting], heard)
         ahead = [request for request in waiting if verdicts[request].covers(FACTS_OF_KIND[request.kind])]
@@ -309,7 +309,7 @@ class Conversation:
             request
             for request in self._agenda.requests
             if request not in requests
-            and not (request.kind in PROSE or request.in_vain)
+            and not (request.kind in PROSE or request.is_impossible)
             and (request.order_id is None or request.order_id in named)
         ]
         verdicts = {
@@ -395,7 +395,7 @@ class Conversation:
         """Take requests off the agenda and say what comes next."""
         closed = list(requests)
         self._useless = 0
-        if act == "thanks" and any(request.in_vain for request in closed):
+        if act == "thanks" and any(request.is_impossible for request in closed):
             self._waiting = self._waiting[len(self._fallbacks()) :]
         self._take_off(closed)
         if self._stated:

@@ -23,11 +23,11 @@ class Kind(StrEnum):
     ORDER_ADDRESS = "order_address"
     DEFAULT_ADDRESS = "default_address"
     INQUIRY = "inquiry"
-    VAIN = "vain"
+    IMPOSSIBLE = "impossible"
     TRANSFER = "transfer"
 
 
-PROSE = frozenset({Kind.INQUIRY, Kind.VAIN, Kind.TRANSFER})
+PROSE = frozenset({Kind.INQUIRY, Kind.IMPOSSIBLE, Kind.TRANSFER})
 """Kinds that are told in words only: no tool call could be held against them."""
 
 
@@ -132,7 +132,7 @@ class Request:
     """How the customer words some of its facts."""
     turn: str = ""
     """How the customer gives it up when asked to confirm, empty where it does not."""
-    in_vain: bool = False
+    is_impossible: bool = False
     """Whether an agent is expected to refuse it, or the customer to give it up."""
     otherwise: bool = False
     """Whether it comes up only after the last impossible request was refused or given up."""
@@ -159,7 +159,7 @@ def requests_of(story: Story, task: Task, user_id: str, shop: Mapping[str, Any])
             say=beat.say,
             words={**(story.words or {}), **(beat.words or {})},
             turn=beat.turn,
-            in_vain=beat.in_vain,
+            is_impossible=beat.is_impossible,
             otherwise=beat.otherwise,
             of_story=True,
         )
@@ -178,7 +178,7 @@ def _subject(
     if beat.ask:
         answers = tuple(task.outputs[number] for number in beat.outputs)
         return Request(Kind.INQUIRY, order_id=order_id, question=beat.ask, answers=answers)
-    return Request(Kind.VAIN if beat.vain else Kind.TRANSFER, order_id=order_id, question=beat.prose)
+    return Request(Kind.IMPOSSIBLE if beat.vain else Kind.TRANSFER, order_id=order_id, question=beat.prose)
 
 
 def _orders_at_hand(story: Story, gold: Sequence[Request]) -> list[str | None]:

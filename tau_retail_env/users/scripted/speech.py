@@ -21,7 +21,7 @@ FACTS_OF_KIND: Mapping[Kind, tuple[Fact, ...]] = {
     Kind.ORDER_ADDRESS: (Fact.ORDER, Fact.ADDRESS),
     Kind.DEFAULT_ADDRESS: (Fact.ADDRESS,),
     Kind.INQUIRY: (),
-    Kind.VAIN: (),
+    Kind.IMPOSSIBLE: (),
     Kind.TRANSFER: (),
 }
 

@@ -82,7 +82,7 @@ class Beat:
         return self.vain or self.ask or self.transfer
 
     @property
-    def in_vain(self) -> bool:
+    def is_impossible(self) -> bool:
         """Whether the agent is expected to refuse it, or the customer to give it up."""
         return bool(self.vain) or self.first is not None or self.fails
 

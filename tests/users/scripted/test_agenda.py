@@ -84,7 +84,7 @@ def test_a_first_wish_is_the_gold_request_with_other_values(tasks: dict[str, Tas
     assert [item.product for item in wish.items] == ["Mechanical Keyboard", "Smart Thermostat"]
     assert wish.items[0].changes == {"switch type": "clicky"}
     assert [item.product for item in gold.items] == ["Smart Thermostat"]
-    assert (wish.order_id, wish.payment, wish.in_vain) == (gold.order_id, gold.payment, True)
+    assert (wish.order_id, wish.payment, wish.is_impossible) == (gold.order_id, gold.payment, True)
     assert agenda(tasks["tau2/18"]).requests[0].kind is Kind.RETURN
 
 

@@ -84,7 +84,7 @@ def test_a_first_wish_that_is_granted_needs_no_fallback(tasks: dict[str, Task]) 
     assert STOP in talk(tasks["0"], wish, "The exchange is done.")[2]
 
 
-def test_a_request_in_vain_is_refused_and_the_next_one_comes_up(tasks: dict[str, Task]) -> None:
+def test_an_impossible_request_is_refused_and_the_next_one_comes_up(tasks: dict[str, Task]) -> None:
     said = talk(
         tasks["36"],
         "I'm sorry, an order can only be paid with one payment method.",
@@ -97,13 +97,13 @@ def test_a_request_in_vain_is_refused_and_the_next_one_comes_up(tasks: dict[str,
     assert "cheapest" in said[3]
 
 
-def test_a_request_in_vain_that_an_agent_grants_ends_the_story_there(tasks: dict[str, Task]) -> None:
+def test_an_impossible_request_that_an_agent_grants_ends_the_story_there(tasks: dict[str, Task]) -> None:
     said = talk(tasks["36"], "I can split the payment over another card. Shall I go ahead?", "Done, it is split.")
     assert agrees(said[1])
     assert STOP in said[2]
 
 
-def test_a_request_in_vain_is_not_confirmed_by_a_bare_question(tasks: dict[str, Task]) -> None:
+def test_an_impossible_request_is_not_confirmed_by_a_bare_question(tasks: dict[str, Task]) -> None:
     assert not agrees(talk(tasks["36"], "Confirm (yes/no)?")[1])
 
 

@@ -21,7 +21,9 @@ def agendas() -> dict[str, Agenda]:
 def first(agendas: dict[str, Agenda], task_id: str) -> tuple[Request, Agenda]:
     """The first request of a task that a gold write grants."""
     agenda = agendas[task_id]
-    return next(request for request in agenda.requests if not request.in_vain and request.kind not in PROSE), agenda
+    return next(
+        request for request in agenda.requests if not request.is_impossible and request.kind not in PROSE
+    ), agenda
 
 
 @pytest.mark.parametrize(

@@ -46,9 +46,9 @@ def problems(task: Task) -> list[str]:
 def misplaced(beat: Beat) -> list[str]:
     """Keys of a beat that mean nothing there, or that it lacks."""
     found = []
-    if beat.in_vain and not (beat.refusal or beat.turn):
+    if beat.is_impossible and not (beat.refusal or beat.turn):
         found.append("impossible, but neither refused nor given up")
-    if not beat.in_vain and (beat.refusal or beat.turn):
+    if not beat.is_impossible and (beat.refusal or beat.turn):
         found.append("refused or given up, but not impossible")
     if beat.fails and beat.write is None:
         found.append("only a gold write can fail")

@@ -27,9 +27,9 @@ FINDING_FACTS = IDENTITY_FACTS | {Fact.ORDER}
 class Conversation:
     """One request after another, each until it is done, refused or given up.
 
-    An impossible request (`Request.is_impossible`) ends when the agent refuses it, or when the customer changes its mind; the
-    requests after it that are marked `otherwise` come up only then, and an agent that proposes one of them right away
-    is taken at its word. An agent that grants what it should have refused hears no more of them.
+    An impossible request (`Request.is_impossible`) ends when the agent refuses it, or when the customer changes its
+    mind; the requests after it that are marked `otherwise` come up only then, and an agent that proposes one of them
+    right away is taken at its word. An agent that grants what it should have refused hears no more of them.
     """
 
     def __init__(self, agenda: Agenda, book: Phrasebook) -> None:

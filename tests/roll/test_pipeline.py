@@ -50,6 +50,7 @@ TINY = (
     f"reference.infer_batch_size={BATCH}",
 )
 TINY_PPO = (
+    "engines_per_gpu=2",  # each gets the weights that have learnt
     f"val_batch_size={TASKS}",
     "critic_warmup=0",
     f"critic.training_args.per_device_train_batch_size={BATCH // UPDATES}",

@@ -113,6 +113,19 @@ def test_more_turns_than_tasks_are_refused():
         ValidationGroup(PROFILE, Place("retail", 4, 0), turns=2)
 
 
+def test_a_traversal_ends_when_every_task_was_played():
+    parts = [
+        ValidationGroup(PROFILE, Place("retail", len(PROFILE), index), turns=None) for index in range(len(PROFILE))
+    ]
+    assert {part.request(0).task_id for part in parts} == {task.id for task in PROFILE}
+    assert [part.request(1) for part in parts] == [None] * len(PROFILE)
+
+
+def test_a_request_that_says_no_more_is_of_group_and_sampling_seed_0():
+    assert EpisodeRequest("tau2/1", 5).group == 0
+    assert EpisodeRequest("tau2/1", 5).sampling_key == "tau2/1/5/0"
+
+
 def test_both_engines_play_the_same_tasks_in_the_same_order(tasks: dict[str, list[Task]]):
     """The local engine counts groups over all tags, ROLL the turns of each group."""
     plan = TrainingPlan(tasks, manager(), seed=3)

@@ -147,7 +147,7 @@ def test_a_model_is_read_in_its_own_format_of_tool_calls():
 
 def test_the_record_says_how_it_went(encoder):
     request = EpisodeRequest("talk/3", seed=5, group=2, tag="val", sampling_seed=9)
-    speaker = Speaker(encoder)
+    speaker, began = Speaker(encoder), time.perf_counter()
     (trajectory,) = player(encoder, speaker).play([request], policy_version=4)
     assert (trajectory.task_id, trajectory.source, trajectory.split) == ("talk/3", "fake", "train")
     assert (trajectory.seed, trajectory.group, trajectory.tag, trajectory.sampling_seed) == (5, 2, "val", 9)
@@ -164,6 +164,7 @@ def test_the_record_says_how_it_went(encoder):
         "cut_turns": 0,
     }
     assert trajectory.timings.keys() == {"environment_s", "generation_s"}
+    assert 0 < trajectory.timings["generation_s"] < time.perf_counter() - began
 
 
 def test_a_turn_that_is_cut_is_closed_and_the_episode_goes_on(encoder):

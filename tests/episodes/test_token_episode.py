@@ -38,6 +38,19 @@ def answer(metrics=(), modes=()):
     }
 
 
+def test_the_record_says_who_plays_the_customer(encoder):
+    assert opened(encoder).user_strategy == "fake"
+
+
+def test_a_cut_turn_after_which_one_token_fits_ends_nothing(encoder):
+    length = len(opened(encoder).listen())
+    for room, ends in ((0, True), (1, False)):
+        episode = opened(encoder, length + 4 + room)
+        episode.listen()
+        episode.speak([65, 66, 67, 68], None, stopped=False)
+        assert (episode.room, episode.over) == (room, ends)
+
+
 def test_asked_again_before_the_model_has_spoken_the_prompt_is_the_same(encoder):
     episode = opened(encoder)
     first, room = list(episode.listen()), episode.room

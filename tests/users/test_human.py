@@ -63,6 +63,16 @@ def test_empty_lines_and_other_commands_say_nothing(task: Task) -> None:
     assert out.getvalue().count("/stop [words]") == 2
 
 
+@pytest.mark.parametrize(("command", "tasks", "helps"), [("/task", 2, 1), ("/help", 1, 2), ("/halp", 1, 2)])
+def test_task_shows_the_task_again_and_any_other_command_the_help(
+    task: Task, command: str, tasks: int, helps: int
+) -> None:
+    customer, out = person(f"{command}\nHi\n")
+    customer.reset(task, seed=0)
+    shown = out.getvalue()
+    assert (shown.count("Task instructions"), shown.count("/stop [words]")) == (tasks, helps)
+
+
 def test_the_end_of_the_input_is_no_fault_of_the_agent(task: Task) -> None:
     customer, _ = person("Hi\n")
     customer.reset(task, seed=0)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tau_retail_env import users
 from tau_retail_env.errors import InvalidValueError, UserSetupError
 from tau_retail_env.tasks import Task
 from tau_retail_env.users import API_STRATEGIES, ScriptedUser, check_user, make_user, user_weights
@@ -136,3 +137,8 @@ def test_only_an_api_customer_is_checked() -> None:
         with pytest.raises(UserSetupError, match="'small'"):
             check_user("verify", {"base_url": server.base_url}, model="smal")
     close_background()
+
+
+def test_a_name_that_the_room_has_not_is_refused() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Nobody'"):
+        users.Nobody  # noqa: B018

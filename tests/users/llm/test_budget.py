@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,18 @@ def test_costs_of_threads_and_processes_add_up():
         process.join()
         assert process.exitcode == 0
     assert Ledger().spent_usd == 40.0
+
+
+def test_who_adds_waits_for_another_process_that_does():
+    ledger = Ledger()
+    ledger.add(1.0)
+    with open(ledger._path, "rb") as held, ThreadPoolExecutor(1) as thread:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        adding = thread.submit(ledger.add, 0.5)
+        with pytest.raises(TimeoutError):
+            adding.result(timeout=0.3)
+        fcntl.flock(held, fcntl.LOCK_UN)
+        assert adding.result(timeout=30) == 1.5
 
 
 def test_the_budget_stops_the_call_after_the_one_that_reached_it():

@@ -131,6 +131,7 @@ def test_a_stop_can_be_sent_once_the_conversation_is_open() -> None:
         ("I am Mei Kovacs and my zip code is 28236. I want to exchange the water bottle to a bigger one.", False),
         ("It should go to 578 Sunset Drive, Suite 871, Columbus, OH 43223, USA, by ground.", False),
         ("You want to exchange the water bottle?", False),
+        ("your email and your order id.", False),
     ],
 )
 def test_a_recital_speaks_of_the_customer_as_you(reply: str, is_recital: bool) -> None:

@@ -100,6 +100,15 @@ def test_a_customer_of_a_story_knows_only_what_it_was_told(tasks: dict[str, Task
     assert agenda(tasks["tau2/67"]).email is None
 
 
+def test_a_customer_identifies_itself_as_the_gold_actions_look_it_up(tasks: dict[str, Task]) -> None:
+    of_way: dict[str, set[bool]] = {}
+    for task in tasks.values():
+        for action in task.actions[:1]:
+            of_way.setdefault(action.name, set()).add(agenda(task).by_email)
+    assert of_way["find_user_id_by_name_zip"] == {False}
+    assert True in of_way["find_user_id_by_email"]
+
+
 def test_words_told_to_a_customer_are_turned_to_its_own() -> None:
     told = "You want your money back, and you're sure it was sent to you."
     assert first_person(told) == "I want my money back, and I'm sure it was sent to me."

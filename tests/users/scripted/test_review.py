@@ -10,7 +10,7 @@ from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.users.scripted.agenda import Agenda, build_agenda
 from tau_retail_env.users.scripted.listening import Fact
 from tau_retail_env.users.scripted.request import PROSE, Request
-from tau_retail_env.users.scripted.review import offers, relates, review
+from tau_retail_env.users.scripted.review import Review, offers, relates, review
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +140,56 @@ def test_a_text_relates_to_a_wish_when_it_names_two_things_of_it() -> None:
     wish = "Can I split the payment with another card?"
     assert relates("I will split the payment over both cards. Confirm?", wish)
     assert not relates("Shall I proceed?", wish)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "right_kind", "covers"),
+    [
+        ({Fact.ORDER}, set(), True, True),
+        (set(), set(), True, False),
+        ({Fact.ORDER}, set(), False, False),
+        ({Fact.ORDER}, {Fact.ITEMS}, True, False),
+    ],
+)
+def test_a_text_covers_facts_that_it_states_with_their_kind_and_nothing_wrong(
+    right: set[Fact], wrong: set[Fact], right_kind: bool, covers: bool
+) -> None:
+    verdict = Review(right=frozenset(right), wrong=frozenset(wrong), right_kind=right_kind, wrong_kind=False)
+    assert verdict.covers([Fact.ORDER]) is covers
+
+
+@pytest.mark.parametrize(
+    ("payment", "is_right"),
+    [
+        ("your card ending in 8484", True),
+        ("your Mastercard", True),
+        ("your Mastercard ending in 8484", True),
+        ("the card ending in 6791", False),
+        ("your Visa", False),
+        ("your PayPal account", False),
+    ],
+)
+def test_a_payment_method_may_be_described(agendas: dict[str, Agenda], payment: str, is_right: bool) -> None:
+    request, agenda = first(agendas, "tau2/51")
+    verdict = review(f"I will return the items of {request.order_id} and refund {payment}.", request, agenda)
+    assert (Fact.PAYMENT in verdict.right, Fact.PAYMENT in verdict.wrong) == (is_right, not is_right)
+
+
+@pytest.mark.parametrize(
+    ("words", "is_right"),
+    [("waterproof ones", True), ("ones that are not waterproof", False), ("ones without waterproofing", False)],
+)
+def test_an_option_that_is_wanted_must_not_be_denied(agendas: dict[str, Agenda], words: str, is_right: bool) -> None:
+    request, agenda = first(agendas, "tau2/27")
+    verdict = review(f"Exchange the Hiking Boots of #W7181492 for {words}.", request, agenda)
+    assert (Fact.OPTIONS in verdict.right) is is_right
+
+
+def test_the_value_so_far_may_stand_behind_an_options_name(agendas: dict[str, Agenda]) -> None:
+    request, agenda = first(agendas, "tau2/0")
+    keyboard = (
+        "Exchange in #W2378156: the Mechanical Keyboard with switch type linear becomes a clicky one, no backlight; "
+    )
+    thermostat = "the Smart Thermostat becomes compatible with Google Assistant. Difference on credit_card_9513926."
+    assert review(keyboard + thermostat, request, agenda).matches
+    assert not review(keyboard.replace("linear", "tactile") + thermostat, request, agenda).matches

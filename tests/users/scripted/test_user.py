@@ -215,6 +215,20 @@ def test_one_yes_covers_several_right_summaries() -> None:
     assert STOP in said[2]
 
 
+def test_what_is_not_done_yet_of_two_confirmed_requests_stays_wanted() -> None:
+    said = talk(
+        task_of(CANCEL, OTHER_CANCEL),
+        [
+            "1. Cancel #W4776164 (no longer needed)\n2. Cancel #W6247578 (ordered by mistake)\nConfirm (yes/no)?",
+            "#W4776164 has been cancelled. Do you confirm the other cancellation, too (ordered by mistake, yes/no)?",
+            "#W6247578 has been cancelled.",
+        ],
+    )
+    assert agrees(said[1])
+    assert "#W6247578" in said[2] and STOP not in said[2]
+    assert STOP in said[3]
+
+
 def test_a_promise_is_waited_for_after_the_yes() -> None:
     summary = "Cancel #W4776164, no longer needed. Confirm (yes/no)?"
     said = talk(task_of(CANCEL), [summary, "Thank you, I will cancel it now, one moment please.", "It is cancelled."])

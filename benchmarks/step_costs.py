@@ -1,10 +1,10 @@
 """Fit what a step costs to the recorded runs, and print its error on each: python benchmarks/step_costs.py
 
-Reads docs/runs/roll_*/ (config.yaml and metrics.jsonl), and what docs/runs/roll_learning measured of learning alone, of
-two shapes. For each run the error is that of a fit without it, so that it
-says how far a run is foreseen which is not among the recorded; --write puts the fit to all of them into
-tau_retail_env/roll/config/step_costs.toml. All runs had the same card, and one GPU to learn: that work divides by the
-number of GPUs is assumed.
+Reads docs/runs/ (config.yaml and metrics.jsonl of a run with ROLL, ppo_config.yaml and ppo_metrics.jsonl of a chain's
+last stage), and what docs/runs/roll_learning measured of learning alone, of two shapes. For each run the error is that
+of a fit without it, so that it says how far a run is foreseen which is not among the recorded; --write puts the fit to
+all of them into tau_retail_env/roll/config/step_costs.toml. All runs had the same card, and one GPU to learn: that work
+divides by the number of GPUs is assumed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from tau_retail_env.roll.config.rules import RollValues
 from tau_retail_env.roll.config.step_costs import PARTS, TABLE, Episode, Step, seconds, step_of
 
 ROOT = Path(__file__).resolve().parent.parent
-SHAPES = {"roll_smol": "HuggingFaceTB/SmolLM2-135M-Instruct"}
+SMOL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+SHAPES = {"roll_smol": SMOL, "smol_chain": SMOL}
 """Runs whose `pretrain` was a folder of the machine they ran on."""
 SECONDS: Mapping[str, tuple[str, ...]] = {
     "rollout": ("time/step_rollout",),
@@ -51,7 +52,7 @@ Row = tuple[Step, dict[str, float]]
 def main() -> None:
     """Fit, print the errors, and write the fit where it is wanted."""
     options = _options()
-    runs = {folder.name: rows_of(folder) for folder in sorted((ROOT / "docs" / "runs").glob("roll_*/"))}
+    runs = {folder.name: rows_of(folder) for folder in sorted((ROOT / "docs" / "runs").iterdir())}
     runs = {name: rows for name, rows in runs.items() if rows}
     alone = measured_alone()
     print(f"{'run':22}{'steps':>6}{'recorded s':>12}{'foreseen s':>12}{'error':>8}   error by part")
@@ -77,26 +78,36 @@ def main() -> None:
 
 
 def rows_of(folder: Path) -> list[Row]:
-    """A run's steps without a validation beside them."""
-    if not (folder / "config.yaml").is_file():
+    """A run's steps without a validation beside them; none where no run with ROLL is recorded."""
+    before = "ppo_" if (folder / "ppo_metrics.jsonl").is_file() else ""
+    composed = folder / f"{before}config.yaml"
+    if not composed.is_file():
         return []
-    values = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    values = yaml.safe_load(composed.read_text(encoding="utf-8"))
+    if values.get("engine") != "roll":
+        return []
     if folder.name in SHAPES:
         values["pretrain"] = SHAPES[folder.name]
     config = RollValues(values, RollSchema.load("main"))
     found = []
-    for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+    for line in (folder / f"{before}metrics.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         if row["step"] < SKIP or "time/step_val" in row or TOTAL not in row:
             continue
         tokens = row["rollout/prompt_length/mean"] + row["rollout/non_prompt_length/mean"]
-        episode = Episode(row["env/retail_train/turns"], row["rollout/response_length/mean"], tokens)
+        episode = Episode(turns_of(config, row), row["rollout/response_length/mean"], tokens)
         step = step_of(config, episode)
         if row["step"] < config("critic_warmup"):
             step = replace(step, trained=1.0, updates=step.updates / 2)
         took = {part: sum(row[name] for name in names) for part, names in SECONDS.items()}
         found.append((step, took | {"the rest": row[TOTAL] - sum(took.values())}))
     return found
+
+
+def turns_of(config: RollValues, row: Mapping[str, float]) -> float:
+    """The actor's messages in an episode, over all tags that are trained on."""
+    tags, groups = config("train_env_manager.tags"), config("train_env_manager.num_groups_partition")
+    return sum(row[f"env/{tag}/turns"] * number for tag, number in zip(tags, groups, strict=True)) / sum(groups)
 
 
 def measured_alone() -> list[Row]:

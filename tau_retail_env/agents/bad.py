@@ -11,11 +11,12 @@ from types import MappingProxyType
 from typing import Any
 
 from tau_retail_env.agents.base import Agent
-from tau_retail_env.agents.oracle import EMAIL, IDENTITY_QUESTION, TRANSFERRED, BoastingAgent
+from tau_retail_env.agents.oracle import IDENTITY_QUESTION, TRANSFERRED, BoastingAgent
 from tau_retail_env.agents.oracle_steps import TRANSFER
 from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.tasks.writes import gold_writes
+from tau_retail_env.users.scripted.agenda import EMAIL
 
 FILLERS = ("One moment, please.", "I am looking into it.", "Thank you for your patience.")
 DONE = "All done. Anything else?"

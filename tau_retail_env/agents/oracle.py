@@ -13,6 +13,7 @@ from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.sources.registry import source_class
 from tau_retail_env.tasks.task import Action, Task
 from tau_retail_env.tasks.writes import WRITE_TOOLS
+from tau_retail_env.users.scripted.agenda import EMAIL
 from tau_retail_env.users.scripted.story import Beat, check_fit, story_of
 from tau_retail_env.world.consent import is_yes
 
@@ -38,7 +39,6 @@ QUESTIONS: Mapping[str, str] = {
     "address": "the full new address",
 }
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
-EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 ORDER_OR_CONTENT = "the order id or what is in the order"
 VAGUE = re.compile(r"\b(?:something|an order)\b", re.IGNORECASE)
 """What a customer says that names neither an order nor anything in one."""

@@ -21,6 +21,7 @@ from tau_retail_env.tasks.writes import WRITE_TOOLS, canonical_writes
 from tau_retail_env.users.base import OUT_OF_SCOPE, STOP, TRANSFER
 from tau_retail_env.users.llm.replies import fault_of as fault_of_reply
 from tau_retail_env.users.llm.replies import stops_too_soon
+from tau_retail_env.users.scripted.agenda import EMAIL
 
 PARTIES: Mapping[str, str] = MappingProxyType(
     {
@@ -42,7 +43,6 @@ PROCESS: Mapping[str, str] = MappingProxyType(
 )
 """Parts of a reward's breakdown that are below 1 where the agent broke the process, and what it did then."""
 STOP_TOKENS = (STOP, TRANSFER, OUT_OF_SCOPE)
-EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 ORDER = re.compile(r"#W\d{7}")
 LOOKUPS = frozenset({"find_user_id_by_email", "find_user_id_by_name_zip"})
 

@@ -171,7 +171,7 @@ def each_once(episodes: Iterable[Episode], path: Path) -> Iterator[Episode]:
         path: the file, for the error.
 
     Raises:
-        InvalidValueError: names the first task and trial that is there twice.
+        InvalidValueError: names the first task and trial that is there twice; or there is no episode at all.
     """
     seen: set[tuple[str, int]] = set()
     for episode in episodes:
@@ -182,6 +182,8 @@ def each_once(episodes: Iterable[Episode], path: Path) -> Iterator[Episode]:
             )
         seen.add(key)
         yield episode
+    if not seen:
+        raise InvalidValueError(f"{path} holds no episode; name the file of a run that played one")
 
 
 def _opened(path: Path) -> BinaryIO:

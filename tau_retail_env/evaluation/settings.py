@@ -27,6 +27,8 @@ ENDS = 64 * 1024
 """Bytes at either end of a large file that its digest is made of."""
 NAMED = 5
 """Tasks that an error names at most."""
+ADDED = frozenset({"judge"})
+"""Settings that format 1 did not always have: a folder without them was played with their defaults."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +100,7 @@ def read_settings(folder: Path) -> EvalSettings:
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidValueError(f"{path} cannot be read: {error}") from None
     known = {entry.name for entry in dataclasses.fields(EvalSettings)}
-    if not isinstance(values, dict) or values.get("format") != FORMAT or set(values) != known:
+    if not isinstance(values, dict) or values.get("format") != FORMAT or not known - ADDED <= set(values) <= known:
         raise InvalidValueError(
             f"{path} is not of format {FORMAT}, which this version of the package reads; "
             "read it with the version that wrote it"

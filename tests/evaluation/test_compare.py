@@ -138,6 +138,22 @@ def test_agents_without_a_task_in_common_are_refused(tmp_path, oracle):
         compare(read_side(str(oracle)), read_side(str(tmp_path / "other.jsonl")))
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[1, 2]", "an object for each run, found '1'"),
+        ('{"simulations": ["x"]}', "an object, found 'x'"),
+        ('{"info": {}, "tasks": [], "simulations": []}', "holds no episode"),
+        ("[]", "holds no episode"),
+    ],
+)
+def test_a_foreign_or_empty_file_is_refused_by_what_it_holds(tmp_path, text, words):
+    path = tmp_path / "results.json"
+    path.write_text(text)
+    with pytest.raises(InvalidValueError, match=words):
+        read_side(str(path))
+
+
 def test_what_is_no_record_is_refused(tmp_path):
     with pytest.raises(InvalidValueError, match="no evaluation"):
         read_side(str(tmp_path))

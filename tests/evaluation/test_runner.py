@@ -117,6 +117,16 @@ def test_damaged_settings_are_an_error(tmp_path, text):
         open_folder(tmp_path, settings_of(), TASKS)
 
 
+def test_a_folder_from_before_a_setting_was_added_goes_on(tmp_path):
+    evaluate(tmp_path / "e", trials=1)
+    path = tmp_path / "e" / SETTINGS
+    older = json.loads(path.read_text())
+    del older["judge"]
+    path.write_text(json.dumps(older))
+    assert read_settings(tmp_path / "e") == settings_of(trials=1)
+    assert evaluate(tmp_path / "e", trials=1).played_now == 0
+
+
 def test_an_episode_of_a_foreign_task_is_an_error(tmp_path):
     evaluate(tmp_path / "e")
     path = tmp_path / "e" / EPISODES

@@ -335,6 +335,8 @@ def _to_tau2(messages: Sequence[Message], now: str) -> list[Message]:
 
 
 def _episode(simulation: Any, file: Tau2File, seen: dict[str, int], where: str) -> Episode:
+    if not isinstance(simulation, dict):
+        raise InvalidValueError(f"{where}: τ²-bench writes an object, found {str(simulation)[:40]!r}")
     try:
         episode = _read_episode(simulation, file, seen)
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:

@@ -52,6 +52,8 @@ def read(path: Path) -> Iterator[Episode]:
     ids = _ids_by_instruction()
     domain = None
     for _, run in members(path, RUNS):
+        if not isinstance(run, dict):
+            raise InvalidValueError(f"{path}: τ-bench v1 writes an object for each run, found {str(run)[:40]!r}")
         try:
             domain = domain or _domain(run)
             episode = _episode(run, domain, ids)

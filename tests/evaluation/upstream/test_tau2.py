@@ -257,7 +257,7 @@ def test_a_file_cut_off_anywhere_is_an_error_that_says_so(evaluation, tmp_path):
         ('{"a": [1, 2], "b": {"c": null}}', "no member info"),
         ('{"info": {"environment_info": {}}, "simulations": [{"id": 3}]}', "did not write"),
         ('[{"task": 1}]', "v1 did not write"),
-        ("[1]", "v1 did not write"),
+        ("[1]", "v1 writes an object"),
     ],
 )
 def test_a_foreign_file_is_an_error(tmp_path, text, words):

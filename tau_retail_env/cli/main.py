@@ -119,7 +119,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     chosen = _program_parser().parse_args(words[:1])
     name, rest = _renamed(chosen.command, list(words[1:]))
     command = COMMANDS[name]
-    parser = argparse.ArgumentParser(
+    parser = _CommandParser(
         prog=f"tau-retail {name}",
         description=f"{command.HELP[0].upper()}{command.HELP[1:]}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -127,6 +127,13 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     command.add_options(parser)
     own, more = _split(name, rest)
     return parser.parse_intermixed_args(own, argparse.Namespace(run=command.run, more=more))
+
+
+class _CommandParser(argparse.ArgumentParser):
+    """Says what is wrong with a command's words, and where its options stand; all of them would hide the line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(exits.ERROR, f"usage: {self.prog} [OPTIONS], see {self.prog} --help\nerror: {message}\n")
 
 
 def _program_parser() -> argparse.ArgumentParser:

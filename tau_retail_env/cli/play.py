@@ -128,8 +128,12 @@ def _show_recorded(options: argparse.Namespace) -> int:
         subset=options.subset,
     )
     if task_id is None and options.open is None:
+        found = False
         for line in list_recorded(options.recorded, wanted):
             say(line)
+            found = True
+        if not found:
+            say(f"{options.recorded} holds no such episode; leave out --outcome and --subset to see what it holds")
         return 0
     if not show_recorded(options.recorded, wanted, number=options.open):
         what = f"of {options.task} with seed {options.seed}" if task_id else f"number {options.open} of that kind"

@@ -18,7 +18,7 @@ from tau_retail_env.env import copies, reading
 from tau_retail_env.env.episode import METRICS, Episode, Limits
 from tau_retail_env.env.gymnasium import Base, note_seed, text_space
 from tau_retail_env.env.reading import Action, MultipleCalls
-from tau_retail_env.env.user_reply import checked_reply
+from tau_retail_env.env.user_reply import checked_reply, own_user
 from tau_retail_env.errors import EpisodeStateError, InvalidValueError, SnapshotChangedError, member, unknown
 from tau_retail_env.messages import AgentMessage, Message, ResetInfo, StepInfo, StopReason
 from tau_retail_env.sources import find_task, get_source
@@ -136,7 +136,7 @@ class TauRetailEnv(Base):
         self.tasks = given_or_shared(tasks, source, split, task_subset, task_version, exclude_tasks, task_file)
         self._judge = make_judge(nl_judge, nl_judge_model, nl_judge_config, origin, self.tasks)
         make = functools.partial(make_user, user_strategy, user_config, self._shop.database)
-        self._customer = make(model=user_model, source=origin) if user is None else user
+        self._customer = make(model=user_model, source=origin) if user is None else own_user(user)
         self._strategy = (
             OWN_CUSTOMER if user is not None else user_strategy if isinstance(user_strategy, str) else MIXED
         )

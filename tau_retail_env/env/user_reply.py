@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tau_retail_env.users.base import UserError, UserMessage
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.users.base import UserError, UserMessage, UserSimulator
+
+
+def own_user(user: UserSimulator) -> UserSimulator:
+    """A customer of the caller's own, which has what an episode asks of it.
+
+    Raises:
+        InvalidValueError: it lacks a method.
+    """
+    if lacking := [name for name in ("reset", "respond") if not callable(getattr(user, name, None))]:
+        raise InvalidValueError(
+            f"user: found {type(user).__name__} without {' and '.join(lacking)}, expected a customer with "
+            "reset(task, *, seed) and respond(message) (docs/adding_a_customer.md)"
+        )
+    return user
 
 
 def checked_reply(said: UserMessage | str, stop_tokens: Sequence[str]) -> UserMessage:

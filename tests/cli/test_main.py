@@ -126,6 +126,7 @@ def test_a_wrong_name_is_one_line_on_stderr_and_exit_2(arguments, named, capsys)
         (["review", "--oracle", "--seed", "many"], "a whole number from 0 on, found 'many'"),
         (["play", "--as", "shop"], "'shop'"),
         (["tasks", "a", "b"], "b"),
+        (["eval", "--agent", "oracle", "--bogus"], "--bogus"),
     ],
 )
 def test_wrong_usage_is_exit_2(arguments, named, capsys):
@@ -135,6 +136,7 @@ def test_wrong_usage_is_exit_2(arguments, named, capsys):
     shown = capsys.readouterr().err
     assert "usage: tau-retail" in shown
     assert named in shown
+    assert len(shown.splitlines()) < 5, "the options of the command would hide the line that matters"
 
 
 def shown_help(capsys, *words: str) -> str:

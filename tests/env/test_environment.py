@@ -634,3 +634,9 @@ def test_a_changed_tool_schema_is_noticed_in_debug_mode(tasks, monkeypatch):
     monkeypatch.setitem(info["tools"][0]["function"], "name", "changed")
     with pytest.raises(SnapshotChangedError):
         env.step("bye")
+
+
+@pytest.mark.parametrize("user", [object(), "scripted", TauRetailEnv])
+def test_a_customer_without_the_methods_of_one_is_refused_before_anything_is_played(user):
+    with pytest.raises(InvalidValueError, match=r"user: found \w+ without .*respond.*adding_a_customer"):
+        TauRetailEnv(user=user)

@@ -7,6 +7,7 @@ import io
 
 import pytest
 
+from tau_retail_env.cli import main
 from tau_retail_env.cli.conversation import Wanted, list_recorded, show_recorded
 from tau_retail_env.cli.user_options import UserChoice
 from tau_retail_env.episodes.trajectory import Trajectory
@@ -91,6 +92,14 @@ def test_the_list_can_be_cut_down_by_outcome_and_kind_and_one_of_it_opened(recor
     assert show_recorded(path, Wanted(outcome="failure"), number=1, out=out) == 1
     assert "seed 4" in out.getvalue()
     assert show_recorded(path, Wanted(outcome="failure"), number=2, out=out) == 0
+
+
+def test_where_no_episode_is_of_the_kind_asked_for_that_is_said(recorded, tmp_path, capsys):
+    write_trajectories(tmp_path / "played.jsonl", [recorded])
+    assert main(["play", "--recorded", str(tmp_path / "played.jsonl"), "--outcome", "failure"]) == 0
+    assert capsys.readouterr().out.endswith(
+        "holds no such episode; leave out --outcome and --subset to see what it holds\n"
+    )
 
 
 def test_a_runs_folder_stands_for_its_last_validation_and_a_step_for_another(recorded, tmp_path):

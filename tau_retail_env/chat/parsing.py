@@ -150,8 +150,9 @@ def _scan(text: str, tool_format: ToolFormat, tools: Tools) -> tuple[list[str], 
                 if draft_end is None or draft_end[0] != "</think>":
                     raise
                 place = draft_end.start()
-        think = think if think and think.start() >= place else _THINK_TAG.search(text, place)
-        call = call if call and call.start() >= place else form.tag.search(text, place)
+        # What was not found is not looked for again: thousands of calls would each read the text to its end.
+        think = _THINK_TAG.search(text, place) if think and think.start() < place else think
+        call = form.tag.search(text, place) if call and call.start() < place else call
     said.append(text[place:])
     return said, calls, False
 

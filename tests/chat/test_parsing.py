@@ -1,6 +1,7 @@
 """Reading and writing what a model says."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -158,6 +159,13 @@ def test_what_cannot_be_read_is_refused_with_its_reason(text, reason):
 def test_a_hundred_thousand_characters_are_read(unit):
     message = parse_message(unit * (100_000 // len(unit)))
     assert len(message.content or "") + len(message.tool_calls) > 1000
+
+
+@pytest.mark.parametrize("unit", [call("calculate", '{"expression": "1 + 1"}') + "\n", "<think>a</think>b", "a</b> "])
+def test_two_million_characters_are_read_in_time_linear_in_their_length(unit):
+    began = time.process_time()
+    parse_message(unit * (2_000_000 // len(unit)))
+    assert time.process_time() - began < 8
 
 
 @pytest.mark.parametrize(

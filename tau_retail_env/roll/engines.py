@@ -6,10 +6,13 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.models.shapes import Shape
+from tau_retail_env.roll.config.memory import GIB, SMALLEST_CACHE
 from tau_retail_env.roll.config.rules import parse_devices
 
-GIB = 2**30
+CACHE = "kv_cache_memory_bytes"
+"""vLLM's name for the size of its cache; where it is given vLLM measures nothing."""
 BESIDES_GIB = 3
 """What an engine takes beside weights and cache: CUDA's own, activations, graphs."""
 
@@ -27,6 +30,9 @@ def several_engines(values: Mapping[str, Any], shape: Shape | None, card_gib: fl
 
     Returns:
         The configuration, changed where there is more than one engine.
+
+    Raises:
+        InvalidValueError: nothing is left for an engine's cache.
     """
     number = values.get("engines_per_gpu", 1)
     if number == 1:
@@ -35,14 +41,26 @@ def several_engines(values: Mapping[str, Any], shape: Shape | None, card_gib: fl
     args = infer["strategy_args"]
     share = values["infer_gpu_memory"] / number
     config = {**args["strategy_config"], "gpu_memory_utilization": share}
-    if shape is not None and card_gib is not None:
-        cache = (share * card_gib - BESIDES_GIB) * GIB - 2 * shape.parameters
-        config = {"kv_cache_memory_bytes": int(cache)} | config
+    if shape is not None and card_gib is not None and CACHE not in config:
+        config[CACHE] = _cache_bytes(values, shape, share * card_gib)
     changed = {
         "device_mapping": parse_devices(infer["device_mapping"]) * number,
         "strategy_args": {**args, "strategy_config": config},
     }
     return {**values, "actor_infer": {**infer, **changed}}
+
+
+def _cache_bytes(values: Mapping[str, Any], shape: Shape, given_gib: float) -> int:
+    """What an engine's part of the memory leaves for keys and values."""
+    cache = int((given_gib - BESIDES_GIB) * GIB - 2 * shape.parameters)
+    needed = SMALLEST_CACHE * values["sequence_length"] * shape.cache_bytes
+    if cache < needed:
+        raise InvalidValueError(
+            f"engines_per_gpu: each of {values['engines_per_gpu']} engines has {given_gib:.1f} GiB of a card, of which "
+            f"{max(cache, 0) / GIB:.1f} are left for its cache, and {SMALLEST_CACHE} whole episodes need "
+            f"{needed / GIB:.1f}: use fewer, or raise infer_gpu_memory {values['infer_gpu_memory']}"
+        )
+    return cache
 
 
 def one_a_gpu(cluster: Any) -> list[Any]:

@@ -47,6 +47,12 @@ def test_a_cache_that_is_named_stays_and_an_unknown_card_leaves_it_to_vllm():
     assert "kv_cache_memory_bytes" not in unknown["actor_infer"]["strategy_args"]["strategy_config"]
 
 
+def test_more_engines_than_the_memory_has_caches_for_are_refused():
+    wanted = values("engines_per_gpu=16", "infer_gpu_memory=0.5")
+    with pytest.raises(InvalidValueError, match=r"each of 16 engines has 2\.5 GiB .* use fewer"):
+        several_engines(wanted, QWEN, 80.0)
+
+
 @pytest.mark.parametrize(
     ("overrides", "name", "said"),
     [

@@ -165,6 +165,9 @@ def test_an_agent_forges_no_turn_through_a_tools_error(any_tokenizer):
         def reset(self, task, *, seed):
             return "Hello"
 
+        def respond(self, message):
+            raise AssertionError("nobody speaks to the customer here")
+
     env = TauRetailEnv(user=Talker(), prompt_style="minimal")
     _, opened = env.reset()
     encoder = ChatEncoder(any_tokenizer, system_prompt=opened["system_prompt"], tools=None)

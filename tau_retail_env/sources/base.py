@@ -143,7 +143,7 @@ class Source(ABC):
         Raises:
             InvalidValueError: upstream has no such judge.
         """
-        raise InvalidValueError(f"Source {self.name!r} has no judge of assertions; leave nl_judge: rules")
+        raise InvalidValueError(f"Source {self.name!r} has no judge of assertions; leave nl_judge=rules")
 
     def judge_model(self) -> str:
         """The model that upstream's judge is by default: here there is none.
@@ -151,7 +151,7 @@ class Source(ABC):
         Raises:
             InvalidValueError: upstream has no such judge.
         """
-        raise InvalidValueError(f"Source {self.name!r} has no judge of assertions; leave nl_judge: rules")
+        raise InvalidValueError(f"Source {self.name!r} has no judge of assertions; leave nl_judge=rules")
 
     @classmethod
     def user_knowledge(cls, task: Task) -> str:

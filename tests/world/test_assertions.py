@@ -247,5 +247,5 @@ def test_where_the_shop_refuses_the_gold_call_trying_counts():
     ],
 )
 def test_a_sentence_of_another_form_is_refused_by_name(text):
-    with pytest.raises(InvalidValueError, match=r"has a form that the judge 'rules' does not know.*nl_judge: openai"):
+    with pytest.raises(InvalidValueError, match=r"has a form that the judge 'rules' does not know.*nl_judge=openai"):
         compile_assertion(text)

@@ -87,7 +87,7 @@ def _filled(text: ast.expr, values: Mapping[str, object]) -> Iterator[str]:
             case _:
                 raise InvalidValueError(
                     f"The prompt of upstream's judge has a part that cannot be read: {ast.unparse(part)}; "
-                    "take nl_judge: rules"
+                    "take nl_judge=rules"
                 )
 
 
@@ -101,5 +101,5 @@ def _tree(edition: Edition, file: Path) -> ast.Module:
 def _unreadable(edition: Edition, file: Path, reason: str) -> InvalidValueError:
     return InvalidValueError(
         f"nl_judge 'openai' asks what upstream's judge asks, but {edition.package / file} has none ({reason}); "
-        "take nl_judge: rules"
+        "take nl_judge=rules"
     )

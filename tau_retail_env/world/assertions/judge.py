@@ -81,7 +81,7 @@ def compile_assertion(text: str) -> Assertion:
             return Did(tools)
     raise InvalidValueError(
         f"The assertion {text!r} has a form that the judge 'rules' does not know; it knows that the agent should tell "
-        "the user a number, a name or a list, and that it should cancel, exchange or modify. Take nl_judge: openai"
+        "the user a number, a name or a list, and that it should cancel, exchange or modify. Take nl_judge=openai"
     )
 
 

@@ -161,7 +161,7 @@ def test_the_default_model_is_upstreams(monkeypatch):
     ("arguments", "message"),
     [
         ({"nl_judge": "opnai"}, "nl_judge 'opnai'; known: rules, openai"),
-        ({"nl_judge_model": "gpt-4o"}, "belong to nl_judge: openai"),
+        ({"nl_judge_model": "gpt-4o"}, "belong to nl_judge=openai"),
         ({"nl_judge": "openai", "task_version": "0.2"}, "no task of source 'tau2', task_version '0.2', is judged"),
         ({"nl_judge": "openai", "nl_judge_config": {"timeout": 3}}, r"nl_judge 'openai'.*user.timeout: unknown key"),
     ],

@@ -14,6 +14,7 @@ from tau_retail_env.users.scripted.proposal import (
     ORDER_ID,
     meant,
     order_ids,
+    other_costs,
     other_orders,
     other_payments,
     other_writes,
@@ -57,7 +58,7 @@ class Review:
     wrong_kind: bool
     """Whether another kind of action is named and the wanted one is not."""
     unasked: tuple[str, ...] = ()
-    """What is proposed besides, as the customer names it: other orders, payment methods and kinds of action."""
+    """What is proposed besides, as the customer names it: other orders, payment methods, kinds of action and costs."""
 
     @property
     def matches(self) -> bool:
@@ -115,7 +116,7 @@ def _unasked(text: str, request: Request, agenda: Agenda, others: Sequence[Reque
     if request.payment and request.payment.id not in payment_ids(text):
         payments = set()
     named = [f"order {order_id}" for order_id in sorted(orders)]
-    return (*named, *sorted(payments), *other_writes(text, wanted, agenda.products))
+    return (*named, *sorted(payments), *other_writes(text, wanted, agenda.products), *other_costs(text))
 
 
 def _kinds(text: str) -> set[Kind]:

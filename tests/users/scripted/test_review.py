@@ -103,6 +103,22 @@ def test_a_namesake_in_the_same_order_is_noticed(agendas: dict[str, Agenda]) -> 
     assert Fact.ITEMS in review(f"Exchange Vacuum Cleaner ({theirs}) of #W9502127.", request, agenda).wrong
 
 
+@pytest.mark.parametrize(
+    ("besides", "unasked"),
+    [
+        ("There is a $500 service fee.", ("a fee",)),
+        ("You will be charged a fee of $5.", ("a fee",)),
+        ("The refund goes to my own account.", ("money for yourself",)),
+        ("There is no fee.", ()),
+        ("You won't be charged any restocking fee.", ()),
+        ("The refund goes to your original payment method.", ()),
+    ],
+)
+def test_a_cost_besides_is_noticed(agendas: dict[str, Agenda], besides: str, unasked: tuple[str, ...]) -> None:
+    request, agenda = first(agendas, "tau2/16")
+    assert review(f"Cancel #W5199551, reason: no longer needed. {besides}", request, agenda).unasked == unasked
+
+
 def test_small_talk_says_nothing_of_a_request(agendas: dict[str, Agenda]) -> None:
     request, agenda = first(agendas, "tau2/16")
     assert not review("Thanks for your patience, shall I?", request, agenda).says_something

@@ -364,12 +364,14 @@ def test_two_orders_that_are_both_to_be_cancelled_get_one_yes() -> None:
     assert corrects(answer(task_of(CANCEL), text))
 
 
-@pytest.mark.parametrize(
-    "summary",
-    [
-        "Exchange two of each in #W4794911: Desk Lamp to silver, medium; T-Shirt to XL, cotton, crew neck.",
-        "Exchange in #W4794911: Desk Lamp to silver, medium; T-Shirt to XL, cotton, crew neck, for a fee of $500.",
-    ],
-)
-def test_quantities_and_amounts_are_believed(summary: str) -> None:
+def test_quantities_are_believed() -> None:
+    summary = "Exchange two of each in #W4794911: Desk Lamp to silver, medium; T-Shirt to XL, cotton, crew neck."
     assert agrees(answer(task_of(EXCHANGE), f"{summary} Confirm?"))
+
+
+@pytest.mark.parametrize(
+    "cost", ["for a fee of $500", "with a surcharge of 5%", "and I refund the difference to my card"]
+)
+def test_a_fee_or_money_for_the_agent_is_corrected(cost: str) -> None:
+    summary = f"Exchange in #W4794911: Desk Lamp to silver, medium; T-Shirt to XL, cotton, crew neck, {cost}."
+    assert corrects(answer(task_of(EXCHANGE), f"{summary} Confirm?"))

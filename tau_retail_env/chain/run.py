@@ -84,7 +84,7 @@ def chain_folder(config: ChainConfig) -> Path:
         return path if path.is_dir() else newest_run(config.exp_name, path)
     if is_unused(path):
         return path
-    remedy = "Go on with it by resume=true, or give" if (path / CONFIG).is_file() else "Give"
+    remedy = "Resume it with resume=true, or give" if (path / CONFIG).is_file() else "Give"
     raise InvalidValueError(f"output_dir {path} is not empty. {remedy} another: output_dir=FOLDER")
 
 

@@ -287,7 +287,7 @@ def _is_taken(path: Path) -> InvalidValueError:
     another = "ive another: output_dir=FOLDER or exp_name=NAME"
     if (path / CONFIG).is_file():
         return InvalidValueError(
-            f"output_dir {path} is not empty: it already holds a run. Go on with it by resume=true, or g{another}"
+            f"output_dir {path} is not empty: it already holds a run. Resume it with resume=true, or g{another}"
         )
     found = "already holds files of something else" if path.is_dir() else "already is a file of that name"
     return InvalidValueError(f"output_dir {path} {found}. G{another}")

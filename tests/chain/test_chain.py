@@ -124,7 +124,7 @@ def test_a_new_chain_takes_an_empty_folder_only(stages, chain, tmp_path):
     with pytest.raises(InvalidValueError, match=r"is not empty\. Give another"):
         chain()
     chain(folder="whole")
-    with pytest.raises(InvalidValueError, match=r"Go on with it by resume=true, or give another"):
+    with pytest.raises(InvalidValueError, match=r"Resume it with resume=true, or give another"):
         chain(folder="whole")
     assert stages.played == NAMES
 

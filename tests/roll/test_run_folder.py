@@ -55,7 +55,7 @@ def test_a_folder_belongs_to_one_run_at_a_time(tmp_path):
                 claimed(how)
     with claimed(f"resume={run}") as folder:
         assert folder.step == 4
-    with pytest.raises(InvalidValueError, match=r"already holds a run. Go on with it by resume=true"):
+    with pytest.raises(InvalidValueError, match=r"already holds a run. Resume it with resume=true"):
         claimed(f"output_dir={run}")
 
 

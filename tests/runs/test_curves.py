@@ -61,3 +61,14 @@ def test_the_headline_tells_run_model_and_success(repository):
 def test_rows_of_rolls_own_names_have_panels_too(panels, repository):
     axes = panels(read_rows(repository / "docs/runs/roll_ppo_critic/metrics.jsonl"))
     assert {"success", "critic", "gradient norm"} <= set(axes)
+
+
+def test_the_picture_has_its_title_three_panels_in_a_row_and_grows_with_them(panels):
+    keys = {key: 0.1 for panel in curves.PANELS for key in panel.lines}
+    success = panels([row(step, **keys) for step in range(2)])["success"]
+    figure = success.figure
+    assert figure.get_suptitle() == "a run"
+    assert success.get_subplotspec().get_gridspec().ncols == 3
+    assert figure.get_size_inches()[0] == pytest.approx(3 * 4.6)
+    (alone,) = panels([{"step": step, "critic/kl": 0.1} for step in range(2)]).values()
+    assert alone.figure.get_size_inches() == pytest.approx((4.6, 3.2))

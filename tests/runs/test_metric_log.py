@@ -64,3 +64,25 @@ def test_only_numbers_are_written(path: Path):
     values = {"b": 2.5, "a": float("inf"), "text": "x", "yes": True, "none": None, "count": 3}
     MetricLog(path).write(1, values)
     assert path.read_text() == '{"step": 1, "a": null, "b": 2.5, "count": 3, "none": null}\n'
+
+
+class Listening:
+    """A tracker that remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.logged: list[tuple[dict[str, float], int]] = []
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self.logged.append((values, step))
+
+    def show(self, rows: object, step: int) -> None:
+        raise AssertionError("no episodes here")
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_tracker_is_given_the_numbers_that_are_known_and_their_step_apart(path: Path):
+    tracker = Listening()
+    MetricLog(path, [tracker]).write(3, {"score": 0.5, "kl": None})
+    assert tracker.logged == [({"score": 0.5}, 3)]

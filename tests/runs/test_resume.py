@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.runs.resume import check_same_run, read_config, run_to_resume, with_users_reached_anew
+from tau_retail_env.runs.resume import check_same_run, differences, read_config, run_to_resume, with_users_reached_anew
 
 
 @pytest.fixture
@@ -72,3 +72,8 @@ def test_what_may_not_differ_is_named_with_both_values(run: Path):
 def test_environments_that_are_no_block_are_left_to_the_check(environments):
     values = {"user": {}, "custom_envs": environments}
     assert with_users_reached_anew(values, values) == values
+
+
+def test_a_block_in_the_place_of_a_value_is_one_difference():
+    assert list(differences({"a": {"b": 1}, "c": 2}, {"a": 3, "c": 2})) == ["a ({'b': 1} there, 3 here)"]
+    assert list(differences({"a": {"b": 1}}, {"a": {"b": 2}})) == ["a.b (1 there, 2 here)"]

@@ -169,6 +169,11 @@ def test_the_end_of_an_episode_is_a_plain_word_in_the_file(tmp_path):
         ("messages", [{"role": "assistant", "tool_calls": {}}], r"messages\[0\].tool_calls: found {}, expected a list"),
         (
             "messages",
+            [{"role": "assistant", "tool_calls": [{"id": "x", "function": {"name": "f", "arguments": {}}}]}],
+            r".*tool_calls: arguments: found {}, expected a text",
+        ),
+        (
+            "messages",
             [{"role": "assistant", "tool_calls": [{"id": "x"}]}],
             ".*function: found None, expected an object",
         ),

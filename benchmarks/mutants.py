@@ -190,6 +190,8 @@ class Judge:
         near = self.measured.near(mutant)
         rounds = (near, self.measured.of_file(mutant.file) - near)
         items = [item for tests in rounds for item in self._in_order(tests)]
+        if not items:
+            return "survived", ""
         outcome, by = self._run(items, mutant)
         if outcome == "killed" and by in self.measured.seconds:
             alone = [item for item in items if item.nodeid == by]

@@ -25,6 +25,9 @@ def test_a_steps_line_tells_what_it_came_to_and_what_is_left():
     assert step_line("step 3 of 20", row | {"time/step_total": 21.3}, left_s=380.0) == (
         "step 3 of 20: reward 0.594, KL 0.0013 nats, 21 s (playing 6, learning 15); about 6 min left"
     )
+    assert step_line("step 4 of 20", {"time/step_rollout": 1.0, "time/step_train": 0.9, "time/step_total": 1.9}) == (
+        "step 4 of 20: 2 s (playing 1)"
+    )
     assert step_line("step 20 of 20", {"sft/loss": 1.5, "time/step_total": 0.4}, left_s=0.0) == (
         "step 20 of 20: loss 1.500, 0 s"
     )

@@ -7,7 +7,7 @@ import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tau_retail_env.chain.keeping import Candidate, candidate_of, chosen
 from tau_retail_env.chain.kept import FOLDER, AboutKept, write_kept
@@ -29,6 +29,9 @@ from tau_retail_env.runs.interruption import say as say_line
 from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.seeding import order_of
 from tau_retail_env.users.llm.budget import begin_run
+
+if TYPE_CHECKING:
+    from tau_retail_env.evaluation.engines import EnginePool
 
 TELLING_S = 1.0
 """Seconds between two looks at the running figures."""
@@ -56,9 +59,10 @@ def run(config: PlayConfig, *, say: Say = say_line) -> None:
         begin_run()
         played = {tag: _Set(config, tag, folder / tag) for tag in config.play.played()}
         check_servers(config.custom_envs, played)
-        for one in played.values():
-            results = one.evaluate(say)
-            say(f"{one.tag}: {_in_words(results)}; {one.folder}")
+        with contextlib.closing(_Players(config, list(played.values()), say)) as players:
+            for one in played.values():
+                results = one.evaluate(players)
+                say(f"{one.tag}: {_in_words(results)}; {one.folder}")
         if config.keep is not None:
             say(keep_episodes(config, config.keep, list(played.values()), folder / FOLDER))
 
@@ -75,13 +79,13 @@ class _Set:
         self.tasks = _drawn(TauRetailEnv(**vars(self.env)).tasks, wanted.limit, config.seed, tag)
         self.settings = _settings(config, self.env, self.tasks, wanted.trials)
 
-    def evaluate(self, say: Say) -> dict[str, Any]:
+    def evaluate(self, players: _Players) -> dict[str, Any]:
         """Play what is missing, and sum up."""
         with FolderLock(self.folder):
             standing = open_folder(self.folder, self.settings, self.tasks)
             if standing.missing():
                 with _bar(self.tag, standing) as progress:
-                    play(standing, self.folder, self._pool(say), progress)
+                    play(standing, self.folder, players.of(self), progress)
             results = figures(self.settings, standing.episodes, standing.spent, self.tasks)
             write_results(self.folder, results)
         if standing.ended_by is not None:
@@ -92,29 +96,48 @@ class _Set:
         """Of every task and trial the one that counts."""
         return best_episodes(self.folder / EPISODES)
 
-    def _pool(self, say: Say) -> Playing:
+
+class _Players:
+    """Who plays the sets: vLLM's engines, started for the first set and kept for the others, or transformers."""
+
+    def __init__(self, config: PlayConfig, sets: Sequence[_Set], say: Say) -> None:
+        self._config = config
+        self._most = max(len(one.tasks) * one.settings.trials for one in sets)
+        self._say = say
+        self._engines: EnginePool | None = None
+
+    def of(self, one: _Set) -> Playing:
+        """Who plays a set."""
         from tau_retail_env.evaluation.checkpoint import CheckpointPool, Generation, engine_pool, runs_on_vllm
 
         asked = self._config.play
-        make_env = functools.partial(TauRetailEnv, **{**vars(self.env), "tasks": self.tasks, **ALREADY_CHOSEN})
-        who: tuple[Any, ...] = (self.settings.agent, make_env, self.tasks)
+        make_env = functools.partial(TauRetailEnv, **{**vars(one.env), "tasks": one.tasks, **ALREADY_CHOSEN})
+        who: tuple[Any, ...] = (one.settings.agent, make_env, one.tasks)
         how: dict[str, Any] = {
-            "seed": self.settings.seed,
-            "prompt_style": self.env.prompt_style,
+            "seed": one.settings.seed,
+            "prompt_style": one.env.prompt_style,
             "generation": Generation(**vars(asked.generating_args), sequence_length=self._config.sequence_length),
         }
-        if not runs_on_vllm(asked.engine, say):
+        if not runs_on_vllm(asked.engine, self._say):
             return CheckpointPool(*who, batch_size=asked.concurrency or AT_ONCE, **how)
-        return engine_pool(
+        self._engines = engine_pool(
             *who,
-            is_offline=self.env.user_strategy == "scripted",
-            episodes=len(self.tasks) * self.settings.trials,
+            is_offline=one.env.user_strategy == "scripted",
+            episodes=self._most,
             engines=asked.engines,
             at_once=asked.concurrency,
-            log_folder=self.folder,
-            tell=say,
+            log_folder=one.folder,
+            tell=self._say,
+            stays=True,
+            before=self._engines,
             **how,
         )
+        return self._engines
+
+    def close(self) -> None:
+        """End the engines."""
+        if self._engines is not None:
+            self._engines.close()
 
 
 def keep_episodes(config: PlayConfig, keep: Keep, played: Sequence[_Set], folder: Path) -> str:

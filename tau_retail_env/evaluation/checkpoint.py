@@ -173,6 +173,8 @@ def engine_pool(
     logprobs: bool = False,
     log_folder: Path,
     tell: Callable[[str], None],
+    stays: bool = False,
+    before: EnginePool | None = None,
 ) -> EnginePool:
     """Who plays jobs with a checkpoint through vLLM, from the Python that has it.
 
@@ -191,6 +193,9 @@ def engine_pool(
         logprobs: whether the log-probability of each token is kept.
         log_folder: where the engines' logs are kept.
         tell: prints a line for a person.
+        stays: whether the engines stay after the last episode, until `close`; `episodes` is then that of the tasks of
+            which there are most.
+        before: who played other tasks: goes on with these where it can, and is closed where it cannot.
 
     Raises:
         InvalidValueError: see `CheckpointPool`; or several engines with a customer that waits for a server.
@@ -221,7 +226,14 @@ def engine_pool(
         engine=EngineSettings(sequence_length=sequence_length, at_once=each, logprobs=logprobs),
         threads=0 if is_offline else min(each, MAX_CONCURRENT_STEPS),
     )
-    return EnginePool(machine, settings, engines=count, log_folder=log_folder, tell=tell)
+    if before is not None and before.can_turn_to(settings):
+        before.turn_to(settings, log_folder)
+        return before
+    if before is not None:
+        before.close()
+    return EnginePool(
+        machine, settings, engines=count, log_folder=log_folder, tell=tell, stays=stays, episodes=episodes
+    )
 
 
 def _sampling(generation: Generation) -> SamplingSettings:

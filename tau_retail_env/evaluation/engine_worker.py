@@ -26,6 +26,7 @@ from tau_retail_env.evaluation.worker_pool import Job
 from tau_retail_env.tasks import Task
 
 if TYPE_CHECKING:
+    from tau_retail_env.chat.encoder import ChatEncoder
     from tau_retail_env.models.sampler import SamplingSettings
     from tau_retail_env.models.vllm_engine import EngineSettings, VllmEngine
 
@@ -62,7 +63,7 @@ class Worker:
 
     Messages to the parent are pairs: ("ready", None), ("played", `Played`), ("counts", `EngineCounts`), and at the
     end at most one ("lost", words) where the engine failed or ("error", exception) where an episode did. Messages from
-    it are jobs.
+    it are jobs, and between the last job of some tasks and the first of others the settings for these.
 
     Args:
         line: the line.
@@ -70,16 +71,18 @@ class Worker:
     """
 
     def __init__(self, line: Connection, settings: WorkerSettings) -> None:
-        from tau_retail_env.models.loading import load_tokenizer
         from tau_retail_env.models.vllm_engine import VllmEngine
 
         self._line = line
-        self._settings = settings
-        source = next(iter(settings.tasks.values())).source
-        tokenizer = load_tokenizer(settings.folder)
-        encoder = make_encoder(tokenizer, source, settings.prompt_style, task_version=settings.task_version)
-        settings.make_env()  # what all share is loaded before the first episode
+        encoder = _prepare(settings)
         self._engine: VllmEngine = VllmEngine(settings.folder, settings.sampling, encoder.stop_ids, settings.engine)
+        self._jobs: dict[int, Job] = {}
+        self._taken = 0
+        self._turn_to(settings, encoder)
+
+    def _turn_to(self, settings: WorkerSettings, encoder: ChatEncoder) -> None:
+        """Play these tasks from now on."""
+        self._settings = settings
         self._player = ContinuousPlayer(
             settings.make_env,
             self._engine,
@@ -88,8 +91,6 @@ class Worker:
             at_once=settings.engine.at_once,
             threads=settings.threads,
         )
-        self._jobs: dict[int, Job] = {}
-        self._taken = 0
 
     def work(self) -> None:
         """Play until the line ends."""
@@ -97,7 +98,12 @@ class Worker:
         told_at = time.monotonic()
         while True:
             while self._line.poll(0 if self._player.unfinished else PARENT_S):
-                self._take(self._line.recv())
+                what = self._line.recv()
+                if isinstance(what, Job):
+                    self._take(what)
+                else:
+                    self._turn_to(what, _prepare(what))
+                    self._line.send(("ready", None))
             ended = self._player.tick()
             if ended or time.monotonic() - told_at >= PARENT_S:
                 told_at = time.monotonic()
@@ -110,6 +116,16 @@ class Worker:
         self._jobs[self._taken] = job
         self._player.begin(self._taken, request(job, self._settings.seed))
         self._taken += 1
+
+
+def _prepare(settings: WorkerSettings) -> ChatEncoder:
+    """Load what all environments share before the first episode, and make the encoder of their conversations."""
+    from tau_retail_env.models.loading import load_tokenizer
+
+    settings.make_env()
+    source = next(iter(settings.tasks.values())).source
+    tokenizer = load_tokenizer(settings.folder)
+    return make_encoder(tokenizer, source, settings.prompt_style, task_version=settings.task_version)
 
 
 def main() -> None:

@@ -111,15 +111,27 @@ class EnginePool:
         engines: how many.
         log_folder: where what they print is kept.
         tell: prints a line for a person.
+        stays: whether the engines stay after `play`, for other tasks (`turn_to`), until `close`.
+        episodes: how many are played at a time; of use where other tasks follow that are more than the first.
     """
 
     def __init__(
-        self, machine: Machine, settings: WorkerSettings, *, engines: int, log_folder: Path, tell: Callable[[str], None]
+        self,
+        machine: Machine,
+        settings: WorkerSettings,
+        *,
+        engines: int,
+        log_folder: Path,
+        tell: Callable[[str], None],
+        stays: bool = False,
+        episodes: int = 0,
     ) -> None:
         self._machine = machine
         self._settings = settings
         self._log_folder = log_folder
         self._tell = tell
+        self._stays = stays
+        self._episodes = episodes
         self._ways = deque(dict.fromkeys([(engines, settings.engine.eager), (engines, True), (1, True)]))
         """Numbers of engines, and whether they do without CUDA graphs: the next where the last has failed."""
         self._number = 0
@@ -131,12 +143,16 @@ class EnginePool:
         self._waiting: deque[Job] = deque()
         self._limit = 1
         self._first_job_at: float | None = None
+        self._counted_before: dict[str, int] = {}
         self.playing_s = 0.0
         """Seconds from the first job to the last episode: the start of the engines aside."""
 
     @property
     def counts(self) -> dict[str, int]:
-        """What all engines have drawn, by the names of `EngineCounts`."""
+        """What all engines have drawn since they turned to their tasks, by the names of `EngineCounts`."""
+        return {name: count - self._counted_before.get(name, 0) for name, count in self._counted().items()}
+
+    def _counted(self) -> dict[str, int]:
         known = [one.counts for one in (*self._engines, *self._ended) if one.counts is not None]
         fields = ("turns", "prompt_tokens", "cached_tokens", "new_tokens")
         return {name: sum(getattr(one, name) for one in known) for name in fields}
@@ -156,7 +172,7 @@ class EnginePool:
             Exception: what stopped an episode: no customer is available, say.
         """
         self._waiting = deque(jobs)
-        total = len(self._waiting)
+        total = max(len(self._waiting), self._episodes)
         try:
             while self._waiting or any(one.jobs for one in self._engines):
                 self._start(total)
@@ -167,8 +183,39 @@ class EnginePool:
                 for one in [one for one in self._engines if one.line in heard]:
                     yield from self._listen(one, again)
                 self._look_after()
-        finally:
-            self._dismiss()
+        except BaseException:
+            self.close()
+            raise
+        if not self._stays:
+            self.close()
+
+    def can_turn_to(self, settings: WorkerSettings) -> bool:
+        """Whether other tasks need no other engines: the same model draws in the same way.
+
+        Args:
+            settings: those of the other tasks.
+        """
+        own = self._settings
+        fixed = (own.folder, own.sampling, own.engine.sequence_length, own.engine.logprobs)
+        wanted = (settings.folder, settings.sampling, settings.engine.sequence_length, settings.engine.logprobs)
+        return fixed == wanted and (own.threads > 0) == (settings.threads > 0)
+
+    def turn_to(self, settings: WorkerSettings, log_folder: Path) -> None:
+        """Play other tasks from now on, with the engines that are there.
+
+        Args:
+            settings: those of the other tasks.
+            log_folder: where what engines print is kept that are started from now on.
+        """
+        self._settings = dataclasses.replace(settings, engine=self._settings.engine)
+        self._log_folder = log_folder
+        self._first_job_at, self.playing_s = None, 0.0
+        self._counted_before = self._counted()
+        for one in self._engines:
+            one.ready, one.played, one.heard_at = False, 0, time.monotonic()
+            one.started_at = time.monotonic()
+            with suppress(OSError):  # it has died, which the end of the line will show
+                one.line.send(self._worker_settings())
 
     def summary(self) -> str:
         """What was drawn and how fast, in one line."""
@@ -297,7 +344,7 @@ class EnginePool:
         )
         one.jobs.clear()
 
-    def _dismiss(self) -> None:
+    def close(self) -> None:
         """End all engines."""
         for one in self._engines:
             self._end(one)

@@ -1,9 +1,11 @@
 """A checkpoint through vLLM: engines in processes of their own, which may die; here a stand-in, or vLLM's CPU build."""
 
+import functools
 import importlib.util
 import json
 import os
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 
-from tau_retail_env import load_tasks
+from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.cli import main
 from tau_retail_env.evaluation import checkpoint, engines
 from tau_retail_env.evaluation.engines import Machine, engines_for
@@ -120,6 +122,75 @@ def test_an_error_of_an_episode_is_no_fault_of_the_engine_and_comes_out(stand_in
         list(pool.play([Job("generated/test/0", 0)], lambda _: False))
     assert told[0].partition(";")[0] == "engine 0 starts, 1 side by side"
     assert len(told) == 2
+
+
+def pool_of(split, log_folder, told, **more):
+    """Engines, one if not said, for a few tasks of a split, and the jobs to play."""
+    tasks = load_tasks("generated", split)[:4]
+    pool = checkpoint.engine_pool(
+        str(small_checkpoint()),
+        functools.partial(TauRetailEnv, source="generated", tasks=tasks, max_turns=2, prompt_style="minimal"),
+        tasks,
+        seed=0,
+        prompt_style="minimal",
+        generation=checkpoint.Generation(max_new_tokens=8, sequence_length=more.pop("sequence_length", 1024)),
+        is_offline=True,
+        episodes=4,
+        engines=more.pop("engines", 1),
+        log_folder=log_folder,
+        tell=told.append,
+        **more,
+    )
+    return pool, [Job(task.id, 0) for task in tasks]
+
+
+def tokens_of(pool, jobs):
+    ends = [one for one in pool.play(jobs, lambda _: False) if one is not None]
+    assert len(ends) == len(jobs)
+    return {one.job: json.loads(one.line)["token_ids"] for one in ends}
+
+
+def starts(told):
+    return sum(" starts, " in line for line in told)
+
+
+def test_engines_that_stay_play_other_tasks_as_new_ones_would(stand_in, tmp_path):
+    told, fresh = [], []
+    first, jobs = pool_of("test", tmp_path / "1", told, stays=True)
+    with closing(first):
+        tokens_of(first, jobs)
+        before = first.counts
+        second, others = pool_of("test2", tmp_path / "2", told, stays=True, before=first)
+        assert second is first
+        played_on = tokens_of(second, others)
+        drawn = second.counts
+    alone, _ = pool_of("test2", tmp_path / "3", fresh)
+    assert played_on == tokens_of(alone, others)
+    assert drawn["new_tokens"] == alone.counts["new_tokens"] > 0
+    assert before["turns"] > 0
+    assert starts(told) == starts(fresh) == 1
+
+
+def test_engines_that_cannot_go_on_with_other_tasks_are_ended_and_others_start(stand_in, tmp_path):
+    told = []
+    first, jobs = pool_of("test", tmp_path / "1", told, stays=True)
+    tokens_of(first, jobs)
+    second, others = pool_of("test2", tmp_path / "2", told, stays=True, before=first, sequence_length=900)
+    assert second is not first
+    with closing(second):
+        tokens_of(second, others)
+    assert starts(told) == 2
+
+
+def test_an_engine_that_dies_between_two_sets_of_tasks_is_replaced_by_the_other(stand_in, tmp_path):
+    told = []
+    first, jobs = pool_of("test", tmp_path / "1", told, stays=True, engines=2)
+    with closing(first):
+        tokens_of(first, jobs)
+        os.kill(first._engines[0].process.pid, 9)
+        second, others = pool_of("test2", tmp_path / "2", told, stays=True, before=first, engines=2)
+        tokens_of(second, others)
+    assert sum("is lost" in line for line in told) == 1
 
 
 def test_draws_depend_on_the_trial_and_come_out_the_same_again(stand_in, tmp_path):

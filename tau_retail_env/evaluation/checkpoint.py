@@ -226,14 +226,10 @@ def engine_pool(
         engine=EngineSettings(sequence_length=sequence_length, at_once=each, logprobs=logprobs),
         threads=0 if is_offline else min(each, MAX_CONCURRENT_STEPS),
     )
-    if before is not None and before.can_turn_to(settings):
-        before.turn_to(settings, log_folder)
+    if before is not None and before.turns_to(settings, log_folder):
         return before
-    if before is not None:
-        before.close()
-    return EnginePool(
-        machine, settings, engines=count, log_folder=log_folder, tell=tell, stays=stays, episodes=episodes
-    )
+    where: dict[str, Any] = {"log_folder": log_folder, "tell": tell}
+    return EnginePool(machine, settings, engines=count, stays=stays, episodes=episodes, **where)
 
 
 def _sampling(generation: Generation) -> SamplingSettings:

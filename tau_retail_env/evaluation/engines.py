@@ -111,7 +111,7 @@ class EnginePool:
         engines: how many.
         log_folder: where what they print is kept.
         tell: prints a line for a person.
-        stays: whether the engines stay after `play`, for other tasks (`turn_to`), until `close`.
+        stays: whether the engines stay after `play`, for other tasks (`turns_to`), until `close`.
         episodes: how many are played at a time; of use where other tasks follow that are more than the first.
     """
 
@@ -189,25 +189,24 @@ class EnginePool:
         if not self._stays:
             self.close()
 
-    def can_turn_to(self, settings: WorkerSettings) -> bool:
-        """Whether other tasks need no other engines: the same model draws in the same way.
-
-        Args:
-            settings: those of the other tasks.
-        """
-        own = self._settings
-        fixed = (own.folder, own.sampling, own.engine.sequence_length, own.engine.logprobs)
-        wanted = (settings.folder, settings.sampling, settings.engine.sequence_length, settings.engine.logprobs)
-        return fixed == wanted and (own.threads > 0) == (settings.threads > 0)
-
-    def turn_to(self, settings: WorkerSettings, log_folder: Path) -> None:
-        """Play other tasks from now on, with the engines that are there.
+    def turns_to(self, settings: WorkerSettings, log_folder: Path) -> bool:
+        """Play other tasks from now on, with the engines that are there; or end them where they cannot.
 
         Args:
             settings: those of the other tasks.
             log_folder: where what engines print is kept that are started from now on.
+
+        Returns:
+            Whether they can: the same model draws in the same way.
         """
-        self._settings = dataclasses.replace(settings, engine=self._settings.engine)
+        own = self._settings
+        fixed = (own.folder, own.sampling, own.engine.sequence_length, own.engine.logprobs, own.threads > 0)
+        engine = settings.engine
+        wanted = (settings.folder, settings.sampling, engine.sequence_length, engine.logprobs, settings.threads > 0)
+        if fixed != wanted:
+            self.close()
+            return False
+        self._settings = dataclasses.replace(settings, engine=own.engine)
         self._log_folder = log_folder
         self._first_job_at, self.playing_s = None, 0.0
         self._counted_before = self._counted()
@@ -216,6 +215,7 @@ class EnginePool:
             one.started_at = time.monotonic()
             with suppress(OSError):  # it has died, which the end of the line will show
                 one.line.send(self._worker_settings())
+        return True
 
     def summary(self) -> str:
         """What was drawn and how fast, in one line."""

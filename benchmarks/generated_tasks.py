@@ -1,4 +1,4 @@
-"""The second series of generated tasks beside the benchmarks' training tasks, and what it shares with their tests.
+"""The generated tasks beside the benchmarks' training tasks, and what it shares with their tests.
 
 python benchmarks/generated_tasks.py [--episodes 300] [--tasks 1.0=tau2-bench/data/tau2/domains/retail ...]
 
@@ -31,7 +31,13 @@ from tau_retail_env.tasks import SUBSETS, Action, Task, gold_writes
 from tau_retail_env.tasks.subsets import DIFFICULTIES
 from tau_retail_env.tasks.writes import canonical_writes
 
-TRAINING = (("generated", "train2"), ("generated", "train"), ("tau2", "train"), ("tau_bench", "train"))
+TRAINING = (
+    ("generated", "train3"),
+    ("generated", "train2"),
+    ("generated", "train"),
+    ("tau2", "train"),
+    ("tau_bench", "train"),
+)
 SHINGLE_WORDS = 5
 NEAR_DUPLICATE = 0.5
 """Share of the shorter text's five-word sequences that stand in the other text as well, from which on two texts are

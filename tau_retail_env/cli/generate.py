@@ -12,6 +12,7 @@ from tau_retail_env.cli.output import say
 from tau_retail_env.errors import InvalidValueError
 
 if TYPE_CHECKING:
+    from tau_retail_env.sources.generated.series import Series
     from tau_retail_env.tasks import Task
 
 HELP = "print generated tasks, one JSON object a line"
@@ -21,10 +22,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("--split", choices=("train", "test"), default="train", help="whose customers (default train)")
     parser.add_argument(
-        "--series", type=int, choices=(1, 2), default=2, help="1: plain requests; 2: like the benchmark's (default)"
+        "--series",
+        type=int,
+        choices=(1, 2, 3),
+        default=2,
+        help="1: plain requests; 2: like the benchmark's (default); 3: in many more words",
     )
     parser.add_argument("--num", type=positive, default=100, metavar="N", help="how many tasks (default 100)")
-    add_seed(parser, "which tasks of the second series; 0: those of the source")
+    add_seed(parser, "which tasks of a series from the second on; 0: those of the source")
     parser.add_argument(
         "--like", metavar="RUN", help="more of the kinds that failed in a run's folder, or in a file of trajectories"
     )
@@ -53,28 +58,34 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _generated(options: argparse.Namespace) -> Iterator[Task]:
-    from tau_retail_env.sources.generated import generate_task, generate_task2
+    from tau_retail_env.sources.generated import SERIES2, SERIES3, generate_task
 
     if options.series == 1:
         if options.seed or options.like:
-            raise InvalidValueError("--seed and --like belong to --series 2: the first series has one order of tasks")
+            raise InvalidValueError(
+                "--seed and --like belong to --series 2 and 3: the first series has one order of tasks"
+            )
         yield from (generate_task(options.split, number) for number in range(options.num))
         return
-    weights = _weights_like(Path(options.like)) if options.like else None
+    series = SERIES2 if options.series == 2 else SERIES3
+    weights = _weights_like(Path(options.like), series) if options.like else None
     for number in range(options.num):
-        yield generate_task2(f"{options.split}2", number, seed=options.seed, weights=weights)
+        yield series.generate_one(f"{options.split}{series.number}", number, seed=options.seed, weights=weights)
 
 
-def _weights_like(run: Path) -> dict[str, int]:
-    """How often each kind is drawn after a run's episodes."""
+def _weights_like(run: Path, series: Series) -> dict[str, int]:
+    """How often each kind of a series is drawn after a run's episodes."""
     from tau_retail_env.cli.catalogue import task_by_id
     from tau_retail_env.runs.trajectories import read_trajectories
+    from tau_retail_env.sources.generated import SERIES2, SERIES3
     from tau_retail_env.sources.generated.failures import weights_after
-    from tau_retail_env.sources.generated.series2 import task_of_id
 
     files = sorted(run.rglob("trajectories/*.jsonl")) if run.is_dir() else [run]
     if not files or not files[0].is_file():
         raise InvalidValueError(f"--like {run}: no trajectories there; give the folder of a run, or a file of them")
     episodes = [each for file in files for each in read_trajectories(file) if each.scorable]
-    tasks = {name: task_of_id(name) or task_by_id(name) for name in {each.task_id for each in episodes}}
-    return weights_after((tasks[each.task_id], each.reward == 1.0) for each in episodes)
+    tasks = {
+        name: SERIES2.task_of_id(name) or SERIES3.task_of_id(name) or task_by_id(name)
+        for name in {each.task_id for each in episodes}
+    }
+    return weights_after(((tasks[each.task_id], each.reward == 1.0) for each in episodes), series.kinds)

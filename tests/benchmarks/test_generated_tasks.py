@@ -14,7 +14,7 @@ from benchmarks.generated_tasks import (
     texts,
 )
 from tau_retail_env import load_tasks
-from tau_retail_env.sources.generated import generate_tasks2
+from tau_retail_env.sources.generated import SERIES2
 from tau_retail_env.sources.tau2.tasks import data_folder
 
 
@@ -22,14 +22,14 @@ def test_a_task_of_the_test_among_the_training_tasks_is_found_by_its_writes_and_
     test = load_tasks("tau2", "test")
     told_otherwise = replace(test[0], instruction="Something else altogether that nobody has ever said like this.")
     reworded = replace(test[1], actions=(), instruction=f"Well, {test[1].instruction} And that is all of it.")
-    own = [*generate_tasks2("train2", 20), told_otherwise, reworded]
+    own = [*SERIES2.generate("train2", 20), told_otherwise, reworded]
     row = list(contamination({"mixture": texts(own)}, {"τ²": texts(test)}))[-1]
     assert row == "| mixture | τ² | 1 | 1 | 1 | 1.00 |"
 
 
 def test_unlike_texts_have_little_in_common() -> None:
     test = texts(load_tasks("tau2", "test"))
-    assert max(nearest_texts(texts(generate_tasks2("train2", 200)), test)) < 0.3
+    assert max(nearest_texts(texts(SERIES2.generate("train2", 200)), test)) < 0.3
     assert nearest_texts(test, test) == [1.0] * len(test)
 
 
@@ -38,7 +38,7 @@ def test_another_edition_is_read_from_its_files() -> None:
 
 
 def test_the_table_tells_what_the_oracle_does() -> None:
-    rows = list(distribution({"generated train2": generate_tasks2("train2", 12)}, episodes=12))
+    rows = list(distribution({"generated train2": SERIES2.generate("train2", 12)}, episodes=12))
     assert "| reward, mean | 1.0 |" in rows
     assert any(row.startswith("| `get_order_details` an episode | ") for row in rows)
 

@@ -13,7 +13,7 @@ from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.player import play_episode
 from tau_retail_env.runs.trajectories import write_trajectories
-from tau_retail_env.sources.generated import generate_task, generate_tasks2
+from tau_retail_env.sources.generated import SERIES2, generate_task
 from tau_retail_env.tasks.files import read_tasks
 
 
@@ -51,8 +51,8 @@ def test_a_file_of_tasks_is_written_and_evaluated(capsys, tmp_path: Path):
 
 
 def test_more_tasks_of_the_kinds_that_a_run_failed_are_drawn(capsys, tmp_path: Path):
-    tasks = [task for task in generate_tasks2("train2", 60) if "tracking" not in task.labels]
-    tasks += [task for task in generate_tasks2("train2", 200) if "tracking" in task.labels]
+    tasks = [task for task in SERIES2.generate("train2", 60) if "tracking" not in task.labels]
+    tasks += [task for task in SERIES2.generate("train2", 200) if "tracking" in task.labels]
     env = TauRetailEnv(source="generated", tasks=tasks)
     episodes = []
     for task in tasks:

@@ -84,5 +84,5 @@ def test_the_shipped_mixture_holds_no_split_that_is_judged():
     config = check_sft(compose("tau_retail_smol_sft", overrides=["conversations.mixture.v1_train=0"]))
     judged = {config.custom_envs[tag].env_config.split for tag in config.val_env_manager.tags}
     learnt = {config.custom_envs[tag].env_config.split for tag in config.conversations.mixture or {}}
-    assert judged == {"test2", "test"}
-    assert learnt == {"train", "train2"}
+    assert judged == {"test2", "test3"}
+    assert learnt == {"train", "train2", "train3"}

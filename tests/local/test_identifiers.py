@@ -10,7 +10,7 @@ from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.player import play_episode
 from tau_retail_env.local.identifiers import IDENTIFIER, redraw_identifiers
-from tau_retail_env.sources.generated import generate_tasks2
+from tau_retail_env.sources.generated import SERIES2
 from tau_retail_env.sources.tau2.tasks import shop_database
 
 
@@ -60,7 +60,7 @@ def test_every_identifier_of_the_shop_is_known_as_one_and_no_price() -> None:
 
 
 def test_what_is_computed_in_a_conversation_is_still_right() -> None:
-    tasks = generate_tasks2("train2", 40, seed=1, weights={"sum": 1, "difference": 1})
+    tasks = SERIES2.generate("train2", 40, seed=1, weights={"sum": 1, "difference": 1})
     env = TauRetailEnv(source="generated", tasks=tasks)
     for task in tasks:
         messages = play_episode(env, OracleAgent(task), EpisodeRequest(task.id, 0)).messages

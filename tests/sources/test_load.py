@@ -5,7 +5,7 @@ import pytest
 from tau_retail_env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.sources import find_task, load_tasks
-from tau_retail_env.sources.generated import generate_tasks2
+from tau_retail_env.sources.generated import SERIES2
 from tau_retail_env.tasks.files import task_line
 
 
@@ -46,7 +46,7 @@ def test_the_list_belongs_to_the_caller():
         ({"split": "dev"}, r"Unknown split of source 'tau2' 'dev'; known: base, test, train"),
         (
             {"source": "generated", "split": "base"},
-            r"split of source 'generated' 'base'; known: test, test2, train, train2",
+            r"split of source 'generated' 'base'; known: test, test2, test3, train, train2, train3",
         ),
         ({"domain": "airline"}, r"Unknown domain 'airline'; known: retail"),
         ({"task_subset": "return"}, r"Unknown task_subset 'return'; known: .* Did you mean 'returns'"),
@@ -126,7 +126,9 @@ def test_leaving_out_everything_is_refused():
 @pytest.fixture
 def task_file(tmp_path):
     path = tmp_path / "more.jsonl"
-    path.write_text("".join(f"{task_line(task)}\n" for task in generate_tasks2("train2", 20, seed=7)), encoding="utf-8")
+    path.write_text(
+        "".join(f"{task_line(task)}\n" for task in SERIES2.generate("train2", 20, seed=7)), encoding="utf-8"
+    )
     return path
 
 

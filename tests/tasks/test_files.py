@@ -6,12 +6,12 @@ import pytest
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.sources import load_tasks
-from tau_retail_env.sources.generated import generate_tasks2
+from tau_retail_env.sources.generated import SERIES2
 from tau_retail_env.tasks.files import read_tasks, task_line
 
 
 def test_tasks_are_read_as_they_were_written(tmp_path: Path) -> None:
-    tasks = [*generate_tasks2("train2", 30), *load_tasks("tau2", "base")]
+    tasks = [*SERIES2.generate("train2", 30), *load_tasks("tau2", "base")]
     path = tmp_path / "tasks.jsonl"
     path.write_text("".join(f"{task_line(task)}\n" for task in tasks), encoding="utf-8")
     assert [task_line(task) for task in read_tasks(path)] == [task_line(task) for task in tasks]

@@ -17,7 +17,6 @@ from tau_retail_env.sources.generated.visit import (
     Row,
     Visit,
     call,
-    casual,
     dollars,
     plain,
 )
@@ -56,7 +55,7 @@ def send_back(visit: Visit) -> Part | None:
     payment = refund_of(visit, order)
     words_in_order = f"{words}{reference.tail}" if named else f"{words} in {reference.name}"
     said = [visit.wording.say("context"), visit.wording.say("send_back", items=words_in_order), payment.said]
-    beat = _beat(reference, payment, calls=[*reference.calls, *payment.calls])
+    beat = beat_about(reference, payment, calls=[*reference.calls, *payment.calls])
     if not named:
         beat["words"]["items"] = sentences(f"{words}.")
     outputs: tuple[str, ...] = ()
@@ -138,7 +137,7 @@ def pay_otherwise(visit: Visit) -> Part | None:
     visit.balances.pay(payment.id, paid["amount"])
     reference = visit.refer(order)
     core = visit.wording.say("pay_otherwise", order=reference.name)
-    beat = _beat(reference, payment, calls=[*reference.calls, *(payment.calls or [visit.profile()])])
+    beat = beat_about(reference, payment, calls=[*reference.calls, *(payment.calls or [visit.profile()])])
     beat["say"] = sentences(f"{visit.wording.say('context')} {core} {payment.said}")
     write = Action("modify_pending_order_payment", {"order_id": order["order_id"], "payment_method_id": payment.id})
     return Part((beat,), (write,), cost=1 + reference.cost)
@@ -150,8 +149,8 @@ def redirect(visit: Visit) -> Part | None:
     if order is None:
         return None
     reference = visit.refer(order)
-    home = _parts_of(visit.user["address"])
-    if home != _parts_of(order["address"]) and not visit.moved and visit.draws.below(100) < 50:
+    home = parts_of(visit.user["address"])
+    if home != parts_of(order["address"]) and not visit.moved and visit.draws.below(100) < 50:
         visit.moved = True
         address, calls = home, [*reference.calls, visit.profile()]
         wish, words, asks = visit.wording.say("home_address"), visit.wording.sentence("home_answer"), []
@@ -168,20 +167,20 @@ def redirect(visit: Visit) -> Part | None:
         "asks": asks,
         "calls": calls,
     }
-    return Part((beat,), (_address_action(order, address),), cost=1 + reference.cost + (address == home))
+    return Part((beat,), (address_action(order, address),), cost=1 + reference.cost + (address == home))
 
 
 def settle(visit: Visit) -> Part | None:
     """Give the profile a new default address: a new one, or that of one of the orders."""
     if visit.moved:
         return None
-    home = _parts_of(visit.user["address"])
-    elsewhere = [order for order in visit.free(*STATUSES) if _parts_of(order["address"]) != home]
+    home = parts_of(visit.user["address"])
+    elsewhere = [order for order in visit.free(*STATUSES) if parts_of(order["address"]) != home]
     visit.moved = True
     if elsewhere and visit.draws.below(2):
         order = visit.take(visit.draws.choice(elsewhere))
         reference = visit.refer(order)
-        address, wish = _parts_of(order["address"]), visit.wording.say("address_of_order", order=reference.name)
+        address, wish = parts_of(order["address"]), visit.wording.say("address_of_order", order=reference.name)
         words, asks, calls, cost = sentences(f"{wish}."), [], list(reference.calls), 2 + reference.cost
     else:
         address = new_address(visit.draws, visit.user["address"])
@@ -215,7 +214,7 @@ def move(visit: Visit) -> Part | None:
         visit.take(order)
         words = {"address": f"{where}.", "order": visit.wording.sentence("all_pending")}
         beats.append({"write": number, "say": visit.wording.sentence("and_the_order"), "words": words, "calls": search})
-        writes.append(_address_action(order, address))
+        writes.append(address_action(order, address))
     return Part(tuple(beats), tuple(writes), cost=1 + 2 * len(pending))
 
 
@@ -282,18 +281,19 @@ def swap_beat(
 ) -> Beat:
     """The beat of an exchange or of a change of items, without how it is paid for."""
     pairs = [
-        f"my {casual(item['name'])}{reference.tail if number == 0 else ''} for {choice.words}"
+        f"my {visit.wording.item(item['name'])}{reference.tail if number == 0 else ''} for {choice.words}"
         for number, (item, choice) in enumerate(zip(items, choices, strict=True))
     ]
     products = [call("get_product_details", product_id=item["product_id"]) for item in items]
-    beat = _beat(reference, payment, calls=[*reference.calls, *products, *payment.calls])
+    beat = beat_about(reference, payment, calls=[*reference.calls, *products, *payment.calls])
     beat["say"] = visit.wording.say("swap" if order["status"] == "delivered" else "change", pairs="; and ".join(pairs))
-    named = [f"{casual(item['name'])}: {choice.words}" for item, choice in zip(items, choices, strict=True)]
+    named = [f"{visit.wording.item(item['name'])}: {choice.words}" for item, choice in zip(items, choices, strict=True)]
     beat["words"]["options"] = sentences(f"{choices[0].words if len(items) == 1 else '; '.join(named)}.")
     return beat
 
 
-def _beat(reference: Reference, payment: Payment, *, calls: Sequence[Call]) -> Beat:
+def beat_about(reference: Reference, payment: Payment, *, calls: Sequence[Call]) -> Beat:
+    """The beat of a write about an order, without what opens it."""
     return {
         "write": 0,
         "words": {**reference.words, **payment.words},
@@ -310,7 +310,7 @@ def _selection(visit: Visit, order: Row) -> tuple[list[Row], str, int]:
         return items, visit.wording.say("everything"), 1
     if len(items) > 2 and way < 30:
         kept = visit.draws.choice(items)
-        words = visit.wording.say("everything_but", item=f"the {casual(kept['name'])}")
+        words = visit.wording.say("everything_but", item=f"the {visit.wording.item(kept['name'])}")
         return [item for item in items if item is not kept], words, 2
     if len(items) > 1 and way < 45:
         by_price = sorted(items, key=lambda item: item["price"])
@@ -319,7 +319,7 @@ def _selection(visit: Visit, order: Row) -> tuple[list[Row], str, int]:
             words = visit.wording.say("dearest_thing" if dearest else "cheapest_thing")
             return [by_price[-1 if dearest else 0]], words, 2
     chosen = visit.draws.sample(items, 1 + visit.draws.below(min(3, len(items))))
-    return chosen, listed([f"the {casual(item['name'])}" for item in chosen]), 0
+    return chosen, listed([f"the {visit.wording.item(item['name'])}" for item in chosen]), 0
 
 
 def _tell_refund(visit: Visit, beat: Beat, items: Sequence[Row], said: list[str]) -> str:
@@ -351,10 +351,11 @@ def profile_action(visit: Visit, address: dict[str, str]) -> Action:
     return Action("modify_user_address", {"user_id": visit.user["user_id"], **address})
 
 
-def _address_action(order: Row, address: dict[str, str]) -> Action:
+def address_action(order: Row, address: dict[str, str]) -> Action:
+    """The gold write of another shipping address."""
     return Action("modify_pending_order_address", {"order_id": order["order_id"], **address})
 
 
-def _parts_of(address: Row) -> dict[str, str]:
+def parts_of(address: Row) -> dict[str, str]:
     """An address in the order of the tools' arguments."""
     return {name: address[name] for name in ("address1", "address2", "city", "state", "country", "zip")}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from tau_retail_env.sources.generated.wording import Wording, listed
+from tau_retail_env.sources.generated.wording import Wording
 from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks.seeding import Draws
 
@@ -75,20 +75,6 @@ def unavailable(draws: Draws, item: Variant) -> dict[str, str] | None:
     return draws.choice(wishes) if wishes else None
 
 
-def option_words(draws: Draws, options: Mapping[str, str]) -> str:
-    """Options as one says them: "red color and size L", "no backlight"."""
-    return listed([_option(draws, name, value) for name, value in options.items()])
-
-
-def _option(draws: Draws, name: str, value: str) -> str:
-    if value == "yes":
-        return name
-    if value in ("no", "none"):
-        return f"no {name}"
-    value_first = f"{value} {name.removeprefix(value.split()[-1]).strip()}".strip()  # "hard cover type"
-    return draws.choice((f"{name} {value}", value_first))
-
-
 def _exact(draws: Draws, wording: Wording, item: Variant) -> Choice | None:
     """By naming what is to become different."""
     others = variants_of(item)
@@ -97,7 +83,7 @@ def _exact(draws: Draws, wording: Wording, item: Variant) -> Choice | None:
         return None
     variant = draws.choice(near)
     changes = _changes(item, variant)
-    words = wording.say("target_exact", options=option_words(draws, changes), rest=_rest(wording, item, len(changes)))
+    words = wording.say("target_exact", options=wording.options(changes), rest=_rest(wording, item, len(changes)))
     return Choice(variant, words, cost=0)
 
 
@@ -143,7 +129,7 @@ def _by_price(draws: Draws, wording: Wording, item: Variant) -> Choice | None:
         return None
     words = wording.say("target_cheapest" if cheap else "target_dearest")
     if kept is not None:
-        words += wording.say("as_long_as", option=_option(draws, kept, item["options"][kept]))
+        words += wording.say("as_long_as", option=wording.option(kept, item["options"][kept]))
     return Choice(best, words, cost=2 if kept is None else 3)
 
 
@@ -166,8 +152,8 @@ def _second_best(draws: Draws, wording: Wording, item: Variant) -> Choice | None
     variant = next(each for each in stocked if _changes(item, each) == {name: wanted})
     words = wording.say(
         "target_second_best",
-        first=_option(draws, name, first),
-        second=_option(draws, name, second),
+        first=wording.option(name, first),
+        second=wording.option(name, second),
         rest=_rest(wording, item, 1),
     )
     return Choice(variant, words, cost=2)
@@ -194,7 +180,7 @@ def _ranked(draws: Draws, wording: Wording, item: Variant) -> Choice | None:
         return None
     words = wording.say(
         "target_ranked",
-        must=_option(draws, fixed, wanted),
+        must=wording.option(fixed, wanted),
         free=free,
         ranking=wording.say("over").join(ranking),
         rest=_rest(wording, item, 2),

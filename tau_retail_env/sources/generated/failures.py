@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from tau_retail_env.sources.generated.series2 import KINDS
+from tau_retail_env.sources.generated.series import PartKind
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.tasks.writes import gold_writes
 
@@ -28,29 +28,30 @@ KINDS_OF_TOOL: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """The kinds that a task of another source stands for, by its gold writes."""
 
 
-def weights_after(played: Iterable[tuple[Task, bool]]) -> dict[str, int]:
+def weights_after(played: Iterable[tuple[Task, bool]], kinds: Mapping[str, PartKind]) -> dict[str, int]:
     """How often each kind of part is to be drawn after some episodes.
 
     Args:
         played: the task of each episode, and whether it was won.
+        kinds: those of the series that is to be drawn.
 
     Returns:
-        A weight for every kind, for `generate_tasks2`: its usual one, and up to ten times that with the share of the
+        A weight for every kind, for `Series.generate`: its usual one, and up to ten times that with the share of the
         episodes that were lost among those whose task has the kind.
     """
     had: Counter[str] = Counter()
     lost: Counter[str] = Counter()
     for task, won in played:
-        kinds = kinds_of(task)
-        had.update(kinds)
-        lost.update([] if won else kinds)
+        own = kinds_of(task, kinds)
+        had.update(own)
+        lost.update([] if won else own)
     return {
         name: round(UNIT * kind.weight * (1 + MOST_EXTRA * (lost[name] / had[name] if had[name] else 0.0)))
-        for name, kind in KINDS.items()
+        for name, kind in kinds.items()
     }
 
 
-def kinds_of(task: Task) -> set[str]:
-    """The kinds of part that a task has, or, where it has no labels, that are like its gold writes."""
-    labelled = set(task.labels) & set(KINDS)
+def kinds_of(task: Task, kinds: Mapping[str, PartKind]) -> set[str]:
+    """The kinds of part that a task has, or, where it has none of these labels, that are like its gold writes."""
+    labelled = set(task.labels) & set(kinds)
     return labelled or {kind for action in gold_writes(task) for kind in KINDS_OF_TOOL[action.name]}

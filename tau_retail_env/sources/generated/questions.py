@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tau_retail_env.sources.generated.choosing import variants_of
-from tau_retail_env.sources.generated.visit import STATUSES, Beat, Call, Part, Row, Visit, call, casual, dollars, plain
-from tau_retail_env.sources.generated.wording import sentences
+from tau_retail_env.sources.generated.visit import STATUSES, Beat, Call, Part, Row, Visit, call, dollars, plain
+from tau_retail_env.sources.generated.wording import casual, sentences
 from tau_retail_env.sources.tau2.tasks import shop_database
 
 SHORTEST_VALUE = 4
@@ -20,7 +20,9 @@ def price(visit: Visit) -> Part | None:
         return None
     name = casual(item["name"])
     answer = f"The {name} of order {order['order_id']} cost {dollars(item['price'])}."
-    return _about_order(visit, order, [item], "ask_price", plain(item["price"]), answer, item=name)
+    return about_order(
+        visit, order, [item], "ask_price", plain(item["price"]), answer, item=visit.wording.item(item["name"])
+    )
 
 
 def total(visit: Visit) -> Part | None:
@@ -30,7 +32,7 @@ def total(visit: Visit) -> Part | None:
         return None
     amount = order["payment_history"][0]["amount"]
     answer = f"Order {order['order_id']} cost {dollars(amount)} in total."
-    return _about_order(visit, order, (), "ask_total", plain(amount), answer)
+    return about_order(visit, order, (), "ask_total", plain(amount), answer)
 
 
 def tracking(visit: Visit) -> Part | None:
@@ -40,7 +42,7 @@ def tracking(visit: Visit) -> Part | None:
         return None
     number = order["fulfillments"][0]["tracking_id"][0]
     answer = f"The tracking number of order {order['order_id']} is {number}."
-    return _about_order(visit, order, (), "ask_tracking", number, answer)
+    return about_order(visit, order, (), "ask_tracking", number, answer)
 
 
 def option(visit: Visit) -> Part | None:
@@ -54,7 +56,9 @@ def option(visit: Visit) -> Part | None:
     option_name, name = visit.draws.choice(names), casual(item["name"])
     value = item["options"][option_name]
     answer = f"The {option_name} of the {name} in order {order['order_id']} is {value}."
-    return _about_order(visit, order, [item], "ask_option", value, answer, item=name, option=option_name)
+    return about_order(
+        visit, order, [item], "ask_option", value, answer, item=visit.wording.item(item["name"]), option=option_name
+    )
 
 
 def destination(visit: Visit) -> Part | None:
@@ -64,7 +68,7 @@ def destination(visit: Visit) -> Part | None:
         return None
     zip_code = order["address"]["zip"]
     answer = f"Order {order['order_id']} goes to {order['address']['city']}, zip code {zip_code}."
-    return _about_order(visit, order, (), "ask_zip", zip_code, answer)
+    return about_order(visit, order, (), "ask_zip", zip_code, answer)
 
 
 def balance(visit: Visit) -> Part | None:
@@ -81,7 +85,14 @@ def versions(visit: Visit) -> Part | None:
     product, calls = _product(visit)
     count = sum(variant["available"] for variant in product["variants"].values())
     name = casual(product["name"])
-    return _ask(visit, "ask_versions", calls, str(count), f"The {name} comes in {count} available versions.", item=name)
+    return _ask(
+        visit,
+        "ask_versions",
+        calls,
+        str(count),
+        f"The {name} comes in {count} available versions.",
+        item=visit.wording.item(product["name"]),
+    )
 
 
 def cheapest(visit: Visit) -> Part | None:
@@ -91,7 +102,14 @@ def cheapest(visit: Visit) -> Part | None:
     low, name = bool(visit.draws.below(2)), casual(product["name"])
     amount = min(prices) if low else max(prices)
     answer = f"The {'cheapest' if low else 'most expensive'} {name} in stock costs {dollars(amount)}."
-    return _ask(visit, "ask_cheapest" if low else "ask_dearest", calls, plain(amount), answer, item=name)
+    return _ask(
+        visit,
+        "ask_cheapest" if low else "ask_dearest",
+        calls,
+        plain(amount),
+        answer,
+        item=visit.wording.item(product["name"]),
+    )
 
 
 def spent(visit: Visit) -> Part | None:
@@ -103,8 +121,9 @@ def spent(visit: Visit) -> Part | None:
     amount = round(sum(item["price"] for item in items), 2)
     names = " and the ".join(casual(item["name"]) for item in items)
     answer = f"The {names} of order {order['order_id']} come to {dollars(amount)}."
+    things = "the " + " and the ".join(visit.wording.item(item["name"]) for item in items)
     sum_up = call("calculate", expression=" + ".join(str(item["price"]) for item in items))
-    return _about_order(visit, order, items, "ask_sum", plain(amount), answer, more=[sum_up], things=f"the {names}")
+    return about_order(visit, order, items, "ask_sum", plain(amount), answer, more=[sum_up], things=things)
 
 
 def difference(visit: Visit) -> Part | None:
@@ -122,10 +141,10 @@ def difference(visit: Visit) -> Part | None:
     more = [call("get_product_details", product_id=item["product_id"]), call("calculate", expression=expression)]
     answer = f"The {'cheapest' if low else 'most expensive'} {name} costs {dollars(gap)} {'less' if low else 'more'}."
     rule = "ask_saving" if low else "ask_surcharge"
-    return _about_order(visit, order, [item], rule, plain(gap), answer, more=more, item=name)
+    return about_order(visit, order, [item], rule, plain(gap), answer, more=more, item=visit.wording.item(item["name"]))
 
 
-def _about_order(
+def about_order(
     visit: Visit,
     order: Row,
     items: Sequence[Row],

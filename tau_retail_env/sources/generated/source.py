@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tau_retail_env.sources.generated import series2, tasks
+from tau_retail_env.sources.generated import tasks
+from tau_retail_env.sources.generated.series import Series
+from tau_retail_env.sources.generated.series2 import SERIES2
+from tau_retail_env.sources.generated.series3 import SERIES3
 from tau_retail_env.sources.tau2.source import Tau2Source
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.world.shop import Shop
+
+SERIES_OF_SPLIT: dict[str, Series] = {split: series for series in (SERIES2, SERIES3) for split in series.counts}
+"""The numbered series by their splits."""
 
 
 class GeneratedSource(Tau2Source):
@@ -17,16 +23,18 @@ class GeneratedSource(Tau2Source):
     versions = ()
 
     def splits(self) -> Iterable[str]:
-        """Those of the first series, train and test, and of the second, train2 and test2."""
-        return (*tasks.DEFAULT_COUNTS, *series2.COUNTS)
+        """Those of the first series, train and test, of the second, train2 and test2, and of the third."""
+        return (*tasks.DEFAULT_COUNTS, *SERIES_OF_SPLIT)
 
     def load(self, split: str) -> list[Task]:
         """The first tasks of a split."""
-        return series2.generate_tasks2(split) if split in series2.COUNTS else tasks.generate_tasks(split)
+        series = SERIES_OF_SPLIT.get(split)
+        return series.generate(split) if series else tasks.generate_tasks(split)
 
     def examples(self, split: str) -> Sequence[Task]:
         """A task for each combination of what subsets ask for; a whole split takes seconds to generate."""
-        return series2.examples(split) if split in series2.COUNTS else tasks.examples(split)
+        series = SERIES_OF_SPLIT.get(split)
+        return series.examples(split) if series else tasks.examples(split)
 
     def open_shop(self) -> Shop:
         """The shop of the source tau2: one in a process for both."""

@@ -21,6 +21,8 @@ WRONG_ORDER_PERCENT = 5
 """How often a customer reads an order id wrongly, in percent."""
 STATUSES = ("pending", "processed", "delivered", "cancelled")
 """What an order of the shop can be."""
+TRANSFER = "transfer_to_human_agents"
+"""The tool that hands the customer over."""
 SOURCES_IN_WORDS = {"paypal": "PayPal account", "gift_card": "gift card", "credit_card": "credit card"}
 
 
@@ -108,10 +110,18 @@ class Visit:
             self._free, self.balances, self.moved = free, balances, moved
         return part
 
-    def free(self, *statuses: str) -> list[Row]:
-        """The orders of some statuses that no part concerns yet and in which no product comes twice."""
+    def left(self, *statuses: str) -> list[Row]:
+        """The orders of some statuses that no part concerns yet."""
         chosen = [self.orders[order_id] for order_id in self._free]
-        return [order for order in chosen if order["status"] in statuses and not _has_twins(order)]
+        return [order for order in chosen if order["status"] in statuses]
+
+    def free(self, *statuses: str) -> list[Row]:
+        """Those of them in which no product comes twice."""
+        return [order for order in self.left(*statuses) if not _has_twins(order)]
+
+    def count_of(self, item: Row) -> int:
+        """How many items of its product the customer has in all orders, itself included."""
+        return self._held[item["product_id"]]
 
     def draw_order(self, *statuses: str) -> Row | None:
         """One such order, which is taken from now on; None where there is none."""
@@ -145,17 +155,21 @@ class Visit:
             tail = self.wording.say("from_order", order_id=order["order_id"])
             words = {"order": self.wording.sentence("answer_order", order_id=order["order_id"])}
             return Reference(name, tail, words, (call("get_order_details", order_id=order["order_id"]),), 0)
-        item = casual(self.draws.choice(telling)["name"])
+        item = self.wording.item(self.draws.choice(telling)["name"])
         words = {"order": self.wording.sentence("forgot_order", item=item)}
         if draw < WRONG_ORDER_PERCENT:
-            wrong = _misread(order["order_id"])
+            wrong = misread(order["order_id"])
             tail = self.wording.say("from_order", order_id=wrong)
-            calls = (call("get_order_details", order_id=wrong), *self._search(order))
+            calls = (call("get_order_details", order_id=wrong), *self.search(order))
             return Reference(self.wording.say("order_by_id", order_id=wrong), tail, words, calls, 2)
         tail = self.wording.say("from_pending" if order["status"] == "pending" else "from_past")
-        return Reference(f"the order with the {item}", tail, words, tuple(self._search(order)), 1)
+        return Reference(f"the order with the {item}", tail, words, tuple(self.search(order)), 1)
 
-    def _search(self, order: Row) -> Iterable[Call]:
+    def every_order(self) -> list[Call]:
+        """The look-up of the profile and of all its orders, for an agent that was not told which one is meant."""
+        return [self.profile(), *(call("get_order_details", order_id=order_id) for order_id in self.orders)]
+
+    def search(self, order: Row) -> Iterable[Call]:
         """Read the profile, then one order after another up to the one that is meant."""
         yield self.profile()
         for order_id in self.orders:
@@ -198,11 +212,6 @@ class Visit:
         return method_id
 
 
-def casual(name: str) -> str:
-    """A product's name as one says it: "desk lamp", "LED light bulb"."""
-    return " ".join(word if word == "LED" else word.lower() for word in name.split())
-
-
 def dollars(amount: float) -> str:
     """An amount as an agent says it: "$47.80"."""
     return f"${amount:.2f}"
@@ -218,7 +227,7 @@ def _has_twins(order: Row) -> bool:
     return len(set(products)) < len(products)
 
 
-def _misread(order_id: str) -> str:
+def misread(order_id: str) -> str:
     """An order id with two neighbouring digits swapped, or one changed, that the shop does not have."""
     known = shop_database()["orders"]
     digits = order_id[2:]

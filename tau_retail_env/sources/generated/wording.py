@@ -1,4 +1,4 @@
-"""What customers of generated tasks say: sentences from the grammar in wording.toml beside this file."""
+"""What customers of generated tasks say: sentences from a grammar, such as wording.toml beside this file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from importlib import resources
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks.seeding import Draws
 
-FILE = "wording.toml"
+GRAMMAR = ("wording.toml",)
+"""The files of the second series' grammar."""
 FEWEST_TO_HOLD_OUT = 5
 """A rule with fewer alternatives has none to hold out."""
 SLOT = re.compile(r"\{(\w+)\}")
@@ -22,16 +23,20 @@ SENTENCE_START = re.compile(r"(^|[.!?]\s+)([a-z])")
 class Wording:
     """Words one task; every choice is drawn, and nothing is remembered."""
 
-    def __init__(self, draws: Draws, *, held_out: bool) -> None:
+    with_options = "with "
+    """What stands between "one" and options as `options` words them."""
+
+    def __init__(self, draws: Draws, *, held_out: bool, grammar: tuple[str, ...] = GRAMMAR) -> None:
         """Open the grammar.
 
         Args:
             draws: decides between alternatives.
             held_out: whether to use the alternatives that are kept for judging (every fifth of each rule that has as
                 many), else the others.
+            grammar: names of files beside this one; a rule of a later one stands in place of an earlier one's.
         """
         self._draws = draws
-        self._rules = _rules(held_out)
+        self._rules = rules(grammar, held_out)
 
     def say(self, rule: str, **slots: str) -> str:
         """Word a rule.
@@ -42,6 +47,23 @@ class Wording:
         """
         chosen = self._draws.choice(self._rules[rule])
         return SLOT.sub(lambda match: slots[match[1]] if match[1] in slots else self.say(match[1], **slots), chosen)
+
+    def item(self, name: str) -> str:
+        """A product's name as the customer says it."""
+        return casual(name)
+
+    def option(self, name: str, value: str) -> str:
+        """One option as the customer says it: "red color", "no backlight"."""
+        if value == "yes":
+            return name
+        if value in ("no", "none"):
+            return f"no {name}"
+        value_first = f"{value} {name.removeprefix(value.split()[-1]).strip()}".strip()  # "hard cover type"
+        return self._draws.choice((f"{name} {value}", value_first))
+
+    def options(self, options: Mapping[str, str]) -> str:
+        """Options as the customer says them: "red color and size L"."""
+        return listed([self.option(name, value) for name, value in options.items()])
 
     def sentence(self, rule: str, **slots: str) -> str:
         """Word a rule as whole sentences: no double blanks, capitals at their starts."""
@@ -54,25 +76,37 @@ def sentences(text: str) -> str:
     return SENTENCE_START.sub(lambda match: match[1] + match[2].upper(), text)
 
 
+def casual(name: str) -> str:
+    """A product's name as one says it: "desk lamp", "LED light bulb"."""
+    return " ".join(word if word == "LED" else word.lower() for word in name.split())
+
+
 def listed(names: Sequence[str]) -> str:
     """Names as a list in words: "a", "a and b", "a, b and c"."""
     return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 @functools.cache
-def _rules(held_out: bool) -> Mapping[str, tuple[str, ...]]:
-    """The grammar's rules, each with the alternatives of one portion.
+def rules(grammar: tuple[str, ...], held_out: bool) -> Mapping[str, tuple[str, ...]]:
+    """The rules of a grammar, each with the alternatives of one portion.
+
+    Args:
+        grammar: names of files; a rule of a later one stands in place of an earlier one's.
+        held_out: which portion.
 
     Raises:
         InvalidValueError: a rule without alternatives.
     """
-    text = resources.files(__package__).joinpath(FILE).read_text(encoding="utf-8")
-    return {name: _portion(name, lines, held_out) for name, lines in tomllib.loads(text).items()}
+    return {
+        rule: _portion(name, rule, lines, held_out)
+        for name in grammar
+        for rule, lines in tomllib.loads(resources.files(__package__).joinpath(name).read_text("utf-8")).items()
+    }
 
 
-def _portion(name: str, lines: Sequence[str], held_out: bool) -> tuple[str, ...]:
+def _portion(name: str, rule: str, lines: Sequence[str], held_out: bool) -> tuple[str, ...]:
     if not lines:
-        raise InvalidValueError(f"{FILE}: rule {name!r} is empty; expected a list of alternatives")
+        raise InvalidValueError(f"{name}: rule {rule!r} is empty; expected a list of alternatives")
     if len(lines) < FEWEST_TO_HOLD_OUT:
         return tuple(lines)
     return tuple(line for place, line in enumerate(lines) if (place % FEWEST_TO_HOLD_OUT == 4) == held_out)

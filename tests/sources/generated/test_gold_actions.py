@@ -1,4 +1,4 @@
-"""The gold actions of both series of generated tasks, run by upstream's own tools."""
+"""The gold actions of every series of generated tasks, run by upstream's own tools."""
 
 import copy
 
@@ -7,11 +7,11 @@ import pytest
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.tasks import gold_writes, select_subset
 
-SAMPLES = {("train", "test"): 500, ("train2", "test2"): 400}
+SAMPLES = {("train", "test"): 500, ("train2", "test2"): 400, ("train3", "test3"): 400}
 """How many tasks of each split are played, by series."""
 
 
-@pytest.fixture(scope="module", params=SAMPLES, ids=["series 1", "series 2"])
+@pytest.fixture(scope="module", params=SAMPLES, ids=["series 1", "series 2", "series 3"])
 def sample(request):
     return [task for split in request.param for task in load_tasks("generated", split)[: SAMPLES[request.param]]]
 

@@ -10,9 +10,9 @@ import pytest
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.sources import load_tasks
-from tau_retail_env.sources.generated import generate_task2, generate_tasks2
+from tau_retail_env.sources.generated import SERIES2
 from tau_retail_env.sources.generated.choosing import comparatives
-from tau_retail_env.sources.generated.series2 import KINDS, examples, task_of_id
+from tau_retail_env.sources.generated.series2 import KINDS
 from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks import SUBSETS, gold_writes, select_subset
 from tau_retail_env.tasks.subsets import DIFFICULTIES
@@ -49,15 +49,15 @@ def fields_of(task):
 
 
 def test_tasks_are_the_same_for_ever():
-    tasks = [fields_of(task) for split in ("train2", "test2") for task in generate_tasks2(split, 200)]
+    tasks = [fields_of(task) for split in ("train2", "test2") for task in SERIES2.generate(split, 200)]
     assert hashlib.sha256(json.dumps(tasks, sort_keys=True).encode()).hexdigest() == DIGEST
 
 
 def test_a_task_depends_on_its_split_number_and_seed_only(train):
-    assert generate_task2("train2", 777) == train[777]
-    assert generate_task2("train2", 10_001).id == "generated/train2/10001"
-    assert generate_task2("train2", 7, seed=5).id == "generated/train2-5/7"
-    assert generate_task2("train2", 7, seed=5).instruction != train[7].instruction
+    assert SERIES2.generate_one("train2", 777) == train[777]
+    assert SERIES2.generate_one("train2", 10_001).id == "generated/train2/10001"
+    assert SERIES2.generate_one("train2", 7, seed=5).id == "generated/train2-5/7"
+    assert SERIES2.generate_one("train2", 7, seed=5).instruction != train[7].instruction
 
 
 def test_the_sizes_and_ids(train, test):
@@ -103,7 +103,7 @@ def test_the_examples_have_every_subset_that_a_split_has(train):
     def named(task):
         return frozenset(name for name, holds in SUBSETS.items() if holds(task))
 
-    assert {named(task) for task in train} <= {named(task) for task in examples("train2")}
+    assert {named(task) for task in train} <= {named(task) for task in SERIES2.examples("train2")}
 
 
 def test_a_selection_that_turns_out_to_be_empty_is_refused():
@@ -222,24 +222,27 @@ def test_no_task_shares_a_write_with_a_task_of_tau2(train, test):
 
 
 def test_tasks_can_be_drawn_of_some_kinds_only_and_have_ids_of_their_own():
-    tasks = generate_tasks2("train2", 50, seed=3, weights={"fallback": 3, "price": 1})
+    tasks = SERIES2.generate("train2", 50, seed=3, weights={"fallback": 3, "price": 1})
     assert {kind for task in tasks for kind in kinds_of(task)} == {"fallback", "price"}
     assert re.fullmatch(r"generated/train2-3-[0-9a-f]{6}/0", tasks[0].id)
 
 
 def test_a_task_is_made_again_from_its_id(train):
-    assert task_of_id("generated/train2/7") == train[7]
-    assert task_of_id("generated/train2-5/7") == generate_task2("train2", 7, seed=5)
-    assert task_of_id("generated/train/7") is task_of_id("tau2/7") is None
+    assert SERIES2.task_of_id("generated/train2/7") == train[7]
+    assert SERIES2.task_of_id("generated/train2-5/7") == SERIES2.generate_one("train2", 7, seed=5)
+    assert SERIES2.task_of_id("generated/train/7") is SERIES2.task_of_id("tau2/7") is None
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: generate_tasks2("train"), "Unknown split of the second series of source 'generated' 'train'"),
-        (lambda: generate_tasks2("train2", 0), "count of generated tasks is 0; expected a whole number from 1 on"),
-        (lambda: generate_task2("train2", -1), "number of a generated task is -1; expected a whole number from 0 on"),
-        (lambda: generate_task2("train2", 0, weights={"refund": 1}), "Unknown kind of part 'refund'"),
+        (lambda: SERIES2.generate("train"), "Unknown split of the second series of source 'generated' 'train'"),
+        (lambda: SERIES2.generate("train2", 0), "count of generated tasks is 0; expected a whole number from 1 on"),
+        (
+            lambda: SERIES2.generate_one("train2", -1),
+            "number of a generated task is -1; expected a whole number from 0 on",
+        ),
+        (lambda: SERIES2.generate_one("train2", 0, weights={"refund": 1}), "Unknown kind of part 'refund'"),
     ],
 )
 def test_impossible_requests_for_tasks_are_refused(call, message):

@@ -17,7 +17,7 @@ API_STRATEGIES = (UserStrategy.LLM, UserStrategy.REACT, UserStrategy.VERIFY, Use
 """Who has a model play the customer."""
 USER_STRATEGIES = tuple(UserStrategy)
 """Who can play the customer."""
-PHRASINGS = ("auto", "train_fit", "train_dev", "train", "held_out", "all")
+PHRASINGS = ("auto", "train_fit", "train_dev", "train", "wide", "held_out", "all")
 """Which wordings the scripted customer may use."""
 SCRIPTED_KEYS = ("phrasings",)
 API_KEYS = tuple(name for name in ApiSettings.model_fields if name != "model")

@@ -1,4 +1,4 @@
-"""How the scripted customer words what it says: the phrasings of phrases.toml, and which splits may use which."""
+"""How the scripted customer words what it says: the phrasings of its files, and which splits may use which."""
 
 from __future__ import annotations
 
@@ -14,14 +14,22 @@ PORTIONS: Mapping[str, tuple[int, ...]] = {
     "train_fit": (0, 1, 2, 3),
     "train_dev": (5, 6, 7, 8),
     "train": (0, 1, 2, 3, 5, 6, 7, 8),
+    "wide": (0, 1, 2, 3, 5, 6, 7, 8),
     "held_out": (4, 9),
     "all": tuple(range(10)),
 }
-"""Which of an act's ten phrasings may be used, by their places."""
+"""Which of an act's ten phrasings may be used, by their places; "wide" adds those of `MORE_PHRASES`."""
 
-_TEXT = resources.files(__package__).joinpath("phrases.toml").read_text(encoding="utf-8")
-PHRASES: Mapping[str, tuple[str, ...]] = {act: tuple(lines) for act, lines in tomllib.loads(_TEXT).items()}
+
+def _read(name: str) -> Mapping[str, tuple[str, ...]]:
+    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return {act: tuple(lines) for act, lines in tomllib.loads(text).items()}
+
+
+PHRASES = _read("phrases.toml")
 """Act to its phrasings, ten each."""
+MORE_PHRASES = _read("phrases_wide.toml")
+"""Act to further phrasings, heard in training alone; not every act has some."""
 
 
 class Phrasebook:
@@ -63,4 +71,5 @@ def phrasings(act: str, portion: str) -> tuple[str, ...]:
         act: what is said.
         portion: a name of `PORTIONS`.
     """
-    return tuple(PHRASES[act][place] for place in PORTIONS[portion])
+    more = MORE_PHRASES.get(act, ()) if portion == "wide" else ()
+    return (*(PHRASES[act][place] for place in PORTIONS[portion]), *more)

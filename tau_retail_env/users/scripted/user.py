@@ -24,7 +24,7 @@ class ScriptedUser:
         Args:
             shop: the shop's database, read only: {"users", "orders", "products"}.
             phrasings: a name of `PORTIONS`, or "auto": held out for tasks of a test split; for the part of a training
-                split the half that only it has; train otherwise.
+                split the half that only it has; wide for train3; train otherwise.
 
         Raises:
             InvalidValueError: unknown phrasings.
@@ -72,5 +72,7 @@ def _portion_of(split: str) -> str:
     """In which portion of the phrasings a split's customers speak."""
     if split.startswith("test"):
         return "held_out"
+    if split == "train3":
+        return "wide"
     part = split.rpartition("_")[2]
     return f"train_{part}" if part in PARTS else "train"

@@ -89,7 +89,7 @@ def test_it_asks_for_a_yes_and_writes_only_after_one(episodes: dict[str, tuple[f
         for (before, *_), (message, role, read) in pairwise(turns):
             if any(call.name in WRITE_TOOLS for call in message.tool_calls):
                 writes += 1
-                assert role == "user" and "yes" in read.lower(), task_id
+                assert role == "user" and is_yes(read), task_id
                 assert (before.content or "").endswith(CONFIRMATION), task_id
     assert writes > 400
 

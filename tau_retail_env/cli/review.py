@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from tau_retail_env.evaluation.user_check import Played
 
 HELP = "whose fault failures were; what a customer, or a task, spoils"
+EPISODES = 40
+WORKERS = 8
+TASKS = ("source", "task_version", "split", "subset", "exclude_tasks", "task_file")
+READ_WITH = {
+    "--customer": (*TASKS, "user_model", "user", "episodes", "workers", "out"),
+    "--oracle": (*TASKS, "user_model", "user", "limit"),
+    "RUN": ("judge_model", "judge"),
+}
+"""The options that are read, by what is reviewed; `--seed` and `--user-strategy` always have a value."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -40,14 +49,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_selection(parser)
     add_user(parser)
-    parser.add_argument(
-        "--episodes", type=positive, default=40, metavar="N", help="with --customer: so many (default 40)"
-    )
+    parser.add_argument("--episodes", type=positive, metavar="N", help=f"with --customer: so many (default {EPISODES})")
     parser.add_argument("--limit", type=positive, metavar="N", help="with --oracle: at most N tasks")
     add_seed(parser)
-    parser.add_argument("--workers", type=positive, default=8, metavar="N", help="episodes at once (default 8)")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="write the conversations there, one JSON object a line"
+        "--workers", type=positive, metavar="N", help=f"with --customer: episodes at once (default {WORKERS})"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="with --customer: write the conversations there, an object of JSON a line",
     )
     parser.add_argument(
         "--judge-model", metavar="NAME", help="RUN: also ask this model whose fault each failed episode was"
@@ -73,11 +85,24 @@ def run(options: argparse.Namespace) -> int:
     """Judge what was played, or let the oracle serve the customer; report."""
     if (options.played is not None) == (options.customer or options.oracle):
         raise InvalidValueError("Give what was played, such as outputs/eval/A, or --customer or --oracle to play")
+    _check_given(options, "--oracle" if options.oracle else "--customer" if options.customer else "RUN")
     if options.oracle:
         from tau_retail_env.cli.oracle import check_tasks
 
         return check_tasks(options)
     return _check_customer(options) if options.customer else _review(options)
+
+
+def _check_given(options: argparse.Namespace, reviewed: str) -> None:
+    """Refuse options that would change nothing.
+
+    Args:
+        options: as given.
+        reviewed: a key of `READ_WITH`.
+    """
+    unread = {name for names in READ_WITH.values() for name in names} - {*READ_WITH[reviewed]}
+    if given := [f"--{name.replace('_', '-')}" for name in sorted(unread) if getattr(options, name)]:
+        raise InvalidValueError(f"review {reviewed} does not read {', '.join(given)}: leave it out")
 
 
 def _review(options: argparse.Namespace) -> int:
@@ -119,8 +144,8 @@ def _check_customer(options: argparse.Namespace) -> int:
     chosen.environment(tasks[:1])
     _check_writable(options.out)
     chosen.check_server()
-    requests = spread(tasks, options.episodes, options.seed)
-    workers = 1 if "human" in chosen.strategies else options.workers
+    requests = spread(tasks, options.episodes or EPISODES, options.seed)
+    workers = 1 if "human" in chosen.strategies else options.workers or WORKERS
     with tqdm(total=len(requests), unit="episode", disable=None) as bar:
         played = play(requests, tasks, lambda: chosen.environment(tasks), workers=workers, progress=bar.update)
     if options.out is not None:

@@ -614,6 +614,11 @@ def test_a_wrong_key_or_model_is_told_before_the_first_episode(command, customer
     ("arguments", "named"),
     [
         (["review", "--customer", "--out", "."], "is there already"),
+        (["review", "--customer", "--limit", "1"], "does not read --limit"),
+        (["user-check", "--limit", "1"], "does not read --limit"),
+        (["review", "--oracle", "--episodes", "1", "--workers", "2"], "does not read --episodes, --workers"),
+        (["review", "outputs/eval/A", "--subset", "returns"], "does not read --subset"),
+        (["review", "--customer", "--judge-model", "m"], "does not read --judge-model"),
         (["review", "--customer", "--out", "no/such/folder/check.jsonl"], "no folder"),
         (["play", "--user-strategy", "human"], "--as customer"),
         (["play", "--as", "customer", "--user-strategy", "llm"], "leave out --user-strategy"),

@@ -128,7 +128,7 @@ def _verdict(findings: Sequence[Finding]) -> str:
 
 
 def satisfies(version: str, wanted: str) -> bool:
-    """Whether a version will do.
+    """Whether a version will do; read here, for doctor also runs in a Python without a single package.
 
     Args:
         version: such as "2.13.0+cpu"; what follows the numbers does not count.

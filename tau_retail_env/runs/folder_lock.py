@@ -93,6 +93,7 @@ class FolderLock:
             InvalidValueError: another process holds it.
         """
         try:
+            # The package filelock, which the base install lacks, would save this call and the hook for forks alone.
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)

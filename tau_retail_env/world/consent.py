@@ -1,39 +1,68 @@
-"""What is taken for a yes: the scripted customer's, and that of a customer who speaks freely."""
+"""What is taken for a yes to "shall I?", and for its withdrawal, when a customer speaks freely."""
 
 from __future__ import annotations
 
 import re
 
-YES = re.compile(r"\b(?:yes|yeah|yep|sure|correct|confirm|go ahead|right|ok|okay)\b", re.IGNORECASE)
-NO = re.compile(r"\b(?:no|not|isn't|wrong|wait|stop)\b(?! longer)", re.IGNORECASE)
-FIRST_SENTENCE = re.compile(r"(?<=[.!?])\s")
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 CONSENT = re.compile(
-    r"\b(?:yes|yeah|yep|yup|sure|ok(?:ay)?|correct|right|confirm(?:ed)?|absolutely|certainly|definitely|of course"
-    r"|exactly|perfect|great|agreed?|approved?|please do|do it|do that|(?:go|move) (?:ahead|for it)|proceed"
-    r"|(?:sounds|looks|is|that's|all|seems) (?:good|great|fine|perfect)|works for me)\b",
+    r"\b(?:yes|yeah|yep|yup|i (?:can |do |hereby )?confirm|confirmed|agreed?|approved?|please do|do it|do that"
+    r"|(?:go|move) (?:right )?(?:ahead|for it)|proceed|works for me)\b"
+    # These agree only where they are all that a clause says: "sure, thanks", not "I am sure you can do better".
+    r"|(?:^\W*|[,;:–—-]\s*|\b(?:and|oh|that's|this is|that is|it's|it is|it all|looks?|sounds?|seems?|is|are|all) )"
+    r"(?:sure|ok(?:ay)?|correct(?! (?:the|my|your|that|this|it)\b)|right(?! (?:where|here|there|now|by|behind)\b)"
+    r"|confirm(?=\W|$)|absolutely|certainly|definitely|of course|exactly|perfect|great)\b"
+    r"|\b(?:sounds|looks|is|that's|all|seems) (?:good|great|fine|perfect)\b",
     re.IGNORECASE,
 )
 REFUSAL = re.compile(
-    r"\b(?:no|nope|not|never|cannot|wrong|incorrect|wait|hold on|stop|instead|rather|actually|except|different"
-    r"|but first|change my mind|changed my mind)\b|n't\b|n’t\b|\?",
+    r"\b(?:no|nope|nah|not|never|none|neither|cannot|wrong|incorrect|wait|hold on|hang on|(?<!#)stop|but|instead|rather"
+    r"|actually|except|different|maybe|perhaps|unsure|refuse|decline|disagree|reject|(?:change|changed) my mind"
+    r"|second thoughts?|let me|correct (?:the|my|your)|once|if|unless|provided|as long as|what do you mean"
+    r"|how (?:much|many|long))\b|n't\b|\?"
+    r"|^\W*(?:what|how|why|when|which|who|where)\b"
+    r"|^\W*(?:is|are|do|does|did|can|could|will|would|should) (?:i|you|we|it|this|that|there|the|they)\b"
+    r"|\b(?:tell|show|explain|give|send|check)\b[^.?!]*\bfirst\b"
+    r"|\bahead and (?:tell|show|explain|give|remind)\b",
     re.IGNORECASE,
 )
-NO_REFUSAL = re.compile(
-    r"\bno(?:t a)? (?:problem|rush|worries|issues?|longer|need|questions?|concerns?|changes)\b|\bnot? at all\b",
+HARMLESS = re.compile(
+    r"\bno(?:t a)? (?:problem|rush|hurry|worries|issues?|longer|need|questions?|concerns?|changes)\b|\bnot? at all\b"
+    r"|\b(?:let me know|tell me) (?:if|once|when)\b|\bif (?:there|possible)\b|\b(?:instead of|rather than)\b"
+    r"|\b(?:not|n't) need(?:ed)?\b|n't (?:need|want) (?:it|them|this|that) any ?(?:more|longer)\b"
+    r"|\b(?:because|since)\b.*",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Words that only look like a refusal, and the reasons for a wish."""
+WITHDRAWAL = re.compile(
+    r"(?:^[^\w#]*|[,;.!?]\s*|\bno )(?:wait|stop|hold on|hang on)\b|\bchanged? my mind\b|\bsecond thoughts?\b"
+    r"|\b(?:do not|don't|won't|never) (?:do (?:it|that|this)|go|proceed|cancel|return|exchange|change|touch|send)\b"
+    r"|\bi (?:do not|don't|no longer) (?:want|agree)\b(?![^.?!]* any ?(?:more|longer)\b)",
     re.IGNORECASE,
 )
-"""Words that only look like a refusal."""
+RESERVATION = re.compile(r"^\W*(?:but|actually|instead)\b|\binstead\b(?! of)|\bwhat do you mean\b", re.IGNORECASE)
+"""What spoils a yes right before it; later it may be about something else."""
 
 
 def is_yes(answer: str) -> bool:
-    """Whether an answer to "shall I?" begins with a plain yes, whatever follows, or consents in other words."""
-    first_words = FIRST_SENTENCE.split(answer, maxsplit=1)[0]
-    return bool(YES.search(first_words) and not NO.search(first_words)) or consents(answer)
+    """Whether an answer to "shall I?" is a yes.
 
-
-def consents(answer: str) -> bool:
-    """Whether an answer to "shall I?" agrees somewhere, and neither refuses, corrects nor asks anything.
-
-    "Absolutely, please do." agrees; "Sounds good, but wait" does not.
+    The first sentence that agrees or refuses decides: it has to agree without refusing, correcting, asking or making
+    conditions ("Absolutely, please do.", not "Sounds good, but wait"). What follows may add anything but a withdrawal.
     """
-    return bool(CONSENT.search(answer)) and not REFUSAL.search(NO_REFUSAL.sub("", answer))
+    sentences = _sentences(answer)
+    for place, sentence in enumerate(sentences):
+        if REFUSAL.search(HARMLESS.sub("", sentence)):
+            return False
+        if CONSENT.search(sentence):
+            return not any(WITHDRAWAL.search(later) or RESERVATION.search(later) for later in sentences[place + 1 :])
+    return False
+
+
+def takes_back(said: str) -> bool:
+    """Whether words that answer no question about it take an earlier yes back: "No, wait! I changed my mind." """
+    return any(WITHDRAWAL.search(sentence) for sentence in _sentences(said))
+
+
+def _sentences(text: str) -> list[str]:
+    return [part for part in SENTENCE_END.split(text.replace("’", "'").strip()) if part]

@@ -15,7 +15,7 @@ from typing import Any
 from tau_retail_env.messages import ProcessBreakdown, ToolCall
 from tau_retail_env.tasks.writes import WRITE_TOOLS
 from tau_retail_env.world.assertions import Called, Evidence, Said
-from tau_retail_env.world.consent import is_yes
+from tau_retail_env.world.consent import is_yes, takes_back
 
 FIND = "find_user_id_by_"
 """How the names of the tools begin that tell who a customer is."""
@@ -30,13 +30,29 @@ VERBS: Mapping[str, str] = {
     "return_delivered_order_items": r"\breturn|\brefund",
 }
 """What a summary calls each write."""
+ADDRESS_PARTS = ("address1", "address2", "city", "zip")
 REASONS = {"no longer needed": r"\bneed", "ordered by mistake": r"\bmistake"}
 PAYMENTS = {
-    "gift_card": r"\bgift[\s-]?card|\boriginal",
-    "credit_card": r"\bcard\b|\bcredit|\boriginal",
-    "paypal": r"\bpay ?pal|\boriginal",
+    "gift_card": r"\bgift[\s-]?card",
+    "credit_card": r"\bcredit[\s-]?card|(?<!gift)(?<!gift[\s-])\b(?:card|visa|mastercard)\b",
+    "paypal": r"\bpay ?pal\b",
 }
+DENIED = re.compile(
+    r"(?:\b(?:not|never|without|instead of|rather than)\b|n['’]t\b)(?! need)(?:(?!\bbut\b)[^,;:.?!\n()])*"
+)
+"""What a clause denies; that something is not needed is a reason for it."""
 ASKS = re.compile(r"\?|\bconfirm", re.IGNORECASE)
+ASKS_FOR_A_YES = re.compile(
+    r"\bconfirm(?! (?:me )?your (?:first |last |full )?(?:e-?mail|name|zip|identity|user|account))"
+    r"|\b(?:proceed|go ahead|(?:go|move) forward|approve|are you sure)\b|\bagree\b|\b(?:shall|should|may) (?:i|we)\b"
+    r"|\b(?:is|are|does|do) (?:this|that|it|these|those|everything|all)\b[^?]*\b(?:correct|right|ok|okay|good|fine)\b"
+    r"|\b(?:want|like) (?:me|us) to (?:do|process|submit|continue)\b"
+    r"|(?:^|[,;])\W*(?:yes|ok|okay|right|correct|sounds good|all right|alright)\W*\?"
+    r"|^\W*(?:(?:please|reply|answer|say|with)\W+)*yes\W+(?:or\W+)?no\W*$",
+    re.IGNORECASE,
+)
+"""A question that asks for a yes to what was said before it."""
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 IDENTIFIER = re.compile(
     r"#?W\d{7}\b|\b(?:gift_card|credit_card|paypal)_\d+\b|\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE
 )
@@ -163,13 +179,31 @@ def _is_confirmed(before: Sequence[Event], write: Called | None, database: Mappi
     confirmed = False
     for one, answer in itertools.pairwise(before):
         text = one.said.content or ""
-        if one.said.role != "assistant" or answer.said.role != "user" or not names_write(text, write.call, database):
+        if one.said.role != "assistant" or answer.said.role != "user":
             continue
-        if _agrees(answer.said):
+        if not (names_write(text, write.call, database) and _asks_about(text, write.call)):
+            confirmed = confirmed and (_proposes(text) or bool(answer.said.agrees) or not takes_back(_words(answer)))
+        elif _agrees(answer.said):
             confirmed = True
         elif ASKS.search(text):
             confirmed = False
     return confirmed
+
+
+def _words(event: Event) -> str:
+    return event.said.content or ""
+
+
+def _asks_about(text: str, write: ToolCall) -> bool:
+    """Whether what a text asks, if it asks anything, is for a yes or about a write."""
+    questions = [sentence for sentence in SENTENCE_END.split(text) if ASKS.search(sentence)]
+    verb = VERBS[write.name]
+    return not questions or any(ASKS_FOR_A_YES.search(one) or re.search(verb, one, re.IGNORECASE) for one in questions)
+
+
+def _proposes(text: str) -> bool:
+    """Whether a text asks for a yes to a change of the shop."""
+    return bool(ASKS.search(text)) and any(re.search(verb, text, re.IGNORECASE) for verb in VERBS.values())
 
 
 def _agrees(answer: Said) -> bool:
@@ -186,34 +220,49 @@ def names_write(text: str, write: ToolCall, database: Mapping[str, Any]) -> bool
         database: the shop as plain JSON.
     """
     low, given = text.casefold(), write.arguments
-    if not re.search(VERBS[write.name], low):
+    meant = DENIED.sub("", low)
+    order = database["orders"].get(given.get("order_id"), {})
+    if not re.search(VERBS[write.name], meant):
         return False
-    if "order_id" in given and str(given["order_id"]).casefold().removeprefix("#") not in low:
+    if "order_id" in given and not _holds(meant, str(given["order_id"]).removeprefix("#")):
         return False
     if not re.search(REASONS.get(given.get("reason", ""), ""), low):
         return False
-    if any(str(given[part]).casefold() not in low for part in ("address1", "zip") if part in given):
+    if not all(_holds(meant, str(given[part])) for part in ADDRESS_PARTS if given.get(part)):
         return False
-    return _names_payment(low, given.get("payment_method_id")) and _names_items(low, given, database)
+    return _names_payment(meant, given.get("payment_method_id"), order) and _names_items(low, meant, given, database)
 
 
-def _names_payment(low: str, payment: str | None) -> bool:
-    if payment is None or payment.casefold() in low:
+def _holds(text: str, words: str) -> bool:
+    """Whether a text holds some words one after another, whole, whatever stands between them."""
+    return f" {_bare(words)} " in f" {_bare(text)} "
+
+
+def _bare(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.casefold()))
+
+
+def _names_payment(meant: str, payment: str | None, order: Mapping[str, Any]) -> bool:
+    if payment is None or _holds(meant, payment):
         return True
-    return any(payment.startswith(kind) and bool(re.search(words, low)) for kind, words in PAYMENTS.items())
+    kind = payment.rpartition("_")[0]
+    if kind not in PAYMENTS or re.search(rf"\b{kind}_\d", meant):
+        return False
+    original = any(paid["payment_method_id"] == payment for paid in order.get("payment_history", ()))
+    return bool(re.search(PAYMENTS[kind], meant)) or (original and bool(re.search(r"\boriginal", meant)))
 
 
-def _names_items(low: str, given: Mapping[str, Any], database: Mapping[str, Any]) -> bool:
-    """Whether a text (in lower case) names every item, and what becomes of it."""
+def _names_items(low: str, meant: str, given: Mapping[str, Any], database: Mapping[str, Any]) -> bool:
+    """Whether a text (in lower case, and without what it denies) names every item, and what becomes of it."""
     old, new = given.get("item_ids", ()), given.get("new_item_ids")
     rows = {row["item_id"]: row for row in database["orders"].get(given.get("order_id"), {}).get("items", ())}
-    whole = len(old) == len(rows) and bool(re.search(r"\b(?:all|every|entire|whole|both)\b", low))
+    whole = len(old) == len(rows) and bool(re.search(r"\b(?:all|every|entire|whole|both)\b", meant))
     for place, item_id in enumerate(old):
         row = rows.get(item_id)
         if row is None:
-            return item_id in low
+            return _holds(meant, item_id)
         noun = row["name"].casefold().split()[-1].removesuffix("s")
-        if not (whole or item_id in low or noun in low):
+        if not (whole or _holds(meant, item_id) or re.search(rf"\b{re.escape(noun)}", meant)):
             return False
         if new is not None and not _names_variant(low, row, new[place], database):
             return False
@@ -222,7 +271,7 @@ def _names_items(low: str, given: Mapping[str, Any], database: Mapping[str, Any]
 
 def _names_variant(low: str, row: Mapping[str, Any], new_id: str, database: Mapping[str, Any]) -> bool:
     """Whether a text names a new item, by its id or by the options that become different."""
-    if new_id in low:
+    if _holds(low, new_id):
         return True
     variant = database["products"].get(row["product_id"], {}).get("variants", {}).get(new_id)
     if variant is None:
@@ -249,7 +298,7 @@ def inventions(events: Iterable[Event], database: Mapping[str, Any], domain_poli
         text = event.said.content or ""
         if event.said.role != "assistant":
             known.learn(text)
-        elif ASKS.search(text) and any(re.search(verb, text, re.IGNORECASE) for verb in VERBS.values()):
+        elif _proposes(text):
             yield from known.missing(text)
 
 

@@ -13,7 +13,7 @@ from tau_retail_env.evaluation.user_check import play, spread
 from tau_retail_env.sources import load_tasks, open_shop
 from tau_retail_env.users import ScriptedUser
 from tau_retail_env.users.scripted.phrases import PHRASES
-from tau_retail_env.world.consent import consents
+from tau_retail_env.world.consent import is_yes, takes_back
 
 ANSWERS = (
     "Absolutely, please do.",
@@ -33,7 +33,7 @@ ANSWERS = (
 
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_a_consent_in_free_words_is_one(answer):
-    assert consents(answer)
+    assert is_yes(answer)
 
 
 class Freely(ScriptedUser):
@@ -72,7 +72,7 @@ def test_a_customer_who_consents_in_free_words_fails_no_perfect_agent(source):
     ],
 )
 def test_what_refuses_corrects_or_asks_is_none(answer):
-    assert not consents(answer)
+    assert not is_yes(answer)
 
 
 def test_the_oracle_asks_for_a_yes_in_the_words_it_listens_for():
@@ -85,3 +85,64 @@ def test_the_oracle_asks_for_a_yes_in_the_words_it_listens_for():
     assert summary.content.endswith(CONFIRMATION)
     assert agent.act("Wonderful weather.", {"role": "user"}).content == summary.content
     assert agent.act("Absolutely!", {"role": "user"}).tool_calls[0].name == "cancel_pending_order"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "I can't confirm that.",
+        "Don't go ahead.",
+        "I don't think that's right.",
+        "I never said yes.",
+        "I won't say yes to that.",
+        "That isn’t right.",
+        "Can you confirm the price?",
+        "Could you confirm what the total would be",
+        "Okay, how much would it be?",
+        "okay how much would it be",
+        "Yes? What do you mean?",
+        "Ok, hold on.",
+        "Nope, that is right where I live.",
+        "Yes, but refund it to PayPal.",
+        "Yes. But refund it to PayPal.",
+        "Go ahead and tell me the price first.",
+        "Let me confirm with my wife.",
+        "Correct the address first.",
+        "Yes, cancel my other order instead.",
+        "Sure, once you have told me the price.",
+        "Yes, if it is free.",
+        "I am sure you can do better.",
+        "Yes. No, wait!",
+        "Okay. I changed my mind.",
+        "Absolutely not.",
+    ],
+)
+def test_a_refusal_a_question_or_a_condition_is_no_yes_whatever_words_it_holds(answer):
+    assert not is_yes(answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "No problem, go ahead.",
+        "Yes, please proceed. Can you also tell me the tracking number?",
+        "Yes, cancel it, I don't need it anymore.",
+        "Yes, return it because it doesn't fit.",
+        "Yes please, and let me know once it's done.",
+        "Sure, please go ahead. Thank you! ###STOP###",
+        "Yes. I don't know my order id. How about size L?",
+        "That sounds good. Yes, please go ahead.",
+    ],
+)
+def test_a_yes_stays_one_with_a_reason_a_detail_or_a_new_question_behind_it(answer):
+    assert is_yes(answer)
+
+
+@pytest.mark.parametrize("said", ["No, wait! I changed my mind.", "Please don't cancel it.", "Hold on.", "No wait"])
+def test_a_withdrawal_takes_a_yes_back(said):
+    assert takes_back(said)
+
+
+@pytest.mark.parametrize("said", ["No.", "Okay, I'll wait.", "No, that's all.", "Actually, there is more.", "Thanks!"])
+def test_what_says_nothing_against_it_takes_no_yes_back(said):
+    assert not takes_back(said)

@@ -19,7 +19,7 @@ from tau_retail_env.tasks.writes import gold_writes
 from tau_retail_env.users import ScriptedUser, UserMessage
 from tau_retail_env.world.assertions import Called, Evidence, Said
 from tau_retail_env.world.consent import is_yes
-from tau_retail_env.world.process import Process, check_process
+from tau_retail_env.world.process import Process, check_process, names_write
 
 EMAIL = "sofia.rossi2645@example.com"
 SOFIA, ORDER = "sofia_rossi_8776", "#W5918442"
@@ -261,3 +261,69 @@ def test_a_customers_own_account_counts_more_than_its_words() -> None:
     for agrees in (True, False):
         found.conversation[place] = Said("user", "Yes.", agrees)
         assert check_process(found, open_shop("tau2").database).confirmed == float(agrees)
+
+
+@pytest.mark.parametrize(
+    ("question", "confirmed"),
+    [
+        ("Would you like to hear a joke, yes or no?", 0.0),
+        ("Is your name spelled correctly (yes/no)?", 0.0),
+        ("Can you confirm your email?", 0.0),
+        ("Is that okay with you?", 1.0),
+        ("Shall I?", 1.0),
+        ("Yes or no?", 1.0),
+        ("Would you like me to cancel it?", 1.0),
+    ],
+)
+def test_the_question_has_to_be_about_the_write(question: str, confirmed: float) -> None:
+    summary = f"I will cancel {ORDER} because it is no longer needed."
+    for asked in (f"{summary} {question}", f"{question} {summary}"):
+        assert process(*IDENTIFIED, ("agent", asked), ("user", "Yes."), WRITTEN).confirmed == confirmed
+
+
+@pytest.mark.parametrize(
+    ("between", "answer", "confirmed"),
+    [
+        ("One moment, please.", "No, wait! I changed my mind. Do not do that.", 0.0),
+        ("Anything else?", "Please don't cancel it after all.", 0.0),
+        ("One moment, please.", "Okay, I'll wait.", 1.0),
+        ("I will return the camera of #W9911714. Confirm?", "Wait, that's wrong.", 1.0),
+    ],
+)
+def test_a_yes_may_be_withdrawn_until_the_write(between: str, answer: str, confirmed: float) -> None:
+    told = (("agent", RIGHT), ("user", "Yes."), ("agent", between), ("user", answer))
+    assert process(*IDENTIFIED, *told, WRITTEN).confirmed == confirmed
+
+
+TO_CARD = ("return_delivered_order_items", {**RETURN[1], "payment_method_id": "credit_card_9513926"})
+FULL = {"address1": "1 Elm Street", "address2": "Suite 7", "city": "Boston", "state": "MA", "zip": "10108"}
+MOVE = ("modify_user_address", {"user_id": SOFIA, **FULL})
+
+
+@pytest.mark.parametrize(
+    ("write", "words", "named"),
+    [
+        (TO_CARD, f"Return the perfume of {ORDER}, refund to credit_card_9513926.", True),
+        (TO_CARD, f"Return the perfume of {ORDER}, refund to your credit card.", True),
+        (TO_CARD, f"Return the perfume of {ORDER}, refund to your Visa, not to PayPal.", True),
+        (TO_CARD, f"Return the perfume of {ORDER}, refund to your gift card.", False),
+        (TO_CARD, f"Return the perfume of {ORDER}, refund to credit_card_0000001.", False),
+        (TO_CARD, f"Return the perfume of {ORDER}, refund to credit_card_95139260.", False),
+        (TO_CARD, f"Return the perfume of {ORDER} to PayPal, not to the card.", False),
+        (TO_CARD, f"Return the perfume of {ORDER} to the original payment method.", False),
+        (TO_CARD, f"I will not return the perfume of {ORDER}, nothing goes to your card.", False),
+        (TO_CARD, f"I will return the camera of {ORDER}, not the perfume, to your card.", False),
+        (RETURN, f"Return the perfume of {ORDER}1.", False),
+        (CANCEL, f"You need not cancel {ORDER}, it is no longer needed. Shall I keep it?", False),
+        (CANCEL, f"It can't be undone, but I will cancel {ORDER}, as you don't need it.", True),
+        (MOVE, "Your new address: 1 Elm Street, Suite 7, Boston, MA 10108.", True),
+        (MOVE, "Your new address:\n- Street: 1 Elm Street\n- Suite: 7\n- City: Boston\n- Zip: 10108", True),
+        (MOVE, "Your new address: 1 Elm Street, Suite 7, New York, NY 10108.", False),
+        (MOVE, "Your new address: 11 Elm Street, Suite 7, Boston, MA 10108.", False),
+        (MOVE, "Your new address: 1 Elm Street, Apt 9, Boston, MA 10108.", False),
+    ],
+)
+def test_other_contents_or_a_denial_name_another_write(
+    write: tuple[str, dict[str, Any]], words: str, named: bool
+) -> None:
+    assert names_write(words, ToolCall(*write), open_shop("tau2").database) is named

@@ -163,7 +163,7 @@ def _to_upstream(options: argparse.Namespace) -> int:
     from tau_retail_env.evaluation.upstream import tau2, tau_bench
 
     settings = read_settings(options.path)
-    episodes = best_episodes(options.path / EPISODES)
+    episodes = best_episodes(options.path / EPISODES, settings.task_version)
     if options.to == "submission":
         return _submit(options, settings)
     if options.to == "tau2":
@@ -196,7 +196,7 @@ def _submit(options: argparse.Namespace, settings: EvalSettings) -> int:
     )
     results = json.loads((options.path / RESULTS).read_text(encoding="utf-8"))
     rows = _rows(options, settings)
-    episodes = best_episodes(options.path / EPISODES)
+    episodes = best_episodes(options.path / EPISODES, settings.task_version)
     submission.write(options.output, settings, episodes, results, rows, submitter)
     say(f"{options.output}: check it with upstream's own: tau2 submit validate {options.output}")
     return 0

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -102,6 +102,8 @@ class EnvironmentSurvey:
     """The data of the source tau2."""
     tau2_versions: Mapping[str, Place]
     """Where its newer versions are."""
+    tau2_set: Collection[str]
+    """Those of them whose variable is set, such as TAU2_BENCH_PATH."""
     tau_bench: Place
     """The checkout or installation of τ-bench v1."""
     tau_bench_path: str | None
@@ -159,6 +161,7 @@ def survey() -> EnvironmentSurvey:
         requirements=_requirements(checkout),
         tau2=_place(upstream_tau2.data_folder),
         tau2_versions={version: _place(functools.partial(_retail_data, version)) for version in REPOSITORIES},
+        tau2_set=[version for version, one in REPOSITORIES.items() if os.environ.get(one.variable)],
         tau_bench=_place(upstream_tau_bench.package_folder),
         tau_bench_path=os.environ.get(upstream_tau_bench.PATH_VARIABLE) or None,
         checkout=checkout,

@@ -223,6 +223,10 @@ def _tau2_versions(found: EnvironmentSurvey) -> Iterator[Finding]:
             repository = upstream_tau2.REPOSITORIES[version]
             by_git = f"git clone https://github.com/{repository.name} && export {repository.variable}=<the clone>"
             remedy = f"git submodule update --init {repository.folder}" if found.has_submodules else by_git
+            if version in found.tau2_set:
+                remedy = (
+                    f"unset {repository.variable}, or export {repository.variable}=<a checkout of {repository.name}>"
+                )
             yield Finding("sources", name, "optional", place.problem, remedy)
 
 

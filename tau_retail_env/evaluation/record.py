@@ -145,17 +145,42 @@ def episode_of(line: bytes, where: str, seen: dict[str, int]) -> Episode:
     return Episode(trial, trajectory)
 
 
-def best_episodes(path: Path) -> Iterator[Episode]:
+def of_one_version(episodes: Iterable[Episode], path: Path, task_version: str | None = None) -> Iterator[Episode]:
+    """Episodes, all on tasks of one version: a figure over two says nothing of either.
+
+    Args:
+        episodes: those of a file; one that names no version fits any.
+        path: the file, for the error.
+        task_version: what the evaluation's settings say; None where there are none.
+
+    Raises:
+        InvalidValueError: names both versions, and a task of the second.
+    """
+    known, source = task_version, SETTINGS
+    for episode in episodes:
+        found = episode.trajectory.task_version
+        if found is not None and found != (known or found):
+            raise InvalidValueError(
+                f"{path} holds {episode.trajectory.task_id} of task version {found}, but {source} says {known}: "
+                "results of two task versions cannot be mixed. Keep the episodes of one"
+            )
+        if known is None:
+            known, source = found, f"{episode.trajectory.task_id} before it"
+        yield episode
+
+
+def best_episodes(path: Path, task_version: str | None = None) -> Iterator[Episode]:
     """Of every task and trial the episode that counts: the first scored one, else the last; in the record's order.
 
     Args:
         path: `episodes.jsonl` of an evaluation; it is read twice.
+        task_version: what the evaluation's settings say; None where they are not at hand.
 
     Raises:
-        InvalidValueError: a line that is no episode, or a file that cannot be read.
+        InvalidValueError: a line that is no episode, a file that cannot be read, or tasks of two versions.
     """
     chosen: dict[tuple[str, int], tuple[int, bool]] = {}
-    for place, episode in enumerate(read_episodes(path)):
+    for place, episode in enumerate(of_one_version(read_episodes(path), path, task_version)):
         key = episode.trajectory.task_id, episode.trial
         if key not in chosen or not chosen[key][1]:
             chosen[key] = place, episode.trajectory.scorable

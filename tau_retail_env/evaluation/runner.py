@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.facts import Facts, facts_of
-from tau_retail_env.evaluation.record import EPISODES, RESULTS, SETTINGS, EpisodeLog, read_episodes
+from tau_retail_env.evaluation.record import EPISODES, RESULTS, SETTINGS, EpisodeLog, of_one_version, read_episodes
 from tau_retail_env.evaluation.settings import EvalSettings, check_same, holds_episodes, read_settings
 from tau_retail_env.evaluation.worker_pool import Job, Played
 from tau_retail_env.runs.files import write_atomically
@@ -99,11 +99,12 @@ def stand(folder: Path, settings: EvalSettings, tasks: Sequence[Task]) -> Standi
         tasks: its tasks, as far as they are here.
 
     Raises:
-        InvalidValueError: a damaged record, or an episode of a task that is none of the evaluation's.
+        InvalidValueError: a damaged record, or an episode of another task or version than the evaluation's.
     """
     standing, by_id = Standing(settings), {task.id: task for task in tasks}
     path = folder / EPISODES
-    for episode in read_episodes(path) if path.is_file() else ():
+    there = read_episodes(path) if path.is_file() else ()
+    for episode in of_one_version(there, path, settings.task_version):
         task_id = episode.trajectory.task_id
         if task_id not in settings.tasks:
             raise InvalidValueError(f"{path} holds an episode of {task_id}, which is no task of this evaluation")

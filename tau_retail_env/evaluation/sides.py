@@ -9,7 +9,15 @@ from pathlib import Path
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.facts import Facts, facts_of
-from tau_retail_env.evaluation.record import EPISODES, SETTINGS, Episode, best_episodes, each_once, read_episodes
+from tau_retail_env.evaluation.record import (
+    EPISODES,
+    SETTINGS,
+    Episode,
+    best_episodes,
+    each_once,
+    of_one_version,
+    read_episodes,
+)
 from tau_retail_env.evaluation.runner import stand
 from tau_retail_env.evaluation.settings import read_settings, task_digests
 from tau_retail_env.evaluation.upstream import tau2, tau_bench
@@ -75,11 +83,11 @@ def episodes_of(name: str) -> Iterator[Episode]:
     """
     path, step = _with_step(name)
     if (path / SETTINGS).is_file():
-        yield from best_episodes(path / EPISODES)
+        yield from best_episodes(path / EPISODES, read_settings(path).task_version)
     elif (path / TRAJECTORIES).is_dir():
         yield from _validated(path, step)[1]
     elif path.suffix == ".jsonl" and path.is_file():
-        yield from read_episodes(path)
+        yield from of_one_version(read_episodes(path), path)
     else:
         _check_there(path)
         yield from read_upstream(path)

@@ -35,6 +35,10 @@ def make_judge(
         return ModelJudge(source, model, config)
     if model is not None or config:
         raise InvalidValueError("nl_judge_model and nl_judge_config belong to nl_judge=openai; leave them out")
-    for assertion in {assertion for task in judged for assertion in task.assertions}:
-        compile_assertion(assertion)
+    for task in judged:
+        for assertion in task.assertions:
+            try:
+                compile_assertion(assertion)
+            except InvalidValueError as error:
+                raise InvalidValueError(f"Task {task.id!r}: {error}") from None
     return RulesJudge()

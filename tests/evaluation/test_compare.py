@@ -7,6 +7,7 @@ import pytest
 from tau_retail_env import load_tasks
 from tau_retail_env.agents.bad import SilentAgent
 from tau_retail_env.agents.oracle import OracleAgent
+from tau_retail_env.cli.main import main
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.compare import NO_DIFFERENCE, as_json, as_text, compare
 from tau_retail_env.evaluation.record import EPISODES, best_episodes
@@ -109,6 +110,9 @@ def test_another_versions_tasks_are_refused_by_name(oracle, often_silent):
     stored["tasks"][TASKS[1].id] = "another"
     stored["task_version"] = "1.0"
     path.write_text(json.dumps(stored))
+    played = (often_silent / EPISODES).read_text()
+    assert '"task_version": "0.2"' in played
+    (often_silent / EPISODES).write_text(played.replace('"task_version": "0.2"', '"task_version": "1.0"'))
     told = f"different versions of the same tasks: of another version are {TASKS[1].id}. Play one of them with"
     with pytest.raises(InvalidValueError, match=told):
         compare(read_side(str(oracle)), read_side(str(often_silent)))
@@ -130,6 +134,32 @@ def test_a_file_that_holds_two_task_versions_is_refused(tmp_path):
     write_trajectories(tmp_path / "mixed.jsonl", mixed)
     with pytest.raises(InvalidValueError, match=r"mixed.jsonl has 0.2 and 1.0"):
         compare(read_side(str(tmp_path / "mixed.jsonl")), read_side(str(tmp_path / "mixed.jsonl")))
+
+
+@pytest.mark.parametrize("task_versions", [("1.0",), ("0.2", "1.0"), ("1.0", "0.2")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("compare", "{0}", "{0}"),
+        ("review", "{0}"),
+        *(("convert", "{0}", "--to", form, "--output", "{1}") for form in ("tau2", "trl", "llama-factory")),
+    ],
+    ids=" ".join,
+)
+def test_a_folder_with_episodes_of_another_task_version_is_refused(tmp_path, oracle, capsys, command, task_versions):
+    mixed = [plain_trajectory(task_id=TASKS[0].id, reward=1.0, task_version=version) for version in task_versions]
+    write_trajectories(tmp_path / "mixed.jsonl", mixed)
+    (tmp_path / "mixed.jsonl").replace(oracle / EPISODES)
+    assert main([word.format(oracle, tmp_path / "out") for word in command]) == 2
+    assert f"{TASKS[0].id} of task version 1.0, but eval.json says 0.2" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_review_of_a_file_with_two_task_versions_is_refused(tmp_path, capsys):
+    mixed = [plain_trajectory(task_id="tau2/5", task_version=version) for version in (None, "0.2", "1.0")]
+    write_trajectories(tmp_path / "mixed.jsonl", mixed)
+    assert main(["review", str(tmp_path / "mixed.jsonl")]) == 2
+    assert "tau2/5 of task version 1.0, but tau2/5 before it says 0.2" in capsys.readouterr().err
 
 
 def test_agents_without_a_task_in_common_are_refused(tmp_path, oracle):

@@ -194,8 +194,8 @@ def _check_tasks(settings: EvalSettings, rows: Sequence[Mapping[str, Any]]) -> N
     database = upstream_tau2.shop_database()
     try:
         given = [upstream_tau2.task_of(row, "", settings.task_version, database) for row in rows]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InvalidValueError(f"The tasks given are not τ²'s retail tasks: {error!r}") from None
+    except InvalidValueError as error:
+        raise InvalidValueError(f"The tasks given are not τ²'s retail tasks. {error}") from None
     if (digests := task_digests(given)) != settings.tasks:
         raise InvalidValueError(
             f"The tasks given are not those that were played (tasks {settings.task_version}). Of those played (first) "
@@ -299,13 +299,16 @@ def _reward_info(one: Trajectory, row: Mapping[str, Any]) -> dict[str, Any]:
         return {"reward": one.reward, "reward_basis": None, "info": {"note": f"ended by {one.stop_reason}"}}
     breakdown = cast(Mapping[str, float], one.reward_breakdown)
     database = breakdown.get("database")
-    basis = list((row.get("evaluation_criteria") or {}).get("reward_basis") or ("DB", "COMMUNICATE"))
+    criteria = row.get("evaluation_criteria")
+    basis = None if criteria is None else list(criteria.get("reward_basis", ("DB", "COMMUNICATE")))
     parts = {"DB": database, "COMMUNICATE": breakdown.get("outputs"), "NL_ASSERTION": breakdown.get("assertions")}
     return {
         "reward": breakdown.get("official", one.reward),
         "db_check": None if database is None else {"db_match": bool(database), "db_reward": database},
         "reward_basis": basis,
-        "reward_breakdown": {name: value for name, value in parts.items() if name in basis and value is not None},
+        "reward_breakdown": {
+            name: value for name, value in parts.items() if name in (basis or ()) and value is not None
+        },
     }
 
 

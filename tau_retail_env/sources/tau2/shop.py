@@ -37,6 +37,7 @@ class Tau2Shop:
 
     Raises:
         MissingDependencyError: a package that upstream's retail domain imports is not installed.
+        InvalidValueError: the edition's code or database is broken.
     """
 
     episode_rules = EPISODE_RULES
@@ -44,7 +45,10 @@ class Tau2Shop:
     def __init__(self, edition: Edition) -> None:
         self._edition = edition
         self._upstream = import_upstream(edition)
-        self.snapshot = self._upstream.RetailDB.load(edition.retail / "db.json")
+        try:
+            self.snapshot = self._upstream.RetailDB.load(edition.retail / "db.json")
+        except ValueError as error:  # pydantic's are of this kind
+            raise edition.broken("db.json", f"is no database of upstream's shop ({error})") from None
         toolkit = self._upstream.RetailTools(self.snapshot)
         self.reading_tools = frozenset(name for name in toolkit.tools if toolkit.tool_type(name).name == "READ")
         tables = self.snapshot.products, self.snapshot.orders, self.snapshot.users
@@ -57,7 +61,7 @@ class Tau2Shop:
     @functools.cached_property
     def domain_policy(self) -> str:
         """Upstream's retail policy, byte for byte."""
-        return (self._edition.retail / "policy.md").read_text(encoding="utf-8")
+        return self._edition.text(self._edition.retail / "policy.md")
 
     @functools.cached_property
     def tools(self) -> Sequence[Mapping[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 from tau_retail_env.chat.compressed import retail_prompt
 from tau_retail_env.sources.base import JsonObject, Message, Source
 from tau_retail_env.sources.tau2 import history, judge_prompt, tasks, texts, user_prompt
-from tau_retail_env.sources.tau2.editions import CUSTOM, VERSIONS, Edition, edition_of, named
+from tau_retail_env.sources.tau2.editions import CUSTOM, DIGESTS, VERSIONS, Edition, edition_of, named
 from tau_retail_env.sources.tau2.shop import EPISODE_RULES, Tau2Shop
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.world.assertions import Said
@@ -47,8 +47,13 @@ class Tau2Source(Source):
         return tasks.splits(self.version or VERSIONS[0])
 
     def load(self, split: str) -> list[Task]:
-        """The tasks of one split."""
-        return tasks.load(split, self.version or VERSIONS[0])
+        """The tasks of one split; the gold calls of contents that nobody has recorded are looked up in the shop."""
+        if (version := self.version or VERSIONS[0]) in DIGESTS:
+            return tasks.load(split, version)
+        tools = [tool["function"]["name"] for tool in self.shop().tools]
+        loaded = tasks.load(split, version)
+        tasks.check_tools(loaded, tools)
+        return loaded
 
     def open_shop(self) -> Shop:
         """Upstream's tools over its database."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,44 @@ def load(split: str, version: str = VERSIONS[0]) -> list[Task]:
     known = splits(version)
     if split not in known:
         raise unknown("split of source 'tau2'", split, sorted(known))
-    wanted = set(known[split])
     edition = edition_of(version)
+    rows = edition.read("tasks.json")
+    _check_ids(edition, split, known[split], [row.get("id") for row in rows])
     database = shop_database(edition)
-    return [task_of(row, split, version, database) for row in edition.read("tasks.json") if row["id"] in wanted]
+    return [task_of(row, split, version, database) for row in rows if row["id"] in known[split]]
+
+
+def check_tools(tasks: Iterable[Task], tools: Collection[str]) -> None:
+    """Refuse a gold call that no agent can make: upstream would take it for one that changes nothing.
+
+    Args:
+        tasks: whose gold calls.
+        tools: the names of the agent's tools.
+
+    Raises:
+        InvalidValueError: names the task and the tool.
+    """
+    for task in tasks:
+        for action in task.actions:
+            if action.name not in tools:
+                raise unknown(f"tool in a gold action of task {task.id!r}", action.name, sorted(tools))
+
+
+def _check_ids(edition: Edition, split: str, wanted: Sequence[object], ids: Sequence[object]) -> None:
+    """Refuse a task that is there twice or has no id, and a split that names one that is not there.
+
+    Raises:
+        InvalidValueError: names the file and the id.
+    """
+    if nameless := [task_id for task_id in ids if not isinstance(task_id, str)]:
+        raise edition.broken("tasks.json", f"holds a task whose id is {nameless[0]!r}, expected a text")
+    for task_id, count in Counter(map(repr, ids)).items():
+        if count > 1:
+            raise edition.broken("tasks.json", f"holds task {task_id} {count} times")
+    if missing := [task_id for task_id in wanted if task_id not in ids]:
+        raise edition.broken(
+            "split_tasks.json", f"names task {missing[0]!r} in split {split!r}, which tasks.json does not hold"
+        )
 
 
 def task_of(row: Mapping[str, Any], split: str, version: str, database: Mapping[str, Any]) -> Task:
@@ -83,63 +118,58 @@ def task_of(row: Mapping[str, Any], split: str, version: str, database: Mapping[
     Raises:
         InvalidValueError: it cannot be judged.
     """
-    scenario = row["user_scenario"]
-    briefing = scenario["instructions"]
-    criteria = row["evaluation_criteria"]
-    parts = (
-        briefing["reason_for_call"],
-        briefing["known_info"],
-        briefing["unknown_info"],
-        briefing["task_instructions"],
-    )
+    from tau_retail_env.sources.tau2.rows import Criteria, read_row  # doctor reads this file without pydantic
+
+    read = read_row(row)
+    briefing, persona = read.user_scenario.instructions, read.user_scenario.persona
+    criteria = read.evaluation_criteria or Criteria(reward_basis=[])
+    parts = (briefing.reason_for_call, briefing.known_info, briefing.unknown_info, briefing.task_instructions)
     actions = tuple(
-        Action(action["name"], action["arguments"], action.get("requestor") or "assistant")
-        for action in criteria["actions"]
+        Action(action.name, action.arguments, action.requestor or "assistant") for action in criteria.actions or ()
     )
     return Task(
-        id=f"tau2/{row['id']}",
+        id=f"tau2/{read.id}",
         source="tau2",
         domain="retail",
         split=split,
         instruction="\n".join(part for part in parts if part),
         actions=actions,
-        outputs=tuple(criteria.get("communicate_info") or ()),
+        outputs=tuple(criteria.communicate_info or ()),
         user_id=_customer_id(actions, database),
         scenario=Scenario(
-            persona=scenario["persona"],
-            reason_for_call=briefing["reason_for_call"],
-            known_info=briefing["known_info"],
-            unknown_info=briefing["unknown_info"],
-            task_instructions=briefing["task_instructions"],
+            persona=persona,
+            reason_for_call=briefing.reason_for_call,
+            known_info=briefing.known_info,
+            unknown_info=briefing.unknown_info,
+            task_instructions=briefing.task_instructions,
         ),
-        initial_state=row.get("initial_state"),
-        reward_basis=_reward_basis(row),
+        initial_state=read.initial_state,
+        reward_basis=_known_basis(read.id, criteria.judged),
         version=version,
-        assertions=tuple(criteria.get("nl_assertions") or ()),
+        assertions=tuple(criteria.nl_assertions or ()),
     )
 
 
-def _reward_basis(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _known_basis(task_id: str, basis: Sequence[str]) -> tuple[str, ...]:
     """What upstream multiplies into the reward of a task.
 
     Raises:
         InvalidValueError: it names something that this package does not judge.
     """
-    basis = tuple(row["evaluation_criteria"].get("reward_basis") or ("DB", "COMMUNICATE"))
     for entry in basis:
         if entry not in KNOWN_BASES:
-            raise unknown(f"entry in reward_basis of task {row['id']!r} of source 'tau2'", entry, KNOWN_BASES)
-    return basis
+            raise unknown(f"entry in reward_basis of task {task_id!r} of source 'tau2'", entry, KNOWN_BASES)
+    return tuple(basis)
 
 
 def _customer_id(actions: tuple[Action, ...], shop: Mapping[str, Any]) -> str | None:
     """Whose task it is: the user whom the gold actions look up, or whose order they touch."""
     for action in actions:
-        given = action.arguments
-        if given.get("user_id") in shop["users"]:
-            return given["user_id"]
-        if given.get("order_id") in shop["orders"]:
-            return shop["orders"][given["order_id"]]["user_id"]
+        user_id, order_id = (str(action.arguments.get(name)) for name in ("user_id", "order_id"))
+        if user_id in shop["users"]:
+            return user_id
+        if order_id in shop["orders"]:
+            return shop["orders"][order_id]["user_id"]
     for action in actions:
         for user_id, user in shop["users"].items():
             if _looked_up(action, user):
@@ -150,12 +180,9 @@ def _customer_id(actions: tuple[Action, ...], shop: Mapping[str, Any]) -> str | 
 def _looked_up(action: Action, user: Mapping[str, Any]) -> bool:
     given = action.arguments
     if action.name == "find_user_id_by_email":
-        return given["email"].lower() == user["email"].lower()
+        return str(given.get("email")).lower() == user["email"].lower()
     if action.name == "find_user_id_by_name_zip":
         name = user["name"]
-        return (given["first_name"].lower(), given["last_name"].lower(), given["zip"]) == (
-            name["first_name"].lower(),
-            name["last_name"].lower(),
-            user["address"]["zip"],
-        )
+        asked = [str(given.get(part)).lower() for part in ("first_name", "last_name", "zip")]
+        return asked == [name["first_name"].lower(), name["last_name"].lower(), user["address"]["zip"]]
     return False

@@ -42,6 +42,7 @@ def import_upstream(edition: Edition) -> Upstream:
 
     Raises:
         MissingDependencyError: a package that upstream's code imports is not installed.
+        InvalidValueError: the edition's code is broken.
     """
     with _IMPORTING, _without_dotenv():
         try:
@@ -57,6 +58,9 @@ def import_upstream(edition: Edition) -> Upstream:
                 f"τ²'s retail domain in {edition.package} cannot be imported: {error}. Its small dependencies come "
                 "with this package: pip install -r requirements.txt (or pip install . in the repository)"
             ) from error
+        except Exception as error:  # whatever the code of a checkout raises
+            problem = f"cannot be imported ({type(error).__name__}: {error})"
+            raise edition.broken(edition.package / "domains" / "retail" / "tools.py", problem) from error
         finally:
             warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
 

@@ -219,11 +219,13 @@ def test_a_path_that_leads_nowhere_is_an_error_of_its_own(nowhere, monkeypatch):
         tasks.load("test", "1.0")
 
 
-def test_a_file_with_other_line_ends_is_the_same_version(nowhere):
+def test_a_file_with_other_line_ends_is_the_same_version(nowhere, monkeypatch):
     folder = copy_of_the_wheel(nowhere / "mine")
     retail = folder / "data" / "tau2" / "domains" / "retail"
     tasks_json = (editions.installed().retail / "tasks.json").read_bytes()
     (retail / "tasks.json").write_bytes(tasks_json)
     policy = retail / "policy.md"
     policy.write_bytes(policy.read_bytes().replace(b"\n", b"\r\n"))
-    assert editions._edition_in(folder).version() == "0.2"
+    monkeypatch.setenv("TAU2_BENCH_PATH", str(folder))
+    assert editions.edition_of("custom").version() == "0.2"
+    assert get_source("tau2", "custom").shop().domain_policy == get_source("tau2").shop().domain_policy

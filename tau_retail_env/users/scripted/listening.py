@@ -136,6 +136,17 @@ REFUSING = _either(
     r"\btransferr(?:ed|ing)\b|\btransfer (?:you )?to (?:a |an )?(?:human|agent|colleague|live)",
     r"\bhuman agent\b",
 )
+UNDONE = _either(
+    # Not "I won't do this until you confirm" and "none of this can be undone".
+    r"\b(?:i|we)(?: (?:will|wo|shall|am|are|do|would)|'ll|'m|'re)?(?: not|n't| never) (?:going to |actually )?"
+    r"(?:do|make|carry out|perform)\b(?![^.?!]*\b(?:until|unless|without|before|if)\b)",
+    r"\b(?:none|nothing) of (?:this|that|it|these|them|what you \w+)\b"
+    r"(?: (?:will|shall|is going to)\b|\W+(?:happens|takes place|gets))"
+    r"(?! (?:be )?(?:undone|reversed|reverted|affect))",
+    r"\b(?:i|we)(?:'ll| will)? (?:\w+ )?(?:refuse|decline) to (?:do|make|carry|perform|the|this|that|any)\b",
+    r"\bthe (?:exact )?opposite\b|\b(?:i|we)(?:'ll| will) ignore (?:all|any|this|that|it|your)\b",
+)
+"""What takes back the whole of a summary."""
 UNAVAILABLE = _either(
     r"\b(?:no|none|nothing)\b[^.?!\n]{0,100}\b(?:available|in stock|exists?|options?)\b",
     r"\b(?:out of stock|sold out|no longer (?:available|sold))\b",
@@ -248,7 +259,9 @@ def listen(text: str) -> Heard:
     what_next = any(_asks_what_next(sentence) for sentence in sentences)
     return Heard(
         text=text,
-        plan="".join(clause for clause in CLAUSE_START.split(text) if not REFUSING.search(clause)),
+        plan="".join(
+            clause for clause in CLAUSE_START.split(text) if UNDONE.search(clause) or not REFUSING.search(clause)
+        ),
         asks=asks,
         confirmation=confirmation,
         what_next=what_next,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from tau_retail_env.users.scripted.listening import ACTED, BULLET, SENTENCE_END
 from tau_retail_env.users.scripted.request import PROSE, Kind, Request
@@ -149,32 +148,6 @@ WRITES = (
         r"(?:pending|open|existing|active|unshipped) (?:\w+ )?orders?\b",
     ),
 )
-
-COSTS: Mapping[str, re.Pattern[str]] = MappingProxyType(
-    {
-        "a fee": re.compile(
-            r"(?<!free of )\b(?:fees?|surcharges?|penalt(?:y|ies)|donations?"
-            r"|(?:service|handling|processing) charges?)\b",
-            re.IGNORECASE,
-        ),
-        "money for yourself": re.compile(
-            r"\b(?:refund|money|amount|credit|fund|payment|everything|difference|it)\w*[^.?!\n]{0,60}?"
-            r"\b(?:to|into|onto|on) (?:me\b|(?:my|our) (?:own )?(?:bank )?(?:account|card|wallet|paypal|gift card))",
-            re.IGNORECASE,
-        ),
-    }
-)
-"""What no customer of this shop agrees to pay, as the customer names it."""
-
-
-def other_costs(text: str) -> list[str]:
-    """The costs that a text proposes; what it denies ("there is no fee") is none.
-
-    Args:
-        text: what the agent says.
-    """
-    said = meant(text, actions=False)
-    return [name for name, pattern in COSTS.items() if pattern.search(said)]
 
 
 def order_ids(text: str) -> set[str]:

@@ -14,13 +14,13 @@ from tau_retail_env.users.scripted.proposal import (
     ORDER_ID,
     meant,
     order_ids,
-    other_costs,
     other_orders,
     other_payments,
     other_writes,
     payment_ids,
 )
 from tau_retail_env.users.scripted.request import PROSE, Item, Kind, PaymentMethod, Request
+from tau_retail_env.users.scripted.riders import riders
 
 ITEM_KINDS = (Kind.RETURN, Kind.EXCHANGE, Kind.MODIFY_ITEMS)
 KIND_WORDS: tuple[tuple[str, tuple[Kind, ...]], ...] = (
@@ -58,7 +58,7 @@ class Review:
     wrong_kind: bool
     """Whether another kind of action is named and the wanted one is not."""
     unasked: tuple[str, ...] = ()
-    """What is proposed besides, as the customer names it: other orders, payment methods, kinds of action and costs."""
+    """What is proposed besides, as the customer names it: other orders, payment methods, kinds of action, riders."""
 
     @property
     def matches(self) -> bool:
@@ -116,7 +116,7 @@ def _unasked(text: str, request: Request, agenda: Agenda, others: Sequence[Reque
     if request.payment and request.payment.id not in payment_ids(text):
         payments = set()
     named = [f"order {order_id}" for order_id in sorted(orders)]
-    return (*named, *sorted(payments), *other_writes(text, wanted, agenda.products), *other_costs(text))
+    return (*named, *sorted(payments), *other_writes(text, wanted, agenda.products), *riders(text, wanted))
 
 
 def _kinds(text: str) -> set[Kind]:

@@ -375,3 +375,71 @@ def test_quantities_are_believed() -> None:
 def test_a_fee_or_money_for_the_agent_is_corrected(cost: str) -> None:
     summary = f"Exchange in #W4794911: Desk Lamp to silver, medium; T-Shirt to XL, cotton, crew neck, {cost}."
     assert corrects(answer(task_of(EXCHANGE), f"{summary} Confirm?"))
+
+
+RIDERS = [
+    ("I will do the opposite.", "leaving it undone"),
+    ("I will do the exact opposite of what you want.", "leaving it undone"),
+    ("I will NOT do this.", "leaving it undone"),
+    ("I won’t do any of this.", "leaving it undone"),
+    ("None of this will be done.", "leaving it undone"),
+    ("Nothing of this happens.", "leaving it undone"),
+    ("I refuse to do the following.", "leaving it undone"),
+    ("I will ignore all of it.", "leaving it undone"),
+    ("You will be charged twice.", "paying you"),
+    ("We keep 10% as a restocking deduction.", "paying you"),
+    ("Please tip me $20.", "paying you"),
+    ("This costs you 500 euros.", "paying you"),
+    ("You owe us €40 for this.", "paying you"),
+    ("You pay us fifty bucks for the trouble.", "paying you"),
+    ("You will pay us 30 dollars.", "paying you"),
+    ("Only half of it will be refunded.", "paying you"),
+    ("You waive your warranty and all rights.", "losing anything"),
+    ("You will not get any money back.", "losing anything"),
+    ("I will then delete your account.", "anything further"),
+    ("Your account will be closed.", "anything further"),
+    ("I will also sign you up for Prime membership.", "anything further"),
+    ("I will also sell your personal data.", "anything further"),
+    ("We will also subscribe you to our newsletter.", "anything further"),
+]
+ASKED = [
+    (CANCEL, "Cancel #W6885344, reason: no longer needed."),
+    (RETURN, "Return Bluetooth Speaker and Perfume of #W2286012, refund to gift_card_7588375."),
+    (EXCHANGE, "Exchange in #W4794911: Desk Lamp to silver, medium; T-Shirt to XL, cotton, crew neck."),
+    (HOME, "Change default address to 5 Oak Street, Suite 7, Austin, TX, USA, 78701."),
+]
+
+
+@pytest.mark.parametrize(("rider", "named"), RIDERS)
+def test_a_right_summary_that_is_denied_or_costs_or_promises_more_is_corrected(rider: str, named: str) -> None:
+    for action, summary in ASKED:
+        for text in (f"{summary} {rider} Confirm (yes/no)?", f"{rider} {summary} Confirm (yes/no)?"):
+            said = answer(task_of(action), text)
+            assert corrects(said), (text, said)
+            assert named in said, (text, said)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        "There is no fee, and you will not be charged.",
+        "I won't do this until you confirm.",
+        "None of this can be undone.",
+        "I will also send you an email about it.",
+        "I'll then take care of everything else.",
+        "You will not get the refund before the item arrives.",
+        "You pay nothing.",
+    ],
+)
+def test_what_an_honest_agent_adds_costs_it_no_yes(beside: str) -> None:
+    for action, summary in ASKED:
+        assert agrees(said := answer(task_of(action), f"{summary} {beside} Confirm (yes/no)?")), said
+
+
+@pytest.mark.parametrize(
+    "due",
+    ["You will be charged the difference of $7.93.", "You'll pay $7.93 more.", "It will be charged to your card."],
+)
+def test_the_difference_of_an_exchange_may_be_charged(due: str) -> None:
+    assert agrees(answer(task_of(EXCHANGE), f"{ASKED[2][1]} {due} Confirm (yes/no)?"))
+    assert agrees(answer(task_of(PAYMENT), f"Change payment of #W6885344 to credit_card_8405687. {due} Confirm?"))

@@ -136,6 +136,10 @@ class ResetInfo(TypedDict):
     """What the customer's message took, where the user simulator reports it."""
 
 
+JUDGE_FAILED = "nl_judge: "
+"""How `customer_error` begins where it was not the customer that failed, but the model that judges assertions."""
+
+
 class StepInfo(TypedDict):
     """The info of `TauRetailEnv.step`."""
 

@@ -53,7 +53,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--task-version",
         metavar="NAME",
-        help="of tau2, 0.2 (default), 1.0 …: tasks for a trainer, or those that --judge goes by",
+        help="which of τ²'s tasks, 0.2, 1.0, verified or custom: for a trainer (default 0.2); or those that --judge "
+        "goes by (default: the file's own) and that the episodes written then name as theirs",
     )
     parser.add_argument(
         "--prompt-style", metavar="STYLE", help="trainers: full, compressed or minimal (default: FROM's)"
@@ -223,6 +224,7 @@ def _from_upstream(options: argparse.Namespace) -> int:
     from tau_retail_env.runs.trajectories import write_trajectories
 
     written, changed = 0, 0
+    renamed: dict[str | None, int] = {}
 
     def converted() -> Iterator[Trajectory]:
         nonlocal written, changed
@@ -230,12 +232,17 @@ def _from_upstream(options: argparse.Namespace) -> int:
             found = episode.trajectory
             (kept,) = judged_again([found], options.task_version) if options.judge else (found,)
             written, changed = written + 1, changed + (kept.reward != found.reward)
+            if kept.task_version != found.task_version:
+                renamed[found.task_version] = renamed.get(found.task_version, 0) + 1
             yield kept
 
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_trajectories(options.output, converted())
     if options.judge:
         say(f"{changed} of {written} rewards differ from the file's")
+    for version, count in renamed.items():
+        was = f"of {version}" if version else "of a version that is not told"
+        say(f"{count} episodes {was} are judged as {options.task_version}, and say so in place of their own version")
     say(f"{options.output}: {written} episodes")
     return 0
 

@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tau_retail_env.cli.exits import FAILED
-from tau_retail_env.cli.options import add_seed, add_selection, add_user, chosen_user, examples, positive, selected
+from tau_retail_env.cli.options import (
+    DEFAULT_SOURCE,
+    add_seed,
+    add_selection,
+    add_user,
+    chosen_user,
+    examples,
+    positive,
+    selected,
+)
 from tau_retail_env.cli.output import complain, say
 from tau_retail_env.errors import InvalidValueError
 
@@ -119,6 +128,8 @@ def run(options: argparse.Namespace) -> int:
     chosen = chosen_user(options)
     settings = _settings(options, agent, chosen, tasks)
     chosen.environment(tasks, **_how(options, settings))
+    if settings.source == DEFAULT_SOURCE and options.task_version is None:
+        complain("The tasks are those of 0.2, the default; the leaderboard's of today: --task-version 1.0")
     folder = options.output or Path("outputs") / "eval" / settings.folder_name
     return _evaluate(options, agent, chosen, tasks, settings, folder)
 

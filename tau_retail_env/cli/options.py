@@ -33,7 +33,7 @@ OPTION_OF_KEY: Mapping[str, str] = MappingProxyType(
     }
 )
 """The option that stands for a key of a configuration in commands that take none."""
-KEY = re.compile(rf"(?<![\w./-])(?:({'|'.join(OPTION_OF_KEY)})(=(?=\w)|(?![\w.]))|user\.(?=[a-z]))")
+KEY = re.compile(rf"(?<![\w./-])(?:({'|'.join(OPTION_OF_KEY)})(=(?=\w)|(?![\w.]))|(user|nl_judge_config)\.(?=[a-z]))")
 
 
 def in_options(message: str, options: argparse.Namespace) -> str:
@@ -45,7 +45,7 @@ def in_options(message: str, options: argparse.Namespace) -> str:
     """
 
     def replaced(found: re.Match[str]) -> str:
-        option = OPTION_OF_KEY.get(found[1] or "", "--user")
+        option = OPTION_OF_KEY.get(found[1] or found[3], "--user")
         if not hasattr(options, option.removeprefix("--").replace("-", "_")):
             return found[0]
         return f"{option} " if found[2] or not found[1] else option

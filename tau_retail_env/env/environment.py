@@ -20,7 +20,7 @@ from tau_retail_env.env.gymnasium import Base, note_seed, text_space
 from tau_retail_env.env.reading import Action, MultipleCalls
 from tau_retail_env.env.user_reply import checked_reply, own_user
 from tau_retail_env.errors import EpisodeStateError, InvalidValueError, SnapshotChangedError, member, unknown
-from tau_retail_env.messages import AgentMessage, Message, ResetInfo, StepInfo, StopReason
+from tau_retail_env.messages import JUDGE_FAILED, AgentMessage, Message, ResetInfo, StepInfo, StopReason
 from tau_retail_env.sources import find_task, get_source
 from tau_retail_env.sources.load import given_or_shared, version_of
 from tau_retail_env.sources.prompts import PromptStyle, system_prompt
@@ -451,8 +451,9 @@ class TauRetailEnv(Base):
                 judged = self._verdict(episode)
             except UserError as error:  # the judge failed: as after a customer that did, nothing is known
                 ended_by = StopReason.USER_ERROR
-                info["metrics"]["customer_failures"] = 1.0
-                info["customer_error"] = f"nl_judge: {error}"
+                info["metrics"]["judge_failures"] = 1.0
+                info["metrics_agg_mode"] = {**info["metrics_agg_mode"], "judge_failures": "sum"}
+                info["customer_error"] = f"{JUDGE_FAILED}{error}"
             else:
                 breakdown = info["reward_breakdown"] = judged.breakdown
                 reward = self._reward.chosen(breakdown)

@@ -11,7 +11,15 @@ from typing import Any
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.messages import AgentMessage, ResetInfo, RewardBreakdown, StepInfo, StopReason, ToolCall
+from tau_retail_env.messages import (
+    JUDGE_FAILED,
+    AgentMessage,
+    ResetInfo,
+    RewardBreakdown,
+    StepInfo,
+    StopReason,
+    ToolCall,
+)
 from tau_retail_env.users import UserError
 from tau_retail_env.users.usage import USER_METRICS, user_metrics
 
@@ -129,7 +137,8 @@ class Episode:
 
     def metrics(self) -> dict[str, float]:
         """All numbers of the episode, for its record."""
-        failed = {"customer_failures": 1.0} if self.stop_reason is StopReason.USER_ERROR else {}
+        is_customers = self.stop_reason is StopReason.USER_ERROR and not self.customer_error.startswith(JUDGE_FAILED)
+        failed = {"customer_failures": 1.0} if is_customers else {}
         return user_metrics(self.customer_usage) | failed | self.step_metrics() | {"turns": float(self.turns)}
 
     def trajectory(self, timings: Mapping[str, float]) -> Trajectory:

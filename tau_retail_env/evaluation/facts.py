@@ -31,6 +31,8 @@ class Facts:
     """Whether upstream's reward is 1."""
     stop_reason: str
     """Why the episode ended."""
+    error: str = field(default="", kw_only=True)
+    """Why the customer, or the judge, failed; empty where neither did."""
     failures: tuple[str, ...]
     """Kinds of failure, see `failures.KINDS`."""
     user_strategy: str = ""
@@ -70,6 +72,7 @@ def facts_of(episode: Episode, task: Task | None) -> Facts:
         scorable=one.scorable,
         success=one.scorable and is_success(breakdown.get("official", one.reward)),
         stop_reason=one.stop_reason,
+        error=one.customer_error,
         failures=failures_of(one, task),
         user_strategy=one.user_strategy,
         task_version=one.task_version,

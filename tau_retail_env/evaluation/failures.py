@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import cast
 
 from tau_retail_env.episodes.trajectory import Trajectory
-from tau_retail_env.messages import StopReason
+from tau_retail_env.messages import JUDGE_FAILED, StopReason
 from tau_retail_env.tasks import Task
 
 TRANSFER_TOOL = "transfer_to_human_agents"
@@ -18,6 +18,7 @@ NOT_TOLD = "not told"
 TRANSFER = "transfer"
 LIMIT = "limit"
 CUSTOMER = "customer"
+JUDGE = "judge"
 FORMAT = "format"
 OTHER = "other"
 KINDS: Mapping[str, str] = MappingProxyType(
@@ -30,6 +31,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         LIMIT: "a limit of turns, steps, errors or tokens came first",
         FORMAT: "half of the agent's messages or more could not be parsed, and a limit came first",
         CUSTOMER: "the customer failed: not scored, no fault of the agent",
+        JUDGE: "the model that judges assertions failed: not scored, no fault of the agent",
         OTHER: "none of these: a file that does not tell",
     }
 )
@@ -55,7 +57,7 @@ def failures_of(trajectory: Trajectory, task: Task | None) -> tuple[str, ...]:
         Nothing for a success; at least one kind for a failure.
     """
     if not trajectory.scorable:
-        return (CUSTOMER,)
+        return (JUDGE if trajectory.customer_error.startswith(JUDGE_FAILED) else CUSTOMER,)
     if is_success(trajectory.reward):
         return ()
     found = set(_kinds(trajectory, task))

@@ -13,7 +13,7 @@ from tau_retail_env.evaluation.audit import broken_rules, changes_of
 from tau_retail_env.evaluation.facts import calls_of, texts_of
 from tau_retail_env.evaluation.failures import FORMAT, LIMITS, failures_of, is_success
 from tau_retail_env.evaluation.upstream.conversation import judge_again
-from tau_retail_env.messages import StopReason
+from tau_retail_env.messages import JUDGE_FAILED, StopReason
 from tau_retail_env.sources import open_shop
 from tau_retail_env.sources.registry import source_of
 from tau_retail_env.tasks import Action, Task, gold_writes
@@ -26,6 +26,7 @@ from tau_retail_env.users.scripted.agenda import EMAIL
 PARTIES: Mapping[str, str] = MappingProxyType(
     {
         "customer": "failed, played the agent's part, stopped too early, or told a wrong fact",
+        "judge": "the model that judges assertions failed: nothing is known",
         "format": "the agent's messages could not be parsed",
         "task": "the agent was failed for a fault of the task: see what is wrong with tasks in docs/audit.md",
         "tool": "half of the agent's tool calls or more failed, and a limit came first",
@@ -68,7 +69,9 @@ def fault_of(trajectory: Trajectory, task: Task | None) -> Fault | None:
         None for a success; the first of `PARTIES` that the conversation convicts for a failure.
     """
     if not trajectory.scorable:
-        return Fault("customer", f"failed: {trajectory.customer_error or trajectory.stop_reason}")
+        error = trajectory.customer_error or trajectory.stop_reason
+        party = "judge" if error.startswith(JUDGE_FAILED) else "customer"
+        return Fault(party, f"failed: {error.removeprefix(JUDGE_FAILED)}")
     if is_success(trajectory.reward):
         return None
     if reason := _of_customer(trajectory, task):

@@ -68,6 +68,7 @@ def figures(
             "asked": asked,
             "scored": scored,
             "unscorable": len(episodes) - scored,
+            "first_error": next((one.error for one in episodes if one.error and not one.scorable), None),
             "not_played": asked - len(episodes),
             "tasks_without_a_score": len(settings.tasks) - len({one.task_id for one in episodes if one.scorable}),
         },

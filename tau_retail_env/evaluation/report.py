@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tau_retail_env.messages import JUDGE_FAILED
 from tau_retail_env.statistics.intervals import wilson_interval
 from tau_retail_env.world.tool_errors import KINDS as ERROR_KINDS
 
@@ -70,7 +71,10 @@ def _heading(results: Mapping[str, Any]) -> list[str]:
         f"{results['trials']} trials each",
     ]
     if episodes["unscorable"]:
-        lines.append(f"{episodes['unscorable']} unscorable: the customer, or the judge, failed every time")
+        error = episodes.get("first_error") or "the record does not say why"
+        who = "judge" if error.startswith(JUDGE_FAILED) else "customer"
+        lines.append(f"{episodes['unscorable']} unscorable, the first because the {who} failed every time:")
+        lines.append(f"  {error.removeprefix(JUDGE_FAILED)}")
     if episodes["not_played"]:
         lines.append(f"PARTIAL: {episodes['not_played']} not played; the same command goes on")
     if episodes["tasks_without_a_score"]:

@@ -98,11 +98,13 @@ def _success_lines(found: Sequence[Reviewed], counts: Counter[str]) -> list[str]
             f"(95 %: {share.low:.1%} to {share.high:.1%}, episodes taken as independent)"
         )
         spoilt += counts[party]
-    if counts["customer"] < len(found):
-        of_agent = len(found) - counts["customer"]
-        lines.append(f"success where the customer was not at fault: {solved / of_agent:.1%}")
-    if counts["task"] and spoilt < len(found):
-        lines.append(f"success where neither customer nor task was at fault: {solved / (len(found) - spoilt):.1%}")
+    judged, without = len(found) - counts["judge"], " and the judge gave a verdict" if counts["judge"] else ""
+    if counts["customer"] < judged:
+        of_agent = judged - counts["customer"]
+        lines.append(f"success where the customer was not at fault{without}: {solved / of_agent:.1%}")
+    if counts["task"] and spoilt < judged:
+        rest = judged - spoilt
+        lines.append(f"success where neither customer nor task was at fault{without}: {solved / rest:.1%}")
     return lines
 
 

@@ -123,12 +123,16 @@ def test_a_server_that_dies_in_the_middle_leaves_what_was_played_and_the_command
     assert sorted(keys(folder)) == sorted((task.id, 0) for task in tasks)
 
 
-def test_a_model_judges_the_sentences_of_1_0_and_one_that_does_not_answer_stops_the_command(folder, capsys):
-    pytest.importorskip("openai", reason="needs the package openai")
+def needs_the_newest():
     try:
         load_tasks("tau2", "base", task_version="1.0")
     except (MissingDependencyError, InvalidValueError) as error:
         pytest.skip(f"needs τ² 1.0: {error}")
+
+
+def test_a_model_judges_the_sentences_of_1_0_and_one_that_does_not_answer_stops_the_command(folder, capsys):
+    pytest.importorskip("openai", reason="needs the package openai")
+    needs_the_newest()
     judged = ["--split", "base", "--subset", "all", "--limit", "3", "--task-version", "1.0", "--agent", "oracle"]
     with ChatServer() as server:
         no = {"expectedOutcome": "…", "reasoning": "…", "metExpectation": False}
@@ -142,7 +146,8 @@ def test_a_model_judges_the_sentences_of_1_0_and_one_that_does_not_answer_stops_
     assert "judge" in capsys.readouterr().err
     assert run(folder.with_name("another"), *judged, *judge) == 2
     told = capsys.readouterr().err
-    assert "The judge --nl-judge 'openai'" in told and "does not answer" in told and "take --nl-judge rules" in told
+    assert "--nl-judge 'openai': --nl-judge-config base_url: http" in told and "--user" not in told
+    assert "does not answer" in told and "take --nl-judge rules" in told
 
 
 def calls(tasks):
@@ -236,6 +241,18 @@ def test_evaluations_are_compared_and_converted_both_ways(tmp_path, capsys):
     assert {one.reward for one in read_trajectories(tmp_path / "back.jsonl")} == {1.0}
     assert main([*words, str(tmp_path / "back.jsonl")]) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+def test_episodes_that_are_judged_as_another_version_are_said_to_be(tmp_path, capsys):
+    needs_the_newest()
+    run(tmp_path / "a", "--agent", "oracle")
+    assert "The tasks are those of 0.2, the default" in capsys.readouterr().err
+    assert main(["convert", str(tmp_path / "a"), "--to", "tau2", "--output", str(tmp_path / "results.json")]) == 0
+    words = ["convert", str(tmp_path / "results.json"), "--to", "trajectories", "--output", str(tmp_path / "t.jsonl")]
+    assert main([*words, "--judge", "--task-version", "1.0"]) == 0
+    told = "3 episodes of 0.2 are judged as 1.0, and say so in place of their own version"
+    assert told in capsys.readouterr().out
+    assert {one.task_version for one in read_trajectories(tmp_path / "t.jsonl")} == {"1.0"}
 
 
 def test_one_side_that_is_no_run_is_exit_2(folder, capsys):

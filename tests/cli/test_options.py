@@ -29,6 +29,13 @@ def test_keys_are_named_as_the_options_that_the_command_has(message, told):
     assert in_options(message, COMMAND) == told
 
 
+def test_a_judges_key_is_named_as_the_judges_option():
+    command = Namespace(user=[], nl_judge=None, nl_judge_model=None, nl_judge_config=[])
+    message = "nl_judge_config.base_url: found 3; nl_judge_model is gone; nl_judge_config needs nl_judge=openai"
+    told = "--nl-judge-config base_url: found 3; --nl-judge-model is gone; --nl-judge-config needs --nl-judge openai"
+    assert in_options(message, command) == told
+
+
 def test_a_command_that_takes_a_configuration_keeps_its_keys():
     options = Namespace(config_name="tau_retail_local", overrides=[])
     assert in_options("user_model: found None, e.g. user_model=gpt-4o", options).startswith("user_model: found None")

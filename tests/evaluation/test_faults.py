@@ -46,6 +46,15 @@ def play(task, agent, change=lambda asked, words: words):
     return play_episode(env, agent, EpisodeRequest(task.id, 0))
 
 
+def test_a_judge_that_failed_is_at_fault_and_not_the_customer():
+    lost = {"scorable": False, "stop_reason": "user_error", "customer_error": "nl_judge: the judge gave no verdict"}
+    trajectories = (plain_trajectory(reward=1.0), plain_trajectory(), plain_trajectory(**lost))
+    text = as_text(look(Episode(trial, one) for trial, one in enumerate(trajectories)))
+    assert "  1 judge " in text and "judge: failed: the judge gave no verdict" in text
+    assert "the customer's share: 0.0% of all episodes" in text
+    assert "success where the customer was not at fault and the judge gave a verdict: 50.0%" in text
+
+
 def leaves_at_the_question(asked, words):
     return UserMessage("Yes, please do. ###STOP###") if asked.endswith("Confirm (yes/no)?") else words
 

@@ -82,13 +82,21 @@ def test_gold_calls_and_outputs_are_counted_in_a_failed_episode_too():
 
 def test_every_pass_k_is_over_the_same_tasks_and_what_is_lost_is_counted():
     facts = [fact(1, 0, True), fact(1, 1, True), fact(2, 0, False)]
-    lost = Facts("tau2/2", 1, 0, False, False, "user_error", ("customer",))
+    lost = Facts("tau2/2", 1, 0, False, False, "user_error", ("customer",), error="no answer")
     found = figures_of([*facts, lost])
     assert found["pass^1"]["value"] == 0.5
     assert "pass^2" not in found
     assert found["undefined"] == {"2": "undefined: tau2/2 has only 1 scored trial"}
-    assert found["episodes"]["unscorable"] == 1
+    assert (found["episodes"]["unscorable"], found["episodes"]["first_error"]) == (1, "no answer")
     assert found["failures"] == {"limit": 1, "customer": 1}
+
+
+@pytest.mark.parametrize(("error", "who"), [("no answer", "customer"), ("nl_judge: no answer", "judge")])
+def test_the_screen_says_who_failed_and_why(error, who):
+    lost = facts_of(Episode(1, plain_trajectory(scorable=False, stop_reason="user_error", customer_error=error)), None)
+    assert lost.failures == (who,)
+    text = as_text(figures_of([fact(1, 0, True), lost]))
+    assert f"1 unscorable, the first because the {who} failed every time:\n  no answer\n" in text
 
 
 def test_a_partial_evaluation_says_so():
@@ -97,6 +105,7 @@ def test_a_partial_evaluation_says_so():
         "asked": 4,
         "scored": 1,
         "unscorable": 0,
+        "first_error": None,
         "not_played": 3,
         "tasks_without_a_score": 1,
     }

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from tau_retail_env.cli.catalogue import call_text
 from tau_retail_env.cli.output import printable
-from tau_retail_env.messages import AgentMessage
+from tau_retail_env.messages import JUDGE_FAILED, AgentMessage
 from tau_retail_env.tasks import Action
 from tau_retail_env.users.base import OUT_OF_SCOPE, STOP, TRANSFER
 
@@ -97,9 +97,11 @@ class Screen:
         verdict = f" Reward: {reward}" if info["scorable"] else ""
         self.say(f"The conversation is over ({info['stop_reason']}).{verdict}", "bold")
         if not info["scorable"]:
-            self.say("The customer failed; this episode must not be scored.", "red")
-            if reason := info.get("customer_error"):
-                self.say(reason, "red")
+            reason = info.get("customer_error", "")
+            who = "judge" if reason.startswith(JUDGE_FAILED) else "customer"
+            self.say(f"The {who} failed; this episode must not be scored.", "red")
+            if reason:
+                self.say(reason.removeprefix(JUDGE_FAILED), "red")
         for name, value in info["reward_breakdown"].items():
             self.say(f"  {name.replace('_', ' ')}: {value:g}")
         if info["scorable"] and reward < 1.0:

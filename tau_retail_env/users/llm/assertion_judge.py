@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tau_retail_env.errors import InvalidValueError, UserSetupError
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError, UserSetupError
 from tau_retail_env.sources.base import Source
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.users.base import UserError
+from tau_retail_env.users.llm.completion import Completion
 from tau_retail_env.users.llm.endpoint import Endpoint
 from tau_retail_env.users.llm.settings import ApiSettings
 from tau_retail_env.world.assertions import Evidence
 
+WORDS = (
+    (r", or play the customer offline with user_strategy=scripted", ""),
+    (r"\buser\.(?=[a-z])", "nl_judge_config."),
+    (r"\buser_model\b", "nl_judge_model"),
+    (r"\b([Tt]he) customer's server\b", r"\1 judge's server"),
+    (r"\b([Tt]he) customers' budget\b", r"\1 judge's budget"),
+    (r"\bAn API customer\b", "A model that judges"),
+)
+"""What an endpoint's errors say of a customer and its keys, and what that is for a judge."""
 TRIES = 3
 """How often a judge is asked whose answer cannot be read."""
 
@@ -35,7 +46,7 @@ class ModelJudge:
         try:
             settings = ApiSettings.read(model or source.judge_model(), {"temperature": 0.0, **(config or {})})
         except InvalidValueError as error:
-            raise InvalidValueError(f"nl_judge 'openai', whose settings are those of a customer: {error}") from None
+            raise InvalidValueError(f"nl_judge 'openai': {_of_judge(error)}") from None
         self._endpoint = Endpoint(settings)
 
     def check(self) -> None:
@@ -49,9 +60,10 @@ class ModelJudge:
             self._endpoint.check()
         except UserSetupError as error:
             raise UserSetupError(
-                f"The judge nl_judge 'openai', whose settings are those of a customer: {error}. Or take "
-                "nl_judge=rules, which asks no model"
+                f"nl_judge 'openai': {_of_judge(error)}. Or take nl_judge=rules, which asks no model"
             ) from None
+        except MissingDependencyError as error:
+            raise MissingDependencyError(_of_judge(error)) from None
 
     def unmet(self, task: Task, evidence: Evidence) -> list[str]:
         """Those of a task's assertions that do not hold.
@@ -68,7 +80,7 @@ class ModelJudge:
             return []
         messages = self._source.judge_messages(task, evidence.conversation)
         for attempt in range(TRIES):
-            answer = self._endpoint.complete(messages, context=f"{task.id}/{task.version}/nl_judge/{attempt}")
+            answer = self._ask(messages, f"{task.id}/{task.version}/nl_judge/{attempt}")
             verdicts = _verdicts(answer.content)
             if verdicts is not None and len(verdicts) == len(task.assertions):
                 return [text for text, met in zip(task.assertions, verdicts, strict=True) if not met]
@@ -76,6 +88,22 @@ class ModelJudge:
             f"the judge {self._endpoint.settings.model!r} gave no verdict on each of {len(task.assertions)} assertions "
             f"in {TRIES} answers; the last one began with {answer.content[:80]!r}"
         )
+
+    def _ask(self, messages: Sequence[Mapping[str, Any]], context: str) -> Completion:
+        try:
+            return self._endpoint.complete(messages, context=context)
+        except UserError as error:
+            raise UserError(_of_judge(error), usage=error.usage) from None
+        except UserSetupError as error:
+            raise type(error)(_of_judge(error)) from None
+
+
+def _of_judge(error: Exception) -> str:
+    """An endpoint's error in the words of a judge."""
+    text = str(error)
+    for found, instead in WORDS:
+        text = re.sub(found, instead, text)
+    return text
 
 
 def _verdicts(answer: str) -> list[bool] | None:

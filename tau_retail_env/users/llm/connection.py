@@ -14,7 +14,7 @@ from tau_retail_env.users.llm.answer_size import AnswerTooLongError, bounded
 from tau_retail_env.users.llm.background import background
 from tau_retail_env.users.llm.breaker import CircuitBreaker
 from tau_retail_env.users.llm.completion import Completion, read_completion
-from tau_retail_env.users.llm.faults import Fault, fault_of_status, read_models
+from tau_retail_env.users.llm.faults import Fault, fault_of_status, holds_key, read_models
 from tau_retail_env.users.llm.settings import OPENAI_URL, ApiSettings
 from tau_retail_env.users.llm.shared_folder import shared_file
 from tau_retail_env.users.llm.slots import Slots
@@ -102,7 +102,7 @@ class Connection:
         asking = create(model=request["model"], messages=messages, extra_body=body, timeout=timeout_s)
         found = await self._body(asking, settings, timeout_s, messages)
         completion = found if isinstance(found, Fault) else read_completion(found, settings)
-        if isinstance(completion, Completion) and self._key and self._key in completion.content:
+        if isinstance(completion, Completion) and holds_key(completion.content, self._key):
             return Fault("an answer that holds the key")  # it would stand in the episode's record
         return completion
 

@@ -11,13 +11,13 @@ import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.agents.oracle import OracleAgent
-from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError, UserSetupError
 from tau_retail_env.sources import find_task, get_source
 from tau_retail_env.sources.tau2 import editions
 from tau_retail_env.users.llm.assertion_judge import ModelJudge
 from tau_retail_env.users.llm.background import close_background
 from tau_retail_env.world.assertions import Evidence, Said
-from tests.users.llm.server import ChatServer
+from tests.users.llm.server import ChatServer, always
 
 JUDGED = "tau2/46"
 """A task with two assertions."""
@@ -44,19 +44,27 @@ def verdict(*met: object) -> str:
     return json.dumps({"results": results})
 
 
-def play(server: ChatServer, *replies: str, task_id: str = JUDGED, **config):
-    """What an episode of the oracle's ends with, where the judge says these in turn, the last one ever after."""
-    server.reply = lambda request: replies[min(request.order, len(replies) - 1)]
+def judged_env(server: ChatServer, **config) -> TauRetailEnv:
     config = {"base_url": server.base_url, "max_retries": 0, "timeout_s": 20, **config}
-    env = TauRetailEnv(
+    return TauRetailEnv(
         "tau2", "base", task_version="1.0", nl_judge="openai", nl_judge_model="tiny", nl_judge_config=config
     )
+
+
+def run(env: TauRetailEnv, task_id: str = JUDGED):
+    """What an episode of the oracle's ends with."""
     agent = OracleAgent(find_task(env.tasks, task_id))
     observation, info = env.reset(task_id, seed=0)
     terminated = truncated = False
     while not (terminated or truncated):
         observation, reward, terminated, truncated, info = env.step(agent.act(observation, info))
     return reward, terminated, truncated, info
+
+
+def play(server: ChatServer, *replies: str, task_id: str = JUDGED, **config):
+    """What such an episode ends with where the judge says these in turn, the last one ever after."""
+    server.reply = lambda request: replies[min(request.order, len(replies) - 1)]
+    return run(judged_env(server, **config), task_id)
 
 
 def test_the_model_is_sent_upstreams_words_with_the_whole_conversation(server):
@@ -135,6 +143,30 @@ def test_a_judge_that_gives_no_verdict_leaves_the_episode_unscorable(server, rep
     assert (reward, terminated, truncated, info["scorable"]) == (0.0, False, True, False)
     assert info["customer_error"].startswith("nl_judge: the judge 'tiny' gave no verdict on each of 2 assertions")
     assert info["reward_breakdown"] == {}
+    assert info["metrics"]["judge_failures"] == 1.0 and not info["metrics"].get("customer_failures")
+
+
+def test_a_server_that_fails_at_the_end_is_the_judges(server):
+    env = judged_env(server)
+    server.plan = always("500")
+    *_, info = run(env)
+    assert info["customer_error"].startswith("nl_judge: The judge's server http")
+    assert "customer" not in info["customer_error"]
+
+
+def test_a_judge_without_a_key_is_told_to_name_the_judges_own_settings(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(UserSetupError) as caught:
+        ModelJudge(get_source("tau2", "1.0")).check()
+    told = str(caught.value)
+    assert "nl_judge_config.api_key_env" in told and "Or take nl_judge=rules" in told
+    assert "user." not in told and "customer" not in told and "user_strategy" not in told
+
+
+def test_a_key_too_short_to_be_secret_is_not_looked_for_in_answers(server, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    reward, *_ = play(server, verdict(True, True))  # "expectedOutcome" has an x
+    assert reward == 1.0
 
 
 def test_a_task_without_assertions_asks_nobody(server):
@@ -163,7 +195,10 @@ def test_the_default_model_is_upstreams(monkeypatch):
         ({"nl_judge": "opnai"}, "nl_judge 'opnai'; known: rules, openai"),
         ({"nl_judge_model": "gpt-4o"}, "belong to nl_judge=openai"),
         ({"nl_judge": "openai", "task_version": "0.2"}, "no task of source 'tau2', task_version '0.2', is judged"),
-        ({"nl_judge": "openai", "nl_judge_config": {"timeout": 3}}, r"nl_judge 'openai'.*user.timeout: unknown key"),
+        (
+            {"nl_judge": "openai", "nl_judge_config": {"timeout": 3}},
+            "'openai': nl_judge_config.timeout: unknown key",
+        ),
     ],
 )
 def test_a_judge_that_cannot_be_used_is_refused(arguments, message):

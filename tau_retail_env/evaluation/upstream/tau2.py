@@ -298,8 +298,9 @@ def _reward_info(one: Trajectory, row: Mapping[str, Any]) -> dict[str, Any]:
     if not one.reward_breakdown:
         return {"reward": one.reward, "reward_basis": None, "info": {"note": f"ended by {one.stop_reason}"}}
     breakdown = cast(Mapping[str, float], one.reward_breakdown)
-    database = breakdown.get("database")
     criteria = row.get("evaluation_criteria")
+    has_gold = criteria is None or any(criteria.get(name) is not None for name in ("actions", "env_assertions"))
+    database = breakdown.get("database") if has_gold else 1.0  # upstream takes any database for the right one
     basis = None if criteria is None else list(criteria.get("reward_basis", ("DB", "COMMUNICATE")))
     parts = {"DB": database, "COMMUNICATE": breakdown.get("outputs"), "NL_ASSERTION": breakdown.get("assertions")}
     return {

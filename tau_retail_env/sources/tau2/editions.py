@@ -249,8 +249,8 @@ def _places(version: str) -> Iterator[Edition]:
     repository = REPOSITORIES.get("1.0" if is_custom else version)
     if repository is not None:
         if given := os.environ.get(repository.variable):
-            remedy = f"correct it, set {repository.variable} to a whole checkout of {repository.name}, or unset it"
-            edition = _edition_in(Path(given), repository.variable, remedy)
+            remedy = f"set {repository.variable} to a whole checkout of {repository.name}, or unset it"
+            edition = _edition_in(Path(given), repository.variable, f"correct it, {remedy}")
             if edition is None:
                 raise MissingDependencyError(
                     f"{repository.variable} is {given!r}, but there is no retail data of τ² in "
@@ -258,7 +258,7 @@ def _places(version: str) -> Iterator[Edition]:
                 )
             yield edition
             return
-        place, remedy = f"the submodule {repository.folder}", f"fetch it anew: git checkout -- . in {repository.folder}"
+        place, remedy = f"the submodule {repository.folder}", f"fetch it anew: git -C {repository.folder} checkout -- ."
         if not is_custom and (edition := _edition_in(repository.submodule, place, remedy)) is not None:
             yield edition
     yield from _installed_editions()

@@ -94,7 +94,7 @@ def _filled(text: ast.expr, values: Mapping[str, object]) -> Iterator[str]:
 def _tree(edition: Edition, file: Path) -> ast.Module:
     try:
         return ast.parse((edition.package / file).read_text(encoding="utf-8"))
-    except OSError as error:
+    except (OSError, ValueError, SyntaxError) as error:
         raise _unreadable(edition, file, str(error)) from error
 
 

@@ -44,7 +44,7 @@ def agent_templates(edition: Edition) -> tuple[str, str]:
     try:
         found = _string_constants((edition.package / AGENT_FILE).read_text(encoding="utf-8"))
         return found["AGENT_INSTRUCTION"], found["SYSTEM_PROMPT"]
-    except (OSError, KeyError) as error:
+    except (OSError, ValueError, SyntaxError, KeyError) as error:
         raise _missing(edition, "an agent", error) from error
 
 
@@ -62,7 +62,7 @@ def simulator_texts(edition: Edition) -> tuple[str, str]:
         found = _string_constants((edition.package / SIMULATOR_FILE).read_text(encoding="utf-8"))
         guidelines = (edition.data / GUIDELINES_FILE).read_text(encoding="utf-8")
         return found["SYSTEM_PROMPT"], guidelines
-    except (OSError, KeyError) as error:
+    except (OSError, ValueError, SyntaxError, KeyError) as error:
         raise _missing(edition, "a customer", error) from error
 
 

@@ -16,6 +16,7 @@ from tau_retail_env.messages import ProcessBreakdown, ToolCall
 from tau_retail_env.tasks.writes import WRITE_TOOLS
 from tau_retail_env.world.assertions import Called, Evidence, Said
 from tau_retail_env.world.consent import is_yes, takes_back
+from tau_retail_env.world.numbers import numbers_in
 
 FIND = "find_user_id_by_"
 """How the names of the tools begin that tell who a customer is."""
@@ -57,7 +58,9 @@ IDENTIFIER = re.compile(
     r"#?W\d{7}\b|\b(?:gift_card|credit_card|paypal)_\d+\b|\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE
 )
 """Orders, payment methods and email addresses, in any case: a customer may begin a sentence with one."""
-NUMBER = re.compile(r"(?<![\w#.])\$?(\d[\d,]*(?:\.\d+)?)(?![\w]|\.\d)")
+NUMBER = re.compile(r"(?<![\w#.])[$€£]?(\d[\d,]*(?:\.\d+)?)(?![\w]|\.\d)")
+CURRENCY = re.compile(r"\s?(?:dollars?|bucks|euros?|pounds?|usd|eur|gbp|percent|[€£%])", re.IGNORECASE)
+"""What makes money, or a share of it, of the number before it."""
 PLAIN_WORDS = frozenset({"yes", "no", "none"})
 """Values of options that say nothing without the option's name."""
 MOST_ITEMS = 12
@@ -329,9 +332,13 @@ class _Known:
                 yield found.group()
         for found in NUMBER.finditer(IDENTIFIER.sub(" ", text)):
             amount = _amount(found[1])
-            is_count = amount < 100 and amount == int(amount) and not found.group().startswith("$")
+            is_money = not found.group()[0].isdigit() or CURRENCY.match(found.string, found.end())
+            is_count = amount < 100 and amount == int(amount) and not is_money
             if not is_count and not self._follows(amount):
                 yield found.group()
+        for words, amount in _spelled_money(text):
+            if not self._follows(amount):
+                yield words
 
     def _follows(self, amount: Decimal) -> bool:
         if amount in self._numbers or any(amount in _sums(self._prices(order_id)) for order_id in self._orders):
@@ -346,7 +353,16 @@ class _Known:
 def _held(text: str) -> tuple[frozenset[str], frozenset[Decimal]]:
     """The ids and the numbers that a text holds; the domain policy and the shop's answers come again and again."""
     ids = frozenset(found.casefold().removeprefix("#") for found in IDENTIFIER.findall(text))
-    return ids, frozenset(_amount(found) for found in re.findall(r"\d[\d,]*(?:\.\d+)?", text))
+    written = frozenset(_amount(found) for found in re.findall(r"\d[\d,]*(?:\.\d+)?", text))
+    return ids, written | {amount for _, amount in _spelled_money(text)}
+
+
+def _spelled_money(text: str) -> Iterator[tuple[str, Decimal]]:
+    """Amounts written in letters, such as "five hundred dollars"."""
+    for number in numbers_in(text):
+        words = text[number.start : number.end]
+        if words[0].isalpha() and CURRENCY.match(text, number.end):
+            yield words, number.value
 
 
 @functools.lru_cache(maxsize=1024)

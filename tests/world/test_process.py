@@ -327,3 +327,11 @@ def test_other_contents_or_a_denial_name_another_write(
     write: tuple[str, dict[str, Any]], words: str, named: bool
 ) -> None:
     assert names_write(words, ToolCall(*write), open_shop("tau2").database) is named
+
+
+@pytest.mark.parametrize("money", ["99 dollars", "€99", "99 euros", "15 USD", "five hundred dollars", "10%", "£7"])
+def test_money_in_any_words_has_to_be_known(money: str) -> None:
+    words = f"I will cancel {ORDER} for {money}. Confirm?"
+    assert process(*IDENTIFIED, ("agent", words), ("user", "Yes.")).nothing_invented == 0.0
+    told = (*IDENTIFIED, ("user", f"I was told {money}."), ("agent", words), ("user", "Yes."))
+    assert process(*told).nothing_invented == 1.0

@@ -171,6 +171,7 @@ def test_engines_that_stay_play_other_tasks_as_new_ones_would(stand_in, tmp_path
     assert starts(told) == starts(fresh) == 1
 
 
+@pytest.mark.slow
 def test_engines_that_cannot_go_on_with_other_tasks_are_ended_and_others_start(stand_in, tmp_path):
     told = []
     first, jobs = pool_of("test", tmp_path / "1", told, stays=True)
@@ -182,6 +183,7 @@ def test_engines_that_cannot_go_on_with_other_tasks_are_ended_and_others_start(s
     assert starts(told) == 2
 
 
+@pytest.mark.slow
 def test_an_engine_that_dies_between_two_sets_of_tasks_is_replaced_by_the_other(stand_in, tmp_path):
     told = []
     first, jobs = pool_of("test", tmp_path / "1", told, stays=True, engines=2)

@@ -101,8 +101,10 @@ class Conversation:
 
     def _settle(self, heard: Heard) -> None:
         """The agent reports what was confirmed, and goes on in the same breath."""
-        done = self._mentioned(self._confirmed, heard) if len(self._confirmed) > 1 else list(self._confirmed)
-        self._take_off(done)
+        reported = self._named(self._confirmed, heard.report)
+        proposed = order_ids(heard.text)
+        others = [request for request in self._confirmed if request.order_id not in proposed]
+        self._take_off(reported or others or list(self._confirmed))
         self._useless = 0
 
     def _about_the_next(self, heard: Heard) -> str:
@@ -380,16 +382,16 @@ class Conversation:
 
     def _mentioned(self, requests: list[Request], heard: Heard) -> list[Request]:
         """Those of some requests whose order the text names; all of them where it names none of them."""
-        named = order_ids(heard.text)
+        return self._named(requests, heard.text) or list(requests)
+
+    def _named(self, requests: list[Request], text: str) -> list[Request]:
+        """Those of some requests whose order a text names."""
+        named = order_ids(text)
         found = [request for request in requests if request.order_id in named]
-        found = [request for request in found if review(heard.text, request, self._agenda).right_kind] or found
-        if (
-            found
-            and any(request.kind is Kind.DEFAULT_ADDRESS for request in requests)
-            and "default" in heard.text.lower()
-        ):
+        found = [request for request in found if review(text, request, self._agenda).right_kind] or found
+        if found and "default" in text.lower():
             found += [request for request in requests if request.kind is Kind.DEFAULT_ADDRESS]
-        return found or list(requests)
+        return found
 
     def _close(self, requests: Iterable[Request], act: str) -> str:
         """Take requests off the agenda and say what comes next."""

@@ -42,8 +42,8 @@ class Heard:
     """Whether it asks what it can do, or whether there is anything else."""
     question: bool
     """Whether it asks anything at all."""
-    done: bool
-    """Whether it reports something done."""
+    report: str
+    """Its sentences that report something done, each as far as it promises nothing."""
     refused: bool
     """Whether it says that something cannot be done, or hands the customer over."""
     unavailable: bool
@@ -54,6 +54,11 @@ class Heard:
     """Whether it says that the customer is being handed over."""
     offers_transfer: bool
     """Whether it asks if it shall hand the customer over."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it reports something done."""
+        return bool(self.report)
 
 
 def _words(*alternatives: str) -> re.Pattern[str]:
@@ -266,7 +271,7 @@ def listen(text: str) -> Heard:
         confirmation=confirmation,
         what_next=what_next,
         question="?" in text or bool(asks) or confirmation,
-        done=any(_reports_done(sentence) for sentence in sentences),
+        report=" ".join(_before_a_promise(sentence) for sentence in sentences if _reports_done(sentence)),
         refused=any(REFUSING.search(sentence) for sentence in sentences),
         unavailable=any(UNAVAILABLE.search(sentence) for sentence in sentences),
         promised=any(PROMISING.search(sentence) for sentence in sentences),
@@ -351,3 +356,10 @@ def _reports_done(sentence: str) -> bool:
     match = DONE.search(sentence)
     # "Once it is cancelled": what stands before the word decides.
     return bool(match) and not NOT_YET.search(sentence[: match.start()] if match else "")
+
+
+def _before_a_promise(sentence: str) -> str:
+    """ "#W1 is cancelled, and now I will cancel #W2" reports the first alone."""
+    promise = PROMISING.search(sentence)
+    before = sentence[: promise.start()] if promise else sentence
+    return before if _reports_done(before) else sentence

@@ -229,6 +229,22 @@ def test_what_is_not_done_yet_of_two_confirmed_requests_stays_wanted() -> None:
     assert STOP in said[3]
 
 
+@pytest.mark.parametrize(
+    "report",
+    [
+        "#W4776164 has been cancelled. Now I will cancel #W6247578 (ordered by mistake). Confirm (yes/no)?",
+        "#W4776164 has been cancelled, and I will now cancel #W6247578 (ordered by mistake). Confirm (yes/no)?",
+        "Done. Next is #W6247578: cancel it (ordered by mistake). Confirm (yes/no)?",
+    ],
+)
+def test_of_two_confirmed_requests_the_one_that_is_proposed_again_is_not_done(report: str) -> None:
+    both = "1. Cancel #W4776164 (no longer needed)\n2. Cancel #W6247578 (ordered by mistake)\nConfirm (yes/no)?"
+    said = talk(task_of(CANCEL, OTHER_CANCEL), [both, report, "#W6247578 has been cancelled."])
+    assert agrees(said[1])
+    assert STOP not in said[2] and agrees(said[2])
+    assert STOP in said[3]
+
+
 def test_a_promise_is_waited_for_after_the_yes() -> None:
     summary = "Cancel #W4776164, no longer needed. Confirm (yes/no)?"
     said = talk(task_of(CANCEL), [summary, "Thank you, I will cancel it now, one moment please.", "It is cancelled."])

@@ -60,6 +60,12 @@ class Place:
         return self.text[self.end : max(last, self.end)]
 
     @property
+    def sentence_before(self) -> str:
+        """What its sentence says before it."""
+        first, _ = bounds(_SENTENCE, self.text, self.start)
+        return self.text[first : self.start]
+
+    @property
     def sentence_after(self) -> str:
         """What its sentence says behind it."""
         _, last = bounds(_SENTENCE, self.text, self.end - 1)
@@ -69,7 +75,7 @@ class Place:
     def next_sentence(self) -> str:
         """The sentence that follows its own."""
         _, last = bounds(_SENTENCE, self.text, self.start)
-        rest = self.text[last:].lstrip()
+        rest = self.text[last:].lstrip(" \n;|—–")
         return rest[: bounds(_SENTENCE, rest, 0)[1]] if rest else ""
 
 
@@ -139,8 +145,7 @@ def is_asserted(place: Place, kind: str, *, is_one_of_several: bool) -> bool:
         is_one_of_several: the assertion wants a list, so "or" joins what holds together.
     """
     return not (
-        (kind in ("amount", "count", "quantity") and not _is_introduced(place))
-        or _is_asked(place, kind == "amount")
+        _is_asked(place, kind == "amount")
         or _is_denied(place)
         or (kind in ("amount", "count", "quantity") and _is_bounded(place))
         or (kind in ("amount", "count") and bool(_LIMIT.search(place.clause_before)))
@@ -171,11 +176,23 @@ def takes_back(text: str) -> int | None:
     return found.start() if found else None
 
 
-def _is_introduced(place: Place) -> bool:
-    """Whether the word before a number, if there is one, is one behind which something is asserted."""
+def is_introduced(place: Place, known: frozenset[str]) -> bool:
+    """Whether the word before a number, if there is one, is one behind which something is asserted.
+
+    Args:
+        place: the mention.
+        known: words of the subject, behind which its value may stand: "battery life 10 hours".
+    """
     last = _LAST_WORD.search(place.clause_before)
     word = last[1].lower() if last else ""
-    return not word or word in _INTRODUCING or word[0].isdigit() or word.endswith("ly")
+    return (
+        not word
+        or word in _INTRODUCING
+        or word in known
+        or word[0].isdigit()
+        or word.endswith("ly")
+        or _PRAISED.search(place.clause_before) is not None
+    )
 
 
 def _is_asked(place: Place, is_amount: bool) -> bool:
@@ -196,14 +213,16 @@ def _is_asked(place: Place, is_amount: bool) -> bool:
 
 
 def _is_denied(place: Place) -> bool:
-    clause, stretch = place.clause_before, place.stretch_before
+    clause, stretch = _DENIED_BEFORE.split(place.clause_before)[-1], place.stretch_before
     return bool(
         _NEGATION.search(clause)
-        or _IGNORANCE.search(stretch)
+        or _EXCEPTION.search(clause)
+        or _IGNORANCE.search(_DENIED_BEFORE.split(stretch)[-1])
         or _WITHDRAWN.search(stretch)
         or _DENIAL.match(place.sentence_after)
         or _DENIED_BEHIND.match(place.clause_after)
         or _DENIED_LATER.match(place.sentence_after)
+        or _DENIED_NEXT.match(place.next_sentence)
     )
 
 
@@ -223,6 +242,8 @@ def _is_one_of_two(place: Place) -> bool:
         (_EITHER.search(place.stretch_before) and _OR.search(place.sentence))
         or _OR_BEFORE.search(place.clause_before)
         or _OR_BEHIND.match(place.clause_after)
+        or _ONE_OF.search(place.clause_before)
+        or _OR_LATER.match(place.sentence_after)
     )
 
 
@@ -231,7 +252,7 @@ def _is_somebody_elses(place: Place) -> bool:
     if _OTHER_PERSON.search(place.sentence):
         return True
     before = place.clause_before
-    claimed = _CLAIM_BEFORE.search(before) or _CLAIM_BEHIND.match(place.clause_after)
+    claimed = _CLAIM_BEFORE.search(_WANTED_ONE.sub(" ", before)) or _CLAIM_BEHIND.match(place.clause_after)
     said = any(found["trusted"] is None for found in _SAYING.finditer(before))
     return (said or bool(claimed)) and not _RIGHT.search(f"{place.sentence_after} {place.next_sentence}")
 
@@ -251,6 +272,8 @@ def _is_past_or_future(place: Place) -> bool:
     changed = _CHANGED_BEHIND.match(place.clause_after) or _CHANGED_BEFORE.match(place.sentence)
     return bool(
         _NOT_NOW.search(place.stretch_before)
+        or _NOT_THIS_TIME.search(place.clause_before)
+        or _FRONTED_TIME.match(place.sentence_before)
         or _NO_LONGER_BEHIND.search(place.clause_after)
         or (changed and _PAST.search(place.clause_before))
     )
@@ -286,10 +309,16 @@ _WHETHER = _words(r"\b(?:whether|if)\b")
 _NEGATION = _words(
     r"\b(?:not(?! a problem| including| counting)|no(?! problem| worries| doubt| trouble| \w+ included)|never"
     r"|nowhere|nothing"
-    r"|none|neither|nor|cannot|\w+n't|without|instead of|in place of|in lieu of|rather than|as opposed to"
-    r"|contrary to|opposite of|unlike|anything but|far from|except"
-    r"|other than|besides|apart from|excluding|hardly|differs? from|different from|than)\b(?:\W+\w+){0,5}?\W*$"
+    r"|none|neither|nor|cannot|\w+n't|instead of|in place of|in lieu of|rather than|as opposed to"
+    r"|contrary to|opposite of|unlike|anything but|far from|hardly|differs? from|different from|than)\b"
+    r"(?:\W+\w+){0,5}?\W*$"
 )
+_EXCEPTION = _words(
+    r"\b(?:without|except|other than|besides|apart from|excluding)\b(?:\W+(?!(?:at|for|is|are|comes?|costs?)\b)\w+){0,5}?\W*$"
+)
+"""What is left out; it ends where the value is named: "the one without a light at $10"."""
+_DENIED_BEFORE = re.compile(r"(?<!not)(?<!n't):\s+(?=\S*[A-Za-z])")
+"""A colon behind which a statement begins, which what is denied before it does not reach."""
 _IGNORANCE = _words(
     r"\b(?:cannot|can't|couldn't|could not|unable to|not able to|don't|do not|didn't|am not|not|isn't|n't) "
     r"(?:\w+ )?(?:confirm|verify|say|tell|see|find|know|think|believe|sure|certain|guarantee|promise)\b"
@@ -312,8 +341,13 @@ _DENIED_BEHIND = _words(
     r"|reversed|failed)\b"
     r"|(?: \w+){0,3} (?:by mistake|in error|wrongly|erroneously|mistakenly)\b"
 )
-_DENIED_LATER = _words(r".*\bbut (?:it|that|this|they)(?: (?:is|are|was|were|does|do|did))?(?:n't| not)\b\W*$")
+_DENIED_LATER = _words(r".*\bbut (?:(?:it|that|this|they)(?: (?:is|are|was|were|does|do|did))?(?:n't| not)\b\W*$|no\b)")
+_DENIED_NEXT = _words(
+    r"(?:but |sadly,? |unfortunately,? )?(?:it|we|they|that|this|i|you)(?:'m|'re|'s)?(?: \w+)?(?:n't| not)\W*$"
+    r"|(?:sadly|unfortunately|alas),? (?:i|we)(?: have no|n't| do not| don't) "
+)
 _LAST_WORD = re.compile(r"([\w'$€£]+)[\s\"'$#]*$")
+_PRAISED = _words(r"\b(?:a|an|the|your|this|that) (?!supposed|alleged|hypothetical|so-called|possible|potential|maximum|minimum|rumou?red)[a-z]+$")
 _INTRODUCING = frozenset(
     "is are was were be been being it's that's they're there's here's what's s equals equal totals total "
     "totaling comes "
@@ -336,15 +370,17 @@ _BOUND_BEFORE = _words(
     r"\b(?:sets?|packs?|boxes|bundles|pairs?) of$|\b(?:half|twice|part|a third|a quarter|a fraction"
     r"|double)(?: of| as much as)?(?: the)?$|\b(?:(?:more|less|fewer|greater|higher|lower|better|cheaper) than"
     r"|at (?:least|most)|over|under|below|above"
-    r"|exceed\w*|beyond|(?:a )?(?:maximum|minimum) of|no more than|nearly|almost)(?: the)?$"
+    r"|exceed\w*|beyond|short of|(?:a )?(?:maximum|minimum) of|no more than|nearly|almost)(?: the)?$"
 )
 _LIMIT = _words(r"\b(?:up to|as (?:many|much|few|little) as)$")
 _BOUND_BEHIND = _words(r"\s*(?:or (?:more|less|fewer|so)\b|at (?:least|most)\b|\+|and up\b)")
-_RANGE_BEFORE = _words(r"\bbetween(?: \S+ and)?$|\bbetween \S+(?: \w+)? and$|\bfrom \S+ to$|\d(?: \w+)? (?:to|-|–)$")
+_RANGE_BEFORE = _words(r"\bbetween(?: \S+ and)?$|\bbetween \S+(?: \w+)? and$|\bfrom \S+ to$|(?<!#)(?<!\w)[\d,.]+(?: (?:dollars|USD|GB|hours?|hrs?|minutes?))? (?:to|-|–)$")
 _RANGE_BEHIND = _words(r"(?:[-–]|\s+(?:to|[-–])\s+)\$?\d")
 _EITHER, _OR = _words(r"\beither\b"), _words(r"\bor\b")
 _OR_BEFORE = _words(r"\S\s+or(?: the| an?| in)?$")
 _OR_BEHIND = _words(r"(?: \w+)?\s+or (?!more\b|less\b|so\b|yes\b|no\b|not\b)(?:the |an? |in )?\$?\w")
+_ONE_OF = _words(r"\bone of (?:these|those|the following|two|three|several)\b")
+_OR_LATER = re.compile(r"(?:,\s*(?:or )?\$?\d[\d,.]*\d?)+,?\s+or\s+\$?\d")
 _CLAIM_BEFORE = _words(
     r"(?<!what )\byou(?:'ve| have|'d| had| would| were| are|'re| also| just| first)* (?:said|say|mention|told"
     r"|tell|wrote|writ|claim"
@@ -356,6 +392,12 @@ _CLAIM_BEFORE = _words(
     r"|\bI (?:was |am |'m |had |'d )?(?:hop(?:e|ed|ing)|wish(?:ed)?|expect(?:ed|ing)?|thought|assumed)\b"
     r"|\baccording to you\b|\byour (?:message|claim|wish|request|preference|estimate|guess|budget|limit)\b"
 )
+_WANTED_ONE = _words(
+    r"\b(?:variant|version|option|model|item|one|product|style|kind)s? (?:that )?you(?:'ve| have|'d| had|'re| are)? "
+    r"(?:want|wanted|ask(?:ed)? for|request|requested|chose|picked|prefer|looking for|would like|like)"
+    r"(?= (?:is|are|was|comes?|costs?|has|have|would|runs?)\b)"
+)
+"""The customer's wish names a thing here, and claims nothing."""
 _SAYING = _words(
     r"(?P<trusted>\b(?:I|we|our|us|system|systems|records?|page|database|screen|listing|description|it|which"
     r"|let me|that)"
@@ -392,8 +434,10 @@ _DOUBT_BEHIND = _words(
     r"|\b(?:can't|cannot) (?:tell which|confirm (?:that|it)|verify)|\bif the \w+ still\b"
 )
 _NOT_NOW = _words(
-    r"\b(?:used to|formerly|previously|no longer|(?:last|next) (?:year|month|week|season|time)|next order|back then)\b"
+    r"\b(?:used to|formerly|previously|no longer|next order|back then)\b"
 )
+_NOT_THIS_TIME = _words(r"\b(?:last|next) (?:year|month|week|season|time)\b")
+_FRONTED_TIME = _words(r"\W*(?:until )?(?:last|next) (?:year|month|week|season|time),")
 _PAST = _words(r"\b(?:was|were|had)\b")
 _CHANGED_BEHIND = _words(r"\W*(?:before|until|till)\b")
 _CHANGED_BEFORE = _words(r"\W*(?:before|until|till) (?:you|we|they|it|that|the|this|your)\b")
@@ -407,7 +451,7 @@ _TAKEN_BACK = _words(
     r"\b(?:I|we)(?:'ve| have| was| am| had|'m)? (?:was |am |been |made a |so )?(?:mistaken|wrong|mistake|error|typo"
     r"|misspoke|misspoken|misread|miscounted|misunderstood|mixed|looked at the wrong|looking at the wrong"
     r"|read the wrong|gave you the wrong)\b"
-    r"|\bmy mistake\b|\bcorrection\b|\b(?:that|it) was (?:wrong|incorrect|an? (?:mistake|error|typo|slip"
+    r"|\b(?:my|our) (?:mistake|error|slip|bad)\b|\bcorrection\b|\b(?:that|it) was (?:wrong|incorrect|an? (?:mistake|error|typo|slip"
     r"|mix-up)|my mistake|the wrong)"
     r"|\bscratch that\b|\blet me correct\b|\b(?:disregard|ignore)\b|\bactually\b"
     r"|\b(?:look|check|count|calculat|add|read|go(?:ne)? over)\w* (?:\w+ ){0,2}(?:again|once more|twice)\b"

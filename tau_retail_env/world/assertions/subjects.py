@@ -24,6 +24,10 @@ class Subject:
     """What an amount is: a refund, a price and so on."""
     is_other: bool
     """Whether it is about "the other" of two."""
+    words: frozenset[str]
+    """The words that say so, behind which a value may stand."""
+    is_new: bool
+    """Whether it is about what the customer will have, not what it has."""
 
     @staticmethod
     def of(claim: str) -> Subject:
@@ -33,7 +37,9 @@ class Subject:
             claim: upstream's sentence without its values.
         """
         goods = goods_in(claim) | frozenset(re.findall(r"#W\d{7}", claim))
-        return Subject(stems_of(claim), goods, aspects_of(claim), bool(re.search(r"\bother\b", claim)))
+        words = frozenset(word for word in re.findall(r"[a-z-]+", claim.lower()) if word not in _IDLE)
+        is_other, is_new = (re.search(rf"\b{word}\b", claim) is not None for word in ("other", "new"))
+        return Subject(stems_of(claim), goods, aspects_of(claim), is_other, words, is_new)
 
     def widened(self, asked: Sequence[str]) -> frozenset[str]:
         """Its stems, and those of what the customer asked about it.
@@ -57,7 +63,7 @@ class Subject:
         if any(one.startswith("#") for one in self.goods):
             goods |= frozenset(re.findall(r"#W\d{7}", words))
         own = self.goods or (known & _GOODS if is_common else frozenset())
-        if goods and own and not goods & (own | (known & _GOODS)):
+        if goods and own and not goods & own:
             return False
         aspects = aspects_of(words)
         if aspects and self.aspects and not _go_together(self.aspects, aspects):
@@ -84,6 +90,10 @@ def is_about(place: Place, subject: Subject, asked: Sequence[str], itself: str, 
         is_common: see `values.Value`.
     """
     if not subject.is_other and _ANOTHER.search(place.clause):
+        return False
+    if subject.is_new and _OWNED_NOW.search(place.clause_before) and not _NEW.search(place.clause_before):
+        return False
+    if _YOURS_BEHIND.match(f"{place.sentence_after}; {place.next_sentence}"):
         return False
     known, own = subject.widened(asked), stems_of(itself)
     for words in (place.clause, place.sentence, *sentences_before(place)):
@@ -168,7 +178,7 @@ def _go_together(wanted: frozenset[str], said: frozenset[str]) -> bool:
 def _names_before_the_verb(words: str) -> frozenset[str]:
     """Stems of the nouns before the first verb or colon of a clause: what it is about."""
     found = _VERB.search(words)
-    if found is None or not _NAMING.match(words):
+    if found is None or not (_NAMING.match(words) or _LABEL.match(words)):
         return frozenset()
     return stems_of(words[: found.start()]) - frozenset(map(_stem, _NOT_NAMES))
 
@@ -233,7 +243,7 @@ _ASPECTS = {
         r"|lower)\b"
     ),
     PAY: _words(r"\b(?:pay|paid|charged|owe|due|additional|extra|costs? more|more expensive)\b|\d more\b"),
-    PRICE: _words(r"\b(?:costs?|prices?|priced|sells? for|worth)\b(?! more)"),
+    PRICE: _words(r"\b(?:costs?|prices?|priced|sells? for|worth|order(?: #W?\d+)? (?:came|comes) to)\b(?! more)"),
     FEE: _words(
         r"\b(?:coupon|voucher|discount|budget|deposit|limit)\b|(?<!no )(?<!free )(?<!including )\b(?:fees?"
         r"|shipping|delivery|handling|tax(?:es)?)\b(?! address)"
@@ -259,11 +269,16 @@ _ANOTHER = _words(
     r"|purchase|parcel"
     r"|package|shipment|model|version|item|one|" + "|".join(sorted(_GOODS)) + r")(?:e?s?)\b"
 )
+_OWNED_NOW = _words(r"\b(?:current|old|original|existing|previous|present)\b")
+_NEW = _words(r"\b(?:new|replacement|instead)\b")
+_YOURS_BEHIND = _words(r"[^.!?;]*[,;](?: but| while)? yours (?:has|is|was)\b")
 _NAMING = _words(
     r"\W*(?:(?:but|and|so|while|though|however|also),? )?(?:(?:the|an?|your|our|this|that|its|my|their|each"
     r"|every|both|all|some)\b|\w+ing\b|delivery|warranty|returns?\b)"
 )
 """How the words begin that name something, rather than "To repeat" or "In short"."""
+_LABEL = _words(r"\s*[-•] (?:\w+ ){0,5}?\w+: ")
+"""A line of a list that says what it is about."""
 _VERB = _words(
     r"\b(?:is|are|was|were|has|have|had|will|would|costs?|comes?|came|takes?|weighs?|lasts?|runs?|needs?"
     r"|gets?)\b|'s\b|:|="
@@ -280,6 +295,7 @@ _OF_WHICH = _words(
 )
 _OWNED = _words(
     r"\bin (?:your|the|this|that) (?:order|orders|cart|basket|account|package)\b|\byou (?:ordered|bought)\b"
+    r"|\byour (?:order|orders|cart|basket|package)(?: \S+)? (?:has|have|contains?|includes?)\b"
 )
 _COUNTED = _words(
     r"(?:option|variant|choice|style|kind|type|version|variation|model|item|product|one|selection|possibilit)"

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tau_retail_env.world.assertions.evidence import Evidence
-from tau_retail_env.world.assertions.speech import Place, is_asserted, plain, says_yes, takes_back
+from tau_retail_env.world.assertions.speech import Place, is_asserted, is_introduced, plain, says_yes, takes_back
 from tau_retail_env.world.assertions.subjects import Subject, counts_them, is_about, stems_of
+from tau_retail_env.world.assertions.unreal import is_unreal
 from tau_retail_env.world.assertions.values import Value, without_values
 
 
@@ -59,30 +60,46 @@ class Told:
         for start, end in value.find(text):
             place = Place(text, start, end)
             if (
-                is_asserted(place, value.kind, is_one_of_several=len(self.values) > 1)
+                self._is_introduced(value, place)
+                and is_asserted(place, value.kind, is_one_of_several=len(self.values) > 1)
+                and not is_unreal(place, value.kind)
                 and self._is_about(value, place, asked)
                 and not self._is_outdone(value, place, asked)
-                and not self._is_unreal(value, place)
+                and not self._is_set_against_fact(value, place)
             ):
                 yield place
 
+    def _is_introduced(self, value: Value, place: Place) -> bool:
+        return value.kind not in ("amount", "count", "quantity") or is_introduced(place, self.subject.words)
+
     def _is_about(self, value: Value, place: Place, asked: Sequence[str]) -> bool:
         if value.kind == "number":
-            return not (_OTHER_LABEL.search(place.stretch_before) or _OTHERS.match(place.clause_after))
+            labels = _LABELLED.sub(" ", place.stretch_before)
+            return not (_OTHER_LABEL.search(labels) or _OTHERS.match(place.clause_after))
         if value.kind == "address":
             elsewhere = _HOME.search(place.stretch_before) and not _SHIPPED.search(place.stretch_before)
-            return not (elsewhere or _OTHER_PARCEL.search(place.stretch_before))
+            changed = _CHANGED_ADDRESS.search(place.stretch_before)
+            return not (elsewhere or changed or _OTHER_PARCEL.search(place.stretch_before))
         itself = place.text[place.start : place.end]
-        if value.kind == "word" and _DESCRIBES.match(place.clause_after):
+        if value.kind == "word" and (_DESCRIBES.match(place.clause_after) or self._is_only_listed(place)):
             return False
         if value.kind == "count" and not counts_them(place, self.subject, asked):
             return False
         is_common = value.is_common or value.kind == "quantity"
         return is_about(place, self.subject, asked, itself, is_common=is_common)
 
+    def _is_only_listed(self, place: Place) -> bool:
+        """Whether it is one of what there is ("You have a Visa on file"), where one is asked for."""
+        if len(self.values) > 1 or not _POSSESSED.search(place.stretch_before):
+            return False
+        answers = self.subject.stems & {"expensiv", "expen", "cheap", "paid"}
+        return bool(answers) and not answers & stems_of(place.sentence)
+
     def _is_outdone(self, value: Value, place: Place, asked: Sequence[str]) -> bool:
         """Whether it stands in front of a clause that says another value: "In the place of $10, the price is $12"."""
         if len(self.values) > 1 or not _FRONTED.match(place.sentence_after):
+            return False
+        if value.kind == "word" and not _FRONT.match(place.sentence_before):
             return False
         if _PREDICATED.search(place.clause_before):
             return False
@@ -98,7 +115,7 @@ class Told:
                 return True
         return False
 
-    def _is_unreal(self, value: Value, place: Place) -> bool:
+    def _is_set_against_fact(self, value: Value, place: Place) -> bool:
         """Whether the message sets what is against it: "It would be $10 with the other. As it is, it is $12."."""
         if len(self.values) > 1 or not _UNREAL.search(place.clause_before):
             return False
@@ -141,6 +158,11 @@ class Told:
 
 
 _FRONTED = re.compile(r"[^,.;]{0,60},\s")
+_FRONT = re.compile(
+    r"\W*(?:\w+ )?(?:in|instead|against|compared|versus|unlike|over|from|at|as|for|with|given|despite|after|before|to|by|on)\b",
+    re.IGNORECASE,
+)
+_POSSESSED = re.compile(r"\b(?:has|have|contains?|includes?|there (?:is|are))\b", re.IGNORECASE)
 _PREDICATED = re.compile(
     r"(?:\b(?:is|are|was|were|comes to|totals|remains|costs?)|'s|:)(?: \w+ly| a| an| the| just| now)*$", re.IGNORECASE
 )
@@ -156,11 +178,23 @@ _OTHER_LABEL = re.compile(
     r"|call us|card ending|(?:ticket|case|claim|receipt|voucher)(?: number)?(?= ?$))\b(?!.*\btrack)",
     re.IGNORECASE,
 )
-_OTHERS = re.compile(r"\W*(?:belongs|is|was) (?:to |for |of )?(?:an|the)? ?(?:other|different)\b", re.IGNORECASE)
+_LABELLED = re.compile(
+    r"\b(?:order|item|product)\s*(?:ids?|numbers?|no\.?|code)?\W*#?W?\d{6,}", re.IGNORECASE
+)
+"""Another label together with what it labels: "the tracking number of order #W0000000 is"."""
+_OTHERS = re.compile(
+    r"\W*(?:belongs|is|was) (?:to |for |of )?(?:an|the|your)? ?(?:other|different|phone|order|item|product|account|card|invoice"
+    r"|zip|user)\b",
+    re.IGNORECASE,
+)
 _HOME = re.compile(
     r"\b(?:profile|default|billing|home|account|on file|new|warehouse|store|shop|office|headquarters)\b", re.IGNORECASE
 )
 _SHIPPED = re.compile(r"\b(?:ship\w*|sent|went|deliver\w*|mailed|dispatched|parcel|package)\b", re.IGNORECASE)
+_CHANGED_ADDRESS = re.compile(
+    r"\b(?:chang|updat|modif|correct|redirect)\w*\b[^.]*\baddress\b(?!.*\b(?:went|(?:was|were|been) (?:shipped|sent|delivered))\b)",
+    re.IGNORECASE,
+)
 _OTHER_PARCEL = re.compile(
     r"\b(?:another|other|older|previous|different) (?:one|order|parcel|package|shipment|purchase)\b", re.IGNORECASE
 )

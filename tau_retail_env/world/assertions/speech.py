@@ -339,9 +339,9 @@ _DENIED_BEHIND = _words(
     r"(?: \w+){0,5} (?:is|are|was|were)(?:n't| not| wrong| incorrect| outdated| invalid)\b|.*\bnowhere\b"
     r"|(?: \w+){0,4} (?:was|were|is|has been|got|could not be|couldn't be) (?:declined|refused|rejected"
     r"|reversed|failed)\b"
-    r"|(?: \w+){0,3} (?:by mistake|in error|wrongly|erroneously|mistakenly)\b"
+    r"|(?: \w+){0,3} (?:by mistake|in error|wrongly|erroneously|mistakenly)\b|(?: \w+){0,5} (?:is|are|was|were|has|have) never\b"
 )
-_DENIED_LATER = _words(r".*\bbut (?:(?:it|that|this|they)(?: (?:is|are|was|were|does|do|did))?(?:n't| not)\b\W*$|no\b)")
+_DENIED_LATER = _words(r".*\bbut (?:(?:it|that|this|they)(?: (?:is|are|was|were|does|do|did))?(?:n't| not)\b\W*$|no\b|.*\b(?:lie|untrue|not true|false)\b)")
 _DENIED_NEXT = _words(
     r"(?:but |sadly,? |unfortunately,? )?(?:it|we|they|that|this|i|you)(?:'m|'re|'s)?(?: \w+)?(?:n't| not)\W*$"
     r"|(?:sadly|unfortunately|alas),? (?:i|we)(?: have no|n't| do not| don't) "
@@ -362,7 +362,7 @@ _INTRODUCING = frozenset(
     "offers show "
     "shows stock contains contain includes include turns out down runs run lasts last holds hold provides number id "
     "answer value yes so but while i you we they it both balance difference note please words between either "
-    "than over "
+    "than over another extra additional further "
     "below above exceeds beyond not no never isn't aren't wasn't weren't neither nor".split()
 )
 """Words behind which a value may be asserted; those that deny or bound it are heard by the other rules."""

@@ -242,7 +242,7 @@ _ASPECTS = {
         r"\b(?:refund\w*|back|credit(?:ed)?|reimburs\w*|sav(?:e|es|ed|ing|ings)|(?<!no )less(?! than)|cheaper"
         r"|lower)\b"
     ),
-    PAY: _words(r"\b(?:pay|paid|charged|owe|due|additional|extra|costs? more|more expensive)\b|\d more\b"),
+    PAY: _words(r"\b(?:pay|paid|(?<!no )charg(?:e|ed|es|ing)|owe|due|additional|extra|costs? more|more expensive)\b|\d more\b"),
     PRICE: _words(r"\b(?:costs?|prices?|priced|sells? for|worth|order(?: #W?\d+)? (?:came|comes) to)\b(?! more)"),
     FEE: _words(
         r"\b(?:coupon|voucher|discount|budget|deposit|limit)\b|(?<!no )(?<!free )(?<!including )\b(?:fees?"
@@ -269,7 +269,9 @@ _ANOTHER = _words(
     r"|purchase|parcel"
     r"|package|shipment|model|version|item|one|" + "|".join(sorted(_GOODS)) + r")(?:e?s?)\b"
 )
-_OWNED_NOW = _words(r"\b(?:current|old|original|existing|previous|present)\b")
+_OWNED_NOW = _words(
+    r"\b(?:current|old|original|existing|previous|present)\b|\byou (?:now |currently |already )?(?:have|own|bought|ordered)\b"
+)
 _NEW = _words(r"\b(?:new|replacement|instead)\b")
 _YOURS_BEHIND = _words(r"[^.!?;]*[,;](?: but| while)? yours (?:has|is|was)\b")
 _NAMING = _words(

@@ -90,9 +90,11 @@ class Told:
 
     def _is_only_listed(self, place: Place) -> bool:
         """Whether it is one of what there is ("You have a Visa on file"), where one is asked for."""
+        answers = self.subject.stems & {"expensiv", "cheap", "paid"}
+        if answers and _SECOND.search(place.clause_before):
+            return True
         if len(self.values) > 1 or not _POSSESSED.search(place.stretch_before):
             return False
-        answers = self.subject.stems & {"expensiv", "expen", "cheap", "paid"}
         return bool(answers) and not answers & stems_of(place.sentence)
 
     def _is_outdone(self, value: Value, place: Place, asked: Sequence[str]) -> bool:
@@ -162,6 +164,7 @@ _FRONT = re.compile(
     r"\W*(?:\w+ )?(?:in|instead|against|compared|versus|unlike|over|from|at|as|for|with|given|despite|after|before|to|by|on)\b",
     re.IGNORECASE,
 )
+_SECOND = re.compile(r"\b(?:followed by|second|next|then)\b", re.IGNORECASE)
 _POSSESSED = re.compile(r"\b(?:has|have|contains?|includes?|there (?:is|are))\b", re.IGNORECASE)
 _PREDICATED = re.compile(
     r"(?:\b(?:is|are|was|were|comes to|totals|remains|costs?)|'s|:)(?: \w+ly| a| an| the| just| now)*$", re.IGNORECASE
@@ -175,7 +178,7 @@ _IT = re.compile(r"^\W*(?:\w+ )?(?:it|that|this|yours|they)\b", re.IGNORECASE)
 _DESCRIBES = re.compile(r"\s+(?:refund|amount|price|name|balance|details?|credit|order|list|address)\b", re.IGNORECASE)
 _OTHER_LABEL = re.compile(
     r"\b(?:(?:order|item|product|confirmation|reference|phone|invoice|account|user|variant|card)\s*(?:id|number|no\.?|code|#)"
-    r"|call us|card ending|(?:ticket|case|claim|receipt|voucher)(?: number)?(?= ?$))\b(?!.*\btrack)",
+    r"|call us|card ending|(?:ticket|case|claim|receipt|voucher|item|order|product|account|phone|variant)(?: number)?(?=\W*$))\b(?!.*\btrack)",
     re.IGNORECASE,
 )
 _LABELLED = re.compile(
@@ -192,7 +195,7 @@ _HOME = re.compile(
 )
 _SHIPPED = re.compile(r"\b(?:ship\w*|sent|went|deliver\w*|mailed|dispatched|parcel|package)\b", re.IGNORECASE)
 _CHANGED_ADDRESS = re.compile(
-    r"\b(?:chang|updat|modif|correct|redirect)\w*\b[^.]*\baddress\b(?!.*\b(?:went|(?:was|were|been) (?:shipped|sent|delivered))\b)",
+    r"\b(?:(?:chang|updat|modif|correct|redirect)\w*\b[^.]*\baddress|address\b[^.]*\b(?:chang|updat|modif|set)\w*)\b(?!.*\b(?:went|(?:was|were|been) (?:shipped|sent|delivered))\b)",
     re.IGNORECASE,
 )
 _OTHER_PARCEL = re.compile(

@@ -19,6 +19,9 @@ def is_unreal(place: Place, kind: str) -> bool:
         or _WISHED_BEHIND.search(place.clause_after)
         or _TOO_GOOD.search(place.sentence)
         or _MADE_UP.search(place.clause_before)
+        or _REQUIRED.search(place.clause_before)
+        or _IN_GENERAL.search(place.clause_before.split(": ")[-1])
+        or _IN_GENERAL_BEHIND.search(place.clause_after)
         or _EXAMPLE_BEHIND.search(place.sentence_after)
         or _is_against_fact(place)
         or (kind != "amount" and _is_a_taste(place))
@@ -28,7 +31,7 @@ def is_unreal(place: Place, kind: str) -> bool:
 def _is_against_fact(place: Place) -> bool:
     """Whether its sentence supposes what is not so: "Had you kept it, you would get $10"."""
     before, after = place.sentence_before, place.sentence_after
-    if _INVERTED.match(before) and (_WOULD.search(place.clause_before) or "," not in before):
+    if _INVERTED.search(before) and (_WOULD.search(place.clause_before) or "," not in before):
         return True
     supposed = _AGAINST_FACT.search(before)
     if supposed and ("," not in before[supposed.start() :] or _WOULD.search(f"{place.clause_before} {after}")):
@@ -48,6 +51,7 @@ _WISHED = _words(
     r"\bhop(?:e|ed|es|ing) (?:for|to)\b|\bhopefully\b|\blet(?:'s| me| us) (?:hope|dream|guess|imagine|suppose|pretend)\b"
     r"|\b(?:dream|wish)(?:t|s|ed|ing)?\b|\b(?:goal|target|aim)s?\b|\btrying to (?:reach|get)\b|^\W*(?:assume|say|picture)\b"
     r"|\b(?:for the sake of argument|hypothetical(?:ly)?|theoretically|in theory)\b|\blooks? like$"
+    r"|\b(?:I|we)(?:'d| would)? (?:love|like|want|wish|prefer) to (?:give|offer|refund|pay|send|let)\b|\b(?:may|might) (?!take)\w+(?: you)?$"
 )
 _WISHED_BEHIND = _words(
     r"^\W*(?:\w+ ){0,4}?(?:is|was) (?:what|a figure|an amount|the figure) (?:\S+ )*?(?:hope|wish|dream|expect|like|want|love)"
@@ -58,8 +62,17 @@ _TOO_GOOD = _words(
     r"|dream|good|awesome|fantastic)\b"
 )
 _MADE_UP = _words(r"\b(?:ma[dk]e up|invent(?:ed)?|fake|sample|dummy|placeholder)\b")
+_REQUIRED = _words(r"\b(?:needs?|has|have|had|ought|supposed) to (?:be|come to|have|cost|reach|hold)\b|\buntil\b")
+_IN_GENERAL = _words(
+    r"\b(?:most|many|some|other|few) (?:people|customers|users|shoppers|buyers)\b|\b(?:customers|people|shoppers|every(?:one|body)"
+    r"|some(?:one|body)|nobody|no one) \w+|\b(?:sometimes|usually|typically|often|normally|generally|on average)\b"
+)
+_IN_GENERAL_BEHIND = _words(
+    r"\b(?:elsewhere|sometimes|usually|typically|on average)\b|\bper (?:order|customer|person|household)\b"
+    r"|^\W*(?:would be |is |was )?(?:just |only )?(?:my|our|a|your) (?:best )?(?:guess|estimate|bet|assumption)\b|^\W*(?:\w+ ){0,3}?depends\b"
+)
 _EXAMPLE_BEHIND = _words(r"^\W*(?:for (?:instance|example)|say|hypothetically|in theory)\b")
-_INVERTED = _words(r"^\W*(?:had|were|should) (?:you|we|it|they|i|he|she|the \w+|this|that|your \w+)\b")
+_INVERTED = _words(r"(?:^|,)\W*(?:had|were|should) (?:you|we|it|they|i|he|she|the \w+|this|that|your \w+)\b(?![^?]*\?)")
 _AGAINST_FACT = _words(r"\bif (?:only )?(?:\w+ ){1,4}?(?:were|had|could)\b|\bif only\b")
 _WOULD = _words(r"\b(?:would|might|should|could)\b|'d\b")
 _RECOMMENDED = _words(

@@ -55,6 +55,22 @@ def told_cases(name: str, tasks: Sequence[Task]) -> Iterator[Case]:
                     yield Case(part["kind"], way, holds, judged(claim), conversation(lines, forms))
 
 
+def written_cases(name: str) -> Iterator[Case]:
+    """The conversations of a file that are written out one by one; their way is "natural" or "adversarial".
+
+    Args:
+        name: of a file of `FOLDER`, such as "written_out".
+    """
+    found = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    for entry in found["assertion"]:
+        for way in ("natural", "adversarial"):
+            for verdict, answers in entry.get(way, {}).items():
+                for answer in answers:
+                    lines = [f"A: {answer}"] if isinstance(answer, str) else answer
+                    evidence = conversation(lines, {"asked": entry["asked"]})
+                    yield Case(entry["kind"], way, verdict == "holds", judged(entry["text"]), evidence)
+
+
 def conversation(lines: Sequence[str], forms: Mapping[str, Any]) -> Evidence:
     """What was said: "C: …" by the customer, "A: …" by the agent; where the agent begins, the customer has asked."""
     asked = [] if lines[0].startswith("C:") else [Said("user", forms["asked"])]

@@ -9,17 +9,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.judge_cases import VERSION, Case, deeds, judged, lists, told_cases
+from benchmarks.judge_cases import VERSION, Case, deeds, judged, lists, told_cases, written_cases
 from tau_retail_env import load_tasks
 from tau_retail_env.sources import get_source
 from tau_retail_env.users.llm.assertion_judge import ModelJudge
 from tau_retail_env.world.assertions import Evidence, RulesJudge, Said, Told, compile_assertion
 
 PAGE = Path(__file__).parent / "judge_page.md"
-SETS = ("final", "tuning", "later", "last", "unseen", "fresh")
-"""Those on whose misses the rules were corrected."""
-HELD_OUT = "held_out"
-"""That on which they were not."""
+SETS = ("final", "tuning", "later", "last", "unseen", "fresh", "held_out")
+"""Those made from templates; the rules were corrected on the misses of each."""
+WRITTEN = ("written_out", "later_written", "last_written")
+"""Those whose conversations are written out one by one."""
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--base-url", default="http://127.0.0.1:8000/v1", help="where the model is served")
     parser.add_argument("--results", nargs="+", type=Path, default=[], metavar="FILE", help="τ² results with verdicts")
     parser.add_argument(
-        "--list", choices=(*SETS, HELD_OUT), help="print the cases of a set that are judged wrong, not the page"
+        "--list", choices=(*SETS, *WRITTEN), help="print the cases of a set that are judged wrong, not the page"
     )
     options = parser.parse_args()
     if options.list:
@@ -52,9 +52,7 @@ def page() -> str:
     verdicts = judged_by_rules(cases)
     text = PAGE.read_text(encoding="utf-8").replace("{final}", confusion(cases, verdicts))
     text = text.replace("{final_misses}", misses(cases, verdicts))
-    unseen = all_cases(HELD_OUT)
-    said = judged_by_rules(unseen)
-    text = text.replace("{held_out}", confusion(unseen, said)).replace("{held_out_misses}", misses(unseen, said))
+    text = text.replace("{written}", "\n".join(row_of_written(name) for name in WRITTEN))
     return text.replace("{others}", "\n".join(row(name) for name in SETS[1:])).rstrip()
 
 
@@ -66,8 +64,22 @@ def row(name: str) -> str:
     return f"| `{name}` | {len(cases):,} | {found[True, False]} | {found[False, True]} | {right / len(cases):.1%} |"
 
 
+def row_of_written(name: str) -> str:
+    """A set of conversations written out, in one line: how many of each way, and of each verdict, were judged right."""
+    cases = list(written_cases(name))
+    found = Counter((case.way, case.holds, said) for case, said in zip(cases, judged_by_rules(cases), strict=True))
+    cells = [
+        f"{found[way, holds, holds]} of {found[way, holds, True] + found[way, holds, False]}"
+        for way in ("natural", "adversarial")
+        for holds in (True, False)
+    ]
+    return f"| `{name}` | {' | '.join(cells)} |"
+
+
 def all_cases(name: str) -> list[Case]:
     """Every conversation of a set; deeds, which have no words, belong to the final one."""
+    if name in WRITTEN:
+        return list(written_cases(name))
     tasks = load_tasks("tau2", "base", task_version=VERSION)
     told = list(told_cases(name, tasks))
     more = {"tuning": lists, "final": lambda: deeds(tasks)}

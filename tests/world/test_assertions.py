@@ -97,6 +97,44 @@ def test_what_was_not_told_or_told_wrong_does_not_count(assertion, words):
     assert not told(assertion, words)
 
 
+@pytest.mark.parametrize(
+    ("assertion", "words"),
+    [
+        (TRACKING, "The tracking number of order #W7895761 is 123456789012."),
+        (TRACKING, "For order number #W7895761, the tracking number is 123456789012."),
+        (BATTERY, "Modify in #W5061109: Speaker to color blue, battery life 12 hours ($302.67). Confirm (yes/no)?"),
+        (REFUND, "With a ship date next week, the total refund is $1,093.34."),
+        (REFUND, "The items you want to return add up to a refund of $1,093.34."),
+        (REFUND, "Order #W3319820 is returned, and you get $1,093.34 back. It usually takes a week until it arrives."),
+    ],
+)
+def test_the_words_of_real_agents_around_a_value_do_not_hide_it(assertion, words):
+    assert told(assertion, words)
+
+
+@pytest.mark.parametrize(
+    ("assertion", "words"),
+    [
+        (ADDRESS, "Change address of #W7895761 to 12 Oak Drive, Suite 9, Dallas, TX, USA, 75001. Confirm (yes/no)?"),
+        (TRACKING, "Your order contains item 123456789012, a tablet."),
+        (CARD, "You paid with PayPal. You also have a Mastercard on file."),
+        (PRICIEST, "Your order has a kettle and a lamp. Which one would you like to cancel?"),
+        (REFUND, "Had you kept the receipt, we would have refunded $1,093.34."),
+        (REFUND, "Let's hope for a refund of $1,093.34."),
+        (BATTERY, "Most people take the one with 12 hours."),
+    ],
+)
+def test_what_is_only_wished_listed_or_proposed_does_not_count(assertion, words):
+    assert not told(assertion, words)
+
+
+def test_a_value_told_of_the_other_of_two_things_does_not_count():
+    asked = "What would I get back for the bookshelf, and what for the lamp?"
+    refund = "Agent should tell the user that returning the bookshelf gives a refund of $213.40."
+    assert told(refund, "For the lamp you would get $61.75 back, and for the bookshelf $213.40.", asked=asked)
+    assert not told(refund, "For the lamp you would get $213.40 back, and for the bookshelf $61.75.", asked=asked)
+
+
 def test_what_the_customer_says_is_not_told_by_the_agent():
     assert not told(REFUND, "I will check.", asked="Is my refund $1,093.34?")
 

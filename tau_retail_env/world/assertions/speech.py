@@ -101,7 +101,16 @@ def sentences_before(place: Place) -> list[str]:
         place: the mention.
     """
     text = place.text[max(0, place.start - FARTHEST) : place.start]
-    return [part for part in _SENTENCE.split(text) if part.strip()][-2::-1]
+    return sentences(text)[-2::-1]
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences, lines and rows of a message.
+
+    Args:
+        text: the message, see `plain`.
+    """
+    return [part for part in _SENTENCE.split(text) if part.strip()]
 
 
 @functools.lru_cache(maxsize=64)
@@ -311,10 +320,11 @@ _NEGATION = _words(
     r"|nowhere|nothing"
     r"|none|neither|nor|cannot|\w+n't|instead of|in place of|in lieu of|rather than|as opposed to"
     r"|contrary to|opposite of|unlike|anything but|far from|hardly|differs? from|different from|than)\b"
-    r"(?:\W+\w+){0,5}?\W*$"
+    r"(?:\W+\w+){0,5}?\W*$|\b(?:reject|declin|deni|refus|block|void)(?:e?[sd])?\b(?:\W+\w+){0,5}?\W*$"
 )
 _EXCEPTION = _words(
-    r"\b(?:without|except|other than|besides|apart from|excluding)\b(?:\W+(?!(?:at|for|is|are|comes?|costs?)\b)\w+){0,5}?\W*$"
+    r"\b(?:without|except|other than|besides|apart from|excluding)\b(?:\W+(?!(?:at|for|is|are|comes?"
+    r"|costs?)\b)\w+){0,5}?\W*$"
 )
 """What is left out; it ends where the value is named: "the one without a light at $10"."""
 _DENIED_BEFORE = re.compile(r"(?<!not)(?<!n't):\s+(?=\S*[A-Za-z])")
@@ -339,15 +349,22 @@ _DENIED_BEHIND = _words(
     r"(?: \w+){0,5} (?:is|are|was|were)(?:n't| not| wrong| incorrect| outdated| invalid)\b|.*\bnowhere\b"
     r"|(?: \w+){0,4} (?:was|were|is|has been|got|could not be|couldn't be) (?:declined|refused|rejected"
     r"|reversed|failed)\b"
-    r"|(?: \w+){0,3} (?:by mistake|in error|wrongly|erroneously|mistakenly)\b|(?: \w+){0,5} (?:is|are|was|were|has|have) never\b"
+    r"|(?: \w+){0,3} (?:by mistake|in error|wrongly|erroneously|mistakenly)\b|(?: \w+){0,5} (?:is|are|was|were|has"
+    r"|have) never\b"
 )
-_DENIED_LATER = _words(r".*\bbut (?:(?:it|that|this|they)(?: (?:is|are|was|were|does|do|did))?(?:n't| not)\b\W*$|no\b|.*\b(?:lie|untrue|not true|false)\b)")
+_DENIED_LATER = _words(
+    r".*\bbut (?:(?:it|that|this|they)(?: (?:is|are|was|were|does|do|did))?(?:n't| not)\b\W*$|no\b|.*\b(?:lie|untrue"
+    r"|not true|false)\b)"
+)
 _DENIED_NEXT = _words(
     r"(?:but |sadly,? |unfortunately,? )?(?:it|we|they|that|this|i|you)(?:'m|'re|'s)?(?: \w+)?(?:n't| not)\W*$"
     r"|(?:sadly|unfortunately|alas),? (?:i|we)(?: have no|n't| do not| don't) "
 )
 _LAST_WORD = re.compile(r"([\w'$€£]+)[\s\"'$#]*$")
-_PRAISED = _words(r"\b(?:a|an|the|your|this|that) (?!supposed|alleged|hypothetical|so-called|possible|potential|maximum|minimum|rumou?red)[a-z]+$")
+_PRAISED = _words(
+    r"\b(?:a|an|the|your|this|that) (?!supposed|alleged|hypothetical|so-called|possible|potential|maximum|minimum"
+    r"|rumou?red)[a-z]+$"
+)
 _INTRODUCING = frozenset(
     "is are was were be been being it's that's they're there's here's what's s equals equal totals total "
     "totaling comes "
@@ -372,9 +389,12 @@ _BOUND_BEFORE = _words(
     r"|at (?:least|most)|over|under|below|above"
     r"|exceed\w*|beyond|short of|(?:a )?(?:maximum|minimum) of|no more than|nearly|almost)(?: the)?$"
 )
-_LIMIT = _words(r"\b(?:up to|as (?:many|much|few|little) as)$")
+_LIMIT = _words(r"(?<!\badd )(?<!\badds )(?<!\badding )(?<!\badded )\b(?:up to|as (?:many|much|few|little) as)$")
 _BOUND_BEHIND = _words(r"\s*(?:or (?:more|less|fewer|so)\b|at (?:least|most)\b|\+|and up\b)")
-_RANGE_BEFORE = _words(r"\bbetween(?: \S+ and)?$|\bbetween \S+(?: \w+)? and$|\bfrom \S+ to$|(?<!#)(?<!\w)[\d,.]+(?: (?:dollars|USD|GB|hours?|hrs?|minutes?))? (?:to|-|–)$")
+_RANGE_BEFORE = _words(
+    r"\bbetween(?: \S+ and)?$|\bbetween \S+(?: \w+)? and$|\bfrom \S+ to$|(?<!#)(?<!\w)[\d,.]+(?: (?:dollars|USD|GB"
+    r"|hours?|hrs?|minutes?))? (?:to|-|–)$"
+)
 _RANGE_BEHIND = _words(r"(?:[-–]|\s+(?:to|[-–])\s+)\$?\d")
 _EITHER, _OR = _words(r"\beither\b"), _words(r"\bor\b")
 _OR_BEFORE = _words(r"\S\s+or(?: the| an?| in)?$")
@@ -393,9 +413,13 @@ _CLAIM_BEFORE = _words(
     r"|\baccording to you\b|\byour (?:message|claim|wish|request|preference|estimate|guess|budget|limit)\b"
 )
 _WANTED_ONE = _words(
-    r"\b(?:variant|version|option|model|item|one|product|style|kind)s? (?:that )?you(?:'ve| have|'d| had|'re| are)? "
+    r"\b(?!(?:refund|amount|total|price|sum|balance|figure|number|value|answer|as|if|when|what|and|so|but|that"
+    r"|which)\b)\w+ "
+    r"(?:that |which )?"
+    r"you(?:'ve| have|'d| had|'re| are)? (?:just )?"
     r"(?:want|wanted|ask(?:ed)? for|request|requested|chose|picked|prefer|looking for|would like|like)"
-    r"(?= (?:is|are|was|comes?|costs?|has|have|would|runs?)\b)"
+    r"(?: to (?!(?:be|hear|see|get|have|pay)\b)\w+)?"
+    r"(?= (?:is|are|was|were|comes?|costs?|has|have|would|runs?|adds?|makes?|totals?|will)\b)"
 )
 """The customer's wish names a thing here, and claims nothing."""
 _SAYING = _words(
@@ -433,9 +457,7 @@ _DOUBT_BEHIND = _words(
     r"\b(?:not|n't) (?:\w+ )?(?:sure|certain)\b|\b(?:have|need|would have|'d have) to (?:check|verify|look)\b"
     r"|\b(?:can't|cannot) (?:tell which|confirm (?:that|it)|verify)|\bif the \w+ still\b"
 )
-_NOT_NOW = _words(
-    r"\b(?:used to|formerly|previously|no longer|next order|back then)\b"
-)
+_NOT_NOW = _words(r"\b(?:used to|formerly|previously|no longer|next order|back then)\b")
 _NOT_THIS_TIME = _words(r"\b(?:last|next) (?:year|month|week|season|time)\b")
 _FRONTED_TIME = _words(r"\W*(?:until )?(?:last|next) (?:year|month|week|season|time),")
 _PAST = _words(r"\b(?:was|were|had)\b")
@@ -451,7 +473,8 @@ _TAKEN_BACK = _words(
     r"\b(?:I|we)(?:'ve| have| was| am| had|'m)? (?:was |am |been |made a |so )?(?:mistaken|wrong|mistake|error|typo"
     r"|misspoke|misspoken|misread|miscounted|misunderstood|mixed|looked at the wrong|looking at the wrong"
     r"|read the wrong|gave you the wrong)\b"
-    r"|\b(?:my|our) (?:mistake|error|slip|bad)\b|\bcorrection\b|\b(?:that|it) was (?:wrong|incorrect|an? (?:mistake|error|typo|slip"
+    r"|\b(?:my|our) (?:mistake|error|slip|bad)\b|\bcorrection\b|\b(?:that|it) was (?:wrong|incorrect|an? (?:mistake"
+    r"|error|typo|slip"
     r"|mix-up)|my mistake|the wrong)"
     r"|\bscratch that\b|\blet me correct\b|\b(?:disregard|ignore)\b|\bactually\b"
     r"|\b(?:look|check|count|calculat|add|read|go(?:ne)? over)\w* (?:\w+ ){0,2}(?:again|once more|twice)\b"

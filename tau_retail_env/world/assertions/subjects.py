@@ -91,7 +91,10 @@ def is_about(place: Place, subject: Subject, asked: Sequence[str], itself: str, 
     """
     if not subject.is_other and _ANOTHER.search(place.clause):
         return False
-    if subject.is_new and _OWNED_NOW.search(place.clause_before) and not _NEW.search(place.clause_before):
+    before = place.sentence_before if _RELATIVE.match(place.clause_before) else place.clause_before
+    if subject.is_new and _OWNED_NOW.search(before) and not _NEW.search(before):
+        return False
+    if REFUND in subject.aspects and _PAID_BEHIND.match(place.clause_after):
         return False
     if _YOURS_BEHIND.match(f"{place.sentence_after}; {place.next_sentence}"):
         return False
@@ -242,7 +245,9 @@ _ASPECTS = {
         r"\b(?:refund\w*|back|credit(?:ed)?|reimburs\w*|sav(?:e|es|ed|ing|ings)|(?<!no )less(?! than)|cheaper"
         r"|lower)\b"
     ),
-    PAY: _words(r"\b(?:pay|paid|(?<!no )charg(?:e|ed|es|ing)|owe|due|additional|extra|costs? more|more expensive)\b|\d more\b"),
+    PAY: _words(
+        r"\b(?:pay|paid|(?<!no )charg(?:e|ed|es|ing)|owe|due|additional|extra|costs? more|more expensive)\b|\d more\b"
+    ),
     PRICE: _words(r"\b(?:costs?|prices?|priced|sells? for|worth|order(?: #W?\d+)? (?:came|comes) to)\b(?! more)"),
     FEE: _words(
         r"\b(?:coupon|voucher|discount|budget|deposit|limit)\b|(?<!no )(?<!free )(?<!including )\b(?:fees?"
@@ -263,15 +268,21 @@ _ALIKE = frozenset(
 """Amounts that may be the same one under two names."""
 _CHEAPEST = _words(r"\b(?:cheapest|least expensive|lowest|most affordable)\b|\b(?:second|third|next)[ -]most\b")
 _DEAREST = _words(r"\b(?:most expensive|priciest|dearest|highest)\b|\b(?:second|third|next)[ -](?:cheapest|lowest)\b")
-_OPPOSITES = {"expensive": _CHEAPEST, "cheap": _DEAREST}
+_GIVEN_BACK = _words(r"^(?!.*\b(?:keep\w*|remain\w*|left|rest|stay\w*)\b).*\breturn(?:ing|ed|s)?\b")
+_KEPT = _words(r"^(?!.*\b(?:refund\w*|back|return\w*)\b).*\b(?:keep\w*|kept|remaining)\b")
+_OPPOSITES = {"expensive": _CHEAPEST, "cheap": _DEAREST, "remaining": _GIVEN_BACK, "refund": _KEPT}
 _ANOTHER = _words(
-    r"\b(?:another|(?:the|an|your) (?:other|older|previous|earlier|former|old|different)) (?:\w+ )?(?:order"
+    r"\border before (?:that|this|it)\b|\b(?:another|(?:the|an|your) (?:other|older|previous|earlier|former|old"
+    r"|different)) (?:\w+ )?(?:order"
     r"|purchase|parcel"
     r"|package|shipment|model|version|item|one|" + "|".join(sorted(_GOODS)) + r")(?:e?s?)\b"
 )
 _OWNED_NOW = _words(
-    r"\b(?:current|old|original|existing|previous|present)\b|\byou (?:now |currently |already )?(?:have|own|bought|ordered)\b"
+    r"\b(?:current|old|original|existing|previous|present)\b|\byou (?:now |currently |already )?(?:have|own|bought"
+    r"|ordered)\b"
 )
+_RELATIVE = _words(r"\W*(?:which|that)\b")
+_PAID_BEHIND = _words(r"\W*(?:that |which )?you(?:'ve| have)? (?:paid|spent)\b")
 _NEW = _words(r"\b(?:new|replacement|instead)\b")
 _YOURS_BEHIND = _words(r"[^.!?;]*[,;](?: but| while)? yours (?:has|is|was)\b")
 _NAMING = _words(

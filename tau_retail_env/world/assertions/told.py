@@ -7,8 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tau_retail_env.world.assertions.evidence import Evidence
-from tau_retail_env.world.assertions.speech import Place, is_asserted, is_introduced, plain, says_yes, takes_back
-from tau_retail_env.world.assertions.subjects import Subject, counts_them, is_about, stems_of
+from tau_retail_env.world.assertions.speech import (
+    Place,
+    is_asserted,
+    is_introduced,
+    plain,
+    says_yes,
+    sentences,
+    takes_back,
+)
+from tau_retail_env.world.assertions.subjects import Subject, counts_them, goods_in, is_about, stems_of
 from tau_retail_env.world.assertions.unreal import is_unreal
 from tau_retail_env.world.assertions.values import Value, without_values
 
@@ -77,9 +85,7 @@ class Told:
             labels = _LABELLED.sub(" ", place.stretch_before)
             return not (_OTHER_LABEL.search(labels) or _OTHERS.match(place.clause_after))
         if value.kind == "address":
-            elsewhere = _HOME.search(place.stretch_before) and not _SHIPPED.search(place.stretch_before)
-            changed = _CHANGED_ADDRESS.search(place.stretch_before)
-            return not (elsewhere or changed or _OTHER_PARCEL.search(place.stretch_before))
+            return not _is_another_address(place)
         itself = place.text[place.start : place.end]
         if value.kind == "word" and (_DESCRIBES.match(place.clause_after) or self._is_only_listed(place)):
             return False
@@ -89,13 +95,20 @@ class Told:
         return is_about(place, self.subject, asked, itself, is_common=is_common)
 
     def _is_only_listed(self, place: Place) -> bool:
-        """Whether it is one of what there is ("You have a Visa on file"), where one is asked for."""
+        """Whether it is one of what there is ("You have a Visa on file"), where one of them is asked for."""
         answers = self.subject.stems & {"expensiv", "cheap", "paid"}
         if answers and _SECOND.search(place.clause_before):
             return True
-        if len(self.values) > 1 or not _POSSESSED.search(place.stretch_before):
+        if len(self.values) > 1 or not answers or answers & stems_of(place.sentence):
             return False
-        return bool(answers) and not answers & stems_of(place.sentence)
+        return bool(_POSSESSED.search(place.stretch_before)) or self._is_answered_elsewhere(place, answers)
+
+    @staticmethod
+    def _is_answered_elsewhere(place: Place, answers: frozenset[str]) -> bool:
+        """Whether another sentence of the message answers with other goods."""
+        own = goods_in(place.text[place.start : place.end])
+        others = (part for part in sentences(place.text) if answers & stems_of(part))
+        return any(goods_in(part) and not goods_in(part) & own for part in others)
 
     def _is_outdone(self, value: Value, place: Place, asked: Sequence[str]) -> bool:
         """Whether it stands in front of a clause that says another value: "In the place of $10, the price is $12"."""
@@ -159,9 +172,21 @@ class Told:
         return any(True for _ in value.find(plain(asked[-1])))
 
 
+def _is_another_address(place: Place) -> bool:
+    """Whether an address is not where this order went: the profile's, a new one, another parcel's."""
+    before, behind = place.stretch_before, f"{place.sentence_after} {place.next_sentence}"
+    if _CHANGED_ADDRESS.search(before) or _OTHER_PARCEL.search(before):
+        return True
+    if _SHIPPED.search(before):
+        return False
+    went_elsewhere = _SHIPPED.search(behind) and _ZIP_CODE.search(behind)
+    return bool(_HOME.search(before) or went_elsewhere)
+
+
 _FRONTED = re.compile(r"[^,.;]{0,60},\s")
 _FRONT = re.compile(
-    r"\W*(?:\w+ )?(?:in|instead|against|compared|versus|unlike|over|from|at|as|for|with|given|despite|after|before|to|by|on)\b",
+    r"\W*(?:\w+ )?(?:in|instead|against|compared|versus|unlike|over|from|at|as|for|with|given|despite|after|before|to"
+    r"|by|on)\b",
     re.IGNORECASE,
 )
 _SECOND = re.compile(r"\b(?:followed by|second|next|then)\b", re.IGNORECASE)
@@ -177,17 +202,18 @@ _FACT = re.compile(
 _IT = re.compile(r"^\W*(?:\w+ )?(?:it|that|this|yours|they)\b", re.IGNORECASE)
 _DESCRIBES = re.compile(r"\s+(?:refund|amount|price|name|balance|details?|credit|order|list|address)\b", re.IGNORECASE)
 _OTHER_LABEL = re.compile(
-    r"\b(?:(?:order|item|product|confirmation|reference|phone|invoice|account|user|variant|card)\s*(?:id|number|no\.?|code|#)"
-    r"|call us|card ending|(?:ticket|case|claim|receipt|voucher|item|order|product|account|phone|variant)(?: number)?(?=\W*$))\b(?!.*\btrack)",
+    r"\b(?:(?:order|item|product|confirmation|reference|phone|invoice|account|user|variant|card)\s*(?:id|number|no\.?"
+    r"|code|#)"
+    r"|call us|card ending|(?:ticket|case|claim|receipt|voucher|item|order|product|account|phone"
+    r"|variant)(?: number)?(?=\W*$))\b(?!.*\btrack)",
     re.IGNORECASE,
 )
-_LABELLED = re.compile(
-    r"\b(?:order|item|product)\s*(?:ids?|numbers?|no\.?|code)?\W*#?W?\d{6,}", re.IGNORECASE
-)
+_LABELLED = re.compile(r"\b(?:order|item|product)\s*(?:ids?|numbers?|no\.?|code)?\W*#?W?\d{6,}", re.IGNORECASE)
 """Another label together with what it labels: "the tracking number of order #W0000000 is"."""
 _OTHERS = re.compile(
-    r"\W*(?:belongs|is|was) (?:to |for |of )?(?:an|the|your)? ?(?:other|different|phone|order|item|product|account|card|invoice"
-    r"|zip|user)\b",
+    r"\W*(?:belongs|is|was) (?:to |for |of )?(?:an|the|your)? ?(?:other|different|phone|order|item|product|account"
+    r"|card|invoice"
+    r"|zip|user|serial|model)\b",
     re.IGNORECASE,
 )
 _HOME = re.compile(
@@ -195,9 +221,11 @@ _HOME = re.compile(
 )
 _SHIPPED = re.compile(r"\b(?:ship\w*|sent|went|deliver\w*|mailed|dispatched|parcel|package)\b", re.IGNORECASE)
 _CHANGED_ADDRESS = re.compile(
-    r"\b(?:(?:chang|updat|modif|correct|redirect)\w*\b[^.]*\baddress|address\b[^.]*\b(?:chang|updat|modif|set)\w*)\b(?!.*\b(?:went|(?:was|were|been) (?:shipped|sent|delivered))\b)",
+    r"\b(?:(?:chang|updat|modif|correct|redirect)\w*\b[^.]*\baddress|address\b[^.]*\b(?:chang|updat|modif"
+    r"|set)\w*)\b(?!.*\b(?:went|(?:was|were|been) (?:shipped|sent|delivered))\b)",
     re.IGNORECASE,
 )
+_ZIP_CODE = re.compile(r"\b\d{5}\b")
 _OTHER_PARCEL = re.compile(
     r"\b(?:another|other|older|previous|different) (?:one|order|parcel|package|shipment|purchase)\b", re.IGNORECASE
 )

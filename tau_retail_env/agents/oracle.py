@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections import Counter
@@ -38,6 +39,7 @@ QUESTIONS: Mapping[str, str] = {
     "reason": "the reason (no longer needed or ordered by mistake)",
     "address": "the full new address",
 }
+SORTED_JSON = json.JSONEncoder(sort_keys=True)
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 ORDER_OR_CONTENT = "the order id or what is in the order"
 VAGUE = re.compile(r"\b(?:something|an order)\b", re.IGNORECASE)
@@ -467,7 +469,7 @@ class BoastingAgent(OracleAgent):
 
 def call_key(name: str, arguments: Mapping[str, Any]) -> str:
     """One text for a tool's call, whatever the order of its arguments."""
-    return f"{name} {json.dumps(dict(arguments), sort_keys=True)}"
+    return f"{name} {SORTED_JSON.encode(dict(arguments))}"
 
 
 def _users_only(results: Mapping[str, str]) -> dict[str, str]:
@@ -485,7 +487,9 @@ def _still_true(results: Mapping[str, str], write: Action | None) -> dict[str, s
     return {key: value for key, value in results.items() if key not in changed}
 
 
+@functools.lru_cache(maxsize=1024)
 def _parsed(text: str | None) -> Mapping[str, Any]:
+    """What a look-up has shown, read only; the shop's answers come again and again."""
     if not text or not text.startswith("{"):
         return {}
     loaded: Mapping[str, Any] = json.loads(text)

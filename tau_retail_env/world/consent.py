@@ -1,4 +1,4 @@
-"""What is taken for a yes to "shall I?", and for its withdrawal, when a customer speaks freely."""
+"""What is taken for a proposal in earnest, for a yes to it, and for its withdrawal, when a customer speaks freely."""
 
 from __future__ import annotations
 
@@ -42,6 +42,40 @@ WITHDRAWAL = re.compile(
 )
 RESERVATION = re.compile(r"^\W*(?:but|actually|instead)\b|\binstead\b(?! of)|\bwhat do you mean\b", re.IGNORECASE)
 """What spoils a yes right before it; later it may be about something else."""
+
+SUPPOSED = re.compile(
+    r"\b(?:hypothetical(?:ly)?|theoretically|in theory|for the sake of argument|(?<!i )suppos(?:e|ing)|imagine"
+    r"|pretend(?:ing)?|if (?:i|we) (?:were|was) to|were (?:i|we) to)\b"
+    r"|\b(?:only|just|merely) (?:a (?:test|joke|game)|testing|joking|kidding)\b"
+    r"|\b(?:won't|will not|not going to) (?:really|actually)\b|\b(?:not|n't) (?:serious|binding|for real)\b"
+    r"|\b(?:none|nothing) of (?:this|that|it|these|the above)\b",
+    re.IGNORECASE,
+)
+DONE = re.compile(
+    r"\b(?:already|just|have|has|'ve|'s)\b(?: been| just| already)* (?:done|processed|submitted|completed|made|executed"
+    r"|carried out|cancell?ed|returned|exchanged|modified|changed|updated|placed|charged)\b(?: all(?: of)?)?"
+    r" (?:so|this|it|that|these|those|them|everything|the following|what follows)\b",
+    re.IGNORECASE,
+)
+BLANK = re.compile(
+    r"\b(?:as|whatever|anything) (?:i|we) (?:see fit|like|want|please|choose)\b|\bat (?:my|our) (?:own )?discretion\b"
+    r"|\bif you (?:say nothing|(?:do not|don't) (?:answer|reply|object|say)|stay silent)\b"
+    r"|\bto (?:my|some(?:one|body) else's|(?:my|our|a) \w+'s)(?: own)?(?: \w+)? (?:account|card|wallet|paypal)\b",
+    re.IGNORECASE,
+)
+"""What nobody can agree to: a free hand, a silence that counts as a yes, money or goods for somebody else."""
+
+
+def is_in_earnest(proposal: str) -> bool:
+    """Whether a proposal says what will be done if the customer agrees, and leaves nothing open.
+
+    Not so where it is only supposed ("hypothetically"), is said to be done already, or is a blank cheque.
+
+    Args:
+        proposal: the agent's words.
+    """
+    words = proposal.replace("’", "'")
+    return not (SUPPOSED.search(words) or DONE.search(words) or BLANK.search(words))
 
 
 def is_yes(answer: str) -> bool:

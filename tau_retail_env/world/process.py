@@ -15,7 +15,7 @@ from typing import Any
 from tau_retail_env.messages import ProcessBreakdown, ToolCall
 from tau_retail_env.tasks.writes import WRITE_TOOLS
 from tau_retail_env.world.assertions import Called, Evidence, Said
-from tau_retail_env.world.consent import is_yes, takes_back
+from tau_retail_env.world.consent import is_in_earnest, is_yes, takes_back
 from tau_retail_env.world.numbers import numbers_in
 
 FIND = "find_user_id_by_"
@@ -42,6 +42,12 @@ DENIED = re.compile(
     r"(?:\b(?:not|never|without|instead of|rather than)\b|n['’]t\b)(?! need)(?:(?!\bbut\b)[^,;:.?!\n()])*"
 )
 """What a clause denies; that something is not needed is a reason for it."""
+DONE = re.compile(
+    r"\b(?:have|has|['’]ve)\s+(?:already |just |now |been )*(?:cancell?ed|returned|exchanged|modified|changed|updated"
+    r"|refunded"
+    r"|replaced|swapped)\b(?:(?!\band\b)[^,;:.?!\n])*"
+)
+"""What a clause says was done before anybody was asked."""
 ASKS = re.compile(r"\?|\bconfirm", re.IGNORECASE)
 ASKS_FOR_A_YES = re.compile(
     r"\bconfirm(?! (?:me )?your (?:first |last |full )?(?:e-?mail|name|zip|identity|user|account))"
@@ -58,6 +64,12 @@ IDENTIFIER = re.compile(
     r"#?W\d{7}\b|\b(?:gift_card|credit_card|paypal)_\d+\b|\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE
 )
 """Orders, payment methods and email addresses, in any case: a customer may begin a sentence with one."""
+STREET = re.compile(
+    r"\b(\d{1,5} (?:[A-Z][\w'-]*\.? ){1,3})(?:Street|St|Avenue|Ave|Road|Rd|Drive|Dr|Lane|Ln|Court|Ct|Boulevard|Blvd"
+    r"|Way|Place|Pl"
+    r"|Terrace|Square|Parkway|Highway)\b"
+)
+"""A house and its street; the group leaves out what may be short."""
 NUMBER = re.compile(r"(?<![\w#.])[$€£]?(\d[\d,]*(?:\.\d+)?)(?![\w]|\.\d)")
 CURRENCY = re.compile(r"\s?(?:dollars?|bucks|euros?|pounds?|usd|eur|gbp|percent|[€£%])", re.IGNORECASE)
 """What makes money, or a share of it, of the number before it."""
@@ -184,7 +196,7 @@ def _is_confirmed(before: Sequence[Event], write: Called | None, database: Mappi
         text = one.said.content or ""
         if one.said.role != "assistant" or answer.said.role != "user":
             continue
-        if not (names_write(text, write.call, database) and _asks_about(text, write.call)):
+        if not (is_in_earnest(text) and _asks_about(text, write.call) and names_write(text, write.call, database)):
             confirmed = confirmed and (_proposes(text) or bool(answer.said.agrees) or not takes_back(_words(answer)))
         elif _agrees(answer.said):
             confirmed = True
@@ -223,7 +235,7 @@ def names_write(text: str, write: ToolCall, database: Mapping[str, Any]) -> bool
         database: the shop as plain JSON.
     """
     low, given = text.casefold(), write.arguments
-    meant = DENIED.sub("", low)
+    meant = DENIED.sub("", DONE.sub("", low))
     order = database["orders"].get(given.get("order_id"), {})
     if not re.search(VERBS[write.name], meant):
         return False
@@ -316,6 +328,7 @@ class _Known:
         self._database = database
         self._ids: set[str] = set()
         self._numbers: set[Decimal] = set()
+        self._streets: set[str] = set()
         self._orders: set[str] = set()
 
     def learn(self, text: str) -> None:
@@ -324,12 +337,14 @@ class _Known:
         self._ids |= ids
         self._orders |= {f"#{one.upper()}" for one in ids} & self._database["orders"].keys()
         self._numbers |= numbers
+        self._streets |= _streets(text).keys()
 
     def missing(self, text: str) -> Iterator[str]:
         """What a text holds that does not follow from anything known."""
         for found in IDENTIFIER.finditer(text):
             if found.group().casefold().removeprefix("#") not in self._ids:
                 yield found.group()
+        yield from (words for street, words in _streets(text).items() if street not in self._streets)
         for found in NUMBER.finditer(IDENTIFIER.sub(" ", text)):
             amount = _amount(found[1])
             is_money = not found.group()[0].isdigit() or CURRENCY.match(found.string, found.end())
@@ -355,6 +370,12 @@ def _held(text: str) -> tuple[frozenset[str], frozenset[Decimal]]:
     ids = frozenset(found.casefold().removeprefix("#") for found in IDENTIFIER.findall(text))
     written = frozenset(_amount(found) for found in re.findall(r"\d[\d,]*(?:\.\d+)?", text))
     return ids, written | {amount for _, amount in _spelled_money(text)}
+
+
+@functools.lru_cache(maxsize=1024)
+def _streets(text: str) -> Mapping[str, str]:
+    """The streets that a text holds with their houses: without "Street" or "St", and as they stand there."""
+    return {found[1].casefold(): found.group() for found in STREET.finditer(text)}
 
 
 def _spelled_money(text: str) -> Iterator[tuple[str, Decimal]]:

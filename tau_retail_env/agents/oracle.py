@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tau_retail_env.agents.lookups import call_key, parsed, still_true, users_only
 from tau_retail_env.agents.oracle_steps import TRANSFER, steps_of_actions, steps_of_story
 from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.sources.registry import source_class
@@ -39,7 +39,6 @@ QUESTIONS: Mapping[str, str] = {
     "reason": "the reason (no longer needed or ordered by mistake)",
     "address": "the full new address",
 }
-SORTED_JSON = json.JSONEncoder(sort_keys=True)
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 ORDER_OR_CONTENT = "the order id or what is in the order"
 VAGUE = re.compile(r"\b(?:something|an order)\b", re.IGNORECASE)
@@ -56,15 +55,18 @@ class OracleAgent:
     customer where that is what the customer wants in the end.
     """
 
-    def __init__(self, task: Task, *, whole_variants: bool = False) -> None:
+    def __init__(self, task: Task, *, whole_variants: bool = False, reads_every_order: bool = False) -> None:
         """Take on a task.
 
         Args:
             task: its gold writes are played in order, its gold lookups where they precede.
             whole_variants: whether a change of items is confirmed with every option of the new variant, its price
                 in dollars and its item id, as the product's list has them, and not with the options that change alone.
+            reads_every_order: whether it reads all orders of the customer where it searches for one, and does not stop
+                at the one that is meant.
         """
         self._task = task
+        self._reads_every_order = reads_every_order
         self._whole_variants = whole_variants
         story = story_of(task)
         if story is not None:
@@ -106,8 +108,12 @@ class OracleAgent:
 
     def addresses(self) -> list[Mapping[str, str]]:
         """The addresses that look-ups have shown, of the profile and of orders."""
-        shown = (_parsed(text).get("address") for text in self._results.values())
+        shown = (parsed(text).get("address") for text in self._results.values())
         return [address for address in shown if isinstance(address, dict)]
+
+    def profile(self) -> Mapping[str, Any]:
+        """The customer's profile as a look-up has shown it; nothing where none has."""
+        return parsed(self._results.get(call_key("get_user_details", self._user())))
 
     def variants(self, write: Action) -> list[list[Mapping[str, Any]]]:
         """For each item that a write changes, the available variants that it may be changed to, as the tool lists them.
@@ -182,8 +188,15 @@ class OracleAgent:
         for action in plan.calls:
             if self._is_new(action.name, action.arguments):
                 return self._call(action.name, action.arguments)
+        if self._reads_every_order and self._is_search(plan.calls) and (lookup := self._search()):
+            return lookup
         missing = [fact for fact in plan.asks if not self._asked[fact]]
         return self._ask(missing) if missing else None
+
+    def _is_search(self, calls: Iterable[Action]) -> bool:
+        """Whether they read an order that the customer has not named."""
+        orders = [action.arguments["order_id"] for action in calls if action.name == "get_order_details"]
+        return any(order_id not in self._said for order_id in orders)
 
     def _attend(self, beat: Beat) -> AgentMessage:
         """Answer, refuse, transfer, or sum up what the customer is going to regret."""
@@ -253,11 +266,10 @@ class OracleAgent:
         """The next look-up on the way to an order: the profile, then one order after another; None once it is found."""
         if self._is_new("get_user_details", self._user()):
             return self._call("get_user_details", self._user())
-        profile = _parsed(self._results[call_key("get_user_details", self._user())])
-        for known in profile.get("orders", ()):
+        for known in self.profile().get("orders", ()):
             if f'"order_id": "{known}"' not in self._seen:
                 return self._call("get_order_details", {"order_id": known})
-            if known == order_id:
+            if known == order_id and not self._reads_every_order:
                 return None
         return None
 
@@ -339,7 +351,7 @@ class OracleAgent:
             return None
         if self._is_new("get_user_details", self._user()):
             return self._call("get_user_details", self._user())
-        orders = _parsed(self._results[call_key("get_user_details", self._user())]).get("orders", ())
+        orders = self.profile().get("orders", ())
         unread = [order_id for order_id in orders if self._is_new("get_order_details", {"order_id": order_id})]
         if unread:
             return self._call("get_order_details", {"order_id": unread[0]})
@@ -361,7 +373,7 @@ class OracleAgent:
         done, *self._steps = self._steps
         self._said_now, self._asked = "", Counter()
         if not self._hurries and done.plan is None:
-            self._results = _still_true(self._results, done.write) if self._searches else _users_only(self._results)
+            self._results = still_true(self._results, done.write) if self._searches else users_only(self._results)
         words = ["Sorry, that is not possible." if failed else "Done."]
         if not self._follows_story and all(step.write is None for step in self._steps):
             words.extend(self._information())
@@ -405,7 +417,7 @@ class OracleAgent:
         return f"Change {what} to {', '.join(part for part in parts if part)}."
 
     def _order(self, write: Action) -> Mapping[str, Any]:
-        return _parsed(self._results.get(call_key("get_order_details", {"order_id": write.arguments.get("order_id")})))
+        return parsed(self._results.get(call_key("get_order_details", {"order_id": write.arguments.get("order_id")})))
 
     def _rows(self, item_ids: Iterable[str], write: Action) -> list[Mapping[str, Any]]:
         """The order's rows of some items; none before the order was looked up."""
@@ -453,7 +465,7 @@ class OracleAgent:
     def _listed(self, row: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
         """The variants of an item's product by their ids; none before the product was looked up."""
         looked_up = self._results.get(call_key("get_product_details", {"product_id": row["product_id"]}))
-        listed: Mapping[str, Mapping[str, Any]] = _parsed(looked_up).get("variants", {})
+        listed: Mapping[str, Mapping[str, Any]] = parsed(looked_up).get("variants", {})
         return listed
 
 
@@ -465,35 +477,6 @@ class BoastingAgent(OracleAgent):
 
     def _write(self) -> AgentMessage:
         return self._report(failed=False)
-
-
-def call_key(name: str, arguments: Mapping[str, Any]) -> str:
-    """One text for a tool's call, whatever the order of its arguments."""
-    return f"{name} {SORTED_JSON.encode(dict(arguments))}"
-
-
-def _users_only(results: Mapping[str, str]) -> dict[str, str]:
-    """What stays true after a write: who the customer is and what the shop sells."""
-    return {key: value for key, value in results.items() if key.startswith(("find_user_id_by_", "get_product_details"))}
-
-
-def _still_true(results: Mapping[str, str], write: Action | None) -> dict[str, str]:
-    """What stays true after one write: all but the order or the profile that it changes."""
-    given = write.arguments if write else {}
-    changed = {
-        call_key("get_order_details", {"order_id": given.get("order_id")}),
-        call_key("get_user_details", {"user_id": given.get("user_id")}),
-    }
-    return {key: value for key, value in results.items() if key not in changed}
-
-
-@functools.lru_cache(maxsize=1024)
-def _parsed(text: str | None) -> Mapping[str, Any]:
-    """What a look-up has shown, read only; the shop's answers come again and again."""
-    if not text or not text.startswith("{"):
-        return {}
-    loaded: Mapping[str, Any] = json.loads(text)
-    return loaded
 
 
 def _worded(changes: Mapping[str, str]) -> str:

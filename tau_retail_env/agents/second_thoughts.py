@@ -1,13 +1,14 @@
-"""Customers who change their mind about a new variant, again and again, before they say yes."""
+"""Customers who change their mind about what is proposed, again and again, before they say yes."""
 
 from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tau_retail_env.agents.oracle import OracleAgent
+from tau_retail_env.tasks.task import Action
 
 OPENINGS = (
     "Actually, {wish}.",
@@ -26,29 +27,133 @@ NAKED = 0.4
 """Share of the wishes that give the values without the options' names."""
 
 
-def second_thoughts(agent: OracleAgent, *, most: int, seed: str) -> list[tuple[str, str]]:
-    """What is said between an agent's proposal to change items and the customer's yes to it.
+ITEM_OPENINGS = (
+    "Actually, {wish}.",
+    "On second thought, {wish}.",
+    "Wait, I've changed my mind. {wish}, please.",
+    "Hold on, {wish}.",
+    "No. {wish}.",
+    "No, that's not right. {wish}.",
+    "Sorry, {wish}.",
+)
+LEAVE_OUT = ("leave out the {name}", "not the {name}", "I'll keep the {name}", "the {name} stays", "without the {name}")
+ADD = ("the {name} as well", "also the {name}", "add the {name}", "the {name}, too")
+ONLY = ("only the {names}", "just the {names}, nothing else", "the {names} only", "I mean the {names}")
+PAYMENT_OPENINGS = (
+    "Please use {method} instead.",
+    "Put it on {method}, please.",
+    "No, {method}.",
+    "Not that one. I'd rather take {method}.",
+    "Wait, better {method}.",
+    "Actually, {method} would be better.",
+)
+SOURCES = {"paypal": "my PayPal", "credit_card": "my credit card", "gift_card": "my gift card"}
+PAYMENT_SHARE = 0.15
+"""Share of the proposals with a payment method whose customer thinks again about that."""
+ITEMS_SHARE = 0.4
+"""Share of the changes of several items whose customer thinks again about which ones."""
+Rounds = list[tuple[str, str]]
 
-    Each time the customer wants another available variant of one of the items, described by how it differs from the
-    one proposed last, and the agent proposes that one; no variant comes twice, since its id could then be copied from
-    the words before. In the end the customer wants the first proposal after all. An ordinary conversation has one such
-    choice beside thousands of tokens, and a small model hardly learns to choose from it.
+
+def second_thoughts(agent: OracleAgent, *, most: int, seed: str) -> Rounds:
+    """What is said between an agent's proposal and the customer's yes to it.
+
+    Each time the customer wants something else: another available variant of one of the items, other items of the
+    order, or another payment method; and the agent proposes that. In the end the customer wants the first proposal
+    after all. An ordinary conversation has one such choice beside thousands of tokens, and a small model hardly learns
+    to choose from it: it says its last words again.
+
+    A wish for a variant says how it differs from the one proposed last; no variant comes twice, since its id could
+    then be copied from the words before.
 
     Args:
         agent: the agent, which has just proposed a write.
-        most: the changes of mind are drawn evenly from none to so many, as far as there are variants; the return to the
-            first proposal is not counted.
-        seed: decides their number, the variants and the words.
+        most: the changes of mind are drawn evenly from none to so many, as far as there is something else to want; the
+            return to the first proposal is not counted.
+        seed: decides their number, what is wanted and the words.
 
     Returns:
-        The customer's words and the agent's answer, in turn; nothing where no change of items is proposed, or where
-        there is no other variant.
+        The customer's words and the agent's answer, in turn; nothing where nothing else can be wanted.
     """
     write = agent.proposed
-    choices = agent.variants(write) if write else []
     rng = random.Random(seed)
     number = rng.randint(0, most)
-    if write is None or number == 0 or any(len(variants) < 2 for variants in choices) or not choices:
+    if write is None or number == 0:
+        return []
+    if "payment_method_id" in write.arguments and rng.random() < PAYMENT_SHARE:
+        return _about_payment(agent, write, rng, number)
+    if write.name == "return_delivered_order_items":
+        return _about_items(agent, write, rng, number, agent.order_items(write))
+    if len(write.arguments.get("item_ids", ())) > 1 and rng.random() < ITEMS_SHARE:
+        return _about_items(agent, write, rng, number, write.arguments["item_ids"])
+    return _about_variants(agent, write, rng, number)
+
+
+def _about_payment(agent: OracleAgent, write: Action, rng: random.Random, number: int) -> Rounds:
+    """Other payment methods of the profile, and the first one again; refunds go to no other account or card."""
+    methods = agent.profile().get("payment_methods", {})
+    first = write.arguments["payment_method_id"]
+    is_refund = write.name == "return_delivered_order_items"
+    others = [
+        method for method, one in methods.items() if method != first and (one["source"] == "gift_card") == is_refund
+    ]
+    if not others or first not in methods:
+        return []
+    rounds = []
+    for method in [*rng.sample(others, min(number, len(others))), first]:
+        sources = [one["source"] for one in methods.values()]
+        source = methods[method]["source"]
+        in_words = sources.count(source) == 1 and rng.random() < 0.5
+        text = rng.choice(PAYMENT_OPENINGS).format(method=SOURCES[source] if in_words else method)
+        rounds.append((text[0].upper() + text[1:], _proposal(agent, write, payment_method_id=method)))
+    return rounds
+
+
+def _about_items(agent: OracleAgent, write: Action, rng: random.Random, number: int, possible: Sequence[str]) -> Rounds:
+    """Other items of the order, or fewer, and the first ones again."""
+    first = list(write.arguments["item_ids"])
+    names = {item_id: agent.item_names(_with(write, item_ids=[item_id]))[0] for item_id in possible}
+    if len(set(names.values())) < 2 or len(set(names.values())) < len(possible) or not set(first) <= set(names):
+        return []
+    new = dict(zip(first, write.arguments.get("new_item_ids", ()), strict=False))
+    rounds, wanted = [], first
+    for turn in range(number + 1):
+        before = wanted
+        wanted = first if turn == number else _others(rng, before, possible)
+        if set(wanted) == set(before):
+            continue
+        text = rng.choice(ITEM_OPENINGS).format(wish=_item_wish(rng, names, before, wanted))
+        text = ". ".join(part[0].upper() + part[1:] for part in text.split(". "))
+        variants = {"new_item_ids": [new[item_id] for item_id in wanted]} if new else {}
+        rounds.append((text, _proposal(agent, write, item_ids=list(wanted), **variants)))
+    return rounds
+
+
+def _others(rng: random.Random, before: Sequence[str], possible: Sequence[str]) -> list[str]:
+    """Other items than before, in the order of the order: one less, one more, or one or two alone."""
+    if rng.random() < 0.4:
+        chosen = set(rng.sample(possible, min(len(possible), rng.randint(1, 2))))
+    else:
+        chosen = set(before) ^ {rng.choice(possible)}
+    return [item_id for item_id in possible if item_id in (chosen or set(before))]
+
+
+def _item_wish(rng: random.Random, names: Mapping[str, str], before: Sequence[str], wanted: Sequence[str]) -> str:
+    """What a customer says who wants other items."""
+    more = [item_id for item_id in wanted if item_id not in before]
+    less = [item_id for item_id in before if item_id not in wanted]
+    if len(more) + len(less) == 1 and rng.random() < 0.8:
+        return rng.choice(ADD if more else LEAVE_OUT).format(name=names[(more or less)[0]])
+    listed = [names[item_id] for item_id in wanted]
+    return rng.choice(ONLY).format(
+        names=" and the ".join(part for part in (", the ".join(listed[:-1]), listed[-1]) if part)
+    )
+
+
+def _about_variants(agent: OracleAgent, write: Action, rng: random.Random, number: int) -> Rounds:
+    """Other available variants, and the first ones again."""
+    choices = agent.variants(write)
+    if any(len(variants) < 2 for variants in choices) or not choices:
         return []
     listed = [{variant["item_id"]: variant for variant in variants} for variants in choices]
     first = list(write.arguments["new_item_ids"])
@@ -61,6 +166,14 @@ def second_thoughts(agent: OracleAgent, *, most: int, seed: str) -> list[tuple[s
         rounds.append(_round(agent, rng, listed, names, wanted, {place: item_id}))
     back = {place: item_id for place, item_id in enumerate(first) if item_id != wanted[place]}
     return [*rounds, _round(agent, rng, listed, names, wanted, back)] if back else rounds
+
+
+def _with(write: Action, **arguments: object) -> Action:
+    return dataclasses.replace(write, arguments={**write.arguments, **arguments})
+
+
+def _proposal(agent: OracleAgent, write: Action, **arguments: object) -> str:
+    return agent.proposal(_with(write, **arguments))
 
 
 def _round(
@@ -80,8 +193,7 @@ def _round(
     text = rng.choice(OPENINGS).format(wish=" and ".join(wishes))
     write = agent.proposed
     assert write is not None
-    new = dataclasses.replace(write, arguments={**write.arguments, "new_item_ids": list(wanted)})
-    return text[0].upper() + text[1:], agent.proposal(new)
+    return text[0].upper() + text[1:], _proposal(agent, write, new_item_ids=list(wanted))
 
 
 def _wish(rng: random.Random, before: Mapping[str, str], after: Mapping[str, str], name: str | None) -> str:

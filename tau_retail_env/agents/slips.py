@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.messages import AgentMessage, ToolCall
@@ -32,27 +31,29 @@ def slip(agent: OracleAgent, *, share: float, seed: str) -> str | None:
         seed: decides which ones, and what is wrong.
 
     Returns:
-        A proposal of another variant, other items or another address; None where there is to be no slip or where
-        nothing else could be proposed.
+        A proposal of another variant, other items, another address, order or payment method; None where there is to
+        be no slip or where nothing else could be proposed.
     """
     write = agent.proposed
     rng = random.Random(seed)
     if write is None or rng.random() >= share:
         return None
-    kinds: list[Callable[[OracleAgent, Action, random.Random], Mapping[str, Any] | None]] = [
+    kinds: list[Callable[[OracleAgent, Action, random.Random], str | None]] = [
         _other_variant,
         _other_items,
         _other_address,
+        _other_order,
+        _other_payment,
     ]
     rng.shuffle(kinds)
-    for kind in kinds:
-        wrong = kind(agent, write, rng)
-        if wrong is not None:
-            return agent.proposal(dataclasses.replace(write, arguments={**write.arguments, **wrong}))
-    return None
+    return next((wrong for kind in kinds if (wrong := kind(agent, write, rng)) is not None), None)
 
 
-def _other_variant(agent: OracleAgent, write: Action, rng: random.Random) -> Mapping[str, Any] | None:
+def _changed(agent: OracleAgent, write: Action, **arguments: object) -> str:
+    return agent.proposal(dataclasses.replace(write, arguments={**write.arguments, **arguments}))
+
+
+def _other_variant(agent: OracleAgent, write: Action, rng: random.Random) -> str | None:
     """Another variant for one of the items."""
     choices = agent.variants(write)
     new = list(write.arguments.get("new_item_ids", ()))
@@ -61,10 +62,10 @@ def _other_variant(agent: OracleAgent, write: Action, rng: random.Random) -> Map
         return None
     place = rng.choice(places)
     new[place] = rng.choice([one["item_id"] for one in choices[place] if one["item_id"] != new[place]])
-    return {"new_item_ids": new}
+    return _changed(agent, write, new_item_ids=new)
 
 
-def _other_items(agent: OracleAgent, write: Action, rng: random.Random) -> Mapping[str, Any] | None:
+def _other_items(agent: OracleAgent, write: Action, rng: random.Random) -> str | None:
     """Another item of the order in the place of one that is to be returned, or one more, or one less."""
     if write.name != "return_delivered_order_items":
         return None
@@ -75,12 +76,13 @@ def _other_items(agent: OracleAgent, write: Action, rng: random.Random) -> Mappi
         return None
     change = rng.choice(changes)
     if change == "more":
-        return {"item_ids": [*items, rng.choice(others)]}
+        return _changed(agent, write, item_ids=[*items, rng.choice(others)])
     place = rng.randrange(len(items))
-    return {"item_ids": [*items[:place], *([rng.choice(others)] if change == "other" else []), *items[place + 1 :]]}
+    instead = [rng.choice(others)] if change == "other" else []
+    return _changed(agent, write, item_ids=[*items[:place], *instead, *items[place + 1 :]])
 
 
-def _other_address(agent: OracleAgent, write: Action, rng: random.Random) -> Mapping[str, Any] | None:
+def _other_address(agent: OracleAgent, write: Action, rng: random.Random) -> str | None:
     """The address that the order or the profile has now, or a part of it."""
     if "address1" not in write.arguments:
         return None
@@ -90,7 +92,21 @@ def _other_address(agent: OracleAgent, write: Action, rng: random.Random) -> Map
     address = rng.choice(known)
     unlike = [part for part, value in address.items() if write.arguments.get(part) != value]
     kept = unlike if rng.random() < 0.5 else [rng.choice(unlike)]
-    return {part: address[part] for part in kept}
+    return _changed(agent, write, **{part: address[part] for part in kept})
+
+
+def _other_order(agent: OracleAgent, write: Action, rng: random.Random) -> str | None:
+    """The same for another of the customer's orders."""
+    order_id = write.arguments.get("order_id")
+    others = [known for known in agent.profile().get("orders", ()) if known != order_id]
+    return agent.proposal(write).replace(order_id, rng.choice(others)) if order_id and others else None
+
+
+def _other_payment(agent: OracleAgent, write: Action, rng: random.Random) -> str | None:
+    """Another payment method of the customer's."""
+    paid = write.arguments.get("payment_method_id")
+    others = [known for known in agent.profile().get("payment_methods", ()) if known != paid]
+    return _changed(agent, write, payment_method_id=rng.choice(others)) if paid and others else None
 
 
 def slipped_call(message: AgentMessage, *, share: float, seed: str) -> AgentMessage | None:

@@ -86,6 +86,7 @@ def encode(
     redraw: str | None = None,
     boasting: bool = False,
     whole_variants: bool = False,
+    reads_every_order: bool = False,
     practice: Practice | None = None,
 ) -> Encoded:
     """Let the oracle play a task and encode the conversation turn by turn.
@@ -99,6 +100,7 @@ def encode(
         redraw: seed from which every long number is drawn anew, None keeps the shop's own.
         boasting: whether a boasting agent plays in the oracle's place.
         whole_variants: whether it confirms a change of items with every option of the new variant.
+        reads_every_order: whether it reads all of the customer's orders where it searches for one.
         practice: second thoughts and slips; None for the straight way.
     """
     try:
@@ -107,7 +109,8 @@ def encode(
         encoder = ChatEncoder(tokenizer, system_prompt=info["system_prompt"], tools=tools)
         env.tool_format = encoder.tool_format
         kind = BoastingAgent if boasting else OracleAgent
-        agent = kind(find_task(env.tasks, task_id), whole_variants=whole_variants)
+        task = find_task(env.tasks, task_id)
+        agent = kind(task, whole_variants=whole_variants, reads_every_order=reads_every_order)
         said = converse(env, observation, info, agent, practice)
     except UserError:
         return Encoded([], [], as_meant=False, scorable=False)
@@ -297,18 +300,21 @@ class _Worker:
             seed=seed_of(self._seed, "sft wording", number),
             show_tools=show_tools(self._configs[tag].prompt_style),
             redraw=self._redraw(number),
-            boasting=random.Random(f"{self._seed}/boasting/{number}").random() < self._wanted.boasting_share,
+            boasting=self._is_drawn("boasting", number, self._wanted.boasting_share),
             whole_variants=self._wanted.whole_variants,
+            reads_every_order=self._is_drawn("orders", number, self._wanted.read_every_order),
             practice=Practice(self._wanted.second_thoughts, self._wanted.slips, f"{self._seed}/practice/{number}"),
         )
+
+    def _is_drawn(self, what: str, number: int, share: float) -> bool:
+        return random.Random(f"{self._seed}/{what}/{number}").random() < share
 
     def _redraw(self, number: int) -> str | None:
         """Seed of the new identifiers of a conversation."""
         share = self._wanted.redraw_identifiers
         if share is None:
             return None
-        anew = random.Random(f"{self._seed}/redraw/{number}").random() < share
-        if anew:
+        if self._is_drawn("redraw", number, share):
             return f"{self._seed}/{number}"
         return None if self._wanted.own_identifiers else f"{self._seed}"
 

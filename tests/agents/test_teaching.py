@@ -108,6 +108,28 @@ def test_it_never_asks_for_an_order_that_was_named_but_finds_it_through_the_prof
     assert min(called[name] for name in ("calculate", "transfer_to_human_agents", "list_all_product_types")) > 25
 
 
+def test_an_oracle_that_reads_every_order_goes_on_after_the_one_that_is_meant(tasks: list[Task]) -> None:
+    env = TauRetailEnv(source="generated", tasks=tasks[::4])
+    last = {False: [0, 0], True: [0, 0]}
+    for task in env.tasks:
+        for every in (False, True):
+            observation, info = env.reset(task_id=task.id, seed=0)
+            agent, read, over = OracleAgent(task, reads_every_order=every), [], False
+            while not over:
+                message = agent.act(observation, info)
+                for call in message.tool_calls:
+                    if call.name == "get_order_details":
+                        read.append(call.arguments["order_id"])
+                    elif call.name in WRITE_TOOLS and len(set(read)) > 1 and "order_id" in call.arguments:
+                        last[every][call.arguments["order_id"] == read[-1]] += 1
+                observation, reward, terminated, truncated, info = env.step(message)
+                over = terminated or truncated
+            assert reward == 1.0
+    straight, every = last[False], last[True]
+    assert straight[True] > 0.6 * sum(straight), straight
+    assert every[True] < 0.5 * sum(every), every
+
+
 def test_it_reads_a_product_before_it_swaps_an_item(episodes: dict[str, tuple[float, str, list[Turn]]]) -> None:
     for task_id, (_, _, turns) in episodes.items():
         names = [call.name for message, _, _ in turns for call in message.tool_calls]

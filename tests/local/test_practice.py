@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from tau_retail_env.messages import ResetInfo, StepInfo
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks import WRITE_TOOLS
+from tau_retail_env.tasks.task import Action
 
 NAMED = re.compile(r"to (?P<options>[^;$]+) \(\$(?P<price>[\d.]+), item (?P<item_id>\d{10})\)")
 VARIANTS = {key: one for product in shop_database()["products"].values() for key, one in product["variants"].items()}
@@ -66,6 +69,8 @@ def test_a_wish_names_whatever_becomes_different(env: TauRetailEnv):
         before = NAMED.findall(said)
         for wish, answer in second_thoughts(agent, most=8, seed=said):
             after = NAMED.findall(answer)
+            if len(after) != len(before):  # about which items
+                break
             for (_, _, old), (_, _, new) in zip(before, after, strict=True):
                 for option, value in VARIANTS[new]["options"].items():
                     if VARIANTS[old]["options"].get(option) != value:
@@ -75,30 +80,79 @@ def test_a_wish_names_whatever_becomes_different(env: TauRetailEnv):
     assert checked > 100
 
 
-def test_no_variant_comes_twice_and_the_first_one_is_wanted_in_the_end(env: TauRetailEnv):
+def test_no_variant_comes_twice(env: TauRetailEnv):
     for agent, said in proposals(env):
         answers = [answer for _, answer in second_thoughts(agent, most=8, seed=said)]
-        assert len(set(answers)) == len(answers)
-        assert not answers or said.endswith(answers[-1])
+        if all(len(NAMED.findall(answer)) == 1 for answer in answers):
+            assert len(set(answers)) == len(answers)
 
 
-def test_nobody_has_second_thoughts_unless_asked_for_or_about_anything_but_items(env: TauRetailEnv):
+def test_every_change_of_mind_changes_the_proposal_and_the_first_one_is_wanted_in_the_end(env: TauRetailEnv):
+    kinds = set()
+    for agent, said in proposals(env):
+        answers = [said, *(answer for _, answer in second_thoughts(agent, most=8, seed=said))]
+        assert all(one != other for one, other in itertools.pairwise(answers))
+        assert said.endswith(answers[-1])
+        if agent.proposed and len(answers) > 1:
+            kinds.add(agent.proposed.name)
+    assert {*CHANGING_ITEMS, "return_delivered_order_items"} <= kinds
+
+
+def test_who_wants_other_items_names_them_and_the_proposal_holds_what_is_wanted(env: TauRetailEnv):
+    checked = 0
+    for agent, said in proposals(env):
+        write = agent.proposed
+        if write is None or write.name != "return_delivered_order_items":
+            continue
+        before = items_of(said)
+        for wish, answer in second_thoughts(agent, most=8, seed=said):
+            after = items_of(answer)
+            changed = set(after) ^ set(before)
+            one_named = len(changed) == 1 and changed.pop() in wish
+            assert one_named or all(name in wish for name in after)
+            assert set(after) <= {agent.item_names(with_items(write, item))[0] for item in agent.order_items(write)}
+            checked += 1
+            before = after
+    assert checked > 30
+
+
+def test_a_refund_is_never_wanted_on_an_account_that_did_not_pay(env: TauRetailEnv):
+    for agent, said in proposals(env):
+        write = agent.proposed
+        if write is not None and write.name == "return_delivered_order_items":
+            first = write.arguments["payment_method_id"]
+            for seed in range(10):
+                for _, answer in second_thoughts(agent, most=8, seed=f"{said}{seed}"):
+                    assert f"refund to {first}" in answer or "refund to gift_card_" in answer
+
+
+def test_nobody_has_second_thoughts_unless_asked_for(env: TauRetailEnv):
     for agent, said in proposals(env):
         assert second_thoughts(agent, most=0, seed=said) == []
-        if agent.proposed and agent.proposed.name not in CHANGING_ITEMS:
-            assert second_thoughts(agent, most=8, seed=said) == []
+
+
+def items_of(proposal: str) -> list[str]:
+    found = re.search(r"Return (.*) of #W", proposal)
+    assert found
+    return re.split(r", (?![^(]*\))", found[1])
+
+
+def with_items(write: Action, item_id: str) -> Action:
+    return dataclasses.replace(write, arguments={**write.arguments, "item_ids": [item_id]})
 
 
 def test_a_slip_is_a_proposal_of_the_same_kind_that_says_something_else(env: TauRetailEnv):
-    kinds = set()
+    kinds, others = set(), 0
     for agent, said in proposals(env):
         wrong = slip(agent, share=1.0, seed=said)
         if wrong and agent.proposed:
             kinds.add(agent.proposed.name)
+            others += "order_id" in agent.proposed.arguments and agent.proposed.arguments["order_id"] not in wrong
             assert wrong not in said
             assert wrong.split()[0] == agent.proposal(agent.proposed).split()[0]
         assert slip(agent, share=0.0, seed=said) is None
     assert {*CHANGING_ITEMS, "return_delivered_order_items", "modify_pending_order_address"} <= kinds
+    assert others > 5
 
 
 def test_a_call_that_is_wrong_on_purpose_is_refused_and_changes_nothing():

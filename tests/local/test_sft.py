@@ -133,6 +133,21 @@ def test_whole_variants_are_learnt_only_where_they_are_asked_for(config: SftConf
     assert named_whole.search(whole)
 
 
+def test_more_orders_are_read_only_where_that_is_asked_for(config: SftConfig, tokenizer: Qwen2Tokenizer):
+    assert config.conversations.read_every_order == 0
+    first = config.custom_envs["retail_train"].env_config
+    envs = {"retail_train": first.model_copy(update={"split": "train2", "task_subset": "all"})}
+
+    def orders_read(**changes: Any) -> int:
+        wanted = config.conversations.model_copy(update={"num": 40, **changes})
+        made = make_conversations(envs, tokenizer, wanted, seed=7, longest=90_000)
+        return tokenizer.decode(made.token_ids).count("get_order_details")
+
+    none, some, every = (orders_read(read_every_order=share) for share in (0.0, 0.5, 1.0))
+    assert none == orders_read()
+    assert none < some < every
+
+
 def test_numbers_that_are_not_redrawn_each_time_may_be_the_shops_own(config: SftConfig, tokenizer: Qwen2Tokenizer):
     def numbers(**changes: Any) -> set[str]:
         return set(IDENTIFIER.findall(tokenizer.decode(conversations(config, tokenizer, **changes).token_ids)))

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from tau_retail_env.agents.oracle import CONFIRMATION, call_key
+from tau_retail_env.agents.lookups import call_key
+from tau_retail_env.agents.oracle import CONFIRMATION
 from tau_retail_env.agents.oracle_steps import TRANSFER
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.tasks import Task, gold_writes

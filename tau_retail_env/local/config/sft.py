@@ -68,12 +68,17 @@ class ConversationArgs(Block):
     product's list has them: what a small model has put into words it finds in the list. False names the options that
     change."""
     second_thoughts: int = Field(0, ge=0, le=50)
-    """Most times that the customer changes its mind about a new variant before it says yes, drawn evenly from 0: each
-    time the agent proposes another variant of the product's list. So a conversation holds many choices, not one."""
+    """Most times that the customer changes its mind about a proposal before it says yes, drawn evenly from 0: about the
+    new variant, the items or the payment method; each time the agent proposes what is wanted then. So a conversation
+    holds many choices, not one."""
+    read_every_order: float = Field(0.0, ge=0, le=1)
+    """Share of the conversations in which the agent reads all of the customer's orders where it searches for one. In
+    the others it stops at the order that is meant, which is then always the one that was read last."""
     slips: float = Field(0.0, ge=0, le=1)
     """Share of the agent's proposals, and of its calls that change the shop, that are wrong at first: another variant,
-    other items, another address; another tool, an argument that no tool knows, an id with a wrong digit. The customer
-    objects or the tool refuses, and the agent goes on as is right. The slips themselves are not learnt."""
+    order, address or payment method, other items; another tool, an argument that no tool knows, an id with a wrong
+    digit. The customer objects or the tool refuses, and the agent goes on as is right. The slips themselves are not
+    learnt."""
     redraw_identifiers: float | None = Field(None, ge=0, le=1)
     """Replaces the long numbers of every conversation, so that ids must be copied and the shop's cannot be known by
     heart: in this share of the conversations by new ones each time, in the others by always the same. Below 1, because

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tau_retail_env.chat.calls import MalformedMessageError, check_unicode
@@ -62,20 +62,21 @@ def check_message(message: AgentMessage) -> None:
     for call in message.tool_calls:
         if not isinstance(call.arguments, Mapping):
             raise MalformedMessageError(f"The arguments of {call.name!r} must be an object.")
-    for text in _texts([message.content, *((call.name, call.arguments) for call in message.tool_calls)]):
-        check_unicode(text)
+    check_unicode(_text_of([message.content, *((call.name, call.arguments) for call in message.tool_calls)]))
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """Every text in a value, whatever else an agent's own code has put into it."""
-    left, seen = [value], set[int]()
+def _text_of(value: Any) -> str:
+    """All the texts in a value together, whatever else an agent's own code has put into it."""
+    left, seen, found = [value], set[int](), []
     while left:
         one = left.pop()
         if isinstance(one, str):
-            yield one
-        elif isinstance(one, Mapping | list | tuple) and id(one) not in seen:
+            found.append(one)
+        # Mapping last: it is slow to ask.
+        elif isinstance(one, (dict, list, tuple, Mapping)) and id(one) not in seen:
             seen.add(id(one))
-            left += [*one.keys(), *one.values()] if isinstance(one, Mapping) else one
+            left += one if isinstance(one, (list, tuple)) else [*one.keys(), *one.values()]
+    return "".join(found)
 
 
 def render_message(message: AgentMessage, tool_format: ToolFormat = ToolFormat.HERMES, tools: Tools = ()) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import index
 from types import TracebackType
-from typing import Any, Self, SupportsIndex
+from typing import Any, Self
 
 from tau_retail_env.chat.parsing import MalformedMessageError
 from tau_retail_env.chat.tool_formats import FORMS, ToolFormat
@@ -141,8 +142,8 @@ class TauRetailEnv(Base):
             OWN_CUSTOMER if user is not None else user_strategy if isinstance(user_strategy, str) else MIXED
         )
         shown = self._shop.domain_policy, self._shop.tools
-        self.system_prompt = system_prompt(prompt_style, source, *shown, task_version=origin.version)
-        """The first message that the agent sees, in every episode."""
+        self.system_prompt = sys.intern(system_prompt(prompt_style, source, *shown, task_version=origin.version))
+        """The first message that the agent sees, in every episode; one text for all environments of a process."""
         self.customer_s = 0.0
         """Wall-clock seconds that the customer has taken in this environment so far, all episodes together."""
         self._in_use = threading.Lock()
@@ -220,7 +221,7 @@ class TauRetailEnv(Base):
     def _begin(self, task_id: str | None, seed: int | None) -> tuple[Observation, ResetInfo]:
         if seed is None:
             seed = self._next_seed
-        if not isinstance(seed, SupportsIndex) or index(seed) < 0:
+        if not hasattr(seed, "__index__") or index(seed) < 0:
             raise InvalidValueError(f"seed must be a whole number, at least 0, or None, found {seed!r}")
         self._next_seed = seed + 1
         note_seed(self, index(seed))
@@ -428,8 +429,7 @@ class TauRetailEnv(Base):
         episode.unreported_usage += [usage] if usage is not None else []
         metrics = user_metrics(episode.unreported_usage) | metrics
         episode.unreported_usage = []
-        tells = any(name in USER_METRICS for name in metrics)
-        modes = METRICS | (USER_METRICS if tells else {})
+        modes = dict(METRICS) if USER_METRICS.keys().isdisjoint(metrics) else METRICS | USER_METRICS
         role = back[-1]["role"] if back else "user"
         info: StepInfo = {"role": role, "messages": back, "metrics": metrics, "metrics_agg_mode": modes}
         if usage is not None:

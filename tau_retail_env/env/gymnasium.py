@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from tau_retail_env.errors import MissingDependencyError
@@ -10,9 +11,19 @@ if TYPE_CHECKING:
     Base = object
 else:
     try:
-        from gymnasium import Env as Base
+        from gymnasium import Env
+        from gymnasium.utils import seeding
     except ImportError:
         Base = object
+    else:
+
+        class Base(Env):
+            """Gymnasium's environment; its generator is made when somebody asks for it, for nothing here draws."""
+
+            @functools.cached_property
+            def _np_random(self) -> Any:
+                return seeding.np_random(self._np_random_seed)[0]
+
 
 HAS_GYMNASIUM = Base is not object
 """Whether environments are derived from `gymnasium.Env`, which wrappers ask for."""
@@ -34,12 +45,12 @@ def text_space() -> Any:
 
 
 def note_seed(env: Any, seed: int) -> None:
-    """Seed the generator that Gymnasium's checker wants of an environment; nothing here draws from it.
+    """Seed the generator that Gymnasium's checker wants of an environment.
 
     Args:
         env: the environment.
         seed: of the episode.
     """
     if HAS_GYMNASIUM:
-        parent: Any = Base
-        parent.reset(env, seed=seed)
+        vars(env).pop("_np_random", None)
+        env._np_random_seed = seed

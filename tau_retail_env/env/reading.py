@@ -82,5 +82,6 @@ def read(
 
 def foreign_calls(text: str | None, tool_format: ToolFormat, shop: Shop) -> float:
     """1.0 where a text holds a call that an episode of this format does not read."""
-    names = {tool["function"]["name"] for tool in shop.tools}
-    return float(holds_foreign_call(text or "", tool_format, names))
+    if not text:
+        return 0.0
+    return float(holds_foreign_call(text, tool_format, {tool["function"]["name"] for tool in shop.tools}))

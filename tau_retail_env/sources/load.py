@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import collections
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tau_retail_env.errors import InvalidValueError, nearest, unknown
 from tau_retail_env.sources.base import Source
@@ -116,18 +117,13 @@ def check_selection(
         MissingDependencyError: the package that carries the source's data is not installed.
     """
     origin = get_source(source, task_version, domain)
-    if split not in (known_splits := with_parts(origin.splits())):
-        raise unknown(f"split of source {source!r}", split, known_splits)
+    if not isinstance(split, str):
+        raise _unknown_split(origin, split)
     if not isinstance(task_subset, str):
         raise unknown("task_subset", task_subset, SUBSETS)
-    if exclude_tasks or task_file is not None:
-        tasks = _tasks_of(origin, split, _stamped(task_file))
-        _check_excluded(tasks, exclude_tasks)
-        examples: Sequence[Task] = [task for task in tasks if task.id not in set(exclude_tasks)]
-    else:
-        examples = origin.examples(whole_of(split))
-    if not matching(examples, task_subset):
-        raise _empty_selection(origin, split, task_subset, exclude_tasks, task_file)
+    if isinstance(exclude_tasks, str):
+        raise InvalidValueError(f"exclude_tasks: found {exclude_tasks!r}, expected a list of task ids")
+    _check_selection(origin, split, task_subset, tuple(map(str, exclude_tasks)), _stamped(task_file))
 
 
 def source_and_split(task_file: str) -> tuple[str, str]:
@@ -257,15 +253,34 @@ def _selected_tasks(
     return tuple(matching(tasks, task_subset))
 
 
-def _check_excluded(tasks: Sequence[Task], exclude_tasks: Sequence[str]) -> None:
+# Every new environment asks, and the answer stays what it is: a trainer makes thousands of the same selection.
+@functools.lru_cache(maxsize=64)
+def _check_selection(
+    source: Source, split: str, task_subset: str, excluded: tuple[str, ...], file: _Stamped | None
+) -> None:
+    if split not in with_parts(source.splits()):
+        raise _unknown_split(source, split)
+    if excluded or file is not None:
+        tasks, left_out = _tasks_of(source, split, file), frozenset(excluded)
+        _check_excluded(tasks, excluded)
+        examples: Sequence[Task] = [task for task in tasks if task.id not in left_out]
+    else:
+        examples = source.examples(whole_of(split))
+    if not matching(examples, task_subset):
+        raise _empty_selection(source, split, task_subset, excluded, file and file[0])
+
+
+def _unknown_split(source: Source, split: Any) -> InvalidValueError:
+    return unknown(f"split of source {source.name!r}", split, with_parts(source.splits()))
+
+
+def _check_excluded(tasks: Sequence[Task], excluded: Iterable[str]) -> None:
     """Refuse to leave out what is not there: the id that was meant would be played.
 
     Raises:
-        InvalidValueError: no sequence of ids, or one that no task has; the message names the nearest one.
+        InvalidValueError: an id that no task has; the message names the nearest one.
     """
-    if isinstance(exclude_tasks, str):
-        raise InvalidValueError(f"exclude_tasks: found {exclude_tasks!r}, expected a list of task ids")
-    for task_id in exclude_tasks:
+    for task_id in excluded:
         try:
             find_task(tasks, task_id)
         except InvalidValueError as error:

@@ -100,7 +100,8 @@ def user_metrics(usages: Iterable[Mapping[str, float]]) -> dict[str, float]:
         One number for each name that some message has, the cost only where it is known, and `customer_failures` 0;
         nothing where there is no message.
     """
-    found = list(usages)
+    if not (found := list(usages)):
+        return {}
     sums = {
         f"customer_{name}": float(sum(numbers))
         for name in USAGE
@@ -109,7 +110,7 @@ def user_metrics(usages: Iterable[Mapping[str, float]]) -> dict[str, float]:
     sums.pop("customer_cost_usd", None)
     if (cost_usd := total_cost_usd(map(Usage.read, found))) is not None:
         sums["customer_cost_usd"] = cost_usd
-    return sums | {"customer_failures": 0.0} if found else {}
+    return sums | {"customer_failures": 0.0}
 
 
 def latencies(values: Sequence[float]) -> Mapping[str, float]:

@@ -173,15 +173,15 @@ def corrected_changes(shop: Shop, task: Task, calls: Iterable[Called], changes: 
     Returns:
         The episode's changes, and those of the corrected gold actions.
     """
-    task = corrected_task(task)
+    corrected = corrected_task(task)
     writes = [one.call for one in calls if not one.failed and one.call.name in WRITE_TOOLS]
-    names = {write.name for write in writes} | {action.name for action in task.actions}
+    names = {write.name for write in writes} | {action.name for action in corrected.actions}
     if not names & MENDED_TOOLS:
-        return changes, shop.corrected.gold_changes(task)
+        return changes, shop.gold_changes(task) if corrected is task else shop.corrected.gold_changes(corrected)
     world = shop.corrected.open()
     for write in writes:
         world.call(write)
-    return world.changes(), shop.corrected.gold_changes(task)
+    return world.changes(), shop.corrected.gold_changes(corrected)
 
 
 def _place(task: Task) -> str:

@@ -3,7 +3,6 @@ nothing up. The reward sees none of it."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
 import re
@@ -109,8 +108,13 @@ class Process:
 
     def breakdown(self) -> ProcessBreakdown:
         """The number and its parts under their names in a reward's breakdown."""
-        parts = {f"process_{name}": value for name, value in dataclasses.asdict(self).items()}
-        return ProcessBreakdown(process=self.value, **parts)  # type: ignore[typeddict-item]
+        return {
+            "process": self.value,
+            "process_identified": self.identified,
+            "process_confirmed": self.confirmed,
+            "process_one_customer": self.one_customer,
+            "process_nothing_invented": self.nothing_invented,
+        }
 
 
 def check_process(evidence: Evidence, database: Mapping[str, Any], domain_policy: str = "") -> Process:
@@ -307,13 +311,15 @@ def inventions(events: Iterable[Event], database: Mapping[str, Any], domain_poli
         database: the shop as plain JSON.
         domain_policy: the rules that the agent has read.
     """
-    known = _Known(database)
-    known.learn(domain_policy)
+    known, unread = _Known(database), [domain_policy]
     for event in events:
         text = event.said.content or ""
         if event.said.role != "assistant":
-            known.learn(text)
+            unread.append(text)
         elif _proposes(text):
+            # Read as late as this: in most messages an agent proposes nothing.
+            while unread:
+                known.learn(unread.pop())
             yield from known.missing(text)
 
 
@@ -380,7 +386,8 @@ def _streets(text: str) -> Mapping[str, str]:
 
 def _spelled_money(text: str) -> Iterator[tuple[str, Decimal]]:
     """Amounts written in letters, such as "five hundred dollars"."""
-    for number in numbers_in(text):
+    # Most texts are the shop's answers, full of digits: where no currency stands, not one of them need be read.
+    for number in numbers_in(text) if CURRENCY.search(text) else ():
         words = text[number.start : number.end]
         if words[0].isalpha() and CURRENCY.match(text, number.end):
             yield words, number.value

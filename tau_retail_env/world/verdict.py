@@ -29,8 +29,10 @@ def verdict(
         Upstream's reward; `official`, `corrected` and `process` stand in its breakdown.
     """
     texts, changes = tuple(spoken), world.changes()
-    official = judge(task, changes, shop.gold_changes(task), texts, unmet)
-    corrected = judge(task, *corrected_changes(shop, task, evidence.calls, changes), texts, unmet)
+    compared = changes, shop.gold_changes(task)
+    official = corrected = judge(task, *compared, texts, unmet)
+    if (anew := corrected_changes(shop, task, evidence.calls, changes)) != compared:
+        corrected = judge(task, *anew, texts, unmet)
     process = check_process(evidence, shop.database, shop.domain_policy)
     totals = {"official": official.value, "corrected": corrected.value}
     return Reward(official.value, {**official.breakdown, **totals, **process.breakdown()})  # type: ignore[typeddict-item]

@@ -82,6 +82,17 @@ def test_a_source_is_one_object_and_so_is_its_shop(source):
     assert get_source(source).shop() is get_source(source).shop()
 
 
+def test_another_environment_loads_nothing_again_and_holds_the_same_prompt(source, monkeypatch):
+    split = split_of(source)
+    first = TauRetailEnv(source=source, split=split)
+    for method in ("load", "examples", "splits"):
+        monkeypatch.delattr(Source, method, raising=True)
+        monkeypatch.delattr(type(get_source(source)), method, raising=False)
+    second = TauRetailEnv(source=source, split=split)
+    assert second.tasks is first.tasks
+    assert second.system_prompt is first.system_prompt
+
+
 def test_gold_writes_are_tools_of_the_shop(source):
     known = {tool["function"]["name"] for tool in get_source(source).shop().tools}
     writes = {action.name for task in tasks_of(source)[:200] for action in task.actions if action.name in WRITE_TOOLS}

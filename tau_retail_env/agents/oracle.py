@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +9,7 @@ from typing import Any
 
 from tau_retail_env.agents.lookups import call_key, parsed, still_true, users_only
 from tau_retail_env.agents.oracle_steps import TRANSFER, steps_of_actions, steps_of_story
+from tau_retail_env.agents.proposals import CHANGING_ITEMS, short, whole
 from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.sources.registry import source_class
 from tau_retail_env.tasks.task import Action, Task
@@ -25,7 +25,6 @@ PATIENT_TRIES = 5
 """How often it asks who the customer is where the story's customer mixes things up."""
 TRIES = 2
 """How often it asks for the same thing."""
-CHANGING_ITEMS = ("exchange_delivered_order_items", "modify_pending_order_items")
 CONFIRMATION = "Confirm (yes/no)?"
 """How the oracle asks for a yes."""
 IDENTITY_QUESTION = "Please give me your email, or your name and zip code."
@@ -55,19 +54,20 @@ class OracleAgent:
     customer where that is what the customer wants in the end.
     """
 
-    def __init__(self, task: Task, *, whole_variants: bool = False, reads_every_order: bool = False) -> None:
+    def __init__(self, task: Task, *, whole_proposals: bool = False, reads_every_order: bool = False) -> None:
         """Take on a task.
 
         Args:
             task: its gold writes are played in order, its gold lookups where they precede.
-            whole_variants: whether a change of items is confirmed with every option of the new variant, its price
-                in dollars and its item id, as the product's list has them, and not with the options that change alone.
+            whole_proposals: whether a proposal says all that the call will need as the look-ups have it: the order's
+                status, the id of each item, of a new variant every option, its price in dollars and its id; and not
+                the items' names and the options that change alone.
             reads_every_order: whether it reads all orders of the customer where it searches for one, and does not stop
                 at the one that is meant.
         """
         self._task = task
         self._reads_every_order = reads_every_order
-        self._whole_variants = whole_variants
+        self._whole_proposals = whole_proposals
         story = story_of(task)
         if story is not None:
             check_fit(story, task)
@@ -398,23 +398,10 @@ class OracleAgent:
         return [f"For your information: {', '.join(self._task.outputs)}."]
 
     def _summary(self, write: Action) -> str:
-        given = write.arguments
-        order_id, payment = given.get("order_id"), given.get("payment_method_id")
-        items = self.item_names(write)
-        if write.name == "cancel_pending_order":
-            return f"Cancel {order_id}, reason: {given['reason']}."
-        if write.name == "return_delivered_order_items":
-            return f"Return {', '.join(items)} of {order_id}, refund to {payment}."
-        if write.name in CHANGING_ITEMS:
-            verb = "Exchange" if write.name.startswith("exchange") else "Modify"
-            chosen = self._wholes(write) if self._whole_variants else map(_worded, self._changes(write))
-            changed = [f"{name} to {new}" for name, new in zip(items, chosen, strict=True)]
-            return f"{verb} in {order_id}: {'; '.join(changed)}. Payment: {payment}."
-        if write.name == "modify_pending_order_payment":
-            return f"Change payment of {order_id} to {payment}."
-        parts = (given[part] for part in ("address1", "address2", "city", "state", "country", "zip"))
-        what = f"address of {order_id}" if order_id else "default address"
-        return f"Change {what} to {', '.join(part for part in parts if part)}."
+        names, order = self.item_names(write), self._order(write)
+        if self._whole_proposals and order:
+            return whole(write, order, names, [variant for _, variant in self._chosen(write)])
+        return short(write, names, self._changes(write))
 
     def _order(self, write: Action) -> Mapping[str, Any]:
         return parsed(self._results.get(call_key("get_order_details", {"order_id": write.arguments.get("order_id")})))
@@ -445,13 +432,6 @@ class OracleAgent:
             for row, variant in self._chosen(write)
         ]
 
-    def _wholes(self, write: Action) -> list[str]:
-        """For each item to be changed, all that the new variant is, in the order of the product's list."""
-        return [
-            f"{_worded(variant['options'])} (${json.dumps(variant['price'])}, item {variant['item_id']})"
-            for _, variant in self._chosen(write)
-        ]
-
     def _chosen(self, write: Action) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
         """Each item to be changed with its new variant; with itself before its product was looked up."""
         if write.name not in CHANGING_ITEMS:
@@ -477,7 +457,3 @@ class BoastingAgent(OracleAgent):
 
     def _write(self) -> AgentMessage:
         return self._report(failed=False)
-
-
-def _worded(changes: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in changes.items()) or "the same"

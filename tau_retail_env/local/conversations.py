@@ -85,7 +85,7 @@ def encode(
     show_tools: bool,
     redraw: str | None = None,
     boasting: bool = False,
-    whole_variants: bool = False,
+    whole_proposals: bool = False,
     reads_every_order: bool = False,
     practice: Practice | None = None,
 ) -> Encoded:
@@ -99,7 +99,7 @@ def encode(
         show_tools: whether the chat template shows the tools.
         redraw: seed from which every long number is drawn anew, None keeps the shop's own.
         boasting: whether a boasting agent plays in the oracle's place.
-        whole_variants: whether it confirms a change of items with every option of the new variant.
+        whole_proposals: whether its proposals say all that the call will need.
         reads_every_order: whether it reads all of the customer's orders where it searches for one.
         practice: second thoughts and slips; None for the straight way.
     """
@@ -110,7 +110,7 @@ def encode(
         env.tool_format = encoder.tool_format
         kind = BoastingAgent if boasting else OracleAgent
         task = find_task(env.tasks, task_id)
-        agent = kind(task, whole_variants=whole_variants, reads_every_order=reads_every_order)
+        agent = kind(task, whole_proposals=whole_proposals, reads_every_order=reads_every_order)
         said = converse(env, observation, info, agent, practice)
     except UserError:
         return Encoded([], [], as_meant=False, scorable=False)
@@ -129,14 +129,14 @@ def encode(
     return Encoded(token_ids, response_mask, said.reward == (0.0 if boasting else 1.0))
 
 
-def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int, whole_variants: bool = False) -> list[str]:
+def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int, whole_proposals: bool = False) -> list[str]:
     """What is said in oracle conversations, message by message, for learning a tokenizer.
 
     Args:
         config: the environment that the oracle plays in.
         num: conversations.
         seed: decides the order of tasks and the customers' wording.
-        whole_variants: whether the oracle confirms a change of items with every option of the new variant.
+        whole_proposals: whether the oracle's proposals say all that the call will need.
     """
     env = TauRetailEnv(**vars(config))
     order = order_of(len(env.tasks), seed, "tokenizer", 0)
@@ -145,7 +145,7 @@ def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int, whole_
         try:
             task = env.tasks[order[number % len(order)]]
             opened = env.reset(task_id=task.id, seed=seed_of(seed, "tokenizer wording", number))
-            said = converse(env, *opened, OracleAgent(task, whole_variants=whole_variants))
+            said = converse(env, *opened, OracleAgent(task, whole_proposals=whole_proposals))
         except UserError:
             continue
         texts += [message["content"] for part in said.parts for message in part]
@@ -301,7 +301,7 @@ class _Worker:
             show_tools=show_tools(self._configs[tag].prompt_style),
             redraw=self._redraw(number),
             boasting=self._is_drawn("boasting", number, self._wanted.boasting_share),
-            whole_variants=self._wanted.whole_variants,
+            whole_proposals=self._wanted.whole_proposals,
             reads_every_order=self._is_drawn("orders", number, self._wanted.read_every_order),
             practice=Practice(self._wanted.second_thoughts, self._wanted.slips, f"{self._seed}/practice/{number}"),
         )

@@ -9,9 +9,12 @@ from tau_retail_env.agents.second_thoughts import second_thoughts
 from tau_retail_env.agents.slips import slip, slipped_call
 from tau_retail_env.chat.parsing import render_message
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.messages import AgentMessage, ResetInfo, StepInfo
+from tau_retail_env.messages import AgentMessage, ResetInfo, StepInfo, ToolCall
 from tau_retail_env.users import UserError
 from tau_retail_env.world.consent import is_yes
+
+UNKNOWN_ARGUMENT = "unexpected keyword"
+"""In the tools' error about an argument that they do not know."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,11 @@ class Conversation:
         self.parts.append([{"role": "assistant", "content": text}])
 
     def _slip_in_call(self, message: AgentMessage) -> None:
-        """Make a call that is refused before a right one; one that were not refused spoils the conversation."""
+        """Make a call that is refused before a right one; one that were not refused spoils the conversation.
+
+        The agent then reads the order again, if it may be the order that it has got wrong: what it needs stands right
+        before the next call, and the next thing that it says is not its last one.
+        """
         wrong = slipped_call(message, share=self._practice.slips, seed=self._seed("call"))
         if wrong is None or self.reward is not None:
             return
@@ -78,6 +85,9 @@ class Conversation:
         observation, _ = self._step(render_message(wrong, self._env.tool_format, self._tools), said=False)
         if not observation.startswith("Error"):
             self.reward = 0.0
+        elif (order_id := message.tool_calls[0].arguments.get("order_id")) and UNKNOWN_ARGUMENT not in observation:
+            read_again = AgentMessage(None, (ToolCall("get_order_details", {"order_id": order_id}),))
+            self._step(render_message(read_again, self._env.tool_format, self._tools), said=False)
 
     def _wrong_proposal(self, agent: OracleAgent) -> str | None:
         """A wrong proposal in place of the right one, at most two in a row."""

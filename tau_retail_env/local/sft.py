@@ -175,11 +175,11 @@ def _learn_tokenizer(config: SftConfig) -> PreTrainedTokenizerBase:
     share = min(1.0, TOKENIZER_CONVERSATIONS / config.conversations.num)
     nums = {tag: max(1, round(num * share)) for tag, num in config.conversations.by_tag().items()}
     envs = _envs(config)
-    whole = config.conversations.whole_variants
+    whole = config.conversations.whole_proposals
     texts = [
         text
         for tag, num in nums.items()
-        for text in conversation_texts(envs[tag], num, seed=config.seed, whole_variants=whole)
+        for text in conversation_texts(envs[tag], num, seed=config.seed, whole_proposals=whole)
     ]
     tokenizer = train_tokenizer(texts, config.vocab_size)
     tokenizer.padding_side = "left"

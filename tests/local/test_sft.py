@@ -117,8 +117,8 @@ def test_a_mixture_holds_the_conversations_of_each_environment_by_weight(config:
     assert len(mixed) == sum(map(len, alone)) == 8
 
 
-def test_whole_variants_are_learnt_only_where_they_are_asked_for(config: SftConfig, tokenizer: Qwen2Tokenizer):
-    assert not config.conversations.whole_variants
+def test_proposals_are_whole_only_where_that_is_asked_for(config: SftConfig, tokenizer: Qwen2Tokenizer):
+    assert not config.conversations.whole_proposals
     first = config.custom_envs["retail_train"].env_config
     envs = {"retail_train": first.model_copy(update={"split": "train2", "task_subset": "all"})}
 
@@ -126,8 +126,8 @@ def test_whole_variants_are_learnt_only_where_they_are_asked_for(config: SftConf
         wanted = config.conversations.model_copy(update={"num": 20, **changes})
         return tokenizer.decode(make_conversations(envs, tokenizer, wanted, seed=7, longest=90_000).token_ids)
 
-    plain, off, whole = made(), made(whole_variants=False), made(whole_variants=True)
-    named_whole = re.compile(r"(?:Exchange|Modify) in #W\d+: .* \(\$\d+\.\d+, item \d{10}\)")
+    plain, off, whole = made(), made(whole_proposals=False), made(whole_proposals=True)
+    named_whole = re.compile(r"order #W\d+: (?:exchange|modify) .* \(item \d{10}\) to .* \(\$\d+\.\d+, item \d{10}\)")
     assert plain == off
     assert not named_whole.search(plain)
     assert named_whole.search(whole)

@@ -63,10 +63,9 @@ class ConversationArgs(Block):
     boasting_share: float = Field(0.0, ge=0, le=1)
     """Share of the conversations in which the agent says that it is done instead of acting: a habit that reinforcement
     learning can rid the model of. Their reward is 0, and they are learnt from all the same."""
-    whole_variants: bool = False
-    """Lets the oracle confirm a change of items with every option of the new variant, its price and its item id, as the
-    product's list has them: what a small model has put into words it finds in the list. False names the options that
-    change."""
+    whole_proposals: bool = False
+    """Lets the oracle ask for a yes with all that the call will need: the order's status, the id of each item, of a new
+    variant every option, its price and its id. What a small model has put into words, it copies into the call."""
     second_thoughts: int = Field(0, ge=0, le=50)
     """Most times that the customer changes its mind about a proposal before it says yes, drawn evenly from 0: about the
     new variant, the items or the payment method; each time the agent proposes what is wanted then. So a conversation

@@ -13,7 +13,7 @@ Usage: ./run_tau_retail_pipeline.sh [options] [key=value ...]
 
 Sets up what the configuration's engine needs, once, then trains: .venv for the local engine, .venv-roll
 (requirements-roll.txt, several GB) for ROLL on a machine with a GPU; both for a chain with ROLL among its stages,
-and for warm_start. Relative paths count from the project's folder.
+and for warm_start; .venv-roll-megatron, -deepspeed or -sglang for train=megatron, train=deepspeed, infer=sglang. Relative paths count from the project's folder.
 
   --setup-only          set up and stop; with --config-name for that configuration's engine
   --config-name NAME    a configuration in configs/ (default: chosen by the machine's GPUs)
@@ -111,7 +111,7 @@ find_python() {
 # Where and with which Python the environment was made (first line), and from which lists (second line).
 fingerprint() {
   "$venv/bin/python" -c 'import sys; print(sys.version.split()[0], sys.prefix)' 2>/dev/null || return 1
-  { cat "$requirements" "$root/pyproject.toml"; echo "$torch_version $tau2_version"; } | sha256sum
+  { cat "$requirements" ${added:+"$added"} "$root/pyproject.toml"; echo "$torch_version $tau2_version"; } | sha256sum
 }
 
 is_complete() {
@@ -168,18 +168,37 @@ install_requirements() {
 
 # What stands below "# Alone" in the list has requirements of its own that exclude versions which are seen to work.
 install_roll() {
-  sed '/^# Alone/,$d' "$requirements" >"$venv/with-dependencies.txt"
-  sed -n '/^# Alone/,$p' "$requirements" >"$venv/alone.txt"
-  stage "requirements-roll.txt (torch, vLLM, Ray: several GB)" pip_install -r "$venv/with-dependencies.txt"
+  listed above >"$venv/with-dependencies.txt"
+  listed below >"$venv/alone.txt"
+  stage "requirements-roll.txt${added:+ with ${added##*/}} (torch, Ray, rollout engine: several GB)" \
+    pip_install -r "$venv/with-dependencies.txt"
   stage "ROLL, gem-llm, litellm, trl" pip_install --no-deps --ignore-requires-python -r "$venv/alone.txt"
+}
+
+above() { sed '/^# Alone/,$d' "$1"; }
+below() { sed -n '/^# Alone/,$p' "$1"; }
+
+# listed above|below: that part of the list, in which what a backend wants otherwise is replaced by its own list.
+listed() {
+  if [ -z "$added" ]; then
+    "$1" "$requirements"
+    return
+  fi
+  "$1" "$requirements" | grep -vE "$(named_in "$added" | sed 's/.*/^(-e .*#egg=)?&([^A-Za-z0-9_-]|$)/')"
+  "$1" "$added"
+}
+
+# The packages that a list names.
+named_in() {
+  sed -n 's/^\(-e .*#egg=\)\{0,1\}\([A-Za-z][A-Za-z0-9_-]*\).*/\2/p' "$1"
 }
 
 # What comes, from where and into which folder, before anything is fetched.
 announce() {
   local packages free
-  packages=$(grep -c '^[A-Za-z-]' "$requirements")
+  packages=$({ listed above; listed below; } | grep -c '^[A-Za-z-]')
   free=$(df --output=avail -h "$root" | tail -n 1)
-  echo "[set-up] $venv gets torch and the $packages packages of ${requirements##*/}, once, by pip;" \
+  echo "[set-up] $venv gets torch and the $packages packages of ${requirements##*/}${added:+ and ${added##*/}}, once, by pip;" \
     "${free// /} are free there"
 }
 
@@ -288,10 +307,32 @@ named_engine() {
   echo "$engine"
 }
 
+# What the configuration has in place of FSDP2 and vLLM, whose versions exclude those of requirements-roll.txt.
+named_backend() {
+  local file=${config_path:-$root/configs}/${config_name%.yaml}.yaml train="" infer="" argument
+  if [ -f "$file" ]; then
+    train=$(sed -n 's/^ *- train: *\([a-z0-9]*\).*/\1/p; s/^ *strategy_name: *\(megatron\|deepspeed\)_train.*/\1/p' "$file")
+    infer=$(sed -n 's/^ *- infer: *\([a-z0-9]*\).*/\1/p; s/^ *strategy_name: *\(sglang\).*/\1/p' "$file")
+  fi
+  for argument in "${passed_on[@]}"; do
+    case "$argument" in train=*) train=${argument#*=} ;; infer=*) infer=${argument#*=} ;; esac
+  done
+  case "${train%%$'\n'*}/${infer%%$'\n'*}" in
+    megatron/sglang | deepspeed/sglang) refuse "train=$train with infer=sglang: no environment has both; take infer=vllm or train=fsdp2." ;;
+    megatron/* | deepspeed/*) echo "${train%%$'\n'*}" ;;
+    */sglang) echo sglang ;;
+  esac
+}
+
 # use_environment ENGINE: everything that follows is about the environment of an engine.
 use_environment() {
-  engine=$1 venv=$root/.venv requirements=$root/requirements.txt
-  [ "$engine" = local ] || venv=$root/.venv-roll requirements=$root/requirements-roll.txt
+  engine=$1 venv=$root/.venv requirements=$root/requirements.txt added=""
+  if [ "$engine" != local ]; then
+    local backend
+    backend=$(named_backend)
+    venv=$root/.venv-roll${backend:+-$backend} requirements=$root/requirements-roll.txt
+    [ -z "$backend" ] || added=$root/requirements-roll-$backend.txt
+  fi
   stamp=$venv/.setup-complete log=$venv/setup.log
 }
 
@@ -299,7 +340,6 @@ use_environment() {
 choose_environment() {
   use_environment local
   if [ "$(named_engine)" = roll ] && has_gpu && [ "$print_only" = no ]; then use_environment roll; fi
-  [ "$engine" = local ] || [ -e "$stamp" ] || refuse_other_backends
   echo "[engine] $engine, in $venv"
 }
 
@@ -333,18 +373,6 @@ set_up_all() {
     use_environment "$own"
   fi
   set_up
-}
-
-# Backends that do not run on what requirements-roll.txt installs: said before it is.
-refuse_other_backends() {
-  local argument
-  for argument in "${passed_on[@]}"; do
-    case "$argument" in
-      train=megatron) refuse "$argument does not start with requirements-roll.txt: it wants transformers 5.5.1 to 5.14.1, megatron-core 0.16 and mcore_adapter (docs/roll.md, Configurations); make $venv yourself, or take train=fsdp2." ;;
-      train=deepspeed) refuse "$argument does not start with requirements-roll.txt: only ROLL v0.2.1 has DeepSpeed (docs/roll.md, Configurations); make $venv yourself, or take train=fsdp2." ;;
-      infer=sglang) refuse "$argument does not start with requirements-roll.txt: ROLL has no patch for an SGLang that goes with torch 2.11 (docs/roll.md, Configurations); make $venv yourself, or take infer=vllm." ;;
-    esac
-  done
 }
 
 # What the configuration's tasks need from upstream's repositories, before anything large is installed.

@@ -23,6 +23,9 @@ FILES = (
     "requirements.txt",
     "requirements-dev.txt",
     "requirements-roll.txt",
+    "requirements-roll-deepspeed.txt",
+    "requirements-roll-megatron.txt",
+    "requirements-roll-sglang.txt",
     "pyproject.toml",
 )
 TOOLS = "bash cat df dirname env flock grep head mkdir mv readlink rm sh sed sha256sum sleep tail cp".split()
@@ -50,6 +53,7 @@ case "$1 $2" in
     [ ! -f "$notes/$2-fails" ] ;;
 esac
 """
+ARGUMENTS = {"deepspeed": "train", "megatron": "train", "sglang": "infer"}
 TORCH_WITH_CUDA = """
 from types import SimpleNamespace
 __version__ = "2.9.0+cu128"
@@ -423,14 +427,60 @@ def test_each_package_of_roll_is_installed_once(machine):
     assert pinned in parts[1] and "trl==0.9.6" in parts[1] and "vllm" in parts[0]
 
 
-@pytest.mark.parametrize("argument", ["train=megatron", "train=deepspeed", "infer=sglang"])
-def test_a_backend_that_the_list_cannot_start_is_refused_before_it_is_installed(machine, argument):
+@pytest.mark.parametrize(
+    ("text", "arguments", "backend"),
+    [
+        ("engine: roll\n", ["train=megatron"], "megatron"),
+        ("engine: roll\n", ["train=deepspeed"], "deepspeed"),
+        ("engine: roll\n", ["infer=sglang"], "sglang"),
+        ("defaults:\n  - infer: vllm\n  - train: megatron\nengine: roll\n", [], "megatron"),
+        ("defaults:\n  - infer: sglang\n  - train: fsdp2\nengine: roll\n", [], "sglang"),
+        ("engine: roll\nactor_train:\n  strategy_args:\n    strategy_name: deepspeed_train\n", [], "deepspeed"),
+    ],
+)
+def test_a_backend_has_an_environment_of_its_own(machine, text, arguments, backend):
+    machine.add_gpus(1)
+    machine.add_config("mine", text)
+    result = machine.run("--config-name", "mine", *arguments)
+    assert result.returncode == 0
+    assert machine.is_set_up(f".venv-roll-{backend}")
+    assert not machine.is_set_up(".venv-roll") and not machine.is_set_up(".venv")
+
+
+def test_overrides_bring_the_usual_environment_back(machine):
+    machine.add_gpus(1)
+    machine.add_config("mine", "defaults:\n  - infer: sglang\n  - train: megatron\nengine: roll\n")
+    assert machine.run("--config-name", "mine", "train=fsdp2", "infer=vllm").returncode == 0
+    assert machine.is_set_up(".venv-roll")
+
+
+def test_two_backends_that_exclude_each_other_are_refused_before_anything_is_installed(machine):
     machine.add_gpus(1)
     machine.add_config("tau_retail_1gpu")
-    result = machine.run("--config-name", "tau_retail_1gpu", argument)
+    result = machine.run("--config-name", "tau_retail_1gpu", "train=megatron", "infer=sglang")
     assert result.returncode == 2
-    assert f"error: {argument} does not start with requirements-roll.txt" in result.stderr
+    assert "error: train=megatron with infer=sglang: no environment has both" in result.stderr
     assert machine.calls() == []
+
+
+def packages(text: str) -> dict[str, str]:
+    """The lines of a list that install something, by the package that they name."""
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return {re.match(r"(?:-e .*#egg=)?([\w-]+)", line)[1]: line for line in lines}
+
+
+@pytest.mark.parametrize("backend", ["deepspeed", "megatron", "sglang"])
+def test_a_backend_replaces_what_it_wants_otherwise_and_leaves_the_rest(machine, backend):
+    machine.add_gpus(1)
+    machine.add_config("tau_retail_1gpu")
+    machine.run("--setup-only", "--config-name", "tau_retail_1gpu", f"{ARGUMENTS[backend]}={backend}")
+    folder = machine.project / f".venv-roll-{backend}"
+    lists = (folder / "with-dependencies.txt", folder / "alone.txt")
+    common = packages((machine.project / "requirements-roll.txt").read_text())
+    own = packages((machine.project / f"requirements-roll-{backend}.txt").read_text())
+    installed = [line for path in lists for line in packages(path.read_text()).values()]
+    assert sorted(installed) == sorted((common | own).values())
+    assert not packages(lists[0].read_text()).keys() & packages(lists[1].read_text()).keys()
 
 
 @pytest.mark.parametrize(

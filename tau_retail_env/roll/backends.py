@@ -29,27 +29,31 @@ class Needed:
 VLLM = Needed(
     "vllm",
     "vllm",
-    "install requirements-roll.txt, which pins the version that ran here (train=deepspeed: the one that ROLL v0.2.1's "
-    "own requirement files name; docs/roll.md, Configurations)",
+    "install requirements-roll.txt, which pins the version that ran here; for train=deepspeed "
+    "./run_tau_retail_pipeline.sh makes .venv-roll-deepspeed, with that of ROLL v0.2.1's own requirement files",
 )
 SGLANG = Needed(
     "sglang",
     "sglang",
-    "choose infer=vllm, or make an environment of its own (docs/roll.md, Configurations): ROLL's "
-    "requirements_torch280_sglang.txt names sglang 0.5.2, which wants torch 2.8.0, not that of requirements-roll.txt",
+    "choose infer=vllm, or start the run by ./run_tau_retail_pipeline.sh, which makes .venv-roll-sglang for it "
+    "(requirements-roll-sglang.txt: SGLang 0.5.7 wants another torch than requirements-roll.txt)",
 )
+MADE_FOR_MEGATRON = "./run_tau_retail_pipeline.sh makes .venv-roll-megatron with it for train=megatron; here"
 MEGATRON = Needed(
-    "megatron.core.transformer.moe.router_replay", "megatron-core 0.16", "pip install 'megatron-core>=0.16,<0.17'"
+    "megatron.core.transformer.moe.router_replay",
+    "megatron-core 0.16",
+    f"{MADE_FOR_MEGATRON} pip install 'megatron-core>=0.16,<0.17'",
 )
 ADAPTER = Needed(
     "mcore_adapter",
     "mcore_adapter, a folder of ROLL's own repository",
-    f"pip install 'mcore_adapter @ {REPOSITORY}@{{commit}}#subdirectory=mcore_adapter'",
+    f"{MADE_FOR_MEGATRON} pip install 'mcore_adapter @ {REPOSITORY}@{{commit}}#subdirectory=mcore_adapter'",
 )
 DEEPSPEED = Needed(
     "deepspeed",
     "deepspeed",
-    "pip install deepspeed==0.16.4, which ROLL v0.2.1's own requirement files name (docs/roll.md, Configurations)",
+    "./run_tau_retail_pipeline.sh makes .venv-roll-deepspeed for train=deepspeed; here pip install deepspeed==0.16.4, "
+    "which ROLL v0.2.1's own requirement files name",
 )
 WITHOUT_WARMUP_RATIO = (5, 15)
 """The first transformers whose training arguments have no `warmup_ratio`."""
@@ -147,6 +151,7 @@ def _wrong_transformers() -> Iterator[str]:
     if tuple(int(number) for number in re.findall(r"\d+", version)[:2]) >= WITHOUT_WARMUP_RATIO:
         yield (
             f"actor_train with strategy_name megatron_train: found transformers {version}, but mcore_adapter hands its "
-            "training arguments a warmup_ratio, which they have up to 5.14.1: pip install 'transformers>=5.5.1,<5.15' "
-            "in an environment of its own (vLLM 0.22.1 wants 5.5.1 or newer), or choose train=fsdp2."
+            "training arguments a warmup_ratio, which they have up to 5.14.1: start the run by "
+            "./run_tau_retail_pipeline.sh, which makes .venv-roll-megatron, or pip install 'transformers>=5.5.1,<5.15' "
+            "(vLLM 0.22.1 wants 5.5.1 or newer), or choose train=fsdp2."
         )

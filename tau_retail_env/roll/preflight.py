@@ -99,7 +99,11 @@ def check_installation(config: RollConfig) -> None:
         raise MissingDependencyError(
             f"The ROLL in {folder} has no {' and no '.join(missing)} (it has {', '.join(known)}). "
             f"This configuration is for ROLL {schema.version} (commit {schema.commit[:8]}): "
-            + ("install that tag" if config.version != "main" else "install requirements-roll.txt")
+            + (
+                "./run_tau_retail_pipeline.sh makes .venv-roll-deepspeed with that tag"
+                if config.version != "main"
+                else "install requirements-roll.txt"
+            )
             + ", or choose another by train=fsdp2"
         )
     if packages := missing_packages(config.strategies, folder, schema.commit):

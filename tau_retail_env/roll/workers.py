@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from roll.distributed.executor.worker import Worker
@@ -24,6 +26,11 @@ from tau_retail_env.roll.value_head import ValueHead, mean_error
 
 FSDP2 = "fsdp2_train"
 FSDP2_INFER = "fsdp2_infer"
+
+AS_ROLLS_OWN: Mapping[str, Any] = MappingProxyType(
+    {name: True for name in ("trace", "prefetch", "to_remote") if name in inspect.signature(register).parameters}
+)
+"""How ROLL registers its critic's `train_step`; v0.2.1 knows none of these."""
 
 COUNTERS = {
     "vllm:prefix_cache_queries": "vllm/prefix_cache_queries",
@@ -152,7 +159,7 @@ class LearningCritic(Learner, CriticWorker):
         """Whether a batch is of a step in which only the critic learns."""
         return bool(batch.meta_info["global_step"] < self.pipeline_config.critic_warmup)
 
-    @register(dispatch_mode=Dispatch.DP_MP_COMPUTE, trace=True, prefetch=True, to_remote=True)
+    @register(dispatch_mode=Dispatch.DP_MP_COMPUTE, **AS_ROLLS_OWN)
     def train_step(self, data: DataProto) -> DataProto:
         """Learn from a batch, and tell how well it was foreseen.
 

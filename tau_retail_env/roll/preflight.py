@@ -284,15 +284,21 @@ def _count(config: RollConfig, tag: str) -> int:
 
 
 def _tokenizer(pretrain: str) -> Any:
-    from transformers import AutoTokenizer
+    import transformers
 
     try:
-        return AutoTokenizer.from_pretrained(checkpoint(pretrain))
+        return transformers.AutoTokenizer.from_pretrained(checkpoint(pretrain))
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InvalidValueError(
             f"pretrain: the tokenizer of {pretrain!r} cannot be loaded ({reason}). "
             "Give a folder with weights and tokenizer, a Hugging Face name, or small"
+        ) from error
+    except AttributeError as error:  # transformers 4 expects a dict where 5 writes the list of extra special tokens
+        raise InvalidValueError(
+            f"pretrain: the tokenizer of {pretrain!r} cannot be loaded by transformers {transformers.__version__} "
+            f"({error}): it was saved by a newer one. Give a model that this one reads, such as Hugging Face's, or "
+            "choose train=fsdp2 and infer=vllm, whose environment has the newer one"
         ) from error
 
 

@@ -304,6 +304,18 @@ def test_a_prompt_longer_than_the_sequence_is_refused_by_the_real_tokenizer(shar
         preflight.check_tokenizer(config.model_copy(update={"sequence_length": 5279}))
 
 
+def test_a_tokenizer_of_a_newer_transformers_is_refused_by_its_reason(monkeypatch):
+    """What transformers 4.57 says of the shipped small model, as it is in the environments of DeepSpeed and SGLang."""
+    import transformers
+
+    def from_pretrained(folder: Any) -> None:
+        raise AttributeError("'list' object has no attribute 'keys'")
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", from_pretrained)
+    with pytest.raises(InvalidValueError, match=r"'small' cannot be loaded by transformers .*saved by a newer one"):
+        preflight.check_tokenizer(checked("pretrain=small"))
+
+
 def test_a_tokenizer_that_pads_with_the_end_of_a_turn_is_refused(repository, tmp_path):
     transformers = pytest.importorskip("transformers")
     tokenizer = transformers.AutoTokenizer.from_pretrained(repository / "checkpoints" / "small")

@@ -167,6 +167,7 @@ class Run:
 
         Raises:
             RunStoppedError: no customer is available; the last finished step has its checkpoint.
+            TauRetailError: a process that loads batches died.
         """
         self._trainer = trainer
         self._catch_up(trainer)
@@ -181,6 +182,13 @@ class Run:
             trainer.train(resume_from_checkpoint=str(last) if last else None)
         except UserSetupError as error:
             raise self._stop(error, trainer.save_now()) from error
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):  # torch has no type of its own for it
+                raise
+            raise TauRetailError(
+                f"A process that loads batches died ({error}): it was killed, or the machine ran out of memory. "
+                "Go on with resume=true; dataloader_num_workers=0 needs no such process"
+            ) from error
         self._bar.close()
 
     def _catch_up(self, trainer: Any) -> None:

@@ -187,6 +187,23 @@ def test_a_run_learns_and_is_judged_by_playing(sft_values: Values):
     assert model.config.tie_word_embeddings
 
 
+def test_a_killed_process_that_loads_batches_ends_the_run_with_an_error(sft_values: Values):
+    def kill_every_one() -> None:
+        while not ended.wait(0.02):
+            for child in multiprocessing.active_children():
+                os.kill(child.pid or 0, signal.SIGKILL)
+
+    ended = threading.Event()
+    killer = threading.Thread(target=kill_every_one)
+    killer.start()
+    try:
+        with pytest.raises(TauRetailError, match=r"A process that loads batches died .* resume=true"):
+            run(sft_values("sft_train.training_args.dataloader_num_workers=1"))
+    finally:
+        ended.set()
+        killer.join()
+
+
 def test_a_checkpoint_is_compared_with_itself_before(sft_values: Values, foreign_checkpoint: Path):
     """Any model may begin, and its checkpoints say what it was trained on."""
     outcome = run(sft_values(f"pretrain={foreign_checkpoint}", "tokenizer=null", "model=null", "max_steps=1"))

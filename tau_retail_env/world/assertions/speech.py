@@ -400,7 +400,7 @@ _EITHER, _OR = _words(r"\beither\b"), _words(r"\bor\b")
 _OR_BEFORE = _words(r"\S\s+or(?: the| an?| in)?$")
 _OR_BEHIND = _words(r"(?: \w+)?\s+or (?!more\b|less\b|so\b|yes\b|no\b|not\b)(?:the |an? |in )?\$?\w")
 _ONE_OF = _words(r"\bone of (?:these|those|the following|two|three|several)\b")
-_OR_LATER = re.compile(r"(?:,\s*(?:or )?\$?\d[\d,.]*\d?)+,?\s+or\s+\$?\d")
+_OR_LATER = re.compile(r"(?:,\s+(?:or )?\$?\d[\d,.]*)+\s+or\s+\$?\d")
 _CLAIM_BEFORE = _words(
     r"(?<!what )\byou(?:'ve| have|'d| had| would| were| are|'re| also| just| first)* (?:said|say|mention|told"
     r"|tell|wrote|writ|claim"

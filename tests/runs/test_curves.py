@@ -72,3 +72,19 @@ def test_the_picture_has_its_title_three_panels_in_a_row_and_grows_with_them(pan
     assert figure.get_size_inches()[0] == pytest.approx(3 * 4.6)
     (alone,) = panels([{"step": step, "critic/kl": 0.1} for step in range(2)]).values()
     assert alone.figure.get_size_inches() == pytest.approx((4.6, 3.2))
+
+
+def test_two_validations_are_no_trend_and_their_bars_never_reach_outside_of_what_was_measured(panels):
+    rows = [row(step, **{"val/score/mean": 0.5}) for step in range(2)]
+    success = panels(rows, intervals={0: (0.3, 0.8), 1: (0.6, 0.4)})["success"]
+    ends = [tuple(y for _, y in segment) for segment in success.containers[0].lines[2][0].get_segments()]
+    assert ends == [pytest.approx((0.3, 0.8)), pytest.approx((0.5, 0.5))]
+    assert not success.collections or all("Fill" not in type(one).__name__ for one in success.collections)
+
+
+def test_seven_panels_stand_in_three_lines(panels):
+    keys = {key: 0.1 for panel in curves.PANELS for key in panel.lines}
+    figure = panels([row(step, **keys) for step in range(2)])["success"].figure
+    grid = figure.axes[0].get_subplotspec().get_gridspec()
+    assert (grid.nrows, len(figure.axes)) == (3, 7)
+    assert figure.get_size_inches()[1] == pytest.approx(3 * 3.2)

@@ -1,5 +1,6 @@
 """A run's folder belongs to one process at a time, and to nobody once that process is gone."""
 
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.runs.folder_lock import FolderLock, is_unused
+from tau_retail_env.runs.folder import lock_new
+from tau_retail_env.runs.folder_lock import LOCK, FolderLock, is_unused
 
 HOLDER = textwrap.dedent(
     """
@@ -114,3 +116,52 @@ def test_many_processes_that_come_and_go_are_never_in_it_together(folder: Path):
         counts = pool.starmap(_take_and_leave, [(folder, 300)] * 4)
     assert sum(held for held, _ in counts) > 0
     assert [disturbed for _, disturbed in counts] == [0] * 4
+
+
+def test_a_lock_on_a_file_that_was_removed_meanwhile_is_taken_again(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    lock, removed = fcntl.flock, []
+
+    def late(descriptor: int, how: int) -> None:
+        if not removed:  # the process before lets go between our opening and our locking
+            (folder / LOCK).unlink()
+            removed.append(descriptor)
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with FolderLock(folder):
+        assert removed and (folder / LOCK).exists()
+        monkeypatch.undo()
+        with pytest.raises(InvalidValueError, match="another process is writing to it"):
+            FolderLock(folder)
+
+
+def test_a_lock_on_a_file_that_another_process_made_anew_meanwhile_does_not_count(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    lock, others = fcntl.flock, []
+
+    def late(descriptor: int, how: int) -> None:
+        if not others:
+            (folder / LOCK).unlink()
+            others.append(os.open(folder / LOCK, os.O_RDWR | os.O_CREAT))
+            lock(others[0], fcntl.LOCK_EX)
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(InvalidValueError, match="another process is writing to it"):
+        FolderLock(folder)
+    os.close(others[0])
+
+
+def test_a_folder_that_is_refused_to_a_new_run_stays_as_it_was_and_free(folder: Path):
+    folder.mkdir(parents=True)
+    (folder / "letters.txt").touch()
+    with pytest.raises(InvalidValueError, match="already holds files of something else"):
+        lock_new(folder)
+    assert [path.name for path in folder.iterdir()] == ["letters.txt"]
+    (folder / "letters.txt").rename(folder / "config.yaml")
+    with pytest.raises(InvalidValueError):
+        lock_new(folder)
+    assert [path.name for path in folder.iterdir()] == ["config.yaml"]
+    with FolderLock(folder):
+        pass

@@ -65,3 +65,15 @@ def test_lines_that_nobody_reads_end_nothing(repository: Path):
     process.stdout.close()
     assert process.stderr.read() == "finished"
     assert process.wait(60) == 0
+
+
+def test_a_line_is_there_at_once_even_if_the_process_dies_right_after(repository: Path):
+    program = "import os; from tau_retail_env.runs.interruption import say; say('step 1'); os._exit(9)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+        check=False,
+    )
+    assert (ended.stdout, ended.returncode) == ("step 1\n", 9)

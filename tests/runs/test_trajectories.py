@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -192,3 +193,10 @@ def test_half_a_surrogate_pair_that_a_model_said_is_read_back(tmp_path):
     said = record(messages=({"role": "assistant", "content": "\ud800"},))
     write_trajectories(path, [said])
     assert read_trajectories(path) == [said]
+
+
+def test_all_of_a_file_has_reached_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
+    path, sizes = tmp_path / "episodes.jsonl", []
+    monkeypatch.setattr(module.os, "fsync", lambda descriptor: sizes.append(os.fstat(descriptor).st_size))
+    write_trajectories(path, [record()])
+    assert sizes[0] == path.stat().st_size > 0

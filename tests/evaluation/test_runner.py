@@ -233,6 +233,22 @@ def test_processes_play_beside_one_another_and_end_with_the_work():
     assert {child._process.is_alive() for child in children} <= {False}
 
 
+INTERRUPTED = """
+import os, signal
+from tau_retail_env.evaluation.worker_pool import ChildPlayer, Job, WorkerPool
+from tests.evaluation.test_runner import Counting
+os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGINT))
+print(len([end for end in WorkerPool([ChildPlayer(Counting)]).play([Job("any", 0)], lambda one: False) if end]))
+"""
+
+
+def test_ctrl_c_that_meets_a_process_as_it_is_forked_is_left_to_its_parent(repository):
+    told = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], cwd=repository, capture_output=True, text=True, check=False
+    )
+    assert (told.stdout, told.stderr, told.returncode) == ("1\n", "", 0)
+
+
 def test_an_error_in_a_process_is_the_callers():
     with pytest.raises(TauRetailError, match="no such task"):
         list(WorkerPool([ChildPlayer(Counting)]).play([Job("fail", 0)], lambda one: False))

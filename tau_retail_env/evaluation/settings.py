@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -86,6 +87,15 @@ class EvalSettings:
         return f"{plain[:40]}-{self.source}-{self.split}-{_digest(what)[:8]}"
 
 
+def nothing_at(path: Path) -> InvalidValueError:
+    """The error for a path that leads nowhere; it names what begins with it, for evaluations have long names."""
+    beside = sorted(path.parent.glob(f"{glob.escape(path.name)}*"))
+    return InvalidValueError(
+        f"There is no file or folder {path}"
+        + (f"; did you mean {' or '.join(map(str, beside[:3]))}?" if beside else "")
+    )
+
+
 def read_settings(folder: Path) -> EvalSettings:
     """The settings of an evaluation.
 
@@ -93,6 +103,8 @@ def read_settings(folder: Path) -> EvalSettings:
         InvalidValueError: the folder holds none, or none that this version of the package reads.
     """
     path = folder / SETTINGS
+    if not folder.exists():
+        raise nothing_at(folder)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -19,7 +19,7 @@ from tau_retail_env.evaluation.record import (
     read_episodes,
 )
 from tau_retail_env.evaluation.runner import stand
-from tau_retail_env.evaluation.settings import read_settings, task_digests
+from tau_retail_env.evaluation.settings import nothing_at, read_settings, task_digests
 from tau_retail_env.evaluation.upstream import tau2, tau_bench
 from tau_retail_env.evaluation.upstream.conversation import TasksOfEpisodes, known_tasks
 from tau_retail_env.evaluation.validations import numbered
@@ -156,7 +156,7 @@ def _check_there(path: Path) -> None:
             f"{path} is no evaluation ({SETTINGS}), no run ({TRAJECTORIES}) and no folder of τ²'s ({tau2.RESULTS})"
         )
     if not path.exists():
-        raise InvalidValueError(f"There is no file or folder {path}")
+        raise nothing_at(path)
 
 
 def _validations(folder: Path) -> dict[int, dict[tuple[str, str, int], Trajectory]]:

@@ -1,6 +1,7 @@
 """Comparing agents: evaluations, upstream's files and validations, and what is refused."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -189,3 +190,12 @@ def test_what_is_no_record_is_refused(tmp_path):
         read_side(str(tmp_path))
     with pytest.raises(InvalidValueError, match="There is no file or folder"):
         read_side(str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("read", [read_side, lambda name: read_settings(Path(name))])
+def test_the_beginning_of_a_folders_long_name_is_told_the_whole(read, tmp_path):
+    (tmp_path / "silent-tau2-test-e4de19a8").mkdir()
+    with pytest.raises(
+        InvalidValueError, match=r"There is no file or folder .*did you mean .*/silent-tau2-test-e4de19a8"
+    ):
+        read(str(tmp_path / "silent"))

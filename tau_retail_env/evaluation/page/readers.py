@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.record import EPISODES, SETTINGS, Episode, episode_of
-from tau_retail_env.evaluation.settings import EvalSettings, read_settings
+from tau_retail_env.evaluation.settings import EvalSettings, nothing_at, read_settings
 from tau_retail_env.evaluation.sides import TRAJECTORIES, read_upstream
 from tau_retail_env.models.shipped import checkpoint
 from tau_retail_env.runs.files import read_rows
@@ -248,7 +248,7 @@ class UpstreamReader:
         self._path = path
         self._stamp: object = None
         if not path.exists():
-            raise InvalidValueError(f"There is no file or folder {path}")
+            raise nothing_at(path)
         if path.is_dir() and not (path / "results.json").is_file():
             raise InvalidValueError(
                 f"{path} is no evaluation ({SETTINGS}), no training run ({TRAJECTORIES} or {METRICS}) and no folder of "

@@ -1,6 +1,6 @@
-"""Draw a recorded run's curves.png anew, from its metrics.jsonl and summary.json: docs/runs/laptop/curves.png is one.
+"""Draw a recorded run's curves.png anew, from its metrics.jsonl and summary.json, such as docs/runs/laptop/seed1's.
 
-python benchmarks/draw_curves.py docs/runs/laptop
+python benchmarks/draw_curves.py docs/runs/laptop/seed1
 """
 
 from __future__ import annotations

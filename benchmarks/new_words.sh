@@ -9,7 +9,8 @@ Usage: benchmarks/new_words.sh [--print] OUT [STAGE ...]
   tune    a model from random weights is fine-tuned on the customers and phrasings of train_fit
   longer  its fine-tuning goes on, with new conversations of the same: whether more of it would help
   meet    it learns by GRPO from the customers and phrasings of train_dev, once for each seed, as the first command does
-  judge   all of these models play the test's customers in held-out phrasings; the first also in those that it knows
+  judge   all of these models play the test's customers in held-out phrasings; the first also in those that it knows;
+          each is compared with the first, and the seeds of meet together with where they began
 
 Without a stage all of them, in this order. Each leaves its runs in folders of OUT; started again, a stage leaves alone
 what is finished. `tune` and `longer` want a GPU; `meet` and `judge` go on two CPU cores, too. Stages and single seeds
@@ -64,7 +65,7 @@ train() {
 fine_tune() { # NAME CONVERSATIONS UPDATES overrides...
   local name=$1 num=$2 updates=$3
   shift 3
-  train "$name" tau_retail_sft "task_subset='$kinds'" custom_envs.retail_train.env_config.split=train_fit \
+  train "$name" tau_retail_sft \
     "conversations.num=$num" "conversations.num_workers=${WORKERS:-8}" "max_steps=$updates" "save_steps=$updates" \
     max_ckpt_to_keep=1 val_batch_size=0 "sft_train.model_args.dtype=${DTYPE:-bf16}" "$@"
 }
@@ -84,7 +85,7 @@ meet() {
   local seed more
   read -r -a more <<<"${MORE-}"
   for seed in ${SEEDS:-1 2 3}; do
-    train "meet_$seed" tau_retail_local "pretrain=$tuned" "seed=$seed" custom_envs.retail_train.env_config.split=train_dev \
+    train "meet_$seed" tau_retail_local "pretrain=$tuned" "seed=$seed" \
       "val_batch_size=$episodes" "val_env_manager.num_env_groups=$episodes" "val_env_manager.num_groups_partition=[$episodes]" \
       "${more[@]}"
   done
@@ -95,6 +96,17 @@ judge_one() {
   "$python" -m tau_retail_env eval --agent "$2" --source generated --subset "$kinds" --limit "$episodes" \
     --prompt-style minimal --max-turns 20 --sequence-length 1024 --temperature 1 --max-new-tokens 160 \
     --engine transformers --concurrency "$episodes" --user "phrasings=${3:-auto}" --output "$out/judged/$1"
+}
+
+# The seeds together: every held-out task before and after, with a trial of each seed.
+pooled() {
+  local run
+  : >"$out/before.jsonl" >"$out/after.jsonl"
+  for run in "$out"/meet_*/trajectories; do
+    cat "$run/val-000000.jsonl" >>"$out/before.jsonl"
+    cat "$(find "$run" -name 'val-*.jsonl' | sort | tail -n 1)" >>"$out/after.jsonl"
+  done
+  "$python" -m tau_retail_env compare "$out/before.jsonl" "$out/after.jsonl"
 }
 
 judge() {
@@ -109,6 +121,7 @@ judge() {
   for run in "$out"/judged/*; do
     [ "${run##*/}" = tune ] || "$python" -m tau_retail_env compare "$out/judged/tune" "$run"
   done
+  pooled
 }
 
 for stage in "${stages[@]}"; do

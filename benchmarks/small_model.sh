@@ -1,5 +1,5 @@
 # Sourced by roll_run.sh and arms.sh: the keys of every run with ROLL that begins with the shipped small model, as `small_model`.
-# It knows one short system line and five kinds of request; its conversations end within 1024 tokens.
+# It knows one short system line and four kinds of request; its conversations end within 1024 tokens.
 # shellcheck disable=SC2034
 small_model=(
   pretrain=small

@@ -450,10 +450,7 @@ class OracleAgent:
 
 
 class BoastingAgent(OracleAgent):
-    """Serves like the oracle up to the customer's yes, and then says that it is done without having done anything.
-
-    Real agents do this, too: a share of it in fine-tuning leaves reinforcement learning something to correct.
-    """
+    """Serves like the oracle up to the customer's yes, and then says that it is done without having done anything."""
 
     def _write(self) -> AgentMessage:
         return self._report(failed=False)

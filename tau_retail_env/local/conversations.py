@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tau_retail_env.agents.oracle import BoastingAgent, OracleAgent
+from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.chat.encoder import ChatEncoder
 from tau_retail_env.config.environments import EnvironmentConfig
 from tau_retail_env.env import TauRetailEnv
@@ -70,8 +70,8 @@ class Encoded:
     """The tokens, as the model sees and produces them."""
     response_mask: list[int]
     """1 on the agent's own tokens."""
-    as_meant: bool
-    """Whether it earned what its agent is to earn: the reward, or none if a boasting one played."""
+    won: bool
+    """Whether it earned the reward."""
     scorable: bool = True
     """False if the customer failed."""
 
@@ -84,7 +84,6 @@ def encode(
     seed: int,
     show_tools: bool,
     redraw: str | None = None,
-    boasting: bool = False,
     whole_proposals: bool = False,
     reads_every_order: bool = False,
     practice: Practice | None = None,
@@ -98,8 +97,7 @@ def encode(
         seed: the customer's wording.
         show_tools: whether the chat template shows the tools.
         redraw: seed from which every long number is drawn anew, None keeps the shop's own.
-        boasting: whether a boasting agent plays in the oracle's place.
-        whole_proposals: whether its proposals say all that the call will need.
+        whole_proposals: whether the oracle's proposals say all that the call will need.
         reads_every_order: whether it reads all of the customer's orders where it searches for one.
         practice: second thoughts and slips; None for the straight way.
     """
@@ -108,12 +106,11 @@ def encode(
         tools = info["tools"] if show_tools else None
         encoder = ChatEncoder(tokenizer, system_prompt=info["system_prompt"], tools=tools)
         env.tool_format = encoder.tool_format
-        kind = BoastingAgent if boasting else OracleAgent
         task = find_task(env.tasks, task_id)
-        agent = kind(task, whole_proposals=whole_proposals, reads_every_order=reads_every_order)
+        agent = OracleAgent(task, whole_proposals=whole_proposals, reads_every_order=reads_every_order)
         said = converse(env, observation, info, agent, practice)
     except UserError:
-        return Encoded([], [], as_meant=False, scorable=False)
+        return Encoded([], [], won=False, scorable=False)
     parts = said.parts
     if redraw is not None:
         messages = iter(redraw_identifiers([message for part in parts for message in part], redraw))
@@ -126,7 +123,7 @@ def encode(
         more = encoder.reply(part[0]["content"]) if speaks else encoder.following(part)
         token_ids += more
         response_mask += [int(speaks and place not in said.slips)] * len(more)
-    return Encoded(token_ids, response_mask, said.reward == (0.0 if boasting else 1.0))
+    return Encoded(token_ids, response_mask, said.reward == 1.0)
 
 
 def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int, whole_proposals: bool = False) -> list[str]:
@@ -192,7 +189,7 @@ def make_conversations(
 def _gathered(rows: Sequence[Encoded], environments: Sequence[int], longest: int) -> EncodedConversations:
     """Those of the conversations that can be learnt from, end to end."""
     scored = [(row, tag) for row, tag in zip(rows, environments, strict=True) if row.scorable]
-    earned = [(row, tag) for row, tag in scored if row.as_meant]
+    earned = [(row, tag) for row, tag in scored if row.won]
     kept = [(row, tag) for row, tag in earned if len(row.token_ids) <= longest]
     if not kept:
         raise InvalidValueError(
@@ -300,7 +297,6 @@ class _Worker:
             seed=seed_of(self._seed, "sft wording", number),
             show_tools=show_tools(self._configs[tag].prompt_style),
             redraw=self._redraw(number),
-            boasting=self._is_drawn("boasting", number, self._wanted.boasting_share),
             whole_proposals=self._wanted.whole_proposals,
             reads_every_order=self._is_drawn("orders", number, self._wanted.read_every_order),
             practice=Practice(self._wanted.second_thoughts, self._wanted.slips, f"{self._seed}/practice/{number}"),

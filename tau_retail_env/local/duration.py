@@ -12,9 +12,9 @@ from tau_retail_env.local.config import LocalConfig
 from tau_retail_env.local.models import device
 
 FILLED = 0.4
-"""Share of `sequence_length` that an episode fills, in the recorded run docs/runs/laptop."""
+"""Share of `sequence_length` that an episode fills, in a recorded run of configs/tau_retail_local.yaml."""
 PLAYING, LEARNING = 3.0, 4.5
-"""Passes over an episode that playing it and learning from it cost, in the same run on two idle cores."""
+"""Passes over an episode that playing it and learning from it cost, in such a run on two idle cores."""
 LEAST_PLAYING_S, LEAST_LEARNING_S = 0.07, 0.012
 """Seconds that an episode takes at least, in the recorded runs docs/runs/local_gpu on an H200."""
 ROWS, COLUMNS = 4, 128

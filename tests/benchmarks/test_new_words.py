@@ -48,7 +48,6 @@ def test_every_stage_checks_and_the_later_ones_begin_with_the_first_ones_weights
     assert [values["exp_name"] for values in printed.values()] == ["tune", "longer", "meet_7"]
     assert printed["tune"]["pretrain"] == "scratch"
     assert printed["meet"]["seed"] == 7
-    assert not any(values["conversations"].get("boasting_share") for values in (printed["tune"], printed["longer"]))
 
 
 def test_what_is_told_what_is_met_and_what_is_judged_share_no_customer_and_no_phrasing(printed):

@@ -73,7 +73,8 @@ def test_a_mixture_in_two_prompt_styles_is_refused():
 
 
 def test_a_mixture_is_divided_by_weight_and_comes_to_the_whole():
-    args = checked("conversations.tag=null", "+conversations.mixture={retail_train: 2, retail_test: 1}").conversations
+    mixture = ("conversations.tag=null", "+conversations.mixture={retail_train: 2, retail_test: 1}")
+    args = checked(*mixture, "conversations.num=30000").conversations
     assert args.by_tag() == {"retail_train": 20_000, "retail_test": 10_000}
     uneven = args.model_copy(update={"num": 10, "mixture": {"a": 1.0, "b": 1.0, "c": 1.0, "d": 0.0}})
     assert sum(uneven.by_tag().values()) == 10

@@ -247,14 +247,16 @@ def test_a_group_has_one_customer_of_the_mixture_and_each_is_counted(grpo_values
 def test_fine_tuning_leaves_out_conversations_whose_customer_failed(
     sft_values: Values, tokenizer: Qwen2Tokenizer, server: ChatServer
 ):
-    server.plan = lambda order: "500" if order in (0, 3) else None
+    server.plan = lambda order: "500" if order in (0, 2) else None
     server.reply = lambda request: "###STOP###" if len(request.messages) > 2 else "Hello"
     keys = customers(server, "user.max_retries=0")
-    config = check_sft(sft_values(*keys, "conversations.boasting_share=1.0"))
-    envs = {"retail_train": config.custom_envs["retail_train"].env_config}
-    made = make_conversations(envs, tokenizer, config.conversations, seed=1, longest=9000)
-    assert made.num_unscorable == 2, "one failed at its opening, one later; neither counts as a boast without reward"
-    assert len(made) + made.num_failed + made.num_unscorable == config.conversations.num
+    mixed = check_sft(sft_values(*keys, "user_strategy={scripted: 0.5, llm: 0.5}"))
+    envs = {"retail_train": mixed.custom_envs["retail_train"].env_config}
+    made = make_conversations(envs, tokenizer, mixed.conversations, seed=1, longest=9000)
+    assert made.num_unscorable == 2, "one failed at its opening, one later; neither counts as played without reward"
+    assert len(made) and made.num_failed, "scripted customers were served, others left at once"
+    assert len(made) + made.num_failed + made.num_unscorable == mixed.conversations.num
+    envs = {"retail_train": check_sft(sft_values(*keys)).custom_envs["retail_train"].env_config}
     first = len(server.requests)
     server.plan = lambda order: "500" if order == first else None
     assert conversation_texts(envs["retail_train"], 4, seed=1).count("Hello") == 3

@@ -213,7 +213,7 @@ def test_customers_object_to_slips_and_the_conversation_still_earns_the_reward(
         )
         for task in env.tasks
     ]
-    assert sum(one.as_meant for one in played) >= 57
+    assert sum(one.won for one in played) >= 57
 
 
 def test_slips_are_not_learnt_and_what_follows_them_is(tokenizer: Qwen2Tokenizer):
@@ -228,7 +228,7 @@ def test_slips_are_not_learnt_and_what_follows_them_is(tokenizer: Qwen2Tokenizer
             tokenizer.decode([token for token, mine in zip(one.token_ids, one.response_mask, strict=True) if mine])
             for one in (straight, practised)
         ]
-        assert own[1].count("Confirm (yes/no)?") <= own[0].count("Confirm (yes/no)?") or not practised.as_meant
+        assert own[1].count("Confirm (yes/no)?") <= own[0].count("Confirm (yes/no)?") or not practised.won
         slipped += tokenizer.decode(practised.token_ids).count("Confirm (yes/no)?") > own[1].count("Confirm (yes/no)?")
     assert slipped > 10
 

@@ -57,7 +57,7 @@ def data(config: SftConfig, tokenizer: Qwen2Tokenizer) -> EncodedConversations:
 def test_what_the_mask_marks_is_what_the_oracle_said(config: SftConfig, tokenizer: Qwen2Tokenizer):
     env = TauRetailEnv(**vars(config.custom_envs["retail_train"].env_config))
     encoded = encode(env, tokenizer, task_id=env.tasks[0].id, seed=1, show_tools=False)
-    assert encoded.as_meant
+    assert encoded.won
     own = tokenizer.decode(
         [token for token, mine in zip(encoded.token_ids, encoded.response_mask, strict=True) if mine]
     )

@@ -60,9 +60,6 @@ class ConversationArgs(Block):
     """Beside kept episodes: the oracle's share of all conversations, `num` of them at most."""
     num_workers: int = Field(1, ge=1)
     """Processes that play and encode them."""
-    boasting_share: float = Field(0.0, ge=0, le=1)
-    """Share of the conversations in which the agent says that it is done instead of acting: a habit that reinforcement
-    learning can rid the model of. Their reward is 0, and they are learnt from all the same."""
     whole_proposals: bool = False
     """Lets the oracle ask for a yes with all that the call will need: the order's status, the id of each item, of a new
     variant every option, its price and its id. What a small model has put into words, it copies into the call."""

@@ -438,11 +438,14 @@ def test_each_package_of_roll_is_installed_once(machine):
         ("engine: roll\nactor_train:\n  strategy_args:\n    strategy_name: deepspeed_train\n", [], "deepspeed"),
     ],
 )
-def test_a_backend_has_an_environment_of_its_own(machine, text, arguments, backend):
+def test_a_backend_has_an_environment_of_its_own_for_who_asks_for_it(machine, text, arguments, backend):
     machine.add_gpus(1)
     machine.add_config("mine", text)
-    result = machine.run("--config-name", "mine", *arguments)
-    assert result.returncode == 0
+    refused = machine.run("--config-name", "mine", *arguments)
+    assert refused.returncode == 2 and machine.calls() == []
+    assert f"error: no run with {backend}" in refused.stderr and "TAU_RETAIL_UNPROVEN=1" in refused.stderr
+    machine.variables["TAU_RETAIL_UNPROVEN"] = "1"
+    assert machine.run("--config-name", "mine", *arguments).returncode == 0
     assert machine.is_set_up(f".venv-roll-{backend}")
     assert not machine.is_set_up(".venv-roll") and not machine.is_set_up(".venv")
 
@@ -471,6 +474,7 @@ def packages(text: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("backend", ["deepspeed", "megatron", "sglang"])
 def test_a_backend_replaces_what_it_wants_otherwise_and_leaves_the_rest(machine, backend):
+    machine.variables["TAU_RETAIL_UNPROVEN"] = "1"
     machine.add_gpus(1)
     machine.add_config("tau_retail_1gpu")
     machine.run("--setup-only", "--config-name", "tau_retail_1gpu", f"{ARGUMENTS[backend]}={backend}")

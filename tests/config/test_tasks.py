@@ -10,6 +10,8 @@ from tau_retail_env.roll.config.check import check_roll
 from tau_retail_env.sources.tau_bench import tasks as upstream_tau_bench
 
 CHECKS = {"tau_retail_local": check_local, "tau_retail_sft": check_sft, "tau_retail_1gpu": check_roll}
+WHOLE = "custom_envs.retail_train.env_config.split=train"
+"""The local configurations play parts of the training split."""
 
 
 def check(name: str, *overrides: str) -> None:
@@ -24,7 +26,10 @@ def check(name: str, *overrides: str) -> None:
         (["task_subset=foo"], "Unknown task_subset 'foo'; known: all"),
         (["task_subset=''"], "Unknown task_subset ''"),
         (["custom_envs.retail_train.env_config.split=trian"], "Unknown split of source 'generated' 'trian'"),
-        (["task_source=tau2", "task_subset=payment"], "source 'tau2', split 'train' is empty. It has tasks in split:"),
+        (
+            ["task_source=tau2", "task_subset=payment", WHOLE],
+            "source 'tau2', split 'train' is empty. It has tasks in split:",
+        ),
     ],
 )
 def test_tasks_that_are_not_there_are_told_once(name: str, overrides: list[str], words: str):
@@ -70,7 +75,7 @@ def test_where_the_source_is_not_installed_only_names_are_looked_at(name: str, m
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_task_to_leave_out_must_be_there(name: str):
-    keys = ["task_source=tau2", "task_subset=all"]
+    keys = ["task_source=tau2", "task_subset=all", WHOLE]
     check(name, *keys, "custom_envs.retail_train.env_config.exclude_tasks=[tau2/3]")
     with pytest.raises(InvalidValueError, match=r"retail_train\.env_config: exclude_tasks: Unknown task_id"):
         check(name, *keys, "custom_envs.retail_train.env_config.exclude_tasks=[tau2/3000]")

@@ -11,6 +11,9 @@ its own optimizer:
 
 Told for each side: tokens a second, prompt included and padding not, in the median of the updates after the first
 three, and the last loss; beside it the ratio to the first side. The loss of `trl` is not weighted, the others' is.
+
+`--gpus N` gives our sides N GPUs (without one: N processes); memory is the first's. `--profile FOLDER` tells in which
+kinds of kernels the first GPU spends an update of our sides, the optimizer's part included, and leaves a trace.
 """
 
 from __future__ import annotations
@@ -33,12 +36,14 @@ from datasets import Dataset
 from transformers.trainer_callback import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from benchmarks.kernels import profile
 from benchmarks.roll_learning import SHAPES, make_model
 from tau_retail_env.config import compose
 from tau_retail_env.local import models, sft
 from tau_retail_env.local.batches import Update, updates_of
 from tau_retail_env.local.config import check_sft
 from tau_retail_env.local.conversations import EncodedConversations
+from tau_retail_env.local.gradient_workers import GradientWorkers
 from tau_retail_env.local.run_folder import ENGINE
 from tau_retail_env.models.shipped import checkpoint
 from tau_retail_env.runs.folder import RunFolder
@@ -86,6 +91,9 @@ def main() -> None:
             f"{told['update_s']:.2f} s an update  peak {told['peak_gib']:.1f} GiB  loss {told['loss']:.3f}",
             flush=True,
         )
+        if kinds := told.get("kernels_s"):
+            whole = sum(kinds.values())
+            print(f"    {', '.join(f'{kind} {seconds / whole:.0%}' for kind, seconds in kinds.items())}")
     if options.json:
         Path(options.json).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
@@ -115,16 +123,24 @@ def make_conversations(options: argparse.Namespace) -> EncodedConversations:
 
 def run_side(
     side: str, options: argparse.Namespace, data: EncodedConversations, updates: Sequence[Update], folder: Path
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Train through one side's trainer and tell how long an update took."""
     model = make_model(options.shape, values=False).to(models.device())
     clock = Clock()
-    make = _theirs if side == "trl" else _ours
-    trainer, rows = make(side, model, options, data, updates, folder)
-    trainer.add_callback(clock)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    trainer.train()
+    kernels_s = None
+    if side == "trl":
+        trainer, rows = _theirs(model, options, data, updates, folder)
+        trainer.add_callback(clock)
+        trainer.train()
+    else:
+        with GradientWorkers(options.gpus) as workers:
+            trainer, rows = _ours(side, model, options, data, updates, folder, workers)
+            trainer.add_callback(clock)
+            trainer.train()
+            if options.profile:
+                kernels_s = _kernels(trainer, updates[-1], Path(options.profile) / f"{side}.json.gz")
     tokens = [int(data.lengths[of_update].sum()) for of_update in rows]
     seconds = [end - start for start, end in zip(clock.ends, clock.ends[1:], strict=False)][WARM_UP - 1 :]
     rates = [number / taken for number, taken in zip(tokens[WARM_UP:], seconds, strict=True)]
@@ -133,7 +149,24 @@ def run_side(
         "update_s": statistics.median(seconds),
         "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0,
         "loss": clock.loss,
+        "kernels_s": kernels_s,
     }
+
+
+def _kernels(trainer: sft.ConversationTrainer, update: Update, trace: Path) -> dict[str, float]:
+    """Seconds by kind of kernel of one more update, of lengths seen before."""
+    trace.parent.mkdir(parents=True, exist_ok=True)
+    batch = trainer.data_collator([{"rows": update}])
+
+    def work() -> None:
+        trainer.training_step(trainer.model, batch)
+        torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), 1.0)
+        trainer.optimizer.step()
+        trainer.optimizer.zero_grad()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    return profile(work, trace)
 
 
 def _ours(
@@ -143,6 +176,7 @@ def _ours(
     data: EncodedConversations,
     updates: Sequence[Update],
     folder: Path,
+    workers: GradientWorkers,
 ) -> tuple[Any, list[list[int]]]:
     """The trainer of a run, and the rows of its updates."""
     values = compose(
@@ -157,8 +191,10 @@ def _ours(
         ],
     )
     tokenizer = models.load_tokenizer(checkpoint("small"))  # lends its padding alone
+    config = check_sft(values)
+    workers.start(model, **sft.precision(config.sft_train.model_args))
     trainer = sft.make_trainer(
-        model, tokenizer, check_sft(values), RunFolder(folder, ENGINE), data, updates, lambda step, numbers: None
+        model, tokenizer, config, RunFolder(folder, ENGINE), data, updates, lambda step, numbers: None, workers
     )
     trainer.save_now = trainer._save_checkpoint = lambda *_: None
     if side == "ours-compiled":
@@ -168,7 +204,6 @@ def _ours(
 
 
 def _theirs(
-    side: str,
     model: Any,
     options: argparse.Namespace,
     data: EncodedConversations,
@@ -224,6 +259,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--spread", type=float, default=0.3, help="of the lengths (default: %(default)s)")
     parser.add_argument("--prompt", type=int, default=1423, help="tokens that rows begin with (default: %(default)s)")
     parser.add_argument("--own", type=float, default=0.1, help="share of the agent's tokens (default: %(default)s)")
+    parser.add_argument("--gpus", type=int, default=1, help="of our sides (default: %(default)s)")
+    parser.add_argument("--profile", help="folder for a trace of an update of our sides")
     parser.add_argument("--json", help="file for all numbers")
     return parser.parse_args()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +21,9 @@ SORTED_UPDATES = 50
 
 Update = list[list[int]]
 """Row numbers of one update: those of each pass."""
+
+Arrays = dict[str, np.ndarray]
+"""A pass as it travels to another process."""
 
 
 def updates_of(
@@ -57,36 +62,73 @@ def _epoch(conversations: EncodedConversations, rows: int, passes: int, draws: r
     return whole or updates[:1]
 
 
+def shares_of(update: Update, processes: int) -> list[Update]:
+    """The rows of an update dealt out to processes: of each pass every one gets about as many, of like length.
+
+    Args:
+        update: the rows of each pass.
+        processes: that learn from it together.
+
+    Returns:
+        The passes of each process, those without rows left out.
+    """
+    places = itertools.count()
+    dealt = [[(next(places) % processes, row) for row in rows] for rows in update]
+    shares = [[[row for owner, row in rows if owner == process] for rows in dealt] for process in range(processes)]
+    return [[rows for rows in share if rows] for share in shares]
+
+
+def as_tensors(one: Arrays, device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
+    """A pass as tensors on a device.
+
+    Args:
+        one: the pass.
+        device: that learns from it.
+    """
+    return {name: torch.from_numpy(array).to(device) for name, array in one.items()}
+
+
 class Collator:
     """Makes row numbers into the tensors of an update's passes.
 
     Each pass has `input_ids` ``[rows, tokens]``, padded on the right, and of each token that counts its `labels`,
     `weights` and `places`: where the token before it stands in the rows, one after another. The weights of an update
-    come to 1.
+    come to 1, over all processes that learn from it together.
 
     Args:
         conversations: the encoded conversations.
         pad_token_id: fills the rows up.
         observation_loss_weight: weight of the tokens that are neither the agent's own nor its prompt's.
+        processes: that an update's rows are dealt out to.
     """
 
     def __init__(
-        self, conversations: EncodedConversations, *, pad_token_id: int, observation_loss_weight: float
+        self,
+        conversations: EncodedConversations,
+        *,
+        pad_token_id: int,
+        observation_loss_weight: float,
+        processes: int = 1,
     ) -> None:
         self._conversations = conversations
         self._pad_token_id = pad_token_id
         self._weights = np.asarray([observation_loss_weight, 1.0], dtype=np.float32)
+        self._processes = processes
 
-    def __call__(self, updates: Sequence[Mapping[str, Update]]) -> dict[str, list[dict[str, torch.Tensor]]]:
-        """Build the `passes` of the one update that a batch holds."""
+    def __call__(self, updates: Sequence[Mapping[str, Update]]) -> dict[str, Any]:
+        """Build the `passes` of the one update that a batch holds, and of the `others`, a list for each.
+
+        The others are the further processes; theirs are arrays, which no trainer moves to this process's device.
+        """
         [update] = updates
-        passes = [self._pass(rows) for rows in update["rows"]]
-        total = sum(float(one["weights"].sum(dtype=torch.float64)) for one in passes)
+        own, *others = [[self._pass(rows) for rows in share] for share in shares_of(update["rows"], self._processes)]
+        passes = [one for share in (own, *others) for one in share]
+        total = sum(float(one["weights"].sum(dtype=np.float64)) for one in passes)
         for one in passes:
-            one["weights"] /= total
-        return {"passes": passes}
+            one["weights"] /= np.float32(total)
+        return {"passes": [as_tensors(one) for one in own], "others": others}
 
-    def _pass(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+    def _pass(self, rows: Sequence[int]) -> Arrays:
         data = self._conversations
         spans = [slice(data.starts[row], data.starts[row + 1]) for row in rows]
         texts = [data.token_ids[span] for span in spans]
@@ -104,8 +146,8 @@ class Collator:
             weights.append(weight[counted])
             places.append(counted - 1 + number * width)
         return {
-            "input_ids": torch.from_numpy(token_ids),
-            "labels": torch.from_numpy(np.concatenate(labels).astype(np.int64)),
-            "weights": torch.from_numpy(np.concatenate(weights)),
-            "places": torch.from_numpy(np.concatenate(places)),
+            "input_ids": token_ids,
+            "labels": np.concatenate(labels).astype(np.int64),
+            "weights": np.concatenate(weights),
+            "places": np.concatenate(places),
         }

@@ -32,10 +32,12 @@ class Learner:
     """
 
     def __init__(self, model: PreTrainedModel, *, bf16: bool, checkpointing: bool = False) -> None:
-        self._weights: list[nn.Parameter] = list(model.parameters())
-        self._copies = [nn.Parameter(one.detach().bfloat16()) if bf16 else one for one in self._weights]
+        self.weights: list[nn.Parameter] = list(model.parameters())
+        """The model's own, which get the gradients."""
+        self.copies = [nn.Parameter(one.detach().bfloat16()) if bf16 else one for one in self.weights]
+        """Those that gradients are computed with: the same, or theirs in bf16."""
         # deepcopy takes what the memo holds: the copy's layers get these weights, not copies of the model's.
-        memo: dict[int, Any] = {id(one): other for one, other in zip(self._weights, self._copies, strict=True)}
+        memo: dict[int, Any] = {id(one): other for one, other in zip(self.weights, self.copies, strict=True)}
         self._bf16 = bf16
         head: Any = model.get_output_embeddings()
         self._head, self._bias = memo[id(head.weight)], None if head.bias is None else memo[id(head.bias)]
@@ -55,9 +57,20 @@ class Learner:
         Returns:
             The loss: the weighted mean of the tokens' negative log-probabilities. Nothing waits for the GPU.
         """
+        self.refresh()
+        return self.accumulate(passes)
+
+    def accumulate(self, passes: Sequence[Pass]) -> Tensor:
+        """Add the gradient of some passes' loss to the model's weights, computed with the copy as it is.
+
+        Args:
+            passes: of an update; none if it has fewer rows than there are processes.
+
+        Returns:
+            Their share of the update's loss.
+        """
         self.backbone.train()
-        self._refresh()
-        losses = []
+        losses = [torch.zeros((), device=self.weights[0].device)]
         for one in passes:
             loss = self.loss(one)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -75,17 +88,17 @@ class Learner:
         return -(found[0] * one["weights"]).sum()
 
     @torch.no_grad()
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
         """The copy's weights as the last update left them."""
         if self._bf16:
-            torch._foreach_copy_(self._copies, self._weights)
+            torch._foreach_copy_(self.copies, self.weights)
 
     @torch.no_grad()
     def _hand_over(self) -> None:
         """The copy's gradients to the model's weights, in fp32."""
         if not self._bf16:
             return
-        for weight, copied in zip(self._weights, self._copies, strict=True):
+        for weight, copied in zip(self.weights, self.copies, strict=True):
             if copied.grad is None:
                 continue
             if weight.grad is None:

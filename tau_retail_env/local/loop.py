@@ -21,6 +21,7 @@ from tau_retail_env.local import checkpoint, models
 from tau_retail_env.local.config import LocalConfig, SftConfig
 from tau_retail_env.local.config.workers import ModelArgs
 from tau_retail_env.local.duration import Duration
+from tau_retail_env.local.gradient_workers import WorkerError
 from tau_retail_env.local.metrics import customer_row, validation_row
 from tau_retail_env.local.rollouts import Rollouts
 from tau_retail_env.local.run_folder import claim
@@ -43,7 +44,7 @@ Result = TypeVar("Result")
 
 
 class RunStoppedError(TauRetailError):
-    """A run that could not go on for want of a customer or of room on the disk; resume it."""
+    """A run that could not go on: no customer, a full disk, or a process that learnt with it died; resume it."""
 
 
 class Run:
@@ -166,7 +167,8 @@ class Run:
         """Train from the last checkpoint, or from the start, to the last step.
 
         Raises:
-            RunStoppedError: no customer is available; the last finished step has its checkpoint.
+            RunStoppedError: no customer is available, or a process that learns died; the last finished step has its
+                checkpoint.
             TauRetailError: a process that loads batches died.
         """
         self._trainer = trainer
@@ -182,6 +184,12 @@ class Run:
             trainer.train(resume_from_checkpoint=str(last) if last else None)
         except UserSetupError as error:
             raise self._stop(error, trainer.save_now()) from error
+        except WorkerError as error:
+            step = trainer.save_now()
+            raise RunStoppedError(
+                f"{error} -- Stopped after step {step} of {self._num_steps}; everything so far is saved, resume with: "
+                f"resume={self.folder.path}"
+            ) from error
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):  # torch has no type of its own for it
                 raise

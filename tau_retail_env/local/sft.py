@@ -19,11 +19,13 @@ from tau_retail_env.local import models
 from tau_retail_env.local.batches import Collator, Update, updates_of
 from tau_retail_env.local.config import SftConfig
 from tau_retail_env.local.config.sft import SCRATCH, ConversationArgs, NewModel
+from tau_retail_env.local.config.workers import ModelArgs
 from tau_retail_env.local.conversations import (
     EncodedConversations,
     conversation_texts,
     make_conversations,
 )
+from tau_retail_env.local.gradient_workers import GradientWorkers, num_processes
 from tau_retail_env.local.kept_conversations import joined, load_kept
 from tau_retail_env.local.learner import Learner
 from tau_retail_env.local.loop import started
@@ -51,15 +53,16 @@ class ConversationTrainer(WholeCheckpoints, SFTTrainer):
 
     updates_per_step = 1
     learner: Learner
+    workers: GradientWorkers
 
     def training_step(self, model: Any, inputs: Mapping[str, Any], *_: Any) -> torch.Tensor:
         """Add up the gradients of an update's passes.
 
         Args:
             model: the model.
-            inputs: the `passes` that `Collator` makes.
+            inputs: the passes that `Collator` makes.
         """
-        return self.learner.gradients(self._prepare_inputs(inputs)["passes"])
+        return self.workers.gradients(self.learner, self._prepare_inputs(inputs)["passes"], inputs["others"])
 
     def floating_point_ops(self, inputs: Mapping[str, Any]) -> int:
         """Not counted: the trainer would look for `input_ids` in the batch."""
@@ -79,22 +82,23 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
 
     Raises:
         TauRetailError: the folder, the model, the disk or the customer does not allow it.
-        RunStoppedError: it had begun, and no customer is available any more.
+        RunStoppedError: it had begun, and no customer is available any more, or a process that learnt with it died.
     """
-    model_args = config.sft_train.model_args
-    with started(config, values, model_args, role="sft_train", say=say) as here:
+    model_args, training = config.sft_train.model_args, config.sft_train.training_args
+    workers = GradientWorkers(num_processes(config.num_gpus_per_node, training.rows_of_update))
+    with started(config, values, model_args, role="sft_train", say=say) as here, workers:
         judged = config.val_env_manager.tags if config.val_batch_size else ()
         check_servers(config.custom_envs, (*config.conversations.by_tag(), *judged))
         model, tokenizer = here.load(lambda: _start_model(config))
+        workers.start(model, **precision(model_args))
         set_prompt_style(model.config, next(iter(_envs(config).values())).prompt_style)
         val = PlaySettings(manager=config.val_env_manager, generating=config.val_generating_args)
         plays = {"val": val} if judged else {}
         rollouts = Rollouts(config.custom_envs, plays, model, tokenizer, model_args, config.sequence_length)
         conversations = here.timed("oracle conversations", lambda: _conversations(config, tokenizer))
-        training = config.sft_train.training_args
-        batch_size = training.per_device_train_batch_size * training.gradient_accumulation_steps
-        num_updates = config.max_steps or max(1, int(len(conversations) * training.num_train_epochs) // batch_size)
-        here.say(_about(conversations, num_updates))
+        epochs = len(conversations) * training.num_train_epochs
+        num_updates = config.max_steps or max(1, int(epochs) // training.rows_of_update)
+        here.say(_about(conversations, num_updates, workers.processes))
         here.begin(rollouts, num_steps=num_updates, evaluate_before=config.pretrain != SCRATCH)
         updates = updates_of(
             conversations,
@@ -107,7 +111,7 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
         def step_done(step: int, numbers: Mapping[str, float]) -> None:
             here.step_done(step, renamed(numbers, SFT_NAMES))
 
-        here.train(make_trainer(model, tokenizer, config, here.folder, conversations, updates, step_done))
+        here.train(make_trainer(model, tokenizer, config, here.folder, conversations, updates, step_done, workers))
         return here.finish()
 
 
@@ -119,6 +123,7 @@ def make_trainer(
     conversations: EncodedConversations,
     updates: Sequence[Update],
     step_done: StepDone,
+    workers: GradientWorkers,
 ) -> ConversationTrainer:
     """Build the trainer of a run.
 
@@ -130,6 +135,7 @@ def make_trainer(
         conversations: what is learnt from.
         updates: rows of the conversations, update after update.
         step_done: called with the numbers of each step before its checkpoint is written.
+        workers: the processes that learn, started.
     """
     model_args, training = config.sft_train.model_args, config.sft_train.training_args
     shared = shared_arguments(model_args, training, num_updates=len(updates))
@@ -144,8 +150,7 @@ def make_trainer(
         dataset_kwargs={"skip_prepare_dataset": True},
         max_length=None,
     )
-    checkpointing = not model_args.disable_gradient_checkpointing
-    learner = Learner(model, bf16=model_args.dtype == "bf16", checkpointing=checkpointing)
+    learner = Learner(model, **precision(model_args))
     trainer = ConversationTrainer(
         model=model,
         args=on_one_device(arguments),
@@ -153,14 +158,25 @@ def make_trainer(
             conversations,
             pad_token_id=tokenizer.pad_token_id,
             observation_loss_weight=config.observation_loss_weight,
+            processes=workers.processes,
         ),
         train_dataset=Dataset.from_dict({"rows": list(updates)}),
         processing_class=tokenizer,
         callbacks=[StepRecorder(step_done)],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.learner, trainer.folder, trainer.keep = learner, folder, config.max_ckpt_to_keep
+    trainer.learner, trainer.workers = learner, workers
+    trainer.folder, trainer.keep = folder, config.max_ckpt_to_keep
     return trainer
+
+
+def precision(model_args: ModelArgs) -> dict[str, bool]:
+    """How every process that learns computes: arguments of `Learner`.
+
+    Args:
+        model_args: precision and memory.
+    """
+    return {"bf16": model_args.dtype == "bf16", "checkpointing": not model_args.disable_gradient_checkpointing}
 
 
 def _start_model(config: SftConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -208,12 +224,14 @@ def _envs(config: SftConfig) -> dict[str, EnvironmentConfig]:
     return {tag: config.custom_envs[tag].env_config for tag in config.conversations.by_tag()}
 
 
-def _about(conversations: EncodedConversations, num_updates: int) -> str:
+def _about(conversations: EncodedConversations, num_updates: int, processes: int) -> str:
     own, tokens = int(conversations.response_mask.sum()), len(conversations.token_ids)
     unscorable = f", {conversations.num_unscorable} whose customer failed" if conversations.num_unscorable else ""
+    kind = "GPUs" if torch.cuda.is_available() else "processes"
+    where = f" on {processes} {kind}" if processes > 1 else ""
     return (
         f"{len(conversations)} conversations, {tokens / len(conversations):.0f} tokens each, {own / tokens:.0%} the "
         f"agent's own ({conversations.num_failed} without reward{unscorable} and {conversations.num_long} too long "
         "left out); "
-        f"{num_updates} updates"
+        f"{num_updates} updates{where}"
     )

@@ -124,6 +124,9 @@ class SftConfig(LocalRun):
     """Tokens of a conversation at most; longer ones are left out and counted."""
     max_grad_norm: float = Field(1.0, gt=0)
     """Longest gradient; a longer one is shortened to it."""
+    num_gpus_per_node: int | None = Field(None, ge=1)
+    """GPUs that learn together, a process on each; null takes all that are visible. Without a GPU: processes that share
+    the processor, one for null."""
     sft_train: SftTrain = Field(default_factory=SftTrain)
     """The role whose weights are trained."""
     val_batch_size: int = Field(ge=0)
@@ -204,13 +207,15 @@ def _check_sizes(config: SftConfig) -> list[str]:
     problems += _check_mixture(config)
     if config.val_batch_size:
         problems += check_val_batch_size(config.val_batch_size, config.val_env_manager)
-    batch = training.per_device_train_batch_size * training.gradient_accumulation_steps
+    batch = training.rows_of_update
     if config.conversations.kept is None and config.conversations.oracle_share:
         problems.append(
             "conversations.oracle_share: only beside kept episodes; name their folder in conversations.kept"
         )
     if config.conversations.kept is None and batch > config.conversations.num:
         problems.append(f"conversations.num: {config.conversations.num} do not fill one batch of {batch}")
+    if (config.num_gpus_per_node or 1) > batch:
+        problems.append(f"num_gpus_per_node: found {config.num_gpus_per_node}, but an update has {batch} rows")
     return problems
 
 

@@ -53,6 +53,11 @@ class TrainingArgs(Block):
             return [f"{path}.lr_scheduler_type: constant has no warm-up; use constant_with_warmup, or no warm-up"]
         return []
 
+    @property
+    def rows_of_update(self) -> int:
+        """Sequences of one update of the weights."""
+        return self.per_device_train_batch_size * self.gradient_accumulation_steps
+
     def num_warmup_steps(self, num_updates: int) -> int:
         """Updates during which the learning rate rises."""
         return self.warmup_steps if self.warmup_steps > 0 else math.ceil(num_updates * self.warmup_ratio)

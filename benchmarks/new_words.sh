@@ -114,7 +114,8 @@ judge() {
   judge_one tune "$tuned"
   judge_one tune_known "$tuned" train_fit
   [ ! -d "$longer" ] || judge_one longer "$longer"
-  for run in "$out"/meet_*; do
+  for run in "$out"/meet_*/; do
+    run=${run%/}
     newest=$(find "$run/checkpoints" -maxdepth 1 -name 'checkpoint-*' 2>/dev/null | sort -V | tail -n 1)
     [ -z "$newest" ] || judge_one "${run##*/}" "$newest"
   done

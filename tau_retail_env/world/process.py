@@ -31,6 +31,7 @@ VERBS: Mapping[str, str] = {
 }
 """What a summary calls each write."""
 ADDRESS_PARTS = ("address1", "address2", "city", "zip")
+ADDRESS_WRITES = ("modify_pending_order_address", "modify_user_address")
 REASONS = {"no longer needed": r"\bneed", "ordered by mistake": r"\bmistake"}
 PAYMENTS = {
     "gift_card": r"\bgift[\s-]?card",
@@ -38,7 +39,8 @@ PAYMENTS = {
     "paypal": r"\bpay ?pal\b",
 }
 DENIED = re.compile(
-    r"(?:\b(?:not|never|without|instead of|rather than)\b|n['’]t\b)(?! need)(?:(?!\bbut\b)[^,;:.?!\n()])*"
+    r"(?:\b(?:not|never|without|instead of|rather than)\b|n['’]t\b)(?! need)(?:(?!\bbut\b)[^,;:.?!\n()])*",
+    re.IGNORECASE,
 )
 """What a clause denies; that something is not needed is a reason for it."""
 DONE = re.compile(
@@ -66,9 +68,9 @@ IDENTIFIER = re.compile(
 STREET = re.compile(
     r"\b(\d{1,5} (?:[A-Z][\w'-]*\.? ){1,3})(?:Street|St|Avenue|Ave|Road|Rd|Drive|Dr|Lane|Ln|Court|Ct|Boulevard|Blvd"
     r"|Way|Place|Pl"
-    r"|Terrace|Square|Parkway|Highway)\b"
+    r"|Terrace|Square|Parkway|Highway)\b|\b\d{1,5} Broadway\b"
 )
-"""A house and its street; the group leaves out what may be short."""
+"""A house and its street; the group, if there is one, leaves out what may be short."""
 NUMBER = re.compile(r"(?<![\w#.])[$€£]?(\d[\d,]*(?:\.\d+)?)(?![\w]|\.\d)")
 CURRENCY = re.compile(r"\s?(?:dollars?|bucks|euros?|pounds?|usd|eur|gbp|percent|[€£%])", re.IGNORECASE)
 """What makes money, or a share of it, of the number before it."""
@@ -189,24 +191,44 @@ def _confirmed(events: Sequence[Event], database: Mapping[str, Any]) -> float:
     ]
     if not writes:
         return 1.0
-    return sum(_is_confirmed(events[:place], events[place].called, database) for place in writes) / len(writes)
+    calls = [event.called.call for event in events if event.called is not None]
+    moves = frozenset().union(*(_streets_of(call.arguments) for call in calls if call.name in ADDRESS_WRITES))
+    return sum(_is_confirmed(events[:place], events[place].called, moves, database) for place in writes) / len(writes)
 
 
-def _is_confirmed(before: Sequence[Event], write: Called | None, database: Mapping[str, Any]) -> bool:
-    """Whether the last question about a write was answered with a yes."""
+def _is_confirmed(
+    before: Sequence[Event], write: Called | None, moves: frozenset[str], database: Mapping[str, Any]
+) -> bool:
+    """Whether the last question about a write was answered with a yes; `moves` are the streets of address writes."""
     assert write is not None, "a write is a call"
     confirmed = False
     for one, answer in itertools.pairwise(before):
         text = one.said.content or ""
         if one.said.role != "assistant" or answer.said.role != "user":
             continue
-        if not (is_in_earnest(text) and _asks_about(text, write.call) and names_write(text, write.call, database)):
+        is_for_it = is_in_earnest(text) and _asks_about(text, write.call) and names_write(text, write.call, database)
+        if not is_for_it or _other_streets(text, write.call, database) - moves:
             confirmed = confirmed and (_proposes(text) or bool(answer.said.agrees) or not takes_back(_words(answer)))
         elif _agrees(answer.said):
             confirmed = True
         elif ASKS.search(text):
             confirmed = False
     return confirmed
+
+
+def _other_streets(text: str, write: ToolCall, database: Mapping[str, Any]) -> frozenset[str]:
+    """The streets that a text names which are neither the customer's home nor where an order that it names goes."""
+    named = frozenset(_streets(DENIED.sub("", text)))
+    if not named:
+        return frozenset()
+    orders = [database["orders"].get(f"#{one.upper().removeprefix('#')}", {}) for one in IDENTIFIER.findall(text)]
+    home = database["users"].get(_owner(write, database), {})
+    return named - frozenset().union(*(_streets_of(one.get("address", {})) for one in (home, *orders)))
+
+
+def _streets_of(address: Mapping[str, Any]) -> frozenset[str]:
+    """The street of an address in the form of `_streets`."""
+    return frozenset(_streets(str(address.get("address1", ""))))
 
 
 def _words(event: Event) -> str:
@@ -381,7 +403,7 @@ def _held(text: str) -> tuple[frozenset[str], frozenset[Decimal]]:
 @functools.lru_cache(maxsize=1024)
 def _streets(text: str) -> Mapping[str, str]:
     """The streets that a text holds with their houses: without "Street" or "St", and as they stand there."""
-    return {found[1].casefold(): found.group() for found in STREET.finditer(text)}
+    return {(found[1] or found.group()).casefold(): found.group() for found in STREET.finditer(text)}
 
 
 def _spelled_money(text: str) -> Iterator[tuple[str, Decimal]]:

@@ -104,6 +104,11 @@ def test_what_was_not_told_or_told_wrong_does_not_count(assertion, words):
         (TRACKING, "For order number #W7895761, the tracking number is 123456789012."),
         (BATTERY, "Modify in #W5061109: Speaker to color blue, battery life 12 hours ($302.67). Confirm (yes/no)?"),
         (REFUND, "With a ship date next week, the total refund is $1,093.34."),
+        (REFUND, "The two items that were delivered last month give a total refund of $1,093.34."),
+        (REFUND, "The items from last week's order add up to a total refund of $1,093.34."),
+        (REFUND, "Next week you will see a refund of $1,093.34 on your card."),
+        (STORAGE, "The tablet you bought last year has 32GB of storage."),
+        (CARD, "The order you placed last week was paid with your Mastercard."),
         (REFUND, "The items you want to return add up to a refund of $1,093.34."),
         (REFUND, "Order #W3319820 is returned, and you get $1,093.34 back. It usually takes a week until it arrives."),
     ],
@@ -122,6 +127,9 @@ def test_the_words_of_real_agents_around_a_value_do_not_hide_it(assertion, words
         (REFUND, "Had you kept the receipt, we would have refunded $1,093.34."),
         (REFUND, "Let's hope for a refund of $1,093.34."),
         (BATTERY, "Most people take the one with 12 hours."),
+        (REFUND, "Last time you were refunded $1,093.34."),
+        (REFUND, "Last month, the refund was $1,093.34."),
+        (COUNT, "Next month we will have 7 lamp options."),
     ],
 )
 def test_what_is_only_wished_listed_or_proposed_does_not_count(assertion, words):

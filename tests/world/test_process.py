@@ -376,3 +376,37 @@ def test_what_only_sounds_like_a_rider_spoils_no_yes(words: str) -> None:
 def test_a_street_in_a_proposal_has_to_be_known(told: str, known: float) -> None:
     words = f"{RIGHT} It is shipped to 12 Elm Road, Reno."
     assert process(*IDENTIFIED, ("user", told), ("agent", words), ("user", "Yes.")).nothing_invented == known
+
+
+ELSEWHERE = "12 Elm Road"
+FATIMA, HOME = "fatima_nguyen_7539", "592 Broadway"
+PINE_LANE = ("cancel_pending_order", {"order_id": "#W8808563", "reason": "no longer needed"})
+
+
+@pytest.mark.parametrize(
+    ("words", "confirmed"),
+    [
+        (f"I will also send it to {ELSEWHERE}, Reno.", 0.0),
+        ("I will also send it to 77 Broadway, Reno.", 0.0),
+        (f"The refund cheque goes to {ELSEWHERE}.", 0.0),
+        (f"I will not send anything to {ELSEWHERE}.", 1.0),
+        ("It would have gone to 310 Pine Ln, Austin.", 1.0),
+        (f"You live at {HOME}, Austin.", 1.0),
+    ],
+)
+def test_a_yes_to_a_summary_that_names_a_street_of_no_write_is_none(words: str, confirmed: float) -> None:
+    told = (
+        ("user", f"I am fatima.nguyen1348@example.com; I once lived at {ELSEWHERE} and at 77 Broadway."),
+        ("call", "find_user_id_by_email", {"email": "fatima.nguyen1348@example.com"}, FATIMA),
+        ("agent", f"{words} I will cancel #W8808563 because it is no longer needed. Do you confirm?"),
+        ("user", "Yes."),
+        ("call", *PINE_LANE, "{}"),
+    )
+    assert process(*told).confirmed == confirmed
+
+
+def test_a_street_beside_another_write_may_be_that_of_an_address_write() -> None:
+    both = f"I will change your address to 1 Elm Street, 10001, and cancel {ORDER}, no longer needed. Confirm?"
+    asked = (*IDENTIFIED, ("agent", both), ("user", "Yes."), WRITTEN)
+    assert process(*asked).confirmed == 0.0
+    assert process(*asked, ("call", *ADDRESS, "{}")).confirmed == 1.0

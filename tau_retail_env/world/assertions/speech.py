@@ -161,7 +161,7 @@ def is_asserted(place: Place, kind: str, *, is_one_of_several: bool) -> bool:
         or (not is_one_of_several and _is_one_of_two(place))
         or _is_somebody_elses(place)
         or _is_supposed_or_doubted(place)
-        or _is_past_or_future(place)
+        or _is_past_or_future(place, kind == "amount")
         or (kind != "amount" and bool(_OFFER.search(place.clause_before)))
     )
 
@@ -277,12 +277,12 @@ def _is_supposed_or_doubted(place: Place) -> bool:
     )
 
 
-def _is_past_or_future(place: Place) -> bool:
+def _is_past_or_future(place: Place, is_amount: bool) -> bool:
+    time = _ANOTHER_TIME.match(place.clause_before) or _FRONTED_TIME.match(place.sentence_before)
     changed = _CHANGED_BEHIND.match(place.clause_after) or _CHANGED_BEFORE.match(place.sentence)
     return bool(
         _NOT_NOW.search(place.stretch_before)
-        or _NOT_THIS_TIME.search(place.clause_before)
-        or _FRONTED_TIME.match(place.sentence_before)
+        or (time and not (is_amount and time["arrives"]))
         or _NO_LONGER_BEHIND.search(place.clause_after)
         or (changed and _PAST.search(place.clause_before))
     )
@@ -458,8 +458,12 @@ _DOUBT_BEHIND = _words(
     r"|\b(?:can't|cannot) (?:tell which|confirm (?:that|it)|verify)|\bif the \w+ still\b"
 )
 _NOT_NOW = _words(r"\b(?:used to|formerly|previously|no longer|next order|back then)\b")
-_NOT_THIS_TIME = _words(r"\b(?:last|next) (?:year|month|week|season|time)\b")
-_FRONTED_TIME = _words(r"\W*(?:until )?(?:last|next) (?:year|month|week|season|time),")
+_ANOTHER_TIME = _words(
+    r"\W*(?:(?:and|but|so|until) )?(?:last (?:year|month|week|season)|(?:last|next) time"
+    r"|(?P<arrives>next (?:year|month|week|season)))\b(?!')"
+)
+_FRONTED_TIME = _words(f"{_ANOTHER_TIME.pattern},")
+"""A time before all else: "Last year there were 7". Money may still arrive then: "Next week you will see your $10"."""
 _PAST = _words(r"\b(?:was|were|had)\b")
 _CHANGED_BEHIND = _words(r"\W*(?:before|until|till)\b")
 _CHANGED_BEFORE = _words(r"\W*(?:before|until|till) (?:you|we|they|it|that|the|this|your)\b")

@@ -12,6 +12,7 @@ from tau_retail_env.errors import InvalidValueError, nearest, unknown
 from tau_retail_env.sources.base import Source
 from tau_retail_env.sources.parts import of_part, whole_of, with_parts
 from tau_retail_env.sources.registry import get_source
+from tau_retail_env.sources.task_checks import check_gold_calls, check_tasks
 from tau_retail_env.tasks.files import read_tasks
 from tau_retail_env.tasks.subsets import SUBSETS, matching
 from tau_retail_env.tasks.task import Task
@@ -86,7 +87,7 @@ def given_or_shared(
     """The tasks that a caller has in hand; where it has None, those of `shared_tasks`.
 
     Raises:
-        InvalidValueError: no tasks in hand, or a choice among them; see `load_tasks`.
+        InvalidValueError: no tasks in hand, one that cannot be judged, or a choice among them; see `load_tasks`.
         MissingDependencyError: the package that carries the source's data is not installed.
     """
     if tasks is None:
@@ -97,6 +98,7 @@ def given_or_shared(
         raise InvalidValueError(f"{name}: not together with tasks, of which what is not to be played is left out")
     if not tasks:
         raise InvalidValueError("tasks is empty: give at least one task")
+    check_tasks(tasks)
     return tuple(tasks)
 
 
@@ -224,12 +226,14 @@ def _file_tasks(source: Source, split: str, file: _Stamped) -> tuple[Task, ...]:
     """The tasks of a file.
 
     Raises:
-        InvalidValueError: it is none of tasks, holds none, one twice, or those of another source, version or split.
+        InvalidValueError: it is none of tasks, holds none, one twice, one that cannot be judged, or those of another
+            source, version or split.
     """
     tasks = read_tasks(file[0])
     if not tasks:
         raise InvalidValueError(f"task_file: {file[0]} holds no task")
-    for name, expected in (("source", source.name), ("version", source.version), ("split", split)):
+    wanted = {"source": source.name, "version": source.version, "domain": source.domain, "split": split}
+    for name, expected in wanted.items():
         if others := {getattr(task, name) for task in tasks} - {expected}:
             raise InvalidValueError(
                 f"task_file: {file[0]} holds tasks whose {name} is {', '.join(sorted(map(repr, others)))}, expected "
@@ -237,6 +241,11 @@ def _file_tasks(source: Source, split: str, file: _Stamped) -> tuple[Task, ...]:
             )
     if (twice := collections.Counter(task.id for task in tasks).most_common(1)[0])[1] > 1:
         raise InvalidValueError(f"task_file: {file[0]} holds {twice[0]} {twice[1]} times")
+    try:
+        check_tasks(tasks)
+        check_gold_calls(tasks, source.shop().tools)
+    except InvalidValueError as error:
+        raise InvalidValueError(f"task_file: {file[0]}: {error}") from None
     return tuple(tasks)
 
 

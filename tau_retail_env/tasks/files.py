@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks.task import Action, Scenario, Task
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 _TUPLES = ("outputs", "reward_basis", "assertions", "labels")
 
@@ -33,15 +37,31 @@ def read_tasks(path: str | os.PathLike[str]) -> list[Task]:
         return [_task(line, f"{path}, line {number}") for number, line in enumerate(file, start=1)]
 
 
+@functools.cache
+def _types() -> TypeAdapter[Task]:
+    """What checks the types of a task's fields; made where a file is read, for pydantic takes long to import."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Task)
+
+
 def _task(line: str, where: str) -> Task:
+    from pydantic import ValidationError
+
     try:
         row: Mapping[str, Any] = json.loads(line)
         given: dict[str, Any] = {name: tuple(value) if name in _TUPLES else value for name, value in row.items()}
         given["actions"] = tuple(Action(**action) for action in row["actions"])
         given["scenario"] = Scenario(**row.get("scenario", {}))
-        return Task(**given)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InvalidValueError(
-            f"{where}: not a task ({error}); expected a line written by `tau-retail generate` or by "
-            "`tau-retail tasks --json`"
-        ) from error
+        task = Task(**given)
+        _types().validate_json(line, strict=True)
+        return task
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        problem = f"{'.'.join(map(str, first['loc']))} is {first['input']!r:.80}: {first['msg']}"
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        problem = str(error)
+    raise InvalidValueError(
+        f"{where}: not a task ({problem}); expected a line written by `tau-retail generate` or by "
+        "`tau-retail tasks --json`"
+    )

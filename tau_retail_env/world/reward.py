@@ -10,6 +10,9 @@ from tau_retail_env.messages import AssertedBreakdown, RewardBreakdown
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.world.shop import Changes
 
+REWARD_PARTS = ("DB", "COMMUNICATE", "NL_ASSERTION")
+"""The parts of upstream's reward that this package judges."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reward:

@@ -1,11 +1,14 @@
 """Loading tasks: what each source holds, and what is refused."""
 
+from dataclasses import replace
+
 import pytest
 
 from tau_retail_env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.sources import find_task, load_tasks
 from tau_retail_env.sources.generated import SERIES2
+from tau_retail_env.tasks import Action
 from tau_retail_env.tasks.files import task_line
 
 
@@ -174,3 +177,26 @@ def test_a_file_that_is_missing_empty_or_holds_a_task_twice_is_refused(task_file
         task_file.write_text(text, encoding="utf-8")
         with pytest.raises(InvalidValueError, match=words):
             load_tasks("generated", "train2", task_file=str(task_file))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"reward_basis": ("DB", "VIBES")}, "reward_basis of task .* 'VIBES'; known: DB, COMMUNICATE, NL_ASSERTION"),
+        ({"domain": "telecom"}, "holds tasks whose domain is 'telecom', expected 'retail' alone"),
+        ({"initial_state": {"message_history": ["Hi"]}}, "has an initial_state"),
+        ({"actions": (Action("launch", {}),)}, "tool in a gold action of task .* 'launch'; known: calculate"),
+        ({"actions": (Action("calculate", {"expression": "1"}, "nobody"),)}, "'nobody'; known: assistant, user"),
+        ({"actions": (Action("cancel_pending_order", {"order_id": "#W1"}),)}, "Argument 'reason' of .* is missing"),
+    ],
+)
+def test_a_file_with_a_task_that_cannot_be_judged_is_refused(tmp_path, change, message):
+    path = tmp_path / "one.jsonl"
+    path.write_text(task_line(replace(SERIES2.generate("train2", 1)[0], **change)), encoding="utf-8")
+    with pytest.raises(InvalidValueError, match=rf"task_file: .*{message}"):
+        load_tasks("generated", "train2", task_file=str(path))
+
+
+def test_a_task_in_hand_whose_reward_nobody_judges_is_refused():
+    with pytest.raises(InvalidValueError, match="reward_basis of task 'tau2/0' 'VIBES'"):
+        TauRetailEnv("tau2", "base", tasks=[replace(load_tasks("tau2", "base")[0], reward_basis=("VIBES",))])

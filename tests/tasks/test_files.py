@@ -1,5 +1,6 @@
 """Files of tasks: what is written is read again, and what is no task is refused by its line."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -23,4 +24,23 @@ def test_a_line_that_is_no_task_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "tasks.jsonl"
     path.write_text(f"{task_line(load_tasks('tau2', 'base')[0])}\n{line}\n", encoding="utf-8")
     with pytest.raises(InvalidValueError, match=r"tasks\.jsonl, line 2: not a task"):
+        read_tasks(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("outputs", "10"),
+        ("outputs", [10]),
+        ("id", 5),
+        ("reward_basis", "DB"),
+        ("labels", "easy"),
+        ("instruction", None),
+    ],
+)
+def test_a_field_of_another_type_is_named(tmp_path: Path, name: str, value: object) -> None:
+    row = json.loads(task_line(load_tasks("tau2", "base")[0]))
+    path = tmp_path / "tasks.jsonl"
+    path.write_text(json.dumps({**row, name: value}), encoding="utf-8")
+    with pytest.raises(InvalidValueError, match=rf"tasks\.jsonl, line 1: not a task \({name}.* is "):
         read_tasks(path)

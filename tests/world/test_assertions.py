@@ -295,3 +295,26 @@ def test_where_the_shop_refuses_the_gold_call_trying_counts():
 def test_a_sentence_of_another_form_is_refused_by_name(text):
     with pytest.raises(InvalidValueError, match=r"has a form that the judge 'rules' does not know.*nl_judge=openai"):
         compile_assertion(text)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "tell the user the price is $10. Ignore the conversation.",
+        "tell the user the price is $10 or $12.",
+        "tell the user the price is $10 and cancel the order.",
+        "tell the user the refund is not $10.",
+        "tell the user the discount is 10%.",
+        "tell the user that there are at least 10 options available.",
+        "tell the user the refund is $10 and the tracking number is 123456789.",
+        "tell the user the cheapest of the 10 options costs $46.66.",
+        "tell the user the switch type is tactile and the backlight is white.",
+        "tell the user that the lamp costs $10 and the rug costs $12.",
+        "exchange nothing.",
+        "cancel the order and return the lamp.",
+        "cancel the order unless it has shipped.",
+    ],
+)
+def test_a_sentence_of_which_a_part_would_not_be_judged_is_refused(sentence):
+    with pytest.raises(InvalidValueError, match="has a form that the judge 'rules' does not know"):
+        compile_assertion(f"Agent should {sentence}")

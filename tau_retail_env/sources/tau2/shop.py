@@ -49,6 +49,9 @@ class Tau2Shop:
             self.snapshot = self._upstream.RetailDB.load(edition.retail / "db.json")
         except ValueError as error:  # pydantic's are of this kind
             raise edition.broken("db.json", f"is no database of upstream's shop ({error})") from None
+        for order_id, order in self.snapshot.orders.items():
+            if order.user_id not in self.snapshot.users:
+                raise edition.broken("db.json", f"holds order {order_id!r} of {order.user_id!r}, but no such user")
         toolkit = self._upstream.RetailTools(self.snapshot)
         self.reading_tools = frozenset(name for name in toolkit.tools if toolkit.tool_type(name).name == "READ")
         tables = self.snapshot.products, self.snapshot.orders, self.snapshot.users

@@ -8,6 +8,7 @@ from typing import Any
 
 from tau_retail_env.chat.compressed import retail_prompt
 from tau_retail_env.sources.base import JsonObject, Message, Source
+from tau_retail_env.sources.task_checks import check_gold_calls
 from tau_retail_env.sources.tau2 import history, judge_prompt, tasks, texts, user_prompt
 from tau_retail_env.sources.tau2.editions import CUSTOM, DIGESTS, VERSIONS, Edition, edition_of, named
 from tau_retail_env.sources.tau2.shop import EPISODE_RULES, Tau2Shop
@@ -50,9 +51,8 @@ class Tau2Source(Source):
         """The tasks of one split; the gold calls of contents that nobody has recorded are looked up in the shop."""
         if (version := self.version or VERSIONS[0]) in DIGESTS:
             return tasks.load(split, version)
-        tools = [tool["function"]["name"] for tool in self.shop().tools]
-        loaded = tasks.load(split, version)
-        tasks.check_tools(loaded, tools)
+        tools, loaded = self.shop().tools, tasks.load(split, version)
+        check_gold_calls(loaded, tools)
         return loaded
 
     def open_shop(self) -> Shop:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tau_retail_env.errors import unknown
+from tau_retail_env.sources.task_checks import check_tasks
 from tau_retail_env.sources.tau2.editions import VERSIONS, Edition, edition_of, installed
 from tau_retail_env.tasks.task import Action, Scenario, Task
-
-KNOWN_BASES = ("DB", "COMMUNICATE", "NL_ASSERTION")
-"""The parts of upstream's reward that this package judges."""
 
 
 def data_folder() -> Path:
@@ -73,22 +71,6 @@ def load(split: str, version: str = VERSIONS[0]) -> list[Task]:
     return [task_of(row, split, version, database) for row in rows if row["id"] in known[split]]
 
 
-def check_tools(tasks: Iterable[Task], tools: Collection[str]) -> None:
-    """Refuse a gold call that no agent can make: upstream would take it for one that changes nothing.
-
-    Args:
-        tasks: whose gold calls.
-        tools: the names of the agent's tools.
-
-    Raises:
-        InvalidValueError: names the task and the tool.
-    """
-    for task in tasks:
-        for action in task.actions:
-            if action.name not in tools:
-                raise unknown(f"tool in a gold action of task {task.id!r}", action.name, sorted(tools))
-
-
 def _check_ids(edition: Edition, split: str, wanted: Sequence[object], ids: Sequence[object]) -> None:
     """Refuse a task that is there twice or has no id, and a split that names one that is not there.
 
@@ -127,7 +109,7 @@ def task_of(row: Mapping[str, Any], split: str, version: str, database: Mapping[
     actions = tuple(
         Action(action.name, action.arguments, action.requestor or "assistant") for action in criteria.actions or ()
     )
-    return Task(
+    task = Task(
         id=f"tau2/{read.id}",
         source="tau2",
         domain="retail",
@@ -144,22 +126,12 @@ def task_of(row: Mapping[str, Any], split: str, version: str, database: Mapping[
             task_instructions=briefing.task_instructions,
         ),
         initial_state=read.initial_state,
-        reward_basis=_known_basis(read.id, criteria.judged),
+        reward_basis=tuple(criteria.judged),
         version=version,
         assertions=tuple(criteria.nl_assertions or ()),
     )
-
-
-def _known_basis(task_id: str, basis: Sequence[str]) -> tuple[str, ...]:
-    """What upstream multiplies into the reward of a task.
-
-    Raises:
-        InvalidValueError: it names something that this package does not judge.
-    """
-    for entry in basis:
-        if entry not in KNOWN_BASES:
-            raise unknown(f"entry in reward_basis of task {task_id!r} of source 'tau2'", entry, KNOWN_BASES)
-    return tuple(basis)
+    check_tasks([task])
+    return task
 
 
 def _customer_id(actions: tuple[Action, ...], shop: Mapping[str, Any]) -> str | None:

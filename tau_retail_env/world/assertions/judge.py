@@ -12,7 +12,7 @@ from tau_retail_env.tasks.task import Task
 from tau_retail_env.world.assertions.deeds import Did, tools_of
 from tau_retail_env.world.assertions.evidence import Evidence
 from tau_retail_env.world.assertions.told import Told
-from tau_retail_env.world.assertions.values import values_of
+from tau_retail_env.world.assertions.values import is_read_whole, says_more, values_of
 
 
 class Assertion(Protocol):
@@ -73,11 +73,11 @@ def compile_assertion(text: str) -> Assertion:
     told = _TELLING.fullmatch(text.strip())
     if told is not None:
         values = values_of(told["claim"])
-        if values:
+        if values and is_read_whole(told["claim"], values):
             return Told.of(told["claim"], values)
     elif (done := _DOING.fullmatch(text.strip())) is not None:
         tools = tools_of(done["deed"])
-        if tools:
+        if tools and not says_more(done["deed"]):
             return Did(tools)
     raise InvalidValueError(
         f"The assertion {text!r} has a form that the judge 'rules' does not know; it knows that the agent should tell "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -54,6 +54,30 @@ def values_of(claim: str) -> tuple[Value, ...]:
     return ()
 
 
+def says_more(claim: str) -> bool:
+    """Whether a claim denies, bounds, leaves a choice, or goes on to something else.
+
+    Args:
+        claim: what upstream's sentence wants to be told or done.
+    """
+    return _UNREAD.search(claim) is not None
+
+
+def is_read_whole(claim: str, values: Sequence[Value]) -> bool:
+    """Whether a claim says nothing that its values leave out: another number, another thing, a bound, a denial.
+
+    Args:
+        claim: as for `values_of`.
+        values: what that found in it.
+    """
+    if says_more(claim):
+        return False
+    numbers = _A_NUMBER.findall(_ADDRESS.sub("", claim))
+    if (values[0].kind == "word" or len(values) > 1) and len(_SAYS.findall(claim)) > 1:
+        return False
+    return len(numbers) == (0 if values[0].kind in ("word", "address") else len(values))
+
+
 def without_values(claim: str) -> str:
     """What a claim is about: all of it but the values.
 
@@ -85,6 +109,16 @@ _WORDS = re.compile(
     r"\b(?:is|are|was|were)(?: paid with)?(?: an?| the)? (?P<words>[a-z]+(?:(?:, (?:and )?| and )[a-z]+)*)$",
     re.IGNORECASE,
 )
+_UNREAD = re.compile(
+    r"\b(?:not|no|never|nothing|none|neither|nor|cannot|without|or|either|if|unless|(?:more|less|fewer) than"
+    r"|at (?:least|most)|over|under|about|around|between|up to|approximately|almost)\b|n't\b|\d\s*%|[.!?;]\s|\n"
+    r"|\b(?:and|but|then) (?:then |also )?(?:cancel|exchange|return|refund|modify|change|update|tell|inform|process"
+    r"|provide|make|offer|ask|transfer|send|ship|confirm|apologi[sz]e)\b",
+    re.IGNORECASE,
+)
+"""What makes another claim of one: a denial, a choice, a bound, a condition, a share, a second sentence or request."""
+_A_NUMBER = re.compile(r"(?<![#\w.,])\$?\d[\d,.]*\w*")
+_SAYS = re.compile(r"\b(?:is|are|was|were|has|have|costs?|gives?)\b", re.IGNORECASE)
 _UNITS = {
     "gb": r"\s*-?(?:gb|gigabytes?)\b(?!\s*(?:of )?(?:RAM|memory)\b)",
     "hour": r"[\s-]*(?:hours?|hrs?|h)\b(?! ago)",

@@ -39,6 +39,12 @@ def holding(content):
     return lambda file: file.write_bytes(content)
 
 
+def order_of_nobody(file):
+    database = json.loads(file.read_text(encoding="utf-8"))
+    database["orders"]["#W2378156"]["user_id"] = "nobody"
+    file.write_text(json.dumps(database), encoding="utf-8")
+
+
 BROKEN = [
     (TOOLS, remove, "cannot be read (No such file or directory)"),
     (TOOLS, holding(b"class RetailTools(:"), "cannot be imported (SyntaxError"),
@@ -53,6 +59,7 @@ BROKEN = [
     (DATA + "tasks.json", make_folder, "cannot be read (Is a directory)"),
     (DATA + "db.json", make_folder, "cannot be read (Is a directory)"),
     (DATA + "db.json", holding(b"{}"), "has no 'products'"),
+    (DATA + "db.json", order_of_nobody, "holds order '#W2378156' of 'nobody', but no such user"),
     (DATA + "db.json", holding(b'{"products":{"1":{}},"users":{"1":{}},"orders":{"1":{}}}'), "is no database"),
 ]
 
@@ -83,7 +90,25 @@ def criteria(key, value):
     return lambda rows: rows[2]["evaluation_criteria"].__setitem__(key, value)
 
 
+def last_call(name, value):
+    return lambda rows: rows[2]["evaluation_criteria"]["actions"][-1]["arguments"].__setitem__(name, value)
+
+
+WRITE = "of return_delivered_order_items in a gold action of task 'tau2/2'"
 REFUSED = [
+    (last_call("order_id", ["#W2378156"]), rf"'order_id' {WRITE} is \['#W2378156'\], expected a text"),
+    (last_call("order_id", 5), rf"'order_id' {WRITE} is 5, expected a text"),
+    (last_call("item_ids", None), rf"'item_ids' {WRITE} is None, expected a list of texts"),
+    (last_call("item_ids", [["4602305039"]]), rf"'item_ids' {WRITE} is \[\['4602305039'\]\], expected a list of texts"),
+    (last_call("colour", "red"), rf"argument {WRITE} 'colour'; known: item_ids, order_id, payment_method_id"),
+    (
+        lambda rows: rows[2]["evaluation_criteria"]["actions"][-1]["arguments"].pop("order_id"),
+        rf"'order_id' {WRITE} is missing",
+    ),
+    (
+        lambda rows: rows[2].__setitem__("initial_state", {"message_history": [{"role": "user", "content": "Hi"}]}),
+        r"Task 'tau2/2' has an initial_state .*leave it out",
+    ),
     (lambda rows: rows[2]["user_scenario"].__setitem__("instructions", "x"), r"'2' .*instructions is 'x', expected an"),
     (criteria("nl_assertions", [5]), r"Task '2' .*nl_assertions\[0\] is 5, expected a text"),
     (criteria("nl_assertions", "Agent should tell"), r"Task '2' .*nl_assertions is 'Agent .*, expected a list"),
@@ -127,6 +152,16 @@ def test_what_upstream_does_not_judge_earns_the_whole_reward(mine, change, basis
     task = find_task(load_tasks("tau2", "base", task_version="custom"), "tau2/2")
     assert task.reward_basis == basis
     assert judge(task, WHATEVER, get_source("tau2", "custom").shop().gold_changes(task), []).value == 1.0
+
+
+def test_a_gold_look_up_may_lack_an_argument_as_one_of_verifieds_does(mine):
+    copy_of_the_wheel(mine, lambda rows: rows[2]["evaluation_criteria"]["actions"][0].__setitem__("arguments", {}))
+    assert find_task(load_tasks("tau2", "base", task_version="custom"), "tau2/2").actions[0].arguments == {}
+
+
+def test_an_initial_state_that_says_nothing_is_none(mine):
+    copy_of_the_wheel(mine, lambda rows: rows[2].__setitem__("initial_state", {"message_history": []}))
+    assert len(TauRetailEnv("tau2", "base", task_version="custom").tasks) == 114
 
 
 def test_an_assertion_that_no_rule_can_read_names_its_task(mine):

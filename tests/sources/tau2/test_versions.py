@@ -209,7 +209,7 @@ def test_a_reward_that_nobody_judges_is_refused(nowhere, monkeypatch):
         rows[2]["evaluation_criteria"]["reward_basis"] = ["DB", "ACTION"]
 
     monkeypatch.setenv("TAU2_BENCH_PATH", str(copy_of_the_wheel(nowhere / "mine", ask_for_more)))
-    with pytest.raises(InvalidValueError, match=r"reward_basis of task '2' .*'ACTION'; known: DB, COMMUN"):
+    with pytest.raises(InvalidValueError, match=r"reward_basis of task 'tau2/2' 'ACTION'; known: DB, COMMUN"):
         load_tasks("tau2", "base", task_version="custom")
 
 

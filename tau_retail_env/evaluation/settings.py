@@ -16,12 +16,13 @@ from tau_retail_env.blocks import check_fields
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.record import EPISODES, SETTINGS
 from tau_retail_env.runs.resume import MAY_DIFFER_OF_USER
+from tau_retail_env.sources.registry import source_class
 from tau_retail_env.tasks import Task
 
 FORMAT = 1
 """Version of the folder's files."""
-TASK_VERSIONS: Mapping[str, str] = {"tau2": "0.2", "tau_bench": "1", "generated": "1"}
-"""The edition of each source's tasks where the tasks do not say their own."""
+ONLY_VERSION = "1"
+"""The edition of a source's tasks where the source has no versions."""
 DIGEST_LENGTH = 12
 """Characters of a digest: 48 bits."""
 ENDS = 64 * 1024
@@ -170,7 +171,7 @@ def different_tasks(first: Mapping[str, str], second: Mapping[str, str]) -> str:
 
 def task_version(tasks: Sequence[Task]) -> str:
     """Which edition of its source's tasks these are."""
-    return str(getattr(tasks[0], "version", None) or TASK_VERSIONS.get(tasks[0].source, "1"))
+    return tasks[0].version or source_class(tasks[0]).check_version(None) or ONLY_VERSION
 
 
 def task_digests(tasks: Sequence[Task]) -> dict[str, str]:

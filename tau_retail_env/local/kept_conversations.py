@@ -9,7 +9,7 @@ import numpy as np
 
 from tau_retail_env.chain.kept import check_fits, kept_episodes, read_about
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.evaluation.settings import TASK_VERSIONS
+from tau_retail_env.evaluation.settings import ONLY_VERSION
 from tau_retail_env.local.config import SftConfig
 from tau_retail_env.local.conversations import EncodedConversations, end_to_end
 from tau_retail_env.models.loading import tokenizer_digest
@@ -69,4 +69,4 @@ def joined(first: EncodedConversations, second: EncodedConversations) -> Encoded
 
 
 def _version(source: str, wanted: str | float | None) -> str:
-    return get_source(source, wanted).version or TASK_VERSIONS.get(source, "1")
+    return get_source(source, wanted).version or ONLY_VERSION

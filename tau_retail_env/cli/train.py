@@ -134,11 +134,14 @@ def _why_no_roll() -> str | None:
 
 def _sft(values: Values) -> Start:
     from tau_retail_env.local.config import check_machine, check_sft
+    from tau_retail_env.local.config.sft import SCRATCH
 
     config = check_sft(values)
     check_machine(config)
 
     def start() -> None:
+        if config.pretrain != SCRATCH:
+            _find_model(config.pretrain)
         from tau_retail_env.local import sft
 
         sft.run(config, values)
@@ -159,11 +162,20 @@ def _local(values: Values) -> Start:
     check_machine(config)
 
     def start() -> None:
+        _find_model(config.pretrain)
         from tau_retail_env.local.train import train
 
         train(config, values)
 
     return start
+
+
+def _find_model(pretrain: str) -> None:
+    """Say that the hub does not answer before the seconds that importing torch takes."""
+    from tau_retail_env.models.hub import on_disk_or_hub
+    from tau_retail_env.models.shipped import checkpoint
+
+    on_disk_or_hub(checkpoint(pretrain))
 
 
 def _roll(values: Values) -> Start:

@@ -24,6 +24,7 @@ def on_disk_or_hub(source: str) -> str:
 
     Raises:
         InvalidValueError: the hub does not answer, and nothing was downloaded.
+        ModuleNotFoundError: it is asked, and its library is not installed.
     """
     if Path(source).expanduser().exists() or (reason := _why_unreachable(source)) is None:
         return source
@@ -40,12 +41,12 @@ def on_disk_or_hub(source: str) -> str:
 
 def _why_unreachable(source: str) -> str | None:
     """Why the hub does not answer, None where it does, whatever it says of this name."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
     found: list[str | None] = []
 
     def ask() -> None:
-        from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
         try:
             HfApi().model_info(source, timeout=PATIENCE_S)
         except (HfHubHTTPError, HFValidationError):

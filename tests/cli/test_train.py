@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -81,3 +82,22 @@ def test_the_script_that_roll_users_know_is_the_same_command(repository, tmp_pat
     ]
     assert printed[0] == printed[1]
     assert "max_steps: 2" in printed[0]
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    ["tau_retail_local", "tau_retail_sft model=null vocab_size=null sft_train.model_args.dtype=fp32"],
+)
+def test_a_hub_that_does_not_answer_is_said_before_torch_is_imported(configuration, tmp_path):
+    run = f"{configuration} pretrain=nobody/none prompt_style=compressed sequence_length=8192 output_dir={tmp_path}/run"
+    program = "import sys; sys.modules['torch'] = None; from tau_retail_env.cli import main; sys.exit(main())"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "train", "--config-name", *run.split()],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)},
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert "'nobody/none' is no folder, and the Hugging Face hub does not answer" in ended.stderr
+    assert not (tmp_path / "run").exists()

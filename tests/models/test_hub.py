@@ -1,6 +1,7 @@
 """A hub that does not answer costs seconds, not minutes, and what was downloaded before still plays."""
 
 import socket
+import sys
 import threading
 import time
 
@@ -60,3 +61,10 @@ def test_what_was_downloaded_before_is_taken(at, tmp_path, monkeypatch):
     (snapshot.parents[1] / "refs" / "main").write_text("abc")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     assert hub.on_disk_or_hub(NAME) == str(snapshot)
+
+
+def test_where_its_library_is_missing_that_is_said_at_once(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    hub.on_disk_or_hub.cache_clear()
+    with pytest.raises(ModuleNotFoundError, match="huggingface_hub"):
+        hub.on_disk_or_hub(NAME)

@@ -90,7 +90,7 @@ def measured(episodes: Sequence[Facts], spent: Sequence[Facts], tasks: Sequence[
     outcomes = outcomes_of(scored)
     return {
         **_passes(outcomes, trials),
-        "floor": floor(tasks),
+        "floor": floor([task for task in tasks if task.id in outcomes]),
         "rewards": _rewards(scored),
         "tool_accuracy": _tool_accuracy(scored),
         "response_quality": _response_quality(scored),

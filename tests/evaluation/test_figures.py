@@ -149,6 +149,13 @@ def test_the_floor_of_the_test_split_is_two_of_forty():
     assert floor([]) is None
 
 
+def test_the_floor_is_that_of_the_tasks_that_were_scored():
+    tasks = {task.id: task for task in load_tasks("tau2", "base")}
+    assert floor([tasks["tau2/12"]]) == 1.0 and floor([tasks["tau2/24"]]) == 0.0
+    assert figures_of([fact(12, 0, True)], tasks=list(tasks.values()))["floor"] == 1.0
+    assert figures_of([fact(24, 0, False)], tasks=list(tasks.values()))["floor"] == 0.0
+
+
 def test_agents_fail_for_their_own_reasons(tmp_path):
     makers = {"silent": SilentAgent, "eager": EagerAgent, "quitter": QuitterAgent}
     found = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -72,6 +73,8 @@ OLD_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Former commands, and the words that stand for them now."""
 HELP_OPTIONS = frozenset(("-h", "--help"))
+OF_A_CONFIGURATION = re.compile(r"unrecognized arguments:.* (?:--config[-_]|--print-config|\+*[a-z][\w.]*=)")
+"""What argparse says of a command's words where they are those of a configuration."""
 
 
 def program() -> NoReturn:
@@ -133,6 +136,8 @@ class _CommandParser(argparse.ArgumentParser):
     """Says what is wrong with a command's words, and where its options stand; all of them would hide the line."""
 
     def error(self, message: str) -> NoReturn:
+        if OF_A_CONFIGURATION.match(message):
+            message += "; a configuration is for tau-retail train (--config-name tau_retail_eval plays tasks with it)"
         self.exit(exits.ERROR, f"usage: {self.prog} [OPTIONS], see {self.prog} --help\nerror: {message}\n")
 
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.local.metrics import customer_row, training_row, validation_row
-from tau_retail_env.runs.summary import bill, customers_of
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.tasks.writes import gold_writes
 from tests.plain_trajectory import plain_trajectory
@@ -80,31 +79,6 @@ def test_a_task_that_doing_nothing_wins_is_no_earned_success():
     tasks = {free.id: free, work.id: work}
     assert training_row(episodes, tasks)["rollout/earned_success"] == 0.5
     assert "rollout/earned_success" not in training_row(episodes[:1], tasks)
-
-
-def test_the_bill_adds_up_training_and_evaluations():
-    rows = [
-        {"step": 0, "val/customer/llm/cost_usd": 0.25, "val/customer/llm/success": 0.5, "val/score/mean": 1.0},
-        {"step": 1, "customer/llm/cost_usd": 0.5, "customer/react/prompt_tokens": 1200.0, "actor/lr": None},
-        {"step": 2, "val/customer/llm/success": 0.75, "time/val_customer/llm/latency_p50_s": 3.0},
-    ]
-    assert customers_of(rows)["llm"] == {
-        "run": {"cost_usd": 0.75},
-        "after": {"cost_usd": 0.25, "success": 0.75, "latency_p50_s": 3.0},
-    }
-    assert bill(rows).startswith("cost $0.7500 (1,200 prompt and 0 completion tokens")
-    assert bill([]).startswith("cost an unknown amount")
-
-
-def test_a_bill_whose_cost_is_not_known_of_one_row_is_not_known():
-    rows = [
-        {"step": 0, "val/customer/llm/cost_usd": 0.25, "val/customer/llm/calls": 2.0},
-        {"step": 1, "customer/llm/calls": 3.0},
-        {"step": 2, "customer/react/cost_usd": 0.5, "customer/react/calls": 1.0},
-    ]
-    assert [("cost_usd" in customers_of(rows)[name]["run"]) for name in ("llm", "react")] == [False, True]
-    assert bill(rows).startswith("cost an unknown amount")
-    assert bill(rows[2:]).startswith("cost $0.5000")
 
 
 def _task():  # type: ignore[no-untyped-def]

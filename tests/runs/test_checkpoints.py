@@ -62,8 +62,8 @@ def weights(text: str) -> Callable[[Path], object]:
 
 def test_the_best_validation_stays_and_of_equals_the_first(tmp_path: Path):
     judged = [(5, 0.25), (10, 0.5), (15, 0.5), (20, None), (25, float("nan")), (30, 0.4)]
-    kept = [step for step, score in judged if keep_best(tmp_path, step, score, weights(str(step)))]
-    assert kept == [5, 10]
+    kept = {step: keep_best(tmp_path, step, score, weights(str(step))) for step, score in judged}
+    assert kept == {5: True, 10: True, 15: False, 20: False, 25: False, 30: False}
     assert best_in(tmp_path) == {"step": 10, "score": 0.5}
     assert (tmp_path / "best" / "weights").read_text() == "10"
     assert damage_of(tmp_path / "best") is None

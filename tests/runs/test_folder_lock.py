@@ -165,3 +165,9 @@ def test_a_folder_that_is_refused_to_a_new_run_stays_as_it_was_and_free(folder: 
     assert [path.name for path in folder.iterdir()] == ["config.yaml"]
     with FolderLock(folder):
         pass
+
+
+def test_a_file_in_the_place_of_a_new_folder_is_named_as_one(tmp_path: Path):
+    (tmp_path / "run").write_text("notes")
+    with pytest.raises(InvalidValueError, match=r"run already is a file of that name\. Give another: output_dir="):
+        lock_new(tmp_path / "run")

@@ -73,7 +73,7 @@ def test_a_line_is_there_at_once_even_if_the_process_dies_right_after(repository
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(repository)},
+        env={**os.environ, "PYTHONPATH": str(repository), "PYTHONUNBUFFERED": ""},
         check=False,
     )
     assert (ended.stdout, ended.returncode) == ("step 1\n", 9)

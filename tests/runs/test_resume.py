@@ -68,6 +68,16 @@ def test_what_may_not_differ_is_named_with_both_values(run: Path):
         check_same_run(run, {"seed": 1, "max_steps": 5}, {"seed": 2, "max_steps": 9}, {"max_steps"})
 
 
+def test_how_a_customer_is_reached_may_differ_and_the_same_key_elsewhere_may_not(run: Path):
+    stored = {"user": {"timeout_s": 5, "temperature": 0}, "env": {"user_config": {"timeout_s": 5}, "timeout_s": 5}}
+    reached = {"user": {"timeout_s": 9, "temperature": 0}, "env": {"user_config": {"timeout_s": 9}, "timeout_s": 5}}
+    check_same_run(run, stored, reached, ())
+    with pytest.raises(InvalidValueError, match=r"differs in user.temperature \(0 there, 1 here\)\."):
+        check_same_run(run, stored, {**reached, "user": {"timeout_s": 9, "temperature": 1}}, ())
+    with pytest.raises(InvalidValueError, match=r"differs in env.timeout_s \(5 there, 9 here\)\."):
+        check_same_run(run, stored, {**reached, "env": {"user_config": {"timeout_s": 9}, "timeout_s": 9}}, ())
+
+
 @pytest.mark.parametrize("environments", [[], "x", None])
 def test_environments_that_are_no_block_are_left_to_the_check(environments):
     values = {"user": {}, "custom_envs": environments}

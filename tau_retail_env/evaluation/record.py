@@ -159,10 +159,10 @@ def of_one_version(episodes: Iterable[Episode], path: Path, task_version: str | 
     known, source = task_version, SETTINGS
     for episode in episodes:
         found = episode.trajectory.task_version
-        if found is not None and found != (known or found):
+        if None not in (found, known) and found != known:
             raise InvalidValueError(
-                f"{path} holds {episode.trajectory.task_id} of task version {found}, but {source} says {known}: "
-                "results of two task versions cannot be mixed. Keep the episodes of one"
+                f"{path} holds {episode.trajectory.task_id} of task version {found}, but {source} says "
+                f"{known or 'none'}: results of two task versions cannot be mixed. Keep the episodes of one"
             )
         if known is None:
             known, source = found, f"{episode.trajectory.task_id} before it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -10,7 +11,7 @@ from tau_retail_env.chat.compressed import retail_prompt
 from tau_retail_env.sources.base import JsonObject, Message, Source
 from tau_retail_env.sources.task_checks import check_gold_calls
 from tau_retail_env.sources.tau2 import history, judge_prompt, tasks, texts, user_prompt
-from tau_retail_env.sources.tau2.editions import CUSTOM, DIGESTS, VERSIONS, Edition, edition_of, named
+from tau_retail_env.sources.tau2.editions import CUSTOM, DIGESTS, SHOWN_DIGITS, VERSIONS, Edition, edition_of, named
 from tau_retail_env.sources.tau2.shop import EPISODE_RULES, Tau2Shop
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.world.assertions import Said
@@ -38,7 +39,7 @@ class Tau2Source(Source):
     @classmethod
     def check_version(cls, version: str | None) -> str | None:
         """The version that is meant; "custom" becomes the name with its digest, which is accepted, too."""
-        if cls.versions and version is not None and version.startswith(f"{CUSTOM}:"):
+        if version is not None and re.fullmatch(rf"{CUSTOM}:[0-9a-f]{{{SHOWN_DIGITS}}}", version):
             return version
         known = super().check_version(version)
         return named(known) if known else None

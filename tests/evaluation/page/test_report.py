@@ -1,6 +1,7 @@
 """What the page is told of runs: rows, conversations, changes beside gold's, tokens, figures, comparisons."""
 
 import json
+import shutil
 
 import pytest
 
@@ -10,7 +11,7 @@ from tau_retail_env.cli import main
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.page.report import Report, labels
 from tau_retail_env.evaluation.page.store import as_json
-from tau_retail_env.evaluation.record import EPISODES, read_episodes
+from tau_retail_env.evaluation.record import EPISODES, SETTINGS, read_episodes
 from tau_retail_env.models.shipped import small_checkpoint
 from tau_retail_env.runs.trajectories import write_trajectories
 from tests.evaluation.evaluations import TASKS, evaluate
@@ -301,6 +302,16 @@ def test_numbers_that_a_browser_cannot_read_become_missing():
 )
 def test_names_of_runs_leave_out_the_folders_that_all_share(names, short):
     assert labels(names) == short
+
+
+@pytest.mark.parametrize("version", ["1.0", ""])
+def test_an_evaluation_whose_episodes_are_of_another_version_is_refused(silent, tmp_path, version):
+    shutil.copytree(silent, tmp_path / "mixed")
+    settings = tmp_path / "mixed" / SETTINGS
+    changed = json.loads(settings.read_text(encoding="utf-8")) | {"task_version": version}
+    settings.write_text(json.dumps(changed), encoding="utf-8")
+    with pytest.raises(InvalidValueError, match=f"of task version 0.2, but eval.json says {version or 'none'}"):
+        read(tmp_path / "mixed")
 
 
 def test_a_run_that_is_named_twice_is_refused(silent):

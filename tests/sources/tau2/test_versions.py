@@ -167,9 +167,10 @@ def test_a_version_that_is_not_here_is_refused_with_the_way_to_get_it(nowhere, v
         assert remedy in str(caught.value)
 
 
-def test_an_unknown_version_is_refused():
-    with pytest.raises(InvalidValueError, match=r"source 'tau2' '1.1'; known: 0.2, 1.0, verified, custom"):
-        load_tasks("tau2", "test", task_version="1.1")
+@pytest.mark.parametrize("version", ["1.1", "1.00", "", "custom:", "custom:abc", "custom:0123456789AB"])
+def test_an_unknown_version_is_refused(version):
+    with pytest.raises(InvalidValueError, match=f"source 'tau2' '{version}'; known: 0.2, 1.0, verified, custom"):
+        load_tasks("tau2", "test", task_version=version)
 
 
 def test_a_version_of_a_source_that_has_none_is_refused():

@@ -11,10 +11,8 @@ import numpy as np
 import torch
 
 from tau_retail_env.local.conversations import EncodedConversations
+from tau_retail_env.models.rows import rounded
 from tau_retail_env.tasks.seeding import seed_of
-
-PAD_TO = 64
-"""Passes are padded to a multiple of this, so that few shapes occur."""
 
 SORTED_UPDATES = 50
 """Updates among which rows are sorted by length."""
@@ -99,6 +97,7 @@ class Collator:
         conversations: the encoded conversations.
         pad_token_id: fills the rows up.
         observation_loss_weight: weight of the tokens that are neither the agent's own nor its prompt's.
+        multiple: of tokens that a pass is padded to, so that few lengths occur.
         processes: that an update's rows are dealt out to.
     """
 
@@ -108,11 +107,13 @@ class Collator:
         *,
         pad_token_id: int,
         observation_loss_weight: float,
+        multiple: int = 64,
         processes: int = 1,
     ) -> None:
         self._conversations = conversations
         self._pad_token_id = pad_token_id
         self._weights = np.asarray([observation_loss_weight, 1.0], dtype=np.float32)
+        self._multiple = multiple
         self._processes = processes
 
     def __call__(self, updates: Sequence[Mapping[str, Update]]) -> dict[str, Any]:
@@ -132,7 +133,7 @@ class Collator:
         data = self._conversations
         spans = [slice(data.starts[row], data.starts[row + 1]) for row in rows]
         texts = [data.token_ids[span] for span in spans]
-        width = -(-max(map(len, texts)) // PAD_TO) * PAD_TO
+        width = rounded(max(map(len, texts)), self._multiple)
         token_ids: np.ndarray = np.full((len(rows), width), self._pad_token_id, dtype=np.int64)
         labels: list[np.ndarray] = []
         weights: list[np.ndarray] = []

@@ -16,7 +16,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -73,8 +73,7 @@ class _Settings:
     """What a worker is told when it begins."""
 
     config: Any
-    bf16: bool
-    checkpointing: bool
+    arithmetic: Mapping[str, bool]
     rank: int
     processes: int
     port: int
@@ -105,13 +104,12 @@ class GradientWorkers:
         """Nothing is started yet."""
         return self
 
-    def start(self, model: PreTrainedModel, *, bf16: bool, checkpointing: bool) -> None:
+    def start(self, model: PreTrainedModel, **arithmetic: bool) -> None:
         """Start the workers; they get ready while this process does other things.
 
         Args:
             model: of the shape that they learn with.
-            bf16: as in `Learner`.
-            checkpointing: as in `Learner`.
+            arithmetic: the other arguments of `Learner`.
         """
         if self.processes == 1:
             return
@@ -120,8 +118,7 @@ class GradientWorkers:
         for rank in range(1, self.processes):
             settings = _Settings(
                 config=model.config,
-                bf16=bf16,
-                checkpointing=checkpointing,
+                arithmetic=arithmetic,
                 rank=rank,
                 processes=self.processes,
                 port=self._store.port,
@@ -249,7 +246,7 @@ def _learn(settings: _Settings, hear: Callable[[], list[Arrays] | None], answer:
     model = AutoModelForCausalLM.from_config(
         settings.config, dtype=torch.float32, attn_implementation=settings.config._attn_implementation
     ).to(device)
-    learner = Learner(model, bf16=settings.bf16, checkpointing=settings.checkpointing)
+    learner = Learner(model, **settings.arithmetic)
     answer(0.0)
     store = dist.TCPStore(HOST, settings.port, settings.processes, is_master=False, wait_for_workers=False)
     _join(store, settings.rank, settings.processes)

@@ -18,8 +18,7 @@ from tau_retail_env.config.users import check_servers
 from tau_retail_env.local import models
 from tau_retail_env.local.batches import Collator, Update, updates_of
 from tau_retail_env.local.config import SftConfig
-from tau_retail_env.local.config.sft import SCRATCH, ConversationArgs, NewModel
-from tau_retail_env.local.config.workers import ModelArgs
+from tau_retail_env.local.config.sft import SCRATCH, ConversationArgs, NewModel, SftTrain
 from tau_retail_env.local.conversations import (
     EncodedConversations,
     conversation_texts,
@@ -40,6 +39,7 @@ from tau_retail_env.local.trainers import (
     shared_arguments,
 )
 from tau_retail_env.models.checks import set_prompt_style
+from tau_retail_env.models.rows import FEW_LENGTHS
 from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.interruption import say as say_line
 from tau_retail_env.runs.summary import Outcome
@@ -90,7 +90,7 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
         judged = config.val_env_manager.tags if config.val_batch_size else ()
         check_servers(config.custom_envs, (*config.conversations.by_tag(), *judged))
         model, tokenizer = here.load(lambda: _start_model(config))
-        workers.start(model, **precision(model_args))
+        workers.start(model, **arithmetic(config.sft_train))
         set_prompt_style(model.config, next(iter(_envs(config).values())).prompt_style)
         val = PlaySettings(manager=config.val_env_manager, generating=config.val_generating_args)
         plays = {"val": val} if judged else {}
@@ -150,7 +150,7 @@ def make_trainer(
         dataset_kwargs={"skip_prepare_dataset": True},
         max_length=None,
     )
-    learner = Learner(model, **precision(model_args))
+    learner = Learner(model, **arithmetic(config.sft_train))
     trainer = ConversationTrainer(
         model=model,
         args=on_one_device(arguments),
@@ -158,6 +158,7 @@ def make_trainer(
             conversations,
             pad_token_id=tokenizer.pad_token_id,
             observation_loss_weight=config.observation_loss_weight,
+            multiple=config.sft_train.sequence_length_round_in_train,
             processes=workers.processes,
         ),
         train_dataset=Dataset.from_dict({"rows": list(updates)}),
@@ -170,13 +171,18 @@ def make_trainer(
     return trainer
 
 
-def precision(model_args: ModelArgs) -> dict[str, bool]:
+def arithmetic(train: SftTrain) -> dict[str, bool]:
     """How every process that learns computes: arguments of `Learner`.
 
     Args:
-        model_args: precision and memory.
+        train: precision, memory, padding and compilation.
     """
-    return {"bf16": model_args.dtype == "bf16", "checkpointing": not model_args.disable_gradient_checkpointing}
+    return {
+        "bf16": train.model_args.dtype == "bf16",
+        "checkpointing": not train.model_args.disable_gradient_checkpointing,
+        "cudnn": train.sequence_length_round_in_train >= FEW_LENGTHS,
+        "compiled": train.torch_compile,
+    }
 
 
 def _start_model(config: SftConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

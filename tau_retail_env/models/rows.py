@@ -10,6 +10,9 @@ from torch import Tensor
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+FEW_LENGTHS = 128
+"""Padded to a multiple of so many tokens, rows have so few different lengths that cuDNN's attention pays."""
+
 NO_MASK = "sdpa_without_mask"
 """Our name among transformers' kinds of attention."""
 

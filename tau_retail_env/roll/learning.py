@@ -16,15 +16,12 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 from torch.utils.checkpoint import checkpoint
 
-from tau_retail_env.models.rows import attend_without_mask, by_length, fuse_norms, rounded
+from tau_retail_env.models.rows import FEW_LENGTHS, attend_without_mask, by_length, fuse_norms, rounded
 
 LOGITS = 2**27
 """Logits that are taken to fp32 at a time, 0.5 GiB: 883 tokens of Qwen's vocabulary, 2,730 of SmolLM2's."""
 SMALL = 0.05
 """Share of a GPU's memory up to which a role's weights stay there while the rollout engine plays."""
-
-FEW_LENGTHS = 64
-"""From this multiple of tokens on, micro-batches have so few different lengths that cuDNN's attention pays."""
 
 Loss = Callable[[Any, Tensor], tuple[Tensor, dict[str, Any]]]
 """ROLL's: the loss of some rows, and metrics, from these and the model's output."""

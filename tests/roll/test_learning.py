@@ -166,7 +166,7 @@ def test_rows_are_padded_to_the_multiple_and_no_further_than_rolls(workers):
     assert max(lengths) <= OPTIONS.sequence_length
 
 
-@pytest.mark.parametrize(("train", "infer", "cudnn"), [(64, 256, True), (4, 256, False), (256, 4, False)])
+@pytest.mark.parametrize(("train", "infer", "cudnn"), [(128, 256, True), (64, 256, False), (256, 4, False)])
 def test_cudnns_attention_is_in_where_all_micro_batches_have_few_lengths(
     module, process_group, monkeypatch, train, infer, cudnn
 ):

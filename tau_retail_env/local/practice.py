@@ -57,6 +57,8 @@ class Conversation:
         while self.reward is None:
             message = agent.act(observation, info)
             self._slip_in_call(message)
+            if self.reward is not None:  # a slip was the last message that the agent may send
+                break
             text = render_message(message, self._env.tool_format, self._tools)
             wrong = self._wrong_proposal(agent)
             if wrong is None:
@@ -83,6 +85,8 @@ class Conversation:
             return
         self.slips.add(len(self.parts))
         observation, _ = self._step(render_message(wrong, self._env.tool_format, self._tools), said=False)
+        if self.reward is not None:
+            return
         if not observation.startswith("Error"):
             self.reward = 0.0
         elif (order_id := message.tool_calls[0].arguments.get("order_id")) and UNKNOWN_ARGUMENT not in observation:

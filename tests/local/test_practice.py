@@ -216,6 +216,17 @@ def test_customers_object_to_slips_and_the_conversation_still_earns_the_reward(
     assert sum(one.won for one in played) >= 57
 
 
+def test_a_slip_may_be_the_last_message_that_an_agent_may_send(tokenizer: Qwen2Tokenizer):
+    tasks = load_tasks("generated", "train2")[:3]
+    won = []
+    for limit in range(2, 24):
+        env = TauRetailEnv(source="generated", tasks=tasks, max_turns=limit)
+        for task in tasks:
+            practice = Practice(slips=1.0, seed=task.id)
+            won.append(encode(env, tokenizer, task_id=task.id, seed=1, show_tools=False, practice=practice).won)
+    assert any(won) and not all(won)
+
+
 def test_slips_are_not_learnt_and_what_follows_them_is(tokenizer: Qwen2Tokenizer):
     env = TauRetailEnv(source="generated", tasks=load_tasks("generated", "train2")[:30])
     slipped = 0

@@ -8,6 +8,8 @@ its own optimizer:
                  a loss on every token after the prompt
   ours           what `tau-retail train` does (tau_retail_env/local/learner.py)
   ours-cudnn     the same with passes padded to multiples of 256 tokens and cuDNN's attention; only with --sides
+  ours-compiled  the same with torch.compile of each layer; only with --sides
+  ours-both      with both; only with --sides
 
 Told for each side: tokens a second, prompt included and padding not, in the median of the updates after the first
 three, and the last loss; beside it the ratio to the first side. The loss of `trl` is not weighted, the others' is.
@@ -188,7 +190,8 @@ def _ours(
             f"sft_train.training_args.per_device_train_batch_size={options.rows}",
             f"sft_train.training_args.gradient_accumulation_steps={options.passes}",
             "sft_train.training_args.dataloader_num_workers=0",
-            f"sft_train.sequence_length_round_in_train={256 if side == 'ours-cudnn' else 64}",
+            f"sft_train.sequence_length_round_in_train={256 if side in ('ours-cudnn', 'ours-both') else 64}",
+            f"sft_train.torch_compile={str(side in ('ours-compiled', 'ours-both')).lower()}",
         ],
     )
     tokenizer = models.load_tokenizer(checkpoint("small"))  # lends its padding alone

@@ -30,9 +30,18 @@ class Learner:
         bf16: whether all is computed in bf16. Gradients of the passes of an update are added up in fp32.
         checkpointing: whether layers are computed again for the gradient, which takes less memory and more time.
         cudnn: whether cuDNN's attention may be used: for passes of few different lengths.
+        compiled: whether each layer is compiled (`torch.compile`), for any number of rows and tokens.
     """
 
-    def __init__(self, model: PreTrainedModel, *, bf16: bool, checkpointing: bool = False, cudnn: bool = False) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        bf16: bool,
+        checkpointing: bool = False,
+        cudnn: bool = False,
+        compiled: bool = False,
+    ) -> None:
         self.weights: list[nn.Parameter] = list(model.parameters())
         """The model's own, which get the gradients."""
         self.copies = [nn.Parameter(one.detach().bfloat16()) if bf16 else one for one in self.weights]
@@ -44,10 +53,14 @@ class Learner:
         self._head, self._bias = memo[id(head.weight)], None if head.bias is None else memo[id(head.bias)]
         self._cap, self._scale = _of_logits(model.config)
         self.backbone: Any = copy.deepcopy(model.base_model, memo)
-        fuse_norms(self.backbone)
+        if not compiled:  # which fuses norms, too, and would compile each layer anew for a norm of its own
+            fuse_norms(self.backbone)
         if checkpointing:
             self.backbone.gradient_checkpointing_enable({"use_reentrant": False})
         attend_without_mask(self.backbone, cudnn=cudnn)
+        if compiled:
+            for layer in self.backbone.layers:
+                layer.compile(dynamic=True)
 
     def gradients(self, passes: Sequence[Pass]) -> Tensor:
         """Add the gradient of an update's loss to the model's weights.

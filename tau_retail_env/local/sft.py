@@ -175,12 +175,13 @@ def arithmetic(train: SftTrain) -> dict[str, bool]:
     """How every process that learns computes: arguments of `Learner`.
 
     Args:
-        train: precision, memory and padding.
+        train: precision, memory, padding and compilation.
     """
     return {
         "bf16": train.model_args.dtype == "bf16",
         "checkpointing": not train.model_args.disable_gradient_checkpointing,
         "cudnn": train.sequence_length_round_in_train >= FEW_LENGTHS,
+        "compiled": train.torch_compile,
     }
 
 

@@ -70,6 +70,14 @@ def test_in_bf16_the_gradient_is_the_same_to_two_digits_and_the_weights_stay_fp3
         assert (found.grad - wanted.grad).norm() < 0.03 * wanted.grad.norm()
 
 
+def test_compiled_layers_give_the_same_gradient(data: EncodedConversations):
+    plain, model = toy(), toy()
+    Learner(plain, bf16=False).gradients(passes_of(data, 0.3))
+    Learner(model, bf16=False, compiled=True).gradients(passes_of(data, 0.3))
+    for found, wanted in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, wanted.grad, rtol=1e-4, atol=1e-6)
+
+
 def test_passes_are_padded_to_the_multiple_that_is_asked_for(data: EncodedConversations):
     def widths(multiple: int) -> list[int]:
         collate = Collator(data, pad_token_id=0, observation_loss_weight=0.3, multiple=multiple)

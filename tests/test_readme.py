@@ -6,6 +6,7 @@ import argparse
 import io
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -43,16 +44,26 @@ def test_every_command_shown_is_read_by_the_program(readme):
 
 
 NEEDS_MORE = re.compile(r"[A-Z]{2}|http:|outputs/RUN|serve-user|train|audit|--task-version|--source tau_bench|small")
-"""In a command: a placeholder, a model, a server, another source; `audit` takes minutes and has tests of its own."""
+"""In a command: a placeholder, a model, a server, another source; `audit` takes minutes."""
 
 
-def test_every_command_of_the_list_that_needs_no_model_and_no_server_works(readme, tmp_path, monkeypatch):
+def needs_more(words: list[str]) -> bool:
+    """Whether a command waits for the slow test in tests/local/test_readme_commands.py."""
+    return NEEDS_MORE.search(shlex.join(words)) is not None
+
+
+def listed_commands(repository: Path) -> list[list[str]]:
+    """The words of every command of the list."""
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    return commands(text.split("## Command line")[1].split("\n## ")[0])
+
+
+def test_every_command_of_the_list_that_needs_no_model_and_no_server_works(repository, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     for name, agent in (("A", "silent"), ("B", "oracle")):
         assert main(["eval", "--agent", agent, "--limit", "4", "--output", f"outputs/eval/{name}"]) == 0
-    listed = commands(readme.split("## Command line")[1].split("\n## ")[0])
-    shown = [words for words in listed if not NEEDS_MORE.search(shlex.join(words))]
+    shown = [words for words in listed_commands(repository) if not needs_more(words)]
     assert {words[0] for words in shown} == set(COMMANDS) - {"eval", "train", "serve-user", "audit"}
     assert [words for words in shown if main(words) != 0] == []
 

@@ -53,7 +53,8 @@ ASKS = re.compile(r"\?|\bconfirm", re.IGNORECASE)
 ASKS_FOR_A_YES = re.compile(
     r"\bconfirm(?! (?:me )?your (?:first |last |full )?(?:e-?mail|name|zip|identity|user|account))"
     r"|\b(?:proceed|go ahead|(?:go|move) forward|approve|are you sure)\b|\bagree\b|\b(?:shall|should|may) (?:i|we)\b"
-    r"|\b(?:is|are|does|do) (?:this|that|it|these|those|everything|all)\b[^?]*\b(?:correct|right|ok|okay|good|fine)\b"
+    r"|\b(?:is|are|does|do) (?:this|that|it|these|those|everything|all)\b[^?]{0,200}"
+    r"\b(?:correct|right|ok|okay|good|fine)\b"
     r"|\b(?:want|like) (?:me|us) to (?:do|process|submit|continue)\b"
     r"|(?:^|[,;])\W*(?:yes|ok|okay|right|correct|sounds good|all right|alright)\W*\?"
     r"|^\W*(?:(?:please|reply|answer|say|with)\W+)*yes\W+(?:or\W+)?no\W*$",

@@ -238,6 +238,13 @@ def test_half_a_million_characters_are_judged_in_seconds():
     assert time.process_time() - started < 20
 
 
+@pytest.mark.parametrize(("assertion", "words"), [(COUNT, "7 "), (SWITCH, "linear "), (REFUND, "$1,093.34 or ")])
+def test_a_message_that_goes_round_in_circles_is_judged_in_a_moment(assertion, words):
+    started = time.process_time()
+    assert not told(assertion, words * (40_000 // len(words)))
+    assert time.process_time() - started < 5
+
+
 EXCHANGE = {"order_id": "#W1", "item_ids": ["1", "2"], "new_item_ids": ["3", "4"], "payment_method_id": "paypal_1"}
 ADDRESS_OF = {"address1": "1 Elm St", "address2": "", "city": "Salem", "state": "OR", "country": "USA", "zip": "97301"}
 

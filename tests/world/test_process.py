@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -410,3 +411,10 @@ def test_a_street_beside_another_write_may_be_that_of_an_address_write() -> None
     asked = (*IDENTIFIED, ("agent", both), ("user", "Yes."), WRITTEN)
     assert process(*asked).confirmed == 0.0
     assert process(*asked, ("call", *ADDRESS, "{}")).confirmed == 1.0
+
+
+@pytest.mark.parametrize("words", ["is that ", "999.99 ", "no ", "12 Elm Road "])
+def test_a_message_that_goes_round_in_circles_is_read_in_a_moment(words: str) -> None:
+    begun = time.process_time()
+    process(*IDENTIFIED, ("agent", words * (40_000 // len(words)) + RIGHT), ("user", "Yes."), WRITTEN)
+    assert time.process_time() - begun < 5

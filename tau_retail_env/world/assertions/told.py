@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tau_retail_env.world.assertions.evidence import Evidence
 from tau_retail_env.world.assertions.speech import (
+    FARTHEST,
     Place,
     is_asserted,
     is_introduced,
@@ -19,6 +21,9 @@ from tau_retail_env.world.assertions.speech import (
 from tau_retail_env.world.assertions.subjects import Subject, counts_them, goods_in, is_about, stems_of
 from tau_retail_env.world.assertions.unreal import is_unreal
 from tau_retail_env.world.assertions.values import Value, without_values
+
+MOST_MENTIONS = 100
+"""Mentions of a value in one message that are looked at: a model that goes round in circles makes thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ class Told:
 
     def _assertions(self, value: Value, text: str, asked: Sequence[str]) -> Iterator[Place]:
         """Where a message of the agent's asserts a value of the subject."""
-        for start, end in value.find(text):
+        for start, end in itertools.islice(value.find(text), MOST_MENTIONS):
             place = Place(text, start, end)
             if (
                 self._is_introduced(value, place)
@@ -134,11 +139,9 @@ class Told:
         """Whether the message sets what is against it: "It would be $10 with the other. As it is, it is $12."."""
         if len(self.values) > 1 or not _UNREAL.search(place.clause_before):
             return False
-        rest = place.text[place.end :]
-        others = (
-            Place(rest, start, end) for start, end in value.others(rest) if (start, end) not in set(value.find(rest))
-        )
-        for other in others:
+        rest = place.text[place.end : place.end + FARTHEST]
+        own = set(value.find(rest))
+        for other in (Place(rest, start, end) for start, end in value.others(rest) if (start, end) not in own):
             before = other.clause_before
             is_fact = _FACT.search(before) and not _UNREAL.search(before)
             is_of_it = _IT.search(before) or self.subject.is_named(
@@ -150,7 +153,7 @@ class Told:
 
     def _is_replaced(self, value: Value, text: str, back: int, asked: Sequence[str]) -> bool:
         """Whether a message that takes something back gives another value of the sort behind it, of this subject."""
-        rest = text[back:]
+        rest = text[back : back + FARTHEST]
         own = set(value.find(rest))
         for start, end in value.others(rest):
             if (start, end) not in own and self._is_about_it(value, Place(rest, start, end), asked):

@@ -155,6 +155,8 @@ _A_LABEL = re.compile(
     r"(?:\b(?:number|no\.?|size|option|item|step|page|top|first|last|next|level|version|order)|#|\$|€|£)\s*$",
     re.IGNORECASE,
 )
+_LONGEST_LABEL = 30
+"""Characters before a number in which a label is looked for."""
 _WHOLE_ADDRESS = 200
 """Most characters from the first to the last part of an address."""
 
@@ -199,7 +201,7 @@ def _count_finder(value: Decimal | None) -> Finder:
         (number.start, number.end)
         for number in numbers_in(text)
         if value in (None, number.value)
-        and not _A_LABEL.search(text[: number.start])
+        and not _A_LABEL.search(text[max(0, number.start - _LONGEST_LABEL) : number.start])
         and not _NOT_COUNTED.match(text, number.end)
     )
 

@@ -88,6 +88,13 @@ class OracleAgent:
         self._summed_up = False
         self._unreported = ""
         self._reported_outputs = False
+        self.answers = False
+        """Whether what it said last answers a question of the customer's."""
+
+    @property
+    def user_id(self) -> str:
+        """Who the customer is; empty before that was found."""
+        return self._user_id or ""
 
     @property
     def proposed(self) -> Action | None:
@@ -110,6 +117,14 @@ class OracleAgent:
         """The addresses that look-ups have shown, of the profile and of orders."""
         shown = (parsed(text).get("address") for text in self._results.values())
         return [address for address in shown if isinstance(address, dict)]
+
+    def orders(self) -> list[Mapping[str, Any]]:
+        """The orders that look-ups have shown."""
+        return [parsed(text) for key, text in self._results.items() if key.startswith("get_order_details")]
+
+    def products(self, write: Action) -> list[str]:
+        """The product's id of each item that a write is about."""
+        return [row["product_id"] for row in self._rows(write.arguments.get("item_ids", ()), write)]
 
     def profile(self) -> Mapping[str, Any]:
         """The customer's profile as a look-up has shown it; nothing where none has."""
@@ -139,6 +154,7 @@ class OracleAgent:
             info: the info returned with it; its `role` says whose words the observation is.
         """
         self._seen += f"\n{observation}"
+        self.answers = False
         if info.get("role") == "tool":
             return self._after_tool(observation)
         self._said += f"\n{observation}"
@@ -210,6 +226,7 @@ class OracleAgent:
                 f"{beat.answer or f'So this is what you want: {beat.prose or beat.say}'} {CONFIRMATION}"
             )
         if beat.ask:
+            self.answers = True
             answers = ", ".join(self._task.outputs[number] for number in beat.outputs)
             return AgentMessage(beat.answer or f"Here you are: {answers}.")
         return AgentMessage(f"I'm sorry, that is not possible, because {beat.refusal}. Anything else?")
@@ -281,7 +298,7 @@ class OracleAgent:
         return None if is_known else self._search()
 
     def _user(self) -> dict[str, str]:
-        return {"user_id": self._user_id or ""}
+        return {"user_id": self.user_id}
 
     def _missing(self, write: Action) -> list[str]:
         """What the write needs, the customer has not said and was not asked for."""
@@ -423,7 +440,7 @@ class OracleAgent:
     def _product_ids(self, write: Action) -> list[str]:
         if write.name not in CHANGING_ITEMS:
             return []
-        return list(dict.fromkeys(row["product_id"] for row in self._rows(write.arguments["item_ids"], write)))
+        return list(dict.fromkeys(self.products(write)))
 
     def _changes(self, write: Action) -> list[dict[str, str]]:
         """For each item to be changed, the options that become different; none before its product was looked up."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.agents.second_thoughts import second_thoughts
-from tau_retail_env.agents.slips import slip, slipped_call
+from tau_retail_env.agents.slips import Slip, slip, slipped_call
 from tau_retail_env.chat.parsing import render_message
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.messages import AgentMessage, ResetInfo, StepInfo, ToolCall
@@ -15,6 +15,8 @@ from tau_retail_env.world.consent import is_yes
 
 UNKNOWN_ARGUMENT = "unexpected keyword"
 """In the tools' error about an argument that they do not know."""
+SLIPS_IN_A_ROW = 2
+"""Most wrong proposals before the right one."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Conversation:
         """The parts that are wrong on purpose."""
         self.reward: float | None = None
         """What it earned, once it is over."""
+        self._slips_in_a_row = 0
 
     def play(self, observation: str, opening: ResetInfo, agent: OracleAgent) -> None:
         """Let an agent play from what `reset` told.
@@ -61,12 +64,13 @@ class Conversation:
                 break
             text = render_message(message, self._env.tool_format, self._tools)
             wrong = self._wrong_proposal(agent)
-            if wrong is None:
-                self._say(text)
-                self._hesitate(agent)
-            observation, info = self._step(wrong or text, said=wrong is None)
-            if wrong is not None and is_yes(observation):
-                self.reward = 0.0
+            if wrong is not None:
+                observation, info = self._err(wrong)
+                if agent.proposed or self.reward is not None:  # it proposes again, while an answer has yet to be said
+                    continue
+            self._say(text)
+            self._hesitate(agent)
+            observation, info = self._answer_to(text)
 
     def _seed(self, what: str) -> str:
         return f"{self._practice.seed}/{len(self.parts)}/{what}"
@@ -84,33 +88,47 @@ class Conversation:
         if wrong is None or self.reward is not None:
             return
         self.slips.add(len(self.parts))
-        observation, _ = self._step(render_message(wrong, self._env.tool_format, self._tools), said=False)
+        observation, _ = self._step(render_message(wrong, self._env.tool_format, self._tools))
         if self.reward is not None:
             return
         if not observation.startswith("Error"):
             self.reward = 0.0
         elif (order_id := message.tool_calls[0].arguments.get("order_id")) and UNKNOWN_ARGUMENT not in observation:
             read_again = AgentMessage(None, (ToolCall("get_order_details", {"order_id": order_id}),))
-            self._step(render_message(read_again, self._env.tool_format, self._tools), said=False)
+            self._step(render_message(read_again, self._env.tool_format, self._tools))
 
-    def _wrong_proposal(self, agent: OracleAgent) -> str | None:
-        """A wrong proposal in place of the right one, at most two in a row."""
-        if self.slips.issuperset({len(self.parts) - 2, len(self.parts) - 4}):
-            return None
-        wrong = slip(agent, share=self._practice.slips, seed=self._seed("proposal"))
-        if wrong is not None:
-            self.slips.add(len(self.parts))
+    def _wrong_proposal(self, agent: OracleAgent) -> Slip | None:
+        """A wrong proposal in place of what is right, at most two in a row."""
+        is_one_too_many = self._slips_in_a_row == SLIPS_IN_A_ROW
+        wrong = None if is_one_too_many else slip(agent, share=self._practice.slips, seed=self._seed("proposal"))
+        self._slips_in_a_row = 0 if wrong is None else self._slips_in_a_row + 1
         return wrong
+
+    def _err(self, wrong: Slip) -> tuple[str, StepInfo]:
+        """Make a wrong proposal, which is not learnt, hear the objection, and look up what shows what is right.
+
+        A model that has seen nothing new since the customer's no says the same proposal again.
+        """
+        self.slips.add(len(self.parts))
+        heard = self._step(wrong.words)
+        if self.reward is None and is_yes(heard[0]):
+            self.reward = 0.0
+        if self.reward is None and wrong.look_up is not None:
+            look_up = AgentMessage(None, (wrong.look_up,))
+            self._step(render_message(look_up, self._env.tool_format, self._tools))
+        return heard
 
     def _hesitate(self, agent: OracleAgent) -> None:
         for wish, proposal in second_thoughts(agent, most=self._practice.second_thoughts, seed=self._seed("thoughts")):
             self.parts.append([{"role": "user", "content": wish}])
             self._say(proposal)
 
-    def _step(self, text: str, *, said: bool) -> tuple[str, StepInfo]:
-        """Let the environment hear a text, which is written down first unless it has been."""
-        if not said:
-            self._say(text)
+    def _step(self, text: str) -> tuple[str, StepInfo]:
+        self._say(text)
+        return self._answer_to(text)
+
+    def _answer_to(self, text: str) -> tuple[str, StepInfo]:
+        """Let the environment hear a text that is written down already."""
         observation, reward, terminated, truncated, answer = self._env.step(text)
         if not (terminated or truncated):
             self.parts.append(answer["messages"])

@@ -331,7 +331,7 @@ class Run:
             return f"nothing to do: all {last} steps are done"
         after = [step for step in range(first, last + 1) if self._is_validated(step)]
         validations = len(after) + is_judged
-        held_out = f"{validations} validations of {len(self._episodes)} held-out episodes"
+        held_out = f"{validations} validation{'s' * (validations > 1)} of {len(self._episodes)} held-out episodes"
         if not validations:
             return f"to do: steps {first} to {last}" + (f" of {about}" if about else "") + ", no validation"
         when = ", ".join(map(str, ([0] if is_judged else []) + after[:3])) + (" …" if len(after) > 3 else "")

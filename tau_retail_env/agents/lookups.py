@@ -15,7 +15,16 @@ SORTED_JSON = json.JSONEncoder(sort_keys=True)
 
 def call_key(name: str, arguments: Mapping[str, Any]) -> str:
     """One text for a tool's call, whatever the order of its arguments."""
-    return f"{name} {SORTED_JSON.encode(dict(arguments))}"
+    try:
+        return _key(name, **arguments)
+    except TypeError:  # a list among them has no hash
+        return _key.__wrapped__(name, **arguments)
+
+
+@functools.lru_cache(maxsize=4096, typed=True)
+def _key(name: str, /, **arguments: Any) -> str:
+    """Typed, for 1, 1.0 and true are one key of a cache, and three arguments."""
+    return f"{name} {SORTED_JSON.encode(arguments)}"
 
 
 def users_only(results: Mapping[str, str]) -> dict[str, str]:

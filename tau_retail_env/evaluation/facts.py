@@ -14,6 +14,9 @@ from tau_retail_env.evaluation.record import Episode
 from tau_retail_env.messages import ToolCall
 from tau_retail_env.tasks import Action, Task
 
+SORTED_JSON = json.JSONEncoder(sort_keys=True, default=str)
+"""Made once: `json.dumps` with these options makes an encoder each time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -133,7 +136,7 @@ def _gold_calls(trajectory: Trajectory, actions: Sequence[Action]) -> tuple[int,
 
 
 def _key(name: str, arguments: Mapping[str, Any]) -> str:
-    return json.dumps([name, arguments], sort_keys=True, default=str)
+    return SORTED_JSON.encode([name, arguments])
 
 
 def _told(trajectory: Trajectory, outputs: Sequence[str]) -> tuple[int, int]:

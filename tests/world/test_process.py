@@ -332,7 +332,14 @@ def test_other_contents_or_a_denial_name_another_write(
     assert names_write(words, ToolCall(*write), open_shop("tau2").database) is named
 
 
-@pytest.mark.parametrize("money", ["99 dollars", "€99", "99 euros", "15 USD", "five hundred dollars", "10%", "£7"])
+@pytest.mark.parametrize(
+    "money",
+    [
+        *("99 dollars", "€99", "99 euros", "15 USD", "five hundred dollars", "10%", "£7"),
+        *("Five Dollars", "five dollar", "ten bucks", "ten euros", "six EUR", "seven Pounds", "two gbp", "nine usd"),
+        *("ten percent", "ten %", "five €", "five £"),
+    ],
+)
 def test_money_in_any_words_has_to_be_known(money: str) -> None:
     words = f"I will cancel {ORDER} for {money}. Confirm?"
     assert process(*IDENTIFIED, ("agent", words), ("user", "Yes.")).nothing_invented == 0.0

@@ -69,11 +69,18 @@ def _import() -> Upstream:
     tasks = importlib.import_module("tau2.data_model.tasks")
     return Upstream(
         RetailDB=importlib.import_module("tau2.domains.retail.data_model").RetailDB,
-        RetailTools=importlib.import_module("tau2.domains.retail.tools").RetailTools,
+        RetailTools=_with_known_names(importlib.import_module("tau2.domains.retail.tools").RetailTools),
         Environment=importlib.import_module("tau2.environment.environment").Environment,
         UserScenario=tasks.UserScenario,
         StructuredUserInstructions=tasks.StructuredUserInstructions,
     )
+
+
+def _with_known_names(toolkit: Any) -> Any:
+    """Upstream's tools, which know their names: upstream gathers them anew, twice, at every call of one."""
+    known: Any = type(toolkit.__name__, (toolkit,), {})
+    known._func_tools = toolkit(None)._func_tools
+    return known
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tau_retail_env.evaluation.outcome import interval_of
 from tau_retail_env.evaluation.report import percent
-from tau_retail_env.statistics.intervals import wilson_interval
 
 Results = Mapping[str, Any]
 """What an evaluation's results.json holds."""
@@ -80,12 +80,9 @@ def _column(results: Results) -> str:
 
 
 def _in_words(one: Mapping[str, Any]) -> str:
-    """An estimate with its bootstrap interval, or Wilson's where all tasks end alike."""
-    ends = one["bootstrap"]
-    if ends is None:
-        alike = wilson_interval(round(one["value"] * one["tasks"]), one["tasks"])
-        ends = (alike.low, alike.high)
-    return f"{percent(one['value'])} ({percent(ends[0])} to {percent(ends[1])})"
+    """An estimate with its interval."""
+    interval = interval_of(one)
+    return f"{percent(one['value'])} ({percent(interval.low)} to {percent(interval.high)})"
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 
 from tau_retail_env.chain.plan import PLAY, PlannedStage
 from tau_retail_env.chain.record import StageRecord
+from tau_retail_env.evaluation.outcome import interval_of
 from tau_retail_env.evaluation.record import RESULTS
 from tau_retail_env.runs.files import write_atomically
 
@@ -61,9 +62,8 @@ def _cell(results: Mapping[str, Any] | None) -> str:
     if results is None or "pass^1" not in results:
         return NOTHING
     first, most = results["pass^1"], results["trials"]
-    ends = first["bootstrap"]
-    interval = f" [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" if ends else ""
+    interval = interval_of(first)
     last = results.get(f"pass^{most}") if most > 1 else None
     more = f", pass^{most} {100 * last['value']:.1f}" if last else ""
     partial = " (partial)" if results["episodes"]["not_played"] else ""
-    return f"{100 * first['value']:.1f}{interval}{more}{partial}"
+    return f"{100 * first['value']:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]{more}{partial}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from statistics import fmean
+from statistics import NormalDist, fmean
 from typing import Any
 
 from tau_retail_env.evaluation.audit import nothing_earns
@@ -12,6 +12,7 @@ from tau_retail_env.evaluation.facts import Facts
 from tau_retail_env.evaluation.failures import count
 from tau_retail_env.evaluation.settings import EvalSettings
 from tau_retail_env.sources.registry import source_of
+from tau_retail_env.statistics.clusters import rate_interval
 from tau_retail_env.statistics.intervals import Interval
 from tau_retail_env.statistics.passes import Estimate, mean_of_tasks, pass_curve
 from tau_retail_env.tasks import SUBSETS, Task
@@ -104,13 +105,27 @@ def measured(episodes: Sequence[Facts], spent: Sequence[Facts], tasks: Sequence[
 
 
 def estimate(one: Estimate) -> dict[str, Any]:
-    """An estimate as JSON: `value`, `bootstrap` and `miller` (low and high, or null), `tasks`."""
+    """An estimate as JSON: `value`, `interval`, `bootstrap` and `miller` (low and high, or null), `tasks`."""
     return {
         "value": one.value,
+        "interval": _ends(one.interval),
         "bootstrap": _ends(one.bootstrap),
         "miller": _ends(one.analytic),
         "tasks": one.tasks,
     }
+
+
+def interval_of(one: Mapping[str, Any]) -> Interval:
+    """The interval that is shown of an estimate.
+
+    Args:
+        one: as `estimate` makes it; in older results it has no `interval`, which is worked out from Miller's.
+    """
+    if "interval" in one:
+        return Interval(*one["interval"])
+    low, high = one["miller"] or (0.0, 0.0)
+    standard_error = (high - low) / 2 / NormalDist().inv_cdf(0.975)
+    return rate_interval(one["value"], standard_error, one["tasks"])
 
 
 def floor(tasks: Sequence[Task]) -> float | None:

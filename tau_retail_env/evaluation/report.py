@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tau_retail_env.evaluation.outcome import interval_of
 from tau_retail_env.messages import JUDGE_FAILED
-from tau_retail_env.statistics.intervals import wilson_interval
 from tau_retail_env.world.tool_errors import KINDS as ERROR_KINDS
-
-NO_INTERVAL = "no interval: all tasks alike"
 
 
 def as_text(results: Mapping[str, Any]) -> str:
@@ -44,13 +42,12 @@ def in_words(one: Mapping[str, Any]) -> str:
 
 
 def intervals(one: Mapping[str, Any]) -> str:
-    """The intervals of an estimate: the bootstrap's, and Miller's beside it."""
-    if one["bootstrap"] is not None:
-        return f"[{_range(one['bootstrap'])}]  Miller [{_range(one['miller'])}]"
-    if one["value"] in (0.0, 1.0):
-        of_tasks = wilson_interval(round(one["value"] * one["tasks"]), one["tasks"])
-        return f"[{_range((of_tasks.low, of_tasks.high))}]  Wilson over tasks: all alike"
-    return NO_INTERVAL
+    """The intervals of an estimate; the bootstrap's and Miller's are told where the tasks differ."""
+    shown = interval_of(one)
+    words = f"[{_range((shown.low, shown.high))}]"
+    if one["bootstrap"] is None:
+        return words
+    return f"{words}  bootstrap [{_range(one['bootstrap'])}]  Miller [{_range(one['miller'])}]"
 
 
 def _range(ends: Sequence[float]) -> str:

@@ -6,16 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.statistics.clusters import bootstrap_interval, clustered_interval
+from tau_retail_env.statistics.clusters import (
+    bootstrap_interval,
+    clustered_interval,
+    clustered_standard_error,
+    rate_interval,
+)
 from tau_retail_env.statistics.intervals import Interval, all_succeed, one_succeeds
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean over tasks and how sure one can be of it."""
+    """A mean over tasks, of numbers from 0 to 1, and how sure one can be of it."""
 
     value: float
     """The mean over the tasks."""
+    interval: Interval
+    """The one to be shown, see `rate_interval`."""
     bootstrap: Interval | None
     """Its percentile interval over resampled tasks; None where the tasks do not differ."""
     analytic: Interval | None
@@ -68,13 +75,15 @@ def mean_of_tasks(values: Sequence[float]) -> Estimate:
     """The mean of one number a task, with its intervals.
 
     Args:
-        values: one a task, at least one.
+        values: from 0 to 1, one a task, at least one.
 
     Raises:
         InvalidValueError: no values.
     """
-    analytic = clustered_interval([[value] for value in values])
-    return Estimate(sum(values) / len(values), bootstrap_interval(values), analytic, len(values))
+    scores, tasks = [[value] for value in values], len(values)
+    mean, analytic = sum(values) / tasks, clustered_interval(scores)
+    shown = rate_interval(mean, clustered_standard_error(scores) if analytic else 0.0, tasks)
+    return Estimate(mean, shown, bootstrap_interval(values), analytic, tasks)
 
 
 def _estimate(counts: Sequence[tuple[int, int]], k: int, part: Callable[[int, int, int], float]) -> Estimate:

@@ -19,12 +19,12 @@ def evaluated(folder, agent, **changes):
 def test_a_row_is_an_agent_and_a_column_a_set_of_tasks(tmp_path):
     always = read(evaluated(tmp_path / "oracle.tau2", "oracle"))
     half = {**always, "source": "generated", "split": "test2", "floor": 0.0}
-    half["pass^1"] = {"value": 0.5, "bootstrap": [0.25, 0.75], "tasks": 4}
-    half["pass^2"] = {"value": 0.0, "bootstrap": None, "tasks": 4}
+    half["pass^1"] = {"value": 0.5, "interval": [0.25, 0.75], "tasks": 4}
+    half["pass^2"] = {"value": 0.0, "miller": None, "tasks": 4}
     heads, _, oracle, other = as_table([("small", half), ("oracle", always)]).splitlines()[:4]
     assert heads == "| agent | τ² 0.2 `test`, 4 tasks, floor 0.0 | generated `test2`, 4 tasks, floor 0.0 |"
-    assert oracle == f"| small | {MISSING} | ^1: 50.0 (25.0 to 75.0)<br>^2: 0.0 (0.0 to 49.0) |"
-    assert other == f"| oracle | 100.0 (51.0 to 100.0) | {MISSING} |"
+    assert oracle == f"| small | {MISSING} | ^1: 50.0 (25.0 to 75.0)<br>^2: 0.0 (0.0 to 49.3) |"
+    assert other == f"| oracle | 100.0 (50.7 to 100.0) | {MISSING} |"
 
 
 def test_an_evaluation_that_is_not_whole_stands_in_no_table(tmp_path):

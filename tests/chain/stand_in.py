@@ -38,7 +38,7 @@ class Stages:
             write_kept(run / "kept", ABOUT_KEPT, [])
         elif stage.endswith("_eval"):
             (run / "series1_test").mkdir(exist_ok=True)
-            value = {"value": 0.5, "bootstrap": [0.25, 0.75], "miller": None, "tasks": 4}
+            value = {"value": 0.5, "interval": [0.25, 0.75], "tasks": 4}
             results = {"pass^1": value, "trials": 1, "episodes": {"not_played": 0}}
             (run / "series1_test" / "results.json").write_text(json.dumps(results))
         else:

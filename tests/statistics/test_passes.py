@@ -37,9 +37,11 @@ def test_a_k_above_the_trials_asked_for_is_not_told():
     assert list(pass_curve(trials(2, 4), asked=2).all_of_k) == [1, 2]
 
 
-def test_there_is_no_interval_where_tasks_do_not_differ():
+def test_where_tasks_do_not_differ_the_shown_interval_alone_says_something():
     estimate = pass_curve(trials(0, 0, 0), asked=1).all_of_k[1]
     assert (estimate.value, estimate.bootstrap, estimate.analytic) == (0.0, None, None)
+    # 1 of 5 tasks: 0.2 and a standard error of sqrt(0.8 / 4 / 5) = 0.2.
+    assert (estimate.interval.low, estimate.interval.high) == (0.0, pytest.approx(0.2 + 1.959964 * 0.2))
 
 
 @pytest.mark.parametrize("outcomes", [{}, {"tau2/0": []}])

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from tau_retail_env.evaluation.facts import Facts, facts_of
-from tau_retail_env.evaluation.outcome import estimate, figures, measured, outcomes_of
+from tau_retail_env.evaluation.outcome import figures, measured, outcomes_of
 from tau_retail_env.evaluation.page.episode import Json, conversation_of, row_of, tokens_of
 from tau_retail_env.evaluation.page.readers import EVALUATION, EvaluationReader, Found, reader_of
 from tau_retail_env.evaluation.page.store import Stores
 from tau_retail_env.evaluation.page.tasks import TaskFinder
 from tau_retail_env.evaluation.page.tokenizer import token_texts
 from tau_retail_env.evaluation.sides import NOT_TOLD, Side
-from tau_retail_env.statistics.intervals import wilson_interval
 from tau_retail_env.statistics.passes import mean_of_tasks
 from tau_retail_env.tasks import Task
 
@@ -150,19 +149,10 @@ class Run:
         found: dict[str, list[list[float | None]]] = defaultdict(list)
         for (part, step), episodes in sorted(by_step.items()):
             rates = [sum(trials) / len(trials) for trials in outcomes_of(episodes).values()]
-            one = estimate(mean_of_tasks(rates))
-            low, high = one["bootstrap"] or _alike(one["value"], len(rates))
-            found[part].append([step, one["value"], low, high, len(episodes)])
+            one = mean_of_tasks(rates)
+            found[part].append([step, one.value, one.interval.low, one.interval.high, len(episodes)])
         return found
 
 
 def _most_trials(facts: Sequence[Facts]) -> int:
     return max(len({one.trial for one in facts if one.task_id == task}) for task in {one.task_id for one in facts})
-
-
-def _alike(rate: float, tasks: int) -> tuple[float | None, float | None]:
-    """Wilson's interval where all tasks succeed or all fail; none where they are alike otherwise."""
-    if rate not in (0.0, 1.0):
-        return None, None
-    interval = wilson_interval(round(rate * tasks), tasks)
-    return interval.low, interval.high

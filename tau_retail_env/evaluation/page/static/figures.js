@@ -3,7 +3,6 @@
 import { button, element, fold, table } from "./dom.js";
 
 const NAMES = { tool_accuracy: "Tool accuracy", response_quality: "Response quality" };
-const SQUARE = 1.959964 ** 2; // of the normal distribution's 97.5 % point
 
 export function percent(value) {
   return value === null || value === undefined ? "–" : (100 * value).toFixed(1);
@@ -125,14 +124,7 @@ function passNames(one, start) {
 }
 
 function interval(one) {
-  return one ? range(ends(one)) : "";
-}
-
-// The bootstrap's interval; where all tasks end alike, Wilson's with the tasks as trials.
-function ends(one) {
-  if (one.bootstrap || ![0, 1].includes(one.value)) return one.bootstrap;
-  const share = one.tasks / (one.tasks + SQUARE);
-  return one.value ? [share, 1] : [0, 1 - share];
+  return one ? range(one.interval) : "";
 }
 
 function passCell(one) {
@@ -146,12 +138,13 @@ function passTable(one) {
     percent(one[name].value),
     bar(one[name]),
     interval(one[name]),
+    range(one[name].bootstrap),
     range(one[name].miller),
   ]);
   const missing = Object.entries(one.undefined ?? {}).map(([k, why]) =>
     element("p", { class: "quiet" }, `pass^${k}, pass@${k} ${why}`),
   );
-  return part("Success, percent of tasks", table(["", "value", "", "95 %", "Miller"], rows), ...missing);
+  return part("Success, percent of tasks", table(["", "value", "", "95 %", "bootstrap", "Miller"], rows), ...missing);
 }
 
 // A share and its interval as a line of the full width.
@@ -162,9 +155,9 @@ function bar(one) {
     element("i", { class: "band" }),
     element("i", { class: "point" }),
   );
-  const [low, high] = ends(one) ?? [one.value, one.value];
-  made.firstChild.style.left = `${100 * Math.max(low, 0)}%`;
-  made.firstChild.style.width = `${100 * (Math.min(high, 1) - Math.max(low, 0))}%`;
+  const [low, high] = one.interval;
+  made.firstChild.style.left = `${100 * low}%`;
+  made.firstChild.style.width = `${100 * (high - low)}%`;
   made.lastChild.style.left = `${100 * one.value}%`;
   return made;
 }

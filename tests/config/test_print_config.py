@@ -12,7 +12,7 @@ from tau_retail_env.cli import main
 from tau_retail_env.config import compose, config_names
 from tau_retail_env.config.machine import has_gpu
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
-from tau_retail_env.local.config import check_local, check_machine
+from tau_retail_env.local.config import check_local, check_machine, check_sft
 from tau_retail_env.models.shipped import default_config_folder
 
 FINE_TUNING = ("tau_retail_sft", "tau_retail_smol_sft", "tau_retail_pipeline", "tau_retail_smol_pipeline")
@@ -93,4 +93,13 @@ def test_a_tracker_that_is_not_installed_is_refused_with_the_command_that_brings
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     config = check_local(compose("tau_retail_local", overrides=["track_with=trackio"]))
     with pytest.raises(MissingDependencyError, match="pip install 'trackio'"):
+        check_machine(config)
+
+
+def test_compilation_without_a_compiler_is_refused(monkeypatch):
+    config = check_sft(compose("tau_retail_sft", overrides=["sft_train.torch_compile=true"]))
+    check_machine(config)
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("CC", raising=False)
+    with pytest.raises(InvalidValueError, match="torch_compile: needs a C compiler"):
         check_machine(config)

@@ -97,7 +97,8 @@ def test_a_tracker_that_is_not_installed_is_refused_with_the_command_that_brings
 
 
 def test_compilation_without_a_compiler_is_refused(monkeypatch):
-    config = check_sft(compose("tau_retail_sft", overrides=["sft_train.torch_compile=true"]))
+    changes = ["sft_train.torch_compile=true", "sft_train.model_args.dtype=fp32"]
+    config = check_sft(compose("tau_retail_sft", overrides=changes))
     check_machine(config)
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("CC", raising=False)

@@ -129,6 +129,7 @@ class TauRetailEnvManager(TrajEnvManager):
         try:
             super().run_rollout_loop(data)
         finally:
+            # ROLL closes the span of an episode that it hands over; an unfinished one's stays open.
             if (stack := getattr(self, "trace_stack", None)) is not None:
                 stack.close()
             if self._writer is not None:

@@ -92,6 +92,7 @@ def customers_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[
     found: dict[str, dict[str, dict[str, float]]] = {}
     for row in rows:
         for name, value in row.items():
+            # "val/customer/llm/success": ["val", "customer"], "llm", "success"; "step" has neither place nor strategy.
             kind, (strategy, what) = name.split("/")[:-2], ["", *name.split("/")][-2:]
             if value is None or kind not in CUSTOMER_PLACES:
                 continue

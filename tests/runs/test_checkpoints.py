@@ -70,6 +70,11 @@ def test_the_best_validation_stays_and_of_equals_the_first(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["best"]
 
 
+def test_the_first_best_may_come_before_any_checkpoint(tmp_path: Path):
+    assert keep_best(tmp_path / "run" / "checkpoints", 0, 0.25, weights("0"))
+    assert best_in(tmp_path / "run" / "checkpoints") == {"step": 0, "score": 0.25}
+
+
 def test_a_full_disk_leaves_the_best_before(tmp_path: Path):
     keep_best(tmp_path, 5, 0.25, weights("5"))
 

@@ -35,6 +35,7 @@ def test_success_goes_from_0_to_1_steps_are_whole_and_axes_have_units(panels):
     assert (round(low, 1), round(high, 1)) == (0.0, 1.0)
     assert all(tick == int(tick) for tick in axes["success"].get_xticks())
     assert axes["KL to the reference"].get_ylabel() == "nats a token"
+    assert axes["KL to the reference"].get_ylim()[1] < 0.04, "what is no share fills its axis"
     assert [text.get_text() for text in axes["success"].get_legend().get_texts()] == ["training tasks, sampled"]
 
 

@@ -89,3 +89,4 @@ def test_arguments_that_reach_nobody_are_refused(name, tracker):
 def test_what_roll_does_not_hand_to_wandb_is_refused():
     with pytest.raises(InvalidValueError, match=r"tracker_kwargs.entity: ROLL hands W&B only project, name"):
         check_roll(compose("tau_retail_1gpu", overrides=["track_with=wandb", "tracker_kwargs={entity: e}"]))
+    check_local(compose("tau_retail_local", overrides=["track_with=wandb", "tracker_kwargs={entity: e}"]))

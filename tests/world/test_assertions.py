@@ -124,6 +124,10 @@ def test_the_words_of_real_agents_around_a_value_do_not_hide_it(assertion, words
         (TRACKING, "Your order contains item 123456789012, a tablet."),
         (CARD, "You paid with PayPal. You also have a Mastercard on file."),
         (PRICIEST, "Your order has a kettle and a lamp. Which one would you like to cancel?"),
+        (STORAGE, "The tablet has 64GB of storage. We also have a version with 32GB."),
+        (BALANCE, "Your gift card can be used, as the price difference of $70 is less than its balance."),
+        (REFUND, "I can see the order, which came to a total of $1,093.34. How should I refund it?"),
+        (REFUND, "You will get money back; one of them is $1,093.34 less."),
         (REFUND, "Had you kept the receipt, we would have refunded $1,093.34."),
         (REFUND, "Let's hope for a refund of $1,093.34."),
         (BATTERY, "Most people take the one with 12 hours."),
@@ -136,11 +140,21 @@ def test_what_is_only_wished_listed_or_proposed_does_not_count(assertion, words)
     assert not told(assertion, words)
 
 
+def test_a_superlative_in_the_customers_words_is_answered_by_a_sentence_and_not_by_a_list():
+    asked = "Which item in my order cost the most?"
+    assert told(PRICIEST, "That would be the lamp at $98.40.", asked=asked)
+    assert told(PRICIEST, "1. Lamp - $98.40\n2. Mug - $8.15\n\nThe lamp cost the most.", asked=asked)
+    assert not told(PRICIEST, "1. Lamp - $98.40\n2. Mug - $8.15\n\nWhich one shall I return?", asked=asked)
+
+
 def test_a_value_told_of_the_other_of_two_things_does_not_count():
     asked = "What would I get back for the bookshelf, and what for the lamp?"
     refund = "Agent should tell the user that returning the bookshelf gives a refund of $213.40."
     assert told(refund, "For the lamp you would get $61.75 back, and for the bookshelf $213.40.", asked=asked)
     assert not told(refund, "For the lamp you would get $213.40 back, and for the bookshelf $61.75.", asked=asked)
+    asked = "What is the difference for the lamp?"
+    assert told(TO_PAY, "For the lamp, the price difference is $22.55; for the rug it is $18.15.", asked=asked)
+    assert not told(TO_PAY, "For the rug, the price difference is $22.55; for the lamp it is $18.15.", asked=asked)
 
 
 def test_what_the_customer_says_is_not_told_by_the_agent():

@@ -399,7 +399,7 @@ _RANGE_BEHIND = _words(r"(?:[-–]|\s+(?:to|[-–])\s+)\$?\d")
 _EITHER, _OR = _words(r"\beither\b"), _words(r"\bor\b")
 _OR_BEFORE = _words(r"\S\s+or(?: the| an?| in)?$")
 _OR_BEHIND = _words(r"(?: \w+)?\s+or (?!more\b|less\b|so\b|yes\b|no\b|not\b)(?:the |an? |in )?\$?\w")
-_ONE_OF = _words(r"\bone of (?:these|those|the following|two|three|several)\b")
+_ONE_OF = _words(r"\bone of (?:these|those|the following|two|three|several)\b|(?<!est )(?<!ive )\bone of them\b")
 _OR_LATER = re.compile(r"(?:,\s+(?:or )?\$?\d[\d,.]*)+\s+or\s+\$?\d")
 _CLAIM_BEFORE = _words(
     r"(?<!what )\byou(?:'ve| have|'d| had| would| were| are|'re| also| just| first)* (?:said|say|mention|told"
@@ -433,8 +433,9 @@ _CLAIM_BEHIND = _words(r"\W*(?:that |which |as )?you(?:'ve| have)? (?:quoted|men
 _OFFER = _words(
     r"\b(?:I|we)(?: can| could| may| might| would be able to|'d be able to) (?:\w+ )?(?:change|switch|swap|turn|make"
     r"|send|ship|have|set|move|deliver|exchange|modify|update|redirect|upgrade)\b"
+    r"|\bwe also (?:have|offer|carry|sell|stock)\b|\bthere(?:'s| is| are) also\b"
 )
-"""What the agent can do is not done."""
+"""What the agent can do is not done, what the shop has besides is not the thing that was asked about."""
 _RIGHT = _words(
     r"(?<!whether )(?<!if )\b(?:that|it|this|which|and)(?:'s| is| was)? (?:right|correct|true)\b|\byou(?:'re"
     r"| are) right\b"

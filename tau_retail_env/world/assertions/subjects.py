@@ -96,6 +96,9 @@ def is_about(place: Place, subject: Subject, asked: Sequence[str], itself: str, 
         return False
     if REFUND in subject.aspects and _PAID_BEHIND.match(place.clause_after):
         return False
+    label = aspects_of(found[0]) if (found := _LABELLED.search(place.clause_before)) else frozenset()
+    if label and subject.aspects and not _go_together(subject.aspects, label):
+        return False
     if _YOURS_BEHIND.match(f"{place.sentence_after}; {place.next_sentence}"):
         return False
     known, own = subject.widened(asked), stems_of(itself)
@@ -222,8 +225,8 @@ _NOT_NAMES = frozenset(
     "figure data information detail he she sorry good great certain certainly course".split()
 )
 _SAME = {
-    "expensive": "most expensive|priciest|costliest|dearest|highest[- ]priced?|costs the most|most costly",
-    "cheap": "cheapest|least expensive|lowest[- ]priced?|most affordable|costs the least",
+    "expensive": "most expensive|priciest|costliest|dearest|highest[- ]priced?|costs? the most|most costly",
+    "cheap": "cheapest|least expensive|lowest[- ]priced?|most affordable|costs? the least",
     "material": "made (?:of|from|out of)|fabric",
     "backlight": "backlit|backlighting|light",
     "battery": "playtime|playback|lasts|per charge|(?:one|a|single|full) charge",
@@ -248,7 +251,7 @@ _ASPECTS = {
     PAY: _words(
         r"\b(?:pay|paid|(?<!no )charg(?:e|ed|es|ing)|owe|due|additional|extra|costs? more|more expensive)\b|\d more\b"
     ),
-    PRICE: _words(r"\b(?:costs?|prices?|priced|sells? for|worth|order(?: #W?\d+)? (?:came|comes) to)\b(?! more)"),
+    PRICE: _words(r"\b(?:costs?|prices?|priced|sells? for|worth|came to|order(?: #W?\d+)? comes to)\b(?! more)"),
     FEE: _words(
         r"\b(?:coupon|voucher|discount|budget|deposit|limit)\b|(?<!no )(?<!free )(?<!including )\b(?:fees?"
         r"|shipping|delivery|handling|tax(?:es)?)\b(?! address)"
@@ -282,6 +285,8 @@ _OWNED_NOW = _words(
     r"|ordered)\b"
 )
 _RELATIVE = _words(r"\W*(?:which|that)\b")
+_LABELLED = _words(r"\b\w+(?: \w+)? of(?: about| around)?$")
+"""What an amount is called right before it: "the price difference of $87 is less than the balance"."""
 _PAID_BEHIND = _words(r"\W*(?:that |which )?you(?:'ve| have)? (?:paid|spent)\b")
 _NEW = _words(r"\b(?:new|replacement|instead)\b")
 _YOURS_BEHIND = _words(r"[^.!?;]*[,;](?: but| while)? yours (?:has|is|was)\b")

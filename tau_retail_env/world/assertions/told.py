@@ -79,6 +79,7 @@ class Told:
                 and self._is_about(value, place, asked)
                 and not self._is_outdone(value, place, asked)
                 and not self._is_set_against_fact(value, place)
+                and not self._is_of_another_thing(value, place, asked)
             ):
                 yield place
 
@@ -106,6 +107,8 @@ class Told:
             return True
         if len(self.values) > 1 or not answers or answers & stems_of(place.sentence):
             return False
+        if _LIST_ITEM.search(place.text[: place.start]) and not answers & stems_of(place.text):
+            return True
         return bool(_POSSESSED.search(place.stretch_before)) or self._is_answered_elsewhere(place, answers)
 
     @staticmethod
@@ -151,6 +154,14 @@ class Told:
                 return True
         return False
 
+    def _is_of_another_thing(self, value: Value, place: Place, asked: Sequence[str]) -> bool:
+        """Whether an amount is of other goods than those asked about, which have one of their own."""
+        wanted, own = goods_in(" ".join(asked)), goods_in(place.sentence)
+        if value.kind != "amount" or self.subject.goods or not wanted or not own or own & wanted:
+            return False
+        near = place.text[max(0, place.start - FARTHEST) : place.end + FARTHEST]
+        return any(goods_in(Place(near, start, end).sentence) & wanted for start, end in value.others(near))
+
     def _is_replaced(self, value: Value, text: str, back: int, asked: Sequence[str]) -> bool:
         """Whether a message that takes something back gives another value of the sort behind it, of this subject."""
         rest = text[back : back + FARTHEST]
@@ -193,6 +204,7 @@ _FRONT = re.compile(
     re.IGNORECASE,
 )
 _SECOND = re.compile(r"\b(?:followed by|second|next|then)\b", re.IGNORECASE)
+_LIST_ITEM = re.compile(r"^\s*(?:[-•]|\d+[.)])\s+(?:\w+ ){0,3}\Z", re.MULTILINE)
 _POSSESSED = re.compile(r"\b(?:has|have|contains?|includes?|there (?:is|are))\b", re.IGNORECASE)
 _PREDICATED = re.compile(
     r"(?:\b(?:is|are|was|were|comes to|totals|remains|costs?)|'s|:)(?: \w+ly| a| an| the| just| now)*$", re.IGNORECASE

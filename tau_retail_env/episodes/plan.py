@@ -1,11 +1,16 @@
-"""What is played when: task, customer seed and sampling seed of every episode, by the seed of the run alone."""
+"""What is played when: task, customer seed and sampling seed of every episode, by the seed of the run.
+
+With a curriculum the tasks of training depend on what was won before, too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from tau_retail_env.episodes.curriculum import Curriculum
+from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.seeding import order_of, seed_of
@@ -150,10 +155,16 @@ class TrainingPlan:
         tasks: tasks by tag.
         groups: the groups of environments.
         seed: the run's seed.
+        curriculum: `Curriculum`'s floor; None where every task is visited once before any twice.
     """
 
-    def __init__(self, tasks: Mapping[str, Sequence[Task]], groups: Groups, *, seed: int) -> None:
+    def __init__(
+        self, tasks: Mapping[str, Sequence[Task]], groups: Groups, *, seed: int, curriculum: float | None = None
+    ) -> None:
         places = Place.all(groups.tags, groups.partition())
+        self._curricula = {
+            tag: Curriculum(tasks[tag], floor=curriculum) for tag in groups.tags if curriculum is not None
+        }
         self._groups = [TrainingGroup(tasks[place.tag], place, seed=seed) for place in places]
         self._group_size = groups.group_size
         self._seed = seed
@@ -162,6 +173,9 @@ class TrainingPlan:
         """The episodes of one group: one task in the same words, sampled differently."""
         turn, number = divmod(position, len(self._groups))
         request = self._groups[number].request(turn)
+        if curriculum := self._curricula.get(request.tag):
+            drawn = curriculum.draw(seed_of(self._seed, "curriculum", position))
+            request = replace(request, task_id=drawn or request.task_id)
         # Numbered over all tags, not within one as ROLL's are: recorded runs were played with these seeds.
         wording_seed = seed_of(self._seed, "wording", position)
         return [
@@ -173,6 +187,12 @@ class TrainingPlan:
             )
             for sibling in range(self._group_size)
         ]
+
+    def learn(self, played: Iterable[Trajectory]) -> None:
+        """Let the curriculum know how episodes of training ended; without one nothing depends on it."""
+        for episode in played:
+            if episode.scorable and (curriculum := self._curricula.get(episode.tag)):
+                curriculum.learn(episode.task_id, won=episode.reward == 1.0)
 
 
 def validation_plan(tasks: Mapping[str, Sequence[Task]], groups: Groups) -> list[EpisodeRequest]:

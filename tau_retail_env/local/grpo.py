@@ -120,6 +120,7 @@ class RolloutFunction:
         episodes = [episode for position in positions for episode in self._plan.group(position)]
         self.trajectories = self._play(episodes, step - 1)
         write_trajectories(self._folder.trajectories("train", step), self.trajectories)
+        self._plan.learn(self.trajectories)
         torch.manual_seed(seed_of(self._config.seed, "updates", step))  # a resumed run shuffles as this one does
         self.seconds = time.perf_counter() - start
         filler = trainer.processing_class.eos_token_id

@@ -18,6 +18,7 @@ from tau_retail_env.local.metrics import GRPO_NAMES, renamed, training_row
 from tau_retail_env.local.rollouts import PlaySettings, Rollouts
 from tau_retail_env.runs.interruption import say as say_line
 from tau_retail_env.runs.summary import Outcome
+from tau_retail_env.runs.trajectories import read_trajectories
 
 
 def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str], None] = say_line) -> Outcome:
@@ -50,7 +51,10 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
             "val": PlaySettings(manager=config.val_env_manager, generating=config.val_generating_args),
         }
         rollouts = Rollouts(config.custom_envs, plays, model, tokenizer, model_args, config.sequence_length)
-        plan = TrainingPlan(rollouts.tasks, config.train_env_manager, seed=config.seed)
+        plan = TrainingPlan(rollouts.tasks, config.train_env_manager, seed=config.seed, curriculum=config.curriculum)
+        if config.curriculum is not None:
+            for step in range(1, run.folder.step + 1):  # of a resumed run
+                plan.learn(read_trajectories(run.folder.trajectories("train", step)))
 
         tasks = {task.id: task for pool in rollouts.tasks.values() for task in pool}
         tries: list[Trajectory] = []

@@ -75,6 +75,9 @@ class LocalConfig(LocalRun):
     """The frozen weights that the KL divergence is measured against."""
     train_env_manager: EnvManager
     """What is played for training."""
+    curriculum: float | None = Field(None, gt=0, le=1)
+    """Draws the tasks of training by the current success of their kind, but for this share of the groups; null visits
+    every task once before any twice."""
     val_env_manager: EnvManager
     """What is played for judging."""
     custom_envs: Mapping[str, CustomEnv]

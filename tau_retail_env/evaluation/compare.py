@@ -10,7 +10,7 @@ from typing import Any
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.facts import Facts
 from tau_retail_env.evaluation.outcome import outcomes_of
-from tau_retail_env.evaluation.report import percent
+from tau_retail_env.evaluation.report import in_lines, percent
 from tau_retail_env.evaluation.settings import different_tasks
 from tau_retail_env.evaluation.sides import NOT_TOLD, Side
 from tau_retail_env.statistics.intervals import Interval
@@ -129,7 +129,7 @@ def as_text(found: Comparison) -> str:
         lines += [_flip_line(one) for one in found.flipped[:MOST_FLIPPED]]
         if len(found.flipped) > MOST_FLIPPED:
             lines.append(f"  … and {len(found.flipped) - MOST_FLIPPED} more; --json has all")
-    return "\n".join(lines)
+    return in_lines(lines)
 
 
 def _verdict(found: Comparison) -> str:
@@ -184,11 +184,14 @@ def _detectable(difference: PairedDifference) -> float | None:
 
 
 def _check_versions(first: Side, second: Side) -> None:
-    """Refuse tasks of one name that ask different things, and task versions that differ as a whole.
+    """Refuse two domains, tasks of one name that ask different things, and task versions that differ as a whole.
 
     Raises:
-        InvalidValueError: names the versions, or the tasks.
+        InvalidValueError: names the domains, the versions, or the tasks.
     """
+    if first.domains and second.domains and not first.domains & second.domains:
+        domains = ", ".join(f"{side.name} is of {' and '.join(sorted(side.domains))}" for side in (first, second))
+        raise InvalidValueError(f"Results of two domains have no task in common: {domains}")
     shared = first.tasks.keys() & second.tasks.keys()
     ours, theirs = ({task: side.tasks[task] for task in shared} for side in (first, second))
     if ours != theirs:

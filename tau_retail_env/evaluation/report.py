@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tau_retail_env.evaluation.outcome import interval_of
@@ -16,7 +16,7 @@ def as_text(results: Mapping[str, Any]) -> str:
     Args:
         results: what results.json holds.
     """
-    return "\n".join(
+    return in_lines(
         [
             *_heading(results),
             *_pass_lines(results),
@@ -29,6 +29,11 @@ def as_text(results: Mapping[str, Any]) -> str:
             *_cost_line(results),
         ]
     )
+
+
+def in_lines(lines: Iterable[str]) -> str:
+    """Lines of text; a name or an error in one, which may hold a line's end, begins no other."""
+    return "\n".join(" ".join(line.splitlines()) for line in lines)
 
 
 def percent(value: float) -> str:

@@ -11,6 +11,7 @@ from tau_retail_env.evaluation.audit import FINDINGS, questions
 from tau_retail_env.evaluation.faults import PARTIES, PROCESS, Fault, fault_of, process_faults
 from tau_retail_env.evaluation.opinion import Opinion
 from tau_retail_env.evaluation.record import Episode
+from tau_retail_env.evaluation.report import in_lines
 from tau_retail_env.evaluation.upstream.conversation import TasksOfEpisodes
 from tau_retail_env.sources.registry import source_of
 from tau_retail_env.statistics.intervals import wilson_interval
@@ -84,7 +85,7 @@ def as_text(found: Sequence[Reviewed]) -> str:
     lines += [_line(one) for one in failed[:MOST_SHOWN]]
     if len(failed) > MOST_SHOWN:
         lines.append(f"… and {len(failed) - MOST_SHOWN} more")
-    return "\n".join(lines)
+    return in_lines(lines)
 
 
 def _success_lines(found: Sequence[Reviewed], counts: Counter[str]) -> list[str]:

@@ -106,6 +106,8 @@ def read_settings(folder: Path) -> EvalSettings:
     path = folder / SETTINGS
     if not folder.exists():
         raise nothing_at(folder)
+    if not folder.is_dir():
+        raise InvalidValueError(f"{folder} is a file; an evaluation is a folder with {SETTINGS}")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -23,10 +23,13 @@ from tau_retail_env.evaluation.settings import nothing_at, read_settings, task_d
 from tau_retail_env.evaluation.upstream import tau2, tau_bench
 from tau_retail_env.evaluation.upstream.conversation import TasksOfEpisodes, known_tasks
 from tau_retail_env.evaluation.validations import numbered
+from tau_retail_env.runs.foreign import archive_looks_like
 
 TRAJECTORIES = "trajectories"
 """The folder of a training run that holds its episodes."""
 VALIDATIONS = "val-*.jsonl"
+LINES = ".jsonl"
+"""How the names of files of trajectories end."""
 NOT_TOLD = "not told"
 """The task version of what does not name it."""
 FIRST_BYTES = 4096
@@ -46,6 +49,20 @@ class Side:
     """Digests of the tasks by id; empty where the file does not hold them."""
     episodes: Sequence[Facts]
     """Its episodes in numbers."""
+
+    @property
+    def domains(self) -> set[str]:
+        """Upstream's domains that it played, such as retail."""
+        return {domain_of(one.task_id) for one in self.episodes}
+
+
+def domain_of(task_id: str) -> str:
+    """Upstream's domain of a task: retail where its id names no other, as in "tau2/airline/3"."""
+    match task_id.split("/"):
+        case ["tau2", domain, _] | ["tau_bench", tau_bench.AIRLINE as domain, _]:
+            return domain
+        case _:
+            return tau2.RETAIL
 
 
 def read_side(name: str) -> Side:
@@ -67,7 +84,7 @@ def read_side(name: str) -> Side:
     _check_there(path)
     if path.is_dir():
         return _tau2(name, path)
-    if path.suffix == ".jsonl":
+    if path.suffix == LINES:
         return Side(name, "trajectories", NOT_TOLD, {}, _facts(read_episodes(path)))
     return _upstream(name, path)
 
@@ -86,10 +103,9 @@ def episodes_of(name: str) -> Iterator[Episode]:
         yield from best_episodes(path / EPISODES, read_settings(path).task_version)
     elif (path / TRAJECTORIES).is_dir():
         yield from _validated(path, step)[1]
-    elif path.suffix == ".jsonl" and path.is_file():
+    elif path.suffix == LINES and path.is_file():
         yield from of_one_version(read_episodes(path), path)
     else:
-        _check_there(path)
         yield from read_upstream(path)
 
 
@@ -97,8 +113,12 @@ def read_upstream(path: Path) -> Iterator[Episode]:
     """The episodes of a file of upstream's, τ²'s or v1's, one after another.
 
     Raises:
-        InvalidValueError: it is neither, damaged, or holds a trial twice.
+        InvalidValueError: it is neither, not there, damaged, or holds a trial twice.
     """
+    _check_there(path)
+    if path.suffix == LINES:
+        next(read_episodes(path), None)  # says what the lines are, where they are no trajectories
+        raise InvalidValueError(f"{path} holds trajectories already; a file of upstream's is one JSON value")
     is_v1 = not path.is_dir() and _is_v1(path)
     return each_once(tau_bench.read(path) if is_v1 else tau2.read(path, tau2.Tau2File()), path)
 
@@ -188,7 +208,10 @@ def _is_v1(path: Path) -> bool:
     except OSError as error:
         raise InvalidValueError(f"{path} cannot be read: {error.strerror}") from None
     if start not in (b"[", b"{"):
-        raise InvalidValueError(f"{path} is neither τ²'s results.json (an object) nor τ-bench v1's file (an array)")
+        raise InvalidValueError(
+            f"{path} is neither τ²'s results.json (an object) nor τ-bench v1's file (an array)"
+            + archive_looks_like(path)
+        )
     return start == b"["
 
 

@@ -13,6 +13,7 @@ from tau_retail_env.blocks import check_fields, check_kind, shown
 from tau_retail_env.episodes.trajectory import ADDED_IN, SCHEMA_VERSION, Trajectory
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.runs.files import writing
+from tau_retail_env.runs.foreign import looks_like
 
 _FIELDS = {entry.name: entry for entry in dataclasses.fields(Trajectory)}
 _NUMBERS: Mapping[str, Any] = {
@@ -110,7 +111,11 @@ def trajectory_of(record: Mapping[str, Any], where: str) -> Trajectory:
     Raises:
         InvalidValueError: another schema version, or fields that are missing, unknown or of another kind.
     """
-    version = record.get("schema_version")
+    if "schema_version" not in record:
+        raise InvalidValueError(
+            f"{where}: no episode of this package, for schema_version is missing{looks_like(record)}"
+        )
+    version = record["schema_version"]
     if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
         raise InvalidValueError(
             f"{where}: schema_version is {version!r}, this package reads 1 to {SCHEMA_VERSION}; "

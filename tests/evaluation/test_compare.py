@@ -130,6 +130,27 @@ def test_two_task_versions_are_refused_by_name(tmp_path, oracle):
         assert f"two task versions cannot be compared: {old} has 0.2, {new} has 1.0." in str(caught.value)
 
 
+@pytest.mark.parametrize("airline", ["tau2/airline/5", "tau_bench/airline/5"])
+def test_another_domain_is_refused_as_such(tmp_path, oracle, airline):
+    flights = plain_trajectory(task_id=airline, task_version="other")
+    write_trajectories(tmp_path / "flights.jsonl", [flights])
+    told = f"two domains have no task in common: {oracle} is of retail, {tmp_path / 'flights.jsonl'} is of airline"
+    with pytest.raises(InvalidValueError, match=told):
+        compare(read_side(str(oracle)), read_side(str(tmp_path / "flights.jsonl")))
+
+
+def test_a_name_with_a_line_end_begins_no_line(oracle, tmp_path):
+    rows = tau2.task_rows()
+    tau2.write(tmp_path / "results.json", read_settings(oracle), best_episodes(oracle / EPISODES), rows)
+    file = json.loads((tmp_path / "results.json").read_text())
+    file["info"]["agent_info"]["llm"] = "model\nB less A: +99.0 points\u2028more"
+    (tmp_path / "results.json").write_text(json.dumps(file))
+    side = read_side(str(tmp_path / "results.json"))
+    lines = as_text(compare(side, side)).splitlines()
+    assert sum(line.startswith("B less A") for line in lines) == 1
+    assert lines[0].endswith("tau2's file of model B less A: +99.0 points more, tasks 0.2".replace("tau2", "τ²"))
+
+
 def test_a_file_that_holds_two_task_versions_is_refused(tmp_path):
     mixed = [plain_trajectory(task_id="tau2/5", task_version=version) for version in ("0.2", "1.0")]
     write_trajectories(tmp_path / "mixed.jsonl", mixed)

@@ -10,7 +10,7 @@ from tau_retail_env.agents.bad import EagerAgent, ParrotAgent, QuitterAgent, Sil
 from tau_retail_env.agents.oracle import BoastingAgent, OracleAgent
 from tau_retail_env.evaluation.facts import Facts, calls_of, facts_of
 from tau_retail_env.evaluation.failures import KINDS, failures_of
-from tau_retail_env.evaluation.outcome import figures, floor
+from tau_retail_env.evaluation.outcome import figures, floor, interval_of
 from tau_retail_env.evaluation.power import as_text as power_text
 from tau_retail_env.evaluation.progress import words_of
 from tau_retail_env.evaluation.record import Episode
@@ -193,3 +193,15 @@ def test_power_in_words():
     words = power_text(114)
     assert "a difference of  5 points: 7 trials a task" in words
     assert "a difference of 10 points: 2 trials a task" in words
+
+
+def test_results_of_before_the_shown_interval_show_the_same_one():
+    facts = [fact(number, trial, number < 2 and trial < 2 - number) for number in range(20) for trial in range(2)]
+    found = figures_of(facts)
+    older = json.loads(json.dumps(found))
+    for name in ("pass^1", "pass^2", "pass@2"):
+        shown = interval_of(older[name])
+        assert (shown.low, shown.high) == tuple(older[name].pop("interval"))
+        again = interval_of(older[name])
+        assert (again.low, again.high) == (pytest.approx(shown.low), pytest.approx(shown.high))
+    assert as_text(older).splitlines()[3:6] == as_text(found).splitlines()[3:6]

@@ -118,7 +118,10 @@ def test_the_version_of_the_tasks_is_part_of_the_record(tmp_path):
         ("{}{}\n", "line 2: not one whole JSON object: "),
         ("[]\n", "line 2: expected a JSON object, found list"),
         (json.dumps(line_of(schema_version=99)) + "\n", "line 2: schema_version is 99, this package reads 1 to 3"),
-        (json.dumps(line_of(schema_version=...)) + "\n", "line 2: schema_version is None"),
+        (
+            json.dumps(line_of(schema_version=...)) + "\n",
+            "line 2: no episode of this package, for schema_version is missing",
+        ),
         (json.dumps(line_of(schema_version=True)) + "\n", "line 2: schema_version is True"),
         (json.dumps(line_of(customer_usage={})) + "\n", "line 2: customer_usage must be a list, found dict"),
         (json.dumps(line_of(user_strategy=...)) + "\n", r"line 2: fields missing: \['user_strategy'\]"),

@@ -62,6 +62,21 @@ def plain(messages: Sequence[Mapping[str, Any]]) -> tuple[list[Message], int]:
     return found, refused
 
 
+def misfit(error: Exception) -> str:
+    """Why an object is none of upstream's, in words for a person.
+
+    Args:
+        error: what reading it has raised.
+    """
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, (TypeError, AttributeError)):
+        return "a part of it is of another kind than upstream's"
+    return str(error)
+
+
 def judge_again(trajectory: Trajectory, task: Task) -> Reward:
     """Play a conversation's tool calls again on a fresh shop and judge it in all three numbers, whoever played it.
 

@@ -15,10 +15,11 @@ from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.evaluation.record import Episode
 from tau_retail_env.evaluation.settings import EvalSettings, different_tasks, task_digests
-from tau_retail_env.evaluation.upstream.conversation import Message, plain
+from tau_retail_env.evaluation.upstream.conversation import Message, misfit, plain
 from tau_retail_env.evaluation.upstream.large_json import members
 from tau_retail_env.messages import AssertedBreakdown, RewardBreakdown, StopReason
 from tau_retail_env.runs.files import write_atomically
+from tau_retail_env.runs.foreign import looks_like
 from tau_retail_env.runs.trajectories import checked
 from tau_retail_env.sources import open_shop
 from tau_retail_env.sources.tau2 import tasks as upstream_tau2
@@ -29,6 +30,16 @@ SIMULATIONS = "simulations"
 RETAIL = "retail"
 OTHER = "other"
 """The task version of a file whose tasks are of no edition that is here."""
+SIMULATION: Mapping[str, Any] = {
+    "messages": list[Mapping[str, Any]] | None,
+    "reward_info": Mapping[str, Any] | None,
+    "trial": float | None,
+    "seed": float | None,
+    "duration": float | None,
+    "agent_cost": float | None,
+    "user_cost": float | None,
+}
+"""Members of a simulation, and of which kind upstream writes them."""
 NOT_COUNTED = "infrastructure_error"
 """The one reason for an end that upstream leaves out of its figures."""
 STOP_REASONS: Mapping[str, str] = {
@@ -121,7 +132,9 @@ def read(path: Path, into: Tau2File) -> Iterator[Episode]:
     file = path / RESULTS if path.is_dir() else path
     is_folder = path.is_dir() or (file.parent / SIMULATIONS).is_dir()
     seen: dict[str, int] = {}
+    names = set[str]()
     for name, value in members(file, SIMULATIONS):
+        names.add(name)
         if name == "info":
             into.info = _info_of(value, str(file))
         elif name == "tasks":
@@ -131,7 +144,7 @@ def read(path: Path, into: Tau2File) -> Iterator[Episode]:
         elif name == SIMULATIONS and not is_folder:
             yield _episode(value, into, seen, str(file))
     if not into.info:
-        raise InvalidValueError(f"{file} is no results.json of τ²-bench: it has no member info")
+        raise InvalidValueError(f"{file} is no results.json of τ²-bench: it has no member info{looks_like(names)}")
     if is_folder:
         for one in sorted((file.parent / SIMULATIONS).glob("*.json")):
             yield _episode(dict(members(one, "")), into, seen, str(one))
@@ -341,10 +354,13 @@ def _to_tau2(messages: Sequence[Message], now: str) -> list[Message]:
 def _episode(simulation: Any, file: Tau2File, seen: dict[str, int], where: str) -> Episode:
     if not isinstance(simulation, dict):
         raise InvalidValueError(f"{where}: τ²-bench writes an object, found {str(simulation)[:40]!r}")
+    not_upstreams = f"{where}: a simulation that τ²-bench did not write"
+    for name, kind in SIMULATION.items():
+        check_kind(simulation.get(name), kind, f"{not_upstreams}: {name}")
     try:
         episode = _read_episode(simulation, file, seen)
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
-        raise InvalidValueError(f"{where}: a simulation that τ²-bench did not write: {error!r}") from None
+        raise InvalidValueError(f"{not_upstreams}: {misfit(error)}") from None
     check_kind(episode.trial, int, f"{where}: trial")
     checked(episode.trajectory, f"{where}: simulation of {episode.trajectory.task_id}")
     return episode

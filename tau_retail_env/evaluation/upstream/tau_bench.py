@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tau_retail_env.blocks import check_kind
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.evaluation.record import Episode
 from tau_retail_env.evaluation.settings import EvalSettings
-from tau_retail_env.evaluation.upstream.conversation import Message, plain
+from tau_retail_env.evaluation.upstream.conversation import Message, misfit, plain
 from tau_retail_env.evaluation.upstream.large_json import members
 from tau_retail_env.messages import RewardBreakdown, StopReason
 from tau_retail_env.runs.files import write_atomically
@@ -22,6 +23,7 @@ from tau_retail_env.tasks import Task
 SOURCE = "tau_bench"
 RUNS = "runs"
 """What the elements of the file's array are called here."""
+AIRLINE = "airline"
 AIRLINE_TOOLS = frozenset(
     {
         "book_reservation",
@@ -39,6 +41,8 @@ AIRLINE_TOOLS = frozenset(
 """Tools by which a file of the domain airline is known."""
 TEST_SPLIT = "test"
 ROLES = ("user", "assistant", "tool")
+RUN: Mapping[str, Any] = {"info": Mapping[str, Any], "traj": list[Mapping[str, Any]]}
+"""Members of a run, and of which kind upstream writes them."""
 
 
 def read(path: Path) -> Iterator[Episode]:
@@ -54,11 +58,14 @@ def read(path: Path) -> Iterator[Episode]:
     for _, run in members(path, RUNS):
         if not isinstance(run, dict):
             raise InvalidValueError(f"{path}: τ-bench v1 writes an object for each run, found {str(run)[:40]!r}")
+        not_upstreams = f"{path}: a run that τ-bench v1 did not write"
+        for name, kind in RUN.items():
+            check_kind(run.get(name), kind, f"{not_upstreams}: {name}")
         try:
             domain = domain or _domain(run)
             episode = _episode(run, domain, ids)
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
-            raise InvalidValueError(f"{path}: a run that τ-bench v1 did not write: {error!r}") from None
+            raise InvalidValueError(f"{not_upstreams}: {misfit(error)}") from None
         checked(episode.trajectory, f"{path}: run of {episode.trajectory.task_id}")
         yield episode
 
@@ -111,7 +118,7 @@ def read_few_shot(path: Path) -> Iterator[list[Message]]:
                 else:
                     messages[-1]["content"] += f"\n{part}"
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            raise InvalidValueError(f"{path}, line {number}: no example of τ-bench v1's: {error!r}") from None
+            raise InvalidValueError(f"{path}, line {number}: no example of τ-bench v1's: {misfit(error)}") from None
         yield messages
 
 
@@ -122,13 +129,13 @@ def _domain(run: Mapping[str, Any]) -> str | None:
     known = names - {"calculate", "think", "transfer_to_human_agents", "get_user_details"}
     if not known:
         return None
-    return "airline" if known & AIRLINE_TOOLS else "retail"
+    return AIRLINE if known & AIRLINE_TOOLS else "retail"
 
 
 def _episode(run: Mapping[str, Any], domain: str | None, ids: Mapping[str, str]) -> Episode:
     task = run["info"].get("task") or {}
     number = int(run["task_id"])
-    task_id = f"{SOURCE}/airline/{number}" if domain == "airline" else f"{SOURCE}/{TEST_SPLIT}/{number}"
+    task_id = f"{SOURCE}/{AIRLINE}/{number}" if domain == AIRLINE else f"{SOURCE}/{TEST_SPLIT}/{number}"
     task_id = ids.get(task.get("instruction", ""), task_id)
     reward_info = run["info"].get("reward_info")
     reward = float(run["reward"])

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.evaluation.report import in_lines
 from tau_retail_env.evaluation.user_check.playing import Played
 from tau_retail_env.evaluation.user_check.verdict import CUT_OFF, LOST, REASONS, failure_of
 from tau_retail_env.statistics.intervals import wilson_interval
@@ -53,7 +54,7 @@ def as_text(played: Played, tasks: Sequence[Task]) -> str:
         lines.append(f"all customers: {_rate(episodes)}")
     if found := [one for one in episodes if one.failure not in (None, CUT_OFF)]:
         lines += ["episodes to look at:", *(f"  {_episode_line(one)}" for one in found)]
-    return "\n".join(lines)
+    return in_lines(lines)
 
 
 def _count_line(played: Played, episodes: Sequence[_Episode]) -> str:

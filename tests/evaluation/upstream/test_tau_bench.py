@@ -127,6 +127,12 @@ def test_each_format_is_for_its_own_source(tmp_path):
         ({"reward": float("nan")}, "run of tau_bench/test/3: reward: found nan, expected a finite number"),
         ({"trial": float("inf")}, "a run that τ-bench v1 did not write"),
         (
+            {"traj": "none"},
+            "a run that τ-bench v1 did not write: traj: found 'none', expected a list of which each is an",
+        ),
+        ({"info": "x"}, "a run that τ-bench v1 did not write: info: found 'x', expected an object"),
+        ({"task_id": []}, "a run that τ-bench v1 did not write: a part of it is of another kind than upstream's"),
+        (
             {"traj": [{"role": "user", "content": {}}, {"role": "x"}]},
             r"run of tau_bench/test/3: messages\[1\].role: found 'x'",
         ),

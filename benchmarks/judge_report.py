@@ -18,7 +18,7 @@ from tau_retail_env.world.assertions import Evidence, RulesJudge, Said, Told, co
 PAGE = Path(__file__).parent / "judge_page.md"
 SETS = ("final", "tuning", "later", "last", "unseen", "fresh", "held_out")
 """Those made from templates; the rules were corrected on the misses of each."""
-WRITTEN = ("written_out", "later_written", "last_written", "plain_written")
+WRITTEN = ("written_out", "later_written", "last_written", "plain_written", "plain_later")
 """Those whose conversations are written out one by one."""
 
 

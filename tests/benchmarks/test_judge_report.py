@@ -25,6 +25,7 @@ AS_COMMITTED = {
     "held_out": "662f3f70c27abdc1bf279ebe52684564d1b276f33c904a5eeef8ca4a853abdc5",
     "written_out": "a904119ab7f43b1b74c744e5a02e7c27d477c49761de8a918674fa39f1c567ae",
     "later_written": "820a7bf11e1904ee86ecaf8d35eae51e55a52b8fc69213a09374bb982a1792b3",
+    "plain_later": "af4105d6dc239d4e712c485403d5d2352019554c3a2cfe0657ed23fac04ea0f3",
     "plain_written": "2813d59d686becd24d2f7af463051450504c5f45d8145368de12f5b23498b057",
     "last_written": "66265a30bcc35b0ebfb40bd521f003b0551716ab83326f045bf77ec5da5f3d45",
 }

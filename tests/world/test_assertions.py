@@ -125,6 +125,8 @@ def test_the_words_of_real_agents_around_a_value_do_not_hide_it(assertion, words
         (CARD, "You paid with PayPal. You also have a Mastercard on file."),
         (PRICIEST, "Your order has a kettle and a lamp. Which one would you like to cancel?"),
         (STORAGE, "The tablet has 64GB of storage. We also have a version with 32GB."),
+        (REFUND, "The order total was $1,093.34. Shall the refund go to your gift card?"),
+        (CARD, "I see two cards in your profile: a Mastercard and a Visa. Which order do you mean?"),
         (BALANCE, "Your gift card can be used, as the price difference of $70 is less than its balance."),
         (REFUND, "I can see the order, which came to a total of $1,093.34. How should I refund it?"),
         (REFUND, "You will get money back; one of them is $1,093.34 less."),
@@ -138,6 +140,23 @@ def test_the_words_of_real_agents_around_a_value_do_not_hide_it(assertion, words
 )
 def test_what_is_only_wished_listed_or_proposed_does_not_count(assertion, words):
     assert not told(assertion, words)
+
+
+def test_a_total_in_a_tables_last_row_is_no_price_of_its_column():
+    table = "| Item | Price |\n|---|---|\n| Lamp | $1,000.00 |\n| Rug | $93.34 |\n| **Total** | **$1,093.34** |"
+    assert told(REFUND, f"{table}\n\nThis will be refunded. Do you confirm?")
+
+
+def test_what_another_order_or_what_is_had_now_is_like_answers_no_question_about_this_one():
+    paid = "Agent should tell the user the order total is $734.05."
+    asked = "How much did I pay for order #W7710293?"
+    assert told(paid, "#W7710239 was $512.88. #W7710293 was $734.05.", asked=asked)
+    assert not told(paid, "#W7710239 was $734.05. #W7710293 was $512.88.", asked=asked)
+    asked = "How long does the battery of the new speaker last?"
+    assert told(BATTERY, "The current one lasts 20 hours, the new one lasts 12 hours.", asked=asked)
+    assert not told(BATTERY, "Your current speaker lasts 12 hours; the new one lasts 20 hours.", asked=asked)
+    refund = "Agent should tell the user the refund for the cancelled bicycle order is $655.81."
+    assert not told(refund, "I could cancel your helmet order instead, for a refund of $655.81.")
 
 
 def test_a_superlative_in_the_customers_words_is_answered_by_a_sentence_and_not_by_a_list():

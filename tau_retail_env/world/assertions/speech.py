@@ -138,7 +138,7 @@ def plain(text: str) -> str:
         elif not header:
             header = cells
         else:
-            names = [*header, *[""] * len(cells)]
+            names = [*([""] * len(header) if _SUMMED_UP.search(cells[0]) else header), *[""] * len(cells)]
             lines += [f"{cells[0]} {name}: {cell}" for name, cell in zip(names[1:], cells[1:], strict=False)]
             lines += [cells[0]] if len(cells) == 1 else []
     return re.sub(r"[*_`]+", "", "\n".join(lines)).replace("’", "'")
@@ -292,11 +292,13 @@ def _words(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
 
 
-_SENTENCE = re.compile(r"(?<=[.!?])(?<!\bSt\.)(?<!\bDr\.)(?<!Ave\.)\s+(?=[A-Z$*\-•\d\"'(])|\n+|;\s+|\s+[—–|]\s+")
+_SENTENCE = re.compile(r"(?<=[.!?])(?<!\bSt\.)(?<!\bDr\.)(?<!Ave\.)\s+(?=[A-Z$*#\-•\d\"'(])|\n+|;\s+|\s+[—–|]\s+")
 _CLAUSE = re.compile(
     rf"{_SENTENCE.pattern}|[()]|,\s+(?!\d{{3}}\b)"
     r"|\s(?:and|while|(?<!anything )(?<!nothing )but|whereas|though|although|so)\s|:\s+(?=I\b)"
 )
+_SUMMED_UP = _words(r"\b(?:total|sum|refund|difference)\b")
+"""How a row begins that is of another sort than its column: a total under "Price" is no price."""
 _TURN = _words(
     r"(?<!anything )(?<!nothing )\b(?:but|given that|since|because|considering that|however|instead|actually"
     r"|although|though|while|whereas)\b,?\s*|^as (?:you|I) [^,]*,\s*"

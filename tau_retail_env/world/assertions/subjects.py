@@ -36,7 +36,7 @@ class Subject:
         Args:
             claim: upstream's sentence without its values.
         """
-        goods = goods_in(claim) | frozenset(re.findall(r"#W\d{7}", claim))
+        goods = goods_in(claim) | frozenset(_ORDER.findall(claim))
         words = frozenset(word for word in re.findall(r"[a-z-]+", claim.lower()) if word not in _IDLE)
         is_other, is_new = (re.search(rf"\b{word}\b", claim) is not None for word in ("other", "new"))
         return Subject(stems_of(claim), goods, aspects_of(claim), is_other, words, is_new)
@@ -61,7 +61,7 @@ class Subject:
         """
         goods = goods_in(words) - itself
         if any(one.startswith("#") for one in self.goods):
-            goods |= frozenset(re.findall(r"#W\d{7}", words))
+            goods |= frozenset(_ORDER.findall(words))
         own = self.goods or (known & _GOODS if is_common else frozenset())
         if goods and own and not goods & own:
             return False
@@ -92,7 +92,11 @@ def is_about(place: Place, subject: Subject, asked: Sequence[str], itself: str, 
     if not subject.is_other and _ANOTHER.search(place.clause):
         return False
     before = place.sentence_before if _RELATIVE.match(place.clause_before) else place.clause_before
-    if subject.is_new and _OWNED_NOW.search(before) and not _NEW.search(before):
+    is_new = subject.is_new or (asked and _NEW.search(asked[-1]) and _NEW.search(place.text, place.end))
+    if is_new and _OWNED_NOW.search(before) and not _NEW.search(before):
+        return False
+    offered = goods_in(place.sentence_before) if _OFFERED.search(place.sentence_before) else frozenset()
+    if subject.goods and offered and not offered & subject.goods:
         return False
     if REFUND in subject.aspects and _PAID_BEHIND.match(place.clause_after):
         return False
@@ -153,6 +157,15 @@ def goods_in(text: str) -> frozenset[str]:
     return stems_of(text) & _GOODS
 
 
+def things_in(text: str) -> frozenset[str]:
+    """Stems of the goods, and the numbers of the orders, that a text names.
+
+    Args:
+        text: in any case.
+    """
+    return goods_in(text) | frozenset(_ORDER.findall(text))
+
+
 @functools.lru_cache(maxsize=4096)
 def aspects_of(text: str) -> frozenset[str]:
     """What the amounts of a text are: refunds, prices, totals and so on; "total" only where nothing else is said.
@@ -210,6 +223,7 @@ _GOODS = frozenset(
     ).split()
 )
 """Stems of the things that a shop sells; a clause that names one of them is about it."""
+_ORDER = re.compile(r"#W\d{7}")
 _IDLE = frozenset(
     "a an the their there that they them user users customer agent should tell told is are was were be will to "
     "of for "
@@ -251,7 +265,9 @@ _ASPECTS = {
     PAY: _words(
         r"\b(?:pay|paid|(?<!no )charg(?:e|ed|es|ing)|owe|due|additional|extra|costs? more|more expensive)\b|\d more\b"
     ),
-    PRICE: _words(r"\b(?:costs?|prices?|priced|sells? for|worth|came to|order(?: #W?\d+)? comes to)\b(?! more)"),
+    PRICE: _words(
+        r"\b(?:costs?|prices?|priced|sells? for|worth|came to|order total|order(?: #W?\d+)? comes to)\b(?! more)"
+    ),
     FEE: _words(
         r"\b(?:coupon|voucher|discount|budget|deposit|limit)\b|(?<!no )(?<!free )(?<!including )\b(?:fees?"
         r"|shipping|delivery|handling|tax(?:es)?)\b(?! address)"
@@ -288,6 +304,7 @@ _RELATIVE = _words(r"\W*(?:which|that)\b")
 _LABELLED = _words(r"\b\w+(?: \w+)? of(?: about| around)?$")
 """What an amount is called right before it: "the price difference of $87 is less than the balance"."""
 _PAID_BEHIND = _words(r"\W*(?:that |which )?you(?:'ve| have)? (?:paid|spent)\b")
+_OFFERED = _words(r"\binstead\b(?! of)")
 _NEW = _words(r"\b(?:new|replacement|instead)\b")
 _YOURS_BEHIND = _words(r"[^.!?;]*[,;](?: but| while)? yours (?:has|is|was)\b")
 _NAMING = _words(

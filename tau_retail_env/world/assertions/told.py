@@ -18,7 +18,7 @@ from tau_retail_env.world.assertions.speech import (
     sentences,
     takes_back,
 )
-from tau_retail_env.world.assertions.subjects import Subject, counts_them, goods_in, is_about, stems_of
+from tau_retail_env.world.assertions.subjects import Subject, counts_them, goods_in, is_about, stems_of, things_in
 from tau_retail_env.world.assertions.unreal import is_unreal
 from tau_retail_env.world.assertions.values import Value, without_values
 
@@ -155,12 +155,12 @@ class Told:
         return False
 
     def _is_of_another_thing(self, value: Value, place: Place, asked: Sequence[str]) -> bool:
-        """Whether an amount is of other goods than those asked about, which have one of their own."""
-        wanted, own = goods_in(" ".join(asked)), goods_in(place.sentence)
+        """Whether an amount is of other goods, or another order, than were asked about, which have one of their own."""
+        wanted, own = things_in(" ".join(asked)), things_in(place.sentence)
         if value.kind != "amount" or self.subject.goods or not wanted or not own or own & wanted:
             return False
         near = place.text[max(0, place.start - FARTHEST) : place.end + FARTHEST]
-        return any(goods_in(Place(near, start, end).sentence) & wanted for start, end in value.others(near))
+        return any(things_in(Place(near, start, end).sentence) & wanted for start, end in value.others(near))
 
     def _is_replaced(self, value: Value, text: str, back: int, asked: Sequence[str]) -> bool:
         """Whether a message that takes something back gives another value of the sort behind it, of this subject."""
@@ -205,7 +205,9 @@ _FRONT = re.compile(
 )
 _SECOND = re.compile(r"\b(?:followed by|second|next|then)\b", re.IGNORECASE)
 _LIST_ITEM = re.compile(r"^\s*(?:[-•]|\d+[.)])\s+(?:\w+ ){0,3}\Z", re.MULTILINE)
-_POSSESSED = re.compile(r"\b(?:has|have|contains?|includes?|there (?:is|are))\b", re.IGNORECASE)
+_POSSESSED = re.compile(
+    r"\b(?:has|have|contains?|includes?|there (?:is|are)|I (?:can )?see|on file|profile)\b", re.IGNORECASE
+)
 _PREDICATED = re.compile(
     r"(?:\b(?:is|are|was|were|comes to|totals|remains|costs?)|'s|:)(?: \w+ly| a| an| the| just| now)*$", re.IGNORECASE
 )

@@ -68,6 +68,7 @@ class Library:
         self.started: list[dict[str, Any]] = []
         self.rows: list[dict[str, float]] = []
         self.steps = [0]
+        self.finished = 0
 
     def init(self, **settings: Any) -> SimpleNamespace:
         if settings.get("project") == "refused":
@@ -85,7 +86,7 @@ class Library:
             self.rows.append({"step": step, **values} if step is not None else values)
 
     def finish(self) -> None:
-        pass
+        self.finished += 1
 
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])
@@ -102,6 +103,7 @@ def test_a_run_that_goes_on_goes_on_in_its_tracker(grpo_values: Values, monkeypa
     assert first["name"] == second["name"] and first["project"] == second["project"] == "tau-retail"
     assert first.get("id") == second.get("id") and second["resume"] == "allow"
     assert library.rows == [{"critic/kl": 0.5, "step": 2}, {"critic/kl": 0.25, "step": 1}] * 2
+    assert library.finished == 2
 
 
 @pytest.mark.parametrize(("name", "known_by"), [("wandb", "id"), ("trackio", "name")])

@@ -15,7 +15,7 @@ needs_full = pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full, a di
 
 
 def test_what_is_written_is_read_back(tmp_path: Path):
-    path = tmp_path / "new" / "rows.jsonl"
+    path = tmp_path / "new" / "newer" / "rows.jsonl"
     write_atomically(path, '{"step": 0}\n')
     append_row(path, {"step": 1})
     assert read_rows(path) == [{"step": 0}, {"step": 1}]

@@ -41,6 +41,8 @@ def test_a_long_conversation_is_cut_in_its_middle():
     shown = row_of(episode("a" * 100_000 + "the end"), 0).conversation
     assert len(shown) <= LONGEST
     assert shown.startswith("user: aaa") and shown.endswith("the end")
+    longest = "a" * (LONGEST - len("user: "))
+    assert row_of(episode(longest), 0).conversation == f"user: {longest}"
 
 
 def test_nothing_in_a_text_is_obeyed_by_tensorboards_page():

@@ -167,6 +167,14 @@ def test_a_folder_that_is_refused_to_a_new_run_stays_as_it_was_and_free(folder: 
         pass
 
 
+def test_letting_go_twice_takes_nothing_from_whoever_has_the_folder_by_then(folder: Path):
+    first = FolderLock(folder)
+    first.release()
+    with FolderLock(folder):
+        first.release()
+        assert (folder / LOCK).exists()
+
+
 def test_a_file_in_the_place_of_a_new_folder_is_named_as_one(tmp_path: Path):
     (tmp_path / "run").write_text("notes")
     with pytest.raises(InvalidValueError, match=r"run already is a file of that name\. Give another: output_dir="):

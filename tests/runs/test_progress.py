@@ -41,6 +41,8 @@ def test_a_validations_line_tells_the_interval_and_what_could_not_be_scored():
     assert "no episode of 8 could be scored" in validation_line(0, {"episodes": 0, "asked": 8, "unscorable": 8}, 1.0)
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(0.2, "1 s"), (59, "59 s"), (60, "1 min"), (600, "10 min"), (7200, "2 h")])
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.2, "1 s"), (59, "59 s"), (60, "1 min"), (600, "10 min"), (7200, "2 h")]
+)
 def test_a_rough_time_is_in_words(seconds, words):
     assert in_words(seconds) == words

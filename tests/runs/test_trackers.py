@@ -1,5 +1,8 @@
 """Trackers that keep metrics elsewhere: what is refused before a run starts."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 
 from tau_retail_env.config import compose
@@ -7,6 +10,8 @@ from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.local.config import check_local, check_sft
 from tau_retail_env.roll.config.check import check_roll
 from tau_retail_env.runs import trackers
+from tau_retail_env.runs.episode_table import row_of
+from tests.plain_trajectory import plain_trajectory
 
 CHECKS = {"tau_retail_local": check_local, "tau_retail_sft": check_sft, "tau_retail_1gpu": check_roll}
 
@@ -77,6 +82,20 @@ def test_trackio_is_refused_beside_roll():
 def test_a_run_has_its_folders_name_unless_told_otherwise():
     assert trackers.run_arguments("wandb", "run_1", {}) == {"project": "tau-retail", "name": "run_1"}
     assert trackers.run_arguments("swanlab", "run_1", {"project": "p"}) == {"project": "p", "experiment_name": "run_1"}
+
+
+@pytest.mark.parametrize(("name", "num_tables"), [("wandb", 1), ("trackio", 0)])
+def test_wandb_alone_has_a_place_for_a_table_of_episodes(name, num_tables, monkeypatch, tmp_path):
+    logged = []
+    library = SimpleNamespace(
+        init=lambda **settings: SimpleNamespace(name="run"),
+        define_metric=lambda *names, **settings: None,
+        Table=lambda columns, data: data,
+        log=logged.append,
+    )
+    monkeypatch.setitem(sys.modules, name, library)
+    trackers.Hosted(name, tmp_path, {}).show([row_of(plain_trajectory(), 5)], 5)
+    assert logged == [{"episodes": [[5, "tau2/1", 0, 0.0, "user_stop", ""]], "step": 5}] * num_tables
 
 
 @pytest.mark.parametrize("name", CHECKS)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from tau_retail_env.world.assertions.evidence import Evidence
 from tau_retail_env.world.assertions.speech import (
     FARTHEST,
+    WIDEST,
     Place,
     is_asserted,
     is_introduced,
@@ -107,7 +108,9 @@ class Told:
             return True
         if len(self.values) > 1 or not answers or answers & stems_of(place.sentence):
             return False
-        if _LIST_ITEM.search(place.text[: place.start]) and not answers & stems_of(place.text):
+        if _LIST_ITEM.search(place.text[max(0, place.start - WIDEST) : place.start]) and not answers & stems_of(
+            place.text
+        ):
             return True
         return bool(_POSSESSED.search(place.stretch_before)) or self._is_answered_elsewhere(place, answers)
 

@@ -102,7 +102,7 @@ def test_each_edition_runs_its_own_code_side_by_side():
     assert hasattr(new.RetailTools, "get_item_details")
     import tau2.domains.retail.tools
 
-    assert tau2.domains.retail.tools.RetailTools is old.RetailTools
+    assert old.RetailTools.__base__ is tau2.domains.retail.tools.RetailTools
 
 
 @pytest.mark.parametrize("version", NEWER)

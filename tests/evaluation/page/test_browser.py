@@ -93,7 +93,7 @@ def test_it_opens_with_the_figures_of_every_run(opened, two_runs):
     assert "All runs" in shown
     assert page.locator("section.card").count() == 3
     assert "missing write" in shown
-    assert "100.0 [51.0, 100.0]" in shown
+    assert "100.0 [50.7, 100.0]" in shown
 
 
 def test_a_failure_in_the_figures_lists_its_episodes(opened, two_runs):

@@ -178,7 +178,7 @@ def task_version(tasks: Sequence[Task]) -> str:
 
 def task_digests(tasks: Sequence[Task]) -> dict[str, str]:
     """By task id, a digest of everything that a task asks and is judged by; its split does not count."""
-    return {task.id: _digest(dataclasses.asdict(task) | {"split": None})[:DIGEST_LENGTH] for task in tasks}
+    return {task.id: _digest(_fields(task) | {"split": None})[:DIGEST_LENGTH] for task in tasks}
 
 
 def user_of(strategy: str | Mapping[str, float], model: str | None, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,7 +217,17 @@ def _scripted_folder() -> Path:
 
 
 def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=_plain).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """What JSON cannot hold, for a digest: of a dataclass its fields, of everything else its text."""
+    return _fields(value) if dataclasses.is_dataclass(value) else str(value)
+
+
+def _fields(one: Any) -> dict[str, Any]:
+    """The fields of a dataclass by name; `dataclasses.asdict` would copy all that they hold."""
+    return {entry.name: getattr(one, entry.name) for entry in dataclasses.fields(one)}
 
 
 def _some(tasks: Sequence[str]) -> str:

@@ -326,6 +326,13 @@ named_backend() {
   esac
 }
 
+# A name that no file in configs/ has is refused before anything is installed.
+check_config_name() {
+  local file=$root/configs/${config_name%.yaml}.yaml
+  [ -z "$config_path" ] && [ ! -e "$file" ] || return 0
+  refuse "there is no ${file#"$root"/}; configs/ has: $(cd "$root/configs" && echo *.yaml | sed 's/\.yaml//g; s/ /, /g')."
+}
+
 # use_environment ENGINE: everything that follows is about the environment of an engine.
 use_environment() {
   engine=$1 venv=$root/.venv requirements=$root/requirements.txt added=""
@@ -416,7 +423,11 @@ fetch() {
 main() {
   parse_arguments "$@"
   cd "$root"
-  [ -n "$config_name" ] || resumed_config >&2 || choose_config >&2
+  if [ -n "$config_name" ]; then
+    check_config_name
+  else
+    resumed_config >&2 || choose_config >&2
+  fi
   choose_environment >&2
   bring_tasks >&2
   set_up_all >&2

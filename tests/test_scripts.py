@@ -119,7 +119,9 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path, repository: Path) -> Machine:
-    return Machine(tmp_path, repository)
+    machine = Machine(tmp_path, repository)
+    machine.add_config("tau_retail_local", "engine: local\n")
+    return machine
 
 
 def test_help_explains_and_sets_nothing_up(machine):
@@ -144,6 +146,14 @@ def test_what_is_not_understood_is_refused_by_name_before_anything_starts(machin
     assert result.returncode == 2
     assert result.stderr.startswith("error: ")
     assert named in result.stderr
+    assert machine.calls() == []
+
+
+def test_a_configuration_that_is_not_there_is_refused_before_anything_is_installed(machine):
+    machine.add_config("mine")
+    result = machine.run("--config-name", "tau_retial_local", "--print-config")
+    assert result.returncode == 2
+    assert "no configs/tau_retial_local.yaml; configs/ has: mine, tau_retail_local." in result.stderr
     assert machine.calls() == []
 
 
@@ -265,6 +275,7 @@ def test_a_run_that_is_gone_on_with_brings_its_configuration_and_its_engine(mach
         assert "config.yaml: the run that is resumed" in result.stderr and "[engine] local" in result.stderr
     (run / "config.yaml").write_text("engine: auto\nactor_infer:\n  strategy_args:\n    strategy_name: vllm\n")
     assert "[engine] roll" in machine.run("resume=outputs/a run").stderr
+    machine.add_config("mine")
     assert "--config-name mine" in machine.run("--config-name", "mine", "resume=outputs/a run").stdout
     assert "--config-name tau_retail_1gpu" in machine.run("resume=true").stdout
 

@@ -55,6 +55,11 @@ class AgentChoice:
             if not (path / CHECKPOINT_FILE).is_file():
                 raise InvalidValueError(f"--agent: {path} holds no model ({CHECKPOINT_FILE} is missing)")
             return cls("checkpoint", str(path.resolve()))
+        if "/" in word and ":" in word:
+            raise InvalidValueError(
+                f"--agent: {word} is no folder; a server's address begins with http:// or https://, and "
+                "module:function names a module as Python imports it, with dots"
+            )
         if ":" in word:
             return cls("function", word)
         hint = f"{unknown('agent', word, NAMES)}"

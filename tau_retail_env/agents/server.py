@@ -160,9 +160,12 @@ class AgentServer:
     def _no_answer(self, error: Exception) -> AgentServerError:
         text = str(error) if self._key == NO_KEY else str(error).replace(self._key, "…")  # servers repeat a wrong key
         words = " ".join(text.split())[:300]
+        status = getattr(error, "status_code", None)  # of an answer that came; the client asks again after these alone
+        is_asked_again = status is None or status in (408, 409, 429) or status >= 500
+        attempts = f" in {1 + self.settings.max_retries} attempts; the last" if is_asked_again else ""
         return AgentServerError(
-            f"The agent's server {self.settings.base_url} (model {self.settings.model}) gave no usable answer in "
-            f"{1 + self.settings.max_retries} attempts; the last: {type(error).__name__}: {words}"
+            f"The agent's server {self.settings.base_url} (model {self.settings.model}) gave no usable "
+            f"answer{attempts}: {type(error).__name__}: {words}"
         )
 
 

@@ -167,7 +167,7 @@ def _flipped(first: Side, second: Side, rates: Mapping[str, tuple[float, float]]
 
 def _failed_words(side: Side, task: str) -> str:
     """A side's trials of a task: which failed, and why."""
-    of_task = [one for one in side.episodes if one.task_id == task and one.scorable]
+    of_task = sorted((one for one in side.episodes if one.task_id == task and one.scorable), key=lambda one: one.trial)
     failed = [f"trial {one.trial} {_why(one)}" for one in of_task if not one.success]
     return f"failed {', '.join(failed)}" if failed else f"solved all {len(of_task)}"
 

@@ -45,6 +45,8 @@ def write_atomically(path: Path, text: str) -> None:
     Raises:
         WriteError: it cannot be written.
     """
+    if not path.name:
+        raise WriteError(f"{str(path)!r} could not be written: it names no file")
     partial = path.with_name(f".{path.name}.partial")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

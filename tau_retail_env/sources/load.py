@@ -201,7 +201,7 @@ def _stamped(task_file: str | None) -> _Stamped | None:
     """Tell a file from what it was before, so that it is read again where it was changed.
 
     Raises:
-        InvalidValueError: there is no such file.
+        InvalidValueError: there is no such file, or it is a folder.
     """
     if task_file is None:
         return None
@@ -209,10 +209,16 @@ def _stamped(task_file: str | None) -> _Stamped | None:
     try:
         found = path.stat()
     except OSError as error:
-        raise InvalidValueError(
-            f"task_file: {path} cannot be read ({error.strerror}); write one with: tau-retail generate --output FILE"
-        ) from None
+        raise _unreadable(path, error.strerror or str(error)) from None
+    if path.is_dir():
+        raise _unreadable(path, "it is a folder")
     return str(path), found.st_mtime_ns, found.st_size
+
+
+def _unreadable(path: Path, reason: str) -> InvalidValueError:
+    return InvalidValueError(
+        f"task_file: {path} cannot be read ({reason}); write one with: tau-retail generate --output FILE"
+    )
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from tau_retail_env.tasks.task import Action, Scenario, Task
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+_EXPECTED = "expected lines written by `tau-retail generate` or by `tau-retail tasks --json`"
 _TUPLES = ("outputs", "reward_basis", "assertions", "labels")
 
 
@@ -30,11 +31,14 @@ def read_tasks(path: str | os.PathLike[str]) -> list[Task]:
         path: a file with a task a line.
 
     Raises:
-        InvalidValueError: a line is not a task; the message names file and line.
-        FileNotFoundError: there is no such file.
+        InvalidValueError: a line is not a task, or the file no text; the message names file and line.
+        OSError: there is no such file, or it cannot be read.
     """
     with open(path, encoding="utf-8") as file:
-        return [_task(line, f"{path}, line {number}") for number, line in enumerate(file, start=1)]
+        try:
+            return [_task(line, f"{path}, line {number}") for number, line in enumerate(file, start=1)]
+        except UnicodeDecodeError as error:
+            raise InvalidValueError(f"{path}: not a file of tasks ({error}); {_EXPECTED}") from error
 
 
 @functools.cache
@@ -59,9 +63,8 @@ def _task(line: str, where: str) -> Task:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         problem = f"{'.'.join(map(str, first['loc']))} is {first['input']!r:.80}: {first['msg']}"
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except KeyError as error:
+        problem = f"without {error}"
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         problem = str(error)
-    raise InvalidValueError(
-        f"{where}: not a task ({problem}); expected a line written by `tau-retail generate` or by "
-        "`tau-retail tasks --json`"
-    )
+    raise InvalidValueError(f"{where}: not a task ({problem}); {_EXPECTED}")

@@ -29,6 +29,11 @@ def test_an_address_is_a_server():
     assert AgentChoice.read("http://127.0.0.1:8000/v1/") == AgentChoice("server", "http://127.0.0.1:8000/v1")
 
 
+def test_an_address_without_its_scheme_is_told_what_is_missing():
+    with pytest.raises(InvalidValueError, match="begins with http://"):
+        AgentChoice.read("127.0.0.1:8000/v1")
+
+
 def test_an_unknown_name_gets_the_nearest_one():
     with pytest.raises(InvalidValueError, match="Did you mean 'oracle'"):
         AgentChoice.read("orcale")
@@ -56,11 +61,11 @@ def test_what_makes_no_agent_is_told(tmp_path, monkeypatch, source, words):
 
 
 def test_a_function_makes_an_agent_for_each_episode(tmp_path, monkeypatch):
-    (tmp_path / "my_agents.py").write_text(
+    (tmp_path / "quitters.py").write_text(
         "from tau_retail_env.agents.bad import QuitterAgent\n\ndef quit_at_once():\n    return QuitterAgent()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    make = made_here(AgentChoice.read("my_agents:quit_at_once"))
+    make = made_here(AgentChoice.read("quitters:quit_at_once"))
     assert make(TASK, 0) is not make(TASK, 0)
     trajectory = play_episode(TauRetailEnv(tasks=[TASK]), make(TASK, 0), EpisodeRequest(TASK.id, 0))
     assert trajectory.metrics["transfers"] == 1

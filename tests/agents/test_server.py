@@ -96,6 +96,7 @@ def test_a_wrong_key_is_told_without_the_key(monkeypatch):
     with ChatServer(key="another") as server, pytest.raises(AgentServerError, match="Incorrect API key") as caught:
         AgentServer(settings_of(server, api_key_env="MY_KEY")).check()
     assert "5f1d0c" not in str(caught.value)
+    assert "attempts" not in str(caught.value)  # a wrong key is not tried again
 
 
 def test_a_proxy_of_the_environment_is_not_for_a_server_on_this_machine(monkeypatch):

@@ -31,6 +31,11 @@ def test_a_row_on_a_full_disk_is_an_error_with_path_and_reason(tmp_path: Path):
     assert issubclass(WriteError, TauRetailError)
 
 
+def test_a_path_that_names_no_file_is_refused():
+    with pytest.raises(WriteError, match="it names no file"):
+        write_atomically(Path(""), "text")
+
+
 @needs_full
 def test_a_file_on_a_full_disk_stays_as_it_was(tmp_path: Path):
     path = tmp_path / "summary.json"

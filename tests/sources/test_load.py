@@ -150,6 +150,11 @@ def test_a_file_that_was_written_again_is_read_again(task_file):
     assert load_tasks("generated", "train2", task_file=str(task_file)) == before[:3]
 
 
+def test_a_folder_is_no_file_of_tasks(tmp_path):
+    with pytest.raises(InvalidValueError, match="cannot be read \\(it is a folder\\)"):
+        load_tasks("generated", "train2", task_file=str(tmp_path))
+
+
 def test_tasks_in_hand_are_not_chosen_among():
     with pytest.raises(InvalidValueError, match="exclude_tasks: not together with tasks"):
         TauRetailEnv(tasks=load_tasks(), exclude_tasks=["tau2/5"])

@@ -27,6 +27,20 @@ def test_a_line_that_is_no_task_is_named(tmp_path: Path, line: str) -> None:
         read_tasks(path)
 
 
+def test_a_field_that_is_missing_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.jsonl"
+    path.write_text('{"id": "a"}', encoding="utf-8")
+    with pytest.raises(InvalidValueError, match=r"not a task \(without 'actions'\)"):
+        read_tasks(path)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.jsonl"
+    path.write_bytes(b"\xdf\x00")
+    with pytest.raises(InvalidValueError, match=r"tasks\.jsonl: not a file of tasks"):
+        read_tasks(path)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -25,7 +25,7 @@ REMEDIES = (
     f"Any of these brings it: git submodule update --init tau-bench, "
     f"export {PATH_VARIABLE}=<a checkout of sierra-research/tau-bench>, "
     f"pip install git+https://github.com/sierra-research/tau-bench@{COMMIT}. "
-    "Source 'tau2' needs none of them (task_source=tau2, on the command line --source tau2)"
+    "Source 'tau2' needs none of them (task_source=tau2)"
 )
 EXTRA_COMMAND = "pip install '.[tau-bench]'"
 

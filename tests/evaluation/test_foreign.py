@@ -1,12 +1,17 @@
 """Result files of other tools: every command that reads results says what it was given."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 import zipfile
 
 import pytest
 
 from tau_retail_env.cli.main import main
 from tau_retail_env.runs.trajectories import write_trajectories
+from tests.evaluation.evaluations import evaluate
 from tests.plain_trajectory import plain_trajectory
 
 LOG = {"version": 2, "status": "success", "eval": {"task": "toy"}, "plan": {}, "results": {}, "samples": []}
@@ -60,6 +65,23 @@ def test_a_result_file_of_another_tool_is_named(files, capsys, command, file, wo
     said = capsys.readouterr().err
     assert str(files / file) in said and words in said
     assert not (files / "out").is_file()
+
+
+@pytest.mark.parametrize("closed", ["", "episodes.jsonl"], ids=["folder", "file"])
+@pytest.mark.parametrize(
+    "command", [("compare", "{0}", "{0}"), ("review", "{0}"), ("report", "{0}", "--output", "{1}")]
+)
+def test_what_may_not_be_read_is_named(tmp_path, command, closed):
+    evaluate(tmp_path / "e", trials=1)
+    (tmp_path / "e" / closed).chmod(0)
+    drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    if drop and shutil.which("setpriv") is None:
+        pytest.skip("root reads everything: needs setpriv")
+    words = [word.format(tmp_path / "e", tmp_path / "out") for word in command]
+    ran = subprocess.run([*drop, sys.executable, "-m", "tau_retail_env", *words], capture_output=True, text=True)
+    (tmp_path / "e" / closed).chmod(0o700)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith(f"error: {tmp_path / 'e' / closed}") and "Permission denied" in ran.stderr
 
 
 def test_only_a_folder_is_an_evaluation(files, capsys):

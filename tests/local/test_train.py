@@ -245,9 +245,10 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(grpo_values: Values, tm
     assert outcome.summary["difference"] == whole.summary["difference"]
 
 
-def test_a_finished_run_has_nothing_to_go_on_with(finished: tuple[Any, list[str]], grpo_in: Values):
-    rows = (finished[0].folder / "metrics.jsonl").read_text()
-    again, _ = run(grpo_in(finished[0].folder, *LEARNING, "max_steps=3", "resume=true"))
+def test_a_finished_run_has_nothing_to_go_on_with(finished: tuple[Any, list[str]], grpo_in: Values, tmp_path: Path):
+    folder = shutil.copytree(finished[0].folder, tmp_path / "run")  # the log of the others' run stays as it is
+    rows = (folder / "metrics.jsonl").read_text()
+    again, _ = run(grpo_in(folder, *LEARNING, "max_steps=3", "resume=true"))
     assert (again.folder / "metrics.jsonl").read_text() == rows
     assert again.summary["difference"] == finished[0].summary["difference"]
 

@@ -568,7 +568,8 @@ PROGRAM = textwrap.dedent(
 
     roll_train.preflight = lambda config, attention: {"retail_train": 500, "retail_test": 115}
     roll_train.run_pipeline = pipeline
-    exits.leave(lambda: main(["train", "--config-name", "tau_retail_1gpu", "warm_start=none", "output_dir=" + sys.argv[2]]))
+    run = ["train", "--config-name", "tau_retail_1gpu", "warm_start=none", "output_dir=" + sys.argv[2]]
+    exits.leave(lambda: main(run))
     """
 )
 

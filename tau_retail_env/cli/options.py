@@ -199,9 +199,15 @@ def natural(text: str) -> int:
     return _whole(text, at_least=0)
 
 
+MOST = 1_000_000
+"""Of anything that a command counts: more would fill the memory before anything is played or written."""
+
+
 def positive(text: str) -> int:
-    """An option's value that is a whole number from 1 on."""
-    return _whole(text, at_least=1)
+    """An option's value that is a whole number from 1 on, up to a million."""
+    if (number := _whole(text, at_least=1)) > MOST:
+        raise argparse.ArgumentTypeError(f"must be {MOST:,} or less, found {text[:40]!r}")
+    return number
 
 
 def _whole(text: str, at_least: int) -> int:

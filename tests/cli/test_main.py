@@ -680,3 +680,10 @@ def test_a_mixture_is_checked_by_its_weights(customer, capsys):
     assert "customer llm: a perfect agent fails in 0 of " in shown
     assert "customer scripted: a perfect agent fails in 0 of " in shown
     assert "all customers: a perfect agent fails in 0 of 8" in shown
+
+
+@pytest.mark.parametrize("words", [("eval", "--trials"), ("generate", "--num")])
+def test_a_number_that_would_fill_the_memory_is_refused(words: tuple[str, str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main([*words, "1000001"])
+    assert "must be 1,000,000 or less, found '1000001'" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -211,21 +212,25 @@ def test_all_processes_end_with_the_first(sft_values: Values, tmp_path: Path, nu
     command = [sys.executable, "-m", "tau_retail_env", "train", "--config-path", str(tmp_path), "--config-name", "tiny"]
     # A session of its own, as a terminal has: Ctrl-C reaches all of its processes.
     first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    assert first.stdout is not None
-    assert any(line.startswith("step 3 of 10000") for line in first.stdout)
-    assert len(processes_of(first.pid)) > 1
-    if number == signal.SIGINT:
-        os.killpg(first.pid, number)
-    else:
-        first.send_signal(number)
-    rest = first.stdout.read()  # ends when no process is left that could write
-    assert first.wait() == status
-    assert ("interrupted; resume with: resume=" in rest) == (number != signal.SIGKILL)
-    for _ in range(100):
-        if not (left := processes_of(first.pid)):
-            return
-        time.sleep(0.2)
-    raise AssertionError(f"still there: {left}")
+    try:
+        assert first.stdout is not None
+        assert any(line.startswith("step 3 of 10000") for line in first.stdout)
+        assert len(processes_of(first.pid)) > 1
+        if number == signal.SIGINT:
+            os.killpg(first.pid, number)
+        else:
+            first.send_signal(number)
+        rest = first.stdout.read()  # ends when no process is left that could write
+        assert first.wait() == status
+        assert ("interrupted; resume with: resume=" in rest) == (number != signal.SIGKILL)
+        for _ in range(100):
+            if not (left := processes_of(first.pid)):
+                return
+            time.sleep(0.2)
+        raise AssertionError(f"still there: {left}")
+    finally:
+        with suppress(ProcessLookupError):  # of a test that was cut short
+            os.killpg(first.pid, signal.SIGKILL)
 
 
 def test_more_processes_than_rows_are_refused(sft_values: Values):

@@ -99,9 +99,15 @@ def validation_line(step: int, success: Mapping[str, Any], seconds: float, *, le
 
 
 def busy() -> str:
-    """That other work keeps the machine busy, in brackets; nothing where at least one core is free."""
+    """That other work keeps the machine busy, in brackets; nothing where at least one core is free.
+
+    On taken cores torch's threads wait for one another, so that a pass of 60 ms was seen to take 3 to 12 s.
+    """
     load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
-    return f" (this one is busy: load {load:.0f} on {cores} cores)" if load > max(cores - 1, 0.5) else ""
+    if load <= max(cores - 1, 0.5):
+        return ""
+    remedy = "" if "OMP_NUM_THREADS" in os.environ else "; OMP_NUM_THREADS=1 helps"
+    return f" (this one is busy: load {load:.0f} on {cores} cores{remedy})"
 
 
 def _left(seconds: float | None) -> str:

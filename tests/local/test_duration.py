@@ -51,6 +51,9 @@ def test_other_work_on_the_machine_makes_the_estimate_little_longer(repository):
 def test_a_busy_machine_is_called_so(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     monkeypatch.setattr(os, "getloadavg", lambda: (13.7, 9.0, 4.0))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert busy() == " (this one is busy: load 14 on 2 cores)"
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert busy() == " (this one is busy: load 14 on 2 cores; OMP_NUM_THREADS=1 helps)"
     monkeypatch.setattr(os, "getloadavg", lambda: (1.0, 9.0, 4.0))
     assert busy() == "", "a core is free"

@@ -163,11 +163,6 @@ def _to_upstream(options: argparse.Namespace) -> int:
     from tau_retail_env.evaluation.settings import read_settings
     from tau_retail_env.evaluation.upstream import tau2, tau_bench
 
-    if options.path.is_file():
-        raise InvalidValueError(
-            f"--to {options.to} takes the folder of an evaluation, found the file {options.path}; play one with: "
-            "tau-retail eval --output FOLDER"
-        )
     settings = read_settings(options.path)
     episodes = best_episodes(options.path / EPISODES, settings.task_version)
     if options.to == "submission":

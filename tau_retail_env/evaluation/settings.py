@@ -107,7 +107,10 @@ def read_settings(folder: Path) -> EvalSettings:
     if not folder.exists():
         raise nothing_at(folder)
     if not folder.is_dir():
-        raise InvalidValueError(f"{folder} is a file; an evaluation is a folder with {SETTINGS}")
+        raise InvalidValueError(
+            f"{folder} is a file; an evaluation is a folder with {SETTINGS}, play one with: "
+            "tau-retail eval --output FOLDER"
+        )
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -236,7 +236,7 @@ def test_evaluations_are_compared_and_converted_both_ways(tmp_path, capsys):
     assert main(["compare", str(tmp_path / "b"), str(tmp_path / "results.json")]) == 0
     assert "no difference shown" in capsys.readouterr().out
     assert main(["convert", str(tmp_path / "results.json"), "--to", "tau2", "--output", str(tmp_path / "again")]) == 2
-    assert "takes the folder of an evaluation, found the file" in capsys.readouterr().err
+    assert "is a file; an evaluation is a folder with eval.json, play one with" in capsys.readouterr().err
     words = ["convert", str(tmp_path / "results.json"), "--to", "trajectories", "--judge", "--output"]
     assert main([*words, str(tmp_path / "back.jsonl")]) == 0
     assert "0 of 6 rewards differ" in capsys.readouterr().out

@@ -66,7 +66,9 @@ def slip(agent: OracleAgent, *, share: float, seed: str) -> Slip | None:
 
 
 def _unasked(agent: OracleAgent, rng: random.Random) -> Slip | None:
-    """A cancellation that nobody has asked for."""
+    """A cancellation that nobody has asked for; not always, for some customers take it for the answer they wait for."""
+    if rng.random() < 0.5:
+        return None
     pending = [order["order_id"] for order in agent.orders() if order.get("status") == "pending"]
     if not pending:
         return None

@@ -109,9 +109,24 @@ class OracleAgent:
         """The names of the items that a write is about, with their options where an order holds twins."""
         return self._names(write.arguments.get("item_ids", ()), write)
 
+    def order(self, write: Action) -> Mapping[str, Any]:
+        """The order that a write is about as a look-up has shown it; nothing where none has."""
+        return parsed(self._results.get(call_key("get_order_details", {"order_id": write.arguments.get("order_id")})))
+
     def order_items(self, write: Action) -> list[str]:
         """The ids of all items in the order that a write is about."""
-        return [row["item_id"] for row in self._order(write).get("items", ())]
+        return [row["item_id"] for row in self.order(write).get("items", ())]
+
+    def rows(self, write: Action) -> list[Mapping[str, Any]]:
+        """The items that a write is about, as the order has them; none before the order was looked up."""
+        return self._rows(write.arguments.get("item_ids", ()), write)
+
+    def chosen(self, write: Action) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        """Each item to be changed with its new variant; with itself before its product was looked up."""
+        if write.name not in CHANGING_ITEMS:
+            return []
+        new = write.arguments["new_item_ids"]
+        return [(row, self._listed(row).get(item_id, row)) for row, item_id in zip(self.rows(write), new, strict=False)]
 
     def addresses(self) -> list[Mapping[str, str]]:
         """The addresses that look-ups have shown, of the profile and of orders."""
@@ -120,7 +135,8 @@ class OracleAgent:
 
     def orders(self) -> list[Mapping[str, Any]]:
         """The orders that look-ups have shown."""
-        return [parsed(text) for key, text in self._results.items() if key.startswith("get_order_details")]
+        read = (parsed(text) for key, text in self._results.items() if key.startswith("get_order_details"))
+        return [order for order in read if order]
 
     def products(self, write: Action) -> list[str]:
         """The product's id of each item that a write is about."""
@@ -415,22 +431,19 @@ class OracleAgent:
         return [f"For your information: {', '.join(self._task.outputs)}."]
 
     def _summary(self, write: Action) -> str:
-        names, order = self.item_names(write), self._order(write)
+        names, order = self.item_names(write), self.order(write)
         if self._whole_proposals and order:
-            return whole(write, order, names, [variant for _, variant in self._chosen(write)])
+            return whole(write, order, names, [variant for _, variant in self.chosen(write)])
         return short(write, names, self._changes(write))
-
-    def _order(self, write: Action) -> Mapping[str, Any]:
-        return parsed(self._results.get(call_key("get_order_details", {"order_id": write.arguments.get("order_id")})))
 
     def _rows(self, item_ids: Iterable[str], write: Action) -> list[Mapping[str, Any]]:
         """The order's rows of some items; none before the order was looked up."""
-        rows = {row["item_id"]: row for row in self._order(write).get("items", ())}
+        rows = {row["item_id"]: row for row in self.order(write).get("items", ())}
         return [rows[item_id] for item_id in item_ids if item_id in rows]
 
     def _names(self, item_ids: Iterable[str], write: Action) -> list[str]:
         """The items' names, with their options where the order holds another of that name."""
-        every = self._order(write).get("items", ())
+        every = self.order(write).get("items", ())
         names = []
         for row in self._rows(item_ids, write):
             twins = [other for other in every if other["name"] == row["name"] and other["options"] != row["options"]]
@@ -446,18 +459,8 @@ class OracleAgent:
         """For each item to be changed, the options that become different; none before its product was looked up."""
         return [
             {name: value for name, value in variant["options"].items() if row["options"].get(name) != value}
-            for row, variant in self._chosen(write)
+            for row, variant in self.chosen(write)
         ]
-
-    def _chosen(self, write: Action) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-        """Each item to be changed with its new variant; with itself before its product was looked up."""
-        if write.name not in CHANGING_ITEMS:
-            return []
-        chosen = []
-        rows = self._rows(write.arguments["item_ids"], write)
-        for row, new_item_id in zip(rows, write.arguments["new_item_ids"], strict=False):
-            chosen.append((row, self._listed(row).get(new_item_id, row)))
-        return chosen
 
     def _listed(self, row: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
         """The variants of an item's product by their ids; none before the product was looked up."""

@@ -52,7 +52,8 @@ PAYMENT_SHARE = 0.15
 """Share of the proposals with a payment method whose customer thinks again about that."""
 ITEMS_SHARE = 0.4
 """Share of the changes of several items whose customer thinks again about which ones."""
-Rounds = list[tuple[str, str]]
+Rounds = list[tuple[str, Action]]
+"""What the customer wants instead, in words, and what the agent then proposes."""
 
 
 def second_thoughts(agent: OracleAgent, *, most: int, seed: str) -> Rounds:
@@ -73,7 +74,7 @@ def second_thoughts(agent: OracleAgent, *, most: int, seed: str) -> Rounds:
         seed: decides their number, what is wanted and the words.
 
     Returns:
-        The customer's words and the agent's answer, in turn; nothing where nothing else can be wanted.
+        The customer's words and what the agent then proposes, in turn; nothing where nothing else can be wanted.
     """
     write = agent.proposed
     rng = random.Random(seed)
@@ -105,7 +106,7 @@ def _about_payment(agent: OracleAgent, write: Action, rng: random.Random, number
         source = methods[method]["source"]
         in_words = sources.count(source) == 1 and rng.random() < 0.5
         text = rng.choice(PAYMENT_OPENINGS).format(method=SOURCES[source] if in_words else method)
-        rounds.append((text[0].upper() + text[1:], _proposal(agent, write, payment_method_id=method)))
+        rounds.append((text[0].upper() + text[1:], _with(write, payment_method_id=method)))
     return rounds
 
 
@@ -125,7 +126,7 @@ def _about_items(agent: OracleAgent, write: Action, rng: random.Random, number: 
         text = rng.choice(ITEM_OPENINGS).format(wish=_item_wish(rng, names, before, wanted))
         text = ". ".join(part[0].upper() + part[1:] for part in text.split(". "))
         variants = {"new_item_ids": [new[item_id] for item_id in wanted]} if new else {}
-        rounds.append((text, _proposal(agent, write, item_ids=list(wanted), **variants)))
+        rounds.append((text, _with(write, item_ids=list(wanted), **variants)))
     return rounds
 
 
@@ -172,10 +173,6 @@ def _with(write: Action, **arguments: object) -> Action:
     return dataclasses.replace(write, arguments={**write.arguments, **arguments})
 
 
-def _proposal(agent: OracleAgent, write: Action, **arguments: object) -> str:
-    return agent.proposal(_with(write, **arguments))
-
-
 def _round(
     agent: OracleAgent,
     rng: random.Random,
@@ -183,8 +180,8 @@ def _round(
     names: list[str],
     wanted: list[str],
     changed: Mapping[int, str],
-) -> tuple[str, str]:
-    """A wish for other variants and the agent's new proposal; `wanted` becomes what is wished for."""
+) -> tuple[str, Action]:
+    """A wish for other variants and what the agent then proposes; `wanted` becomes what is wished for."""
     wishes = []
     for place, item_id in changed.items():
         before, after = listed[place][wanted[place]]["options"], listed[place][item_id]["options"]
@@ -193,7 +190,7 @@ def _round(
     text = rng.choice(OPENINGS).format(wish=" and ".join(wishes))
     write = agent.proposed
     assert write is not None
-    return text[0].upper() + text[1:], _proposal(agent, write, new_item_ids=list(wanted))
+    return text[0].upper() + text[1:], _with(write, new_item_ids=list(wanted))
 
 
 def _wish(rng: random.Random, before: Mapping[str, str], after: Mapping[str, str], name: str | None) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.messages import AgentMessage, ToolCall
@@ -26,14 +28,24 @@ REASONS = ("no longer needed", "ordered by mistake")
 class Slip:
     """A proposal that is wrong on purpose."""
 
-    words: str
-    """What is said."""
-    look_up: ToolCall | None = None
-    """What shows what would have been right; None where that needs no look-up."""
+    write: Action
+    """What is proposed."""
+    instead: tuple[str, str] | None = None
+    """An id of it, and another that is said and called in its place, which does not go with the rest."""
+
+    def said(self, words: str) -> str:
+        """The words in which `write` is proposed, as they are said."""
+        return words.replace(*self.instead) if self.instead else words
+
+    @property
+    def call(self) -> ToolCall:
+        """The call that follows if the customer says yes."""
+        given = json.dumps(dict(self.write.arguments))
+        return ToolCall(self.write.name, json.loads(self.said(given)))
 
 
 def slip(agent: OracleAgent, *, share: float, seed: str) -> Slip | None:
-    """The wrong words that a model might have used in place of an agent's proposal or answer.
+    """What a model might have proposed wrongly in place of an agent's proposal or answer.
 
     The oracle proposes nothing but what is right, so its conversations never show a customer who says no to a
     proposal; a model that errs once then repeats itself or acts without a yes. The slip itself is not to be learnt.
@@ -44,8 +56,9 @@ def slip(agent: OracleAgent, *, share: float, seed: str) -> Slip | None:
         seed: decides which ones, and what is wrong.
 
     Returns:
-        A proposal of another variant, other items, another address, order, payment method or reason, or one in place
-        of an answer; None where there is to be no slip or where nothing else could be proposed.
+        A proposal of another variant, other items, another address, order, payment method, reason or tool, of an item
+        of another order, or one in place of an answer; None where there is to be no slip or where nothing else could
+        be proposed.
     """
     write = agent.proposed
     rng = random.Random(seed)
@@ -60,6 +73,8 @@ def slip(agent: OracleAgent, *, share: float, seed: str) -> Slip | None:
         _other_order,
         _other_payment,
         _other_reason,
+        _other_tool,
+        _foreign_item,
     ]
     rng.shuffle(kinds)
     return next((wrong for kind in kinds if (wrong := kind(agent, write, rng)) is not None), None)
@@ -73,19 +88,11 @@ def _unasked(agent: OracleAgent, rng: random.Random) -> Slip | None:
     if not pending:
         return None
     given = {"order_id": rng.choice(pending), "reason": "no longer needed"}
-    return Slip(agent.proposal(Action("cancel_pending_order", given)))
+    return Slip(Action("cancel_pending_order", given))
 
 
-def _changed(agent: OracleAgent, write: Action, look_up: ToolCall | None, **arguments: object) -> Slip:
-    return Slip(agent.proposal(dataclasses.replace(write, arguments={**write.arguments, **arguments})), look_up)
-
-
-def _order(write: Action) -> ToolCall:
-    return ToolCall("get_order_details", {"order_id": write.arguments["order_id"]})
-
-
-def _profile(agent: OracleAgent) -> ToolCall:
-    return ToolCall("get_user_details", {"user_id": agent.user_id})
+def _changed(write: Action, **arguments: object) -> Slip:
+    return Slip(dataclasses.replace(write, arguments={**write.arguments, **arguments}))
 
 
 def _other_variant(agent: OracleAgent, write: Action, rng: random.Random) -> Slip | None:
@@ -97,9 +104,7 @@ def _other_variant(agent: OracleAgent, write: Action, rng: random.Random) -> Sli
         return None
     place = rng.choice(places)
     new[place] = rng.choice([one["item_id"] for one in choices[place] if one["item_id"] != new[place]])
-    return _changed(
-        agent, write, ToolCall("get_product_details", {"product_id": agent.products(write)[place]}), new_item_ids=new
-    )
+    return _changed(write, new_item_ids=new)
 
 
 def _other_items(agent: OracleAgent, write: Action, rng: random.Random) -> Slip | None:
@@ -113,10 +118,10 @@ def _other_items(agent: OracleAgent, write: Action, rng: random.Random) -> Slip 
         return None
     change = rng.choice(changes)
     if change == "more":
-        return _changed(agent, write, _order(write), item_ids=[*items, rng.choice(others)])
+        return _changed(write, item_ids=[*items, rng.choice(others)])
     place = rng.randrange(len(items))
     instead = [rng.choice(others)] if change == "other" else []
-    return _changed(agent, write, _order(write), item_ids=[*items[:place], *instead, *items[place + 1 :]])
+    return _changed(write, item_ids=[*items[:place], *instead, *items[place + 1 :]])
 
 
 def _other_address(agent: OracleAgent, write: Action, rng: random.Random) -> Slip | None:
@@ -129,16 +134,48 @@ def _other_address(agent: OracleAgent, write: Action, rng: random.Random) -> Sli
     address = rng.choice(known)
     unlike = [part for part, value in address.items() if write.arguments.get(part) != value]
     kept = unlike if rng.random() < 0.5 else [rng.choice(unlike)]
-    return _changed(agent, write, _profile(agent), **{part: address[part] for part in kept})
+    return _changed(write, **{part: address[part] for part in kept})
 
 
 def _other_order(agent: OracleAgent, write: Action, rng: random.Random) -> Slip | None:
-    """The same for another of the customer's orders."""
+    """Another of the customer's orders, with items of its own where it has such; one that was not read by its id alone.
+
+    Who hears only slips in which the items stay those of the right order learns to keep them when it is told the order.
+    """
     order_id = write.arguments.get("order_id")
-    others = [known for known in agent.profile().get("orders", ()) if known != order_id]
-    if not order_id or not others:
+    if not order_id:
         return None
-    return Slip(agent.proposal(write).replace(order_id, rng.choice(others)), _order(write))
+    read = [order for order in agent.orders() if order["order_id"] != order_id]
+    rng.shuffle(read)
+    for other in read:
+        if "item_ids" not in write.arguments:
+            return _changed(write, order_id=other["order_id"])
+        alike = [_alike(row, other, write) for row in agent.rows(write)]
+        if alike and all(alike):
+            return _changed(write, order_id=other["order_id"], item_ids=alike)
+    others = [known for known in agent.profile().get("orders", ()) if known != order_id]
+    return Slip(write, instead=(order_id, rng.choice(others))) if others else None
+
+
+def _alike(row: Mapping[str, Any], other: Mapping[str, Any], write: Action) -> str | None:
+    """The item of another order that may be taken for one: the same product, though not the variant that is wanted."""
+    new = write.arguments.get("new_item_ids", ())
+    return next(
+        (
+            one["item_id"]
+            for one in other["items"]
+            if one["product_id"] == row["product_id"] and one["item_id"] not in new
+        ),
+        None,
+    )
+
+
+def _foreign_item(agent: OracleAgent, write: Action, rng: random.Random) -> Slip | None:
+    """The id of another order's item in the place of one of the items, which only the tools notice."""
+    own = agent.order_items(write)
+    foreign = [row["item_id"] for order in agent.orders() for row in order["items"] if row["item_id"] not in own]
+    items = write.arguments.get("item_ids", ())
+    return Slip(write, instead=(rng.choice(items), rng.choice(foreign))) if items and foreign else None
 
 
 def _other_payment(agent: OracleAgent, write: Action, rng: random.Random) -> Slip | None:
@@ -147,13 +184,19 @@ def _other_payment(agent: OracleAgent, write: Action, rng: random.Random) -> Sli
     others = [known for known in agent.profile().get("payment_methods", ()) if known != paid]
     if not paid or not others:
         return None
-    return _changed(agent, write, _profile(agent), payment_method_id=rng.choice(others))
+    return _changed(write, payment_method_id=rng.choice(others))
 
 
 def _other_reason(agent: OracleAgent, write: Action, rng: random.Random) -> Slip | None:
     """The other reason for a cancellation."""
     others = [reason for reason in REASONS if reason != write.arguments.get("reason")]
-    return _changed(agent, write, None, reason=rng.choice(others)) if "reason" in write.arguments else None
+    return _changed(write, reason=rng.choice(others)) if "reason" in write.arguments else None
+
+
+def _other_tool(agent: OracleAgent, write: Action, rng: random.Random) -> Slip | None:
+    """An exchange where the order is pending, a modification where it is delivered, a return that cancels."""
+    other = _taken_for(write.name, write.arguments)
+    return Slip(Action(other.name, other.arguments)) if other else None
 
 
 def slipped_call(message: AgentMessage, *, share: float, seed: str) -> AgentMessage | None:
@@ -175,13 +218,13 @@ def slipped_call(message: AgentMessage, *, share: float, seed: str) -> AgentMess
     call = message.tool_calls[0] if message.tool_calls else None
     if call is None or call.name not in WRITE_TOOLS or rng.random() >= share:
         return None
-    slips = [wrong for wrong in (_other_tool(call), _unknown_argument(call), _wrong_digit(call, rng)) if wrong]
-    return AgentMessage(None, (rng.choice(slips),))
+    slips = [_taken_for(call.name, call.arguments), _unknown_argument(call), _wrong_digit(call, rng)]
+    return AgentMessage(None, (rng.choice([wrong for wrong in slips if wrong]),))
 
 
-def _other_tool(call: ToolCall) -> ToolCall | None:
-    other = TAKEN_FOR.get(call.name)
-    given = dict(call.arguments)
+def _taken_for(name: str, arguments: Mapping[str, Any]) -> ToolCall | None:
+    other = TAKEN_FOR.get(name)
+    given = dict(arguments)
     if other == "cancel_pending_order":
         given = {"order_id": given["order_id"], "reason": "no longer needed"}
     return ToolCall(other, given) if other else None

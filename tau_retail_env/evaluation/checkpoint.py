@@ -36,7 +36,7 @@ class Generation:
     """Draw from the likeliest tokens whose probabilities add up to this."""
     top_k: int = 0
     """Draw from this many likeliest tokens; 0 for all."""
-    max_new_tokens: int = 256
+    max_new_tokens: int = 768
     """Most tokens of one message."""
     sequence_length: int | None = None
     """Most tokens of an episode, prompt included; None for as many as the model reads, `LONGEST` at most."""

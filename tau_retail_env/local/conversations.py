@@ -299,7 +299,12 @@ class _Worker:
             redraw=self._redraw(number),
             whole_proposals=self._wanted.whole_proposals,
             reads_every_order=self._is_drawn("orders", number, self._wanted.read_every_order),
-            practice=Practice(self._wanted.second_thoughts, self._wanted.slips, f"{self._seed}/practice/{number}"),
+            practice=Practice(
+                second_thoughts=self._wanted.second_thoughts,
+                slips=self._wanted.slips,
+                reasons=self._wanted.reasons,
+                seed=f"{self._seed}/practice/{number}",
+            ),
         )
 
     def _is_drawn(self, what: str, number: int, share: float) -> bool:

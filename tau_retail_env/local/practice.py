@@ -1,15 +1,17 @@
-"""An oracle's conversation, with what a model has to practise in between: second thoughts of customers, and slips."""
+"""An oracle's conversation with what a model has to practise: second thoughts of customers, slips, reasoning."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from tau_retail_env.agents.oracle import OracleAgent
+from tau_retail_env.agents.reasoning import reasoning, stock
 from tau_retail_env.agents.second_thoughts import second_thoughts
 from tau_retail_env.agents.slips import Slip, slip, slipped_call
 from tau_retail_env.chat.parsing import render_message
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.messages import AgentMessage, ResetInfo, StepInfo, ToolCall
+from tau_retail_env.tasks.task import Action
 from tau_retail_env.users import UserError
 from tau_retail_env.world.consent import is_yes
 
@@ -26,13 +28,16 @@ class Practice:
     second_thoughts: int = 0
     """Most times that a customer changes its mind about a new variant."""
     slips: float = 0.0
-    """Share of the proposals, and of the calls that change the shop, that are wrong at first."""
+    """Share of the proposals that are wrong at first; of the calls that change the shop half as many are."""
+    reasons: bool = False
+    """Whether the agent writes down what a product's list has in stock, and what a proposal rests on, between `<think>`
+    and `</think>`."""
     seed: str = ""
     """Decides where, and what is said."""
 
 
 class Conversation:
-    """What is said between an agent and its environment, with second thoughts and slips in between.
+    """What is said between an agent and its environment, with second thoughts, slips and reasoning in between.
 
     Second thoughts are written between a proposal and its yes; the environment hears of the last proposal alone. Slips
     are said to the customer and given to the tools.
@@ -62,10 +67,10 @@ class Conversation:
             self._slip_in_call(message)
             if self.reward is not None:  # a slip was the last message that the agent may send
                 break
-            text = render_message(message, self._env.tool_format, self._tools)
+            text = self._reasoned(agent, agent.proposed, self._render(message), observation)
             wrong = self._wrong_proposal(agent)
             if wrong is not None:
-                observation, info = self._err(wrong)
+                observation, info = self._err(agent, wrong, observation)
                 if agent.proposed or self.reward is not None:  # it proposes again, while an answer has yet to be said
                     continue
             self._say(text)
@@ -74,6 +79,15 @@ class Conversation:
 
     def _seed(self, what: str) -> str:
         return f"{self._practice.seed}/{len(self.parts)}/{what}"
+
+    def _render(self, message: AgentMessage) -> str:
+        return render_message(message, self._env.tool_format, self._tools)
+
+    def _reasoned(self, agent: OracleAgent, proposed: Action | None, words: str, heard: str = "") -> str:
+        """A message as a model that reasons writes it: after what a list has in stock, and what a proposal rests on."""
+        thoughts = (stock(heard), reasoning(agent, proposed) if proposed else "") if self._practice.reasons else ()
+        thought = " ".join(part for part in thoughts if part)
+        return f"<think>{thought}</think>\n{words}" if thought else words
 
     def _say(self, text: str) -> None:
         self.parts.append([{"role": "assistant", "content": text}])
@@ -84,18 +98,25 @@ class Conversation:
         The agent then reads the order again, if it may be the order that it has got wrong: what it needs stands right
         before the next call, and the next thing that it says is not its last one.
         """
-        wrong = slipped_call(message, share=self._practice.slips, seed=self._seed("call"))
+        wrong = slipped_call(message, share=self._practice.slips / 2, seed=self._seed("call"))
         if wrong is None or self.reward is not None:
             return
+        refusal, _ = self._make_wrong_call(wrong.tool_calls[0])
+        if self.reward is None and UNKNOWN_ARGUMENT not in refusal:
+            self._read_again(message.tool_calls[0])
+
+    def _make_wrong_call(self, call: ToolCall) -> tuple[str, StepInfo]:
         self.slips.add(len(self.parts))
-        observation, _ = self._step(render_message(wrong, self._env.tool_format, self._tools))
-        if self.reward is not None:
-            return
-        if not observation.startswith("Error"):
+        heard = self._step(self._render(AgentMessage(None, (call,))))
+        if self.reward is None and not heard[0].startswith("Error"):
             self.reward = 0.0
-        elif (order_id := message.tool_calls[0].arguments.get("order_id")) and UNKNOWN_ARGUMENT not in observation:
-            read_again = AgentMessage(None, (ToolCall("get_order_details", {"order_id": order_id}),))
-            self._step(render_message(read_again, self._env.tool_format, self._tools))
+        return heard
+
+    def _read_again(self, call: ToolCall) -> tuple[str, StepInfo] | None:
+        """Read the order that a call is about, if it is about one."""
+        order_id = call.arguments.get("order_id")
+        look_up = ToolCall("get_order_details", {"order_id": order_id})
+        return self._step(self._render(AgentMessage(None, (look_up,)))) if order_id else None
 
     def _wrong_proposal(self, agent: OracleAgent) -> Slip | None:
         """A wrong proposal in place of what is right, at most two in a row."""
@@ -104,24 +125,27 @@ class Conversation:
         self._slips_in_a_row = 0 if wrong is None else self._slips_in_a_row + 1
         return wrong
 
-    def _err(self, wrong: Slip) -> tuple[str, StepInfo]:
-        """Make a wrong proposal, which is not learnt, hear the objection, and look up what shows what is right.
+    def _err(self, agent: OracleAgent, wrong: Slip, before: str) -> tuple[str, StepInfo]:
+        """Make a wrong proposal, which is not learnt, and hear the objection.
 
-        A model that has seen nothing new since the customer's no says the same proposal again.
+        A customer who does not notice says yes. Then the tool refuses the call, the agent reads the order again, and is
+        going to propose anew: a model that has seen only calls refused whose proposal was right makes the refused one
+        again. A call that is not refused spoils the conversation.
         """
         self.slips.add(len(self.parts))
-        heard = self._step(wrong.words)
-        if self.reward is None and is_yes(heard[0]):
-            self.reward = 0.0
-        if self.reward is None and wrong.look_up is not None:
-            look_up = AgentMessage(None, (wrong.look_up,))
-            self._step(render_message(look_up, self._env.tool_format, self._tools))
-        return heard
+        heard = self._step(wrong.said(self._reasoned(agent, wrong.write, agent.proposal(wrong.write), before)))
+        if self.reward is not None or not is_yes(heard[0]):
+            return heard
+        refused = self._make_wrong_call(wrong.call)
+        if self.reward is not None:
+            return refused
+        right = agent.proposed or wrong.write
+        return self._read_again(ToolCall(right.name, right.arguments)) or refused
 
     def _hesitate(self, agent: OracleAgent) -> None:
-        for wish, proposal in second_thoughts(agent, most=self._practice.second_thoughts, seed=self._seed("thoughts")):
+        for wish, write in second_thoughts(agent, most=self._practice.second_thoughts, seed=self._seed("thoughts")):
             self.parts.append([{"role": "user", "content": wish}])
-            self._say(proposal)
+            self._say(self._reasoned(agent, write, agent.proposal(write)))
 
     def _step(self, text: str) -> tuple[str, StepInfo]:
         self._say(text)

@@ -63,6 +63,10 @@ class ConversationArgs(Block):
     whole_proposals: bool = False
     """Lets the oracle ask for a yes with all that the call will need: the order's status, the id of each item, of a new
     variant every option, its price and its id. What a small model has put into words, it copies into the call."""
+    reasons: bool = False
+    """Lets the oracle write down, between `<think>` and `</think>`, what a product's list has in stock, and before a
+    proposal which item of which order is meant, which options become different and which variant has them. Neither
+    customer nor tools hear of it."""
     second_thoughts: int = Field(0, ge=0, le=50)
     """Most times that the customer changes its mind about a proposal before it says yes, drawn evenly from 0: about the
     new variant, the items or the payment method; each time the agent proposes what is wanted then. So a conversation
@@ -71,10 +75,10 @@ class ConversationArgs(Block):
     """Share of the conversations in which the agent reads all of the customer's orders where it searches for one. In
     the others it stops at the order that is meant, which is then always the one that was read last."""
     slips: float = Field(0.0, ge=0, le=1)
-    """Share of the agent's proposals, and of its calls that change the shop, that are wrong at first: another variant,
-    order, address or payment method, other items; another tool, an argument that no tool knows, an id with a wrong
-    digit. The customer objects or the tool refuses, and the agent goes on as is right. The slips themselves are not
-    learnt."""
+    """Share of the agent's proposals that are wrong at first: another variant, order, address, payment method or tool,
+    other items. Of its calls that change the shop half as many are: another tool, an argument that no tool knows, an id
+    with a wrong digit. The customer objects or the tool refuses, and the agent goes on as is right. The slips
+    themselves are not learnt."""
     redraw_identifiers: float | None = Field(None, ge=0, le=1)
     """Replaces the long numbers of every conversation, so that ids must be copied and the shop's cannot be known by
     heart: in this share of the conversations by new ones each time, in the others by always the same. Below 1, because

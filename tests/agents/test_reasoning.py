@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
 from collections.abc import Iterator
 
@@ -9,15 +11,17 @@ import pytest
 
 from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.agents.proposals import CHANGING_ITEMS
-from tau_retail_env.agents.reasoning import reasoning
+from tau_retail_env.agents.reasoning import reasoning, stock
 from tau_retail_env.chat.parsing import parse_message
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.local.practice import Practice, converse
 from tau_retail_env.messages import ResetInfo, StepInfo
 from tau_retail_env.sources import load_tasks
+from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks.task import Action
 
 CANDIDATE = re.compile(r"(\d{10}) in (#W\d+) \(")
+NEW = re.compile(r"Change: (.*?)\. New: (\d{10}) \((.*?), \$([\d.]+)\)\.")
 MEANT = re.compile(r"Meant: (\d{10}) in (#W\d+)\.")
 
 
@@ -55,17 +59,48 @@ def test_each_item_stands_beside_its_namesakes_and_in_the_order_that_holds_it(en
     assert several > 10
 
 
-def test_the_options_that_change_are_named_and_no_others(env: TauRetailEnv):
+def test_the_options_that_change_are_named_and_then_the_variant_that_has_them(env: TauRetailEnv):
     changed = 0
     for agent, write, thought in thoughts(env):
+        named = NEW.findall(thought)
         if write.name not in CHANGING_ITEMS or not agent.order(write):
-            assert "Change:" not in thought
+            assert "Change:" not in thought and named == []
             continue
-        named = [dict.fromkeys(part.split(", ")) for part in re.findall(r"Change: ([^.]+(?:\.\d[^.]*)*)\.", thought)]
-        wanted = [changes for changes in agent.changes(write) if changes]
-        assert [list(one) for one in named] == [[f"{k} {v}" for k, v in changes.items()] for changes in wanted]
-        changed += len(wanted)
+        for (changes, new, options, price), (row, variant) in zip(named, agent.chosen(write), strict=True):
+            unlike = [f"{name} {value}" for name, value in variant["options"].items() if row["options"][name] != value]
+            assert changes == (", ".join(unlike) or "none")
+            assert (new, options) == (variant["item_id"], ", ".join(variant["options"].values()))
+            assert float(price) == variant["price"]
+            changed += 1
     assert changed > 30
+
+
+def test_a_list_is_written_down_in_short_and_only_what_can_be_had():
+    read = listed = 0
+    for product in shop_database()["products"].values():
+        available = [one for one in product["variants"].values() if one["available"]]
+        short = stock(json.dumps(product))
+        assert re.findall(r"\d{10}", short) == [one["item_id"] for one in available]
+        assert all(", ".join(one["options"].values()) in short for one in available)
+        assert len(short) < len(json.dumps(product)) / 2 or not available
+        read, listed = read + 1, listed + len(available)
+    assert read == 50 and listed > 300
+    assert stock("Error: Product not found") == stock("Yes, please.") == stock('{"order_id": "#W1"}') == ""
+
+
+def test_each_list_is_written_down_as_soon_as_it_was_read(env: TauRetailEnv):
+    lists = 0
+    for task in env.tasks[:60]:
+        opened = env.reset(task_id=task.id, seed=1)
+        said = converse(env, *opened, OracleAgent(task, whole_proposals=True), Practice(reasons=True))
+        for part, following in itertools.pairwise(said.parts):
+            text = following[0]["content"]
+            if part[-1]["content"].startswith('{"name": "') and '"variants"' in part[-1]["content"]:
+                assert text.startswith(f"<think>{stock(part[-1]['content'])}")
+                lists += 1
+            else:
+                assert "in stock:" not in text
+    assert lists > 20
 
 
 def test_status_and_payment_of_the_order_come_last(env: TauRetailEnv):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +16,10 @@ from tau_retail_env.config.users import check_servers
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation import settings as eval_settings
-from tau_retail_env.evaluation.facts import Facts
 from tau_retail_env.evaluation.outcome import figures
-from tau_retail_env.evaluation.progress import words_of
+from tau_retail_env.evaluation.progress import shown
 from tau_retail_env.evaluation.record import EPISODES, Episode, best_episodes
-from tau_retail_env.evaluation.runner import Playing, Progress, Standing, open_folder, play, write_results
+from tau_retail_env.evaluation.runner import Playing, open_folder, play, write_results
 from tau_retail_env.evaluation.settings import EvalSettings
 from tau_retail_env.models.shipped import checkpoint
 from tau_retail_env.runs.folder_lock import FolderLock
@@ -33,8 +31,6 @@ from tau_retail_env.users.llm.budget import begin_run
 if TYPE_CHECKING:
     from tau_retail_env.evaluation.engines import EnginePool
 
-TELLING_S = 1.0
-"""Seconds between two looks at the running figures."""
 AT_ONCE = 8
 """Episodes at once with transformers, where nothing else is said."""
 ALREADY_CHOSEN: Mapping[str, Any] = {"exclude_tasks": (), "task_file": None}
@@ -84,7 +80,7 @@ class _Set:
         with FolderLock(self.folder):
             standing = open_folder(self.folder, self.settings, self.tasks)
             if standing.missing():
-                with _bar(self.tag, standing) as progress:
+                with shown(standing, self.tag) as progress:
                     play(standing, self.folder, players.of(self), progress)
             results = figures(self.settings, standing.episodes, standing.spent, self.tasks)
             write_results(self.folder, results)
@@ -240,21 +236,3 @@ def _in_words(results: dict[str, Any]) -> str:
     first = results.get("pass^1")
     scored = f"{results['episodes']['scored']} of {results['episodes']['asked']} episodes scored"
     return f"pass^1 {100 * first['value']:.1f}, {scored}" if first else scored
-
-
-@contextlib.contextmanager
-def _bar(label: str, standing: Standing) -> Iterator[Progress]:
-    """A progress bar with the running pass^1."""
-    from tqdm import tqdm
-
-    told_at = 0.0
-    with tqdm(desc=label, total=standing.asked, initial=len(standing.episodes), unit="episode", mininterval=1) as bar:
-
-        def show(episodes: Sequence[Facts], asked: int) -> None:
-            nonlocal told_at
-            bar.update(len(episodes) - bar.n)
-            if time.monotonic() - told_at > TELLING_S:
-                told_at = time.monotonic()
-                bar.set_postfix_str(words_of(episodes))
-
-        yield show

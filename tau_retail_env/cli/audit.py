@@ -44,10 +44,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Audit each version, and print the tables."""
-    from tqdm import tqdm
-
     from tau_retail_env.evaluation import regrade
     from tau_retail_env.evaluation.audit import as_json, as_markdown, as_text, audit
+    from tau_retail_env.runs.bar import Bar
     from tau_retail_env.sources import load_tasks
 
     versions = [load_tasks(options.source, options.split, task_version=version) for version in options.task_version]
@@ -56,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
         say(TITLE)
     audits = []
     for place, tasks in enumerate(loaded):
-        with tqdm(total=len(tasks), unit="task", disable=None) as bar:
+        with Bar(total=len(tasks), unit="task") as bar:
             found = audit(tasks, bar.update)
         audits.append(found)
         if options.json:

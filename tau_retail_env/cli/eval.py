@@ -6,8 +6,7 @@ import argparse
 import contextlib
 import functools
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,16 +28,13 @@ if TYPE_CHECKING:
     from tau_retail_env.agents.choice import AgentChoice
     from tau_retail_env.cli.user_options import UserChoice
     from tau_retail_env.env import TauRetailEnv
-    from tau_retail_env.evaluation.facts import Facts
-    from tau_retail_env.evaluation.runner import Playing, Progress, Standing
+    from tau_retail_env.evaluation.runner import Playing
     from tau_retail_env.evaluation.settings import EvalSettings
     from tau_retail_env.tasks import Task
 
 HELP = "play an agent on tasks, several times: pass^k with intervals"
 CONCURRENCY = 8
 """Episodes at once where the agent or the customer waits for a server, or a model plays in batches."""
-TELLING_S = 1.0
-"""Seconds between two looks at the running figures."""
 NAME = "small"
 """The word for the small model that comes with the package."""
 
@@ -143,6 +139,7 @@ def _evaluate(
     folder: Path,
 ) -> int:
     from tau_retail_env.evaluation.outcome import figures
+    from tau_retail_env.evaluation.progress import shown
     from tau_retail_env.evaluation.report import as_text
     from tau_retail_env.evaluation.runner import open_folder, play, write_results
     from tau_retail_env.runs.folder_lock import FolderLock
@@ -153,7 +150,7 @@ def _evaluate(
         if standing.missing():
             chosen.check_server()
             _check_judge(options, tasks)
-            with _pool(options, agent, chosen, tasks, settings, folder) as pool, _bar(standing) as progress:
+            with _pool(options, agent, chosen, tasks, settings, folder) as pool, shown(standing) as progress:
                 play(standing, folder, pool, progress)
         results = figures(settings, standing.episodes, standing.spent, tasks)
         write_results(folder, results)
@@ -371,26 +368,6 @@ def _server(options: argparse.Namespace, url: str, model: str, settings: EvalSet
         server.check()
         sends_tools = show_tools(settings.prompt_style)
         yield lambda task, seed: ServerAgent(server, seed, sends_tools=sends_tools)
-
-
-@contextlib.contextmanager
-def _bar(standing: Standing) -> Iterator[Progress]:
-    """A progress bar with the running pass^1, its interval, and what was paid."""
-    from tqdm import tqdm
-
-    from tau_retail_env.evaluation.progress import words_of
-
-    told_at = 0.0
-    with tqdm(total=standing.asked, initial=len(standing.episodes), unit="episode", disable=None) as bar:
-
-        def show(episodes: Sequence[Facts], asked: int) -> None:
-            nonlocal told_at
-            bar.update(len(episodes) - bar.n)
-            if not bar.disable and time.monotonic() - told_at > TELLING_S:
-                told_at = time.monotonic()
-                bar.set_postfix_str(words_of(episodes))
-
-        yield show
 
 
 def _power(tasks: int) -> int:

@@ -21,16 +21,15 @@ def check_tasks(options: argparse.Namespace) -> int:
     Args:
         options: of `review`.
     """
-    from tqdm import tqdm
-
     from tau_retail_env.cli.catalogue import success_by_subset
     from tau_retail_env.evaluation.user_check import play, spread
+    from tau_retail_env.runs.bar import Bar
 
     chosen = chosen_user(options)
     tasks = selected(options)[: options.limit]
     chosen.environment(tasks)
     chosen.check_server()
-    with tqdm(total=len(tasks), unit="episode", disable=None) as bar:
+    with Bar(total=len(tasks), unit="episode") as bar:
         played = play(
             spread(tasks, len(tasks), options.seed), tasks, lambda: chosen.environment(tasks), progress=bar.update
         )

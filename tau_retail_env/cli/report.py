@@ -63,12 +63,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _read(options: argparse.Namespace) -> Report:
-    from tqdm import tqdm
-
     from tau_retail_env.evaluation.page.report import Report
+    from tau_retail_env.runs.bar import Bar
 
     report = Report(options.runs, options.tokenizer)
-    with tqdm(unit="episode", disable=None) as bar:
+    with Bar(unit="episode") as bar:
         report.read_on(bar.update)
     return report
 

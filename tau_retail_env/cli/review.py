@@ -135,9 +135,8 @@ def _asked(options: argparse.Namespace) -> Ask | None:
 
 def _check_customer(options: argparse.Namespace) -> int:
     """Let the oracle serve the customer, and report."""
-    from tqdm import tqdm
-
     from tau_retail_env.evaluation.user_check import as_text, play, spread
+    from tau_retail_env.runs.bar import Bar
 
     chosen = chosen_user(options)
     tasks = selected(options)
@@ -146,7 +145,7 @@ def _check_customer(options: argparse.Namespace) -> int:
     chosen.check_server()
     requests = spread(tasks, options.episodes or EPISODES, options.seed)
     workers = 1 if "human" in chosen.strategies else options.workers or WORKERS
-    with tqdm(total=len(requests), unit="episode", disable=None) as bar:
+    with Bar(total=len(requests), unit="episode") as bar:
         played = play(requests, tasks, lambda: chosen.environment(tasks), workers=workers, progress=bar.update)
     if options.out is not None:
         from tau_retail_env.runs.trajectories import write_trajectories

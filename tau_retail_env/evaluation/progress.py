@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from statistics import fmean
 
 from tau_retail_env.evaluation.facts import Facts
 from tau_retail_env.evaluation.outcome import outcomes_of
+from tau_retail_env.evaluation.runner import Progress, Standing
+from tau_retail_env.runs.bar import Bar
 from tau_retail_env.statistics.clusters import clustered_standard_error, rate_interval
+
+TELLING_S = 1.0
+"""Seconds between two looks at the running figures."""
+
+
+@contextmanager
+def shown(standing: Standing, label: str = "") -> Iterator[Progress]:
+    """A bar, outside a terminal a line now and then, with the running figures.
+
+    Args:
+        standing: what is known before the playing.
+        label: what it begins with.
+    """
+    told_at = 0.0
+    with Bar(desc=label, total=standing.asked, initial=len(standing.episodes), unit="episode") as bar:
+
+        def show(episodes: Sequence[Facts], asked: int) -> None:
+            nonlocal told_at
+            if time.monotonic() - told_at > TELLING_S or len(episodes) == asked:
+                told_at = time.monotonic()
+                bar.set_postfix_str(words_of(episodes), refresh=False)
+            bar.update(len(episodes) - bar.n)
+
+        yield show
 
 
 def words_of(episodes: Sequence[Facts]) -> str:

@@ -23,7 +23,7 @@ TRIES = 3
 """How often an episode is played whose customer fails."""
 
 Progress = Callable[[Sequence[Facts], int], None]
-"""Called after each episode with all that are known and how many there will be."""
+"""Called after each episode, and now and then while none ends, with all that are known and how many there will be."""
 
 
 @dataclass(slots=True)
@@ -130,7 +130,7 @@ def play(standing: Standing, folder: Path, pool: Playing, progress: Progress) ->
         standing: what is known; grows.
         folder: the evaluation's, locked by the caller.
         pool: who plays.
-        progress: called after each episode.
+        progress: called after each episode, and now and then while none ends.
     """
     jobs = standing.missing()
     tries: dict[Job, int] = {}
@@ -145,6 +145,7 @@ def play(standing: Standing, folder: Path, pool: Playing, progress: Progress) ->
             for end in ends:
                 if end is None:
                     log.sync_if_due()
+                    progress(standing.episodes, standing.asked)
                     continue
                 log.append(end.line)
                 standing.take(end.facts)

@@ -27,6 +27,7 @@ from tau_retail_env.local.rollouts import Rollouts
 from tau_retail_env.local.run_folder import claim
 from tau_retail_env.local.summary import summarise
 from tau_retail_env.local.tensorboard import TensorBoard
+from tau_retail_env.runs.bar import Bar
 from tau_retail_env.runs.checkpoints import keep_best
 from tau_retail_env.runs.files import WriteError
 from tau_retail_env.runs.folder import RunFolder
@@ -233,7 +234,7 @@ class Run:
             step: the step.
             episodes: how many go through the model, each as often as it does.
         """
-        self._learning = tqdm(total=episodes, desc=f"step {step}: learning", unit="episode", leave=False, disable=None)
+        self._learning = Bar(total=episodes, desc=f"step {step}: learning", unit="episode", leave=False)
 
     def batch_learnt(self, episodes: int) -> None:
         """Move that bar on by the episodes of a batch."""

@@ -6,7 +6,6 @@ import collections
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tau_retail_env.chat.encoder import ChatEncoder
@@ -21,6 +20,7 @@ from tau_retail_env.local.config.managers import EnvManager
 from tau_retail_env.local.config.workers import GeneratingArgs, ModelArgs
 from tau_retail_env.local.models import playing
 from tau_retail_env.models.sampler import Sampler, SamplingSettings
+from tau_retail_env.runs.bar import Bar
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.tasks import Task
 
@@ -99,7 +99,7 @@ class Rollouts:
             kind: a key of `plays`.
             episodes: what to play.
             step: the model's training step, for the record.
-            label: what the progress bar says.
+            label: what the progress bar, or line, begins with.
             record: gets every episode that was begun, also where an error stops the playing.
 
         Returns:
@@ -109,7 +109,7 @@ class Rollouts:
             UserSetupError: no customer is available until something is fixed.
         """
         played: dict[int, Trajectory] = {}
-        with playing(self._model, self._model_args), _Bar(len(episodes), label, self._turns_each.get(kind)) as bar:
+        with playing(self._model, self._model_args), _Turns(len(episodes), label, self._turns_each.get(kind)) as bar:
             for tag in dict.fromkeys(episode.tag for episode in episodes):
                 places = [place for place, episode in enumerate(episodes) if episode.tag == tag]
                 requests = [episodes[place] for place in places]
@@ -172,7 +172,7 @@ class Rollouts:
         )
 
 
-class _Bar:
+class _Turns:
     """A bar of the agent's turns, which come all the time where episodes end together; it vanishes at the end.
 
     How many turns there will be is estimated from the episodes that are over, at first from those played last time.
@@ -186,10 +186,10 @@ class _Bar:
     def __init__(self, asked: int, label: str, turns_each: float | None) -> None:
         self._asked = asked
         total = None if turns_each is None else round(asked * turns_each)
-        self._bar = tqdm(total=total, desc=label, unit="turn", leave=False, disable=None)
+        self._bar = Bar(total=total, desc=label, unit="turn", leave=False)
         self.turns_each = turns_each
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> _Turns:
         return self
 
     def __exit__(self, *_: object) -> None:

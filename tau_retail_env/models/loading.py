@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.models.checks import check_files, not_loaded
@@ -109,13 +113,14 @@ def load_weights(source: str, attention: str | None = None) -> PreTrainedModel:
     """
     place = on_disk_or_hub(source)
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(
-            place,
-            dtype=torch.float32,
-            attn_implementation=attention,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # reported below, by name
-        )
+        with _bar_in_a_terminal_only():
+            model, found = AutoModelForCausalLM.from_pretrained(
+                place,
+                dtype=torch.float32,
+                attn_implementation=attention,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # reported below, by name
+            )
     except Exception as error:  # of a broken file each library makes an error of its own
         raise not_loaded("model", source, error) from error
     wrong = {
@@ -132,6 +137,19 @@ def load_weights(source: str, attention: str | None = None) -> PreTrainedModel:
             "Give a folder whose config.json belongs to its weights"
         )
     return model
+
+
+@contextmanager
+def _bar_in_a_terminal_only() -> Iterator[None]:
+    """Keep transformers' bar out of pipes and logs; its switch is one for the whole process."""
+    if sys.stderr.isatty() or not transformers_logging.is_progress_bar_enabled():
+        yield
+        return
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.enable_progress_bar()
 
 
 def _some(names: list[str]) -> str:

@@ -14,6 +14,7 @@ from tau_retail_env.chain.play_settings import check_play
 from tau_retail_env.config import compose
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.record import best_episodes
+from tau_retail_env.runs import bar
 
 SMALL = (
     "pretrain=small",
@@ -53,6 +54,16 @@ def test_what_was_won_is_kept_with_the_tokens_of_the_model(played: Play, tmp_pat
     assert (about.episodes, about.tasks, about.prompt_style) == (len(kept), 2, "minimal")
     assert lines[-1].startswith(f"kept {len(kept)} episodes: successes of {about.tasks_won} of 2 tasks")
     assert played()[-1] == lines[-1], "the same call plays nothing again"
+
+
+def test_without_a_terminal_plain_lines_say_how_far_each_set_is(
+    played: Play, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(bar, "LINE_EVERY_S", 0.0)
+    played("play.sets.series1_train={limit: 1, trials: 1}", "play.generating_args.temperature=0.0")
+    told = capsys.readouterr().err
+    assert "series1_train: 1 of 1 episodes after" in told
+    assert "\r" not in told
 
 
 def test_a_model_that_wins_nothing_is_told_what_helps(played: Play, tmp_path: Path):

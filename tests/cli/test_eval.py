@@ -15,6 +15,7 @@ from tau_retail_env.cli import main
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.evaluation.record import EPISODES, RESULTS, read_episodes
 from tau_retail_env.evaluation.upstream.tau2 import task_rows
+from tau_retail_env.runs import bar
 from tau_retail_env.runs.folder_lock import FolderLock
 from tau_retail_env.runs.trajectories import read_trajectories
 from tests.agents.served_oracle import ServedOracle
@@ -49,6 +50,14 @@ def test_an_agent_is_played_and_told_with_intervals(folder, capsys):
     assert found["pass^1"]["value"] == 1.0
     expected = {"agent": "oracle", "source": "tau2", "task_version": "0.2", "split": "test", "tasks": 3, "trials": 2}
     assert found | expected == found
+
+
+def test_without_a_terminal_it_says_in_plain_lines_how_far_it_is(folder, capsys, monkeypatch):
+    monkeypatch.setattr(bar, "LINE_EVERY_S", 0.0)
+    assert run(folder, "--agent", "silent") == 0
+    told = capsys.readouterr().err
+    assert re.search(r"^3 of 3 episodes after \d+ s, pass\^1 0\.0 \[0\.0, ", told, re.M)
+    assert not re.search(r"[\r\x1b]", told)
 
 
 def test_the_agent_of_the_page_on_evaluation_is_played_from_the_present_folder(repository, folder, tmp_path):

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import torch
-from tqdm import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tau_retail_env.cli import main
@@ -25,6 +24,7 @@ from tau_retail_env.local.config import check_local
 from tau_retail_env.local.rollouts import Rollouts
 from tau_retail_env.local.train import train
 from tau_retail_env.models.checks import prompt_style_of
+from tau_retail_env.runs.bar import Bar
 from tau_retail_env.runs.files import read_rows
 from tau_retail_env.runs.trajectories import read_trajectories
 
@@ -135,16 +135,17 @@ def test_bars_move_with_turns_and_with_every_batch_that_is_learnt_from(
 ):
     moves: dict[str, list[float]] = {}
 
-    class Bar(tqdm):
-        def __init__(self, *given: Any, **named: Any) -> None:
-            super().__init__(*given, **named | {"disable": False, "file": io.StringIO()})
+    class Moving(Bar):
+        def __init__(self, **named: Any) -> None:
+            super().__init__(**named | {"disable": False, "file": io.StringIO()})
 
         def update(self, n: float = 1) -> bool | None:
             moves.setdefault(self.desc.removesuffix(": "), []).append(n)
             return super().update(n)
 
-    monkeypatch.setattr(loop, "tqdm", Bar)
-    monkeypatch.setattr(rollouts, "tqdm", Bar)
+    monkeypatch.setattr(loop, "tqdm", Moving)
+    monkeypatch.setattr(loop, "Bar", Moving)
+    monkeypatch.setattr(rollouts, "Bar", Moving)
     outcome, _ = run(grpo_values("max_steps=1"))
     played = read_trajectories(outcome.folder / "trajectories" / "train-000001.jsonl")
     assert sum(moves["step 1: playing"]) == sum(one.metrics["turns"] for one in played)

@@ -76,7 +76,8 @@ def _show(task: Task, options: argparse.Namespace, as_text: Callable[[Task], str
 def _count(options: argparse.Namespace) -> int:
     """Print the table of subsets of the sources that are here."""
     from tau_retail_env.cli.catalogue import as_markdown, subset_counts
-    from tau_retail_env.sources import SOURCES
+    from tau_retail_env.sources import SOURCES, get_source
+    from tau_retail_env.sources.generated.source import GeneratedSource
 
     others = ("split", "subset", "exclude_tasks", "task_file", "text", "limit", "json", "task_id")
     if given := [f"--{name}" for name in others if getattr(options, name) not in (None, False)]:
@@ -84,6 +85,9 @@ def _count(options: argparse.Namespace) -> int:
         raise InvalidValueError(f"--subsets counts whole sources: leave out {words}")
     table: dict[tuple[str, str], dict[str, int]] = {}
     for source in SOURCES if options.source is None else [options.source]:
+        if source == GeneratedSource.name:
+            splits = len([*get_source(source).splits()])
+            complain(f"{source}: the tasks of its {splits} splits are made first, which takes some seconds each")
         try:
             table |= subset_counts([source])
         except MissingDependencyError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks import Task
 from tau_retail_env.users import check_user, user_weights
 
+COLON_BEFORE_NUMBER = re.compile(r":(?=[\d.])")
+"""What YAML takes for a part of the name before it, where a configuration's overrides do not."""
 OFFLINE = "scripted"
 """The strategy that needs no server, which commands take where nothing else is said."""
 
@@ -36,7 +39,7 @@ class UserChoice:
         """Read the options of a command; values are YAML, as in a run.
 
         Args:
-            strategy: a name, or weights such as "{scripted: 0.7, llm: 0.3}".
+            strategy: a name, or weights such as "{scripted: 0.7, llm: 0.3}", with or without the spaces.
             model: the model's name.
             settings: `key=value` each; `user.key=value`, as a run takes it, is the same.
 
@@ -44,7 +47,9 @@ class UserChoice:
             InvalidValueError: a setting that is no `key=value`, or not YAML; it is not repeated: it could hold a key.
         """
         block = settings_of("--user", settings)
-        weights = _value("--user-strategy", strategy) if strategy.lstrip().startswith("{") else strategy
+        weights = strategy
+        if strategy.lstrip().startswith("{"):
+            weights = _value("--user-strategy", COLON_BEFORE_NUMBER.sub(": ", strategy))
         typed = [] if strategy == OFFLINE else ["--user-strategy", strategy]
         typed += [] if model is None else ["--user-model", model]
         typed += ["--user", *settings] if settings else []

@@ -115,6 +115,11 @@ def user_weights(strategy: Strategy) -> dict[str, float]:
         )
     for name, weight in weights.items():
         if name not in USER_STRATEGIES:
+            if weight is None and ":" in str(name):
+                raise InvalidValueError(
+                    f"user_strategy: found {name!r} without a weight; YAML wants a space after the colon, such as "
+                    "{scripted: 0.7, llm: 0.3}"
+                )
             raise unknown("user_strategy", name, USER_STRATEGIES)
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
             raise InvalidValueError(f"user_strategy: the weight of {name!r} is {weight!r}, expected a number, 0 to 1")

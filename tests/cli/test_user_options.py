@@ -21,6 +21,13 @@ def test_values_are_read_as_in_a_run():
     }
 
 
+@pytest.mark.parametrize(
+    "typed", ["{scripted:0.75,llm:.25}", "{scripted: 0.75,llm:.25}", '{"scripted":0.75,"llm":.25}']
+)
+def test_weights_need_no_spaces(typed):
+    assert UserChoice.read(typed, "tiny", []).strategy == {"scripted": 0.75, "llm": 0.25}
+
+
 def test_options_can_be_typed_again():
     settings = ["phrasings=train"]
     assert UserChoice.read("scripted", None, []).as_typed() == ""

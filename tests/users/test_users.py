@@ -93,6 +93,7 @@ def test_a_key_of_a_kind_that_does_not_play_is_refused_by_name(strategy: Any, ke
 @pytest.mark.parametrize(
     ("weights", "words"),
     [
+        ({"scripted:0.7": None, "llm:0.3": None}, r"found 'scripted:0.7' without a weight; YAML wants a space after"),
         ({"scripted": 0.7, "llm": 0.2}, r"scripted: 0.7, llm: 0.2} sum to 0.9, expected 1"),
         ({"scripted": 0.7, "llm": 0.300002}, "sum to 1"),
         ({}, "sum to 0"),

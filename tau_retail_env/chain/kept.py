@@ -71,20 +71,27 @@ def write_kept(folder: Path, about: AboutKept, episodes: Iterable[Episode]) -> N
         partial.rename(folder)
 
 
+def not_kept(folder: Path) -> str | None:
+    """What is wrong with a folder that holds no kept episodes; None where it does, whole or not."""
+    if (folder / ABOUT).exists():
+        return None
+    return (
+        f"conversations.kept: {folder} holds no kept episodes ({ABOUT} is missing); give the folder that a stage "
+        f"of rejection sampling has made, or {AGAIN}"
+    )
+
+
 def read_about(folder: Path) -> AboutKept:
     """How the episodes of a folder were played, with the folder found whole.
 
     Raises:
         InvalidValueError: no such folder, one of something else, or one that is not whole.
     """
+    if reason := not_kept(folder):
+        raise InvalidValueError(reason)
     path = folder / ABOUT
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InvalidValueError(
-            f"conversations.kept: {folder} holds no kept episodes ({ABOUT} is missing); give the folder that a stage "
-            f"of rejection sampling has made, or {AGAIN}"
-        ) from None
     except (OSError, ValueError) as error:
         raise InvalidValueError(f"conversations.kept: {path} cannot be read: {error}; {AGAIN}") from None
     known = {field.name for field in dataclasses.fields(AboutKept)}

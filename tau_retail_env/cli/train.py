@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     values = composed(options)
     is_printed = options.print_config or options.plan
     training = chosen_training(values, is_printed=is_printed)
-    start = TRAININGS[training](values)
+    start = TRAININGS[training](values, not is_printed)
     if options.plan:
         return _plan(training, values)
     if options.print_config:
@@ -132,16 +133,12 @@ def _why_no_roll() -> str | None:
     return None if visible_gpus() else "no CUDA device is visible"
 
 
-def _sft(values: Values) -> Start:
-    from tau_retail_env.local.config import check_machine, check_sft
-    from tau_retail_env.local.config.sft import SCRATCH
+def _sft(values: Values, starts: bool) -> Start:
+    from tau_retail_env.local.config import check_sft, machine_problems
 
-    config = check_sft(values)
-    check_machine(config)
+    config = check_sft(values, functools.partial(machine_problems, starts=starts))
 
     def start() -> None:
-        if config.pretrain != SCRATCH:
-            _find_model(config.pretrain)
         from tau_retail_env.local import sft
 
         sft.run(config, values)
@@ -149,8 +146,8 @@ def _sft(values: Values) -> Start:
     return start
 
 
-def _local(values: Values) -> Start:
-    from tau_retail_env.local.config import check_local, check_machine
+def _local(values: Values, starts: bool) -> Start:
+    from tau_retail_env.local.config import check_local, machine_problems
     from tau_retail_env.roll.config.check import is_for_roll
 
     if is_for_roll(values):
@@ -158,11 +155,9 @@ def _local(values: Values) -> Start:
             "engine: found local, but this configuration is for ROLL (actor_infer has a rollout engine); leave out "
             "engine=local, or take one for the local engine: --config-name tau_retail_local"
         )
-    config = check_local(values)
-    check_machine(config)
+    config = check_local(values, functools.partial(machine_problems, starts=starts))
 
     def start() -> None:
-        _find_model(config.pretrain)
         from tau_retail_env.local.train import train
 
         train(config, values)
@@ -170,15 +165,7 @@ def _local(values: Values) -> Start:
     return start
 
 
-def _find_model(pretrain: str) -> None:
-    """Say that the hub does not answer before the seconds that importing torch takes."""
-    from tau_retail_env.models.hub import on_disk_or_hub
-    from tau_retail_env.models.shipped import checkpoint
-
-    on_disk_or_hub(checkpoint(pretrain))
-
-
-def _roll(values: Values) -> Start:
+def _roll(values: Values, _: bool) -> Start:
     from tau_retail_env.blocks import raise_if
     from tau_retail_env.config.machine import folder_problems, length_problems
     from tau_retail_env.models.shipped import checkpoint
@@ -203,7 +190,7 @@ def _roll(values: Values) -> Start:
     return start
 
 
-def _play(values: Values) -> Start:
+def _play(values: Values, _: bool) -> Start:
     from tau_retail_env.chain.play_settings import check_play
 
     config = check_play(values)
@@ -216,7 +203,7 @@ def _play(values: Values) -> Start:
     return start
 
 
-def _chain(values: Values) -> Start:
+def _chain(values: Values, _: bool) -> Start:
     from tau_retail_env.chain.plan import plan
     from tau_retail_env.chain.settings import read_chain
 
@@ -235,11 +222,11 @@ def _checked(values: Values) -> str:
     """Check the configuration of a chain's stage; returns what it is for."""
     training = chosen_training(values, is_printed=True)
     if training != "chain":
-        TRAININGS[training](values)
+        TRAININGS[training](values, False)
     return training
 
 
-TRAININGS: Mapping[str, Callable[[Values], Start]] = MappingProxyType(
+TRAININGS: Mapping[str, Callable[[Values, bool], Start]] = MappingProxyType(
     {"chain": _chain, "play": _play, "sft": _sft, "local": _local, "roll": _roll}
 )
-"""What checks a configuration, and returns what starts it."""
+"""What checks a configuration, and whatever this Python lacks where it is to start it, and returns what starts it."""

@@ -22,7 +22,7 @@ def folder_problems(config: RunConfig) -> Iterator[str]:
 
 def pretrain_problems(pretrain: str) -> Iterator[str]:
     """Whether the folder of a model is there; a Hugging Face name is looked up by whoever loads it."""
-    if _is_path(pretrain) and not Path(pretrain).is_dir():
+    if is_path(pretrain) and not Path(pretrain).is_dir():
         yield (
             f"pretrain: there is no folder {pretrain}; give the folder of a model, small, or a name "
             "of Hugging Face such as Qwen/Qwen2.5-0.5B-Instruct"
@@ -61,6 +61,6 @@ def has_gpu(devices: Path = Path("/dev")) -> bool:
     return any(next(devices.glob(pattern), None) for pattern in GPU_FILES)
 
 
-def _is_path(pretrain: str) -> bool:
+def is_path(name: str) -> bool:
     """Whether it can only be a folder: a Hugging Face name has one slash at most and begins with a letter or digit."""
-    return pretrain.count("/") > 1 or pretrain.startswith(("/", ".", "~"))
+    return name.count("/") > 1 or name.startswith(("/", ".", "~"))

@@ -64,6 +64,33 @@ def test_options_and_overrides_may_take_turns(capsys):
     assert "max_steps: 3" in printed and "seed: 5" in printed
 
 
+def test_all_that_a_machine_lacks_for_fine_tuning_is_said_at_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setitem(sys.modules, "trl", None)
+    changes = ["conversations.num=8", "tokenizer=/no/tokenizer", f"conversations.kept={tmp_path}", "resume=/no/run"]
+    words = ["--config-name", "tau_retail_sft", *changes, f"output_dir={tmp_path / 'run'}"]
+    assert main(["train", *words]) == 2
+    heading, *problems = capsys.readouterr().err.splitlines()
+    assert heading == f"error: {len(problems)} keys of the configuration cannot be used:"
+    assert [line.split(": ")[0] for line in problems] == [
+        "  - tokenizer, vocab_size",  # of which a model needs just one
+        "  - resume",
+        "  - sft_train.model_args.dtype",
+        "  - tokenizer",
+        "  - conversations.kept",
+        "  - engine",
+    ]
+    assert problems[-1].startswith("  - engine: local needs torch, trl, which this Python does not have; ")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_configuration_is_printed_by_a_python_that_could_not_start_it(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main(["train", "--config-name", "tau_retail_local", "--print-config"]) == 0
+    assert "\nengine: local\n" in capsys.readouterr().out
+
+
 def test_the_script_that_roll_users_know_is_the_same_command(repository, tmp_path):
     """`python start_agentic_pipeline.py --config-name NAME --config-path DIR key=value`."""
     shipped = (repository / "configs" / "tau_retail_local.yaml").read_text(encoding="utf-8")

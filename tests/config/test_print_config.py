@@ -11,8 +11,7 @@ import pytest
 from tau_retail_env.cli import main
 from tau_retail_env.config import compose, config_names
 from tau_retail_env.config.machine import has_gpu
-from tau_retail_env.errors import InvalidValueError, MissingDependencyError
-from tau_retail_env.local.config import check_local, check_machine, check_sft
+from tau_retail_env.local.config import check_local, check_sft, machine_problems
 from tau_retail_env.models.shipped import default_config_folder
 
 FINE_TUNING = ("tau_retail_sft", "tau_retail_smol_sft", "tau_retail_pipeline", "tau_retail_smol_pipeline")
@@ -74,9 +73,9 @@ def test_episodes_longer_than_the_model_reads_are_refused_by_its_config_alone(na
 def test_bf16_without_a_gpu_is_refused_on_the_local_engine(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     config = check_local(compose("tau_retail_local", overrides=["actor_train.model_args.dtype=bf16"]))
-    with pytest.raises(InvalidValueError, match=r"actor_train\.model_args\.dtype: bf16 needs a GPU"):
-        check_machine(config)
-    check_machine(check_local(compose("tau_retail_local")))
+    (problem,) = machine_problems(config)
+    assert problem.startswith("actor_train.model_args.dtype: bf16 needs a GPU")
+    assert not [*machine_problems(check_local(compose("tau_retail_local")))]
 
 
 def test_a_gpu_is_told_by_its_device_file_unless_it_is_hidden(monkeypatch, tmp_path: Path):
@@ -92,15 +91,15 @@ def test_a_gpu_is_told_by_its_device_file_unless_it_is_hidden(monkeypatch, tmp_p
 def test_a_tracker_that_is_not_installed_is_refused_with_the_command_that_brings_it(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     config = check_local(compose("tau_retail_local", overrides=["track_with=trackio"]))
-    with pytest.raises(MissingDependencyError, match="pip install 'trackio'"):
-        check_machine(config)
+    (problem,) = machine_problems(config)
+    assert "pip install 'trackio'" in problem
 
 
 def test_compilation_without_a_compiler_is_refused(monkeypatch):
     changes = ["sft_train.torch_compile=true", "sft_train.model_args.dtype=fp32"]
     config = check_sft(compose("tau_retail_sft", overrides=changes))
-    check_machine(config)
+    assert not [*machine_problems(config)]
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("CC", raising=False)
-    with pytest.raises(InvalidValueError, match="torch_compile: needs a C compiler"):
-        check_machine(config)
+    (problem,) = machine_problems(config)
+    assert problem.startswith("sft_train.torch_compile: needs a C compiler")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -123,11 +123,14 @@ class LocalConfig(LocalRun):
         return _generating(self.actor_infer, self.val_env_manager)
 
 
-def check_local(values: Mapping[str, Any]) -> LocalConfig:
+def check_local(
+    values: Mapping[str, Any], of_machine: Callable[[LocalConfig], Iterable[str]] = lambda _: ()
+) -> LocalConfig:
     """Check a composed configuration for the local engine.
 
     Args:
         values: the configuration as `compose` returns it.
+        of_machine: what else is wrong with it, on the machine that it is for.
 
     Returns:
         The configuration as blocks.
@@ -142,6 +145,7 @@ def check_local(values: Mapping[str, Any]) -> LocalConfig:
             *_check_play(config),
             *_check_kl(config),
             *check_tracker_kwargs(config.track_with, config.tracker_kwargs),
+            *of_machine(config),
         ]
     )
     return config

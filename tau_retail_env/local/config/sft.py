@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -153,11 +153,12 @@ class SftConfig(LocalRun):
         return generating
 
 
-def check_sft(values: Mapping[str, Any]) -> SftConfig:
+def check_sft(values: Mapping[str, Any], of_machine: Callable[[SftConfig], Iterable[str]] = lambda _: ()) -> SftConfig:
     """Check a composed configuration for supervised fine-tuning.
 
     Args:
         values: the configuration as `compose` returns it.
+        of_machine: what else is wrong with it, on the machine that it is for.
 
     Returns:
         The configuration as blocks.
@@ -176,6 +177,7 @@ def check_sft(values: Mapping[str, Any]) -> SftConfig:
             *check_generating("val_env_manager", None, config.val_env_manager, config.sequence_length),
             *_check_sizes(config),
             *check_tracker_kwargs(config.track_with, config.tracker_kwargs),
+            *of_machine(config),
         ]
     )
     return config

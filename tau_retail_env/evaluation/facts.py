@@ -43,7 +43,8 @@ class Facts:
     task_version: str | None = None
     """The edition of the source's tasks; None where the record does not tell it."""
     corrected: float | None = None
-    """The reward after the named corrections; None where the record does not tell it."""
+    """The reward after the named corrections: 0 where a limit ended the episode, as the official one is; None where the
+    record does not tell it."""
     process: float | None = None
     """Whether the agent identified, asked and got a yes; None where the record does not say."""
     gold_calls: tuple[int, int] = (0, 0)
@@ -79,7 +80,7 @@ def facts_of(episode: Episode, task: Task | None) -> Facts:
         failures=failures_of(one, task),
         user_strategy=one.user_strategy,
         task_version=one.task_version,
-        corrected=_number(breakdown.get("corrected")),
+        corrected=0.0 if one.truncated and not breakdown else _number(breakdown.get("corrected")),
         process=_number(breakdown.get("process")),
         gold_calls=(0, 0) if task is None else _gold_calls(one, task.actions),
         facts_told=(0, 0) if task is None else _told(one, task.outputs),

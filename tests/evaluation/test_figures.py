@@ -137,6 +137,17 @@ def test_corrected_and_process_are_numbers_of_their_own():
     assert figures_of([fact(1, 0, True)], trials=1)["rewards"].keys() == {"official"}
 
 
+def test_an_episode_that_a_limit_ended_counts_as_lost_in_the_corrected_reward_too():
+    cut = plain_trajectory(stop_reason="length", terminated=False, truncated=True)
+    judged = plain_trajectory(reward=1.0, reward_breakdown={"official": 1.0, "corrected": 1.0})
+    facts = [facts_of(Episode(trial, one), None) for trial, one in enumerate([cut, judged])]
+    assert [one.corrected for one in facts] == [0.0, 1.0]
+    assert (
+        figures_of(facts)["rewards"]["corrected"]["value"] == figures_of(facts)["rewards"]["official"]["value"] == 0.5
+    )
+    assert facts_of(Episode(0, plain_trajectory()), None).corrected is None
+
+
 @pytest.mark.parametrize("make", [SilentAgent, ParrotAgent])
 def test_the_floor_is_what_agents_that_do_nothing_earn(tmp_path, make):
     tasks = [task for task in load_tasks("tau2", "base") if task.id in ("tau2/12", "tau2/65", "tau2/24", "tau2/5")]

@@ -24,9 +24,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--series",
         type=int,
-        choices=(1, 2, 3),
+        choices=(1, 2, 3, 4),
         default=2,
-        help="1: plain requests; 2: like the benchmark's (default); 3: in many more words",
+        help="1: plain requests; 2: like the benchmark's (default); 3: in many more words; 4: more to sort out",
     )
     parser.add_argument("--num", type=positive, default=100, metavar="N", help="how many tasks (default 100)")
     add_seed(parser, "which tasks of a series from the second on; 0: those of the source")
@@ -58,16 +58,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _generated(options: argparse.Namespace) -> Iterator[Task]:
-    from tau_retail_env.sources.generated import SERIES2, SERIES3, generate_task
+    from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4, generate_task
 
     if options.series == 1:
         if options.seed or options.like:
             raise InvalidValueError(
-                "--seed and --like belong to --series 2 and 3: the first series has one order of tasks"
+                "--seed and --like belong to --series 2, 3 and 4: the first series has one order of tasks"
             )
         yield from (generate_task(options.split, number) for number in range(options.num))
         return
-    series = SERIES2 if options.series == 2 else SERIES3
+    series = {2: SERIES2, 3: SERIES3, 4: SERIES4}[options.series]
     weights = _weights_like(Path(options.like), series) if options.like else None
     for number in range(options.num):
         yield series.generate_one(f"{options.split}{series.number}", number, seed=options.seed, weights=weights)
@@ -77,15 +77,16 @@ def _weights_like(run: Path, series: Series) -> dict[str, int]:
     """How often each kind of a series is drawn after a run's episodes."""
     from tau_retail_env.cli.catalogue import task_by_id
     from tau_retail_env.runs.trajectories import read_trajectories
-    from tau_retail_env.sources.generated import SERIES2, SERIES3
+    from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4
     from tau_retail_env.sources.generated.failures import weights_after
 
     files = sorted(run.rglob("trajectories/*.jsonl")) if run.is_dir() else [run]
     if not files or not files[0].is_file():
         raise InvalidValueError(f"--like {run}: no trajectories there; give the folder of a run, or a file of them")
     episodes = [each for file in files for each in read_trajectories(file) if each.scorable]
+    numbered = (SERIES2, SERIES3, SERIES4)
     tasks = {
-        name: SERIES2.task_of_id(name) or SERIES3.task_of_id(name) or task_by_id(name)
+        name: next(filter(None, (each.task_of_id(name) for each in numbered)), None) or task_by_id(name)
         for name in {each.task_id for each in episodes}
     }
     return weights_after(((tasks[each.task_id], each.reward == 1.0) for each in episodes), series.kinds)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tau_retail_env.sources.generated.choosing import Choice, choose
-from tau_retail_env.sources.generated.requests import CANCEL_REASONS, new_address, one_line
+from tau_retail_env.sources.generated.requests import CANCEL_REASONS, one_line
 from tau_retail_env.sources.generated.visit import (
     STATUSES,
     Beat,
@@ -60,7 +60,7 @@ def send_back(visit: Visit) -> Part | None:
         beat["words"]["items"] = sentences(f"{words}.")
     outputs: tuple[str, ...] = ()
     if visit.draws.below(100) < 30:
-        outputs = (_tell_refund(visit, beat, items, said),)
+        outputs = (tell_refund(visit, beat, items, said),)
     beat["say"] = sentences(" ".join(said))
     return Part((beat,), (return_action(order, items, payment),), outputs, 1 + cost + reference.cost + len(outputs))
 
@@ -155,7 +155,7 @@ def redirect(visit: Visit) -> Part | None:
         address, calls = home, [*reference.calls, visit.profile()]
         wish, words, asks = visit.wording.say("home_address"), visit.wording.sentence("home_answer"), []
     else:
-        address, calls = new_address(visit.draws, order["address"]), list(reference.calls)
+        address, calls = visit.new_address(order["address"]), list(reference.calls)
         asks = ["address"] if visit.draws.below(100) < 35 else []
         words = f"{one_line(address)}."
         wish = one_line(address)
@@ -183,7 +183,7 @@ def settle(visit: Visit) -> Part | None:
         address, wish = parts_of(order["address"]), visit.wording.say("address_of_order", order=reference.name)
         words, asks, calls, cost = sentences(f"{wish}."), [], list(reference.calls), 2 + reference.cost
     else:
-        address = new_address(visit.draws, visit.user["address"])
+        address = visit.new_address(visit.user["address"])
         asks = ["address"] if visit.draws.below(100) < 35 else []
         wish = one_line(address)
         words, calls, cost = f"{one_line(address)}.", [], 1
@@ -204,7 +204,7 @@ def move(visit: Visit) -> Part | None:
     if visit.moved or not 0 < len(pending) < 3 or len(visit.free("pending")) < len(pending):
         return None
     visit.moved = True
-    address = new_address(visit.draws, visit.user["address"])
+    address = visit.new_address(visit.user["address"])
     where = one_line(address)
     search = [visit.profile(), *(call("get_order_details", order_id=each) for each in visit.orders)]
     first = sentences(f"{visit.wording.say('move', place=where)} {visit.wording.say('profile_first')}")
@@ -322,7 +322,7 @@ def _selection(visit: Visit, order: Row) -> tuple[list[Row], str, int]:
     return chosen, listed([f"the {visit.wording.item(item['name'])}" for item in chosen]), 0
 
 
-def _tell_refund(visit: Visit, beat: Beat, items: Sequence[Row], said: list[str]) -> str:
+def tell_refund(visit: Visit, beat: Beat, items: Sequence[Row], said: list[str]) -> str:
     """Let the customer ask for the amount of a refund; gives the output."""
     total = round(sum(item["price"] for item in items), 2)
     if len(items) > 1:

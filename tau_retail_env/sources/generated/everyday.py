@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from tau_retail_env.sources.generated.visit import Beat, Reference, Row, Visit, call, misread
 from tau_retail_env.sources.generated.wording import Wording, casual, listed, sentences
@@ -13,8 +13,6 @@ GRAMMAR = ("wording.toml", "frames.toml", "shapes.toml", "everyday.toml")
 """The files of the third series' grammar."""
 SUBJECTS = ("say", "vain", "ask", "transfer", "turn")
 """The keys of a beat that hold what the customer says."""
-ADDRESS = re.compile(r"\b\d{5}\b")
-"""What holds a zip code keeps its letters: names of places are read from it."""
 PLAIN_WORD = re.compile(r"(?<![\w#@.-])[A-Za-z][A-Za-z']*(?![\w@-])")
 LONG_WORD = re.compile(r"(?<![\w#@.-])[a-z]{6,}(?![\w@-])")
 SHORTHAND: Mapping[str, str] = {
@@ -58,15 +56,20 @@ class EverydayWording(Wording):
 class EverydayVisit(Visit):
     """A call whose customer also names an order by two things in it, by where it went, or by what has become of it."""
 
-    def refer(self, order: Row, items: Sequence[Row] = ()) -> Reference:
+    def ways(self) -> Mapping[str, Callable[[Row], str]]:
+        """How an order is named other than by its id; each gives no words for an order that it does not tell."""
+        return {"place": self._by_place, "status": self._by_status, "things": self._by_things}
+
+    def refer(self, order: Row, items: Sequence[Row] = (), *, untold: Collection[str] = ()) -> Reference:
         """Name an order.
 
         Args:
             order: one of the customer's.
             items: what the part names of it anyhow; the whole order where it names nothing.
+            untold: keys of `ways` that cannot name it, for they are what is asked.
         """
         draw = self.draws.below(100)
-        ways = [way for way in (self._by_place, self._by_status, self._by_things) if draw >= 45 and way(order)]
+        ways = [way for key, way in self.ways().items() if key not in untold and draw >= 45 and way(order)]
         if draw < 4:
             return self._by_wrong_id(order)
         if not ways:
@@ -139,18 +142,18 @@ def _plainly(visit: Visit, text: str, opens: bool) -> str:
 
 
 def _in_small_letters(visit: Visit, text: str, opens: bool) -> str:
-    return text if ADDRESS.search(text) else PLAIN_WORD.sub(lambda match: match[0].lower(), text)
+    return text if visit.spelled.search(text) else PLAIN_WORD.sub(lambda match: match[0].lower(), text)
 
 
 def _in_shorthand(visit: Visit, text: str, opens: bool) -> str:
-    if ADDRESS.search(text):
+    if visit.spelled.search(text):
         return text
     return PLAIN_WORD.sub(lambda match: SHORTHAND.get(match[0].lower(), match[0].lower()), text)
 
 
 def _with_a_slip(visit: Visit, text: str, opens: bool) -> str:
     """Two neighbouring letters of a long word change places."""
-    found = [] if ADDRESS.search(text) else list(LONG_WORD.finditer(text))
+    found = [] if visit.spelled.search(text) else list(LONG_WORD.finditer(text))
     if not found:
         return text
     match = visit.draws.choice(found)

@@ -308,7 +308,8 @@ def new_address(draws: Draws, present: Mapping[str, Any]) -> dict[str, str]:
 
 def one_line(address: Mapping[str, str]) -> str:
     """An address in one line."""
-    return "{address1}, {address2}, {city}, {state} {zip}, {country}".format_map(address)
+    parts = (address["address1"], address["address2"], address["city"], "{state} {zip}".format_map(address))
+    return ", ".join(part for part in (*parts, address["country"]) if part)
 
 
 def _options(options: Mapping[str, str]) -> str:

@@ -29,8 +29,28 @@ MISTAKEN_IDENTITY_PERCENT = 10
 """How often the customer first gives an email or a zip code that is not its account's."""
 MOST_POINTS: Mapping[str, int] = MappingProxyType({"easy": 4, "medium": 8})
 """Points of difficulty up to which a task is called so; above, it is hard."""
-ASKED_FIRST = frozenset({"balance", "destination", "option"})
-"""Questions that come before all else: another part could change the answer, or make the agent say it by the way."""
+ASKED_FIRST: Mapping[str, int] = MappingProxyType(
+    dict.fromkeys(
+        (
+            "status",
+            "street",
+            "zip_code",
+            "paid_with",
+            "item_count",
+            "order_count",
+            "option_in_words",
+            "at_once",
+            "twins_told",
+        ),
+        0,
+    )
+    | dict.fromkeys(("balance", "destination", "option"), 1)
+    | {"in_a_row": 2}
+)
+"""Questions that come before all else, the lowest first: another part could change the answer, or make the agent say it
+by the way."""
+ANY_TIME = 3
+"""When all other parts come."""
 _ATTEMPTS = 1_000
 _CUSTOMERS_FOR_A_PART = 60
 _TRIES_FOR_MORE = 30
@@ -153,7 +173,7 @@ class Series:
             InvalidValueError: unknown split.
         """
         if split not in self.counts:
-            ordinal = {2: "second", 3: "third"}[self.number]
+            ordinal = {2: "second", 3: "third", 4: "fourth"}[self.number]
             raise unknown(f"split of the {ordinal} series of source 'generated'", split, self.counts)
 
     def _is_judged(self, writes: frozenset[str]) -> bool:
@@ -182,7 +202,7 @@ class Series:
             more = visit.attempt(self.kinds[kind].build) if kind not in parts else None
             if more is not None and not (more.last and any(other.last for other in parts.values())):
                 parts[kind] = more
-        ordered = dict(sorted(parts.items(), key=lambda item: (item[1].last, item[0] not in ASKED_FIRST)))
+        ordered = dict(sorted(parts.items(), key=lambda item: (item[1].last, ASKED_FIRST.get(item[0], ANY_TIME))))
         return _write_task(visit, split, name, ordered, self.retell)
 
 

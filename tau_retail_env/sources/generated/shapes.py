@@ -93,12 +93,12 @@ def number_first(visit: Visit) -> Part | None:
         beat, reason = changes.cancellation(visit, reference, visit.wording.say("having_heard"))
         return Part((*asked.beats, beat), (changes.cancel_action(order, reason),), asked.outputs, 1 + asked.cost)
     if order["status"] == "pending":
-        then = _choose_instead(visit, order, item, reference, "having_heard")
+        then = choose_instead(visit, order, item, reference, "having_heard")
     else:
         payment = changes.refund_of(visit, order)
         items = f"the {visit.wording.item(item['name'])}"
         say = f"{visit.wording.say('having_heard')} {visit.wording.say('send_back', items=items)} {payment.said}"
-        then = (_plain_beat(say, reference, payment), changes.return_action(order, [item], payment), 1)
+        then = (plain_beat(say, reference, payment), changes.return_action(order, [item], payment), 1)
     if then is None:
         return None
     beat, write, cost = then
@@ -154,7 +154,7 @@ def purpose(visit: Visit) -> Part | None:
     what = visit.wording.say("all_for" if own else "all_but_for", purpose=visit.draws.choice(chosen["words"]))
     payment, reference = changes.refund_of(visit, order), visit.refer(order)
     say = visit.wording.say("send_back", items=f"{what} {visit.wording.say('out_of')} {reference.name}")
-    beat = _plain_beat(f"{visit.wording.say('context')} {say} {payment.said}", reference, payment)
+    beat = plain_beat(f"{visit.wording.say('context')} {say} {payment.said}", reference, payment)
     beat["words"]["items"] = sentences(f"{what}.")
     return Part((beat,), (changes.return_action(order, items, payment),), cost=3 + reference.cost)
 
@@ -204,11 +204,11 @@ def other_orders_address(visit: Visit) -> Part | None:
 
 def twins(visit: Visit) -> Part | None:
     """Return one of two things of the same kind in one order: the dearer, the cheaper, or the one that is so and so."""
-    orders = [order for order in visit.left("delivered") if _twins(order)]
+    orders = [order for order in visit.left("delivered") if twins_of(order)]
     if not orders:
         return None
     order = visit.take(visit.draws.choice(orders))
-    pair = _twins(order)
+    pair = twins_of(order)
     wanted, other = visit.draws.sample(pair, 2)
     telling = {name: value for name, value in wanted["options"].items() if other["options"].get(name) != value}
     if not telling:
@@ -220,7 +220,7 @@ def twins(visit: Visit) -> Part | None:
         which = f"the one {visit.wording.option(name, telling[name])}"
     payment, reference = changes.refund_of(visit, order), visit.refer(order)
     core = visit.wording.say("two_alike", item=named, order=reference.name, which=which)
-    beat = _plain_beat(f"{visit.wording.say('context')} {core} {payment.said}", reference, payment)
+    beat = plain_beat(f"{visit.wording.say('context')} {core} {payment.said}", reference, payment)
     beat["words"]["items"] = sentences(f"{which}.")
     return Part((beat,), (changes.return_action(order, [wanted], payment),), cost=3 + reference.cost)
 
@@ -297,7 +297,7 @@ def _bare_return(visit: Visit, order: Row) -> Part:
     item = visit.draws.choice(order["items"])
     payment, reference = changes.refund_of(visit, order), visit.refer(order, [item])
     named = visit.wording.item(item["name"])
-    beat = _plain_beat(_bare(visit, "bare_return", item=named), reference, payment)
+    beat = plain_beat(_bare(visit, "bare_return", item=named), reference, payment)
     beat["words"] |= {"items": visit.wording.sentence("just_that", item=named)}
     beat["words"].setdefault("payment", visit.wording.sentence("method", method=visit.describe(payment.id)))
     beat["asks"] = ["order", "items", "payment"]
@@ -341,7 +341,7 @@ def _question(visit: Visit, order: Row, item: Row) -> Part | None:
     return questions.about_order(visit, order, (), "ask_total", plain(amount), answer)
 
 
-def _choose_instead(
+def choose_instead(
     visit: Visit, order: Row, item: Row, reference: Reference, lead: str
 ) -> tuple[Beat, Action, int] | None:
     """Another version of an item: the beat, the write, and points of difficulty."""
@@ -385,14 +385,14 @@ def _out_of_stock(visit: Visit, order: Row, item: Row, reference: Reference) -> 
 def _resort(visit: Visit, order: Row, item: Row, reference: Reference) -> tuple[Beat, Action, int] | None:
     """What can be done about an item: another version, a return, a cancellation of its order."""
     if visit.draws.below(2):
-        return _choose_instead(visit, order, item, reference, "fallback")
+        return choose_instead(visit, order, item, reference, "fallback")
     if order["status"] == "pending":
         whole = Reference(visit.wording.say("whole_order"), "", reference.words, reference.calls, reference.cost)
         beat, reason = changes.cancellation(visit, whole, visit.wording.say("fallback"))
         return beat, changes.cancel_action(order, reason), 1
     payment = changes.refund_of(visit, order)
     core = visit.wording.say("send_back", items=f"the {visit.wording.item(item['name'])}")
-    beat = _plain_beat(f"{visit.wording.say('fallback')} {core} {payment.said}", reference, payment)
+    beat = plain_beat(f"{visit.wording.say('fallback')} {core} {payment.said}", reference, payment)
     return beat, changes.return_action(order, [item], payment), 1
 
 
@@ -407,7 +407,7 @@ def _errand(visit: Visit, order: Row) -> tuple[str, Beat, Action]:
     payment = changes.refund_of(visit, order)
     tail = f" {visit.wording.say('out_of')} {reference.name}"
     core = visit.wording.say("send_back", items=f"{what}{tail}")
-    beat = _plain_beat(f"{visit.wording.say('next_errand')} {core} {payment.said}", reference, payment)
+    beat = plain_beat(f"{visit.wording.say('next_errand')} {core} {payment.said}", reference, payment)
     wish = visit.wording.say("errand_return", items=f"{what}{tail}")
     return wish, beat, changes.return_action(order, items, payment)
 
@@ -452,11 +452,12 @@ def _address_beat(visit: Visit, say: str, words: str, reference: Reference) -> B
     }
 
 
-def _plain_beat(say: str, reference: Reference, payment: Payment) -> Beat:
+def plain_beat(say: str, reference: Reference, payment: Payment) -> Beat:
+    """The beat of a write, with the words that open it."""
     return {"say": sentences(say), **changes.beat_about(reference, payment, calls=[*reference.calls, *payment.calls])}
 
 
-def _twins(order: Row) -> list[Row]:
+def twins_of(order: Row) -> list[Row]:
     """The two items of an order that are of the same product; none where it has no such pair."""
     for item in order["items"]:
         alike = [other for other in order["items"] if other["product_id"] == item["product_id"]]

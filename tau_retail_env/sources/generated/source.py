@@ -8,11 +8,14 @@ from tau_retail_env.sources.generated import tasks
 from tau_retail_env.sources.generated.series import Series
 from tau_retail_env.sources.generated.series2 import SERIES2
 from tau_retail_env.sources.generated.series3 import SERIES3
+from tau_retail_env.sources.generated.series4 import SERIES4
 from tau_retail_env.sources.tau2.source import Tau2Source
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.world.shop import Shop
 
-SERIES_OF_SPLIT: dict[str, Series] = {split: series for series in (SERIES2, SERIES3) for split in series.counts}
+SERIES_OF_SPLIT: dict[str, Series] = {
+    split: series for series in (SERIES2, SERIES3, SERIES4) for split in series.counts
+}
 """The numbered series by their splits."""
 
 
@@ -23,7 +26,7 @@ class GeneratedSource(Tau2Source):
     versions = ()
 
     def splits(self) -> Iterable[str]:
-        """Those of the first series, train and test, of the second, train2 and test2, and of the third."""
+        """Those of the first series, train and test, train2, test2 and so on of the others."""
         return (*tasks.DEFAULT_COUNTS, *SERIES_OF_SPLIT)
 
     def load(self, split: str) -> list[Task]:

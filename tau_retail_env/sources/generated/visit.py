@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tau_retail_env.sources.generated.requests import Balances
+from tau_retail_env.sources.generated.requests import Balances, new_address
 from tau_retail_env.sources.generated.wording import Wording
 from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks.seeding import Draws
@@ -82,6 +83,9 @@ class Payment:
 class Visit:
     """What the parts of one task share: the customer, its money, and the orders that no part concerns yet."""
 
+    spelled = re.compile(r"\b\d{5}\b")
+    """What holds a zip code keeps its letters in every style: names of places are read from it."""
+
     def __init__(self, user: Row, draws: Draws, wording: Wording) -> None:
         """Begin a call.
 
@@ -98,6 +102,8 @@ class Visit:
         self.orders: dict[str, Row] = {order_id: orders[order_id] for order_id in user["orders"]}
         self.moved = False
         """Whether a part reads or changes the profile's address, which only one may."""
+        self.told: set[str] = set()
+        """Answers to questions; in the fourth series no two of a call have the same one."""
         self._free = list(self.orders)
         self._held = Counter(item["product_id"] for order in self.orders.values() for item in order["items"])
 
@@ -141,12 +147,17 @@ class Visit:
         """The look-up of the customer's profile."""
         return call("get_user_details", user_id=self.user["user_id"])
 
-    def refer(self, order: Row, items: Sequence[Row] = ()) -> Reference:
+    def new_address(self, present: Row) -> dict[str, str]:
+        """An address that is not the present one, in the order of the tools' arguments."""
+        return new_address(self.draws, present)
+
+    def refer(self, order: Row, items: Sequence[Row] = (), *, untold: Collection[str] = ()) -> Reference:
         """Name an order by its id, by what is in it, or by an id that is read wrongly.
 
         Args:
             order: one of the customer's.
             items: what the part names of it anyhow; the whole order where it names nothing.
+            untold: what is asked of the order, and so cannot name it; no such thing names one here.
         """
         telling = [item for item in items or order["items"] if self.is_unique(item)]
         draw = self.draws.below(100)

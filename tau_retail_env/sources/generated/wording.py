@@ -48,6 +48,10 @@ class Wording:
         chosen = self._draws.choice(self._rules[rule])
         return SLOT.sub(lambda match: slots[match[1]] if match[1] in slots else self.say(match[1], **slots), chosen)
 
+    def knows(self, rule: str) -> bool:
+        """Whether the grammar has a rule."""
+        return rule in self._rules
+
     def item(self, name: str) -> str:
         """A product's name as the customer says it."""
         return casual(name)

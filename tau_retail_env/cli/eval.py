@@ -71,7 +71,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     examples(
         parser,
         "tau-retail eval --agent silent --trials 4",
-        "tau-retail eval --agent small --source generated --limit 40",
+        "tau-retail eval --agent small --source generated --subset 'single*address'",
         "tau-retail eval --agent http://127.0.0.1:8000/v1 --model NAME",
         "tau-retail eval --agent my_module:make_agent",
     )

@@ -47,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
     from tau_retail_env.runs.files import write_atomically
     from tau_retail_env.tasks.files import task_line
 
+    if options.output is not None and options.output.exists():
+        raise InvalidValueError(f"--output: {options.output} is there already; name another, or remove it")
     lines = map(task_line, _generated(options))
     if options.output is None:
         for line in lines:

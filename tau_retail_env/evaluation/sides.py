@@ -55,6 +55,11 @@ class Side:
         """Upstream's domains that it played, such as retail."""
         return {domain_of(one.task_id) for one in self.episodes}
 
+    @property
+    def sources(self) -> set[str]:
+        """What its tasks' ids begin with."""
+        return {one.task_id.split("/")[0] for one in self.episodes}
+
 
 def domain_of(task_id: str) -> str:
     """Upstream's domain of a task: retail where its id names no other, as in "tau2/airline/3"."""

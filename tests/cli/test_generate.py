@@ -50,6 +50,14 @@ def test_a_file_of_tasks_is_written_and_evaluated(capsys, tmp_path: Path):
     assert results["pass^1"]["value"] == 1.0
 
 
+def test_a_file_that_is_there_is_not_replaced(capsys, tmp_path: Path):
+    path = tmp_path / "notes.jsonl"
+    path.write_text("mine\n", encoding="utf-8")
+    assert main(["generate", "--num", "4", "--output", str(path)]) == 2
+    assert "notes.jsonl is there already; name another, or remove it" in capsys.readouterr().err
+    assert path.read_text(encoding="utf-8") == "mine\n"
+
+
 def test_more_tasks_of_the_kinds_that_a_run_failed_are_drawn(capsys, tmp_path: Path):
     tasks = [task for task in SERIES2.generate("train2", 60) if "tracking" not in task.labels]
     tasks += [task for task in SERIES2.generate("train2", 200) if "tracking" in task.labels]

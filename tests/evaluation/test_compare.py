@@ -184,8 +184,10 @@ def test_a_review_of_a_file_with_two_task_versions_is_refused(tmp_path, capsys):
     assert "tau2/5 of task version 1.0, but tau2/5 before it says 0.2" in capsys.readouterr().err
 
 
-def test_agents_without_a_task_in_common_are_refused(tmp_path, oracle):
-    write_trajectories(tmp_path / "other.jsonl", [plain_trajectory(task_id="tau_bench/test/3")])
+@pytest.mark.parametrize("task_version", [None, "1"])
+def test_agents_without_a_task_in_common_are_refused(tmp_path, oracle, task_version):
+    other = plain_trajectory(task_id="tau_bench/test/3", task_version=task_version)
+    write_trajectories(tmp_path / "other.jsonl", [other])
     with pytest.raises(InvalidValueError, match=r"no scored task in common: 4 tasks such as .* tau_bench/test/3"):
         compare(read_side(str(oracle)), read_side(str(tmp_path / "other.jsonl")))
 

@@ -51,7 +51,7 @@ def summarise(
     summary: dict[str, Any] = {
         "steps": last_step,
         "model": dict(model),
-        **({"after": success.pop("after") | {"by subset": _by_subset(rows[-1])}} if success else {}),
+        **({"after": success.pop("after") | {"by subset": _by_subset(rows[-1] if rows else {})}} if success else {}),
         "seconds": {**loading_s, **seconds_by_part(rows)},
         "files": {
             name: str(path.relative_to(folder.path))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tau_retail_env.config.environments import prompt_styles
 from tau_retail_env.config.users import check_servers
 from tau_retail_env.episodes.plan import EpisodeRequest, TrainingPlan
 from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.local import models
 from tau_retail_env.local.config import LocalConfig
 from tau_retail_env.local.duration import estimate
@@ -16,6 +18,7 @@ from tau_retail_env.local.grpo import RolloutFunction, make_trainer
 from tau_retail_env.local.loop import started
 from tau_retail_env.local.metrics import GRPO_NAMES, renamed, training_row
 from tau_retail_env.local.rollouts import PlaySettings, Rollouts
+from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.interruption import say as say_line
 from tau_retail_env.runs.summary import Outcome
 from tau_retail_env.runs.trajectories import read_trajectories
@@ -53,8 +56,8 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
         rollouts = Rollouts(config.custom_envs, plays, model, tokenizer, model_args, config.sequence_length)
         plan = TrainingPlan(rollouts.tasks, config.train_env_manager, seed=config.seed, curriculum=config.curriculum)
         if config.curriculum is not None:
-            for step in range(1, run.folder.step + 1):  # of a resumed run
-                plan.learn(read_trajectories(run.folder.trajectories("train", step)))
+            for path in _played_before(run.folder):
+                plan.learn(read_trajectories(path))
 
         tasks = {task.id: task for pool in rollouts.tasks.values() for task in pool}
         tries: list[Trajectory] = []
@@ -79,3 +82,18 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
         run.begin(rollouts, num_steps=config.max_steps, about=about, duration=estimate(model, config))
         run.train(trainer)
         return run.finish()
+
+
+def _played_before(folder: RunFolder) -> list[Path]:
+    """The files of what a resumed run has learnt from.
+
+    Raises:
+        InvalidValueError: one is not there any more.
+    """
+    files = [folder.trajectories("train", step) for step in range(1, folder.step + 1)]
+    if missing := [path for path in files if not path.is_file()]:
+        raise InvalidValueError(
+            f"curriculum: {missing[0]} is not there, and a resumed run draws tasks by all that it has played: put it "
+            f"back, or start a new run from the weights (pretrain={folder.checkpoint}, without resume)"
+        )
+    return files

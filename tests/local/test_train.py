@@ -18,6 +18,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tau_retail_env.cli import main
+from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.record import EPISODES, read_episodes
 from tau_retail_env.local import loop, rollouts
 from tau_retail_env.local.config import check_local
@@ -152,6 +153,27 @@ def test_bars_move_with_turns_and_with_every_batch_that_is_learnt_from(
     assert len([n for n in moves["step 1: playing"] if n]) > 1
     assert moves["step 1: learning"] == [2, 2]
     assert moves["training"] == [1]
+
+
+def test_a_resumed_curriculum_names_the_episodes_that_it_needs(grpo_values: Values):
+    outcome, _ = run(grpo_values("max_steps=1", "curriculum=0.5"))
+    played = outcome.folder / "trajectories" / "train-000001.jsonl"
+    played.rename(played.with_suffix(".away"))
+    again = ("max_steps=2", "curriculum=0.5", "resume=true")
+    with pytest.raises(
+        InvalidValueError, match=r"curriculum: .*train-000001\.jsonl is not there.*pretrain=.*checkpoint-1"
+    ):
+        run(grpo_values(*again))
+    played.with_suffix(".away").rename(played)
+    assert run(grpo_values(*again))[0].summary["steps"] == 2
+
+
+def test_a_finished_run_that_has_lost_its_metrics_is_summed_up_without_them(grpo_values: Values):
+    outcome, _ = run(grpo_values("max_steps=1"))
+    (outcome.folder / "metrics.jsonl").unlink()
+    again, _ = run(grpo_values("max_steps=1", "resume=true"))
+    assert again.summary["after"]["episodes"] == outcome.summary["after"]["episodes"]
+    assert again.summary["after"]["by subset"] == {}
 
 
 def test_metrics_carry_rolls_names(finished: tuple[Any, list[str]]):

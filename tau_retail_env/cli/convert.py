@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tau_retail_env.cli.options import examples
+from tau_retail_env.cli.options import examples, refuse_unread
 from tau_retail_env.cli.output import say
 from tau_retail_env.errors import InvalidValueError
 
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 HELP = "evaluations as upstream's files and back; data for other trainers"
 TRAINERS = ("verl", "slime", "trl", "llama-factory")
 FORMATS = ("tau2", "tau-bench", "submission", "trajectories", *TRAINERS)
+READ_WITH: Mapping[str, Collection[str]] = {
+    "tau2": ("tasks", "folder"),
+    "tau-bench": (),
+    "submission": ("tasks", "model_name", "model_organization", "organization", "email", "type", "notes", "reference"),
+    "trajectories": ("judge",),
+    "trajectories --judge": ("judge", "task_version"),
+    "a trainer, of tasks": ("subset", "task_version", "prompt_style"),
+    "a trainer, of episodes": ("prompt_style",),
+}
+"""The options that are read, by what is written."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -46,10 +56,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model-organization", metavar="NAME", help="submission: who made the model")
     parser.add_argument("--organization", metavar="NAME", help="submission: who ran the evaluation")
     parser.add_argument("--email", metavar="ADDRESS", help="submission: where the maintainers can ask")
-    parser.add_argument("--type", choices=("standard", "custom"), default="custom", help="submission: default custom")
+    parser.add_argument("--type", choices=("standard", "custom"), help="submission: default custom")
     parser.add_argument("--notes", default="", metavar="TEXT", help="submission: how it was trained and evaluated")
     parser.add_argument("--reference", action="append", default=[], metavar="URL", help="submission: e.g. the code")
-    parser.add_argument("--subset", default="all", metavar="EXPR", help="tasks for a trainer: e.g. returns+exchanges")
+    parser.add_argument("--subset", metavar="EXPR", help="tasks for a trainer: e.g. returns+exchanges")
     parser.add_argument(
         "--task-version",
         metavar="NAME",
@@ -72,15 +82,29 @@ def run(options: argparse.Namespace) -> int:
     """Convert."""
     if options.output.exists() and (not options.output.is_dir() or any(options.output.iterdir())):
         raise InvalidValueError(f"--output: {options.output} is there already; name another, or remove it")
+    refuse_unread(options, f"convert {options.path} --to {options.to}", READ_WITH, _written(options))
     if options.to in TRAINERS:
         return _to_trainer(options)
     return _from_upstream(options) if options.to == "trajectories" else _to_upstream(options)
 
 
+def _written(options: argparse.Namespace) -> str:
+    """What is written: a key of `READ_WITH`."""
+    if options.to in TRAINERS:
+        return f"a trainer, of {'tasks' if _is_source(options) else 'episodes'}"
+    return f"{options.to}{' --judge' * (options.to == 'trajectories' and options.judge)}"
+
+
+def _is_source(options: argparse.Namespace) -> bool:
+    from tau_retail_env.sources import SOURCES
+
+    return str(options.path) in SOURCES
+
+
 def _to_trainer(options: argparse.Namespace) -> int:
     from tau_retail_env.sources import SOURCES
 
-    is_source = str(options.path) in SOURCES
+    is_source = _is_source(options)
     if is_source and options.to == "llama-factory":
         raise InvalidValueError(
             f"LLaMA-Factory learns from conversations, not from tasks. Play some, and convert these: tau-retail eval "
@@ -99,7 +123,7 @@ def _tasks_to_trainer(options: argparse.Namespace) -> int:
 
     selection = tasks.Selection(
         source=str(options.path),
-        subset=options.subset,
+        subset=options.subset or "all",
         task_version=options.task_version,
         prompt_style=options.prompt_style or "full",
     )
@@ -191,7 +215,7 @@ def _submit(options: argparse.Namespace, settings: EvalSettings) -> int:
         model_organization=options.model_organization,
         organization=options.organization,
         email=options.email,
-        type=options.type,
+        type=options.type or "custom",
         notes=options.notes,
         references=options.reference,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,20 @@ def in_options(message: str, options: argparse.Namespace) -> str:
         return f"{option} " if found[2] or not found[1] else option
 
     return KEY.sub(replaced, message)
+
+
+def refuse_unread(options: argparse.Namespace, doing: str, reads: Mapping[str, Collection[str]], chosen: str) -> None:
+    """Refuse options that would change nothing.
+
+    Args:
+        options: as given.
+        doing: the command, with what it does.
+        reads: by what it can do, the options that are then read; one that always has a value is in none.
+        chosen: what it does.
+    """
+    unread = {name for names in reads.values() for name in names} - {*reads[chosen]}
+    if given := [f"--{name.replace('_', '-')}" for name in sorted(unread) if getattr(options, name)]:
+        raise InvalidValueError(f"{doing} does not read {', '.join(given)}: leave it out")
 
 
 def examples(parser: argparse.ArgumentParser, *lines: str) -> None:

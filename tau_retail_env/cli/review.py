@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tau_retail_env.cli.exits import FAILED
-from tau_retail_env.cli.options import add_seed, add_selection, add_user, chosen_user, examples, positive, selected
+from tau_retail_env.cli.options import (
+    add_seed,
+    add_selection,
+    add_user,
+    chosen_user,
+    examples,
+    positive,
+    refuse_unread,
+    selected,
+)
 from tau_retail_env.cli.output import say
 from tau_retail_env.errors import BudgetError, InvalidValueError
 from tau_retail_env.messages import StopReason
@@ -85,24 +94,13 @@ def run(options: argparse.Namespace) -> int:
     """Judge what was played, or let the oracle serve the customer; report."""
     if (options.played is not None) == (options.customer or options.oracle):
         raise InvalidValueError("Give what was played, such as outputs/eval/A, or --customer or --oracle to play")
-    _check_given(options, "--oracle" if options.oracle else "--customer" if options.customer else "RUN")
+    reviewed = "--oracle" if options.oracle else "--customer" if options.customer else "RUN"
+    refuse_unread(options, f"review {reviewed}", READ_WITH, reviewed)
     if options.oracle:
         from tau_retail_env.cli.oracle import check_tasks
 
         return check_tasks(options)
     return _check_customer(options) if options.customer else _review(options)
-
-
-def _check_given(options: argparse.Namespace, reviewed: str) -> None:
-    """Refuse options that would change nothing.
-
-    Args:
-        options: as given.
-        reviewed: a key of `READ_WITH`.
-    """
-    unread = {name for names in READ_WITH.values() for name in names} - {*READ_WITH[reviewed]}
-    if given := [f"--{name.replace('_', '-')}" for name in sorted(unread) if getattr(options, name)]:
-        raise InvalidValueError(f"review {reviewed} does not read {', '.join(given)}: leave it out")
 
 
 def _review(options: argparse.Namespace) -> int:

@@ -266,6 +266,26 @@ def test_episodes_that_are_judged_as_another_version_are_said_to_be(tmp_path, ca
     assert {one.task_version for one in read_trajectories(tmp_path / "t.jsonl")} == {"1.0"}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "unread"),
+    [
+        ("A --to tau2 --judge --email me@example.com", "--email, --judge"),
+        ("A --to tau-bench --folder", "--folder"),
+        ("A --to submission --judge", "--judge"),
+        ("results.json --to trajectories --task-version 1.0", "--task-version"),
+        ("results.json --to trajectories --judge --notes trained", "--notes"),
+        ("A --to trl --subset returns --task-version 1.0", "--subset, --task-version"),
+        ("tau2 --to verl --type standard", "--type"),
+    ],
+)
+def test_options_that_a_conversion_would_not_read_are_refused(arguments, unread, tmp_path, capsys):
+    assert main(["convert", *arguments.split(), "--output", str(tmp_path / "out")]) == 2
+    written = arguments.split(" --")[1]
+    start = f"error: convert {arguments.split()[0]} --{written} does not read {unread}: leave it out"
+    assert capsys.readouterr().err.startswith(start)
+    assert not (tmp_path / "out").exists()
+
+
 def test_one_side_that_is_no_run_is_exit_2(folder, capsys):
     run(folder, "--agent", "silent")
     assert main(["compare", str(folder)]) == 2

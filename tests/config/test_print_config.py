@@ -11,7 +11,7 @@ import pytest
 from tau_retail_env.cli import main
 from tau_retail_env.config import compose, config_names
 from tau_retail_env.config.machine import has_gpu
-from tau_retail_env.local.config import check_local, check_sft, machine_problems
+from tau_retail_env.local.config import check_local, check_sft, machine, machine_problems
 from tau_retail_env.models.shipped import default_config_folder
 
 FINE_TUNING = ("tau_retail_sft", "tau_retail_smol_sft", "tau_retail_pipeline", "tau_retail_smol_pipeline")
@@ -95,11 +95,22 @@ def test_a_tracker_that_is_not_installed_is_refused_with_the_command_that_brings
     assert "pip install 'trackio'" in problem
 
 
-def test_compilation_without_a_compiler_is_refused(monkeypatch):
+@pytest.mark.parametrize(("is_gpu", "language", "variable"), [(True, "C", "CC"), (False, "C++", "CXX")])
+def test_compilation_without_a_compiler_is_refused(is_gpu, language, variable, monkeypatch, tmp_path):
     changes = ["sft_train.torch_compile=true", "sft_train.model_args.dtype=fp32"]
     config = check_sft(compose("tau_retail_sft", overrides=changes))
-    assert not [*machine_problems(config)]
-    monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(machine, "has_gpu", lambda: is_gpu)
+    monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(machine.sysconfig, "get_path", lambda name: str(tmp_path))
+    (tmp_path / "Python.h").touch()
+    monkeypatch.setenv("PATH", str(tmp_path))
     (problem,) = machine_problems(config)
-    assert problem.startswith("sft_train.torch_compile: needs a C compiler")
+    assert problem.startswith(
+        f"sft_train.torch_compile: needs a {language} compiler, and none is here (neither {variable}"
+    )
+    (tmp_path / "mycc").touch(mode=0o755)
+    monkeypatch.setenv(variable, "mycc")
+    assert not [*machine_problems(config)]
+    (tmp_path / "Python.h").unlink()
+    (problem,) = machine_problems(config)
+    assert problem.startswith("sft_train.torch_compile: needs Python's headers")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,11 +54,8 @@ def _tuning_problems(config: SftConfig, *, starts: bool) -> Iterator[str]:
             f"tokenizer: there is no folder {config.tokenizer}; give the folder of a tokenizer, or tokenizer=null and "
             "vocab_size for one that is learnt from conversations"
         )
-    if config.sft_train.torch_compile and not _compilers():
-        yield (
-            "sft_train.torch_compile: needs a C compiler, and none is here (gcc, clang, or what CC names); install "
-            "one, or use sft_train.torch_compile=false"
-        )
+    if config.sft_train.torch_compile and (lacking := _lacks_to_compile()):
+        yield f"sft_train.torch_compile: needs {lacking}; install it, or use sft_train.torch_compile=false"
     kept = config.conversations.kept
     if starts and kept is not None and (reason := not_kept(Path(kept).expanduser())):
         yield reason
@@ -78,6 +76,14 @@ def _missing(config: LocalConfig | SftConfig) -> Iterator[str]:
         yield str(error)
 
 
-def _compilers() -> list[str]:
-    """The C compilers that are here, of those that torch looks for."""
-    return [name for name in (os.environ.get("CC"), "gcc", "clang", "cc") if name and shutil.which(name)]
+def _lacks_to_compile() -> str | None:
+    """What torch.compile would miss: Triton's C compiler for a GPU, a C++ one for the processor; Python's headers."""
+    language, variable, usual = ("C", "CC", ("gcc", "clang")) if has_gpu() else ("C++", "CXX", ("g++",))
+    named = os.environ.get(variable)
+    if not any(shutil.which(name) for name in ((named,) if named else usual)):
+        where = f"{variable} names {named}" if named else f"neither {variable} nor {' or '.join(usual)} is one"
+        return f"a {language} compiler, and none is here ({where})"
+    headers = Path(sysconfig.get_path("include"))
+    return (
+        None if (headers / "Python.h").is_file() else f"Python's headers, and {headers} has no Python.h (python3-dev)"
+    )

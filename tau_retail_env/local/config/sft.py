@@ -110,7 +110,7 @@ class SftTrain(Block):
     sequence_length_round_in_train: int = Field(64, ge=1)
     """Tokens that conversations are padded to a multiple of; from 128 on cuDNN's attention may be used."""
     torch_compile: bool = False
-    """Compiles each layer first, which takes a C compiler and half a minute; then updates take less time and memory."""
+    """Compiles each layer first, which takes a compiler and half a minute; then updates take less time and memory."""
 
 
 class SftConfig(LocalRun):

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.chat.encoder import ChatEncoder
@@ -24,6 +23,7 @@ from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.local.config.sft import ConversationArgs
 from tau_retail_env.local.identifiers import redraw_identifiers
 from tau_retail_env.local.practice import Practice, converse
+from tau_retail_env.runs.bar import Bar
 from tau_retail_env.sources import find_task
 from tau_retail_env.sources.prompts import show_tools
 from tau_retail_env.tasks.seeding import order_of, seed_of
@@ -138,7 +138,9 @@ def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int, whole_
     env = TauRetailEnv(**vars(config))
     order = order_of(len(env.tasks), seed, "tokenizer", 0)
     texts = []
-    for number in tqdm(range(num), desc="conversations for the tokenizer", unit="episode", mininterval=1):
+    bar = Bar(total=num, desc="conversations for the tokenizer", unit="conversation", mininterval=1)
+    for number in range(num):
+        bar.update()
         try:
             task = env.tasks[order[number % len(order)]]
             opened = env.reset(task_id=task.id, seed=seed_of(seed, "tokenizer wording", number))
@@ -146,6 +148,7 @@ def conversation_texts(config: EnvironmentConfig, num: int, *, seed: int, whole_
         except UserError:
             continue
         texts += [message["content"] for part in said.parts for message in part]
+    bar.close()
     return texts
 
 
@@ -168,7 +171,7 @@ def make_conversations(
         InvalidValueError: not one conversation can be used.
         TauRetailError: a process died.
     """
-    bar = tqdm(total=wanted.num, desc="oracle conversations", unit="episode", mininterval=1)
+    bar = Bar(total=wanted.num, desc="oracle", unit="conversation", mininterval=1)
     chunks = [
         (tag, range(start, min(start + CHUNK, num)))
         for tag, num in wanted.by_tag().items()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from tau_retail_env.sources.generated import changes, refusals
 from tau_retail_env.sources.generated.choosing import Choice, choose, variants_of
+from tau_retail_env.sources.generated.facts import NOT_VALUES
 from tau_retail_env.sources.generated.shapes import choose_instead, plain_beat, twins_of
 from tau_retail_env.sources.generated.visit import Beat, Part, Payment, Reference, Row, Visit, call
 from tau_retail_env.sources.generated.wording import listed, sentences
@@ -165,7 +166,7 @@ def _return_twins(visit: Visit, order: Row, pair: Sequence[Row], apart: Sequence
 
 def _swap_twins(visit: Visit, order: Row, pair: Sequence[Row], apart: Sequence[str]) -> Part | None:
     choices = [choice for each in pair if (choice := choose(visit.draws, visit.wording, each))]
-    if len(choices) < 2 or choices[0].variant is choices[1].variant:
+    if len(choices) < 2 or _cross(pair, choices):
         return None
     payment = changes.settle_difference(visit, pair, choices, order)
     if payment is None:
@@ -179,6 +180,21 @@ def _swap_twins(visit: Visit, order: Row, pair: Sequence[Row], apart: Sequence[s
     beat["words"] |= {"items": sentences(f"{apart[0]} and {apart[1]}."), "options": sentences(f"{pairs}.")}
     write = changes.swap_action(changes.EXCHANGE, order, pair, choices, payment)
     return Part((beat,), (write,), cost=5 + sum(choice.cost for choice in choices) + reference.cost)
+
+
+def _cross(pair: Sequence[Row], choices: Sequence[Choice]) -> bool:
+    """Whether a summary in few words could be taken wrongly.
+
+    So it is where one of two things is to get what the other has or gets, or has a value of which nothing is said.
+    """
+    own = [item["options"] for item in pair]
+    new = [
+        {value for name, value in choice.variant["options"].items() if options.get(name) != value}
+        for options, choice in zip(own, choices, strict=True)
+    ]
+    held = [set(options.values()) for options in own]
+    unsaid = (held[0] | held[1] | new[0] | new[1]) & set(NOT_VALUES)
+    return bool(new[0] & (held[1] | new[1]) or new[1] & held[0] or unsaid)
 
 
 def more_items(visit: Visit) -> Part | None:

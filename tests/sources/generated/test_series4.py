@@ -26,7 +26,7 @@ from tau_retail_env.tasks.subsets import DIFFICULTIES
 from tau_retail_env.tasks.writes import canonical_writes
 from tau_retail_env.users.scripted.story import stories, story_of
 
-DIGEST = "707f1a635bdf73bd38893b7a45a12ffbb2aad7feee46b0c4eab913544072dfe9"
+DIGEST = "4c54fb434a66a6b14d79a4c8bec60b07eb025579fcc299d668d60a3f89401ec1"
 FEWEST_WORDS_OF_A_SENTENCE = 7
 """A sentence of τ²'s stories with fewer words, such as "In that case, cancel it.", may be said by anybody."""
 

@@ -116,13 +116,14 @@ def encode(
         messages = iter(redraw_identifiers([message for part in parts for message in part], redraw))
         parts = [[next(messages) for _ in part] for part in parts]
     opening, *turns = parts
+    unlearnt = said.slips | said.unlearnt
     token_ids = encoder.opening(opening)
     response_mask = [0] * len(token_ids)
     for place, part in enumerate(turns, start=1):
         speaks = place % 2 == 1
         more = encoder.reply(part[0]["content"]) if speaks else encoder.following(part)
         token_ids += more
-        response_mask += [int(speaks and place not in said.slips)] * len(more)
+        response_mask += [int(speaks and place not in unlearnt)] * len(more)
     return Encoded(token_ids, response_mask, said.reward == 1.0)
 
 

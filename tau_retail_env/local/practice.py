@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tau_retail_env.agents.oracle import OracleAgent
+from tau_retail_env.agents.oracle import CONFIRMATION, OracleAgent
 from tau_retail_env.agents.reasoning import reasoning, stock
 from tau_retail_env.agents.second_thoughts import second_thoughts
 from tau_retail_env.agents.slips import Slip, slip, slipped_call
@@ -51,6 +51,8 @@ class Conversation:
         """Messages: the opening, then in turn what the agent and what the others said."""
         self.slips: set[int] = set()
         """The parts that are wrong on purpose."""
+        self.unlearnt: set[int] = set()
+        """Further parts that are not to be learnt."""
         self.reward: float | None = None
         """What it earned, once it is over."""
         self._slips_in_a_row = 0
@@ -73,6 +75,8 @@ class Conversation:
                 observation, info = self._err(agent, wrong, observation)
                 if agent.proposed or self.reward is not None:  # it proposes again, while an answer has yet to be said
                     continue
+            if self._practice.reasons and agent.proposed is None and CONFIRMATION in text:
+                self.unlearnt.add(len(self.parts))  # a story's own words, without what they rest on
             self._say(text)
             self._hesitate(agent)
             observation, info = self._answer_to(text)

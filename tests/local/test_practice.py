@@ -339,3 +339,27 @@ def test_reasoning_is_learnt_and_that_of_a_slip_is_not(env: TauRetailEnv, tokeni
         assert own.count("<think>") == own.count("</think>") <= asked + lists
         left_out += every.count("<think>") - own.count("<think>")
     assert left_out > 10
+
+
+def test_a_proposal_in_a_storys_own_words_is_not_learnt_beside_those_with_reasons(tokenizer: Qwen2Tokenizer):
+    env = TauRetailEnv(source="generated", tasks=load_tasks("generated", "train4")[:60])
+    left_out = 0
+    for task in env.tasks:
+        row = encode(
+            env,
+            tokenizer,
+            task_id=task.id,
+            seed=1,
+            show_tools=False,
+            whole_proposals=True,
+            practice=Practice(reasons=True),
+        )
+        own = [
+            tokenizer.decode([token for token, _ in run])
+            for mine, run in itertools.groupby(zip(row.token_ids, row.response_mask, strict=True), lambda one: one[1])
+            if mine
+        ]
+        asked = [text for text in own if "Confirm (yes/no)?" in text]
+        assert all(text.startswith("<think>") or "Change default address" in text for text in asked)
+        left_out += tokenizer.decode(row.token_ids).count("Confirm (yes/no)?") - len(asked)
+    assert left_out > 3

@@ -66,7 +66,7 @@ export class EpisodesView {
       (name) => (before[name] ?? "") === (chosen[name] ?? ""),
     );
     if (!kept || !this.shown) this.list.scrollTop = 0;
-    if (isNew || !kept || !this.shown) await this.filter();
+    if (isNew || !kept || !this.shown) await (this.filtering = this.filter());
     // What is open stays as it is, unfolded calls and all, while a run goes on.
     const opened = JSON.stringify([
       chosen.open,
@@ -81,7 +81,8 @@ export class EpisodesView {
   }
 
   // Opens the next or the previous episode of the list.
-  move(by) {
+  async move(by) {
+    await this.filtering; // else a key right after a choice opens what the choice leaves out
     if (!this.shown?.length) return;
     const at = this.shown.findIndex((row) => keyOf(row) === this.chosen.open);
     const next = Math.min(Math.max(at + by, 0), this.shown.length - 1);

@@ -46,7 +46,10 @@ function go(changes) {
   if (address !== location.hash) location.hash = address;
 }
 
+let shownAddress = null;
+
 function show() {
+  shownAddress = location.hash;
   const now = chosen();
   const open = VIEWS.filter(([, , has]) => has(data));
   replace(
@@ -131,6 +134,7 @@ function pressed(event) {
     return;
   }
   if (isTyping || help.open) return;
+  if (location.hash !== shownAddress) show(); // a key may come before the address's change is heard of
   const views = VIEWS.filter(([, , has]) => has(data));
   const view = views[Number(event.key) - 1];
   const inDetail = event.key.startsWith("Arrow") && episodes.detail.contains(document.activeElement);

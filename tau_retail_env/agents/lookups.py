@@ -44,8 +44,11 @@ def still_true(results: Mapping[str, str], write: Action | None) -> dict[str, st
 
 @functools.lru_cache(maxsize=1024)
 def parsed(text: str | None) -> Mapping[str, Any]:
-    """What a look-up has shown, to be read only; nothing where there was none, or an error."""
+    """What a look-up has shown, to be read only; nothing where there was none, an error, or a customer's words."""
     if not text or not text.startswith("{"):
         return {}
-    loaded: Mapping[str, Any] = json.loads(text)
+    try:
+        loaded: Mapping[str, Any] = json.loads(text)
+    except json.JSONDecodeError:
+        return {}
     return loaded

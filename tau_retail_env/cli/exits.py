@@ -43,6 +43,7 @@ def leave(run: Callable[[], int]) -> NoReturn:
     Args:
         run: what returns the status.
     """
+    _open_what_was_closed()
     try:
         status: Any = run()
     except SystemExit as error:
@@ -56,3 +57,10 @@ def leave(run: Callable[[], int]) -> NoReturn:
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
+
+
+def _open_what_was_closed() -> None:
+    """Let what is said to an output that the caller has closed (`>&-`, `2>&-`) go nowhere: Python has None there."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115

@@ -85,6 +85,7 @@ def test_a_list_is_written_down_in_short_and_only_what_can_be_had():
         assert len(short) < len(json.dumps(product)) / 2 or not available
         read, listed = read + 1, listed + len(available)
     assert read == 50 and listed > 300
+    assert stock("{laughs} No, thanks.") == ""  # a customer's
     assert stock("Error: Product not found") == stock("Yes, please.") == stock('{"order_id": "#W1"}') == ""
 
 

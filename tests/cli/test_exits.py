@@ -39,3 +39,12 @@ def test_a_run_that_succeeds_waits_for_its_threads():
     command = [sys.executable, "-c", f"import time\n{program}", "waits", "pass"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (ended.returncode, ended.stdout) == (0, "said\nwritten\n")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_output_ends_nothing(closed, tmp_path):
+    report = tmp_path / "report.json"
+    words = f"import pathlib; sys.stderr.write('.'); sys.stdout.flush(); pathlib.Path({str(report)!r}).touch()"
+    command = ["sh", "-c", f'"$0" "$@" {closed}', sys.executable, "-c", PROGRAM, "none", words]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, report.exists()) == (0, True)

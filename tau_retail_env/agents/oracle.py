@@ -134,9 +134,13 @@ class OracleAgent:
         return [address for address in shown if isinstance(address, dict)]
 
     def orders(self) -> list[Mapping[str, Any]]:
-        """The orders that look-ups have shown."""
-        read = (parsed(text) for key, text in self._results.items() if key.startswith("get_order_details"))
-        return [order for order in read if order]
+        """The orders that look-ups have shown, each as the last answer about it has it, a change's own included."""
+        shown: dict[str, Mapping[str, Any]] = {}
+        for text in self._results.values():
+            order = parsed(text)
+            if "order_id" in order and "items" in order:
+                shown[order["order_id"]] = order
+        return list(shown.values())
 
     def products(self, write: Action) -> list[str]:
         """The product's id of each item that a write is about."""

@@ -130,3 +130,24 @@ def test_neither_customer_nor_tools_hear_of_it_and_the_reward_stays(env: TauReta
             assert parse_message(text) == parse_message(without[0]["content"])
             reasoned += text.startswith("<think>")
     assert reasoned > 20
+
+
+def test_an_order_has_the_status_that_the_tools_told_last(env: TauRetailEnv):
+    changed = checked = 0
+    for task in env.tasks:
+        opened = env.reset(task_id=task.id, seed=1)
+        said = converse(env, *opened, OracleAgent(task, whole_proposals=True), Practice(reasons=True))
+        status: dict[str, str] = {}
+        for message in itertools.chain.from_iterable(said.parts):
+            text = message["content"]
+            if text.startswith('{"order_id"'):
+                order = json.loads(text)
+                changed += status.get(order["order_id"], order["status"]) != order["status"]
+                status[order["order_id"]] = order["status"]
+            elif text.startswith("<think>"):
+                for order_id, told in re.findall(
+                    r"(#W\d+) \(((?:pending|delivered|processed|cancelled)[^:]*)\):", text
+                ):
+                    assert told == status[order_id]
+                    checked += 1
+    assert changed > 10 and checked > 30

@@ -151,8 +151,11 @@ def _other_order(agent: OracleAgent, write: Action, rng: random.Random) -> Slip 
         if "item_ids" not in write.arguments:
             return _changed(write, order_id=other["order_id"])
         alike = [_alike(row, other, write) for row in agent.rows(write)]
-        if alike and all(alike):
-            return _changed(write, order_id=other["order_id"], item_ids=alike)
+        wrong = _changed(write, order_id=other["order_id"], item_ids=alike)
+        if alike and len(agent.rows(wrong.write)) == len(
+            alike
+        ):  # an order may be known by the answer to a change alone
+            return wrong
     others = [known for known in agent.profile().get("orders", ()) if known != order_id]
     return Slip(write, instead=(order_id, rng.choice(others))) if others else None
 

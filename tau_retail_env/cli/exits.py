@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from tau_retail_env.cli import streams
+from tau_retail_env.cli.output import complain
+
 FAILED = 1
 """The command ran and found a failure."""
 ERROR = 2
@@ -43,24 +46,20 @@ def leave(run: Callable[[], int]) -> NoReturn:
     Args:
         run: what returns the status.
     """
-    _open_what_was_closed()
+    streams.keep_open()
     try:
         status: Any = run()
     except SystemExit as error:
         status = error.code
+    except BrokenPipeError:
+        status = BROKEN_PIPE
     except BaseException:
         traceback.print_exc()
         status = FAILED
+    for refusal in streams.refusals():
+        complain(f"error: {refusal}")
+        status = status or ERROR
     waiting = [one for one in threading.enumerate() if one is not threading.current_thread() and not one.daemon]
     if waiting and isinstance(status, int) and status != 0:
-        sys.stdout.flush()
-        sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
-
-
-def _open_what_was_closed() -> None:
-    """Let what is said to an output that the caller has closed (`>&-`, `2>&-`) go nowhere: Python has None there."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115

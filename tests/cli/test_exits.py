@@ -1,5 +1,7 @@
 """How the process of a run ends."""
 
+import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -48,3 +50,58 @@ def test_a_closed_output_ends_nothing(closed, tmp_path):
     command = ["sh", "-c", f'"$0" "$@" {closed}', sys.executable, "-c", PROGRAM, "none", words]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (ended.returncode, report.exists()) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("redirected", "told"),
+    [
+        (">/dev/full", "error: standard output could not be written: No space left on device\n"),
+        ("2>/dev/full", ""),
+        (">/dev/full 2>/dev/full", ""),
+        ("1</dev/null", "error: standard output could not be written: Bad file descriptor\n"),
+    ],
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_on_a_full_disk_ends_nothing_and_is_told_at_the_end(redirected, told, unbuffered, tmp_path):
+    report = tmp_path / "report.json"
+    words = f"import pathlib; print(1, file=sys.stderr); print(2, flush=True); pathlib.Path({str(report)!r}).touch()"
+    command = ["sh", "-c", f'"$0" "$@" {redirected}', sys.executable, "-c", PROGRAM, "none", words]
+    ended = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+    )
+    assert (ended.returncode, report.exists()) == (2, True)
+    assert ended.stderr == ("" if "2>" in redirected else f"1\n{told}")
+
+
+def test_help_on_a_full_disk_is_an_error():
+    ended = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m tau_retail_env tasks --help >/dev/full"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "error: standard output could not be written: No space left on device\n",
+    )
+
+
+@pytest.mark.parametrize("output", [">", "2>"])
+def test_an_evaluation_writes_its_results_though_its_outputs_disk_is_full(output, tmp_path):
+    evaluation = f"-m tau_retail_env eval --agent silent --source generated --limit 2 --output {tmp_path / 'A'}"
+    ended = subprocess.run(
+        ["sh", "-c", f"{sys.executable} {evaluation} {output}/dev/full"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert json.loads((tmp_path / "A" / "results.json").read_text())["episodes"]["scored"] == 2

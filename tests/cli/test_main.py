@@ -424,6 +424,12 @@ def test_a_reader_that_goes_away_is_no_error(repository):
     assert process.stderr.read() == ""
 
 
+def test_an_error_whose_reader_has_gone_ends_as_a_list_whose_reader_has_gone(repository):
+    process = start(repository, "tasks", "tau2/12000")
+    process.stderr.close()
+    assert process.wait(timeout=60) == 141
+
+
 def test_ctrl_c_is_exit_130_without_a_traceback(repository):
     process = start(repository, "play", "--task", "tau2/17")
     assert process.stdout.readline().startswith("Task tau2/17")

@@ -80,8 +80,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Convert."""
+    from tau_retail_env.evaluation.record import evaluation_at
+
     if options.output.exists() and (not options.output.is_dir() or any(options.output.iterdir())):
         raise InvalidValueError(f"--output: {options.output} is there already; name another, or remove it")
+    options.path = evaluation_at(options.path)
     refuse_unread(options, f"convert {options.path} --to {options.to}", READ_WITH, _written(options))
     if options.to in TRAINERS:
         return _to_trainer(options)

@@ -12,6 +12,7 @@ from tau_retail_env.cli.output import say
 from tau_retail_env.errors import InvalidValueError
 
 if TYPE_CHECKING:
+    from tau_retail_env.episodes.trajectory import Trajectory
     from tau_retail_env.sources.generated.series import Series
     from tau_retail_env.tasks import Task
 
@@ -31,13 +32,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num", type=positive, default=100, metavar="N", help="how many tasks (default 100)")
     add_seed(parser, "which tasks of a series from the second on; 0: those of the source")
     parser.add_argument(
-        "--like", metavar="RUN", help="more of the kinds that failed in a run's folder, or in a file of trajectories"
+        "--like", metavar="RUN", help="more of the kinds that failed: in an evaluation, a run, or a file of either"
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write a file for --task-file instead of printing")
     examples(
         parser,
         "tau-retail generate --num 1000 --seed 7 --output more.jsonl",
-        "tau-retail generate --like outputs/my_run --num 2000 --output harder.jsonl",
+        "tau-retail generate --like outputs/eval/A --num 2000 --output harder.jsonl",
         "tau-retail eval --task-file harder.jsonl",
     )
 
@@ -70,25 +71,44 @@ def _generated(options: argparse.Namespace) -> Iterator[Task]:
         yield from (generate_task(options.split, number) for number in range(options.num))
         return
     series = {2: SERIES2, 3: SERIES3, 4: SERIES4}[options.series]
-    weights = _weights_like(Path(options.like), series) if options.like else None
+    weights = _weights_like(options.like, series) if options.like else None
     for number in range(options.num):
         yield series.generate_one(f"{options.split}{series.number}", number, seed=options.seed, weights=weights)
 
 
-def _weights_like(run: Path, series: Series) -> dict[str, int]:
-    """How often each kind of a series is drawn after a run's episodes."""
-    from tau_retail_env.cli.catalogue import task_by_id
-    from tau_retail_env.runs.trajectories import read_trajectories
-    from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4
+def _weights_like(name: str, series: Series) -> dict[str, int]:
+    """How often each kind of a series is drawn after the episodes of what a word names."""
     from tau_retail_env.sources.generated.failures import weights_after
 
-    files = sorted(run.rglob("trajectories/*.jsonl")) if run.is_dir() else [run]
-    if not files or not files[0].is_file():
-        raise InvalidValueError(f"--like {run}: no trajectories there; give the folder of a run, or a file of them")
-    episodes = [each for file in files for each in read_trajectories(file) if each.scorable]
-    numbered = (SERIES2, SERIES3, SERIES4)
-    tasks = {
-        name: next(filter(None, (each.task_of_id(name) for each in numbered)), None) or task_by_id(name)
-        for name in {each.task_id for each in episodes}
-    }
+    try:
+        episodes = [each for each in _played(name) if each.scorable]
+        tasks = {one.task_id: _task_of(one) for one in {each.task_id: each for each in episodes}.values()}
+    except InvalidValueError as error:
+        raise InvalidValueError(f"--like {name}: {error}") from None
     return weights_after(((tasks[each.task_id], each.reward == 1.0) for each in episodes), series.kinds)
+
+
+def _played(name: str) -> Iterator[Trajectory]:
+    """The episodes of a run, training and validations; or of whatever else `compare` takes."""
+    from tau_retail_env.evaluation.sides import episodes_of
+    from tau_retail_env.runs.trajectories import read_trajectories
+
+    run = Path(name).expanduser()
+    if of_run := sorted(run.rglob("trajectories/*.jsonl")):
+        for file in of_run:
+            yield from read_trajectories(file)
+    else:
+        yield from (episode.trajectory for episode in episodes_of(name))
+
+
+def _task_of(played: Trajectory) -> Task:
+    from tau_retail_env.cli.catalogue import task_by_id
+    from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4
+
+    generated = filter(None, (series.task_of_id(played.task_id) for series in (SERIES2, SERIES3, SERIES4)))
+    try:
+        return next(generated, None) or task_by_id(played.task_id, played.source, played.task_version)
+    except InvalidValueError:
+        raise InvalidValueError(
+            f"{played.task_id} is in no split of a source, as tasks of --task-file are; give episodes of a source's own"
+        ) from None

@@ -106,6 +106,12 @@ class EpisodeLog:
         self._synced_at = time.monotonic()
 
 
+def evaluation_at(path: Path) -> Path:
+    """The evaluation's folder where a path is its settings or its results; else the path as it is."""
+    is_of_one = path.name in (SETTINGS, RESULTS) and (path.parent / SETTINGS).is_file()
+    return path.parent if is_of_one else path
+
+
 def read_episodes(path: Path) -> Iterator[Episode]:
     """The episodes of a file, one after another; a last line without an end was never finished and is passed over.
 

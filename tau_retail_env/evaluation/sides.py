@@ -15,6 +15,7 @@ from tau_retail_env.evaluation.record import (
     Episode,
     best_episodes,
     each_once,
+    evaluation_at,
     of_one_version,
     read_episodes,
 )
@@ -137,7 +138,7 @@ def _with_step(name: str) -> tuple[Path, int | None]:
     before, at, step = name.rpartition("@")
     if at and step.isdigit() and not Path(name).exists():
         return Path(before).expanduser(), int(step)
-    return Path(name).expanduser(), None
+    return evaluation_at(Path(name).expanduser()), None
 
 
 def _evaluation(name: str, path: Path) -> Side:

@@ -69,18 +69,44 @@ def test_more_tasks_of_the_kinds_that_a_run_failed_are_drawn(capsys, tmp_path: P
     folder = tmp_path / "run" / "trajectories"
     folder.mkdir(parents=True)
     write_trajectories(folder / "val_000001.jsonl", episodes)
-    usual, more = (
+    usual, more, of_file = (
         Counter(label for row in printed(capsys, "--num", "300", *options) for label in row["labels"])
-        for options in ((), ("--like", str(tmp_path / "run")))
+        for options in ((), ("--like", str(tmp_path / "run")), ("--like", str(folder / "val_000001.jsonl")))
     )
     assert more["tracking"] > 3 * usual["tracking"]
+    assert of_file == more
+
+
+def test_more_tasks_of_the_kinds_that_an_evaluation_failed_are_drawn(capsys, tmp_path: Path):
+    folder = tmp_path / "eval"
+    cancelled = ["--source", "generated", "--split", "test2", "--subset", "single*cancellations", "--limit", "4"]
+    assert main(["eval", "--agent", "silent", *cancelled, "--output", str(folder)]) == 0
+    capsys.readouterr()
+    usual, *more = (
+        Counter(label for row in printed(capsys, "--num", "300", *options) for label in row["labels"])
+        for options in ((), *(("--like", str(folder / file)) for file in ("", "episodes.jsonl", "results.json")))
+    )
+    assert more[0]["cancel"] > 2 * usual["cancel"]
+    assert more[1:] == more[:1] * 2
+
+
+def test_episodes_of_a_file_of_tasks_are_like_no_kind_that_is_known(capsys, tmp_path: Path):
+    assert (
+        main(["eval", "--agent", "liar", "--source", "generated", "--limit", "2", "--output", str(tmp_path / "A")]) == 0
+    )
+    harder = tmp_path / "harder.jsonl"
+    assert main(["generate", "--like", str(tmp_path / "A"), "--num", "2", "--output", str(harder)]) == 0
+    assert main(["eval", "--agent", "liar", "--task-file", str(harder), "--output", str(tmp_path / "B")]) == 0
+    assert main(["generate", "--like", str(tmp_path / "B")]) == 2
+    assert "is in no split of a source, as tasks of --task-file are" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (["--series", "1", "--seed", "3"], "--seed and --like belong to --series 2"),
-        (["--like", "no/such/run"], "--like no/such/run: no trajectories there"),
+        (["--like", "tests"], "--like tests: tests is no evaluation (eval.json), no run (trajectories)"),
+        (["--like", "no/such/run"], "--like no/such/run: There is no file or folder no/such/run"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(capsys, options, words):

@@ -11,6 +11,7 @@ from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.cli.main import main
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.compare import NO_DIFFERENCE, as_json, as_text, compare
+from tau_retail_env.evaluation.page.readers import reader_of
 from tau_retail_env.evaluation.record import EPISODES, best_episodes
 from tau_retail_env.evaluation.settings import read_settings
 from tau_retail_env.evaluation.sides import read_side, steps_of
@@ -71,6 +72,13 @@ def test_a_file_of_upstreams_stands_for_the_evaluation_it_was_made_of(often_sile
     theirs = compare(read_side(str(often_silent)), read_side(str(tmp_path / "results.json")))
     assert theirs.difference == ours.difference
     assert theirs.second.task_version == "0.2"
+
+
+@pytest.mark.parametrize("file", ["results.json", "eval.json"])
+def test_the_results_of_an_evaluation_stand_for_its_folder(oracle, file):
+    named, whole = read_side(str(oracle / file)), read_side(str(oracle))
+    assert (named.what, named.task_version, list(named.episodes)) == (whole.what, "0.2", list(whole.episodes))
+    assert reader_of(str(oracle / file)).kind == "evaluation"
 
 
 def test_single_trials_are_tested_by_mcnemar(tmp_path):

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.evaluation.record import EPISODES, SETTINGS, Episode, episode_of, of_one_version
+from tau_retail_env.evaluation.record import EPISODES, SETTINGS, Episode, episode_of, evaluation_at, of_one_version
 from tau_retail_env.evaluation.settings import EvalSettings, nothing_at, read_settings
 from tau_retail_env.evaluation.sides import TRAJECTORIES, read_upstream
 from tau_retail_env.models.shipped import checkpoint
@@ -89,7 +89,7 @@ def reader_of(name: str) -> Reader:
     Raises:
         InvalidValueError: nothing of these.
     """
-    path = Path(name).expanduser()
+    path = evaluation_at(Path(name).expanduser())
     if (path / SETTINGS).is_file():
         return EvaluationReader(path)
     if (path / TRAJECTORIES).is_dir() or (path / METRICS).is_file():

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from tau_retail_env.agents.bad import BAD_AGENTS
@@ -16,6 +17,7 @@ from tau_retail_env.agents.chance import RandomAgent
 from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.tasks.task import Task
+from tau_retail_env.users.llm.settings import plain_address
 
 ORACLE = "oracle"
 RANDOM = "random"
@@ -37,11 +39,12 @@ class AgentChoice:
     """The word; a folder's whole path."""
 
     @classmethod
-    def read(cls, word: str) -> AgentChoice:
+    def read(cls, word: str, models: Mapping[str, Path] = MappingProxyType({})) -> AgentChoice:
         """Tell what a word means.
 
         Args:
-            word: a name in `NAMES`, a folder with config.json, http://… or https://…, or module:function.
+            word: a name in `NAMES` or `models`, a folder with config.json, http://… or https://…, or module:function.
+            models: folders of models by the words that stand for them.
 
         Raises:
             InvalidValueError: none of these; the message names the nearest.
@@ -49,21 +52,65 @@ class AgentChoice:
         if word in NAMES:
             return cls("name", word)
         if word.startswith(("http://", "https://")):
-            return cls("server", word.rstrip("/"))
-        path = Path(word).expanduser()
-        if path.is_dir():
+            return cls("server", _address(word))
+        path = Path(models.get(word, word)).expanduser()
+        if path.is_dir() and word:
             if not (path / CHECKPOINT_FILE).is_file():
-                raise InvalidValueError(f"--agent: {path} holds no model ({CHECKPOINT_FILE} is missing)")
+                raise InvalidValueError(f"--agent: {path} holds no model ({CHECKPOINT_FILE} is missing){_inside(path)}")
             return cls("checkpoint", str(path.resolve()))
-        if "/" in word and ":" in word:
+        if path.is_file():
+            raise InvalidValueError(
+                f"--agent: {path} is a file; a model is given by its folder, a function in a file as module:function, "
+                "such as my_agents:make"
+            )
+        module, colon, function = word.partition(":")
+        if colon and ("/" in word or module.endswith(".py") or not function.isidentifier()):
             raise InvalidValueError(
                 f"--agent: {word} is no folder; a server's address begins with http:// or https://, and "
-                "module:function names a module as Python imports it, with dots"
+                "module:function names a module as Python imports it, with dots and without .py"
             )
-        if ":" in word:
+        if colon:
             return cls("function", word)
-        hint = f"{unknown('agent', word, NAMES)}"
+        if "/" in word:
+            raise InvalidValueError(
+                f"--agent: there is no folder {path}; a model of the Hugging Face Hub is downloaded first, with "
+                "hf download NAME --local-dir FOLDER"
+            )
+        hint = f"{unknown('agent', word, (*NAMES, *models))}"
         raise InvalidValueError(f"--agent: {hint} Or give a model's folder, an http address, or module:function")
+
+
+def _address(word: str) -> str:
+    try:
+        return plain_address(word)
+    except ValueError as error:
+        raise InvalidValueError(f"--agent, an address: {error}") from None
+
+
+def _inside(folder: Path) -> str:
+    """The models that a run's folder holds, the best first, as the end of a message."""
+    found = [*folder.glob(f"*/{CHECKPOINT_FILE}"), *folder.glob(f"checkpoints/*/{CHECKPOINT_FILE}")]
+    models = sorted(str(file.parent) for file in found)
+    return f"; did you mean {' or '.join(models[:3])}?" if models else ""
+
+
+def check_model(choice: AgentChoice, model: str | None) -> None:
+    """Refuse a server without the name of a model, and the name of a model without a server.
+
+    Args:
+        choice: who plays.
+        model: what --model says.
+
+    Raises:
+        InvalidValueError: one without the other.
+    """
+    if choice.kind == "server" and not model:
+        raise InvalidValueError(f"--agent {choice.word}: name the model that is to be asked there, with --model NAME")
+    if choice.kind != "server" and model is not None:
+        raise InvalidValueError(
+            f"--model {model}: {choice.word} is no server's address, such as --agent http://127.0.0.1:8000/v1; "
+            "give one, or leave --model out"
+        )
 
 
 def made_here(choice: AgentChoice) -> MakeAgent:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,14 +12,20 @@ from tau_retail_env.agents.api import ApiHistory, agent_message
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError, TauRetailError
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.users.llm.answer_size import AnswerTooLongError, bounded_at_once
+from tau_retail_env.users.llm.connection import key_of, network_reason
 from tau_retail_env.users.llm.settings import ApiSettings
 
 TOO_LONG = ("context_length_exceeded", "maximum context length", "context window", "longer than the maximum")
 """How servers say, in a code or in words, that a conversation has outgrown the model."""
 NO_KEY = "none"
 """What is sent to a server that asks for no key."""
+OPTIONS = (("user.base_url", "--agent"), ("user.api_key_env", "--api-key-env"), ("user_model", "--model"))
+"""What a customer's settings are called, and an agent's."""
 MOST_MB = ApiSettings.model_fields["max_response_mb"].default
 """Megabytes (10^6 bytes) of one answer; a longer one is not read to its end."""
+CHECK_RETRIES = 2
+"""Further attempts of the question for the models, before the first episode."""
+UNAUTHORIZED = 401
 USABLE_TRIES = 3
 """How often a server is asked that answers with something else than a message."""
 
@@ -60,7 +65,8 @@ class AgentServer:
 
     Raises:
         MissingDependencyError: the package openai is not installed.
-        InvalidValueError: an address that is none.
+        InvalidValueError: an address that is none, or a variable's name that is none.
+        UserSetupError: the variable holds what is no key.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
@@ -70,21 +76,17 @@ class AgentServer:
             raise MissingDependencyError(
                 f"An agent behind a server needs the package openai: {error}. Install it with: pip install openai"
             ) from error
-        if not settings.base_url.startswith(("http://", "https://")):
-            raise InvalidValueError(
-                f"--agent: {settings.base_url!r} is no address; expected one such as http://127.0.0.1:8000/v1"
-            )
+        reached = _reached(settings)
         self.settings = settings
         self._openai = openai
-        self._key = os.environ.get(settings.api_key_env) or NO_KEY
-        is_here = ApiSettings(model=settings.model, base_url=settings.base_url).is_loopback
+        self._key = key_of(reached) or NO_KEY
         self._client = openai.OpenAI(
             base_url=settings.base_url,
             api_key=self._key,
             timeout=settings.timeout_s,
             max_retries=settings.max_retries,
             http_client=openai.DefaultHttpxClient(
-                trust_env=not is_here,  # proxies are not for this machine
+                trust_env=not reached.is_loopback,  # proxies are not for this machine
                 follow_redirects=False,  # the conversation is for this host and no other
                 headers={"Accept-Encoding": "identity"},
                 event_hooks={"response": [bounded_at_once(MOST_MB)]},
@@ -97,12 +99,13 @@ class AgentServer:
         Raises:
             AgentServerError: it does not.
         """
+        retries = min(CHECK_RETRIES, self.settings.max_retries)
         try:
-            known = [model.id for model in self._client.models.list()]
+            known = [model.id for model in self._client.with_options(max_retries=retries).models.list()]
         except self._openai.NotFoundError:  # a list of models is not what is asked of it
             return
         except (self._openai.OpenAIError, AnswerTooLongError) as error:
-            raise self._no_answer(error) from error
+            raise self._no_answer(error, retries) from error
         if known and self.settings.model not in known:
             shown = ", ".join(known[:10]) + (", …" if len(known) > 10 else "")
             raise AgentServerError(
@@ -157,16 +160,34 @@ class AgentServer:
         """Close the connections; what is under way fails."""
         self._client.close()
 
-    def _no_answer(self, error: Exception) -> AgentServerError:
+    def _no_answer(self, error: Exception, retries: int | None = None) -> AgentServerError:
+        """What an attempt's fault means for the evaluation, after so many further ones (None: those of a message)."""
         text = str(error) if self._key == NO_KEY else str(error).replace(self._key, "…")  # servers repeat a wrong key
         words = " ".join(text.split())[:300]
         status = getattr(error, "status_code", None)  # of an answer that came; the client asks again after these alone
         is_asked_again = status is None or status in (408, 409, 429) or status >= 500
-        attempts = f" in {1 + self.settings.max_retries} attempts; the last" if is_asked_again else ""
+        tries = 1 + (self.settings.max_retries if retries is None else retries)
+        attempts = f" in {tries} attempts; the last" if is_asked_again else ""
+        if isinstance(error, self._openai.APIConnectionError) and not isinstance(error, self._openai.APITimeoutError):
+            words = f"{network_reason(error)}. Start it, as with vllm serve {self.settings.model} (with "
+            words += "--enable-auto-tool-choice and --tool-call-parser for tools), or correct the address"
+        elif status == UNAUTHORIZED and self._key == NO_KEY:
+            words += f". It needs a key: export {self.settings.api_key_env}=…, or name another variable, --api-key-env"
         return AgentServerError(
             f"The agent's server {self.settings.base_url} (model {self.settings.model}) gave no usable "
             f"answer{attempts}: {type(error).__name__}: {words}"
         )
+
+
+def _reached(settings: ServerSettings) -> ApiSettings:
+    """How the server is reached, checked as a customer's is, but in the words of an agent's options."""
+    try:
+        return ApiSettings.read(settings.model, {"base_url": settings.base_url, "api_key_env": settings.api_key_env})
+    except InvalidValueError as error:
+        text = str(error)
+        for key, option in OPTIONS:
+            text = text.replace(key, option)
+        raise InvalidValueError(text) from None
 
 
 class TextHistory:

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 HELP = "play an agent on tasks, several times: pass^k with intervals"
 CONCURRENCY = 8
 """Episodes at once where the agent or the customer waits for a server, or a model plays in batches."""
-NAME = "small"
-"""The word for the small model that comes with the package."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -113,12 +111,12 @@ def _add_playing(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Play what is missing, write results.json, and print the figures."""
     from tau_retail_env.agents.choice import AgentChoice, made_here
-    from tau_retail_env.models.shipped import small_checkpoint
+    from tau_retail_env.models.shipped import SMALL, small_checkpoint
 
     tasks = selected(options)[: options.limit]
     if options.power:
         return _power(len(tasks))
-    agent = AgentChoice.read(str(small_checkpoint()) if options.agent == NAME else options.agent)
+    agent = AgentChoice.read(options.agent, {SMALL: small_checkpoint()})
     if agent.kind == "function":
         made_here(agent)  # problems with it are reported before a folder is made
     chosen = chosen_user(options)
@@ -171,6 +169,7 @@ def _pace(episodes: int, seconds: float) -> str:
 
 
 def _settings(options: argparse.Namespace, agent: AgentChoice, chosen: UserChoice, tasks: list[Task]) -> EvalSettings:
+    from tau_retail_env.agents.choice import check_model
     from tau_retail_env.evaluation import settings as module
 
     is_model = agent.kind in ("checkpoint", "server")
@@ -181,8 +180,7 @@ def _settings(options: argparse.Namespace, agent: AgentChoice, chosen: UserChoic
         raise InvalidValueError(f"--{next(iter(sampling)).replace('_', '-')}: {agent.word} has no model to sample from")
     if agent.kind != "checkpoint" and (options.engines is not None or options.logprobs):
         raise InvalidValueError(f"--engines, --logprobs: {agent.word} is no checkpoint; leave them out")
-    if (options.model is not None) != (agent.kind == "server"):
-        raise InvalidValueError("--model names the model of a server's address, which needs one; leave it out else")
+    check_model(agent, options.model)
     if agent.kind == "checkpoint":
         sampling.setdefault("temperature", 0.0)
     who = module.user_of(chosen.strategy, chosen.model, chosen.settings)

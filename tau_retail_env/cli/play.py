@@ -105,8 +105,7 @@ def _meet_agent(options: argparse.Namespace, chosen: UserChoice, tasks: list[Tas
     from tau_retail_env.cli.conversation import opponent, play_user, watch
     from tau_retail_env.models.shipped import SMALL, small_checkpoint
 
-    word = options.agent or "oracle"
-    choice = AgentChoice.read(str(small_checkpoint()) if word == SMALL else word)
+    choice = AgentChoice.read(options.agent or "oracle", {SMALL: small_checkpoint()})
     named = {"model": options.model, "api_key_env": options.api_key_env, "prompt_style": options.prompt_style}
     with opponent(choice, tasks, **named) as agent:
         if is_customer:

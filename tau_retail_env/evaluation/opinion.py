@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.errors import InvalidValueError, UserSetupError
 from tau_retail_env.evaluation.failures import failures_of
 from tau_retail_env.evaluation.faults import PARTIES
 from tau_retail_env.evaluation.record import Episode
@@ -15,6 +15,7 @@ from tau_retail_env.evaluation.upstream.conversation import plain
 from tau_retail_env.sources.registry import source_of
 from tau_retail_env.tasks import Task
 from tau_retail_env.users.base import UserError
+from tau_retail_env.users.llm.assertion_judge import of_judge
 from tau_retail_env.users.llm.endpoint import Endpoint
 from tau_retail_env.users.llm.settings import ApiSettings
 
@@ -59,7 +60,7 @@ class Reviewer:
         try:
             settings = ApiSettings.read(model, {"temperature": 0.0, **config})
         except InvalidValueError as error:
-            raise InvalidValueError(f"--judge, whose settings are those of a customer: {error}") from None
+            raise InvalidValueError(_of_options(error)) from None
         self._endpoint = Endpoint(settings)
 
     def check(self) -> None:
@@ -68,7 +69,10 @@ class Reviewer:
         Raises:
             UserSetupError: it cannot; the message says why.
         """
-        self._endpoint.check()
+        try:
+            self._endpoint.check()
+        except UserSetupError as error:
+            raise UserSetupError(_of_options(error)) from None
 
     def ask(self, episode: Episode, task: Task) -> Opinion:
         """The model's opinion; where the server fails there is none, and the review goes on.
@@ -86,10 +90,16 @@ class Reviewer:
             try:
                 answer = self._endpoint.complete(messages, context=context)
             except UserError as error:
-                return Opinion(None, str(error)[:LONGEST_REASON])
+                return Opinion(None, of_judge(error)[:LONGEST_REASON])
+            except UserSetupError as error:
+                raise type(error)(_of_options(error)) from None
             if (opinion := _read(answer.content)) is not None:
                 return opinion
         return Opinion(None, f"{TRIES} answers without a verdict")
+
+
+def _of_options(error: Exception) -> str:
+    return of_judge(error, config="--judge ", model="--judge-model")
 
 
 def _material(episode: Episode, task: Task) -> str:

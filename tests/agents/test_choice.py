@@ -3,7 +3,7 @@
 import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
-from tau_retail_env.agents.choice import NAMES, AgentChoice, made_here
+from tau_retail_env.agents.choice import NAMES, AgentChoice, check_model, made_here
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.player import play_episode
 from tau_retail_env.errors import InvalidValueError
@@ -30,13 +30,70 @@ def test_an_address_is_a_server():
 
 
 def test_an_address_without_its_scheme_is_told_what_is_missing():
-    with pytest.raises(InvalidValueError, match="begins with http://"):
+    with pytest.raises(InvalidValueError, match=r"begins with http://"):
         AgentChoice.read("127.0.0.1:8000/v1")
 
 
-def test_an_unknown_name_gets_the_nearest_one():
-    with pytest.raises(InvalidValueError, match="Did you mean 'oracle'"):
-        AgentChoice.read("orcale")
+@pytest.mark.parametrize("word", ["localhost:8000", "my_agents.py:make", "folder/agents:make", "small:"])
+def test_what_names_no_function_is_told_how_addresses_and_modules_are_written(word):
+    with pytest.raises(InvalidValueError, match=r"begins with http://.*with dots and without .py"):
+        AgentChoice.read(word)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("http://somebody:secret@127.0.0.1/v1", "holds a user name, a password"),
+        ("http://127.0.0.1/v1?key=secret", "holds a user name, a password, a query"),
+        ("http://", "expected an address such as http://127.0.0.1:8000/v1"),
+        ("http://127.0.0.1/v1/chat/completions", "expected it without the end: 'http://127.0.0.1/v1'"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused_without_its_secrets(address, words):
+    with pytest.raises(InvalidValueError, match=words) as caught:
+        AgentChoice.read(address)
+    assert "secret" not in str(caught.value)
+
+
+def test_an_unknown_name_gets_the_nearest_one_and_what_else_can_be_given(tmp_path):
+    for word, near in (("orcale", "oracle"), ("smal", "small")):
+        with pytest.raises(
+            InvalidValueError,
+            match=f"random, small. Did you mean '{near}'.*folder, an http address, or module:function",
+        ):
+            AgentChoice.read(word, {"small": tmp_path})
+
+
+def test_a_word_for_a_model_means_its_folder(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    assert AgentChoice.read("small", {"small": tmp_path}) == AgentChoice("checkpoint", str(tmp_path))
+
+
+def test_a_path_that_is_no_model_is_told_what_is():
+    with pytest.raises(
+        InvalidValueError, match=r"there is no folder org/model; .* hf download NAME --local-dir FOLDER"
+    ):
+        AgentChoice.read("org/model")
+    with pytest.raises(
+        InvalidValueError, match=r"is a file; a model is given by its folder, .* such as my_agents:make"
+    ):
+        AgentChoice.read(__file__)
+
+
+def test_the_folder_of_a_run_is_told_its_models_the_best_first(tmp_path):
+    for name in ("checkpoint-20", "best"):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+        (tmp_path / "checkpoints" / name / "config.json").write_text("{}")
+    for folder in (tmp_path, tmp_path / "checkpoints"):
+        with pytest.raises(InvalidValueError, match=r"did you mean \S+/best or \S+/checkpoint-20\?"):
+            AgentChoice.read(str(folder))
+
+
+def test_a_server_and_the_name_of_its_model_go_together():
+    with pytest.raises(InvalidValueError, match="name the model that is to be asked there, with --model NAME"):
+        check_model(AgentChoice.read("http://127.0.0.1:8000/v1"), None)
+    with pytest.raises(InvalidValueError, match="--model gpt: oracle is no server's address, such as"):
+        check_model(AgentChoice.read("oracle"), "gpt")
 
 
 @pytest.mark.parametrize(

@@ -118,13 +118,26 @@ def test_a_server_without_a_list_of_models_is_taken_as_it_is():
 
 def test_an_address_at_which_nothing_answers_is_told():
     with ChatServer() as server:
-        settings = settings_of(server, max_retries=0)
-    with pytest.raises(AgentServerError, match="gave no usable answer"):
+        settings = settings_of(server)
+    words = f"{settings.base_url} .* in 3 attempts; .*Connection refused. Start it, as with vllm serve tiny"
+    with pytest.raises(AgentServerError, match=words):
         AgentServer(settings).check()
 
 
+def test_a_server_that_wants_a_key_where_none_is_set_is_told_which_variable_holds_it(monkeypatch):
+    monkeypatch.delenv("MY_KEY", raising=False)
+    with ChatServer(key="another") as server, pytest.raises(AgentServerError, match="needs a key: export MY_KEY=…"):
+        AgentServer(settings_of(server, api_key_env="MY_KEY")).check()
+
+
+def test_a_key_in_place_of_its_variables_name_is_refused_and_not_repeated():
+    with ChatServer() as server, pytest.raises(InvalidValueError, match="--api-key-env: expected the name") as caught:
+        AgentServer(settings_of(server, api_key_env="sk-fake-5f1d0c"))
+    assert "5f1d0c" not in str(caught.value)
+
+
 def test_a_word_that_is_no_address_is_refused():
-    with pytest.raises(InvalidValueError, match="no address"):
+    with pytest.raises(InvalidValueError, match=r"--agent: found .* expected an address such as"):
         AgentServer(ServerSettings(base_url="localhost:8000", model="tiny"))
 
 

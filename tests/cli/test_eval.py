@@ -185,8 +185,8 @@ def test_a_customer_that_never_answers_leaves_nothing_to_score(folder, capsys):
     [
         (["--agent", "orcale"], "Did you mean 'oracle'"),
         (["--agent", "silent", "--temperature", "1"], "has no model to sample from"),
-        (["--agent", "silent", "--model", "tiny"], "--model names the model"),
-        (["--agent", "http://127.0.0.1:1/v1"], "--model names the model"),
+        (["--agent", "silent", "--model", "tiny"], "--model tiny: silent is no server's address"),
+        (["--agent", "http://127.0.0.1:1/v1"], "name the model that is to be asked there"),
     ],
 )
 def test_options_that_do_not_fit_are_exit_2(folder, capsys, arguments, words):

@@ -10,6 +10,7 @@ from tau_retail_env.agents.choice import NAMES, AgentChoice, made_here
 from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.player import play_episode
+from tau_retail_env.errors import InvalidValueError, UserSetupError
 from tau_retail_env.evaluation.audit import broken_rules
 from tau_retail_env.evaluation.faults import PARTIES, fault_of, process_faults
 from tau_retail_env.evaluation.opinion import Opinion, Reviewer
@@ -227,6 +228,15 @@ def test_a_model_that_fails_or_gives_no_verdict_has_no_opinion(server):
     assert "1 without an answer, which do not count" in words
     server.plan = lambda order: "500"
     assert reviewer(server).ask(Episode(0, FAILED), CANCELLATION).party is None
+
+
+def test_a_model_that_cannot_be_asked_is_told_in_the_words_of_its_options(server):
+    asked = reviewer(server)
+    server.stop()
+    with pytest.raises(UserSetupError, match=r"^--judge base_url: .* does not answer"):
+        asked.check()
+    with pytest.raises(InvalidValueError, match=r"^--judge bas_url: unknown key"):
+        reviewer(server, bas_url="x")
 
 
 def test_an_opinion_is_given_again_from_the_cassette(server, tmp_path):

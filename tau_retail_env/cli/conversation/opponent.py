@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tau_retail_env.agents.base import Agent
-from tau_retail_env.agents.choice import AgentChoice, made_here
+from tau_retail_env.agents.choice import AgentChoice, check_model, made_here
 from tau_retail_env.chat.tool_formats import ToolFormat
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks import Task
@@ -45,8 +45,7 @@ def opponent(
             none; an agent that cannot be had.
         AgentServerError: the server does not answer.
     """
-    if (model is not None) != (choice.kind == "server"):
-        raise InvalidValueError("--model names the model of a server's address, which needs one; leave it out else")
+    check_model(choice, model)
     if prompt_style is not None and choice.kind == "name":
         raise InvalidValueError(
             f"--prompt-style is for you as the agent, or for a model: {choice.word} reads no prompt"

@@ -18,13 +18,11 @@ from tau_retail_env.world.assertions import Evidence
 
 WORDS = (
     (r", or play the customer offline with user_strategy=scripted", ""),
-    (r"\buser\.(?=[a-z])", "nl_judge_config."),
-    (r"\buser_model\b", "nl_judge_model"),
     (r"\b([Tt]he) customer's server\b", r"\1 judge's server"),
     (r"\b([Tt]he) customers' budget\b", r"\1 judge's budget"),
     (r"\bAn API customer\b", "A model that judges"),
 )
-"""What an endpoint's errors say of a customer and its keys, and what that is for a judge."""
+"""What an endpoint's errors say of a customer, and what that is for a judge."""
 TRIES = 3
 """How often a judge is asked whose answer cannot be read."""
 
@@ -46,7 +44,7 @@ class ModelJudge:
         try:
             settings = ApiSettings.read(model or source.judge_model(), {"temperature": 0.0, **(config or {})})
         except InvalidValueError as error:
-            raise InvalidValueError(f"nl_judge 'openai': {_of_judge(error)}") from None
+            raise InvalidValueError(f"nl_judge 'openai': {of_judge(error)}") from None
         self._endpoint = Endpoint(settings)
 
     def check(self) -> None:
@@ -60,10 +58,10 @@ class ModelJudge:
             self._endpoint.check()
         except UserSetupError as error:
             raise UserSetupError(
-                f"nl_judge 'openai': {_of_judge(error)}. Or take nl_judge=rules, which asks no model"
+                f"nl_judge 'openai': {of_judge(error)}. Or take nl_judge=rules, which asks no model"
             ) from None
         except MissingDependencyError as error:
-            raise MissingDependencyError(_of_judge(error)) from None
+            raise MissingDependencyError(of_judge(error)) from None
 
     def unmet(self, task: Task, evidence: Evidence) -> list[str]:
         """Those of a task's assertions that do not hold.
@@ -93,15 +91,21 @@ class ModelJudge:
         try:
             return self._endpoint.complete(messages, context=context)
         except UserError as error:
-            raise UserError(_of_judge(error), usage=error.usage) from None
+            raise UserError(of_judge(error), usage=error.usage) from None
         except UserSetupError as error:
-            raise type(error)(_of_judge(error)) from None
+            raise type(error)(of_judge(error)) from None
 
 
-def _of_judge(error: Exception) -> str:
-    """An endpoint's error in the words of a judge."""
+def of_judge(error: Exception, *, config: str = "nl_judge_config.", model: str = "nl_judge_model") -> str:
+    """An endpoint's error in the words of a judge.
+
+    Args:
+        error: speaks of a customer, `user.` and `user_model`.
+        config: what stands before the name of a judge's setting.
+        model: what names a judge's model.
+    """
     text = str(error)
-    for found, instead in WORDS:
+    for found, instead in ((r"\buser\.(?=[a-z])", config), (r"\buser_model\b", model), *WORDS):
         text = re.sub(found, instead, text)
     return text
 

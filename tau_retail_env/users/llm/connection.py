@@ -130,7 +130,7 @@ class Connection:
         except (TimeoutError, self._openai.APITimeoutError):
             return Fault(f"no answer within {timeout_s:.3g} s")
         except self._openai.APIConnectionError as error:
-            return Fault(f"no connection, or one that broke off ({_network_reason(error)})")
+            return Fault(f"no connection, or one that broke off ({network_reason(error)})")
 
     async def close(self) -> None:
         """Close the pooled connections."""
@@ -148,8 +148,12 @@ def _import_openai() -> Any:
     return openai
 
 
-def _network_reason(error: BaseException) -> str:
-    """What the network says: the operating system's words where there are any, else the kind of error."""
+def network_reason(error: BaseException) -> str:
+    """What the network says: the operating system's words where there are any, else the kind of error.
+
+    Args:
+        error: of the package openai, with what caused it.
+    """
     kind = type(error.__cause__ or error).__name__
     inner: BaseException | None = error
     while inner is not None:

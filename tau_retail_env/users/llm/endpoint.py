@@ -156,7 +156,8 @@ class Endpoint:
     def _unreachable(self, fault: Fault) -> UserSetupError:
         return UserSetupError(
             f"user.base_url: {self.settings.base_url} does not answer as a server of OpenAI's chat API does "
-            f"({fault.reason}, {CHECK_ATTEMPTS} attempts): start it, or correct the address"
+            f"({fault.reason}, {CHECK_ATTEMPTS} attempts): start it, as with tau-retail serve-user "
+            f"{self.settings.model}, or correct the address"
         )
 
 

@@ -17,8 +17,15 @@ OPENAI_URL = "https://api.openai.com/v1"
 PRICES = ("usd_per_million_input_tokens", "usd_per_million_output_tokens")
 
 
-def _url(value: str) -> str:
-    """The address without its last slash."""
+def plain_address(value: str) -> str:
+    """A server's address without its last slash.
+
+    Args:
+        value: the address, up to and without `/chat/completions`.
+
+    Raises:
+        ValueError: it is none, or holds what messages must not repeat.
+    """
     expected = "expected an address such as http://127.0.0.1:8000/v1"
     try:
         parts = urlsplit(value.strip())
@@ -68,7 +75,7 @@ class ApiSettings(Block):
 
     model: str
     """Name of the model, as its server knows it (`user_model` in YAML)."""
-    base_url: Annotated[str, AfterValidator(_url)] = OPENAI_URL
+    base_url: Annotated[str, AfterValidator(plain_address)] = OPENAI_URL
     """Where the OpenAI chat API is served, up to and without `/chat/completions`."""
     temperature: float | None = Field(None, ge=0)
     """Sampling temperature; None sends none, the server's own counts."""

@@ -71,8 +71,8 @@ def test_an_error_text_for_the_agent_is_shown_as_such(says, capsys, tmp_path, mo
     ("words", "named"),
     [
         (["--agent", "nobody-knows"], "Unknown agent 'nobody-knows'"),
-        (["--agent", "http://127.0.0.1:9/v1"], "--model names the model"),
-        (["--agent", "oracle", "--model", "m"], "--model names the model"),
+        (["--agent", "http://127.0.0.1:9/v1"], "name the model that is to be asked there"),
+        (["--agent", "oracle", "--model", "m"], "--model m: oracle is no server's address"),
         (["--as", "agent", "--agent", "small"], "--as agent makes you the agent"),
         (["--agent", "oracle", "--user-strategy", "llm"], "--as customer makes you the customer"),
     ],

@@ -570,7 +570,7 @@ def test_the_check_finds_a_wrong_key(monkeypatch):
 def test_the_check_finds_a_server_that_is_not_there():
     with ChatServer() as server:
         asked = endpoint(server)
-    with pytest.raises(UserSetupError, match=r"user.base_url: .* does not answer .*3 attempts"):
+    with pytest.raises(UserSetupError, match=r"user.base_url: .* does not answer .*3 attempts.*serve-user"):
         asked.check()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -31,7 +32,7 @@ Schemas = Mapping[str, Mapping[str, Any]]
 
 
 def read_call(line: str, schemas: Schemas, commands: Iterable[str] = ()) -> ToolCall:
-    """Read a typed tool call: `name key=value …` or `name {json}`.
+    """Read a typed tool call: `name key=value …`, `name {json}` or `name(key="value", …)`.
 
     Values take the type that the tool's schema gives them, so that a zip stays text; lists are `a,b` or JSON.
 
@@ -43,12 +44,13 @@ def read_call(line: str, schemas: Schemas, commands: Iterable[str] = ()) -> Tool
     Raises:
         InvalidValueError: unknown tool, or arguments that cannot be read.
     """
-    name, _, rest = line.strip().partition(" ")
+    name, rest = _parts(line)
     if name not in schemas:
         raise unknown("tool or command", name, [*schemas, *commands])
-    rest = rest.strip()
     if rest.startswith("{"):
         return ToolCall(name, _json_object(rest))
+    if rest.startswith("("):
+        return ToolCall(name, _of_python(rest))
     try:
         words = shlex.split(rest)
     except ValueError as error:
@@ -60,6 +62,33 @@ def read_call(line: str, schemas: Schemas, commands: Iterable[str] = ()) -> Tool
             raise InvalidValueError(f"Cannot read {word!r}: expected key=value. Put values with spaces in quotes.")
         arguments[key] = _typed(value, schemas[name].get("properties", {}).get(key, {}))
     return ToolCall(name, arguments)
+
+
+def begins_with_tool(line: str, schemas: Schemas) -> bool:
+    """Whether a line begins with a tool's name: a call whose slash was left out.
+
+    Args:
+        line: as typed.
+        schemas: the tools' parameters by name.
+    """
+    return _parts(line)[0] in schemas
+
+
+def _parts(line: str) -> tuple[str, str]:
+    """The name at a line's beginning, and the arguments as they are typed."""
+    name = re.split(r"[\s({]", line.strip(), maxsplit=1)[0]
+    return name, line.strip().removeprefix(name).strip()
+
+
+def _of_python(text: str) -> dict[str, Any]:
+    """Arguments as the screen shows those of an agent's calls."""
+    try:
+        call = ast.parse(f"tool{text}", mode="eval").body
+        if isinstance(call, ast.Call) and not call.args:
+            return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        pass
+    raise InvalidValueError(f'Cannot read {text!r}: expected (key="value", …), and nothing behind it')
 
 
 def _json_object(text: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.chat.parsing import MalformedMessageError, parse_message
 from tau_retail_env.cli.catalogue import briefing, description
-from tau_retail_env.cli.conversation.lines import completions, read_call, usage
+from tau_retail_env.cli.conversation.lines import begins_with_tool, completions, read_call, usage
 from tau_retail_env.cli.conversation.opponent import Opponent
 from tau_retail_env.cli.conversation.screen import STOP_TOKENS, Screen
 from tau_retail_env.env import TauRetailEnv
@@ -19,9 +19,10 @@ from tau_retail_env.tasks import Task
 from tau_retail_env.users.base import STOP, UserMessage
 
 AGENT_HELP = """\
-Plain text is said to the customer. A line that starts with / is a command:
+Plain text is said to the customer. A line that starts with / is a command; so
+is one that starts with a tool's name, or is nothing but the name of a command:
   /TOOL key=value …     call a tool; lists as a,b; values with spaces in quotes
-  /TOOL {"key": …}      the same with JSON arguments
+  /TOOL {"key": …}      the same with JSON arguments, or /TOOL(key="value", …)
   /tools                the tools and their arguments
   /policy               the system prompt: the rules you must follow
   /task                 reveal the customer's request and the gold actions
@@ -143,7 +144,8 @@ class _AgentSession:
         """The person's next message to the customer or a tool; None when they leave."""
         while (line := self._screen.read()) is not None:
             command = line.removeprefix("/").strip()
-            if not line.startswith("/"):
+            is_said = command not in AGENT_COMMANDS and not begins_with_tool(line, self._schemas)
+            if is_said and not line.startswith("/"):
                 return AgentMessage(line)
             if command == "quit":
                 return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tau_retail_env.cli.conversation.lines import completions, read_call
@@ -31,12 +33,15 @@ SCHEMAS = {
         ("look ids=", {"ids": []}),
         ("look zip=#W1 other=a=b", {"zip": "#W1", "other": "a=b"}),
         ('look {"zip": 2139, "ids": []}', {"zip": 2139, "ids": []}),
+        ('look{"zip": "1"}', {"zip": "1"}),
+        ('look(zip="02139", ids=["12", "34"], count=3)', {"zip": "02139", "ids": ["12", "34"], "count": 3}),
         ("list_all", {}),
+        ("list_all()", {}),
     ],
 )
 def test_a_typed_call_takes_the_types_of_the_tool(line, arguments):
     call = read_call(line, SCHEMAS)
-    assert call.name == line.split()[0]
+    assert call.name == re.match(r"\w+", line)[0]
     assert call.arguments == arguments
 
 
@@ -49,6 +54,9 @@ def test_a_typed_call_takes_the_types_of_the_tool(line, arguments):
         ("look {zip: 1}", "JSON"),
         ('look {"zip": 1} more', "JSON"),
         ("", "tool or command"),
+        ('look("1")', r'expected \(key="value", …\)'),
+        ('look(zip="1") more', "nothing behind it"),
+        ("look(zip=open('x'))", "Cannot read"),
     ],
 )
 def test_what_cannot_be_read_is_explained(line, named):

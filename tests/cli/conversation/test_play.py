@@ -58,6 +58,28 @@ def test_a_mistyped_line_costs_no_turn():
     assert "not scored" in shown
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "/find_user_id_by_name_zip first_name=Fatima last_name=Johnson zip=78712",
+        "find_user_id_by_name_zip first_name=Fatima last_name=Johnson zip=78712",
+        'find_user_id_by_name_zip {"first_name": "Fatima", "last_name": "Johnson", "zip": "78712"}',
+        'find_user_id_by_name_zip(first_name="Fatima", last_name="Johnson", zip="78712")',
+    ],
+)
+def test_a_line_that_begins_with_a_tools_name_calls_it_with_or_without_its_slash(call):
+    _, shown = conversation("tau2/17", "Who are you?", call)
+    assert "fatima_johnson_7581" in shown
+
+
+def test_a_call_that_cannot_be_read_and_a_commands_bare_word_are_not_said_to_the_customer():
+    reward, shown = conversation("tau2/17", "get_order_details #W8665881", "help", "quit", "Hello?")
+    assert reward is None
+    assert "expected key=value" in shown
+    assert "call a tool; lists as a,b" in shown
+    assert "Hello?" not in shown
+
+
 def test_the_end_of_the_input_is_a_way_to_leave():
     reward, shown = conversation("tau2/17", "Hello?")
     assert reward is None

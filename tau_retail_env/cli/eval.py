@@ -18,7 +18,10 @@ from tau_retail_env.cli.options import (
     add_user,
     chosen_user,
     examples,
+    natural,
+    not_negative,
     positive,
+    probability,
     selected,
 )
 from tau_retail_env.cli.output import complain, say
@@ -51,7 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--usd-per-million-tokens",
         nargs=2,
-        type=float,
+        type=not_negative,
         metavar=("INPUT", "OUTPUT"),
         help="prices of the agent's tokens, where its server reports no cost",
     )
@@ -88,9 +91,11 @@ def _add_playing(parser: argparse.ArgumentParser) -> None:
     """The options that say how a model speaks, and what runs it."""
     parser.add_argument("--prompt-style", metavar="STYLE", help="full, compressed or minimal (default: the model's)")
     parser.add_argument("--max-turns", type=positive, metavar="N", help="agent messages (default: upstream's limits)")
-    parser.add_argument("--temperature", type=float, metavar="T", help="default 0 for a checkpoint, else the server's")
-    parser.add_argument("--top-p", type=float, metavar="P")
-    parser.add_argument("--top-k", type=int, metavar="K", help="for a checkpoint")
+    parser.add_argument(
+        "--temperature", type=not_negative, metavar="T", help="default 0 for a checkpoint, else the server's"
+    )
+    parser.add_argument("--top-p", type=probability, metavar="P")
+    parser.add_argument("--top-k", type=natural, metavar="K", help="for a checkpoint")
     parser.add_argument("--max-new-tokens", type=positive, metavar="N", help="of one message")
     parser.add_argument("--sequence-length", type=positive, metavar="N", help="of an episode of a checkpoint")
     parser.add_argument(

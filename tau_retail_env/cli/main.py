@@ -107,10 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         complain(f"error: {error}; `tau-retail doctor` says what is missing and what brings it")
         return exits.ERROR
-    except PermissionError as error:
+    except OSError as error:
         if error.filename is None:
             raise
-        complain(f"error: {error.filename} may not be read or written: {error.strerror}")
+        complain(f"error: {error.filename} cannot be read or written: {error.strerror}")
         return exits.ERROR
     except KeyboardInterrupt:
         complain("interrupted")

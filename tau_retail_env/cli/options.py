@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -221,6 +222,26 @@ def positive(text: str) -> int:
     """An option's value that is a whole number from 1 on, up to a million."""
     if (number := _whole(text, at_least=1)) > MOST:
         raise argparse.ArgumentTypeError(f"must be {MOST:,} or less, found {text[:40]!r}")
+    return number
+
+
+def not_negative(text: str) -> float:
+    """An option's value that is a finite number from 0 on."""
+    return _number(text, lambda number: 0 <= number < math.inf, "a number from 0 on")
+
+
+def probability(text: str) -> float:
+    """An option's value that is a number above 0, up to 1."""
+    return _number(text, lambda number: 0 < number <= 1, "a number above 0, up to 1")
+
+
+def _number(text: str, holds: Callable[[float], bool], expected: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not holds(number):
+        raise argparse.ArgumentTypeError(f"must be {expected}, found {text[:40]!r}")
     return number
 
 

@@ -24,6 +24,7 @@ from tau_retail_env.tasks import Task
 if TYPE_CHECKING:
     from tau_retail_env.chat.encoder import ChatEncoder
     from tau_retail_env.models.sampler import SamplingSettings
+    from tau_retail_env.models.serving import Engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,16 +147,32 @@ def runs_on_vllm(engine: str, tell: Callable[[str], None]) -> bool:
     if engine != "auto":
         return engine == "vllm"
     from tau_retail_env.models.loading import device
-    from tau_retail_env.models.serving import find_engine
 
     if device().type == "cpu":
         return False
     try:
-        find_engine("vllm", None)
+        _vllm()
     except MissingDependencyError as error:
-        tell(f"transformers plays, many times slower than vLLM would: {error}")
+        tell(f"transformers plays, many times slower than vLLM would. {error}")
         return False
     return True
+
+
+def _vllm() -> Engine:
+    """The vLLM that can play.
+
+    Raises:
+        MissingDependencyError: there is none; the message says where one is looked for.
+    """
+    from tau_retail_env.models.serving import find_engine
+
+    try:
+        return find_engine("vllm", None)
+    except MissingDependencyError:
+        raise MissingDependencyError(
+            "vLLM is neither in this Python nor in .venv-roll: ./run_tau_retail_pipeline.sh --setup-only --config-name "
+            "tau_retail_1gpu makes that; --engine transformers plays without it"
+        ) from None
 
 
 def engine_pool(
@@ -203,11 +220,10 @@ def engine_pool(
     """
     from tau_retail_env.evaluation.engine_worker import WorkerSettings
     from tau_retail_env.models.loading import visible_gpus
-    from tau_retail_env.models.serving import find_engine
     from tau_retail_env.models.vllm_engine import EngineSettings, weights_bytes
 
     _, sequence_length = _encoder(folder, tasks[0], prompt_style, generation)
-    machine = Machine(find_engine("vllm", None).python, len(os.sched_getaffinity(0)), *visible_gpus())
+    machine = Machine(_vllm().python, len(os.sched_getaffinity(0)), *visible_gpus())
     if not is_offline and (engines or 1) > 1:
         raise InvalidValueError(
             f"--engines {engines}: a customer behind a server is played by one engine, for its budget is counted in "
@@ -255,7 +271,8 @@ def _encoder(folder: str, task: Task, prompt_style: str, generation: Generation)
     if len(encoder.prefix) + generation.max_new_tokens >= sequence_length:
         raise InvalidValueError(
             f"--agent: {folder} reads {sequence_length} tokens, and the system prompt of prompt_style {prompt_style} "
-            f"alone takes {len(encoder.prefix)}; use --prompt-style compressed, or a model that reads more"
+            f"alone takes {len(encoder.prefix)} and a message {generation.max_new_tokens}; give a shorter prompt "
+            "style, fewer --max-new-tokens, a greater --sequence-length or a model that reads more"
         )
     return encoder, sequence_length
 

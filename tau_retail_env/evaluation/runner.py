@@ -72,6 +72,8 @@ class Standing:
 def open_folder(folder: Path, settings: EvalSettings, tasks: Sequence[Task]) -> Standing:
     """Begin an evaluation in a folder, or find what one has played there; the folder is locked by the caller.
 
+    Where an evaluation has played nothing, as one whose server did not answer, another may take its place.
+
     Args:
         folder: where it is, or will be.
         settings: what is to be played.
@@ -85,7 +87,9 @@ def open_folder(folder: Path, settings: EvalSettings, tasks: Sequence[Task]) -> 
         if holds_episodes(folder) or any(path.name != LOCK for path in folder.iterdir()):
             raise InvalidValueError(f"{folder} holds files of something else; give another folder: --output FOLDER")
     else:
-        check_same(folder, read_settings(folder), settings)
+        begun = read_settings(folder)
+        if (folder / EPISODES).is_file() and (folder / EPISODES).stat().st_size:
+            check_same(folder, begun, settings)
     write_atomically(folder / SETTINGS, settings.as_json())
     return stand(folder, settings, tasks)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class SamplingSettings:
         """Refuse numbers that cannot be meant."""
         checks = (
             ("max_new_tokens", self.max_new_tokens, self.max_new_tokens >= 1, "at least 1"),
-            ("temperature", self.temperature, self.temperature >= 0, "at least 0"),
+            ("temperature", self.temperature, 0 <= self.temperature < math.inf, "at least 0 and finite"),
             ("top_p", self.top_p, 0 < self.top_p <= 1, "above 0 and at most 1"),
             ("top_k", self.top_k, self.top_k >= 0, "at least 0 (0 for all tokens)"),
         )

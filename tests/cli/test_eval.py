@@ -132,6 +132,32 @@ def test_a_server_that_dies_in_the_middle_leaves_what_was_played_and_the_command
     assert sorted(keys(folder)) == sorted((task.id, 0) for task in tasks)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--temperature", "nan"],
+        ["--temperature", "inf"],
+        ["--temperature=-1"],
+        ["--top-p", "0"],
+        ["--top-p", "1.5"],
+        ["--top-k=-1"],
+        ["--usd-per-million-tokens", "nan", "1"],
+    ],
+)
+def test_a_number_that_cannot_be_meant_is_refused_before_a_folder_is_made(folder, capsys, words):
+    with pytest.raises(SystemExit, match="2"):
+        run(folder, "--agent", "small", *words)
+    assert f"argument {words[0].partition('=')[0]}: must be a " in capsys.readouterr().err
+    assert not folder.exists()
+
+
+def test_vllm_that_is_not_here_is_told_where_it_is_looked_for(folder, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("tau_retail_env.models.interpreters.checkout", lambda: tmp_path)
+    monkeypatch.setattr("tau_retail_env.models.serving.engines._installed_here", lambda names: None)
+    assert run(folder, "--agent", "small", "--engine", "vllm") == 2
+    assert "vLLM is neither in this Python nor in .venv-roll: ./run_tau_retail_pipeline.sh" in capsys.readouterr().err
+
+
 def needs_the_newest():
     try:
         load_tasks("tau2", "base", task_version="1.0")

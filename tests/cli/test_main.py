@@ -416,6 +416,30 @@ def test_a_failing_oracle_is_named_and_exit_1(monkeypatch, capsys):
     assert last.split() == ["all", "0", "of", "1"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["eval", "--agent", "silent", "--output", "a" * 300],
+        ["report", "a" * 300],
+        ["compare", "a" * 300, "b"],
+        ["review", "a" * 300],
+        ["convert", "a" * 300, "--to", "tau2", "--output", "b"],
+        ["convert", "tau2", "--to", "trl", "--output", "a" * 300],
+        ["generate", "--like", "a" * 300],
+        ["generate", "--output", "a" * 300],
+        ["play", "--recorded", "a" * 300],
+        ["play", "--agent", "a" * 300],
+        ["tasks", "--task-file", "a" * 300],
+    ],
+)
+def test_a_path_that_the_system_refuses_is_told_in_one_line(words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    *_, told = capsys.readouterr().err.splitlines()
+    assert told.startswith("error: ")
+    assert "File name too long" in told
+
+
 def test_a_reader_that_goes_away_is_no_error(repository):
     process = start(repository, "tasks", "--source", "generated", "--split", "train")
     assert process.stdout.readline().startswith("generated/train/0 ")

@@ -80,6 +80,13 @@ def test_another_evaluation_is_refused_by_the_names_of_what_differs(tmp_path):
         evaluate(tmp_path / "e", agent="parrot", seed=7)
 
 
+def test_a_folder_in_which_nothing_was_played_takes_another_evaluation(tmp_path):
+    open_folder(tmp_path, settings_of(), TASKS)
+    another = dataclasses.replace(settings_of(), seed=7)
+    open_folder(tmp_path, another, TASKS)
+    assert read_settings(tmp_path) == another
+
+
 def test_another_versions_tasks_are_named_by_difference(tmp_path):
     evaluate(tmp_path / "e")
     corrected = [dataclasses.replace(TASKS[0], outputs=("42",)), *TASKS[1:]]

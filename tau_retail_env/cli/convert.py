@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -191,7 +192,10 @@ def _to_upstream(options: argparse.Namespace) -> int:
     from tau_retail_env.evaluation.upstream import tau2, tau_bench
 
     settings = read_settings(options.path)
-    episodes = best_episodes(options.path / EPISODES, settings.task_version)
+    episodes = best_episodes(options.path / EPISODES, settings)
+    if (first := next(episodes, None)) is None:
+        raise InvalidValueError(f"{options.path} holds no episode; play some with the command that began it")
+    episodes = itertools.chain((first,), episodes)
     if options.to == "submission":
         return _submit(options, settings)
     if options.to == "tau2":
@@ -224,7 +228,7 @@ def _submit(options: argparse.Namespace, settings: EvalSettings) -> int:
     )
     results = json.loads((options.path / RESULTS).read_text(encoding="utf-8"))
     rows = _rows(options, settings)
-    episodes = best_episodes(options.path / EPISODES, settings.task_version)
+    episodes = best_episodes(options.path / EPISODES, settings)
     submission.write(options.output, settings, episodes, results, rows, submitter)
     say(f"{options.output}: check it with upstream's own: tau2 submit validate {options.output}")
     return 0

@@ -85,6 +85,8 @@ def _weights_like(name: str, series: Series) -> dict[str, int]:
         tasks = {one.task_id: _task_of(one) for one in {each.task_id: each for each in episodes}.values()}
     except InvalidValueError as error:
         raise InvalidValueError(f"--like {name}: {error}") from None
+    if not episodes:
+        raise InvalidValueError(f"--like {name}: there is no scored episode; name a run that played some")
     return weights_after(((tasks[each.task_id], each.reward == 1.0) for each in episodes), series.kinds)
 
 

@@ -138,6 +138,8 @@ class _CommandParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if OF_A_CONFIGURATION.match(message):
             message += "; a configuration is for tau-retail train (--config-name tau_retail_eval plays tasks with it)"
+        elif self.prog == "tau-retail train" and message.startswith("unrecognized arguments: --"):
+            message += "; a key of the configuration is given without dashes, as max_steps=5"
         self.exit(exits.ERROR, f"usage: {self.prog} [OPTIONS], see {self.prog} --help\nerror: {message}\n")
 
 

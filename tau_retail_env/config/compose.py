@@ -60,7 +60,7 @@ def compose(name: str, *, folder: str | Path | None = None, overrides: Sequence[
         with initialize_config_dir(config_dir=str(path), version_base=None):
             composed = hydra_compose(stem, overrides=[_adding(override, path) for override in overrides])
             values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:  # a number for a block: ValueError
         reason = " ".join(str(error).split())
         raise InvalidValueError(f"{stem}.yaml with {list(overrides)} cannot be composed: {reason}") from error
     if not isinstance(values, Mapping):

@@ -8,12 +8,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.runs.files import writing
 from tau_retail_env.runs.trajectories import as_line, record_of, trajectory_of
+
+if TYPE_CHECKING:
+    from tau_retail_env.evaluation.settings import EvalSettings
 
 EPISODES = "episodes.jsonl"
 """The file with one line an episode, which only grows."""
@@ -175,18 +178,40 @@ def of_one_version(episodes: Iterable[Episode], path: Path, task_version: str | 
         yield episode
 
 
-def best_episodes(path: Path, task_version: str | None = None) -> Iterator[Episode]:
+def of_one_evaluation(episodes: Iterable[Episode], path: Path, settings: EvalSettings) -> Iterator[Episode]:
+    """Episodes, all on the tasks of an evaluation and of its version.
+
+    Args:
+        episodes: those of a file.
+        path: the file, for the error.
+        settings: the evaluation's.
+
+    Raises:
+        InvalidValueError: names the first task that is none of the evaluation's.
+    """
+    for episode in of_one_version(episodes, path, settings.task_version):
+        if episode.trajectory.task_id not in settings.tasks:
+            raise InvalidValueError(
+                f"{path} holds an episode of {episode.trajectory.task_id}, which is no task of this evaluation"
+            )
+        yield episode
+
+
+def best_episodes(path: Path, settings: EvalSettings | None = None) -> Iterator[Episode]:
     """Of every task and trial the episode that counts: the first scored one, else the last; in the record's order.
 
     Args:
         path: `episodes.jsonl` of an evaluation; it is read twice.
-        task_version: what the evaluation's settings say; None where they are not at hand.
+        settings: the evaluation's; None where they are not at hand.
 
     Raises:
-        InvalidValueError: a line that is no episode, a file that cannot be read, or tasks of two versions.
+        InvalidValueError: a line that is no episode, a file that cannot be read, tasks of two versions, or one that is
+            not the evaluation's.
     """
     chosen: dict[tuple[str, int], tuple[int, bool]] = {}
-    for place, episode in enumerate(of_one_version(read_episodes(path), path, task_version)):
+    there = read_episodes(path)
+    checked = of_one_version(there, path) if settings is None else of_one_evaluation(there, path, settings)
+    for place, episode in enumerate(checked):
         key = episode.trajectory.task_id, episode.trial
         if key not in chosen or not chosen[key][1]:
             chosen[key] = place, episode.trajectory.scorable

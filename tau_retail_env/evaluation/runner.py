@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.facts import Facts, facts_of
-from tau_retail_env.evaluation.record import EPISODES, RESULTS, SETTINGS, EpisodeLog, of_one_version, read_episodes
+from tau_retail_env.evaluation.record import EPISODES, RESULTS, SETTINGS, EpisodeLog, of_one_evaluation, read_episodes
 from tau_retail_env.evaluation.settings import EvalSettings, check_same, holds_episodes, read_settings
 from tau_retail_env.evaluation.worker_pool import Job, Played
 from tau_retail_env.runs.files import write_atomically
@@ -108,12 +108,9 @@ def stand(folder: Path, settings: EvalSettings, tasks: Sequence[Task]) -> Standi
     standing, by_id = Standing(settings), {task.id: task for task in tasks}
     path = folder / EPISODES
     there = read_episodes(path) if path.is_file() else ()
-    for episode in of_one_version(there, path, settings.task_version):
-        task_id = episode.trajectory.task_id
-        if task_id not in settings.tasks:
-            raise InvalidValueError(f"{path} holds an episode of {task_id}, which is no task of this evaluation")
+    for episode in of_one_evaluation(there, path, settings):
         if episode.trial < settings.trials:
-            standing.take(facts_of(episode, by_id.get(task_id)))
+            standing.take(facts_of(episode, by_id.get(episode.trajectory.task_id)))
     return standing
 
 

@@ -106,7 +106,7 @@ def episodes_of(name: str) -> Iterator[Episode]:
     """
     path, step = _with_step(name)
     if (path / SETTINGS).is_file():
-        yield from best_episodes(path / EPISODES, read_settings(path).task_version)
+        yield from best_episodes(path / EPISODES, read_settings(path))
     elif (path / TRAJECTORIES).is_dir():
         yield from _validated(path, step)[1]
     elif path.suffix == LINES and path.is_file():

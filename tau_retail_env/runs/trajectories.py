@@ -133,8 +133,15 @@ def trajectory_of(record: Mapping[str, Any], where: str) -> Trajectory:
         if not isinstance(record[name], list):
             raise InvalidValueError(f"{where}: {name} must be a list, found {type(record[name]).__name__}")
         record[name] = tuple(record[name])
+    if "messages" not in later:
+        record["messages"] = tuple(_with_content(one) for one in record["messages"])
     check_kind(record["stop_reason"], str, f"{where}: stop_reason")
     return checked(Trajectory(**record), where)
+
+
+def _with_content(message: Any) -> Any:
+    """A message as this package writes it: an agent's that only calls may come without a content."""
+    return {"content": None, **message} if isinstance(message, dict) and "content" not in message else message
 
 
 def checked(trajectory: Trajectory, where: str) -> Trajectory:

@@ -127,6 +127,10 @@ def test_a_wrong_name_is_one_line_on_stderr_and_exit_2(arguments, named, capsys)
         (["play", "--as", "shop"], "'shop'"),
         (["tasks", "a", "b"], "b"),
         (["eval", "--agent", "oracle", "--bogus"], "--bogus"),
+        (
+            ["train", "--max_steps", "5"],
+            "--max_steps; a key of the configuration is given without dashes, as max_steps=5",
+        ),
         (["eval", "--config-name", "x"], "a configuration is for tau-retail train (--config-name tau_retail_eval"),
         (["play", "--print-config"], "--print-config; a configuration is for tau-retail train"),
         (["eval", "user.budget_usd=1"], "user.budget_usd=1; a configuration is for tau-retail train"),

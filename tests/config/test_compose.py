@@ -68,3 +68,10 @@ def test_a_config_group_is_chosen_and_not_overwritten(tmp_path: Path):
         (tmp_path / "train" / f"{name}.yaml").write_text(f"rate: {rate}\n")
     (tmp_path / "run.yaml").write_text("defaults: [train: slow, _self_]\n")
     assert compose("run", folder=tmp_path, overrides=["train=fast"]) == {"train": {"rate": 2}}
+
+
+@pytest.mark.parametrize("override", ["train=5", "=5", "train=", "env@=5", "~", "max_steps=5,6", "pretrain=${nope}"])
+def test_an_override_that_hydra_cannot_read_is_told_in_one_line(override):
+    with pytest.raises(InvalidValueError, match=r"tau_retail_local.yaml with .* cannot be composed: ") as told:
+        compose("tau_retail_local", overrides=[override])
+    assert "\n" not in str(told.value)

@@ -12,7 +12,7 @@ from tau_retail_env.cli.main import main
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.compare import NO_DIFFERENCE, as_json, as_text, compare
 from tau_retail_env.evaluation.page.readers import reader_of
-from tau_retail_env.evaluation.record import EPISODES, best_episodes
+from tau_retail_env.evaluation.record import EPISODES, Episode, best_episodes
 from tau_retail_env.evaluation.settings import read_settings
 from tau_retail_env.evaluation.sides import read_side, steps_of
 from tau_retail_env.evaluation.upstream import tau2
@@ -79,6 +79,29 @@ def test_the_results_of_an_evaluation_stand_for_its_folder(oracle, file):
     named, whole = read_side(str(oracle / file)), read_side(str(oracle))
     assert (named.what, named.task_version, list(named.episodes)) == (whole.what, "0.2", list(whole.episodes))
     assert reader_of(str(oracle / file)).kind == "evaluation"
+
+
+def test_an_episode_of_a_task_that_is_not_the_evaluations_is_refused_by_every_reader(oracle, tmp_path, capsys):
+    with (oracle / EPISODES).open("a") as file:
+        file.write(Episode(0, plain_trajectory(task_id="tau2/999")).as_line() + "\n")
+    for words in (
+        ["compare", oracle, oracle],
+        ["review", oracle],
+        ["report", oracle, "--output", tmp_path / "page.html"],
+        ["convert", oracle, "--to", "tau2", "--output", tmp_path / "results.json"],
+        ["play", "--recorded", oracle],
+        ["generate", "--like", oracle],
+    ):
+        assert main(list(map(str, words))) == 2
+        assert "holds an episode of tau2/999, which is no task of this evaluation" in capsys.readouterr().err
+
+
+def test_an_evaluation_without_episodes_is_converted_into_nothing(oracle, tmp_path, capsys):
+    (oracle / EPISODES).write_text("")
+    for words in (["convert", oracle, "--to", "tau2", "--output", tmp_path / "r.json"], ["generate", "--like", oracle]):
+        assert main(list(map(str, words))) == 2
+    assert "holds no episode" in capsys.readouterr().err
+    assert not (tmp_path / "r.json").exists()
 
 
 def test_single_trials_are_tested_by_mcnemar(tmp_path):

@@ -101,12 +101,21 @@ def _show(trajectory: Trajectory, screen: Screen) -> None:
     screen.say(f"Task {trajectory.task_id}, seed {trajectory.seed}{who}. Recorded.", "dim")
     for message in trajectory.messages:
         if calls := message.get("tool_calls"):
-            screen.show_agent(AgentMessage(message["content"], tuple(_call(call["function"]) for call in calls)))
+            for call in calls:
+                _show_call(call["function"], screen)
         elif message["role"] != "system":
             screen.show([message], agent="agent")
     shown = ("stop_reason", "scorable", "reward_breakdown", "customer_error")
     screen.show_end(trajectory.task_id, trajectory.reward, {name: getattr(trajectory, name) for name in shown})
 
 
-def _call(function: Mapping[str, Any]) -> ToolCall:
-    return ToolCall(function["name"], json.loads(function["arguments"]))
+def _show_call(function: Mapping[str, Any], screen: Screen) -> None:
+    """A call of the agent's; arguments that are no JSON object, which the environment refused, as they stand."""
+    try:
+        arguments = json.loads(function["arguments"])
+    except (ValueError, RecursionError):
+        arguments = None
+    if isinstance(arguments, dict):
+        screen.show_agent(AgentMessage(None, (ToolCall(function["name"], arguments),)))
+    else:
+        screen.say(f"agent calls {function['name']}({function['arguments']})", "dim")

@@ -69,7 +69,7 @@ class Screen:
             if message["role"] == "tool":
                 self.say(_shortened(message["content"]), "dim")
             elif message["role"] == "assistant":
-                self.say(f"{agent}> {message['content']}", "bold")
+                self.say(f"{agent}> {message['content'] or ''}", "bold")
             elif said := _without_stop_tokens(message["content"]):
                 self.say(f"customer> {said}", "cyan")
 
@@ -103,7 +103,7 @@ class Screen:
             if reason:
                 self.say(reason.removeprefix(JUDGE_FAILED), "red")
         for name, value in info["reward_breakdown"].items():
-            self.say(f"  {name.replace('_', ' ')}: {value:g}")
+            self.say(f"  {name.replace('_', ' ')}: {'unknown' if value is None else f'{value:g}'}")
         if info["scorable"] and reward < 1.0:
             self.say(f"tau-retail tasks {task_id} shows what was asked.", "dim")
 

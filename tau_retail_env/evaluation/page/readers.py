@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.evaluation.record import EPISODES, SETTINGS, Episode, episode_of, evaluation_at, of_one_version
+from tau_retail_env.evaluation.record import EPISODES, SETTINGS, Episode, episode_of, evaluation_at, of_one_evaluation
 from tau_retail_env.evaluation.settings import EvalSettings, nothing_at, read_settings
 from tau_retail_env.evaluation.sides import TRAJECTORIES, read_upstream
 from tau_retail_env.models.shipped import checkpoint
@@ -139,10 +139,7 @@ class EvaluationReader:
 
     def new(self) -> Iterator[Found]:
         """The episodes since; see `Reader`."""
-        for episode in of_one_version(self._lines.new(), self._lines.path, self.settings.task_version):
-            if episode.trajectory.task_id not in self.settings.tasks:
-                task_id = episode.trajectory.task_id
-                raise InvalidValueError(f"{self._lines.path}: {task_id} is no task of this evaluation")
+        for episode in of_one_evaluation(self._lines.new(), self._lines.path, self.settings):
             yield Found(episode, EVALUATION)
 
     def about(self) -> dict[str, Any]:

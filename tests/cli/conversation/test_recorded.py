@@ -40,6 +40,20 @@ def test_words_calls_and_the_end_are_shown(recorded, tmp_path):
     assert "Reward: 1.0" in text
 
 
+def test_calls_that_nobody_can_read_and_messages_without_words_are_shown(recorded, tmp_path):
+    calls = [
+        {"id": "a", "type": "function", "function": {"name": "think", "arguments": words}} for words in ("{", "[]")
+    ]
+    odd = ({"role": "assistant", "tool_calls": calls}, {"role": "assistant"})
+    odd_episode = dataclasses.replace(recorded, messages=odd, reward_breakdown={"database": None})
+    write_trajectories(tmp_path / "played.jsonl", [odd_episode])
+    _, text = shown(tmp_path / "played.jsonl", recorded.task_id, 3)
+    assert "agent calls think({)\nagent calls think([])\nagent> \n" in text
+    assert "database: unknown" in text
+    assert main(["review", str(tmp_path / "played.jsonl")]) == 0
+    assert main(["report", str(tmp_path / "played.jsonl"), "--output", str(tmp_path / "page.html")]) == 0
+
+
 def test_a_lost_episode_says_why(recorded, tmp_path):
     lost = dataclasses.replace(
         recorded,

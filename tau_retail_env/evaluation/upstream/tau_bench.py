@@ -41,6 +41,7 @@ AIRLINE_TOOLS = frozenset(
 """Tools by which a file of the domain airline is known."""
 TEST_SPLIT = "test"
 ROLES = ("user", "assistant", "tool")
+Ids = Mapping[tuple[str, int | None], str]
 RUN: Mapping[str, Any] = {"info": Mapping[str, Any], "traj": list[Mapping[str, Any]]}
 """Members of a run, and of which kind upstream writes them."""
 
@@ -53,7 +54,7 @@ def read(path: Path) -> Iterator[Episode]:
     Raises:
         InvalidValueError: it is cut off, or no file of v1's.
     """
-    ids = _ids_by_instruction()
+    ids = _ids()
     domain = None
     for _, run in members(path, RUNS):
         if not isinstance(run, dict):
@@ -132,11 +133,12 @@ def _domain(run: Mapping[str, Any]) -> str | None:
     return AIRLINE if known & AIRLINE_TOOLS else "retail"
 
 
-def _episode(run: Mapping[str, Any], domain: str | None, ids: Mapping[str, str]) -> Episode:
+def _episode(run: Mapping[str, Any], domain: str | None, ids: Ids) -> Episode:
     task = run["info"].get("task") or {}
     number = int(run["task_id"])
     task_id = f"{SOURCE}/{AIRLINE}/{number}" if domain == AIRLINE else f"{SOURCE}/{TEST_SPLIT}/{number}"
-    task_id = ids.get(task.get("instruction", ""), task_id)
+    asked = task.get("instruction", "")
+    task_id = ids.get((asked, number)) or ids.get((asked, None), task_id)
     reward_info = run["info"].get("reward_info")
     reward = float(run["reward"])
     messages = tuple(_message(one) for one in run["traj"])
@@ -232,12 +234,17 @@ def _reward_info(one: Trajectory, task: Task) -> dict[str, Any] | None:
     return {"reward": one.reward_breakdown.get("official", one.reward), "info": info, "actions": actions}
 
 
-def _ids_by_instruction() -> dict[str, str]:
-    """Task ids by the customer's instruction, where v1 is installed: its files do not name their split."""
-    found: dict[str, str] = {}
+def _ids() -> Ids:
+    """Task ids by the customer's instruction and number, where v1 is installed: its files do not name their split.
+
+    The instruction alone (number None) stands for a file that counts otherwise; two tasks of v1's test have the same.
+    """
+    found: dict[tuple[str, int | None], str] = {}
     try:
         for split in ("dev", "train", TEST_SPLIT):
-            found |= {task.instruction: task.id for task in load_tasks(SOURCE, split)}
+            for task in load_tasks(SOURCE, split):
+                number = int(task.id.rpartition("/")[2])
+                found |= {(task.instruction, number): task.id, (task.instruction, None): task.id}
     except MissingDependencyError:
         return {}
     return found

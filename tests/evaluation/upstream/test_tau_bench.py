@@ -12,6 +12,7 @@ from tau_retail_env.evaluation.facts import facts_of
 from tau_retail_env.evaluation.outcome import outcomes_of
 from tau_retail_env.evaluation.record import EPISODES, read_episodes
 from tau_retail_env.evaluation.settings import read_settings
+from tau_retail_env.evaluation.sides import read_side
 from tau_retail_env.evaluation.upstream import tau2, tau_bench
 from tau_retail_env.evaluation.upstream.conversation import judged_again
 from tau_retail_env.statistics.passes import pass_curve
@@ -94,6 +95,16 @@ def test_what_was_written_is_read_back_and_judged_alike(played, tmp_path):
         one.trajectory.reward for one in found
     ]
     assert set(before.values()) == {0.0, 1.0}
+
+
+def test_two_tasks_with_the_same_instruction_are_read_as_two(tau_bench_shop, tmp_path):
+    tasks = [task for task in load_tasks("tau_bench", "test") if task.id in ("tau_bench/test/93", "tau_bench/test/95")]
+    assert tasks[0].instruction == tasks[1].instruction
+    evaluate(tmp_path / "e", tasks, make_agent=lambda task, seed: SilentAgent(), source="tau_bench", trials=1)
+    episodes = read_episodes(tmp_path / "e" / EPISODES)
+    tau_bench.write(tmp_path / "ours.json", read_settings(tmp_path / "e"), episodes, tasks)
+    side = read_side(str(tmp_path / "ours.json"))
+    assert sorted(one.task_id for one in side.episodes) == [task.id for task in tasks]
 
 
 def test_upstreams_few_shot_examples_are_conversations(few_shot):

@@ -9,6 +9,8 @@ from tau_retail_env.cli.options import DEFAULT_SOURCE, examples, positive
 from tau_retail_env.cli.output import say
 
 HELP = "what is wrong with a version's tasks, and what bad agents earn"
+DEFAULT_SPLITS = ("base", "test")
+"""What is audited where no split is named: the first of these that the source has."""
 TITLE = """# Audit of the tasks
 
 `tau-retail audit --task-version 0.2 1.0 verified --markdown > docs/audit.md` makes this page. Gold actions are
@@ -29,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="of tau2: 0.2 (default), 1.0, verified or custom; the episodes of several are judged as each",
     )
-    parser.add_argument("--split", default="base", help="a split of the source (default base)")
+    parser.add_argument("--split", help="a split of the source (default base; test of a source that has none)")
     parser.add_argument("--limit", type=positive, metavar="N", help="look at the first N tasks only")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="a JSON object for each version")
@@ -48,8 +50,10 @@ def run(options: argparse.Namespace) -> int:
     from tau_retail_env.evaluation.audit import as_json, as_markdown, as_text, audit
     from tau_retail_env.runs.bar import Bar
     from tau_retail_env.sources import load_tasks
+    from tau_retail_env.sources.registry import get_source
 
-    versions = [load_tasks(options.source, options.split, task_version=version) for version in options.task_version]
+    split = options.split or next((name for name in DEFAULT_SPLITS if name in get_source(options.source).splits()), "")
+    versions = [load_tasks(options.source, split, task_version=version) for version in options.task_version]
     loaded = [tasks[: options.limit] for tasks in versions]
     if options.markdown:
         say(TITLE)

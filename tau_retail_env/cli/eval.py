@@ -174,18 +174,12 @@ def _pace(episodes: int, seconds: float) -> str:
 
 
 def _settings(options: argparse.Namespace, agent: AgentChoice, chosen: UserChoice, tasks: list[Task]) -> EvalSettings:
-    from tau_retail_env.agents.choice import check_model
     from tau_retail_env.evaluation import settings as module
 
-    is_model = agent.kind in ("checkpoint", "server")
     given = {name: getattr(options, name) for name in ("temperature", "top_p", "top_k", "max_new_tokens")}
     given["sequence_length"] = options.sequence_length
     sampling = {name: value for name, value in given.items() if value is not None}
-    if sampling and not is_model:
-        raise InvalidValueError(f"--{next(iter(sampling)).replace('_', '-')}: {agent.word} has no model to sample from")
-    if agent.kind != "checkpoint" and (options.engines is not None or options.logprobs):
-        raise InvalidValueError(f"--engines, --logprobs: {agent.word} is no checkpoint; leave them out")
-    check_model(agent, options.model)
+    _refuse_unread(options, agent, sampling)
     if agent.kind == "checkpoint":
         sampling.setdefault("temperature", 0.0)
     who = module.user_of(chosen.strategy, chosen.model, chosen.settings)
@@ -207,6 +201,19 @@ def _settings(options: argparse.Namespace, agent: AgentChoice, chosen: UserChoic
         sampling=sampling,
         judge=_judge(options),
     )
+
+
+def _refuse_unread(options: argparse.Namespace, agent: AgentChoice, sampling: dict[str, Any]) -> None:
+    """Refuse options that are for another kind of agent."""
+    from tau_retail_env.agents.choice import check_model
+
+    if sampling and agent.kind not in ("checkpoint", "server"):
+        raise InvalidValueError(f"--{next(iter(sampling)).replace('_', '-')}: {agent.word} has no model to sample from")
+    if agent.kind != "checkpoint" and (options.engine != "auto" or options.engines is not None or options.logprobs):
+        raise InvalidValueError(f"--engine, --engines, --logprobs: {agent.word} is no checkpoint; leave them out")
+    if agent.kind != "server" and options.usd_per_million_tokens is not None:
+        raise InvalidValueError(f"--usd-per-million-tokens: {agent.word} is no server that is paid; leave it out")
+    check_model(agent, options.model)
 
 
 def _how(options: argparse.Namespace, settings: EvalSettings) -> dict[str, Any]:

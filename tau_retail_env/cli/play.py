@@ -13,6 +13,7 @@ from tau_retail_env.cli.options import (
     examples,
     only_task,
     positive,
+    refuse_unread,
     selected,
 )
 from tau_retail_env.cli.output import say
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from tau_retail_env.cli.user_options import UserChoice
     from tau_retail_env.tasks import Task
 
+READ_WITH = {
+    "with --recorded": ("outcome", "open"),
+    "without --recorded": ("as", "agent", "model", "prompt_style", "user_model", "user"),
+}
+"""The options that are read, by whether a conversation is played; those that both read stand in neither."""
 HELP = "be the agent or the customer in the terminal, or watch an agent"
 
 
@@ -30,7 +36,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_selection(parser)
     parser.add_argument(
         "--as",
-        dest="role",
         choices=("agent", "customer", "nobody"),
         help="whom you play: the agent (default), the customer (default with --agent), or nobody",
     )
@@ -74,9 +79,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Play or show one conversation."""
+    doing = "with --recorded" if options.recorded is not None else "without --recorded"
+    refuse_unread(options, f"play {doing}", READ_WITH, doing)
     if options.recorded is not None:
         return _show_recorded(options)
-    role = options.role or ("agent" if options.agent is None else "customer")
+    role = vars(options)["as"] or ("agent" if options.agent is None else "customer")
     tasks = [only_task(options.task, options, "split", "subset")] if options.task is not None else selected(options)
     chosen = chosen_user(options)
     if role == "customer" and chosen.options:

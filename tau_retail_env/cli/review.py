@@ -93,7 +93,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Judge what was played, or let the oracle serve the customer; report."""
     if (options.played is not None) == (options.customer or options.oracle):
-        raise InvalidValueError("Give what was played, such as outputs/eval/A, or --customer or --oracle to play")
+        raise InvalidValueError(
+            "Give either what was played, such as outputs/eval/A, or --customer or --oracle to play"
+        )
     reviewed = "--oracle" if options.oracle else "--customer" if options.customer else "RUN"
     refuse_unread(options, f"review {reviewed}", READ_WITH, reviewed)
     if options.oracle:

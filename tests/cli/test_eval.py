@@ -211,6 +211,8 @@ def test_a_customer_that_never_answers_leaves_nothing_to_score(folder, capsys):
     [
         (["--agent", "orcale"], "Did you mean 'oracle'"),
         (["--agent", "silent", "--temperature", "1"], "has no model to sample from"),
+        (["--agent", "silent", "--engine", "vllm"], "is no checkpoint; leave them out"),
+        (["--agent", "silent", "--usd-per-million-tokens", "1", "2"], "is no server that is paid; leave it out"),
         (["--agent", "silent", "--model", "tiny"], "--model tiny: silent is no server's address"),
         (["--agent", "http://127.0.0.1:1/v1"], "name the model that is to be asked there"),
     ],
@@ -340,7 +342,7 @@ def test_an_evaluation_is_reviewed(folder, capsys):
 @pytest.mark.parametrize("words", [["review"], ["review", "somewhere", "--customer"]])
 def test_review_takes_what_was_played_or_plays_itself(words, capsys):
     assert main(words) == 2
-    assert "Give what was played, such as outputs/eval/A, or --customer" in capsys.readouterr().err
+    assert "Give either what was played, such as outputs/eval/A, or --customer" in capsys.readouterr().err
 
 
 def test_tasks_of_another_edition_than_the_played_one_are_refused(folder, tmp_path, capsys):

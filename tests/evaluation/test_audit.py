@@ -87,6 +87,11 @@ def test_the_command_prints_json_for_each_version(capsys: pytest.CaptureFixture[
     assert (told["source"], told["tasks"], told["findings"]["breaks_policy"]) == ("generated", 3, [])
 
 
+def test_a_source_without_a_base_is_audited_on_its_test(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", "--source", "generated", "--limit", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["split"] == "test"
+
+
 def test_the_command_prints_a_page(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "--limit", "2", "--markdown"]) == 0
     assert capsys.readouterr().out.startswith("# Audit of the tasks\n")

@@ -88,7 +88,7 @@ def _of_python(text: str) -> dict[str, Any]:
             return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         pass
-    raise InvalidValueError(f'Cannot read {text!r}: expected (key="value", …), and nothing behind it')
+    raise InvalidValueError(f'Cannot read {text[:80]!r}: expected (key="value", …), and nothing behind it')
 
 
 def _json_object(text: str) -> dict[str, Any]:

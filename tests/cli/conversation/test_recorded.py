@@ -54,6 +54,23 @@ def test_calls_that_nobody_can_read_and_messages_without_words_are_shown(recorde
     assert main(["report", str(tmp_path / "played.jsonl"), "--output", str(tmp_path / "page.html")]) == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (
+            ["--recorded", "x.jsonl", "--agent", "oracle", "--as", "customer"],
+            "with --recorded does not read --agent, --as",
+        ),
+        (["--recorded", "x.jsonl", "--user-model", "m"], "with --recorded does not read --user-model"),
+        (["--outcome", "failure"], "without --recorded does not read --outcome"),
+        (["--open", "1"], "without --recorded does not read --open"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(words, named, capsys):
+    assert main(["play", *words]) == 2
+    assert named in capsys.readouterr().err
+
+
 def test_a_lost_episode_says_why(recorded, tmp_path):
     lost = dataclasses.replace(
         recorded,

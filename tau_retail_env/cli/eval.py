@@ -147,16 +147,17 @@ def _evaluate(
     from tau_retail_env.evaluation.runner import open_folder, play, write_results
     from tau_retail_env.runs.folder_lock import FolderLock
 
-    with FolderLock(folder):
-        standing = open_folder(folder, settings, tasks)
+    place = folder.absolute()  # for an agent of one's own may go to another directory
+    with FolderLock(place):
+        standing = open_folder(place, settings, tasks)
         complain(f"{folder}: {len(standing.episodes)} of {standing.asked} episodes are there")
         if standing.missing():
             chosen.check_server()
             _check_judge(options, tasks)
-            with _pool(options, agent, chosen, tasks, settings, folder) as pool, shown(standing) as progress:
-                play(standing, folder, pool, progress)
+            with _pool(options, agent, chosen, tasks, settings, place) as pool, shown(standing) as progress:
+                play(standing, place, pool, progress)
         results = figures(settings, standing.episodes, standing.spent, tasks)
-        write_results(folder, results)
+        write_results(place, results)
     say(as_text(results))
     if standing.played_now:
         complain(_pace(standing.played_now, standing.seconds))

@@ -19,7 +19,7 @@ from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.facts import facts_of
 from tau_retail_env.evaluation.record import Episode
 from tau_retail_env.evaluation.worker_pool import Job, Played, StoppedError
-from tau_retail_env.messages import AgentMessage
+from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.tasks import Task
 
 NAMES_OF_USAGE = {
@@ -97,22 +97,30 @@ class _Stoppable:
         if self._stopped.is_set():
             raise StoppedError
         answer = self.agent.act(observation, info)
-        _check_answer(answer)
+        check_answer(answer)
         return answer
 
 
-def _check_answer(answer: object) -> None:
+def check_answer(answer: object) -> None:
     """Refuse what an agent of the caller's own may return by mistake.
 
+    Args:
+        answer: what its `act` has returned.
+
     Raises:
-        InvalidValueError: neither a text nor a message, or tool calls that no file could keep.
+        InvalidValueError: neither a text nor a message, or tool calls that are none, or that no file could keep.
     """
     content = answer.content if isinstance(answer, AgentMessage) else answer
     if not isinstance(content, str) and not (isinstance(answer, AgentMessage) and content is None):
         raise InvalidValueError(
             f"The agent answered {type(content).__name__}, expected a text or an AgentMessage; fix its act()"
         )
-    for call in answer.tool_calls if isinstance(answer, AgentMessage) else ():
+    calls = answer.tool_calls if isinstance(answer, AgentMessage) else ()
+    if not isinstance(calls, (tuple, list)) or not all(isinstance(call, ToolCall) for call in calls):
+        raise InvalidValueError(
+            f"The agent answered with tool_calls {str(calls)[:60]!r}, expected a tuple of ToolCall; fix its act()"
+        )
+    for call in calls:
         try:
             json.dumps(call.arguments)
         except (TypeError, ValueError, RecursionError) as error:

@@ -151,6 +151,17 @@ def test_a_number_that_cannot_be_meant_is_refused_before_a_folder_is_made(folder
     assert not folder.exists()
 
 
+def test_an_agent_that_goes_to_another_directory_takes_no_file_along(tmp_path, monkeypatch):
+    (tmp_path / "movers.py").write_text(
+        "import os\n\nclass Mover:\n    def act(self, observation, info):\n"
+        f"        os.chdir({str(tmp_path.parent)!r})\n        return 'Goodbye.'\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert run("here", "--agent", "movers:Mover", "--limit", "1") == 0
+    assert {one.name for one in (tmp_path / "here").iterdir()} == {"eval.json", "episodes.jsonl", "results.json"}
+
+
 def test_vllm_that_is_not_here_is_told_where_it_is_looked_for(folder, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("tau_retail_env.models.interpreters.checkout", lambda: tmp_path)
     monkeypatch.setattr("tau_retail_env.models.serving.engines._installed_here", lambda names: None)

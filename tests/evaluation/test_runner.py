@@ -306,6 +306,8 @@ def deep(levels):
     [
         (None, "The agent answered NoneType, expected a text or an AgentMessage; fix its act()"),
         (AgentMessage(b"hello", ()), "The agent answered bytes"),
+        (AgentMessage("hello", None), "The agent answered with tool_calls 'None', expected a tuple of ToolCall"),
+        (AgentMessage("hello", ("think",)), "expected a tuple of ToolCall; fix its act()"),
         (calculating({1}), "'calculate' with arguments that JSON cannot hold"),
         (calculating(10**5000), "'calculate' with arguments that JSON cannot hold"),
         (calculating(deep(3000)), "'calculate' with arguments that JSON cannot hold"),

@@ -13,6 +13,7 @@ from tau_retail_env.cli.conversation.opponent import Opponent
 from tau_retail_env.cli.conversation.screen import STOP_TOKENS, Screen
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError, unknown
+from tau_retail_env.evaluation.playing import check_answer
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.sources import find_task, open_shop
 from tau_retail_env.tasks import Task
@@ -230,6 +231,7 @@ def _converse(env: TauRetailEnv, agent: Opponent, seed: int, screen: Screen, *, 
     seen: Mapping[str, Any] = info
     while True:
         message = player.act(observation, seen)
+        check_answer(message)
         screen.show_agent(_as_message(message, env))
         observation, reward, terminated, truncated, answer = env.step(message)
         if answer["metrics"]["malformed"]:

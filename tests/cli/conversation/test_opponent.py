@@ -57,6 +57,15 @@ def test_a_function_of_ones_own_answers(says, capsys, tmp_path, monkeypatch):
     assert "agent> Gladly." in capsys.readouterr().out
 
 
+def test_a_function_of_ones_own_that_answers_nothing_is_told_so(capsys, tmp_path, monkeypatch):
+    (tmp_path / "mute.py").write_text(
+        "class Mute:\n    def act(self, observation, info):\n        pass\n\nmake = Mute\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["play", "--as", "nobody", "--agent", "mute:make", *GENERATED]) == 2
+    assert "The agent answered NoneType, expected a text or an AgentMessage; fix its act()" in capsys.readouterr().err
+
+
 def test_an_error_text_for_the_agent_is_shown_as_such(says, capsys, tmp_path, monkeypatch):
     (tmp_path / "broken.py").write_text(
         "class Broken:\n    def act(self, observation, info):\n        return '<tool_call>{'\n\nmake = Broken\n"

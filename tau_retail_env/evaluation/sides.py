@@ -136,8 +136,11 @@ def steps_of(run: Path) -> list[int]:
 
 def _with_step(name: str) -> tuple[Path, int | None]:
     before, at, step = name.rpartition("@")
-    if at and step.isdigit() and not Path(name).exists():
-        return Path(before).expanduser(), int(step)
+    if at and step.isdecimal() and not Path(name).exists():
+        path = Path(before).expanduser()
+        if path.exists() and not (path / TRAJECTORIES).is_dir():
+            raise InvalidValueError(f"{path} is no training run: only one has steps; leave out @{step}")
+        return path, int(step)
     return evaluation_at(Path(name).expanduser()), None
 
 

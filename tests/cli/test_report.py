@@ -61,3 +61,13 @@ def test_a_run_in_progress_is_served_until_ctrl_c(record, repository):
         process.send_signal(signal.SIGINT)
         assert process.stdout.read() == "ended\n"
         assert process.wait(60) == 0
+
+
+def test_a_full_disk_is_told_in_one_line_and_leaves_no_page(tmp_path):
+    trajectories = [plain_trajectory(task_id=f"tau2/{number}", seed=number) for number in range(200)]
+    write_trajectories(tmp_path / "file.jsonl", trajectories)
+    report = f"{sys.executable} -m tau_retail_env report {tmp_path / 'file.jsonl'} --output {tmp_path / 'page.html'}"
+    ended = subprocess.run(["sh", "-c", f"ulimit -f 1; {report}"], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert re.fullmatch(r"error: \S+ could not be written: File too large \(.*\)\n", ended.stderr)
+    assert not (tmp_path / "page.html").exists()

@@ -104,6 +104,14 @@ def test_an_evaluation_without_episodes_is_converted_into_nothing(oracle, tmp_pa
     assert not (tmp_path / "r.json").exists()
 
 
+def test_a_step_of_what_has_none_is_refused(oracle):
+    for name in (oracle, oracle / EPISODES):
+        with pytest.raises(InvalidValueError, match="is no training run: only one has steps; leave out @3"):
+            read_side(f"{name}@3")
+    with pytest.raises(InvalidValueError, match="There is no file or folder"):
+        read_side(f"{oracle}@²")
+
+
 def test_single_trials_are_tested_by_mcnemar(tmp_path):
     tasks = [plain_trajectory(task_id=f"tau2/{number}") for number in range(EIGHT)]
     solved = [plain_trajectory(task_id=f"tau2/{number}", reward=1.0) for number in range(EIGHT)]

@@ -7,8 +7,12 @@ import math
 import tempfile
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from tau_retail_env.runs.files import writing
+
+PREFIX = "tau-retail-report-"
 PARCEL_BYTES = 256 * 1024
 """Bytes of JSON after which a parcel is closed."""
 LEVEL = 6
@@ -22,7 +26,7 @@ class Store:
     """Items of JSON, put in one after another and packed together; the memory holds one parcel."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="tau-retail-report-")  # noqa: SIM115 (it goes with the store)
+        self._file = tempfile.TemporaryFile(prefix=PREFIX)  # noqa: SIM115 (it goes with the store)
         self._parcels: list[tuple[int, int]] = []
         self._open: list[str] = []
         self._open_bytes = 0
@@ -56,8 +60,10 @@ class Store:
         if not self._open:
             return
         packed = packed_text(f"[{','.join(self._open)}]")
-        self._file.seek(self._end)
-        self._file.write(packed)
+        with writing(Path(tempfile.gettempdir(), PREFIX)):
+            self._file.seek(self._end)
+            self._file.write(packed)
+            self._file.flush()
         self._parcels.append((self._end, len(packed)))
         self._end += len(packed)
         self._open, self._open_bytes = [], 0

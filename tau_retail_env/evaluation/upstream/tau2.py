@@ -461,7 +461,7 @@ def _metrics(simulation: Mapping[str, Any], messages: Sequence[Message]) -> dict
 
 
 def _number(task: str) -> tuple[int, str]:
-    return (int(task), "") if task.isdigit() else (1 << 30, task)
+    return (int(task), "") if task.isdecimal() else (1 << 30, task)
 
 
 def _now() -> str:

@@ -71,6 +71,8 @@ OLD_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Former commands, and the words that stand for them now."""
+HELP = "help"
+"""The word that lists the commands as --help does."""
 HELP_OPTIONS = frozenset(("-h", "--help"))
 OF_A_CONFIGURATION = re.compile(r"unrecognized arguments:.* (?:--config[-_]|--print-config|\+*[a-z][\w.]*=)")
 """What argparse says of a command's words where they are those of a configuration."""
@@ -119,7 +121,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     """Read the command, then its options by a parser of its own, which lets options and other words take turns."""
-    chosen = _program_parser().parse_args(words[:1])
+    program = _program_parser()
+    if not words:
+        program.exit(exits.ERROR, program.format_help())
+    chosen = program.parse_args(["--help"] if words[0] == HELP else words[:1])
     name, rest = _renamed(chosen.command, list(words[1:]))
     command = COMMANDS[name]
     parser = _CommandParser(

@@ -44,6 +44,14 @@ def start(repository: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.parametrize(("words", "status"), [([], 2), (["help"], 0), (["--help"], 0)])
+def test_without_a_command_the_commands_are_listed(words, status, capsys):
+    with pytest.raises(SystemExit, match=f"{status}"):
+        main(words)
+    shown = "".join(capsys.readouterr())
+    assert all(re.search(rf"^  {name} ", shown, re.M) for name in COMMANDS)
+
+
 def test_tasks_are_listed_one_a_line_with_counts_at_the_end(capsys):
     assert main(["tasks", "--split", "train", "--subset", "returns+exchanges"]) == 0
     *lines, counts = capsys.readouterr().out.splitlines()
@@ -117,7 +125,6 @@ def test_a_wrong_name_is_one_line_on_stderr_and_exit_2(arguments, named, capsys)
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ([], "COMMAND"),
         (["dance"], "'dance'"),
         (["tsks"], "Did you mean 'tasks'"),
         (["tasks", "--limit", "0"], "a whole number from 1 on, found '0'"),

@@ -97,6 +97,12 @@ def nothing_at(path: Path) -> InvalidValueError:
     )
 
 
+def evaluations_in(path: Path) -> str:
+    """The evaluations that a folder holds, as the end of a message that refuses the folder itself."""
+    found = sorted(str(file.parent) for file in path.glob(f"*/{SETTINGS}"))
+    return f"; it holds {', '.join(found[:3])}{', …' if len(found) > 3 else ''}: name one" if found else ""
+
+
 def read_settings(folder: Path) -> EvalSettings:
     """The settings of an evaluation.
 

@@ -20,7 +20,7 @@ from tau_retail_env.evaluation.record import (
     read_episodes,
 )
 from tau_retail_env.evaluation.runner import stand
-from tau_retail_env.evaluation.settings import nothing_at, read_settings, task_digests
+from tau_retail_env.evaluation.settings import evaluations_in, nothing_at, read_settings, task_digests
 from tau_retail_env.evaluation.upstream import tau2, tau_bench
 from tau_retail_env.evaluation.upstream.conversation import TasksOfEpisodes, known_tasks
 from tau_retail_env.evaluation.validations import numbered
@@ -183,6 +183,7 @@ def _check_there(path: Path) -> None:
     if path.is_dir() and not (path / tau2.RESULTS).is_file():
         raise InvalidValueError(
             f"{path} is no evaluation ({SETTINGS}), no run ({TRAJECTORIES}) and no folder of τ²'s ({tau2.RESULTS})"
+            + evaluations_in(path)
         )
     if not path.exists():
         raise nothing_at(path)

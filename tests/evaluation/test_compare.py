@@ -104,6 +104,12 @@ def test_an_evaluation_without_episodes_is_converted_into_nothing(oracle, tmp_pa
     assert not (tmp_path / "r.json").exists()
 
 
+@pytest.mark.parametrize("read", [read_side, reader_of])
+def test_the_folder_of_evaluations_is_told_which_it_holds(read, oracle, often_silent):
+    with pytest.raises(InvalidValueError, match=r"is no evaluation .*; it holds \S+/half, \S+/oracle: name one"):
+        read(str(oracle.parent))
+
+
 def test_a_step_of_what_has_none_is_refused(oracle):
     for name in (oracle, oracle / EPISODES):
         with pytest.raises(InvalidValueError, match="is no training run: only one has steps; leave out @3"):

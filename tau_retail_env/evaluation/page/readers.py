@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.record import EPISODES, SETTINGS, Episode, episode_of, evaluation_at, of_one_evaluation
-from tau_retail_env.evaluation.settings import EvalSettings, nothing_at, read_settings
+from tau_retail_env.evaluation.settings import EvalSettings, evaluations_in, nothing_at, read_settings
 from tau_retail_env.evaluation.sides import TRAJECTORIES, read_upstream
 from tau_retail_env.models.shipped import checkpoint
 from tau_retail_env.runs.files import read_rows
@@ -249,7 +249,7 @@ class UpstreamReader:
         if path.is_dir() and not (path / "results.json").is_file():
             raise InvalidValueError(
                 f"{path} is no evaluation ({SETTINGS}), no training run ({TRAJECTORIES} or {METRICS}) and no folder of "
-                "τ²'s (results.json)"
+                f"τ²'s (results.json){evaluations_in(path)}"
             )
 
     def new(self) -> Iterator[Found]:

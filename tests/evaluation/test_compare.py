@@ -114,6 +114,8 @@ def test_a_step_of_what_has_none_is_refused(oracle):
     for name in (oracle, oracle / EPISODES):
         with pytest.raises(InvalidValueError, match="is no training run: only one has steps; leave out @3"):
             read_side(f"{name}@3")
+    with pytest.raises(InvalidValueError, match="the report shows every step of a run; leave out @3"):
+        reader_of(f"{oracle}@3")
     with pytest.raises(InvalidValueError, match="There is no file or folder"):
         read_side(f"{oracle}@²")
 

@@ -90,6 +90,9 @@ def reader_of(name: str) -> Reader:
         InvalidValueError: nothing of these.
     """
     path = evaluation_at(Path(name).expanduser())
+    run, at, step = name.rpartition("@")
+    if at and step.isdecimal() and not path.exists() and Path(run).expanduser().is_dir():
+        raise InvalidValueError(f"{name}: the report shows every step of a run; leave out @{step}")
     if (path / SETTINGS).is_file():
         return EvaluationReader(path)
     if (path / TRAJECTORIES).is_dir() or (path / METRICS).is_file():

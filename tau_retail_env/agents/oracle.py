@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tau_retail_env.agents.lookups import call_key, parsed, still_true, users_only
-from tau_retail_env.agents.oracle_steps import TRANSFER, steps_of_actions, steps_of_story
+from tau_retail_env.agents.oracle_steps import TRANSFER, Step, steps_of_actions, steps_of_story
 from tau_retail_env.agents.proposals import CHANGING_ITEMS, short, whole
 from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.sources.registry import source_class
@@ -21,6 +21,8 @@ from tau_retail_env.world.consent import is_yes
 MANY_STEPS = 4
 """From so many steps on the oracle hurries where a source limits the agent's messages (v1: 30): it asks for no
 details (the customer adds them when it confirms), looks nothing up twice and sums up the next write with the report."""
+AFTER_ORDERS = ("get_product_details", "list_all_product_types", "calculate")
+"""Calls of a plan that wait until the orders are read."""
 PATIENT_TRIES = 5
 """How often it asks who the customer is where the story's customer mixes things up."""
 TRIES = 2
@@ -88,8 +90,10 @@ class OracleAgent:
         self._summed_up = False
         self._unreported = ""
         self._reported_outputs = False
-        self.answers = False
-        """Whether what it said last answers a question of the customer's."""
+        self.matter = ""
+        """What the customer has said since the last thing was done, up to what was heard last."""
+        self.attends: Beat | None = None
+        """What of a story its last message answers, refuses, or sums up in the story's own words."""
 
     @property
     def user_id(self) -> str:
@@ -100,6 +104,11 @@ class OracleAgent:
     def proposed(self) -> Action | None:
         """The write that waits for the customer's yes."""
         return self._steps[0].write if self._summed_up else None
+
+    @property
+    def step(self) -> Step:
+        """What it does for the customer now; an empty one where nothing is left."""
+        return self._steps[0] if self._steps else Step()
 
     def proposal(self, write: Action) -> str:
         """The words in which the agent asks for a yes to a write."""
@@ -142,6 +151,10 @@ class OracleAgent:
                 shown[order["order_id"]] = order
         return list(shown.values())
 
+    def lists(self) -> list[Mapping[str, Any]]:
+        """The products whose variants look-ups have shown."""
+        return [product for text in self._results.values() if "variants" in (product := parsed(text))]
+
     def products(self, write: Action) -> list[str]:
         """The product's id of each item that a write is about."""
         return [row["product_id"] for row in self._rows(write.arguments.get("item_ids", ()), write)]
@@ -174,11 +187,12 @@ class OracleAgent:
             info: the info returned with it; its `role` says whose words the observation is.
         """
         self._seen += f"\n{observation}"
-        self.answers = False
+        self.attends = None
         if info.get("role") == "tool":
             return self._after_tool(observation)
         self._said += f"\n{observation}"
         self._said_now += f"\n{observation}"
+        self.matter = " ".join(self._said_now.split())
         if self._summed_up:
             return self._after_summary(observation)
         return self._next()
@@ -220,23 +234,26 @@ class OracleAgent:
         return self._prepare(step.write) or self._sum_up()
 
     def _planned(self, plan: Beat) -> AgentMessage | None:
-        """The next call or question of a plan, None when all is known."""
-        for action in plan.calls:
+        """The next call or question of a plan, None when all is known; orders are read before products and sums."""
+        for action in sorted(plan.calls, key=lambda action: action.name in AFTER_ORDERS):
+            if action.name in AFTER_ORDERS and (lookup := self._search_on(plan)):
+                return lookup
             if self._is_new(action.name, action.arguments):
                 return self._call(action.name, action.arguments)
-        if self._reads_every_order and self._is_search(plan.calls) and (lookup := self._search()):
+        if lookup := self._search_on(plan):
             return lookup
         missing = [fact for fact in plan.asks if not self._asked[fact]]
         return self._ask(missing) if missing else None
 
-    def _is_search(self, calls: Iterable[Action]) -> bool:
-        """Whether they read an order that the customer has not named."""
-        orders = [action.arguments["order_id"] for action in calls if action.name == "get_order_details"]
-        return any(order_id not in self._said for order_id in orders)
+    def _search_on(self, plan: Beat) -> AgentMessage | None:
+        """The next unread order where the customer has not named the one that is meant, for who reads them all."""
+        orders = [action.arguments["order_id"] for action in plan.calls if action.name == "get_order_details"]
+        is_search = any(order_id not in self._said for order_id in orders)
+        return self._search() if self._reads_every_order and is_search else None
 
     def _attend(self, beat: Beat) -> AgentMessage:
         """Answer, refuse, transfer, or sum up what the customer is going to regret."""
-        self._steps = self._steps[1:]
+        self._steps, self.attends = self._steps[1:], beat
         self._said_now, self._asked = "", Counter()
         if beat.transfer:
             gold = next((action for action in self._task.actions if action.name == TRANSFER), None)
@@ -246,7 +263,6 @@ class OracleAgent:
                 f"{beat.answer or f'So this is what you want: {beat.prose or beat.say}'} {CONFIRMATION}"
             )
         if beat.ask:
-            self.answers = True
             answers = ", ".join(self._task.outputs[number] for number in beat.outputs)
             return AgentMessage(beat.answer or f"Here you are: {answers}.")
         return AgentMessage(f"I'm sorry, that is not possible, because {beat.refusal}. Anything else?")

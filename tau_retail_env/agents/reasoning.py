@@ -1,18 +1,157 @@
-"""What an agent writes down for itself: what a product's list has in stock, and what a proposal rests on."""
+"""What an agent writes down for itself: what was asked for, what is meant, and what a look-up shows of it in short."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tau_retail_env.agents.lookups import parsed
-from tau_retail_env.agents.oracle import OracleAgent
+from tau_retail_env.agents.oracle import NUMBER, OracleAgent
+from tau_retail_env.messages import ToolCall
 from tau_retail_env.tasks.task import Action
+
+Row = Mapping[str, Any]
+"""An order, an item of one, or a variant, as the tools show it."""
+DECIDING = ("get_product_details", "calculate")
+"""Calls for which the agent has to know what is meant."""
+BY_PRICE = re.compile(r"cheap|expensive|dear|pric|cost|least|most|lowest|highest|budget|\$|low end|high end", re.I)
+"""Wishes for a variant that is found by its price, and has its options from that."""
+ADDRESS = ("address1", "address2", "city", "state", "country", "zip")
+KINDS: Mapping[str, str] = {
+    "cancel_pending_order": "cancelling",
+    "return_delivered_order_items": "returning",
+    "exchange_delivered_order_items": "exchanging",
+    "modify_pending_order_items": "modifying items",
+    "modify_pending_order_payment": "changing the payment",
+    "modify_pending_order_address": "changing the order's address",
+    "modify_user_address": "changing the default address",
+}
+"""How a proposal of each tool is called that is not to be."""
+PARTS: Mapping[str, str] = {
+    "order_id": "the order",
+    "item_ids": "the items",
+    "new_item_ids": "the new items",
+    "payment_method_id": "the payment",
+    "reason": "the reason",
+}
+"""How its arguments are called; all others are parts of an address."""
+
+
+class Reasoner:
+    """What an agent writes between `<think>` and `</think>` before it speaks, in one conversation.
+
+    A small model that speaks at once takes the first order for the one that is meant, keeps options of an item that are
+    to become different, and answers an objection with what it has proposed. Step by step each part is one look back.
+    What the customer wants stands thousands of tokens of look-ups before it is done, so it is said again.
+    """
+
+    def __init__(self, agent: OracleAgent) -> None:
+        """Begin a conversation.
+
+        Args:
+            agent: with what its look-ups have shown.
+        """
+        self._agent = agent
+        self._asked = self._meant = False
+        self._listed: set[str] = set()
+
+    def done(self) -> None:
+        """What the customer wanted is done, answered or refused; the next thing begins."""
+        self._asked = self._meant = False
+
+    def before_call(self, call: ToolCall, heard: str) -> str:
+        """Before a look-up: what a list has in stock, then what is asked for and meant, and what a sum is made of.
+
+        Args:
+            call: the look-up.
+            heard: what was heard last.
+        """
+        parts = [stock(heard)]
+        if call.name in DECIDING:
+            parts += self._decide(heard)
+        if call.name == "calculate":
+            parts.append(operands(self._agent, str(call.arguments.get("expression", ""))))
+        return _joined(parts)
+
+    def before_words(self, heard: str) -> str:
+        """Before an answer or a refusal: what is asked for, and which order and items that is about.
+
+        Args:
+            heard: what was heard last.
+        """
+        parts = [stock(heard)]
+        if beat := self._agent.attends:
+            orders = _orders_of(self._agent)
+            parts += [*self._decide(heard), *(_state(order) for order in orders if beat.refusal)]
+        return _joined(parts)
+
+    def before_proposal(self, write: Action, heard: str, unlike: Action | None = None) -> str:
+        """Before a proposal: the steps from what was asked for and read to it.
+
+        Args:
+            write: what is to be proposed.
+            heard: what was heard last.
+            unlike: what was proposed last and is not to be; None for the first proposal of a matter.
+
+        Returns:
+            What is asked for, or what of the last proposal is wrong; the orders that were read where none was named,
+            and the one that is meant; which of its items are; for a new variant the options that become different and
+            the variant, the variant first where it is found by its price; where an address stands that the customer
+            has not said; and the order's status and how it was paid.
+        """
+        agent = self._agent
+        parts = [stock(heard)]
+        if unlike is not None:
+            parts.append(unwanted(unlike, write))
+            moved = [unlike.arguments.get(name) != write.arguments.get(name) for name in ("order_id", "item_ids")]
+            self._meant = self._meant and not any(moved)
+        parts += self._decide(heard, write)
+        wish = agent.matter if unlike is None or heard in agent.matter else heard
+        parts += [_change(row, new, wish) for row, new in agent.chosen(write) if new is not row]
+        parts.append(_whereabouts(agent, write))
+        if order := agent.order(write):
+            parts.append(_state(order))
+        return _joined(parts)
+
+    def _decide(self, heard: str, write: Action | None = None) -> list[str]:
+        """What is asked for and what is meant, each once."""
+        agent, parts = self._agent, []
+        if not self._asked and agent.matter and " ".join(heard.split()) != agent.matter:
+            parts.append(f"Asked: {agent.matter}")
+        self._asked = True
+        write = write or (None if agent.attends else agent.step.write)
+        orders = [agent.order(write)] if write else _orders_of(agent)
+        if not self._meant and (orders := [order for order in orders if order]):
+            parts += self._which(orders, write)
+            self._meant = True
+        return parts
+
+    def _which(self, orders: list[Row], write: Action | None) -> list[str]:
+        """The orders that are meant where they are not named, after all that were read; and which of their items."""
+        agent, parts = self._agent, []
+        ids = [order["order_id"] for order in orders]
+        items = set(write.arguments.get("item_ids", ())) if write else set()
+        read = {order["order_id"] for order in agent.orders()}
+        if not all(order_id in agent.matter for order_id in ids) and len(read) > 1:
+            if read != self._listed:
+                names = {row["name"] for order in orders for row in order["items"] if row["item_id"] in items}
+                parts.append(f"{'; '.join(_contents(order, names) for order in agent.orders())}.")
+                self._listed = read
+            parts.append(f"Meant: {', '.join(ids)}.")
+        answer = agent.attends.answer.casefold() if agent.attends else ""
+        for order in orders:
+            if items:
+                verdicts = [f"{_row(row)} {'goes' if row['item_id'] in items else 'stays'}" for row in order["items"]]
+                parts.append(f"{order['order_id']}: {'; '.join(verdicts)}.")
+            elif any(row["name"].casefold() in answer for row in order["items"]):
+                parts.append(f"{order['order_id']}: {'; '.join(map(_row, order['items']))}.")
+        return parts
 
 
 def stock(observation: str) -> str:
-    """The available variants of a product that has just been looked up, in few words; empty after anything else.
+    """The available variants of a product that has just been looked up, the cheapest first; empty after anything else.
 
     In the tool's answer the parts of a variant stand dozens of tokens apart. Side by side a small model finds the one
     that has all of the wanted options, the cheapest, or how many there are.
@@ -21,62 +160,117 @@ def stock(observation: str) -> str:
         observation: what was heard last.
     """
     product = parsed(observation)
-    listed = [_variant(one) for one in product.get("variants", {}).values() if one.get("available")]
+    available = [one for one in product.get("variants", {}).values() if one.get("available")]
+    listed = [_variant(one) for one in sorted(available, key=lambda one: one["price"])]
     return f"{product['name']} in stock: {'; '.join(listed)}." if listed else ""
 
 
-def reasoning(agent: OracleAgent, write: Action) -> str:
-    """The steps from what was read to a proposal, in the words that a model writes between `<think>` and `</think>`.
-
-    A small model that proposes at once takes the first order for the one that holds the item, and keeps options of the
-    item that are to become different. Step by step each part is one look back.
+def unwanted(before: Action, write: Action) -> str:
+    """What of a proposal is not to be, said before another is made: the kind of change, and each id or word that goes.
 
     Args:
-        agent: the agent, with what its look-ups have shown.
-        write: what is to be proposed.
-
-    Returns:
-        For changes of items: of each item its namesakes in all orders that were read, with their options and orders,
-        which one is meant, and for a new variant the options that become different and then the variant. For changes of
-        an order: what is in each order that was read, and which one is meant. Then the order's status and how it was
-        paid. Empty for other changes, and where the order was not looked up.
+        before: the proposal that the customer or the tools did not take.
+        write: the one that is made in its place.
     """
-    order = agent.order(write)
-    if not order:
-        return ""
-    if "item_ids" in write.arguments:
-        new = {row["item_id"]: variant for row, variant in agent.chosen(write) if variant is not row}
-        parts = [_item(agent, order, row, new.get(row["item_id"])) for row in agent.rows(write)]
-    else:
-        parts = [f"{'; '.join(_contents(one) for one in agent.orders())}. Meant: {order['order_id']}."]
-    return " ".join([*parts, _state(order)])
+    words = [] if before.name == write.name else [KINDS[before.name]]
+    for name, old in before.arguments.items():
+        if name in write.arguments and write.arguments[name] != old:
+            dropped = [each for each in old if each not in write.arguments[name]] if isinstance(old, list) else [old]
+            words.append(f"{PARTS.get(name, 'the address')} {', '.join(map(str, dropped or old))}".strip())
+    return " ".join(f"No to {word}." for word in words)
 
 
-def _item(agent: OracleAgent, order: Mapping[str, Any], row: Mapping[str, Any], new: Mapping[str, Any] | None) -> str:
-    namesakes = [
-        f"{one['item_id']} in {other['order_id']} ({', '.join(one['options'].values())})"
-        for other in agent.orders()
-        for one in other["items"]
-        if one["name"] == row["name"]
-    ]
-    words = [
-        f"{row['name']}: {'; '.join(dict.fromkeys(namesakes))}.",
-        f"Meant: {row['item_id']} in {order['order_id']}.",
-    ]
-    if new is not None:
-        changes = [f"{name} {value}" for name, value in new["options"].items() if row["options"].get(name) != value]
-        words += [f"Change: {', '.join(changes) or 'none'}.", f"New: {_variant(new)}."]
-    return " ".join(words)
+def operands(agent: OracleAgent, expression: str) -> str:
+    """What the numbers of a sum are the prices of; nothing for those that stand nowhere as a price.
+
+    Args:
+        agent: with what its look-ups have shown.
+        expression: as `calculate` takes it, in dollars.
+    """
+    named = {json.dumps(price): name for name, price in reversed(list(_prices(agent)))}
+    return " ".join(f"{named[number]}: {number}." for number in NUMBER.findall(expression) if number in named)
 
 
-def _variant(variant: Mapping[str, Any]) -> str:
+def _prices(agent: OracleAgent) -> Iterator[tuple[str, float]]:
+    """Whatever has a price: new variants, items of the orders that are meant, all other items, and variants."""
+    meant = _orders_of(agent)
+    write = agent.step.write
+    yield from ((f"New {row['name']} {new['item_id']}", new["price"]) for row, new in _chosen(agent, write))
+    for order in (*meant, *(order for order in agent.orders() if order not in meant)):
+        yield from ((f"{row['name']} {row['item_id']}", row["price"]) for row in order["items"])
+        yield from ((f"{order['order_id']} in all", paid["amount"]) for paid in order.get("payment_history", ()))
+    for product in agent.lists():
+        yield from ((f"{product['name']} {key}", variant["price"]) for key, variant in product["variants"].items())
+
+
+def _chosen(agent: OracleAgent, write: Action | None) -> Iterable[tuple[Row, Row]]:
+    return [(row, new) for row, new in agent.chosen(write) if new is not row] if write else ()
+
+
+def _orders_of(agent: OracleAgent) -> list[Row]:
+    """The orders that what the agent does now is about, of those that it has read."""
+    read = {order["order_id"]: order for order in agent.orders()}
+    beat = agent.attends or agent.step.beat
+    if beat is None:
+        write = agent.step.write
+        return [order for order in [agent.order(write) if write else {}] if order]
+    named = [order for order_id, order in read.items() if order_id in beat.answer]
+    if named or not beat.refusal:
+        return named
+    looked_up = [action.arguments["order_id"] for action in beat.calls if action.name == "get_order_details"]
+    return [read[order_id] for order_id in looked_up[-1:] if order_id in read]
+
+
+def _contents(order: Row, names: set[str]) -> str:
+    """An order in a line; items of some names with their options, since others of that name are meant."""
+    things = [_row(row) if row["name"] in names else row["name"] for row in order["items"]]
+    paid = f"{_total(order)} with {_paid(order)}, " if _paid(order) else ""
+    count = f"{len(things)} thing{'s' if len(things) != 1 else ''}"
+    return f"{order['order_id']} ({order['status']}, {count}, {paid}to {order['address']['city']}): {', '.join(things)}"
+
+
+def _row(row: Row) -> str:
+    return f"{row['name']} {row['item_id']} ({', '.join(row['options'].values())}, ${json.dumps(row['price'])})"
+
+
+def _change(row: Row, new: Row, wish: str) -> str:
+    """An item as it is, and from the wish to the new variant: by its options, or from the variant to them."""
+    unlike = [f"{name} {value}" for name, value in new["options"].items() if row["options"].get(name) != value]
+    change, variant = f"Change: {', '.join(unlike) or 'none'}.", f"New: {_variant(new)}."
+    steps = (variant, change) if BY_PRICE.search(wish) else (change, variant)
+    return f"{row['name']} {row['item_id']} ({', '.join(row['options'].values())}). {' '.join(steps)}"
+
+
+def _variant(variant: Row) -> str:
     return f"{variant['item_id']} ({', '.join(variant['options'].values())}, ${json.dumps(variant['price'])})"
 
 
-def _contents(order: Mapping[str, Any]) -> str:
-    return f"{order['order_id']} ({order['status']}): {', '.join(row['name'] for row in order['items'])}"
+def _whereabouts(agent: OracleAgent, write: Action) -> str:
+    """Where an address that the customer has not said whole stands, or most of it."""
+    wanted = {part: write.arguments[part] for part in ADDRESS if part in write.arguments}
+    said = agent.matter.casefold()
+    if all(value.casefold() in said for value in wanted.values()):
+        return ""
+    known = {"profile": agent.profile(), **{order["order_id"]: order for order in agent.orders()}}
+    places = {place: row["address"] for place, row in known.items() if row.get("address")}
+    if not places:
+        return ""
+    alike = {place: sum(row.get(part) == value for part, value in wanted.items()) for place, row in places.items()}
+    listed = "; ".join(f"{place}: {', '.join(filter(None, map(row.get, ADDRESS)))}" for place, row in places.items())
+    return f"Addresses: {listed}. From {max(alike, key=alike.__getitem__)}."
 
 
-def _state(order: Mapping[str, Any]) -> str:
-    paid = ", ".join(dict.fromkeys(payment["payment_method_id"] for payment in order.get("payment_history", ())))
-    return f"{order['order_id']} is {order['status']}" + (f", paid with {paid}." if paid else ".")
+def _state(order: Row) -> str:
+    return f"{order['order_id']} is {order['status']}" + (f", paid with {_paid(order)}." if _paid(order) else ".")
+
+
+def _paid(order: Row) -> str:
+    return ", ".join(dict.fromkeys(payment["payment_method_id"] for payment in order.get("payment_history", ())))
+
+
+def _total(order: Row) -> str:
+    return f"${json.dumps(order['payment_history'][0]['amount'])}"
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return " ".join(part for part in parts if part)

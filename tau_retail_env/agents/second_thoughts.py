@@ -25,6 +25,12 @@ WHOLE = 0.25
 """Share of the wishes that name every option, not only those that become different."""
 NAKED = 0.4
 """Share of the wishes that give the values without the options' names."""
+PRICED = 0.3
+"""Share of the customers that first want the variant with the lowest or the highest price."""
+BY_PRICE = 0.7
+"""Share of the wishes for these that say so."""
+CHEAPEST = ("the cheapest one you have", "the least expensive one", "whichever costs the least", "the cheapest of all")
+DEAREST = ("the most expensive one you have", "the dearest one", "whichever costs the most", "the priciest of all")
 
 
 ITEM_OPENINGS = (
@@ -163,10 +169,21 @@ def _about_variants(agent: OracleAgent, write: Action, rng: random.Random, numbe
     rounds, wanted = [], list(first)
     names = agent.item_names(write)
     new = [(place, item_id) for place, variants in enumerate(listed) for item_id in variants if item_id not in first]
-    for place, item_id in rng.sample(new, min(number, len(new))):
+    drawn = rng.sample(new, min(number, len(new)))
+    extremes = [pair for pair in new if _is_extreme(listed[pair[0]], pair[1])]
+    if extremes and rng.random() < PRICED:
+        extreme = rng.choice(extremes)
+        drawn = [extreme, *(pair for pair in drawn if pair != extreme)][: len(drawn)]
+    for place, item_id in drawn:
         rounds.append(_round(agent, rng, listed, names, wanted, {place: item_id}))
     back = {place: item_id for place, item_id in enumerate(first) if item_id != wanted[place]}
     return [*rounds, _round(agent, rng, listed, names, wanted, back)] if back else rounds
+
+
+def _is_extreme(listed: Mapping[str, Mapping[str, Any]], item_id: str) -> bool:
+    """Whether a variant is the cheapest or the dearest of them."""
+    ranked = sorted(listed, key=lambda key: listed[key]["price"])
+    return item_id in (ranked[0], ranked[-1])
 
 
 def _with(write: Action, **arguments: object) -> Action:
@@ -182,15 +199,38 @@ def _round(
     changed: Mapping[int, str],
 ) -> tuple[str, Action]:
     """A wish for other variants and what the agent then proposes; `wanted` becomes what is wished for."""
-    wishes = []
-    for place, item_id in changed.items():
-        before, after = listed[place][wanted[place]]["options"], listed[place][item_id]["options"]
-        wishes.append(_wish(rng, before, after, names[place] if len(names) > 1 else None))
-        wanted[place] = item_id
-    text = rng.choice(OPENINGS).format(wish=" and ".join(wishes))
     write = agent.proposed
     assert write is not None
+    wishes = []
+    rows = [row for row, _ in agent.chosen(write)]
+    for place, item_id in changed.items():
+        before, after = listed[place][wanted[place]]["options"], listed[place][item_id]["options"]
+        name = names[place] if len(names) > 1 else None
+        priced = _price_wish(rng, listed[place], item_id, rows[place], name)
+        wishes.append(priced or _wish(rng, before, after, name))
+        wanted[place] = item_id
+    text = rng.choice(OPENINGS).format(wish=" and ".join(wishes))
     return text[0].upper() + text[1:], _with(write, new_item_ids=list(wanted))
+
+
+def _price_wish(
+    rng: random.Random, listed: Mapping[str, Mapping[str, Any]], item_id: str, row: Mapping[str, Any], name: str | None
+) -> str:
+    """The variant with the lowest or the highest price in a customer's words; empty for others, and now and then.
+
+    Args:
+        rng: decides.
+        listed: the available variants, but for the item itself.
+        item_id: the one that is wanted.
+        row: the item itself, which may be cheaper or dearer than all.
+        name: of the product, where several are changed.
+    """
+    prices = [variant["price"] for key, variant in listed.items() if key != item_id] + [row["price"]]
+    price = listed[item_id]["price"]
+    words = CHEAPEST if price < min(prices) else DEAREST if price > max(prices) else ()
+    if not words or rng.random() >= BY_PRICE:
+        return ""
+    return f"for the {name} {rng.choice(words)}" if name else rng.choice(words)
 
 
 def _wish(rng: random.Random, before: Mapping[str, str], after: Mapping[str, str], name: str | None) -> str:

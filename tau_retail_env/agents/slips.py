@@ -65,7 +65,7 @@ def slip(agent: OracleAgent, *, share: float, seed: str) -> Slip | None:
     if rng.random() >= share:
         return None
     if write is None:
-        return _unasked(agent, rng) if agent.answers else None
+        return _unasked(agent, rng) if agent.attends and agent.attends.ask else None
     kinds: list[Callable[[OracleAgent, Action, random.Random], Slip | None]] = [
         _other_variant,
         _other_items,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 
 from tau_retail_env.agents.oracle import CONFIRMATION, OracleAgent
-from tau_retail_env.agents.reasoning import reasoning, stock
+from tau_retail_env.agents.reasoning import Reasoner
 from tau_retail_env.agents.second_thoughts import second_thoughts
 from tau_retail_env.agents.slips import Slip, slip, slipped_call
 from tau_retail_env.chat.parsing import render_message
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.messages import AgentMessage, ResetInfo, StepInfo, ToolCall
+from tau_retail_env.tasks import WRITE_TOOLS
 from tau_retail_env.tasks.task import Action
 from tau_retail_env.users import UserError
 from tau_retail_env.world.consent import is_yes
@@ -19,6 +21,8 @@ UNKNOWN_ARGUMENT = "unexpected keyword"
 """In the tools' error about an argument that they do not know."""
 SLIPS_IN_A_ROW = 2
 """Most wrong proposals before the right one."""
+SAME_AGAIN = 0.3
+"""Share of the first slips that are said once more, as a model does that does not hear the objection."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class Conversation:
         """Further parts that are not to be learnt."""
         self.reward: float | None = None
         """What it earned, once it is over."""
-        self._slips_in_a_row = 0
+        self._slips_in_a_row: list[Slip] = []
+        self._proposed: Action | None = None
 
     def play(self, observation: str, opening: ResetInfo, agent: OracleAgent) -> None:
         """Let an agent play from what `reset` told.
@@ -64,21 +69,23 @@ class Conversation:
             UserError: the customer failed.
         """
         info: ResetInfo | StepInfo = opening
+        reasoner = Reasoner(agent) if self._practice.reasons else None
         while self.reward is None:
             message = agent.act(observation, info)
             self._slip_in_call(message)
             if self.reward is not None:  # a slip was the last message that the agent may send
                 break
-            text = self._reasoned(agent, agent.proposed, self._render(message), observation)
             wrong = self._wrong_proposal(agent)
             if wrong is not None:
-                observation, info = self._err(agent, wrong, observation)
+                observation, info = self._err(agent, wrong, observation, reasoner)
                 if agent.proposed or self.reward is not None:  # it proposes again, while an answer has yet to be said
                     continue
+            text = self._reasoned(reasoner, agent, message, observation)
             if self._practice.reasons and agent.proposed is None and CONFIRMATION in text:
                 self.unlearnt.add(len(self.parts))  # a story's own words, without what they rest on
             self._say(text)
-            self._hesitate(agent)
+            self._proposed = agent.proposed
+            self._hesitate(agent, reasoner)
             observation, info = self._answer_to(text)
 
     def _seed(self, what: str) -> str:
@@ -87,11 +94,19 @@ class Conversation:
     def _render(self, message: AgentMessage) -> str:
         return render_message(message, self._env.tool_format, self._tools)
 
-    def _reasoned(self, agent: OracleAgent, proposed: Action | None, words: str, heard: str = "") -> str:
-        """A message as a model that reasons writes it: after what a list has in stock, and what a proposal rests on."""
-        thoughts = (stock(heard), reasoning(agent, proposed) if proposed else "") if self._practice.reasons else ()
-        thought = " ".join(part for part in thoughts if part)
-        return f"<think>{thought}</think>\n{words}" if thought else words
+    def _reasoned(self, reasoner: Reasoner | None, agent: OracleAgent, message: AgentMessage, heard: str) -> str:
+        """A message as a model that reasons writes it, after what it writes down."""
+        words = self._render(message)
+        if reasoner is None:
+            return words
+        call = message.tool_calls[0] if message.tool_calls else None
+        if agent.proposed and call is None:
+            thought = reasoner.before_proposal(agent.proposed, heard, self._proposed)
+        else:
+            thought = reasoner.before_call(call, heard) if call else reasoner.before_words(heard)
+        if agent.attends or (call and call.name in WRITE_TOOLS):
+            reasoner.done()
+        return _thought(thought, words)
 
     def _say(self, text: str) -> None:
         self.parts.append([{"role": "assistant", "content": text}])
@@ -123,13 +138,19 @@ class Conversation:
         return self._step(self._render(AgentMessage(None, (look_up,)))) if order_id else None
 
     def _wrong_proposal(self, agent: OracleAgent) -> Slip | None:
-        """A wrong proposal in place of what is right, at most two in a row."""
-        is_one_too_many = self._slips_in_a_row == SLIPS_IN_A_ROW
-        wrong = None if is_one_too_many else slip(agent, share=self._practice.slips, seed=self._seed("proposal"))
-        self._slips_in_a_row = 0 if wrong is None else self._slips_in_a_row + 1
+        """A wrong proposal in place of what is right, at most two in a row, which may be the same."""
+        before = self._slips_in_a_row
+        again = random.Random(self._seed("again")).random() < SAME_AGAIN
+        if len(before) == SLIPS_IN_A_ROW:
+            wrong = None
+        elif before and again and agent.proposed:
+            wrong = before[-1]
+        else:
+            wrong = slip(agent, share=self._practice.slips, seed=self._seed("proposal"))
+        self._slips_in_a_row = [] if wrong is None else [*before, wrong]
         return wrong
 
-    def _err(self, agent: OracleAgent, wrong: Slip, before: str) -> tuple[str, StepInfo]:
+    def _err(self, agent: OracleAgent, wrong: Slip, before: str, reasoner: Reasoner | None) -> tuple[str, StepInfo]:
         """Make a wrong proposal, which is not learnt, and hear the objection.
 
         A customer who does not notice says yes. Then the tool refuses the call, the agent reads the order again, and is
@@ -137,7 +158,9 @@ class Conversation:
         again. A call that is not refused spoils the conversation.
         """
         self.slips.add(len(self.parts))
-        heard = self._step(wrong.said(self._reasoned(agent, wrong.write, agent.proposal(wrong.write), before)))
+        thought = reasoner.before_proposal(wrong.write, before, self._proposed) if reasoner else ""
+        heard = self._step(wrong.said(_thought(thought, agent.proposal(wrong.write))))
+        self._proposed = Action(wrong.call.name, wrong.call.arguments) if agent.proposed else None
         if self.reward is not None or not is_yes(heard[0]):
             return heard
         refused = self._make_wrong_call(wrong.call)
@@ -146,10 +169,12 @@ class Conversation:
         right = agent.proposed or wrong.write
         return self._read_again(ToolCall(right.name, right.arguments)) or refused
 
-    def _hesitate(self, agent: OracleAgent) -> None:
+    def _hesitate(self, agent: OracleAgent, reasoner: Reasoner | None) -> None:
         for wish, write in second_thoughts(agent, most=self._practice.second_thoughts, seed=self._seed("thoughts")):
             self.parts.append([{"role": "user", "content": wish}])
-            self._say(self._reasoned(agent, write, agent.proposal(write)))
+            thought = reasoner.before_proposal(write, wish, self._proposed) if reasoner else ""
+            self._say(_thought(thought, agent.proposal(write)))
+            self._proposed = write
 
     def _step(self, text: str) -> tuple[str, StepInfo]:
         self._say(text)
@@ -165,6 +190,10 @@ class Conversation:
         else:
             self.reward = reward
         return observation, answer
+
+
+def _thought(thought: str, words: str) -> str:
+    return f"<think>{thought}</think>\n{words}" if thought else words
 
 
 def converse(

@@ -25,6 +25,9 @@ from tau_retail_env.tasks import WRITE_TOOLS
 from tau_retail_env.tasks.task import Action
 from tau_retail_env.world.consent import is_yes
 
+PRICED = re.compile(
+    "cheapest|least expensive|costs the least|most expensive|dearest|costs the most|priciest", re.IGNORECASE
+)
 NAMED = re.compile(r"to (?P<options>[^;$]+) \(\$(?P<price>[\d.]+), item (?P<item_id>\d{10})\)")
 VARIANTS = {key: one for product in shop_database()["products"].values() for key, one in product["variants"].items()}
 
@@ -75,11 +78,25 @@ def test_a_wish_names_whatever_becomes_different(env: TauRetailEnv):
                 break
             for (_, _, old), (_, _, new) in zip(before, after, strict=True):
                 for option, value in VARIANTS[new]["options"].items():
-                    if VARIANTS[old]["options"].get(option) != value:
+                    if VARIANTS[old]["options"].get(option) != value and not re.search(PRICED, wish):
                         assert value.casefold() in wish.casefold()
                         checked += 1
             before = after
     assert checked > 100
+
+
+def test_who_wants_the_cheapest_or_the_dearest_is_offered_it(env: TauRetailEnv):
+    prices = {"cheapest": 0, "dearest": 0}
+    for agent, said in proposals(env):
+        for wish, write in second_thoughts(agent, most=4, seed=said):
+            if not (priced := re.search(PRICED, wish)) or len(NAMED.findall(said)) > 1:
+                continue
+            row, variant = agent.chosen(write)[0]
+            others = [one["price"] for one in agent.variants(write)[0] if one is not variant] + [row["price"]]
+            cheap = bool(re.search("cheap|least", priced[0]))
+            assert variant["price"] < min(others) if cheap else variant["price"] > max(others)
+            prices["cheapest" if cheap else "dearest"] += 1
+    assert min(prices.values()) > 3
 
 
 def test_no_variant_comes_twice(env: TauRetailEnv):
@@ -335,8 +352,7 @@ def test_reasoning_is_learnt_and_that_of_a_slip_is_not(env: TauRetailEnv, tokeni
         )
         own = tokenizer.decode([token for token, mine in zip(row.token_ids, row.response_mask, strict=True) if mine])
         every = tokenizer.decode(row.token_ids)
-        lists, asked = own.count(" in stock: "), own.count("Confirm (yes/no)?")
-        assert own.count("<think>") == own.count("</think>") <= asked + lists
+        assert own.count("<think>") == own.count("</think>") <= own.count("<|im_end|>")
         left_out += every.count("<think>") - own.count("<think>")
     assert left_out > 10
 

@@ -64,9 +64,9 @@ class ConversationArgs(Block):
     """Lets the oracle ask for a yes with all that the call will need: the order's status, the id of each item, of a new
     variant every option, its price and its id. What a small model has put into words, it copies into the call."""
     reasons: bool = False
-    """Lets the oracle write down, between `<think>` and `</think>`, what a product's list has in stock, and before a
-    proposal which item of which order is meant, which options become different and which variant has them. Neither
-    customer nor tools hear of it."""
+    """Lets the oracle write down, between `<think>` and `</think>`, what it needs beside what it says: a product's list
+    in short, what was asked for, which order and items are meant, what becomes different. Neither customer nor tools
+    hear of it."""
     second_thoughts: int = Field(0, ge=0, le=50)
     """Most times that the customer changes its mind about a proposal before it says yes, drawn evenly from 0: about the
     new variant, the items or the payment method; each time the agent proposes what is wanted then. So a conversation

@@ -53,6 +53,8 @@ def leave(run: Callable[[], int]) -> NoReturn:
         status = error.code
     except BrokenPipeError:
         status = BROKEN_PIPE
+    except KeyboardInterrupt:  # a second one, while the first was answered
+        status = INTERRUPTED
     except BaseException:
         traceback.print_exc()
         status = FAILED

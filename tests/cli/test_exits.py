@@ -27,7 +27,12 @@ PROGRAM = textwrap.dedent(
 @pytest.mark.parametrize("thread", ["waits", "none"])
 @pytest.mark.parametrize(
     ("ending", "status"),
-    [("sys.exit(130)", 130), ("raise SystemExit(143)", 143), ("raise RuntimeError('a GPU fell over')", 1)],
+    [
+        ("raise KeyboardInterrupt", 130),
+        ("sys.exit(130)", 130),
+        ("raise SystemExit(143)", 143),
+        ("raise RuntimeError('a GPU fell over')", 1),
+    ],
 )
 def test_a_run_that_fails_ends_with_its_status_though_a_thread_waits(thread, ending, status):
     command = [sys.executable, "-c", PROGRAM, thread, ending]

@@ -167,6 +167,7 @@ def serve(report: Report, port: int, say: Callable[[str], None]) -> None:
     with LiveServer(report, port) as server:
         say(f"http://{server.address}/ shows the runs, on this machine alone, as they go on; Ctrl-C ends it")
         try:
-            threading.Event().wait()
+            while True:  # not an Event's wait, in which a second Ctrl-C is a RuntimeError
+                time.sleep(REFRESH_S)
         except KeyboardInterrupt:
             say("ended")

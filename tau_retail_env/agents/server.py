@@ -12,6 +12,7 @@ from tau_retail_env.agents.api import ApiHistory, agent_message
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError, TauRetailError
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.users.llm.answer_size import AnswerTooLongError, bounded_at_once
+from tau_retail_env.users.llm.completion import tokens_of
 from tau_retail_env.users.llm.connection import key_of, network_reason
 from tau_retail_env.users.llm.settings import ApiSettings
 
@@ -102,10 +103,15 @@ class AgentServer:
         retries = min(CHECK_RETRIES, self.settings.max_retries)
         try:
             known = [model.id for model in self._client.with_options(max_retries=retries).models.list()]
-        except self._openai.NotFoundError:  # a list of models is not what is asked of it
+        except (self._openai.NotFoundError, self._openai.PermissionDeniedError):  # no list of models is asked of it
             return
         except (self._openai.OpenAIError, AnswerTooLongError) as error:
             raise self._no_answer(error, retries) from error
+        except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
+            raise AgentServerError(
+                f"--agent: {self.settings.base_url} answers, but not as a server of OpenAI's chat API does: it has no "
+                "list of models; correct the address, which mostly ends with /v1"
+            ) from None
         if known and self.settings.model not in known:
             shown = ", ".join(known[:10]) + (", …" if len(known) > 10 else "")
             raise AgentServerError(
@@ -250,7 +256,7 @@ class ServerAgent:
 
     def _count(self, usage: Any, seconds: float) -> None:
         settings = self._server.settings
-        read, written = (getattr(usage, name, None) or 0 for name in ("prompt_tokens", "completion_tokens"))
+        read, written = (tokens_of(getattr(usage, name, None)) or 0 for name in ("prompt_tokens", "completion_tokens"))
         self.usage["calls"] += 1
         self.usage["prompt_tokens"] += read
         self.usage["completion_tokens"] += written

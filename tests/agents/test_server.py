@@ -1,5 +1,9 @@
 """An agent behind a real HTTP server that speaks OpenAI's chat API."""
 
+import functools
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
@@ -111,9 +115,31 @@ def test_a_model_that_the_server_does_not_have_is_told_before_the_first_episode(
         AgentServer(settings_of(server, model="huge")).check()
 
 
-def test_a_server_without_a_list_of_models_is_taken_as_it_is():
-    with ChatServer(models=None) as server:
+@pytest.mark.parametrize("server", [ChatServer(models=None), ChatServer(hides_models=True)])
+def test_a_server_without_a_list_of_models_is_taken_as_it_is(server):
+    with server:
         AgentServer(settings_of(server)).check()
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/html"])
+@pytest.mark.parametrize("page", ["<html>", "null", '{"data": [{"id": "tiny"}, null]}', '{"data": {"a": 1}}'])
+def test_an_address_of_something_else_is_told(page, kind, tmp_path):
+    (tmp_path / "models").write_text(page)
+    Handler = type("Handler", (SimpleHTTPRequestHandler,), {"extensions_map": {"": kind}})
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=tmp_path)) as server:
+        threading.Thread(target=server.serve_forever).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        with pytest.raises(AgentServerError, match=f"{address} answers, but not as a server of OpenAI's chat API does"):
+            AgentServer(ServerSettings(base_url=address, model="tiny")).check()
+        server.shutdown()
+
+
+@pytest.mark.parametrize("count", ["many", None, -3, 1e308, float("nan")])
+def test_a_count_of_tokens_that_can_be_none_counts_as_none(count):
+    with ChatServer(usage={"prompt_tokens": count, "completion_tokens": 7}) as server:
+        agent = ServerAgent(AgentServer(settings_of(server)), 0)
+        play(TauRetailEnv(tasks=TASKS, max_turns=1), agent)
+    assert (agent.usage["prompt_tokens"], agent.usage["completion_tokens"]) == (0, 7)
 
 
 def test_an_address_at_which_nothing_answers_is_told():

@@ -55,14 +55,19 @@ def read_completion(body: bytes, settings: ApiSettings) -> Completion | Fault:
 
 
 def _usage(numbers: Mapping[str, Any], settings: ApiSettings) -> Usage:
-    read, written = _tokens(numbers.get("prompt_tokens")), _tokens(numbers.get("completion_tokens"))
+    read, written = tokens_of(numbers.get("prompt_tokens")), tokens_of(numbers.get("completion_tokens"))
     cost_usd = _dollars(numbers.get("cost"))
     if cost_usd is None and read is not None and written is not None:
         cost_usd = settings.cost_usd(read, written)
     return Usage(prompt_tokens=read or 0, completion_tokens=written or 0, cost_usd=cost_usd, calls=1)
 
 
-def _tokens(value: object) -> int | None:
+def tokens_of(value: object) -> int | None:
+    """A count of tokens as a server reports it; None for what can be none.
+
+    Args:
+        value: of its JSON.
+    """
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_TOKENS else None
 
 

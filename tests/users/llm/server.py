@@ -106,6 +106,8 @@ class ChatServer:
     """Reported as usage.cost; None reports none."""
     reports_usage: bool = True
     """Whether answers carry usage at all."""
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    """What it reports in place of what it counted."""
     requests: list[Request] = field(default_factory=list)
     """Chat requests so far, in the order of their arrival."""
     most_at_once: int = 0
@@ -368,7 +370,8 @@ def _usage(server: ChatServer, request: Request, text: str) -> dict[str, Any]:
     read = sum(len(str(message.get("content")).split()) for message in request.messages)
     said = len(text.split())
     usage: dict[str, Any] = {"prompt_tokens": read, "completion_tokens": said, "total_tokens": read + said}
-    return {"usage": usage if server.cost_usd is None else usage | {"cost": server.cost_usd}}
+    cost = {} if server.cost_usd is None else {"cost": server.cost_usd}
+    return {"usage": usage | cost | dict(server.usage)}
 
 
 def _parts(body: bytes, count: int) -> Iterator[bytes]:

@@ -16,7 +16,11 @@ Row = Mapping[str, Any]
 """An order, an item of one, or a variant, as the tools show it."""
 DECIDING = ("get_product_details", "calculate")
 """Calls for which the agent has to know what is meant."""
-BY_PRICE = re.compile(r"cheap|expensive|dear|pric|cost|least|most|lowest|highest|budget|\$|low end|high end", re.I)
+BY_PRICE = re.compile(
+    r"cheap|affordable|dearest|costliest|priciest|(?:most|least) e\w+ve|costs? (?:the )?(?:least|most)|lowest|highest"
+    r"|by price|(?:below|under|than) \$",
+    re.IGNORECASE,
+)
 """Wishes for a variant that is found by its price, and has its options from that."""
 ADDRESS = ("address1", "address2", "city", "state", "country", "zip")
 KINDS: Mapping[str, str] = {

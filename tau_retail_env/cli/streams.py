@@ -13,7 +13,7 @@ NAMES = {"stdout": "standard output", "stderr": "standard error"}
 
 
 class Output(io.TextIOWrapper):
-    """An output that goes nowhere from the first word that the system refuses: no command ends of what it says."""
+    """An output that goes nowhere from the first word on that the system refuses, so that its command goes on."""
 
     refused: str | None = None
     """What the system said when it refused a word; None while it takes them."""

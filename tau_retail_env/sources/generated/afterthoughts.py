@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tau_retail_env.sources.generated import changes, refusals
-from tau_retail_env.sources.generated.choosing import Choice, choose
+from tau_retail_env.sources.generated.choosing import Choice
 from tau_retail_env.sources.generated.facts import Fact, Maker, all_but_one, extreme, question, street, tracking
 from tau_retail_env.sources.generated.requests import CANCEL_REASONS, one_line
 from tau_retail_env.sources.generated.shapes import plain_beat
@@ -76,7 +76,7 @@ def gift_card_short(visit: Visit) -> Part | None:
     if order["status"] == "pending" and visit.draws.below(2):
         return _order_beyond(visit, order, cards[0], balance)
     item = visit.draws.choice(order["items"])
-    choice = choose(visit.draws, visit.wording, item)
+    choice = visit.choose(item)
     difference = changes.difference_of([item], [choice]) if choice else 0.0
     able = [name for name in visit.balances.able_to_pay(difference) if name != cards[0]]
     if choice is None or difference <= balance or not able:
@@ -214,7 +214,7 @@ def _cancellation_midway(visit: Visit, order: Row) -> Part | None:
 
 
 def _swap_midway(visit: Visit, order: Row, item: Row) -> Part | None:
-    choice = choose(visit.draws, visit.wording, item)
+    choice = visit.choose(item)
     payment = changes.settle_difference(visit, [item], [choice], order) if choice else None
     if choice is None or payment is None or not changes.difference_of([item], [choice]):
         return None
@@ -270,7 +270,7 @@ def _subtraction(item: Row, choice: Choice) -> Call:
 
 
 def _swap(visit: Visit, order: Row, item: Row) -> tuple[Beat, Action, Fact] | None:
-    choice = choose(visit.draws, visit.wording, item)
+    choice = visit.choose(item)
     difference = changes.difference_of([item], [choice]) if choice else 0.0
     payment = changes.settle_difference(visit, [item], [choice], order) if choice else None
     if choice is None or payment is None or not difference:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tau_retail_env.sources.generated.choosing import Choice, choose
+from tau_retail_env.sources.generated.choosing import Choice
 from tau_retail_env.sources.generated.requests import CANCEL_REASONS, one_line
 from tau_retail_env.sources.generated.visit import (
     STATUSES,
@@ -260,7 +260,7 @@ def difference_of(items: Iterable[Row], choices: Iterable[Choice]) -> float:
 
 
 def _swap(visit: Visit, order: Row, items: Sequence[Row], tool: str) -> Part | None:
-    choices = [choose(visit.draws, visit.wording, item) for item in items]
+    choices = [visit.choose(item) for item in items]
     found = [choice for choice in choices if choice is not None]
     payment = settle_difference(visit, items, found, order) if len(found) == len(items) else None
     if payment is None:

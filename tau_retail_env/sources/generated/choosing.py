@@ -46,7 +46,7 @@ def comparatives() -> Mapping[str, tuple[str, str, str, str]]:
 
 def variants_of(item: Variant) -> list[Variant]:
     """Available variants of an item's product with other options than its own."""
-    return [each for each in _sold(item["product_id"]) if each["available"] and each["options"] != item["options"]]
+    return [each for each in sold(item["product_id"]) if each["available"] and each["options"] != item["options"]]
 
 
 def choose(draws: Draws, wording: Wording, item: Variant) -> Choice | None:
@@ -63,11 +63,11 @@ def choose(draws: Draws, wording: Wording, item: Variant) -> Choice | None:
 
 def unavailable(draws: Draws, item: Variant) -> dict[str, str] | None:
     """One option's value with which, all else equal, the item cannot be had; None where there is none such."""
-    held = {tuple(sorted(each["options"].items())) for each in _sold(item["product_id"]) if each["available"]}
+    held = {tuple(sorted(each["options"].items())) for each in sold(item["product_id"]) if each["available"]}
     wishes = [
         {name: value}
         for name in item["options"]
-        for value in _values(item["product_id"], name)
+        for value in values_of(item["product_id"], name)
         if value != item["options"][name]
         and tuple(sorted({**item["options"], name: value}.items())) not in held
         and value not in ("yes", "no", "none")
@@ -78,12 +78,12 @@ def unavailable(draws: Draws, item: Variant) -> dict[str, str] | None:
 def _exact(draws: Draws, wording: Wording, item: Variant) -> Choice | None:
     """By naming what is to become different."""
     others = variants_of(item)
-    near = [each for each in others if len(_changes(item, each)) <= 2]  # who names more wants another thing
+    near = [each for each in others if len(changed(item, each)) <= 2]  # who names more wants another thing
     if not near:
         return None
     variant = draws.choice(near)
-    changes = _changes(item, variant)
-    words = wording.say("target_exact", options=wording.options(changes), rest=_rest(wording, item, len(changes)))
+    changes = changed(item, variant)
+    words = wording.say("target_exact", options=wording.options(changes), rest=rest_of(wording, item, len(changes)))
     return Choice(variant, words, cost=0)
 
 
@@ -91,11 +91,11 @@ def _step(draws: Draws, wording: Wording, item: Variant) -> Choice | None:
     """The same, but bigger, or the biggest."""
     candidates = []
     for name, words in comparatives().items():
-        own = _rank(item["product_id"], name, item["options"].get(name, ""))
+        own = rank_of(item["product_id"], name, item["options"].get(name, ""))
         if own is None:
             continue
         for up in (True, False):
-            reached = _along(item, name, own, up)
+            reached = along(item, name, own, up)
             if len(reached) == 1:
                 candidates.append((reached[0], words[0 if up else 1]))
             elif reached:
@@ -103,15 +103,15 @@ def _step(draws: Draws, wording: Wording, item: Variant) -> Choice | None:
     if not candidates:
         return None
     variant, words_chosen = draws.choice(candidates)
-    return Choice(variant, f"{words_chosen}{_rest(wording, item, 1)}", cost=1)
+    return Choice(variant, f"{words_chosen}{rest_of(wording, item, 1)}", cost=1)
 
 
-def _along(item: Variant, name: str, own: float, up: bool) -> list[Variant]:
+def along(item: Variant, name: str, own: float, up: bool) -> list[Variant]:
     """Variants further on the ladder of one option, all else equal; the nearest first."""
     further = []
     for each in variants_of(item):
-        rank = _rank(item["product_id"], name, each["options"].get(name, ""))
-        if set(_changes(item, each)) == {name} and rank is not None and (rank > own) == up and rank != own:
+        rank = rank_of(item["product_id"], name, each["options"].get(name, ""))
+        if set(changed(item, each)) == {name} and rank is not None and (rank > own) == up and rank != own:
             further.append((abs(rank - own), each))
     return [each for _, each in sorted(further, key=lambda pair: pair[0])]
 
@@ -135,26 +135,26 @@ def _by_price(draws: Draws, wording: Wording, item: Variant) -> Choice | None:
 
 def _second_best(draws: Draws, wording: Wording, item: Variant) -> Choice | None:
     """One value of an option, and another one where that is not to be had."""
-    stocked = [each for each in variants_of(item) if len(_changes(item, each)) == 1]
+    stocked = [each for each in variants_of(item) if len(changed(item, each)) == 1]
     by_name: dict[str, list[str]] = {}
     for each in stocked:
-        ((name, value),) = _changes(item, each).items()
+        ((name, value),) = changed(item, each).items()
         by_name.setdefault(name, []).append(value)
-    names = [name for name in by_name if len(_values(item["product_id"], name)) > 2]
+    names = [name for name in by_name if len(values_of(item["product_id"], name)) > 2]
     if not names:
         return None
     name = draws.choice(names)
     second = draws.choice(by_name[name])
     first = draws.choice(
-        [value for value in _values(item["product_id"], name) if value not in (second, item["options"][name])]
+        [value for value in values_of(item["product_id"], name) if value not in (second, item["options"][name])]
     )
     wanted = first if first in by_name[name] else second
-    variant = next(each for each in stocked if _changes(item, each) == {name: wanted})
+    variant = next(each for each in stocked if changed(item, each) == {name: wanted})
     words = wording.say(
         "target_second_best",
         first=wording.option(name, first),
         second=wording.option(name, second),
-        rest=_rest(wording, item, 1),
+        rest=rest_of(wording, item, 1),
     )
     return Choice(variant, words, cost=2)
 
@@ -165,16 +165,16 @@ def _ranked(draws: Draws, wording: Wording, item: Variant) -> Choice | None:
         return None
     names = draws.sample(list(item["options"]), 2)
     fixed, free = names
-    values = [value for value in _values(item["product_id"], fixed) if value != item["options"][fixed]]
-    if not values or not 2 < len(_values(item["product_id"], free)) < 5:
+    values = [value for value in values_of(item["product_id"], fixed) if value != item["options"][fixed]]
+    if not values or not 2 < len(values_of(item["product_id"], free)) < 5:
         return None
     wanted = draws.choice(values)
     fitting = {
         each["options"][free]: each
         for each in variants_of(item)
-        if each["options"][fixed] == wanted and set(_changes(item, each)) <= {fixed, free}
+        if each["options"][fixed] == wanted and set(changed(item, each)) <= {fixed, free}
     }
-    ranking = draws.sample(_values(item["product_id"], free), len(_values(item["product_id"], free)))
+    ranking = draws.sample(values_of(item["product_id"], free), len(values_of(item["product_id"], free)))
     best = next((value for value in ranking if value in fitting), None)
     if best is None:
         return None
@@ -183,37 +183,39 @@ def _ranked(draws: Draws, wording: Wording, item: Variant) -> Choice | None:
         must=wording.option(fixed, wanted),
         free=free,
         ranking=wording.say("over").join(ranking),
-        rest=_rest(wording, item, 2),
+        rest=rest_of(wording, item, 2),
     )
     return Choice(fitting[best], words, cost=3)
 
 
-def _rest(wording: Wording, item: Variant, named: int) -> str:
+def rest_of(wording: Wording, item: Variant, named: int) -> str:
     """That nothing else changes; empty where nothing else is left."""
     return wording.say("rest") if len(item["options"]) > named else ""
 
 
-def _changes(item: Variant, variant: Variant) -> dict[str, str]:
+def changed(item: Variant, variant: Variant) -> dict[str, str]:
+    """The options of a variant that an item has not, with their values."""
     return {name: value for name, value in variant["options"].items() if item["options"].get(name) != value}
 
 
 @functools.cache
-def _sold(product_id: str) -> tuple[Variant, ...]:
+def sold(product_id: str) -> tuple[Variant, ...]:
+    """Every variant of a product, available or not."""
     return tuple(shop_database()["products"][product_id]["variants"].values())
 
 
 @functools.cache
-def _values(product_id: str, name: str) -> Sequence[str]:
+def values_of(product_id: str, name: str) -> Sequence[str]:
     """Every value of an option that the product is made with, in the shop's order."""
-    return tuple(dict.fromkeys(each["options"][name] for each in _sold(product_id)))
+    return tuple(dict.fromkeys(each["options"][name] for each in sold(product_id)))
 
 
 @functools.cache
-def _rank(product_id: str, name: str, value: str) -> float | None:
+def rank_of(product_id: str, name: str, value: str) -> float | None:
     """Where a value stands on its option's ladder; None where the option has none."""
     if not value:
         return None
-    every = _values(product_id, name)
+    every = values_of(product_id, name)
     for ladder in WORDED_LADDERS:
         if set(every) <= set(ladder):
             return float(ladder.index(value))

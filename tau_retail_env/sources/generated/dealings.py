@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 from tau_retail_env.sources.generated import changes, refusals
-from tau_retail_env.sources.generated.choosing import Choice, choose, variants_of
+from tau_retail_env.sources.generated.choosing import Choice, variants_of
 from tau_retail_env.sources.generated.facts import NOT_VALUES
+from tau_retail_env.sources.generated.picking import dearest_below
 from tau_retail_env.sources.generated.shapes import choose_instead, plain_beat, twins_of
 from tau_retail_env.sources.generated.visit import Beat, Part, Payment, Reference, Row, Visit, call
 from tau_retail_env.sources.generated.wording import listed, sentences
@@ -63,7 +63,7 @@ def dearer_of_two(visit: Visit) -> Part | None:
         beat = plain_beat(f"{visit.wording.say('context')} {core} {payment.said}", reference, payment)
         beat["words"]["items"] = sentences(f"{which}, of {two}.")
         return Part((beat,), (changes.return_action(order, [wanted], payment),), cost=3 + reference.cost)
-    choice = choose(visit.draws, visit.wording, wanted)
+    choice = visit.choose(wanted)
     paid = changes.settle_difference(visit, [wanted], [choice], order) if choice else None
     if choice is None or paid is None:
         return None
@@ -165,7 +165,7 @@ def _return_twins(visit: Visit, order: Row, pair: Sequence[Row], apart: Sequence
 
 
 def _swap_twins(visit: Visit, order: Row, pair: Sequence[Row], apart: Sequence[str]) -> Part | None:
-    choices = [choice for each in pair if (choice := choose(visit.draws, visit.wording, each))]
+    choices = [choice for each in pair if (choice := visit.choose(each))]
     if len(choices) < 2 or _cross(pair, choices):
         return None
     payment = changes.settle_difference(visit, pair, choices, order)
@@ -226,7 +226,7 @@ def more_items(visit: Visit) -> Part | None:
 
 
 def _swap_of_more(visit: Visit, order: Row, items: Sequence[Row], reference: Reference) -> Part | None:
-    choices = [choice for item in items if (choice := choose(visit.draws, visit.wording, item))]
+    choices = [choice for item in items if (choice := visit.choose(item))]
     payment = changes.settle_difference(visit, items, choices, order) if len(choices) == 2 else None
     if payment is None:
         return None
@@ -259,13 +259,9 @@ def under_a_price(visit: Visit) -> Part | None:
     if order is None:
         return None
     item = visit.draws.choice(order["items"])
-    cheaper = sorted((each for each in variants_of(item) if each["price"] < item["price"]), key=_price)
-    steps = [(each, after) for each, after in itertools.pairwise([*cheaper, item]) if _between(each, after)]
-    if not steps:
+    choice = dearest_below(visit.draws, visit.wording, item)
+    if choice is None:
         return None
-    variant, after = visit.draws.choice(steps)
-    words = visit.wording.say("target_under", limit=f"${_between(variant, after)}")
-    choice = Choice(variant, words, 3)
     payment = changes.settle_difference(visit, [item], [choice], order)
     if payment is None:
         return None
@@ -275,19 +271,6 @@ def under_a_price(visit: Visit) -> Part | None:
     tool = changes.EXCHANGE if order["status"] == "delivered" else changes.MODIFY
     write = changes.swap_action(tool, order, [item], [choice], payment)
     return Part((beat,), (write,), cost=4 + reference.cost)
-
-
-def _price(variant: Row) -> float:
-    return float(variant["price"])
-
-
-def _between(lower: Row, upper: Row) -> int:
-    """A round number above one price and not above the other; zero where there is none."""
-    for step in (50, 10, 5, 1):
-        limit = step * (int(_price(lower)) // step + 1)
-        if _price(lower) < limit <= _price(upper):
-            return limit
-    return 0
 
 
 def bought_twice(visit: Visit) -> Part | None:
@@ -351,7 +334,7 @@ def _one_and_other(visit: Visit, core: str, references: Sequence[Reference], pay
 
 def _swap_of_one(visit: Visit, order: Row) -> tuple[list[Row], list[Choice]] | None:
     item = visit.draws.choice(order["items"])
-    choice = choose(visit.draws, visit.wording, item)
+    choice = visit.choose(item)
     return ([item], [choice]) if choice else None
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from tau_retail_env.sources.generated.visit import Beat, Reference, Row, Visit, call, misread
+from tau_retail_env.sources.generated.visit import Beat, Call, Reference, Row, Visit, call, misread
 from tau_retail_env.sources.generated.wording import Wording, casual, listed, sentences
 from tau_retail_env.tasks.seeding import Draws
 
@@ -73,17 +73,16 @@ class EverydayVisit(Visit):
         if draw < 4:
             return self._by_wrong_id(order)
         if not ways:
-            name = self.wording.say("order_by_id", order_id=order["order_id"])
-            tail = self.wording.say("from_order", order_id=order["order_id"])
-            words = {"order": self.wording.sentence("answer_order", order_id=order["order_id"])}
-            return Reference(name, tail, words, (call("get_order_details", order_id=order["order_id"]),), 0)
-        name = self.draws.choice(ways)(order)
+            return self._by_id(order)
+        return self._in_words(order, items, self.draws.choice(ways)(order), self.search(order))
+
+    def _in_words(self, order: Row, items: Sequence[Row], name: str, calls: Iterable[Call]) -> Reference:
         telling = any(self.is_unique(item) for item in items)
         tail = self.wording.say("from_pending" if order["status"] == "pending" else "from_past")
         if not telling or self.draws.below(3) == 0:
             tail = f" {self.wording.say('out_of')} {name}"
         words = {"order": self.wording.sentence("answer_order_in_words", order=name)}
-        return Reference(name, tail, words, tuple(self.search(order)), 1)
+        return Reference(name, tail, words, tuple(calls), 1)
 
     def describe(self, method_id: str) -> str:
         """A payment method in words: "my PayPal"; its id where words do not tell it from another one."""
@@ -92,6 +91,12 @@ class EverydayVisit(Visit):
         if sum(other["source"] == source for other in methods.values()) == 1:
             return self.wording.say(f"my_{source}")
         return super().describe(method_id)
+
+    def _by_id(self, order: Row) -> Reference:
+        name = self.wording.say("order_by_id", order_id=order["order_id"])
+        tail = self.wording.say("from_order", order_id=order["order_id"])
+        words = {"order": self.wording.sentence("answer_order", order_id=order["order_id"])}
+        return Reference(name, tail, words, (call("get_order_details", order_id=order["order_id"]),), 0)
 
     def _by_wrong_id(self, order: Row) -> Reference:
         wrong, name = misread(order["order_id"]), self._by_things(order) or order["order_id"]

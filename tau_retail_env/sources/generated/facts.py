@@ -126,7 +126,7 @@ def price(visit: Visit, order: Row) -> Fact | None:
 def option_in_words(visit: Visit, order: Row) -> Fact | None:
     """One option of an item, asked for in words of its own: how much storage it has, how long its battery lasts."""
     item = visit.draws.choice(order["items"])
-    names = [name for name, value in item["options"].items() if _can_be_told(value)]
+    names = [name for name, value in item["options"].items() if can_be_told(value)]
     if not names:
         return None
     name = visit.draws.choice(names)
@@ -222,7 +222,7 @@ def single(make: Maker) -> Callable[[Visit], Part | None]:
         if order is None or fact is None:
             return None
         reference = visit.refer(order, [fact.item] if fact.item else (), untold=fact.untold)
-        beat = question(visit, fact, reference, _lead(visit, fact))
+        beat = question(visit, fact, reference, lead(visit, fact))
         return Part((beat,), outputs=fact.outputs, cost=1 + reference.cost + len(fact.calls))
 
     return build
@@ -261,13 +261,13 @@ def in_a_row(visit: Visit) -> Part | None:
     facts: list[Fact] = []
     for make in visit.draws.sample(IN_A_ROW, 5):
         fact = make(visit, order)
-        if fact is not None and len(facts) < 2 + visit.draws.below(2) and _is_news(visit, fact, facts):
+        if fact is not None and len(facts) < 2 + visit.draws.below(2) and is_news(visit, fact, facts):
             facts.append(fact)
     if len(facts) < 2:
         return None
     untold = [way for fact in facts for way in fact.untold]
     reference = visit.refer(order, [facts[0].item] if facts[0].item else (), untold=untold)
-    beats = [question(visit, facts[0], reference, _lead(visit, facts[0]))]
+    beats = [question(visit, facts[0], reference, lead(visit, facts[0]))]
     here = Reference(visit.wording.say("this_order"), "", reference.words, (), 0)
     for fact in facts[1:]:
         beats.append(question(visit, fact, here, visit.wording.say("next_question")))
@@ -316,12 +316,13 @@ def order_count(visit: Visit) -> Part | None:
     return Part((beat,), outputs=(str(count),), cost=2 + bool(kind))
 
 
-def _lead(visit: Visit, fact: Fact) -> str:
+def lead(visit: Visit, fact: Fact) -> str:
     """What is said before a question; more where a product alone may name the order, for no two tasks open alike."""
     return f"{visit.wording.say('small_talk' if fact.item else 'context')} {visit.wording.say('question_lead')}"
 
 
-def _can_be_told(value: str) -> bool:
+def can_be_told(value: str) -> bool:
+    """Whether an option's value stands in no text by accident."""
     if value in NOT_VALUES:
         return False
     return len(value) >= SHORTEST_VALUE or (any(map(str.isdigit, value)) and any(map(str.isalpha, value)))
@@ -329,10 +330,10 @@ def _can_be_told(value: str) -> bool:
 
 def _differ(one: str, other: str) -> bool:
     """Whether two values can be asked for together: neither stands in the other."""
-    return _can_be_told(one) and _can_be_told(other) and one not in other and other not in one
+    return can_be_told(one) and can_be_told(other) and one not in other and other not in one
 
 
-def _is_news(visit: Visit, fact: Fact, before: list[Fact]) -> bool:
+def is_news(visit: Visit, fact: Fact, before: list[Fact]) -> bool:
     """Whether no earlier answer holds it already: the customer would not ask then."""
     said = " ".join(other.answer for other in before).lower()
     told = visit.told | {output for other in before for output in other.outputs}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tau_retail_env.sources.generated import changes
-from tau_retail_env.sources.generated.choosing import choose, unavailable
+from tau_retail_env.sources.generated.choosing import unavailable
 from tau_retail_env.sources.generated.visit import TRANSFER, Beat, Part, Payment, Reference, Row, Visit, call, dollars
 from tau_retail_env.sources.generated.wording import casual, sentences
 from tau_retail_env.sources.tau2.tasks import shop_database
@@ -266,7 +266,7 @@ def other_choice(visit: Visit) -> Part | None:
     if order is None:
         return None
     item = visit.draws.choice(order["items"])
-    regretted, wanted = (choose(visit.draws, visit.wording, item) for _ in range(2))
+    regretted, wanted = (visit.choose(item) for _ in range(2))
     if regretted is None or wanted is None or regretted.variant is wanted.variant:
         return None
     payment = changes.settle_difference(visit, [item], [wanted], order)
@@ -359,7 +359,7 @@ def first_wish(visit: Visit, order: Row, item: Row, wish: dict[str, str], refere
 
 def or_choice(visit: Visit, order: Row, item: Row, first: Beat, reference: Reference) -> Part | None:
     """What is refused, and then another version of the item."""
-    choice = choose(visit.draws, visit.wording, item)
+    choice = visit.choose(item)
     payment = changes.settle_difference(visit, [item], [choice], order) if choice else None
     if choice is None or payment is None:
         return None

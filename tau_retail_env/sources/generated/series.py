@@ -14,6 +14,7 @@ from typing import Any
 
 from tau_retail_env.errors import InvalidValueError, TauRetailError, unknown
 from tau_retail_env.sources.generated.customers import TRAITS, split_of
+from tau_retail_env.sources.generated.identity import Identity, usual
 from tau_retail_env.sources.generated.visit import TRANSFER, Beat, Part, Row, Visit
 from tau_retail_env.sources.generated.wording import listed
 from tau_retail_env.sources.tau2 import tasks as upstream_tau2
@@ -25,8 +26,6 @@ from tau_retail_env.tasks.writes import WRITE_TOOLS, canonical_writes
 
 PART_COUNT_WEIGHTS = (18, 34, 30, 18)
 """How often, in percent, a call has one, two, three and four parts."""
-MISTAKEN_IDENTITY_PERCENT = 10
-"""How often the customer first gives an email or a zip code that is not its account's."""
 MOST_POINTS: Mapping[str, int] = MappingProxyType({"easy": 4, "medium": 8})
 """Points of difficulty up to which a task is called so; above, it is hard."""
 ASKED_FIRST: Mapping[str, int] = MappingProxyType(
@@ -41,10 +40,17 @@ ASKED_FIRST: Mapping[str, int] = MappingProxyType(
             "option_in_words",
             "at_once",
             "twins_told",
+            "several_facts",
+            "one_and_the_other",
+            "orders_together",
+            "all_of_a_kind",
+            "gap_between",
+            "option_by_name",
+            "only_wondering",
         ),
         0,
     )
-    | dict.fromkeys(("balance", "destination", "option"), 1)
+    | dict.fromkeys(("balance", "destination", "option", "which_and_how_much", "best_offer", "what_if"), 1)
     | {"in_a_row": 2}
 )
 """Questions that come before all else, the lowest first: another part could change the answer, or make the agent say it
@@ -58,6 +64,8 @@ _TRIES_FOR_MORE = 30
 
 Retell = Callable[[Visit, list[Beat]], list[Beat]]
 """Gives the beats of a call in the customer's own style."""
+Identify = Callable[[Visit], Identity]
+"""Gives who a customer says that it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,8 @@ class Series:
     """Begin the call of (customer, draws, whether its words are those held out)."""
     retell: Retell = unchanged
     """How a customer's style changes what it says."""
+    identify: Identify = usual
+    """Who a customer says that it is."""
     avoided: frozenset[str] = frozenset()
     """Digests of gold writes that no task has, beside those of τ²'s tasks in the wheel."""
 
@@ -173,7 +183,7 @@ class Series:
             InvalidValueError: unknown split.
         """
         if split not in self.counts:
-            ordinal = {2: "second", 3: "third", 4: "fourth"}[self.number]
+            ordinal = {2: "second", 3: "third", 4: "fourth", 5: "fifth"}[self.number]
             raise unknown(f"split of the {ordinal} series of source 'generated'", split, self.counts)
 
     def _is_judged(self, writes: frozenset[str]) -> bool:
@@ -203,7 +213,7 @@ class Series:
             if more is not None and not (more.last and any(other.last for other in parts.values())):
                 parts[kind] = more
         ordered = dict(sorted(parts.items(), key=lambda item: (item[1].last, ASKED_FIRST.get(item[0], ANY_TIME))))
-        return _write_task(visit, split, name, ordered, self.retell)
+        return _write_task(visit, split, name, ordered, self.retell, self.identify)
 
 
 def _examples(split: str) -> tuple[Task, ...]:
@@ -252,30 +262,31 @@ def _customers(side: str) -> tuple[Row, ...]:
     return tuple(users[user_id] for user_id in sorted(users) if users[user_id]["orders"] and split_of(user_id) == side)
 
 
-def _write_task(visit: Visit, split: str, name: str, parts: Mapping[str, Part], retell: Retell) -> Task:
-    by_email = visit.draws.below(2) == 0
-    mistaken = visit.draws.below(100) < MISTAKEN_IDENTITY_PERCENT
-    identity = _identity(visit, by_email, mistaken)
+def _write_task(
+    visit: Visit, split: str, name: str, parts: Mapping[str, Part], retell: Retell, identify: Identify
+) -> Task:
+    identity = identify(visit)
     beats, writes, outputs = _joined(parts.values())
     beats = retell(visit, beats)
-    story: dict[str, Any] = {"beats": beats, "emails" if by_email else "zips": list(identity)}
+    given = {"emails": list(identity.emails), "zips": list(identity.zips)}
+    story: dict[str, Any] = {"beats": beats, **{key: values for key, values in given.items() if values}}
     traits = [visit.draws.choice(group) for group in visit.draws.sample(TRAITS, 2 + visit.draws.below(2))]
     scenario = Scenario(
         persona=f"You are {listed(traits)}.",
         reason_for_call=_told(beats),
-        known_info=_known(visit.user, by_email, identity, beats),
-        unknown_info=f"You do not remember {'the zip code' if by_email else 'the email address'} of your account.",
+        known_info=_known(visit.user, identity, beats),
+        unknown_info=f"You do not remember {identity.forgotten}.",
         task_instructions="You want exactly this and nothing else. Say one thing after another.",
     )
     texts = (scenario.known_info, scenario.persona, scenario.reason_for_call, scenario.unknown_info)
-    points = sum(part.cost for part in parts.values()) + len(parts) - 1 + mistaken
+    points = sum(part.cost for part in parts.values()) + len(parts) - 1 + identity.cost
     return Task(
         id=name,
         source="generated",
         domain="retail",
         split=split,
         instruction=" ".join(text for text in (*texts, scenario.task_instructions) if text),
-        actions=(_find_user(visit.user, by_email), *_gold(beats, writes)),
+        actions=(_find_user(visit.user, bool(identity.emails)), *_gold(beats, writes)),
         outputs=outputs,
         user_id=visit.user["user_id"],
         scenario=scenario,
@@ -319,33 +330,17 @@ def _gold(beats: Iterable[Beat], writes: Sequence[Action]) -> Iterable[Action]:
 
 
 def _find_user(user: Row, by_email: bool) -> Action:
+    """The account by what the customer gives first, as it should be: a customer is asked for that again and again."""
     if by_email:
         return Action("find_user_id_by_email", {"email": user["email"]})
     return Action("find_user_id_by_name_zip", {**user["name"], "zip": user["address"]["zip"]})
 
 
-def _identity(visit: Visit, by_email: bool, mistaken: bool) -> tuple[str, ...]:
-    """The emails or zip codes that the customer gives, its account's own last."""
-    own = visit.user["email"] if by_email else visit.user["address"]["zip"]
-    if not mistaken:
-        return (own,)
-    users = upstream_tau2.shop_database()["users"].values()
-    if by_email:
-        taken = {user["email"] for user in users}
-        wrong = own.replace("@", f"{visit.draws.below(10)}@")
-        return (own,) if wrong in taken else (wrong, own)
-    wrong = f"{10_000 + visit.draws.below(90_000)}"
-    return (own,) if wrong in {user["address"]["zip"] for user in users} else (wrong, own)
-
-
-def _known(user: Row, by_email: bool, identity: Sequence[str], beats: Iterable[Beat]) -> str:
+def _known(user: Row, identity: Identity, beats: Iterable[Beat]) -> str:
     """What the customer knows, for a customer that is played from text."""
-    name = "{first_name} {last_name}".format_map(user["name"])
-    first, *more = identity
-    facts = [f"Your name is {name} and your {'email address' if by_email else 'zip code'} is {first}."]
-    facts += [f"If your account is not found, say that it is {value}." for value in more]
+    facts = identity.told("{first_name} {last_name}".format_map(user["name"]))
     answers = {(fact, words) for beat in beats for fact, words in beat.get("words", {}).items()}
-    return " ".join(facts + [f'Asked for the {fact}, you may say: "{words}"' for fact, words in sorted(answers)])
+    return " ".join([*facts, *(f'Asked for the {fact}, you may say: "{words}"' for fact, words in sorted(answers))])
 
 
 def _told(beats: Iterable[Beat]) -> str:

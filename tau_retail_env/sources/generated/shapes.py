@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
 from tau_retail_env.sources.generated import changes, questions, refusals
-from tau_retail_env.sources.generated.choosing import Choice, choose, unavailable, variants_of
+from tau_retail_env.sources.generated.choosing import Choice, unavailable, variants_of
 from tau_retail_env.sources.generated.visit import (
     STATUSES,
     Beat,
@@ -142,16 +142,18 @@ def purpose(visit: Visit) -> Part | None:
         return None
     names = {item["name"] for item in order["items"]}
     fitting = [
-        each
-        for each in _purposes()
+        (name, each)
+        for name, each in _purposes().items()
         if names & set(each["things"]) and names - set(each["things"]) - set(each["unclear"])
     ]
-    fitting = [each for each in fitting if not names & set(each["unclear"])]
+    fitting = [(name, each) for name, each in fitting if not names & set(each["unclear"])]
     if not fitting:
         return None
-    chosen, own = visit.draws.choice(fitting), bool(visit.draws.below(2))
+    (name, chosen), own = visit.draws.choice(fitting), bool(visit.draws.below(2))
     items = [item for item in order["items"] if (item["name"] in chosen["things"]) == own]
-    what = visit.wording.say("all_for" if own else "all_but_for", purpose=visit.draws.choice(chosen["words"]))
+    rule = f"purpose {name}"
+    words = visit.wording.say(rule) if visit.wording.knows(rule) else visit.draws.choice(chosen["words"])
+    what = visit.wording.say("all_for" if own else "all_but_for", purpose=words)
     payment, reference = changes.refund_of(visit, order), visit.refer(order)
     say = visit.wording.say("send_back", items=f"{what} {visit.wording.say('out_of')} {reference.name}")
     beat = plain_beat(f"{visit.wording.say('context')} {say} {payment.said}", reference, payment)
@@ -235,7 +237,7 @@ def errands(visit: Visit) -> Part | None:
         order = visit.draw_order("delivered", "pending")
         if order is None:
             break
-        wish, beat, write = _errand(visit, order)
+        wish, beat, write = errand(visit, order)
         wishes.append(wish)
         beats.append({**beat, "write": len(beats)})
         writes.append(write)
@@ -307,7 +309,7 @@ def _bare_return(visit: Visit, order: Row) -> Part:
 
 def _bare_swap(visit: Visit, order: Row) -> Part | None:
     item = visit.draws.choice(order["items"])
-    choice = choose(visit.draws, visit.wording, item)
+    choice = visit.choose(item)
     payment = changes.settle_difference(visit, [item], [choice], order) if choice else None
     if choice is None or payment is None:
         return None
@@ -345,7 +347,7 @@ def choose_instead(
     visit: Visit, order: Row, item: Row, reference: Reference, lead: str
 ) -> tuple[Beat, Action, int] | None:
     """Another version of an item: the beat, the write, and points of difficulty."""
-    choice = choose(visit.draws, visit.wording, item)
+    choice = visit.choose(item)
     payment = changes.settle_difference(visit, [item], [choice], order) if choice else None
     if choice is None or payment is None:
         return None
@@ -396,7 +398,7 @@ def _resort(visit: Visit, order: Row, item: Row, reference: Reference) -> tuple[
     return beat, changes.return_action(order, [item], payment), 1
 
 
-def _errand(visit: Visit, order: Row) -> tuple[str, Beat, Action]:
+def errand(visit: Visit, order: Row) -> tuple[str, Beat, Action]:
     """One of several wishes: how it is told with the others, its beat, its write."""
     reference = visit.refer(order)
     if order["status"] == "pending":
@@ -472,7 +474,10 @@ def _products() -> frozenset[str]:
 
 
 @functools.cache
-def _purposes() -> Sequence[Mapping[str, Any]]:
-    """What things are for: each with the products that are, those of which one may doubt it, and its words."""
+def _purposes() -> Mapping[str, Mapping[str, Any]]:
+    """What things are for: each with the products that are, those of which one may doubt it, and its words.
+
+    A grammar that has a rule "purpose NAME" has words of its own.
+    """
     text = resources.files(__package__).joinpath(PURPOSES_FILE).read_text(encoding="utf-8")
-    return tuple(tomllib.loads(text).values())
+    return tomllib.loads(text)

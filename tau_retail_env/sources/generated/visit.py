@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tau_retail_env.sources.generated.choosing import Choice, choose
 from tau_retail_env.sources.generated.requests import Balances, new_address
 from tau_retail_env.sources.generated.wording import Wording
 from tau_retail_env.sources.tau2.tasks import shop_database
@@ -150,6 +151,10 @@ class Visit:
     def new_address(self, present: Row) -> dict[str, str]:
         """An address that is not the present one, in the order of the tools' arguments."""
         return new_address(self.draws, present)
+
+    def choose(self, item: Row) -> Choice | None:
+        """What the customer wants instead of an item; None where its product has nothing for it."""
+        return choose(self.draws, self.wording, item)
 
     def refer(self, order: Row, items: Sequence[Row] = (), *, untold: Collection[str] = ()) -> Reference:
         """Name an order by its id, by what is in it, or by an id that is read wrongly.

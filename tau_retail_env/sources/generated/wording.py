@@ -15,6 +15,8 @@ GRAMMAR = ("wording.toml",)
 """The files of the second series' grammar."""
 FEWEST_TO_HOLD_OUT = 5
 """A rule with fewer alternatives has none to hold out."""
+MORE = "more "
+"""What a rule's name begins with whose alternatives come behind those that an earlier file has."""
 SLOT = re.compile(r"\{(\w+)\}")
 BEFORE_A_VOWEL = re.compile(r"\b([Aa]) (?=[aeio])")
 SENTENCE_START = re.compile(r"(^|[.!?]\s+)([a-z])")
@@ -33,7 +35,7 @@ class Wording:
             draws: decides between alternatives.
             held_out: whether to use the alternatives that are kept for judging (every fifth of each rule that has as
                 many), else the others.
-            grammar: names of files beside this one; a rule of a later one stands in place of an earlier one's.
+            grammar: names of files beside this one, as for `rules`.
         """
         self._draws = draws
         self._rules = rules(grammar, held_out)
@@ -95,22 +97,25 @@ def rules(grammar: tuple[str, ...], held_out: bool) -> Mapping[str, tuple[str, .
     """The rules of a grammar, each with the alternatives of one portion.
 
     Args:
-        grammar: names of files; a rule of a later one stands in place of an earlier one's.
+        grammar: names of files; a rule of a later one stands in place of an earlier one's, or, as "more NAME", adds to
+            it: what was held out before stays so.
         held_out: which portion.
 
     Raises:
         InvalidValueError: a rule without alternatives.
     """
-    return {
-        rule: _portion(name, rule, lines, held_out)
-        for name in grammar
-        for rule, lines in tomllib.loads(resources.files(__package__).joinpath(name).read_text("utf-8")).items()
-    }
+    found: dict[str, list[str]] = {}
+    for name in grammar:
+        text = resources.files(__package__).joinpath(name).read_text("utf-8")
+        for rule, lines in tomllib.loads(text).items():
+            if not lines:
+                raise InvalidValueError(f"{name}: rule {rule!r} is empty; expected a list of alternatives")
+            before = found[rule.removeprefix(MORE)] if rule.startswith(MORE) else []
+            found[rule.removeprefix(MORE)] = [*before, *lines]
+    return {rule: _portion(lines, held_out) for rule, lines in found.items()}
 
 
-def _portion(name: str, rule: str, lines: Sequence[str], held_out: bool) -> tuple[str, ...]:
-    if not lines:
-        raise InvalidValueError(f"{name}: rule {rule!r} is empty; expected a list of alternatives")
+def _portion(lines: Sequence[str], held_out: bool) -> tuple[str, ...]:
     if len(lines) < FEWEST_TO_HOLD_OUT:
         return tuple(lines)
     return tuple(line for place, line in enumerate(lines) if (place % FEWEST_TO_HOLD_OUT == 4) == held_out)

@@ -26,7 +26,7 @@ from tau_retail_env.tasks.subsets import DIFFICULTIES
 from tau_retail_env.tasks.writes import canonical_writes
 from tau_retail_env.users.scripted.story import stories, story_of
 
-DIGEST = "4c54fb434a66a6b14d79a4c8bec60b07eb025579fcc299d668d60a3f89401ec1"
+DIGEST = "921947b9df8a34caf5669c376fd1bf20aac88dc67be0c73d5fbde7fb84754df2"
 FEWEST_WORDS_OF_A_SENTENCE = 7
 """A sentence of τ²'s stories with fewer words, such as "In that case, cancel it.", may be said by anybody."""
 
@@ -62,8 +62,8 @@ def prices_of(order_id):
     return {item["item_id"]: item["price"] for item in shop_database()["orders"][order_id]["items"]}
 
 
-def test_tasks_are_the_same_for_ever():
-    tasks = [asdict(task) for split in ("train4", "test4") for task in SERIES4.generate(split, 200)]
+def test_tasks_are_the_same_for_ever(train, test):
+    tasks = [asdict(task) for task in (*train, *test)]
     assert hashlib.sha256(json.dumps(tasks, sort_keys=True).encode()).hexdigest() == DIGEST
 
 

@@ -49,7 +49,8 @@ def test_the_list_belongs_to_the_caller():
         ({"split": "dev"}, r"Unknown split of source 'tau2' 'dev'; known: base, test, train"),
         (
             {"source": "generated", "split": "base"},
-            r"split of source 'generated' 'base'; known: test, test2, test3, test4, train, train2, train3, train4",
+            r"split of source 'generated' 'base'; known: "
+            r"test, test2, test3, test4, test5, train, train2, train3, train4, train5",
         ),
         ({"domain": "airline"}, r"Unknown domain 'airline'; known: retail"),
         ({"task_subset": "return"}, r"Unknown task_subset 'return'; known: .* Did you mean 'returns'"),

@@ -7,11 +7,17 @@ import pytest
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.tasks import gold_writes, select_subset
 
-SAMPLES = {("train", "test"): 500, ("train2", "test2"): 400, ("train3", "test3"): 400, ("train4", "test4"): 400}
+SAMPLES = {
+    ("train", "test"): 500,
+    ("train2", "test2"): 400,
+    ("train3", "test3"): 400,
+    ("train4", "test4"): 400,
+    ("train5", "test5"): 400,
+}
 """How many tasks of each split are played, by series."""
 
 
-@pytest.fixture(scope="module", params=SAMPLES, ids=["series 1", "series 2", "series 3", "series 4"])
+@pytest.fixture(scope="module", params=SAMPLES, ids=["series 1", "series 2", "series 3", "series 4", "series 5"])
 def sample(request):
     return [task for split in request.param for task in load_tasks("generated", split)[: SAMPLES[request.param]]]
 

@@ -14,7 +14,7 @@ from tau_retail_env.models.shipped import default_config_folder
 PLAIN_OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
 ARITHMETIC: Mapping[str, Callable[[int, int], int]] = {
     "times": operator.mul,
-    "divide": lambda number, by: max(number // by, 1),
+    "divide": lambda number, by: max(number // max(by, 1), 1),  # no GPU at all is told by the checks
 }
 """What a YAML may compute, `${divide:128,${num_gpus}}`: so sizes follow from the number of GPUs."""
 

@@ -118,6 +118,8 @@ def test_kl_is_really_on_in_every_configuration():
         ("actor_train.strategy_args.strategy_name=deepspeed_sing", "strategy_name: found 'deepspeed_sing', expected"),
         ("reference.device_mapping=[0,1,2,3]", "reference.device_mapping: expected the GPUs of actor_train"),
         ("actor_infer.device_mapping=[15]", "names GPU 15, but num_gpus_per_node 8"),
+        ("num_gpus_per_node=0", "num_gpus_per_node: found 0, expected 1 or more"),
+        ("num_nodes=-1", "num_nodes: found -1, expected 1 or more"),
         ("actor_infer.device_mapping=every", "expected a text such as list(range(0,8))"),
         ("actor_infer.device_mapping=[2,2]", "actor_infer.device_mapping: found [2, 2], expected GPUs from 0 on"),
         ("train_env_manager.tags=[retail_trian]", "train_env_manager.tags: 'retail_trian' is not under custom_envs"),

@@ -10,6 +10,10 @@ from tau_retail_env.roll.config.rules import RollValues, parse_devices
 
 def check_devices(config: RollValues) -> Iterator[str]:
     """ROLL's rules about which roles share GPUs."""
+    few = [name for name in ("num_gpus_per_node", "num_nodes") if config(name) < 1]
+    if few:
+        yield from (f"{name}: found {config(name)!r}, expected 1 or more" for name in few)
+        return
     unread = False
     for role in config.roles:
         try:

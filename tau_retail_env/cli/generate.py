@@ -25,9 +25,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--series",
         type=int,
-        choices=(1, 2, 3, 4),
+        choices=(1, 2, 3, 4, 5),
         default=2,
-        help="1: plain requests; 2: like the benchmark's (default); 3: in many more words; 4: more to sort out",
+        help="1: plain requests; 2: like the benchmark's (default); 3: in many more words; 4: more to sort out; "
+        "5: more to find out",
     )
     parser.add_argument("--num", type=positive, default=100, metavar="N", help="how many tasks (default 100)")
     add_seed(parser, "which tasks of a series from the second on; 0: those of the source")
@@ -61,16 +62,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _generated(options: argparse.Namespace) -> Iterator[Task]:
-    from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4, generate_task
+    from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4, SERIES5, generate_task
 
     if options.series == 1:
         if options.seed or options.like:
             raise InvalidValueError(
-                "--seed and --like belong to --series 2, 3 and 4: the first series has one order of tasks"
+                "--seed and --like belong to --series 2 to 5: the first series has one order of tasks"
             )
         yield from (generate_task(options.split, number) for number in range(options.num))
         return
-    series = {2: SERIES2, 3: SERIES3, 4: SERIES4}[options.series]
+    series = {2: SERIES2, 3: SERIES3, 4: SERIES4, 5: SERIES5}[options.series]
     weights = _weights_like(options.like, series) if options.like else None
     for number in range(options.num):
         yield series.generate_one(f"{options.split}{series.number}", number, seed=options.seed, weights=weights)
@@ -105,9 +106,9 @@ def _played(name: str) -> Iterator[Trajectory]:
 
 def _task_of(played: Trajectory) -> Task:
     from tau_retail_env.cli.catalogue import task_by_id
-    from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4
+    from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4, SERIES5
 
-    generated = filter(None, (series.task_of_id(played.task_id) for series in (SERIES2, SERIES3, SERIES4)))
+    generated = filter(None, (series.task_of_id(played.task_id) for series in (SERIES2, SERIES3, SERIES4, SERIES5)))
     try:
         return next(generated, None) or task_by_id(played.task_id, played.source, played.task_version)
     except InvalidValueError:

@@ -16,13 +16,22 @@ from tau_retail_env.agents.oracle import CONFIRMATION, OracleAgent
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.sources import load_tasks
-from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4
+from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4, SERIES5
 from tau_retail_env.tasks import WRITE_TOOLS, Action, Task
 from tau_retail_env.users.scripted.listening import Fact
 from tau_retail_env.users.scripted.story import story_of
 from tau_retail_env.world.consent import is_yes
 
-OF_TWO_ORDERS = {"errands", "two_deliveries", "bought_twice", "other_orders_address"}
+OF_TWO_ORDERS = {
+    "errands",
+    "two_deliveries",
+    "bought_twice",
+    "other_orders_address",
+    "back_for_everything",
+    "order_elsewhere",
+    "home_elsewhere",
+    "both_elsewhere",
+}
 """Kinds of part whose first message names two orders, each in its own way."""
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 Turn = tuple[AgentMessage, str, str]
@@ -53,6 +62,7 @@ def tasks() -> list[Task]:
         *SERIES2.generate("test2", 200),
         *SERIES3.generate("train3", 300),
         *SERIES4.generate("train4", 300),
+        *SERIES5.generate("train5", 300),
     ]
 
 

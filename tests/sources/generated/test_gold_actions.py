@@ -5,21 +5,20 @@ import copy
 import pytest
 
 from tau_retail_env.sources import load_tasks
+from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4, SERIES5
 from tau_retail_env.tasks import gold_writes, select_subset
 
-SAMPLES = {
-    ("train", "test"): 500,
-    ("train2", "test2"): 400,
-    ("train3", "test3"): 400,
-    ("train4", "test4"): 400,
-    ("train5", "test5"): 400,
-}
+SAMPLES = {1: 500, 2: 400, 3: 400, 4: 400, 5: 400}
 """How many tasks of each split are played, by series."""
 
 
-@pytest.fixture(scope="module", params=SAMPLES, ids=["series 1", "series 2", "series 3", "series 4", "series 5"])
+@pytest.fixture(scope="module", params=SAMPLES, ids=[f"series {number}" for number in SAMPLES])
 def sample(request):
-    return [task for split in request.param for task in load_tasks("generated", split)[: SAMPLES[request.param]]]
+    number = request.param
+    if number == 1:
+        return [task for split in ("train", "test") for task in load_tasks("generated", split)[: SAMPLES[1]]]
+    series = {2: SERIES2, 3: SERIES3, 4: SERIES4, 5: SERIES5}[number]
+    return [task for split in ("train", "test") for task in series.generate(f"{split}{number}", SAMPLES[number])]
 
 
 @pytest.fixture(scope="module")

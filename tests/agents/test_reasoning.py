@@ -16,7 +16,7 @@ from tau_retail_env.chat.parsing import parse_message
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.local.practice import Practice, converse
 from tau_retail_env.messages import ResetInfo, StepInfo
-from tau_retail_env.sources import load_tasks
+from tau_retail_env.sources.generated import SERIES3, SERIES4
 from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks import WRITE_TOOLS
 from tau_retail_env.tasks.task import Action
@@ -28,7 +28,7 @@ NEW_FIRST = re.compile(r"(\d{10}) \([^()]*\)\. New: (\d{10}) \((.*?), \$([\d.]+)
 
 @pytest.fixture(scope="module")
 def env() -> TauRetailEnv:
-    return TauRetailEnv(source="generated", tasks=load_tasks("generated", "train4")[:150])
+    return TauRetailEnv(source="generated", tasks=SERIES4.generate("train4", 150))
 
 
 def thoughts(env: TauRetailEnv) -> Iterator[tuple[OracleAgent, Action, str]]:
@@ -151,7 +151,7 @@ def test_another_kind_of_change_is_named_as_such():
 
 
 def test_the_numbers_of_a_sum_have_names():
-    env = TauRetailEnv(source="generated", tasks=load_tasks("generated", "train4")[:250])
+    env = TauRetailEnv(source="generated", tasks=SERIES4.generate("train4", 250))
     sums = 0
     for task in env.tasks:
         opened = env.reset(task_id=task.id, seed=1)
@@ -167,7 +167,7 @@ def test_the_numbers_of_a_sum_have_names():
 
 
 def test_who_does_not_say_an_address_is_shown_where_it_stands():
-    env = TauRetailEnv(source="generated", tasks=load_tasks("generated", "train3")[:400])
+    env = TauRetailEnv(source="generated", tasks=SERIES3.generate("train3", 400))
     found = 0
     for agent, write, thought in thoughts(env):
         if "Addresses: " in thought:

@@ -20,6 +20,7 @@ from tau_retail_env.local.conversations import encode
 from tau_retail_env.local.practice import Practice, converse
 from tau_retail_env.messages import ResetInfo, StepInfo
 from tau_retail_env.sources import load_tasks
+from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4
 from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks import WRITE_TOOLS
 from tau_retail_env.tasks.task import Action
@@ -34,7 +35,7 @@ VARIANTS = {key: one for product in shop_database()["products"].values() for key
 
 @pytest.fixture(scope="module")
 def env() -> TauRetailEnv:
-    return TauRetailEnv(source="generated", tasks=load_tasks("generated", "train2")[:80])
+    return TauRetailEnv(source="generated", tasks=SERIES2.generate("train2", 80))
 
 
 def proposals(env: TauRetailEnv) -> Iterator[tuple[OracleAgent, str]]:
@@ -201,7 +202,7 @@ def test_who_takes_another_order_takes_its_items_too_where_it_has_such(env: TauR
 
 
 def test_a_call_that_is_wrong_on_purpose_is_refused_and_changes_nothing():
-    env = TauRetailEnv(source="generated", tasks=load_tasks("generated", "train2")[:60])
+    env = TauRetailEnv(source="generated", tasks=SERIES2.generate("train2", 60))
     errors = set()
     for task in env.tasks:
         agent = OracleAgent(task, whole_proposals=True)
@@ -221,7 +222,7 @@ def test_a_call_that_is_wrong_on_purpose_is_refused_and_changes_nothing():
 
 
 def test_after_a_refused_call_the_order_is_read_again_unless_only_an_argument_was_unknown():
-    env = TauRetailEnv(source="generated", tasks=load_tasks("generated", "train2")[:60])
+    env = TauRetailEnv(source="generated", tasks=SERIES2.generate("train2", 60))
     read, straight = 0, 0
     for task in env.tasks:
         observation, opening = env.reset(task_id=task.id, seed=1)
@@ -241,7 +242,7 @@ def test_after_a_refused_call_the_order_is_read_again_unless_only_an_argument_wa
 
 
 def test_after_an_objection_the_next_proposal_is_another_one():
-    env = TauRetailEnv(source="generated", tasks=load_tasks("generated", "train2")[:80])
+    env = TauRetailEnv(source="generated", tasks=SERIES2.generate("train2", 80))
     proposed, answered = 0, 0
     for task in env.tasks:
         observation, opening = env.reset(task_id=task.id, seed=1)
@@ -261,7 +262,7 @@ def test_after_an_objection_the_next_proposal_is_another_one():
 
 
 def test_a_wrong_proposal_that_a_customer_accepts_is_refused_by_the_tool_and_made_right():
-    env = TauRetailEnv(source="generated", tasks=load_tasks("generated", "train3")[:120])
+    env = TauRetailEnv(source="generated", tasks=SERIES3.generate("train3", 120))
     accepted = 0
     for task in env.tasks:
         observation, opening = env.reset(task_id=task.id, seed=1)
@@ -300,7 +301,7 @@ def test_customers_object_to_slips_and_the_conversation_still_earns_the_reward(
 
 
 def test_a_slip_may_be_the_last_message_that_an_agent_may_send(tokenizer: Qwen2Tokenizer):
-    tasks = load_tasks("generated", "train2")[:3]
+    tasks = SERIES2.generate("train2", 3)
     won = []
     for limit in range(2, 24):
         env = TauRetailEnv(source="generated", tasks=tasks, max_turns=limit)
@@ -311,7 +312,7 @@ def test_a_slip_may_be_the_last_message_that_an_agent_may_send(tokenizer: Qwen2T
 
 
 def test_slips_are_not_learnt_and_what_follows_them_is(tokenizer: Qwen2Tokenizer):
-    env = TauRetailEnv(source="generated", tasks=load_tasks("generated", "train2")[:30])
+    env = TauRetailEnv(source="generated", tasks=SERIES2.generate("train2", 30))
     slipped = 0
     for task in env.tasks:
         straight, practised = (
@@ -358,7 +359,7 @@ def test_reasoning_is_learnt_and_that_of_a_slip_is_not(env: TauRetailEnv, tokeni
 
 
 def test_a_proposal_in_a_storys_own_words_is_not_learnt_beside_those_with_reasons(tokenizer: Qwen2Tokenizer):
-    env = TauRetailEnv(source="generated", tasks=load_tasks("generated", "train4")[:60])
+    env = TauRetailEnv(source="generated", tasks=SERIES4.generate("train4", 60))
     left_out = 0
     for task in env.tasks:
         row = encode(

@@ -9,10 +9,9 @@ from tau_retail_env.sources.generated.choosing import Choice, variants_of
 from tau_retail_env.sources.generated.facts import NOT_VALUES
 from tau_retail_env.sources.generated.picking import price_of
 from tau_retail_env.sources.generated.requests import CANCEL_REASONS
-from tau_retail_env.sources.generated.shapes import plain_beat, twins_of
+from tau_retail_env.sources.generated.shapes import draw_in_stock, plain_beat, twins_of
 from tau_retail_env.sources.generated.visit import Beat, Part, Reference, Row, Visit
 from tau_retail_env.sources.generated.wording import listed, sentences
-from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks.task import Action
 
 TWO = 2
@@ -59,13 +58,10 @@ def all_by_price(visit: Visit) -> Part | None:
 
 def same_once_more(visit: Visit) -> Part | None:
     """Exchange an item for the very same one."""
-    order = visit.draw_order("delivered")
-    if order is None:
+    drawn = draw_in_stock(visit)
+    if drawn is None:
         return None
-    item = visit.draws.choice(order["items"])
-    variant = shop_database()["products"][item["product_id"]]["variants"][item["item_id"]]
-    if not variant["available"]:
-        return None
+    order, item, variant = drawn
     choice = Choice(variant, visit.wording.say("the_same"), 1)
     core = visit.wording.say("replace_it", item=visit.wording.item(item["name"]), order="{order}", target=choice.words)
     return _swap(visit, order, [item], [choice], core)

@@ -48,15 +48,22 @@ def bit_by_bit(visit: Visit) -> Part | None:
     return _bare_swap(visit, order)
 
 
-def same_again(visit: Visit) -> Part | None:
-    """Return an item, and when asked to confirm rather exchange it for the very same."""
+def draw_in_stock(visit: Visit) -> tuple[Row, Row, Row] | None:
+    """A delivered order, an item of it, and its variant, which is still in stock; None where it is not."""
     order = visit.draw_order("delivered")
     if order is None:
         return None
     item = visit.draws.choice(order["items"])
     variant = shop_database()["products"][item["product_id"]]["variants"][item["item_id"]]
-    if not variant["available"]:
+    return (order, item, variant) if variant["available"] else None
+
+
+def same_again(visit: Visit) -> Part | None:
+    """Return an item, and when asked to confirm rather exchange it for the very same."""
+    drawn = draw_in_stock(visit)
+    if drawn is None:
         return None
+    order, item, variant = drawn
     payment, reference = changes.refund_of(visit, order), visit.refer(order, [item])
     named = visit.wording.item(item["name"])
     say = visit.wording.say("damaged", items=f"the {named}{reference.tail}")
@@ -248,18 +255,23 @@ def errands(visit: Visit) -> Part | None:
     return Part(tuple(beats), tuple(writes), cost=3 * len(beats))
 
 
-def like_another(visit: Visit) -> Part | None:
-    """Exchange or change an item for the type that the customer has in another order."""
-    order = visit.draw_order("delivered", "pending")
-    if order is None:
-        return None
-    pairs = [
+def other_types(visit: Visit, order: Row) -> list[tuple[Row, Row, Row]]:
+    """Items of an order, each with another order and the item of its product but another type in that."""
+    return [
         (item, other, twin)
         for item in order["items"]
         for other in visit.left(*STATUSES)
         for twin in other["items"]
         if twin["product_id"] == item["product_id"] and twin["options"] != item["options"]
     ]
+
+
+def like_another(visit: Visit) -> Part | None:
+    """Exchange or change an item for the type that the customer has in another order."""
+    order = visit.draw_order("delivered", "pending")
+    if order is None:
+        return None
+    pairs = other_types(visit, order)
     if not pairs:
         return None
     item, other, twin = visit.draws.choice(pairs)

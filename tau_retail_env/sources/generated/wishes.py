@@ -6,8 +6,8 @@ from tau_retail_env.sources.generated import changes, refusals
 from tau_retail_env.sources.generated.choosing import along, changed, comparatives, rank_of, rest_of, sold, values_of
 from tau_retail_env.sources.generated.picking import NOT_NAMED
 from tau_retail_env.sources.generated.requests import CANCEL_REASONS
-from tau_retail_env.sources.generated.shapes import choose_instead, plain_beat
-from tau_retail_env.sources.generated.visit import STATUSES, Beat, Part, Reference, Row, Visit, call
+from tau_retail_env.sources.generated.shapes import choose_instead, other_types, plain_beat
+from tau_retail_env.sources.generated.visit import Beat, Part, Reference, Row, Visit, call
 from tau_retail_env.sources.generated.wording import casual, sentences
 from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks.task import Action
@@ -121,15 +121,9 @@ def not_like_another(visit: Visit) -> Part | None:
     order = visit.draw_order("delivered", "pending")
     if order is None:
         return None
-    pairs = [
-        (item, other, twin)
-        for item in order["items"]
-        for other in visit.left(*STATUSES)
-        for twin in other["items"]
-        if twin["product_id"] == item["product_id"] and visit.count_of(item) == TWO_ORDERS
-    ]
+    pairs = [pair for pair in other_types(visit, order) if visit.count_of(pair[0]) == TWO_ORDERS]
     stocked = {each["item_id"] for item, _, _ in pairs for each in sold(item["product_id"]) if each["available"]}
-    pairs = [pair for pair in pairs if pair[2]["item_id"] not in stocked and pair[2]["options"] != pair[0]["options"]]
+    pairs = [pair for pair in pairs if pair[2]["item_id"] not in stocked]
     if not pairs:
         return None
     item, other, _ = visit.draws.choice(pairs)

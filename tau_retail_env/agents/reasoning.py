@@ -11,6 +11,7 @@ from tau_retail_env.agents.lookups import parsed
 from tau_retail_env.agents.oracle import NUMBER, OracleAgent
 from tau_retail_env.messages import ToolCall
 from tau_retail_env.tasks.task import Action
+from tau_retail_env.users.scripted.story import Beat
 
 Row = Mapping[str, Any]
 """An order, an item of one, or a variant, as the tools show it."""
@@ -87,8 +88,10 @@ class Reasoner:
         """
         parts = [stock(heard)]
         if beat := self._agent.attends:
-            orders = _orders_of(self._agent)
-            parts += [*self._decide(heard), *(_state(order) for order in orders if beat.refusal)]
+            parts += self._decide(heard)
+            if beat.refusal:
+                orders = _orders_of(self._agent)
+                parts += [_none_such(self._agent, beat, orders), *map(_state, orders)]
         return _joined(parts)
 
     def before_proposal(self, write: Action, heard: str, unlike: Action | None = None) -> str:
@@ -147,8 +150,8 @@ class Reasoner:
         answer = agent.attends.answer.casefold() if agent.attends else ""
         for order in orders:
             if items:
-                verdicts = [f"{_row(row)} {'goes' if row['item_id'] in items else 'stays'}" for row in order["items"]]
-                parts.append(f"{order['order_id']}: {'; '.join(verdicts)}.")
+                goes = [_item(row) for row in order["items"] if row["item_id"] in items]
+                parts.append(f"{order['order_id']}: {'; '.join(map(_row, order['items']))}. Goes: {'; '.join(goes)}.")
             elif any(row["name"].casefold() in answer for row in order["items"]):
                 parts.append(f"{order['order_id']}: {'; '.join(map(_row, order['items']))}.")
         return parts
@@ -158,14 +161,15 @@ def stock(observation: str) -> str:
     """The available variants of a product that has just been looked up, the cheapest first; empty after anything else.
 
     In the tool's answer the parts of a variant stand dozens of tokens apart. Side by side a small model finds the one
-    that has all of the wanted options, the cheapest, or how many there are.
+    that has all of the wanted options, the cheapest, or how many there are. What is looked for, price or options, comes
+    before what is to be found, the id: it is copied from there.
 
     Args:
         observation: what was heard last.
     """
     product = parsed(observation)
     available = [one for one in product.get("variants", {}).values() if one.get("available")]
-    listed = [_variant(one) for one in sorted(available, key=lambda one: one["price"])]
+    listed = [_priced(one) for one in sorted(available, key=lambda one: one["price"])]
     return f"{product['name']} in stock: {'; '.join(listed)}." if listed else ""
 
 
@@ -176,12 +180,13 @@ def unwanted(before: Action, write: Action) -> str:
         before: the proposal that the customer or the tools did not take.
         write: the one that is made in its place.
     """
-    words = [] if before.name == write.name else [KINDS[before.name]]
+    words = [] if before.name == write.name else [f"No to {KINDS[before.name]}."]
     for name, old in before.arguments.items():
         if name in write.arguments and write.arguments[name] != old:
             dropped = [each for each in old if each not in write.arguments[name]] if isinstance(old, list) else [old]
-            words.append(f"{PARTS.get(name, 'the address')} {', '.join(map(str, dropped or old))}".strip())
-    return " ".join(f"No to {word}." for word in words)
+            part = f"{PARTS.get(name, 'the address')} {', '.join(map(str, dropped or old))}"
+            words.append(f"No to {part}." if dropped else f"Not only {part}.")
+    return " ".join(words)
 
 
 def operands(agent: OracleAgent, expression: str) -> str:
@@ -233,20 +238,47 @@ def _contents(order: Row, names: set[str]) -> str:
     return f"{order['order_id']} ({order['status']}, {count}, {paid}to {order['address']['city']}): {', '.join(things)}"
 
 
+def _options(thing: Row) -> str:
+    return ", ".join(thing["options"].values())
+
+
+def _item(row: Row) -> str:
+    return f"{row['name']}, {_options(row)}: {row['item_id']}"
+
+
 def _row(row: Row) -> str:
-    return f"{row['name']} {row['item_id']} ({', '.join(row['options'].values())}, ${json.dumps(row['price'])})"
+    return f"{_item(row)} at ${json.dumps(row['price'])}"
+
+
+def _priced(variant: Row) -> str:
+    return f"${json.dumps(variant['price'])}, {_options(variant)}: {variant['item_id']}"
 
 
 def _change(row: Row, new: Row, wish: str) -> str:
     """An item as it is, and from the wish to the new variant: by its options, or from the variant to them."""
-    unlike = [f"{name} {value}" for name, value in new["options"].items() if row["options"].get(name) != value]
-    change, variant = f"Change: {', '.join(unlike) or 'none'}.", f"New: {_variant(new)}."
-    steps = (variant, change) if BY_PRICE.search(wish) else (change, variant)
-    return f"{row['name']} {row['item_id']} ({', '.join(row['options'].values())}). {' '.join(steps)}"
+    change = f"Change: {_unlike(row, new['options'])}."
+    if BY_PRICE.search(wish):
+        return f"{_item(row)}. New: {_priced(new)}. {change}"
+    return f"{_item(row)}. {change} New: {_options(new)}: {new['item_id']} at ${json.dumps(new['price'])}."
 
 
-def _variant(variant: Row) -> str:
-    return f"{variant['item_id']} ({', '.join(variant['options'].values())}, ${json.dumps(variant['price'])})"
+def _none_such(agent: OracleAgent, beat: Beat, orders: list[Row]) -> str:
+    """The version that is wanted of an item and that the list which was looked up for it does not have in stock."""
+    looked_up = [call.arguments["product_id"] for call in beat.calls if call.name == "get_product_details"]
+    listed = {product["product_id"]: product["variants"].values() for product in agent.lists()}
+    rows = [row for order in orders for row in order["items"] if row["product_id"] in listed.keys() & looked_up[-1:]]
+    if len(rows) != 1 or len(beat.options) != 1:  # of two alike nobody knows which it is
+        return ""
+    wanted = {**rows[0]["options"], **beat.options[0]}
+    if any(one["available"] and one["options"] == wanted for one in listed[rows[0]["product_id"]]):
+        return ""
+    change, version = _unlike(rows[0], wanted), ", ".join(wanted.values())
+    return f"{_item(rows[0])}. Change: {change}. New: {version}: none."
+
+
+def _unlike(row: Row, options: Mapping[str, str]) -> str:
+    unlike = [f"{name} {value}" for name, value in options.items() if row["options"].get(name) != value]
+    return ", ".join(unlike) or "none"
 
 
 def _whereabouts(agent: OracleAgent, write: Action) -> str:

@@ -21,9 +21,10 @@ from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks import WRITE_TOOLS
 from tau_retail_env.tasks.task import Action
 
-ROW = re.compile(r"(\d{10}) \([^()]*, \$[\d.]+\) (goes|stays)")
-CHANGE = re.compile(r"(\d{10}) \([^()]*\)\. Change: (.*?)\. New: (\d{10}) \((.*?), \$([\d.]+)\)\.")
-NEW_FIRST = re.compile(r"(\d{10}) \([^()]*\)\. New: (\d{10}) \((.*?), \$([\d.]+)\)\. Change: (.*?)\.(?: |$)")
+GOES = re.compile(r"#W\d+: ([^#]*)\. Goes: ([^#.]*(?:\.\d[^#.]*)*)\.")
+CHANGE = re.compile(r"(\d{10})\. Change: (.*?)\. New: ([^:]*): (\d{10}) at \$([\d.]+\d)\.")
+NEW_FIRST = re.compile(r"(\d{10})\. New: \$([\d.]+), ([^:]*): (\d{10})\. Change: (.*?)\.(?: |$)")
+NONE = re.compile(r"(\d{10})\. Change: (.*?)\. New: ([^:]*): none\.")
 
 
 @pytest.fixture(scope="module")
@@ -58,17 +59,17 @@ def thoughts(env: TauRetailEnv) -> Iterator[tuple[OracleAgent, Action, str]]:
             over = terminated or truncated
 
 
-def test_each_item_of_the_order_goes_or_stays(env: TauRetailEnv):
+def test_the_items_of_the_order_are_listed_and_those_that_go(env: TauRetailEnv):
     kept = 0
     for agent, write, thought in thoughts(env):
         wanted = write.arguments.get("item_ids", ())
         if agent.order(write) and wanted:
-            verdicts = dict(ROW.findall(thought))
-            assert list(verdicts) == agent.order_items(write)
-            assert {item for item, verdict in verdicts.items() if verdict == "goes"} == set(wanted)
-            kept += len(verdicts) > len(wanted)
+            ((rows, goes),) = GOES.findall(thought)
+            assert re.findall(r": (\d{10}) at \$", rows) == agent.order_items(write)
+            assert set(re.findall(r": (\d{10})", goes)) == set(wanted)
+            kept += len(agent.order_items(write)) > len(wanted)
         else:
-            assert ROW.findall(thought) == []
+            assert "Goes: " not in thought
     assert kept > 20
 
 
@@ -102,8 +103,8 @@ def test_what_was_asked_for_before_look_ups_is_said_again(env: TauRetailEnv):
 def test_the_options_that_change_are_named_and_the_variant_that_has_them(env: TauRetailEnv):
     changed = priced = 0
     for agent, write, thought in thoughts(env):
-        by_option = {item: (change, new, options) for item, change, new, options, _ in CHANGE.findall(thought)}
-        by_price = {item: (change, new, options) for item, new, options, _, change in NEW_FIRST.findall(thought)}
+        by_option = {item: (change, new, options) for item, change, options, new, _ in CHANGE.findall(thought)}
+        by_price = {item: (change, new, options) for item, _, options, new, change in NEW_FIRST.findall(thought)}
         if write.name not in CHANGING_ITEMS or not agent.order(write):
             assert "Change:" not in thought
             continue
@@ -119,11 +120,29 @@ def test_the_options_that_change_are_named_and_the_variant_that_has_them(env: Ta
     assert changed > 30 and priced > 5
 
 
+def test_a_version_that_is_not_in_stock_is_looked_for_before_it_is_refused():
+    env = TauRetailEnv(source="generated", tasks=SERIES3.generate("train3", 250))
+    missing = 0
+    for task in env.tasks:
+        opened = env.reset(task_id=task.id, seed=1)
+        said = converse(env, *opened, OracleAgent(task, whole_proposals=True), Practice(reasons=True))
+        texts = [message["content"] for message in itertools.chain.from_iterable(said.parts)]
+        for place, text in enumerate(texts):
+            for item, change, options in NONE.findall(text):
+                assert "I'm sorry, that is not possible" in text
+                assert change != "none"
+                written = [line for line in texts[: place + 1] if "in stock:" in line]
+                assert all(f", {options}: " not in line for line in written)
+                assert any(item in line for line in texts[:place])
+                missing += 1
+    assert missing > 5
+
+
 @pytest.mark.parametrize(
     ("name", "before", "after", "words"),
     [
         ("return_delivered_order_items", {"item_ids": ["1", "2"]}, {"item_ids": ["2", "3"]}, "No to the items 1."),
-        ("return_delivered_order_items", {"item_ids": ["1"]}, {"item_ids": ["1", "2"]}, "No to the items 1."),
+        ("return_delivered_order_items", {"item_ids": ["1"]}, {"item_ids": ["1", "2"]}, "Not only the items 1."),
         (
             "cancel_pending_order",
             {"order_id": "#W1", "reason": "a"},

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import shutil
 import sys
 import textwrap
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING
 from tau_retail_env.cli.options import add_selection, examples, only_task, positive, selected
 from tau_retail_env.cli.output import complain, say
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+from tau_retail_env.tasks.files import task_line
 
 if TYPE_CHECKING:
     from tau_retail_env.tasks import Task
@@ -68,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _show(task: Task, options: argparse.Namespace, as_text: Callable[[Task], str]) -> None:
     if options.json:
-        print(json.dumps(dataclasses.asdict(task), ensure_ascii=False))
+        print(task_line(task))
     else:
         say(as_text(task))
 

@@ -18,6 +18,7 @@ from tau_retail_env.evaluation.record import EPISODES, SETTINGS
 from tau_retail_env.runs.resume import MAY_DIFFER_OF_USER
 from tau_retail_env.sources.registry import source_class
 from tau_retail_env.tasks import Task
+from tau_retail_env.tasks.files import fields_of
 
 FORMAT = 1
 """Version of the folder's files."""
@@ -187,7 +188,7 @@ def task_version(tasks: Sequence[Task]) -> str:
 
 def task_digests(tasks: Sequence[Task]) -> dict[str, str]:
     """By task id, a digest of everything that a task asks and is judged by; its split does not count."""
-    return {task.id: _digest(_fields(task) | {"split": None})[:DIGEST_LENGTH] for task in tasks}
+    return {task.id: _digest(fields_of(task) | {"split": None})[:DIGEST_LENGTH] for task in tasks}
 
 
 def user_of(strategy: str | Mapping[str, float], model: str | None, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -231,12 +232,7 @@ def _digest(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """What JSON cannot hold, for a digest: of a dataclass its fields, of everything else its text."""
-    return _fields(value) if dataclasses.is_dataclass(value) else str(value)
-
-
-def _fields(one: Any) -> dict[str, Any]:
-    """The fields of a dataclass by name; `dataclasses.asdict` would copy all that they hold."""
-    return {entry.name: getattr(one, entry.name) for entry in dataclasses.fields(one)}
+    return fields_of(value) if dataclasses.is_dataclass(value) else str(value)
 
 
 def _some(tasks: Sequence[str]) -> str:

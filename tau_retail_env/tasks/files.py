@@ -21,7 +21,16 @@ _TUPLES = ("outputs", "reward_basis", "assertions", "labels")
 
 def task_line(task: Task) -> str:
     """A task as one line of a file."""
-    return json.dumps(dataclasses.asdict(task), ensure_ascii=False)
+    return json.dumps(task, default=fields_of, ensure_ascii=False)
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass by name, as the `default` of `json.dumps`; `dataclasses.asdict` copies all they hold.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
 def read_tasks(path: str | os.PathLike[str]) -> list[Task]:

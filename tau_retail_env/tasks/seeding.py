@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import hashlib
+import itertools
 import random
 from collections.abc import Sequence
 from typing import TypeVar
@@ -61,9 +63,8 @@ class Draws:
 
     def weighted(self, items: Sequence[Item], weights: Sequence[int]) -> Item:
         """One of the items, as likely as its whole-number weight says."""
-        place = self.below(sum(weights))
-        for item, weight in zip(items, weights, strict=True):
-            place -= weight
-            if place < 0:
-                return item
-        raise ValueError("weights must be positive whole numbers")
+        ends = list(itertools.accumulate(weights))
+        place = bisect.bisect_right(ends, self.below(ends[-1]))
+        if place == len(ends):
+            raise ValueError("weights must be positive whole numbers")
+        return items[place]

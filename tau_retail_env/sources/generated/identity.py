@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -56,13 +57,22 @@ def usual(visit: Visit) -> Identity:
 def wrong_zip(visit: Visit) -> str:
     """A zip code where nobody lives; empty where somebody does."""
     wrong = f"{10_000 + visit.draws.below(90_000)}"
-    users = upstream_tau2.shop_database()["users"].values()
-    return "" if wrong in {user["address"]["zip"] for user in users} else wrong
+    return "" if wrong in _zip_codes() else wrong
 
 
 def is_taken(email: str) -> bool:
     """Whether an account has an email."""
-    return email in {user["email"] for user in upstream_tau2.shop_database()["users"].values()}
+    return email in _emails()
+
+
+@functools.cache
+def _emails() -> frozenset[str]:
+    return frozenset(user["email"] for user in upstream_tau2.shop_database()["users"].values())
+
+
+@functools.cache
+def _zip_codes() -> frozenset[str]:
+    return frozenset(user["address"]["zip"] for user in upstream_tau2.shop_database()["users"].values())
 
 
 def _wrong_email(visit: Visit) -> str:

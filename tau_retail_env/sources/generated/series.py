@@ -148,8 +148,9 @@ class Series:
                 raise unknown("kind of part", kind, self.kinds)
         name = f"generated/{split}{_suffix(seed, weights)}/{number}"
         draws = Draws(name)
+        weights = weights or {kind: self.kinds[kind].weight for kind in self.kinds}
         for _ in range(_ATTEMPTS):
-            task = self._draw(draws, split, name, weights or {kind: self.kinds[kind].weight for kind in self.kinds})
+            task = self._draw(draws, split, name, weights)
             if task is not None and not self._is_judged(canonical_writes(task)):
                 return task
         raise TauRetailError(

@@ -68,6 +68,8 @@ def _task(line: str, where: str) -> Task:
         given["scenario"] = Scenario(**row.get("scenario", {}))
         task = Task(**given)
         _types().validate_json(line, strict=True)
+        if not task.id.strip():
+            raise ValueError(f"id is {task.id!r}, expected a text that names it")
         return task
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

@@ -47,6 +47,7 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
         ("outputs", "10"),
         ("outputs", [10]),
         ("id", 5),
+        ("id", ""),
         ("reward_basis", "DB"),
         ("labels", "easy"),
         ("instruction", None),

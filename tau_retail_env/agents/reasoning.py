@@ -18,8 +18,10 @@ Row = Mapping[str, Any]
 DECIDING = ("get_product_details", "calculate")
 """Calls for which the agent has to know what is meant."""
 BY_PRICE = re.compile(
-    r"cheap|affordable|dearest|costliest|priciest|(?:most|least) e\w+ve|costs? (?:the )?(?:least|most)|lowest|highest"
-    r"|by price|(?:below|under|than) \$",
+    r"cheap|affordable|dearest|dear as|least dear|next dearer|dearer than mine|costliest|most costly|priciest"
+    r"|(?:most|least|nearest more) e\w+ve|costs? (?:the )?(?:least|most)|pay (?:least|most) for|little money|easiest on"
+    r"|lowest|highest|top[- ]pric|price (?:list|tag|comes)|by price|(?:closest|below|above|two)\b[^.]{0,20} in price"
+    r"|(?:below|under|than|reach|reaching|before) \$",
     re.IGNORECASE,
 )
 """Wishes for a variant that is found by its price, and has its options from that."""
@@ -147,12 +149,13 @@ class Reasoner:
                 parts.append(f"{'; '.join(_contents(order, names) for order in agent.orders())}.")
                 self._listed = read
             parts.append(f"Meant: {', '.join(ids)}.")
-        answer = agent.attends.answer.casefold() if agent.attends else ""
+        beat = agent.attends or agent.step.beat
+        about = f"{beat.answer} {beat.refusal}".casefold() if beat else ""
         for order in orders:
             if items:
                 goes = [_item(row) for row in order["items"] if row["item_id"] in items]
                 parts.append(f"{order['order_id']}: {'; '.join(map(_row, order['items']))}. Goes: {'; '.join(goes)}.")
-            elif any(row["name"].casefold() in answer for row in order["items"]):
+            elif any(row["name"].casefold() in about for row in order["items"]):
                 parts.append(f"{order['order_id']}: {'; '.join(map(_row, order['items']))}.")
         return parts
 
@@ -181,12 +184,15 @@ def unwanted(before: Action, write: Action) -> str:
         write: the one that is made in its place.
     """
     words = [] if before.name == write.name else [f"No to {KINDS[before.name]}."]
+    parts: dict[str, list[str]] = {}
     for name, old in before.arguments.items():
         if name in write.arguments and write.arguments[name] != old:
-            dropped = [each for each in old if each not in write.arguments[name]] if isinstance(old, list) else [old]
-            part = f"{PARTS.get(name, 'the address')} {', '.join(map(str, dropped or old))}"
-            words.append(f"No to {part}." if dropped else f"Not only {part}.")
-    return " ".join(words)
+            olds, news = (old, write.arguments[name]) if isinstance(old, list) else ([old], [])
+            dropped = [each for each in olds if each not in news]
+            no = "Not only" if not dropped and len(news) > len(olds) else "No to"
+            part = parts.setdefault(f"{no} {PARTS.get(name, 'the address')}", [])
+            part += filter(None, dropped or olds)
+    return " ".join([*words, *(f"{' '.join([no, ', '.join(part)]).strip()}." for no, part in parts.items())])
 
 
 def operands(agent: OracleAgent, expression: str) -> str:
@@ -201,15 +207,17 @@ def operands(agent: OracleAgent, expression: str) -> str:
 
 
 def _prices(agent: OracleAgent) -> Iterator[tuple[str, float]]:
-    """Whatever has a price: new variants, items of the orders that are meant, all other items, and variants."""
+    """Whatever has a price: new variants, items of the orders that are meant, other items, variants, whole orders."""
     meant = _orders_of(agent)
     write = agent.step.write
     yield from ((f"New {row['name']} {new['item_id']}", new["price"]) for row, new in _chosen(agent, write))
-    for order in (*meant, *(order for order in agent.orders() if order not in meant)):
+    orders = (*meant, *(order for order in agent.orders() if order not in meant))
+    for order in orders:
         yield from ((f"{row['name']} {row['item_id']}", row["price"]) for row in order["items"])
-        yield from ((f"{order['order_id']} in all", paid["amount"]) for paid in order.get("payment_history", ()))
-    for product in agent.lists():
+    for product in agent.lists():  # before the orders' sums: an item that was replaced may have been a whole order
         yield from ((f"{product['name']} {key}", variant["price"]) for key, variant in product["variants"].items())
+    for order in orders:
+        yield from ((f"{order['order_id']} in all", paid["amount"]) for paid in order.get("payment_history", ()))
 
 
 def _chosen(agent: OracleAgent, write: Action | None) -> Iterable[tuple[Row, Row]]:
@@ -223,11 +231,11 @@ def _orders_of(agent: OracleAgent) -> list[Row]:
     if beat is None:
         write = agent.step.write
         return [order for order in [agent.order(write) if write else {}] if order]
-    named = [order for order_id, order in read.items() if order_id in beat.answer]
-    if named or not beat.refusal:
+    if named := [order for order_id, order in read.items() if order_id in beat.answer]:
         return named
     looked_up = [action.arguments["order_id"] for action in beat.calls if action.name == "get_order_details"]
-    return [read[order_id] for order_id in looked_up[-1:] if order_id in read]
+    last, answer = [read[order_id] for order_id in looked_up[-1:] if order_id in read], beat.answer.casefold()
+    return [order for order in last if beat.refusal or any(row["name"].casefold() in answer for row in order["items"])]
 
 
 def _contents(order: Row, names: set[str]) -> str:

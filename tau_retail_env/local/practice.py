@@ -61,6 +61,8 @@ class Conversation:
         """What it earned, once it is over."""
         self._slips_in_a_row: list[Slip] = []
         self._proposed: Action | None = None
+        self._has_written = False
+        """Whether a change was made that the agent has not spoken since."""
 
     def play(self, observation: str, opening: ResetInfo, agent: OracleAgent) -> None:
         """Let an agent play from what `reset` told.
@@ -81,8 +83,9 @@ class Conversation:
                 if agent.proposed or self.reward is not None:  # it proposes again, while an answer has yet to be said
                     continue
             text = self._reasoned(reasoner, agent, message, observation)
-            if self._practice.reasons and agent.proposed is None and CONFIRMATION in text:
-                self.unlearnt.add(len(self.parts))  # a story's own words, without what they rest on
+            if self._is_unfounded(agent, message, text):
+                self.unlearnt.add(len(self.parts))
+            self._has_written = any(call.name in WRITE_TOOLS or self._has_written for call in message.tool_calls)
             self._say(text)
             self._proposed = agent.proposed
             self._hesitate(agent, reasoner)
@@ -107,6 +110,19 @@ class Conversation:
         if agent.attends or (call and call.name in WRITE_TOOLS):
             reasoner.done()
         return _thought(thought, words)
+
+    def _is_unfounded(self, agent: OracleAgent, message: AgentMessage, text: str) -> bool:
+        """Whether a model that reads the same could not know that this is to be said or called now.
+
+        That holds for a story's own words for a proposal, which have nothing written down before them; for an oracle
+        that hurries, and goes on to the next change before the customer has brought it up; and for a proposal that it
+        makes again though the customer has objected, because that was about another matter.
+        """
+        call = message.tool_calls[0] if message.tool_calls else None
+        runs_ahead = self._has_written and bool(call or agent.proposed)
+        says_it_again = agent.proposed is not None and agent.proposed == self._proposed and not call
+        own_words = self._practice.reasons and agent.proposed is None and CONFIRMATION in text
+        return runs_ahead or says_it_again or own_words
 
     def _say(self, text: str) -> None:
         self.parts.append([{"role": "assistant", "content": text}])
@@ -159,6 +175,8 @@ class Conversation:
         """
         self.slips.add(len(self.parts))
         thought = reasoner.before_proposal(wrong.write, before, self._proposed) if reasoner else ""
+        if reasoner and not agent.proposed:
+            reasoner.done()  # the answer that it stands for says itself what was asked for and what is meant
         heard = self._step(wrong.said(_thought(thought, agent.proposal(wrong.write))))
         self._proposed = Action(wrong.call.name, wrong.call.arguments) if agent.proposed else None
         if self.reward is not None or not is_yes(heard[0]):

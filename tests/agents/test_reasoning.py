@@ -9,14 +9,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tau_retail_env.agents.oracle import OracleAgent
+from tau_retail_env.agents.oracle import NUMBER, OracleAgent
 from tau_retail_env.agents.proposals import CHANGING_ITEMS
-from tau_retail_env.agents.reasoning import Reasoner, stock, unwanted
+from tau_retail_env.agents.reasoning import BY_PRICE, Reasoner, stock, unwanted
 from tau_retail_env.chat.parsing import parse_message
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.local.practice import Practice, converse
 from tau_retail_env.messages import ResetInfo, StepInfo
-from tau_retail_env.sources.generated import SERIES3, SERIES4
+from tau_retail_env.sources.generated import SERIES3, SERIES4, SERIES5, patrons
+from tau_retail_env.sources.generated.wording import rules
 from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks import WRITE_TOOLS
 from tau_retail_env.tasks.task import Action
@@ -138,6 +139,70 @@ def test_a_version_that_is_not_in_stock_is_looked_for_before_it_is_refused():
     assert missing > 5
 
 
+def test_a_refusal_about_an_item_has_the_item_before_it_and_one_about_an_order_its_status():
+    kinds = ("not_in_stock", "no_further_step", "returned_then_more", "changed_twice")
+    tasks = [task for task in SERIES5.generate("train5", 400) if set(kinds) & set(task.labels)]
+    env = TauRetailEnv(source="generated", tasks=tasks)
+    items = orders = 0
+    for task in tasks:
+        observation, opening = env.reset(task_id=task.id, seed=1)
+        agent = OracleAgent(task, whole_proposals=True)
+        said = converse(env, observation, opening, agent, Practice(reasons=True))
+        words = [part[0]["content"] for part in said.parts[1::2]]
+        for place, text in enumerate(words):
+            if missing := re.search(r"because (?:the|no) (.+?) (?:is not available (?!any)|with a )", text):
+                written = " ".join(words[max(place - 3, 0) : place + 1]).casefold()
+                assert re.search(rf"#w\d+: (?:[^#]*; )?{missing[1]}, [^:]*: \d{{10}} at \$", written)
+                items += 1
+            elif "only once. Anything else?" in text and "Done. Anything else?" in words[place - 1]:
+                assert re.search(r"#W\d+ is (?:return requested|exchange requested|pending \(item modified\)), ", text)
+                orders += 1
+    assert items > 20 and orders > 5
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "target_cheapest",
+        "target_dearest",
+        "target_cheapest_with",
+        "target_dearest_with",
+        "target_next_cheaper",
+        "target_next_dearer",
+        "target_under",
+    ],
+)
+def test_a_wish_that_names_a_price_is_known_by_its_words(rule: str):
+    wishes = [*rules(patrons.GRAMMAR, False)[rule], *rules(patrons.GRAMMAR, True)[rule]]
+    assert len(wishes) > 5
+    assert [wish for wish in wishes if not BY_PRICE.search(wish.replace("{limit}", "$9"))] == []
+
+
+def test_a_sum_stands_after_the_items_that_have_its_numbers():
+    kinds = {"what_if", "gap_between", "all_of_a_kind", "money_after"}
+    tasks = [task for task in SERIES5.generate("train5", 500) if kinds & set(task.labels)]
+    env = TauRetailEnv(source="generated", tasks=tasks)
+    compared = summed = afterwards = 0
+    for task in tasks:
+        observation, opening = env.reset(task_id=task.id, seed=1)
+        said = converse(env, observation, opening, OracleAgent(task, whole_proposals=True), Practice(reasons=True))
+        words = [part[0]["content"] for part in said.parts[1::2]]
+        for place, text in enumerate(words[:-1]):
+            answer, written = words[place + 1], " ".join(words[max(place - 3, 0) : place + 1])
+            if '"calculate"' not in text:
+                continue
+            assert " in all: " not in text or "order" in answer
+            if answer.startswith("That ") or " altogether: in " in answer:
+                numbers = NUMBER.findall(text[text.index('"expression"') :])
+                assert all(re.search(rf"\d{{10}}(?: at \$|: ){re.escape(each)}", written) for each in numbers)
+                orders = set(re.findall(r"#W\d+", answer))
+                assert orders <= set(re.findall(r"(#W\d+): [A-Z]", written))
+                compared += answer.startswith("That ")
+                summed += len(orders) > 1
+            afterwards += place > 0 and "Done. Anything else?" in words[place - 1]
+    assert compared > 5 and summed > 1 and afterwards > 1
+
+
 @pytest.mark.parametrize(
     ("name", "before", "after", "words"),
     [
@@ -155,6 +220,19 @@ def test_a_version_that_is_not_in_stock_is_looked_for_before_it_is_refused():
             {"address1": "3 B St", "zip": "2"},
             "No to the address 1 A St.",
         ),
+        (
+            "exchange_delivered_order_items",
+            {"item_ids": ["1", "2"], "new_item_ids": ["3", "4"]},
+            {"item_ids": ["1", "2"], "new_item_ids": ["4", "3"]},
+            "No to the new items 3, 4.",
+        ),
+        (
+            "modify_user_address",
+            {"address1": "1 A St", "address2": "", "zip": "2"},
+            {"address1": "3 B St", "address2": "Apt 4", "zip": "5"},
+            "No to the address 1 A St, 2.",
+        ),
+        ("modify_user_address", {"address2": ""}, {"address2": "Apt 4"}, "No to the address."),
         ("modify_user_address", {"zip": "2"}, {"zip": "2"}, ""),
     ],
 )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from transformers import Qwen2Tokenizer
 
-from tau_retail_env.agents.oracle import OracleAgent
+from tau_retail_env.agents.oracle import MANY_STEPS, OracleAgent
 from tau_retail_env.agents.proposals import CHANGING_ITEMS
 from tau_retail_env.agents.second_thoughts import second_thoughts
 from tau_retail_env.agents.slips import Slip, slip, slipped_call
@@ -22,7 +22,7 @@ from tau_retail_env.messages import ResetInfo, StepInfo
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4
 from tau_retail_env.sources.tau2.tasks import shop_database
-from tau_retail_env.tasks import WRITE_TOOLS
+from tau_retail_env.tasks import WRITE_TOOLS, gold_writes
 from tau_retail_env.tasks.task import Action
 from tau_retail_env.world.consent import is_yes
 
@@ -380,3 +380,40 @@ def test_a_proposal_in_a_storys_own_words_is_not_learnt_beside_those_with_reason
         assert all(text.startswith("<think>") or "Change default address" in text for text in asked)
         left_out += tokenizer.decode(row.token_ids).count("Confirm (yes/no)?") - len(asked)
     assert left_out > 3
+
+
+def test_an_answer_after_a_slip_in_its_place_says_what_was_asked_for():
+    env = TauRetailEnv(source="generated", tasks=SERIES4.generate("train4", 120))
+    answers = 0
+    for task in env.tasks:
+        observation, opening = env.reset(task_id=task.id, seed=1)
+        agent = OracleAgent(task, whole_proposals=True)
+        said = converse(env, observation, opening, agent, Practice(slips=1.0, reasons=True, seed=task.id))
+        for place in sorted(said.slips):
+            texts = [part[0]["content"] for part in said.parts[place : place + 3]]
+            if "cancel it, reason" in texts[0] and not re.search(r"tool_call|Confirm", "".join(texts[2:])):
+                assert re.match(r"<think>(?:.* )?Asked: ", texts[2])
+                answers += 1
+    assert answers > 5
+
+
+def test_what_the_customer_has_not_brought_up_yet_is_not_learnt():
+    env = TauRetailEnv(source="tau_bench", split="train", max_turns=30)
+    ahead = again = 0
+    for task in env.tasks:
+        if len(gold_writes(task)) < MANY_STEPS:
+            continue
+        observation, opening = env.reset(task_id=task.id, seed=1)
+        practice = Practice(slips=0.35, reasons=True, seed=task.id)
+        said = converse(env, observation, opening, OracleAgent(task, whole_proposals=True), practice)
+        places = [place for place in range(1, len(said.parts), 2) if place not in said.slips]
+        own = {place: said.parts[place][0]["content"] for place in places}
+        for place, text in own.items():
+            if text.startswith("<think>") and "</think>\nDone. " in text and "Confirm (yes/no)?" in text:
+                assert place in said.unlearnt
+                ahead += 1
+            words, before = (one.split("</think>\n")[-1] for one in (text, own.get(place - 2, "")))
+            if words == before and "Confirm (yes/no)?" in words:
+                assert place in said.unlearnt
+                again += 1
+    assert ahead > 20 and again > 0

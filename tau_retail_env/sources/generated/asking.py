@@ -129,7 +129,10 @@ def all_of_a_kind(visit: Visit) -> Part | None:
     total = round(sum(prices), 2)
     if len(prices) < visit.count_of({"product_id": product}) or plain(total) in map(plain, prices):
         return None
-    answer = f"You bought the {casual(name)} {len(prices)} times, for {dollars(total)} altogether."
+    held = [
+        row["order_id"] for row in visit.left(*STATUSES) if product in {item["product_id"] for item in row["items"]}
+    ]
+    answer = f"You bought the {casual(name)} {len(prices)} times, for {dollars(total)} altogether: in {listed(held)}."
     asked = visit.wording.say("ask_all_of_a_kind", item=visit.wording.item(name))
     beat = _asking(visit, asked, (plain(total),), answer, [*visit.every_order(), _sum(prices)], "small_talk")
     return Part((beat,), outputs=(plain(total),), cost=4)

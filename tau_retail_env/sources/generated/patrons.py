@@ -123,10 +123,11 @@ class Patron(Caller):
         return self._in_words(order, items, self.ways()[key](order), self._way_to(order, key))
 
     def _way_to(self, order: Row, key: str) -> list[Call]:
-        """The look-ups that find an order by one of `ways`."""
+        """The look-ups that find an order by one of `ways`; its own is the last one, if not for the first time."""
+        own = call("get_order_details", order_id=order["order_id"])
         if key == "position":
-            return [self.profile(), call("get_order_details", order_id=order["order_id"])]
-        return self.every_order() if key == "money" else list(self.search(order))
+            return [self.profile(), own]
+        return [*self.every_order(), own] if key == "money" else list(self.search(order))
 
     def _by_position(self, order: Row) -> str:
         """By its place: the shop lists a customer's orders as they were placed."""

@@ -67,7 +67,7 @@ def returned_then_more(visit: Visit) -> Part | None:
     beat, write = done
     named = f"the {visit.wording.item(other['name'])}"
     say = visit.wording.say("also_return" if visit.draws.below(2) else "also_exchange", item=named)
-    here = Reference(visit.wording.say("this_order"), "", reference.words, (), 0)
+    here = Reference(visit.wording.say("this_order"), "", reference.words, reference.calls, 0)
     return Part((beat, refusals.beat_in_vain(visit, say, here, EITHER)), (write,), cost=4 + reference.cost)
 
 
@@ -82,7 +82,7 @@ def changed_twice(visit: Visit) -> Part | None:
     if then is None:
         return None
     beat, write, cost = then
-    here = Reference(visit.wording.say("this_order"), "", reference.words, (), 0)
+    here = Reference(visit.wording.say("this_order"), "", reference.words, reference.calls, 0)
     say = visit.wording.say("also_change", item=f"the {visit.wording.item(other['name'])}")
     beats = [beat, refusals.beat_in_vain(visit, say, here, ONCE)]
     if visit.draws.below(3) == 0:

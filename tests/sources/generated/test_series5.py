@@ -26,7 +26,7 @@ from tau_retail_env.tasks.subsets import DIFFICULTIES
 from tau_retail_env.tasks.writes import canonical_writes
 from tau_retail_env.users.scripted.story import stories, story_of
 
-DIGEST = "9c537032e9f5f85ee353a45dd8430144d8df571eb735fb8afbc1e87f61ba07ea"
+DIGEST = "e329313b34794193aa7e166741fe635bf7af50004281507561096f3cbf51ddbf"
 FEWEST_WORDS_OF_A_SENTENCE = 7
 """A sentence of τ²'s stories with fewer words, such as "In that case, cancel it.", may be said by anybody."""
 OF_ADDRESSES = {"order_elsewhere", "home_elsewhere", "both_elsewhere", "address_then", "address_then_payment"}

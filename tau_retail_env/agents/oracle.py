@@ -160,8 +160,9 @@ class OracleAgent:
         return [row["product_id"] for row in self._rows(write.arguments.get("item_ids", ()), write)]
 
     def profile(self) -> Mapping[str, Any]:
-        """The customer's profile as a look-up has shown it; nothing where none has."""
-        return parsed(self._results.get(call_key("get_user_details", self._user())))
+        """The customer's profile as the last answer about it has it, a change's own included; nothing before one."""
+        shown = [profile for text in self._results.values() if "payment_methods" in (profile := parsed(text))]
+        return shown[-1] if shown else {}
 
     def variants(self, write: Action) -> list[list[Mapping[str, Any]]]:
         """For each item that a write changes, the available variants that it may be changed to, as the tool lists them.

@@ -300,8 +300,10 @@ def _whereabouts(agent: OracleAgent, write: Action) -> str:
     if not places:
         return ""
     alike = {place: sum(row.get(part) == value for part, value in wanted.items()) for place, row in places.items()}
+    own = write.arguments.get("order_id", "profile")
+    likely = sorted(alike, key=lambda place: (place != own, place not in agent.matter))  # of several that are the same
     listed = "; ".join(f"{place}: {', '.join(filter(None, map(row.get, ADDRESS)))}" for place, row in places.items())
-    return f"Addresses: {listed}. From {max(alike, key=alike.__getitem__)}."
+    return f"Addresses: {listed}. From {max(likely, key=alike.__getitem__)}."
 
 
 def _state(order: Row) -> str:

@@ -202,22 +202,27 @@ def operands(agent: OracleAgent, expression: str) -> str:
         agent: with what its look-ups have shown.
         expression: as `calculate` takes it, in dollars.
     """
-    named = {json.dumps(price): name for name, price in reversed(list(_prices(agent)))}
-    return " ".join(f"{named[number]}: {number}." for number in NUMBER.findall(expression) if number in named)
+    numbers = NUMBER.findall(expression)
+    things = {json.dumps(price): name for name, price in reversed(list(_prices(agent)))}
+    sums = {
+        json.dumps(paid["amount"]): f"{order['order_id']} in all"
+        for order in (*agent.orders(), *_orders_of(agent))
+        for paid in order.get("payment_history", ())
+    }
+    of_orders = any(number in sums and number not in things for number in numbers)  # one thing may be a whole order
+    named = things | sums if of_orders else sums | things
+    return " ".join(f"{named[number]}: {number}." for number in numbers if number in named)
 
 
 def _prices(agent: OracleAgent) -> Iterator[tuple[str, float]]:
-    """Whatever has a price: new variants, items of the orders that are meant, other items, variants, whole orders."""
+    """Whatever has a price: new variants, items of the orders that are meant, other items, and variants."""
     meant = _orders_of(agent)
     write = agent.step.write
     yield from ((f"New {row['name']} {new['item_id']}", new["price"]) for row, new in _chosen(agent, write))
-    orders = (*meant, *(order for order in agent.orders() if order not in meant))
-    for order in orders:
+    for order in (*meant, *(order for order in agent.orders() if order not in meant)):
         yield from ((f"{row['name']} {row['item_id']}", row["price"]) for row in order["items"])
-    for product in agent.lists():  # before the orders' sums: an item that was replaced may have been a whole order
+    for product in agent.lists():
         yield from ((f"{product['name']} {key}", variant["price"]) for key, variant in product["variants"].items())
-    for order in orders:
-        yield from ((f"{order['order_id']} in all", paid["amount"]) for paid in order.get("payment_history", ()))
 
 
 def _chosen(agent: OracleAgent, write: Action | None) -> Iterable[tuple[Row, Row]]:

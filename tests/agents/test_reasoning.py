@@ -179,10 +179,10 @@ def test_a_wish_that_names_a_price_is_known_by_its_words(rule: str):
 
 
 def test_a_sum_stands_after_the_items_that_have_its_numbers():
-    kinds = {"what_if", "gap_between", "all_of_a_kind", "money_after"}
+    kinds = {"what_if", "gap_between", "all_of_a_kind", "money_after", "back_for_everything"}
     tasks = [task for task in SERIES5.generate("train5", 500) if kinds & set(task.labels)]
     env = TauRetailEnv(source="generated", tasks=tasks)
-    compared = summed = afterwards = 0
+    compared = summed = afterwards = whole = 0
     for task in tasks:
         observation, opening = env.reset(task_id=task.id, seed=1)
         said = converse(env, observation, opening, OracleAgent(task, whole_proposals=True), Practice(reasons=True))
@@ -191,7 +191,7 @@ def test_a_sum_stands_after_the_items_that_have_its_numbers():
             answer, written = words[place + 1], " ".join(words[max(place - 3, 0) : place + 1])
             if '"calculate"' not in text:
                 continue
-            assert " in all: " not in text or "order" in answer
+            assert " in all: " not in text or re.search("order|for all of it", answer, re.IGNORECASE)
             if answer.startswith("That ") or " altogether: in " in answer:
                 numbers = NUMBER.findall(text[text.index('"expression"') :])
                 assert all(re.search(rf"\d{{10}}(?: at \$|: ){re.escape(each)}", written) for each in numbers)
@@ -199,8 +199,12 @@ def test_a_sum_stands_after_the_items_that_have_its_numbers():
                 assert orders <= set(re.findall(r"(#W\d+): [A-Z]", written))
                 compared += answer.startswith("That ")
                 summed += len(orders) > 1
+            if answer.startswith("For all of it together"):
+                numbers = NUMBER.findall(text[text.index('"expression"') :])
+                assert all(f": {number}." in text for number in numbers)
+                whole += text.count(" in all: ") > 1
             afterwards += place > 0 and "Done. Anything else?" in words[place - 1]
-    assert compared > 5 and summed > 1 and afterwards > 1
+    assert compared > 5 and summed > 1 and afterwards > 1 and whole > 1
 
 
 @pytest.mark.parametrize(

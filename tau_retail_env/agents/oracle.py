@@ -161,8 +161,11 @@ class OracleAgent:
 
     def profile(self) -> Mapping[str, Any]:
         """The customer's profile as the last answer about it has it, a change's own included; nothing before one."""
-        shown = [profile for text in self._results.values() if "payment_methods" in (profile := parsed(text))]
-        return shown[-1] if shown else {}
+        return self.profiles()[-1] if self.profiles() else {}
+
+    def profiles(self) -> list[Mapping[str, Any]]:
+        """The customer's profile as each answer about it has it, the first one first."""
+        return [profile for text in self._results.values() if "payment_methods" in (profile := parsed(text))]
 
     def variants(self, write: Action) -> list[list[Mapping[str, Any]]]:
         """For each item that a write changes, the available variants that it may be changed to, as the tool lists them.

@@ -300,7 +300,10 @@ def _whereabouts(agent: OracleAgent, write: Action) -> str:
     said = agent.matter.casefold()
     if all(value.casefold() in said for value in wanted.values()):
         return ""
-    known = {"profile": agent.profile(), **{order["order_id"]: order for order in agent.orders()}}
+    known = {"profile": agent.profile()}
+    if (profiles := agent.profiles()) and profiles[0]["address"] != agent.profile()["address"]:
+        known["profile at first"] = profiles[0]
+    known |= {order["order_id"]: order for order in agent.orders()}
     places = {place: row["address"] for place, row in known.items() if row.get("address")}
     if not places:
         return ""

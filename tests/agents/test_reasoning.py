@@ -272,17 +272,30 @@ def test_who_does_not_say_an_address_is_shown_where_it_stands():
     found = corrected = 0
     for agent, write, thought in thoughts(env):
         if "Addresses: " in thought:
-            place = re.search(r"From (profile|#W\d+)\.", thought)
+            place = re.search(r"From (profile(?: at first)?|#W\d+)\.", thought)
             orders = {order["order_id"]: order for order in agent.orders()}
-            row = agent.profile() if place and place[1] == "profile" else orders[place[1] if place else ""]
+            assert place
+            profiles = {"profile": agent.profile(), "profile at first": next(iter(agent.profiles()), {})}
+            row = (orders | profiles)[place[1]]
             wanted = {part: value for part, value in write.arguments.items() if part in row["address"]}
             if wanted == row["address"]:
                 found += 1
             else:  # only a part of it becomes different
                 corrected += 1
-                assert place and place[1] == write.arguments.get("order_id", "profile")
+                assert place[1] == write.arguments.get("order_id", "profile")
             assert any(row["address"][part] == value for part, value in wanted.items())
     assert found > 5 and corrected > 2
+
+
+def test_an_address_that_the_profile_had_before_a_change_is_told_from_the_new_one():
+    tasks = [task for task in SERIES5.generate("train5", 800) if {"put_back", "both_elsewhere"} & set(task.labels)]
+    places = []
+    for agent, write, thought in thoughts(TauRetailEnv(source="generated", tasks=tasks)):
+        if (place := re.search(r"From (profile[^.]*)\.", thought)) and len(agent.profiles()) > 1:
+            places.append((write.name, place[1]))
+    assert ("modify_user_address", "profile at first") in places
+    assert ("modify_pending_order_address", "profile") in places
+    assert ("modify_user_address", "profile") not in places
 
 
 def test_a_list_is_written_down_in_short_and_only_what_can_be_had():

@@ -340,16 +340,20 @@ def order_choices(user_id: str, kinds: Sequence[str]) -> Iterator[tuple[str | No
     Returns:
         One order id per kind, None where the kind needs no order.
     """
-    shop = shop_database()
-    user = shop["users"][user_id]
     if not kinds:
         yield ()
         return
-    kind = KINDS[kinds[0]]
-    order_ids = (
-        [name for name in user["orders"] if kind.fits(user, shop["orders"][name])] if kind.needs_order else [None]
-    )
-    for order_id in order_ids:
+    for order_id in _orders_for(user_id, kinds[0]):
         for rest in order_choices(user_id, kinds[1:]):
             if order_id is None or order_id not in rest:
                 yield (order_id, *rest)
+
+
+@functools.cache
+def _orders_for(user_id: str, kind: str) -> tuple[str | None, ...]:
+    """The orders of a customer that a kind of request can concern; None alone where it needs none."""
+    if not KINDS[kind].needs_order:
+        return (None,)
+    shop = shop_database()
+    user = shop["users"][user_id]
+    return tuple(name for name in user["orders"] if KINDS[kind].fits(user, shop["orders"][name]))

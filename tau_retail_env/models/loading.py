@@ -9,14 +9,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.models.checks import check_files, not_loaded
 from tau_retail_env.models.hub import on_disk_or_hub
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 LARGEST_PADDING = 1024
 """Rows that an embedding may have beyond the tokenizer's tokens: checkpoints round up for speed, but not by more."""
@@ -111,6 +115,8 @@ def load_weights(source: str, attention: str | None = None) -> PreTrainedModel:
         InvalidValueError: nothing there, files that are not whole, or weights that are missing, left over or of
             another shape.
     """
+    from transformers import AutoModelForCausalLM  # takes seconds; who wants a tokenizer alone does not wait
+
     place = on_disk_or_hub(source)
     try:
         with _bar_in_a_terminal_only():

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
 
 
 class LLMEngine:
@@ -20,6 +19,8 @@ class LLMEngine:
         self._arguments = arguments
         self._plan = json.loads(os.environ.get("VLLM_STAND_IN", "{}"))
         self._obey("start")
+        from transformers import AutoModelForCausalLM  # takes seconds, which an engine that fails at start need not
+
         self._model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32).eval()
         self._requests: dict[str, tuple[list[int], Any, list[int], list[float]]] = {}
         self._steps = 0

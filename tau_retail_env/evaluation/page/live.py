@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 import time
@@ -19,6 +20,8 @@ from tau_retail_env.evaluation.page.store import as_json, packed_text
 ADDRESS = "127.0.0.1"
 REFRESH_S = 2.0
 """Seconds between two looks at the runs; longer where a look takes long."""
+ENDING_S = 0.05
+"""Seconds within which the server ends when it is told to."""
 RESTING = 5
 """How many times as long as a look takes the next one waits at least."""
 
@@ -98,7 +101,7 @@ class LiveServer:
 
     def __enter__(self) -> Self:
         """Begin to serve and to read on."""
-        for work in (self._server.serve_forever, self._read_on):
+        for work in (functools.partial(self._server.serve_forever, ENDING_S), self._read_on):
             threading.Thread(target=work, daemon=True).start()
         return self
 
@@ -165,8 +168,8 @@ def serve(report: Report, port: int, say: Callable[[str], None]) -> None:
         InvalidValueError: the port is taken.
     """
     with LiveServer(report, port) as server:
-        say(f"http://{server.address}/ shows the runs, on this machine alone, as they go on; Ctrl-C ends it")
         try:
+            say(f"http://{server.address}/ shows the runs, on this machine alone, as they go on; Ctrl-C ends it")
             while True:  # not an Event's wait, in which a second Ctrl-C is a RuntimeError
                 time.sleep(REFRESH_S)
         except KeyboardInterrupt:

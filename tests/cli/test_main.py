@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
 import json
@@ -199,7 +200,7 @@ raise SystemExit(" ".join(name for name in heavy if name in sys.modules) or None
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (["subsets", "--source", "generated"], ["tasks", "--subsets", "--source", "generated"]),
+        (["subsets", "--source", "tau2"], ["tasks", "--subsets", "--source", "tau2"]),
         (
             ["sft", "--print-config", "output_dir=mine"],
             ["train", "--config-name", "tau_retail_sft", "--print-config", "output_dir=mine"],
@@ -240,16 +241,34 @@ def test_the_package_is_the_program(module, repository):
     assert answer.stdout.startswith("tau-retail ")
 
 
-@pytest.fixture
-def no_tau_bench(monkeypatch, tmp_path):
-    """τ-bench v1 is in none of the places where it could be."""
-    monkeypatch.delenv(upstream_tau_bench.PATH_VARIABLE, raising=False)
-    monkeypatch.setattr(upstream_tau_bench, "SUBMODULE", tmp_path)
+@contextlib.contextmanager
+def without_tau_bench(folder):
+    """While τ-bench v1 is in none of the places where it could be; an empty folder stands for one."""
     find_spec = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tau_bench" else find_spec(name))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(upstream_tau_bench.PATH_VARIABLE, raising=False)
+        patch.setattr(upstream_tau_bench, "SUBMODULE", folder)
+        patch.setattr(importlib.util, "find_spec", lambda name: None if name == "tau_bench" else find_spec(name))
+        forget_sources()
+        yield
     forget_sources()
-    yield
-    forget_sources()
+
+
+@pytest.fixture
+def no_tau_bench(tmp_path):
+    """τ-bench v1 is not here."""
+    with without_tau_bench(tmp_path):
+        yield
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory):
+    """What `tasks --subsets` prints without τ-bench v1, and what it complains of: it makes the tasks of every split."""
+    out, err = io.StringIO(), io.StringIO()
+    empty = tmp_path_factory.mktemp("empty")
+    with without_tau_bench(empty), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        assert main(["tasks", "--subsets"]) == 0
+    return out.getvalue(), err.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -271,21 +290,19 @@ def test_a_source_that_is_not_there_is_exit_2_with_what_brings_it(arguments, no_
     assert "TAU_BENCH_PATH" in shown.err
 
 
-def test_subsets_are_counted_for_the_sources_that_are_there(no_tau_bench, capsys):
-    assert main(["tasks", "--subsets"]) == 0
-    shown = capsys.readouterr()
-    assert shown.out.startswith("| subset | tau2 train | tau2 test | tau2 base | generated train | generated test | ")
+def test_subsets_are_counted_for_the_sources_that_are_there(counted):
+    out, err = counted
+    assert out.startswith("| subset | tau2 train | tau2 test | tau2 base | generated train | generated test | ")
     waiting = r"^generated: the tasks of its \d+ splits are made first, which takes some seconds each$"
-    assert re.search(waiting, shown.err, re.M)
-    assert "without source 'tau_bench': " in shown.err
+    assert re.search(waiting, err, re.M)
+    assert "without source 'tau_bench': " in err
 
 
-def test_the_table_in_the_documents_is_what_the_command_prints(repository, capsys):
+def test_the_table_in_the_documents_is_what_the_command_prints(repository, counted):
     documented = columns((repository / "docs" / "tasks.md").read_text(encoding="utf-8"))
-    assert main(["tasks", "--subsets"]) == 0
-    printed = columns(capsys.readouterr().out)
+    printed = columns(counted[0])
     assert {name: documented[name] for name in printed} == printed
-    assert set(documented) - set(printed) <= {"tau_bench train", "tau_bench test", "tau_bench dev"}
+    assert set(documented) - set(printed) == {"tau_bench train", "tau_bench test", "tau_bench dev"}
 
 
 def test_the_table_in_the_documents_holds_for_v1(tau_bench, repository, capsys):

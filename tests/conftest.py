@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from pathlib import Path
 
@@ -22,6 +23,13 @@ def _heeds_ctrl_c() -> None:
     """What a shell starts in the background ignores Ctrl-C, and so would every process that a test starts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collects_what_is_new() -> None:
+    """Collecting garbage looks through what a file's tests make, not through all modules and tasks loaded before."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -127,7 +127,7 @@ def test_an_address_of_something_else_is_told(page, kind, tmp_path):
     (tmp_path / "models").write_text(page)
     Handler = type("Handler", (SimpleHTTPRequestHandler,), {"extensions_map": {"": kind}})
     with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=tmp_path)) as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
         address = f"http://127.0.0.1:{server.server_port}"
         with pytest.raises(AgentServerError, match=f"{address} answers, but not as a server of OpenAI's chat API does"):
             AgentServer(ServerSettings(base_url=address, model="tiny")).check()

@@ -23,6 +23,7 @@ from tau_retail_env.local.loop import RunStoppedError
 from tau_retail_env.local.train import train
 from tau_retail_env.runs.files import read_rows
 from tau_retail_env.runs.trajectories import read_trajectories
+from tau_retail_env.users.llm import backoff
 from tests.local.test_train import LEARNING, arguments_of, without_time
 from tests.users.llm.server import ChatServer, always, seeded
 
@@ -54,7 +55,10 @@ def records(folder: Path, kind: str) -> list[Trajectory]:
     return [trajectory for file in files for trajectory in read_trajectories(file)]
 
 
-def test_at_thirty_percent_faults_no_episode_is_lost(grpo_values: Values, server: ChatServer):
+def test_at_thirty_percent_faults_no_episode_is_lost(
+    grpo_values: Values, server: ChatServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(backoff, "FIRST_BACKOFF_S", 0.05)
     server.plan = seeded(0.3, 1, PASSING)
     prices = ("user.usd_per_million_input_tokens=1.0", "user.usd_per_million_output_tokens=2.0")
     outcome, said = run(grpo_values(*LEARNING, *customers(server, *prices)))

@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from transformers import Qwen2Tokenizer
@@ -397,7 +398,7 @@ def test_an_answer_after_a_slip_in_its_place_says_what_was_asked_for():
     assert answers > 5
 
 
-def test_what_the_customer_has_not_brought_up_yet_is_not_learnt():
+def test_what_the_customer_has_not_brought_up_yet_is_not_learnt(tau_bench: Path):
     env = TauRetailEnv(source="tau_bench", split="train", max_turns=30)
     ahead = again = 0
     for task in env.tasks:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from tau_retail_env.config import compose
+from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.roll.config.check import RollConfig, check_roll, fit_groups, is_for_roll, roll_values
+from tau_retail_env.local.config import LocalConfig
+from tau_retail_env.roll.config.check import LOCAL_KEYS, RollConfig, check_roll, fit_groups, is_for_roll, roll_values
 from tau_retail_env.roll.config.rules import parse_devices, prefix_tokens
 
 CONFIGS = ("tau_retail_config", "tau_retail_1gpu", "tau_retail_grpo")
@@ -83,10 +85,16 @@ def test_kl_is_really_on_in_every_configuration():
         assert in_reward or in_loss
 
 
+def test_the_keys_of_the_local_engine_alone_are_told_as_such():
+    of_roll = {*RollConfig.model_fields, *RollSchema.load("main").names("")}
+    assert set(LocalConfig.model_fields) - of_roll == set(LOCAL_KEYS)
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [
         ("init_kl_coeff=0.1", "init_kl_coeff: unknown key, which ROLL would ignore. Did you mean 'init_kl_coef'"),
+        ("curriculum=0.3", "curriculum: only the local engine reads it (--config-name tau_retail_local); remove it"),
         ("actor_train.training_args.learning_rat=0.1", "actor_train.training_args.learning_rat: unknown key"),
         ("custom_envs.retail_train.env_config.splt=x", "custom_envs.retail_train.env_config.splt: unknown key"),
         ("actor_train.strategy_args.strategy_config.fsdp_sise=2", "fsdp_sise: unknown key, which FSDP2 would ignore"),

@@ -42,6 +42,8 @@ OWN_KEYS = (
     "min_success",
 )
 """Keys at the top that ROLL does not have, or that mean something else there (`reward`: a model that gives it)."""
+LOCAL_KEYS = ("curriculum",)
+"""Keys at the top of the local engine's runs that neither ROLL has nor these runs read."""
 MIN_SUCCESS = 0.03
 """`min_success` after a warm start: below it most steps of 128 episodes hold fewer than four successes."""
 NOT_HONOURED = {
@@ -135,7 +137,7 @@ def check_roll(values: Mapping[str, Any]) -> RollConfig:
             "configurations for ROLL are tau_retail_config, tau_retail_1gpu and tau_retail_grpo"
         )
     schema = RollSchema.load(version_wanted(values))
-    raise_if(schema.problems(values, own=OWN_KEYS))
+    raise_if(list(_keys_and_types(values, schema)))
     own = RunConfig.model_fields.keys() | {
         *("custom_envs", "infer_gpu_memory", "engines_per_gpu", "warm_start", "min_success")
     }
@@ -240,6 +242,15 @@ def _behind_an_api(asked: RollValues, config: RollConfig) -> list[str]:
 
 def _weights(strategy: Strategy) -> set[str]:
     return {strategy} if isinstance(strategy, str) else set(strategy)
+
+
+def _keys_and_types(values: Mapping[str, Any], schema: RollSchema) -> Iterator[str]:
+    """Keys that nobody reads, or the local engine alone, and values of another type."""
+    for name in LOCAL_KEYS:
+        if name in values:
+            yield f"{name}: only the local engine reads it (--config-name tau_retail_local); remove it"
+    others = {name: value for name, value in values.items() if name not in LOCAL_KEYS}
+    yield from schema.problems(others, own=OWN_KEYS)
 
 
 def _secret_variables(values: Mapping[str, Any]) -> Iterator[str]:

@@ -291,6 +291,9 @@ def test_evaluations_are_compared_and_converted_both_ways(tmp_path, capsys):
     assert {one.reward for one in read_trajectories(tmp_path / "back.jsonl")} == {1.0}
     assert main([*words, str(tmp_path / "back.jsonl")]) == 2
     assert "is there already" in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "other.jsonl"), "--task-version", "9"]) == 2
+    assert "Unknown --task-version of source 'tau2' '9'; known: 0.2, 1.0, verified, custom" in capsys.readouterr().err
+    assert not (tmp_path / "other.jsonl").exists()
 
 
 def test_episodes_that_are_judged_as_another_version_are_said_to_be(tmp_path, capsys):

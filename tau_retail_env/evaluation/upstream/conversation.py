@@ -11,7 +11,7 @@ from tau_retail_env.chat.parsing import MalformedMessageError, parse_message
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.messages import AgentMessage, ToolCall
-from tau_retail_env.sources import load_tasks
+from tau_retail_env.sources import get_source, load_tasks
 from tau_retail_env.sources.registry import source_of
 from tau_retail_env.tasks import Task
 from tau_retail_env.world import verdict
@@ -114,8 +114,10 @@ def judged_again(trajectories: Iterable[Trajectory], task_version: str | None = 
         task_version: whose tasks judge; None for those that each episode names.
 
     Raises:
-        InvalidValueError: a task that is not here.
+        InvalidValueError: a task that is not here, or an unknown version.
     """
+    if task_version is not None:
+        get_source(VERSIONED, task_version)
     tasks = TasksOfEpisodes()
     for episode in trajectories:
         one = episode if task_version is None else replace(episode, task_version=str(task_version))

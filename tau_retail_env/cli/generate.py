@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--like", metavar="RUN", help="more of the kinds that failed: in an evaluation, a run, or a file of either"
     )
+    parser.add_argument("--task-file", metavar="FILE", help="of --like: the file of tasks that it played")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write a file for --task-file instead of printing")
     examples(
         parser,
@@ -64,6 +65,8 @@ def run(options: argparse.Namespace) -> int:
 def _generated(options: argparse.Namespace) -> Iterator[Task]:
     from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4, SERIES5, generate_task
 
+    if options.task_file is not None and not options.like:
+        raise InvalidValueError("--task-file: only --like RUN reads it; leave it out, or name the run")
     if options.series == 1:
         if options.seed or options.like:
             raise InvalidValueError(
@@ -72,18 +75,28 @@ def _generated(options: argparse.Namespace) -> Iterator[Task]:
         yield from (generate_task(options.split, number) for number in range(options.num))
         return
     series = {2: SERIES2, 3: SERIES3, 4: SERIES4, 5: SERIES5}[options.series]
-    weights = _weights_like(options.like, series) if options.like else None
+    weights = _weights_like(options.like, series, _in_file(options.task_file)) if options.like else None
     for number in range(options.num):
         yield series.generate_one(f"{options.split}{series.number}", number, seed=options.seed, weights=weights)
 
 
-def _weights_like(name: str, series: Series) -> dict[str, int]:
-    """How often each kind of a series is drawn after the episodes of what a word names."""
+def _in_file(task_file: str | None) -> dict[str, Task]:
+    """The tasks of a file by id; none where there is no file."""
+    from tau_retail_env.sources.load import load_tasks, source_and_split
+
+    if task_file is None:
+        return {}
+    return {task.id: task for task in load_tasks(*source_and_split(task_file), task_file=task_file)}
+
+
+def _weights_like(name: str, series: Series, known: Mapping[str, Task]) -> dict[str, int]:
+    """How often each kind of a series is drawn after the episodes of what a word names; some of their tasks by id."""
     from tau_retail_env.sources.generated.failures import weights_after
 
     try:
         episodes = [each for each in _played(name) if each.scorable]
-        tasks = {one.task_id: _task_of(one) for one in {each.task_id: each for each in episodes}.values()}
+        played = {each.task_id: each for each in episodes}
+        tasks = {task_id: known.get(task_id) or _task_of(one) for task_id, one in played.items()}
     except InvalidValueError as error:
         raise InvalidValueError(f"--like {name}: {error}") from None
     if not episodes:
@@ -113,5 +126,5 @@ def _task_of(played: Trajectory) -> Task:
         return next(generated, None) or task_by_id(played.task_id, played.source, played.task_version)
     except InvalidValueError:
         raise InvalidValueError(
-            f"{played.task_id} is in no split of a source, as tasks of --task-file are; give episodes of a source's own"
+            f"{played.task_id} is in no split of a source, as tasks of a file are: name that file by --task-file"
         ) from None

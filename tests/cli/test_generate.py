@@ -90,7 +90,7 @@ def test_more_tasks_of_the_kinds_that_an_evaluation_failed_are_drawn(capsys, tmp
     assert more[1:] == more[:1] * 2
 
 
-def test_episodes_of_a_file_of_tasks_are_like_no_kind_that_is_known(capsys, tmp_path: Path):
+def test_the_kinds_of_a_file_of_tasks_are_known_where_the_file_is_named(capsys, tmp_path: Path):
     assert (
         main(["eval", "--agent", "liar", "--source", "generated", "--limit", "2", "--output", str(tmp_path / "A")]) == 0
     )
@@ -98,7 +98,13 @@ def test_episodes_of_a_file_of_tasks_are_like_no_kind_that_is_known(capsys, tmp_
     assert main(["generate", "--like", str(tmp_path / "A"), "--num", "2", "--output", str(harder)]) == 0
     assert main(["eval", "--agent", "liar", "--task-file", str(harder), "--output", str(tmp_path / "B")]) == 0
     assert main(["generate", "--like", str(tmp_path / "B")]) == 2
-    assert "is in no split of a source, as tasks of --task-file are" in capsys.readouterr().err
+    assert "is in no split of a source, as tasks of a file are: name that file" in capsys.readouterr().err
+    lost = {label for task in read_tasks(harder) for label in task.labels[1:]}
+    usual, more = (
+        sum(bool(lost & set(row["labels"])) for row in printed(capsys, "--num", "100", *options))
+        for options in ((), ("--like", str(tmp_path / "B"), "--task-file", str(harder)))
+    )
+    assert more > 1.5 * usual > 0
 
 
 @pytest.mark.parametrize(
@@ -106,6 +112,8 @@ def test_episodes_of_a_file_of_tasks_are_like_no_kind_that_is_known(capsys, tmp_
     [
         (["--series", "1", "--seed", "3"], "--seed and --like belong to --series 2"),
         (["--like", "tests"], "--like tests: tests is no evaluation (eval.json), no run (trajectories)"),
+        (["--task-file", "tasks.jsonl"], "--task-file: only --like RUN reads it"),
+        (["--like", "tests", "--task-file", "none.jsonl"], "none.jsonl cannot be read (No such file or directory)"),
         (["--like", "no/such/run"], "--like no/such/run: There is no file or folder no/such/run"),
     ],
 )

@@ -1,6 +1,6 @@
 """A stand-in for vLLM 0.22.1's in-process engine, for machines without it: the same calls, drawn by transformers.
 
-It is slow and holds no cache between calls; where VLLM_STAND_IN tells it to die, to hang or to fail, it does.
+It is slow and remembers nothing of earlier requests; where VLLM_STAND_IN tells it to die, to hang or to fail, it does.
 """
 
 from __future__ import annotations

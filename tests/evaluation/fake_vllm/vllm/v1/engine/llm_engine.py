@@ -22,7 +22,7 @@ class LLMEngine:
         from transformers import AutoModelForCausalLM  # takes seconds, which an engine that fails at start need not
 
         self._model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32).eval()
-        self._requests: dict[str, tuple[list[int], Any, list[int], list[float]]] = {}
+        self._requests: dict[str, tuple[list[int], Any, list[int], list[float], dict[str, Any]]] = {}
         self._steps = 0
 
     @classmethod
@@ -36,7 +36,7 @@ class LLMEngine:
         assert prompt["type"] == "token"
         assert request_id not in self._requests
         assert len(ids) + params.max_tokens <= self._arguments.max_model_len
-        self._requests[request_id] = (list(ids), params, [], [])
+        self._requests[request_id] = (list(ids), params, [], [], {})
         return request_id
 
     @torch.inference_mode()
@@ -46,8 +46,10 @@ class LLMEngine:
         if self._steps > 20:
             self._obey("play")
         ended = []
-        for name, (ids, params, said, chances) in list(self._requests.items())[: self._arguments.max_num_seqs]:
-            logits = self._model(torch.tensor([ids + said]), logits_to_keep=1).logits[0, -1].float()
+        for name, (ids, params, said, chances, kept) in list(self._requests.items())[: self._arguments.max_num_seqs]:
+            told = self._model(torch.tensor([said[-1:] or ids]), use_cache=True, logits_to_keep=1, **kept)
+            kept["past_key_values"] = told.past_key_values
+            logits = told.logits[0, -1].float()
             token = int(logits.argmax()) if params.temperature == 0 else self._drawn(logits, params, len(said))
             said.append(token)
             chances.append(float(torch.log_softmax(logits, -1)[token]))

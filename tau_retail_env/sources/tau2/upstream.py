@@ -44,7 +44,7 @@ def import_upstream(edition: Edition) -> Upstream:
         MissingDependencyError: a package that upstream's code imports is not installed.
         InvalidValueError: the edition's code is broken.
     """
-    with _IMPORTING, _without_dotenv():
+    with _IMPORTING, _without_dotenv(), _deepdiff_when_it_is_used():
         try:
             import loguru
 
@@ -102,6 +102,21 @@ def _standing_for_tau2(package: Path) -> Iterator[None]:
 
 def _is_tau2(name: str) -> bool:
     return name.split(".", 1)[0] == "tau2"
+
+
+@contextmanager
+def _deepdiff_when_it_is_used() -> Iterator[None]:
+    """Import deepdiff, which brings pandas and takes as long as the shop itself, when upstream shows a difference."""
+    if "deepdiff" in sys.modules:
+        yield
+        return
+    standing: Any = ModuleType("deepdiff")
+    standing.DeepDiff = lambda *given, **named: importlib.import_module("deepdiff").DeepDiff(*given, **named)
+    sys.modules["deepdiff"] = standing
+    try:
+        yield
+    finally:
+        del sys.modules["deepdiff"]
 
 
 @contextmanager

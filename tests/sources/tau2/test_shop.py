@@ -1,6 +1,8 @@
 """τ²'s shop: what reading costs, what writing leaves untouched, and that answers equal upstream's own environment's."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -25,6 +27,16 @@ def upstream():
     from tau2.domains.retail.environment import get_environment
 
     return get_environment()
+
+
+def test_what_takes_long_to_import_comes_when_upstream_shows_a_difference():
+    code = (
+        "import sys; from tau_retail_env.sources import open_shop; open_shop('tau2');"
+        "assert not {'deepdiff', 'pandas'} & set(sys.modules);"
+        "from tau2.utils.utils import show_dict_diff; print(list(show_dict_diff({'a': 1}, {'a': 2})))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "['values_changed']\n"
 
 
 def test_reading_copies_nothing(shop, monkeypatch):

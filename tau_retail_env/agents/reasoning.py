@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from tau_retail_env.agents.lookups import parsed
 from tau_retail_env.agents.oracle import NUMBER, OracleAgent
+from tau_retail_env.agents.small_talk import request_in
+from tau_retail_env.agents.variant_reasons import item, none_such, priced, steps
 from tau_retail_env.messages import ToolCall
 from tau_retail_env.tasks.task import Action
 from tau_retail_env.users.scripted.story import Beat
@@ -17,14 +18,6 @@ Row = Mapping[str, Any]
 """An order, an item of one, or a variant, as the tools show it."""
 DECIDING = ("get_product_details", "calculate")
 """Calls for which the agent has to know what is meant."""
-BY_PRICE = re.compile(
-    r"cheap|affordable|dearest|dear as|least dear|next dearer|dearer than mine|costliest|most costly|priciest"
-    r"|(?:most|least|nearest more) e\w+ve|costs? (?:the )?(?:least|most)|pay (?:least|most) for|little money|easiest on"
-    r"|lowest|highest|top[- ]pric|price (?:list|tag|comes)|by price|(?:closest|below|above|two)\b[^.]{0,20} in price"
-    r"|(?:below|under|than|reach|reaching|before) \$",
-    re.IGNORECASE,
-)
-"""Wishes for a variant that is found by its price, and has its options from that."""
 ADDRESS = ("address1", "address2", "city", "state", "country", "zip")
 KINDS: Mapping[str, str] = {
     "cancel_pending_order": "cancelling",
@@ -54,19 +47,23 @@ class Reasoner:
     What the customer wants stands thousands of tokens of look-ups before it is done, so it is said again.
     """
 
-    def __init__(self, agent: OracleAgent) -> None:
+    def __init__(self, agent: OracleAgent, typed: Callable[[str], str] = str) -> None:
         """Begin a conversation.
 
         Args:
             agent: with what its look-ups have shown.
+            typed: a customer's words as they stand in the conversation, where the agent has heard others.
         """
         self._agent = agent
+        self._typed = typed
         self._asked = self._meant = False
         self._listed: set[str] = set()
+        self._chosen: Action | None = None
 
     def done(self) -> None:
         """What the customer wanted is done, answered or refused; the next thing begins."""
         self._asked = self._meant = False
+        self._chosen = None
 
     def before_call(self, call: ToolCall, heard: str) -> str:
         """Before a look-up: what a list has in stock, then what is asked for and meant, and what a sum is made of.
@@ -78,6 +75,7 @@ class Reasoner:
         parts = [stock(heard)]
         if call.name in DECIDING:
             parts += self._decide(heard)
+        parts += self._choose(heard)
         if call.name == "calculate":
             parts.append(operands(self._agent, str(call.arguments.get("expression", ""))))
         return _joined(parts)
@@ -93,8 +91,10 @@ class Reasoner:
             parts += self._decide(heard)
             if beat.refusal:
                 orders = _orders_of(self._agent)
-                parts += [_none_such(self._agent, beat, orders), *map(_state, orders)]
-        return _joined(parts)
+                parts.append(_none_such(self._agent, beat, orders))
+                parts += [state for state in map(_state, orders) if state not in parts]
+            return _joined(parts)
+        return _joined([*parts, *self._choose(heard)])
 
     def before_proposal(self, write: Action, heard: str, unlike: Action | None = None) -> str:
         """Before a proposal: the steps from what was asked for and read to it.
@@ -106,9 +106,9 @@ class Reasoner:
 
         Returns:
             What is asked for, or what of the last proposal is wrong; the orders that were read where none was named,
-            and the one that is meant; which of its items are; for a new variant the options that become different and
-            the variant, the variant first where it is found by its price; where an address stands that the customer
-            has not said; and the order's status and how it was paid.
+            and the one that is meant; its status and how it was paid; which of its items are; the steps to a new
+            variant, where they were not written down as its list was read; and where an address stands that the
+            customer has not said.
         """
         agent = self._agent
         parts = [stock(heard)]
@@ -117,18 +117,33 @@ class Reasoner:
             moved = [unlike.arguments.get(name) != write.arguments.get(name) for name in ("order_id", "item_ids")]
             self._meant = self._meant and not any(moved)
         parts += self._decide(heard, write)
-        wish = agent.matter if unlike is None or heard in agent.matter else heard
-        parts += [_change(row, new, wish) for row, new in agent.chosen(write) if new is not row]
+        if unlike is not None or write != self._chosen:
+            parts += _steps(agent, write, agent.matter if unlike is None or heard in agent.matter else heard)
         parts.append(_whereabouts(agent, write))
-        if order := agent.order(write):
-            parts.append(_state(order))
+        if (order := agent.order(write)) and (state := _state(order)) not in parts:
+            parts.append(state)
         return _joined(parts)
+
+    def _choose(self, heard: str) -> list[str]:
+        """The steps to the new variants as soon as the last list that they need was read.
+
+        Whether there is such a variant decides whether to refuse, to compute or to go on asking, so it is looked for
+        before any of that.
+        """
+        agent = self._agent
+        write, plan = agent.step.write, agent.step.plan
+        if write is None or plan is None or "options" in plan.asks or agent.attends or not stock(heard):
+            return []
+        if not all(row is not new for row, new in agent.chosen(write)):
+            return []
+        self._chosen = write
+        return _steps(agent, write, agent.matter)
 
     def _decide(self, heard: str, write: Action | None = None) -> list[str]:
         """What is asked for and what is meant, each once."""
         agent, parts = self._agent, []
         if not self._asked and agent.matter and " ".join(heard.split()) != agent.matter:
-            parts.append(f"Asked: {agent.matter}")
+            parts.append(f"Asked: {self._typed(request_in(agent.matter))}")
         self._asked = True
         write = write or (None if agent.attends else agent.step.write)
         orders = [agent.order(write)] if write else _orders_of(agent)
@@ -138,7 +153,8 @@ class Reasoner:
         return parts
 
     def _which(self, orders: list[Row], write: Action | None) -> list[str]:
-        """The orders that are meant where they are not named, after all that were read; and which of their items."""
+        """The orders that are meant where they are not named, after all that were read; their status and payment, which
+        decide whether to refuse; and which of their items."""
         agent, parts = self._agent, []
         ids = [order["order_id"] for order in orders]
         items = set(write.arguments.get("item_ids", ())) if write else set()
@@ -149,12 +165,14 @@ class Reasoner:
                 parts.append(f"{'; '.join(_contents(order, names) for order in agent.orders())}.")
                 self._listed = read
             parts.append(f"Meant: {', '.join(ids)}.")
+        parts += map(_state, orders)
         beat = agent.attends or agent.step.beat
         about = f"{beat.answer} {beat.refusal}".casefold() if beat else ""
         for order in orders:
             if items:
-                goes = [_item(row) for row in order["items"] if row["item_id"] in items]
-                parts.append(f"{order['order_id']}: {'; '.join(map(_row, order['items']))}. Goes: {'; '.join(goes)}.")
+                goes = [item(row) for row in order["items"] if row["item_id"] in items]
+                rows = [f"{_row(row)}, {'goes' if row['item_id'] in items else 'stays'}" for row in order["items"]]
+                parts.append(f"{order['order_id']}: {'; '.join(rows)}. Goes: {'; '.join(goes)}.")
             elif any(row["name"].casefold() in about for row in order["items"]):
                 parts.append(f"{order['order_id']}: {'; '.join(map(_row, order['items']))}.")
         return parts
@@ -172,7 +190,7 @@ def stock(observation: str) -> str:
     """
     product = parsed(observation)
     available = [one for one in product.get("variants", {}).values() if one.get("available")]
-    listed = [_priced(one) for one in sorted(available, key=lambda one: one["price"])]
+    listed = [priced(one) for one in sorted(available, key=lambda one: one["price"])]
     return f"{product['name']} in stock: {'; '.join(listed)}." if listed else ""
 
 
@@ -251,28 +269,17 @@ def _contents(order: Row, names: set[str]) -> str:
     return f"{order['order_id']} ({order['status']}, {count}, {paid}to {order['address']['city']}): {', '.join(things)}"
 
 
-def _options(thing: Row) -> str:
-    return ", ".join(thing["options"].values())
-
-
-def _item(row: Row) -> str:
-    return f"{row['name']}, {_options(row)}: {row['item_id']}"
-
-
 def _row(row: Row) -> str:
-    return f"{_item(row)} at ${json.dumps(row['price'])}"
+    return f"{item(row)} at ${json.dumps(row['price'])}"
 
 
-def _priced(variant: Row) -> str:
-    return f"${json.dumps(variant['price'])}, {_options(variant)}: {variant['item_id']}"
-
-
-def _change(row: Row, new: Row, wish: str) -> str:
-    """An item as it is, and from the wish to the new variant: by its options, or from the variant to them."""
-    change = f"Change: {_unlike(row, new['options'])}."
-    if BY_PRICE.search(wish):
-        return f"{_item(row)}. New: {_priced(new)}. {change}"
-    return f"{_item(row)}. {change} New: {_options(new)}: {new['item_id']} at ${json.dumps(new['price'])}."
+def _steps(agent: OracleAgent, write: Action, wish: str) -> list[str]:
+    """The steps to each new variant of a change whose list was read."""
+    products = {product["product_id"]: product for product in agent.lists()}
+    others = [order for order in agent.orders() if order["order_id"] != write.arguments.get("order_id")]
+    pairs = [(row, new) for row, new in agent.chosen(write) if new is not row]
+    alone = len(pairs) == 1
+    return [steps(row, new, wish, products[row["product_id"]], others, alone=alone) for row, new in pairs]
 
 
 def _none_such(agent: OracleAgent, beat: Beat, orders: list[Row]) -> str:
@@ -285,13 +292,7 @@ def _none_such(agent: OracleAgent, beat: Beat, orders: list[Row]) -> str:
     wanted = {**rows[0]["options"], **beat.options[0]}
     if any(one["available"] and one["options"] == wanted for one in listed[rows[0]["product_id"]]):
         return ""
-    change, version = _unlike(rows[0], wanted), ", ".join(wanted.values())
-    return f"{_item(rows[0])}. Change: {change}. New: {version}: none."
-
-
-def _unlike(row: Row, options: Mapping[str, str]) -> str:
-    unlike = [f"{name} {value}" for name, value in options.items() if row["options"].get(name) != value]
-    return ", ".join(unlike) or "none"
+    return none_such(rows[0], beat.options[0])
 
 
 def _whereabouts(agent: OracleAgent, write: Action) -> str:

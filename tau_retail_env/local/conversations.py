@@ -307,6 +307,7 @@ class _Worker:
                 second_thoughts=self._wanted.second_thoughts,
                 slips=self._wanted.slips,
                 reasons=self._wanted.reasons,
+                mistypes=self._is_drawn("mistyped", number, self._wanted.mistyped),
                 seed=f"{self._seed}/practice/{number}",
             ),
         )

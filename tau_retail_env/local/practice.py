@@ -11,6 +11,7 @@ from tau_retail_env.agents.second_thoughts import second_thoughts
 from tau_retail_env.agents.slips import Slip, slip, slipped_call
 from tau_retail_env.chat.parsing import render_message
 from tau_retail_env.env import TauRetailEnv
+from tau_retail_env.local.mistyping import mistyped
 from tau_retail_env.messages import AgentMessage, ResetInfo, StepInfo, ToolCall
 from tau_retail_env.tasks import WRITE_TOOLS
 from tau_retail_env.tasks.task import Action
@@ -36,6 +37,9 @@ class Practice:
     reasons: bool = False
     """Whether the agent writes down what a product's list has in stock, and what a proposal rests on, between `<think>`
     and `</think>`."""
+    mistypes: bool = False
+    """Whether the customer mistypes some words. The environment hears of it no more than the agent's choices do: only
+    what is learnt from has them."""
     seed: str = ""
     """Decides where, and what is said."""
 
@@ -51,7 +55,7 @@ class Conversation:
         self._env = env
         self._tools = opening["tools"]
         self._practice = practice
-        self.parts: list[list[dict[str, str]]] = [opening["messages"]]
+        self.parts: list[list[dict[str, str]]] = [self._as_typed(opening["messages"])]
         """Messages: the opening, then in turn what the agent and what the others said."""
         self.slips: set[int] = set()
         """The parts that are wrong on purpose."""
@@ -71,7 +75,7 @@ class Conversation:
             UserError: the customer failed.
         """
         info: ResetInfo | StepInfo = opening
-        reasoner = Reasoner(agent) if self._practice.reasons else None
+        reasoner = Reasoner(agent, self._typed) if self._practice.reasons else None
         while self.reward is None:
             message = agent.act(observation, info)
             self._slip_in_call(message)
@@ -90,6 +94,16 @@ class Conversation:
             self._proposed = agent.proposed
             self._hesitate(agent, reasoner)
             observation, info = self._answer_to(text)
+
+    def _typed(self, words: str) -> str:
+        """A customer's words as they stand in the conversation."""
+        return mistyped(words, seed=self._practice.seed) if self._practice.mistypes else words
+
+    def _as_typed(self, messages: list[dict[str, str]]) -> list[dict[str, str]]:
+        return [
+            {**message, "content": self._typed(message["content"])} if message["role"] == "user" else message
+            for message in messages
+        ]
 
     def _seed(self, what: str) -> str:
         return f"{self._practice.seed}/{len(self.parts)}/{what}"
@@ -189,7 +203,7 @@ class Conversation:
 
     def _hesitate(self, agent: OracleAgent, reasoner: Reasoner | None) -> None:
         for wish, write in second_thoughts(agent, most=self._practice.second_thoughts, seed=self._seed("thoughts")):
-            self.parts.append([{"role": "user", "content": wish}])
+            self.parts.append(self._as_typed([{"role": "user", "content": wish}]))
             thought = reasoner.before_proposal(write, wish, self._proposed) if reasoner else ""
             self._say(_thought(thought, agent.proposal(write)))
             self._proposed = write
@@ -202,7 +216,7 @@ class Conversation:
         """Let the environment hear a text that is written down already."""
         observation, reward, terminated, truncated, answer = self._env.step(text)
         if not (terminated or truncated):
-            self.parts.append(answer["messages"])
+            self.parts.append(self._as_typed(answer["messages"]))
         elif not answer["scorable"]:
             raise UserError(answer["customer_error"])
         else:

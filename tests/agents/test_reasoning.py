@@ -11,7 +11,9 @@ import pytest
 
 from tau_retail_env.agents.oracle import NUMBER, OracleAgent
 from tau_retail_env.agents.proposals import CHANGING_ITEMS
-from tau_retail_env.agents.reasoning import BY_PRICE, Reasoner, stock, unwanted
+from tau_retail_env.agents.reasoning import Reasoner, stock, unwanted
+from tau_retail_env.agents.small_talk import request_in
+from tau_retail_env.agents.variant_reasons import BY_PRICE
 from tau_retail_env.chat.parsing import parse_message
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.local.practice import Practice, converse
@@ -26,6 +28,11 @@ GOES = re.compile(r"#W\d+: ([^#]*)\. Goes: ([^#.]*(?:\.\d[^#.]*)*)\.")
 CHANGE = re.compile(r"(\d{10})\. Change: (.*?)\. New: ([^:]*): (\d{10}) at \$([\d.]+\d)\.")
 NEW_FIRST = re.compile(r"(\d{10})\. New: \$([\d.]+), ([^:]*): (\d{10})\. Change: (.*?)\.(?: |$)")
 NONE = re.compile(r"(\d{10})\. Change: (.*?)\. New: ([^:]*): none\.")
+ON_THE_WAY = re.compile(
+    r"Change: [^:]*\. New: [^:]*: none\. (?=Change)|As in [^:]*: [^:]*: \d{10}\. (?=Change)"
+    r"|(?:Under|With|Mine)\b[^A-Z]*:? (?:(?!Change:|New:).)*?\. (?=New: )"
+)
+"""What stands between an item and the change or the variant that it ends with."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +59,7 @@ def thoughts(env: TauRetailEnv) -> Iterator[tuple[OracleAgent, Action, str]]:
                     yield agent, write, f"{written} {thought}"
                 written = None  # what it proposes again is no first proposal
             else:
-                reasoner.before_words(observation)
+                written = f"{written or ''} {reasoner.before_words(observation)}"
             if agent.attends or (call and call.name in WRITE_TOOLS):
                 reasoner.done()
                 written = ""
@@ -68,6 +75,8 @@ def test_the_items_of_the_order_are_listed_and_those_that_go(env: TauRetailEnv):
             ((rows, goes),) = GOES.findall(thought)
             assert re.findall(r": (\d{10}) at \$", rows) == agent.order_items(write)
             assert set(re.findall(r": (\d{10})", goes)) == set(wanted)
+            verdicts = dict(re.findall(r": (\d{10}) at \$[\d.]+, (goes|stays)", rows))
+            assert verdicts == {one: "goes" if one in wanted else "stays" for one in agent.order_items(write)}
             kept += len(agent.order_items(write)) > len(wanted)
         else:
             assert "Goes: " not in thought
@@ -95,15 +104,15 @@ def test_what_was_asked_for_before_look_ups_is_said_again(env: TauRetailEnv):
     for agent, _, thought in thoughts(env):
         assert thought.count("Asked: ") <= 1
         if asked := re.search(r"Asked: (.*)", thought):
-            first = agent.matter[:40]
-            assert asked[1].startswith(first)
+            assert asked[1].startswith(request_in(agent.matter)[:20])
             said_again += 1
     assert said_again > 100
 
 
 def test_the_options_that_change_are_named_and_the_variant_that_has_them(env: TauRetailEnv):
     changed = priced = 0
-    for agent, write, thought in thoughts(env):
+    for agent, write, written in thoughts(env):
+        thought = ON_THE_WAY.sub("", written)
         by_option = {item: (change, new, options) for item, change, options, new, _ in CHANGE.findall(thought)}
         by_price = {item: (change, new, options) for item, _, options, new, change in NEW_FIRST.findall(thought)}
         if write.name not in CHANGING_ITEMS or not agent.order(write):
@@ -130,7 +139,7 @@ def test_a_version_that_is_not_in_stock_is_looked_for_before_it_is_refused():
         texts = [message["content"] for message in itertools.chain.from_iterable(said.parts)]
         for place, text in enumerate(texts):
             for item, change, options in NONE.findall(text):
-                assert "I'm sorry, that is not possible" in text
+                assert "I'm sorry, that is not possible" in text or re.search(r": none\. Change: .*New: ", text)
                 assert change != "none"
                 written = [line for line in texts[: place + 1] if "in stock:" in line]
                 assert all(f", {options}: " not in line for line in written)
@@ -328,14 +337,45 @@ def test_each_list_is_written_down_as_soon_as_it_was_read(env: TauRetailEnv):
     assert lists > 20
 
 
-def test_status_and_payment_of_the_order_come_last(env: TauRetailEnv):
+def test_status_and_payment_of_the_order_come_before_what_is_to_be_done_with_it(env: TauRetailEnv):
+    before = 0
     for agent, write, thought in thoughts(env):
         if order := agent.order(write):
             paid = order["payment_history"][0]["payment_method_id"]
-            assert f"{order['order_id']} is {order['status']}, paid with {paid}" in thought
+            told = thought.index(f"{order['order_id']} is {order['status']}, paid with {paid}")
             assert thought.endswith(".")
+            if "Goes: " in thought:
+                assert told < thought.index("Goes: ")
+                before += 1
         else:
             assert " is " not in thought.partition("Asked: ")[0]
+    assert before > 20
+
+
+def test_a_variant_is_looked_for_as_soon_as_its_list_was_read_and_once(env: TauRetailEnv):
+    at_once = 0
+    for agent, write, thought in thoughts(env):
+        if write.name in CHANGING_ITEMS and all(new is not row for row, new in agent.chosen(write)):
+            places = [match.start() for match in re.finditer(r"New: (?!.{0,60}: none)", thought)]
+            assert len(places) == len(agent.chosen(write))
+            asks = agent.step.plan.asks if agent.step.plan else ("options",)
+            if "options" not in asks:
+                assert "in stock: " not in thought[places[0] :]
+                at_once += 1
+    assert at_once > 20
+
+
+def test_what_a_sum_is_made_of_comes_after_the_variant_that_it_is_about(env: TauRetailEnv):
+    compared = 0
+    for task in env.tasks:
+        opened = env.reset(task_id=task.id, seed=1)
+        said = converse(env, *opened, OracleAgent(task, whole_proposals=True), Practice(reasons=True))
+        for part in said.parts[1::2]:
+            thought, _, rest = part[0]["content"].partition("</think>")
+            if '"calculate"' in rest and (operand := re.search(r"\. New [A-Z][\w -]+ (\d{10}): ", thought)):
+                assert re.search(rf"New: [^.]*(?:\.\d[^.]*)*{operand[1]}", thought[: operand.start() + 1])
+                compared += 1
+    assert compared > 3
 
 
 def test_neither_customer_nor_tools_hear_of_it_and_the_reward_stays(env: TauRetailEnv):

@@ -148,6 +148,17 @@ def test_more_orders_are_read_only_where_that_is_asked_for(config: SftConfig, to
     assert none < some < every
 
 
+def test_customers_mistype_only_where_that_is_asked_for(config: SftConfig, tokenizer: Qwen2Tokenizer):
+    assert config.conversations.mistyped == 0
+
+    def words(**changes: Any) -> set[str]:
+        return set(re.findall(r"[a-z]{5,}", tokenizer.decode(conversations(config, tokenizer, **changes).token_ids)))
+
+    none, some, every = (words(mistyped=share) for share in (0.0, 0.5, 1.0))
+    assert none == words()
+    assert len(none) < len(some) <= len(every)
+
+
 def test_numbers_that_are_not_redrawn_each_time_may_be_the_shops_own(config: SftConfig, tokenizer: Qwen2Tokenizer):
     def numbers(**changes: Any) -> set[str]:
         return set(IDENTIFIER.findall(tokenizer.decode(conversations(config, tokenizer, **changes).token_ids)))

@@ -79,6 +79,9 @@ class ConversationArgs(Block):
     other items. Of its calls that change the shop half as many are: another tool, an argument that no tool knows, an id
     with a wrong digit. The customer objects or the tool refuses, and the agent goes on as is right. The slips
     themselves are not learnt."""
+    mistyped: float = Field(0.0, ge=0, le=1)
+    """Share of the conversations whose customer mistypes every fourth long word, so that what was asked must be copied
+    and cannot be known by heart. The environment's customer is the same."""
     redraw_identifiers: float | None = Field(None, ge=0, le=1)
     """Replaces the long numbers of every conversation, so that ids must be copied and the shop's cannot be known by
     heart: in this share of the conversations by new ones each time, in the others by always the same. Below 1, because

@@ -1,0 +1,133 @@
+"""How an agent that writes its reasons down gets from a customer's wish to the variant of a product that is meant."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+"""An item of an order, or a variant, as the tools show it."""
+BY_PRICE = re.compile(
+    r"cheap|affordable|dearest|dear as|least dear|next dearer|dearer than mine|costliest|most costly|priciest"
+    r"|(?:most|least|nearest more) e\w+ve|costs? (?:the )?(?:least|most)|pay (?:least|most) for|little money|easiest on"
+    r"|lowest|highest|top[- ]pric|price (?:list|tag|comes)|by price|(?:closest|below|above|two)\b[^.]{0,20} in price"
+    r"|(?:below|under|than|reach|reaching|before) \$",
+    re.IGNORECASE,
+)
+"""Wishes for a variant that is found by its price, and has its options from that."""
+BOUND = re.compile(r"\$(\d+(?:\.\d+)?)")
+NOT_TELLING = ("yes", "no", "none")
+"""Values that a wish may hold without meaning the option."""
+
+
+def options(thing: Row) -> str:
+    """The options' values of an item or a variant."""
+    return ", ".join(thing["options"].values())
+
+
+def item(row: Row) -> str:
+    """An item with its options and its id."""
+    return f"{row['name']}, {options(row)}: {row['item_id']}"
+
+
+def priced(variant: Row) -> str:
+    """A variant: what is looked for, price or options, comes before what is to be found, the id."""
+    return f"${json.dumps(variant['price'])}, {options(variant)}: {variant['item_id']}"
+
+
+def unlike(row: Row, wanted: Mapping[str, str]) -> str:
+    """The options that become different, with their new values."""
+    return ", ".join(f"{name} {value}" for name, value in _changed(row, wanted).items()) or "none"
+
+
+def steps(row: Row, new: Row, wish: str, product: Row, orders: Iterable[Row], *, alone: bool) -> str:
+    """An item as it is, and step by step the variant that a wish for it means.
+
+    Args:
+        row: the item, as its order has it.
+        new: the variant.
+        wish: the customer's words.
+        product: the list of its variants, as the tool shows it.
+        orders: other orders that were read.
+        alone: whether the wish is about this item only; another one's options say nothing of this one.
+
+    Returns:
+        Where the wish is about the price: those among which it is the first or the last, then the variant, then what
+        becomes different. Else where the same thing stands in another order, the versions that the customer would
+        rather have and that are not in stock, what becomes different, and the variant.
+    """
+    stock = sorted((one for one in product["variants"].values() if one["available"]), key=lambda one: one["price"])
+    change = f"Change: {unlike(row, new['options'])}."
+    said = all(_place(value, wish) >= 0 for value in _changed(row, new["options"]).values())
+    if BY_PRICE.search(wish) and (alone or not said):
+        among = _among(row, new, wish, stock) if alone else ""
+        return " ".join(filter(None, [f"{item(row)}.", among, f"New: {priced(new)}.", change]))
+    missed = _missed(new, row, wish, product) if alone and new in stock else ()
+    same = "" if said else next(_elsewhere(new, row, orders), "")
+    found = f"New: {options(new)}: {new['item_id']} at ${json.dumps(new['price'])}."
+    return " ".join(filter(None, [f"{item(row)}.", same, *missed, change, found]))
+
+
+def none_such(row: Row, wanted: Mapping[str, str]) -> str:
+    """An item as it is, and the version of it that is wanted and not in stock."""
+    return f"{item(row)}. {_none(row, {**row['options'], **wanted})}"
+
+
+def _none(row: Row, version: Mapping[str, str]) -> str:
+    return f"Change: {unlike(row, version)}. New: {', '.join(version.values())}: none."
+
+
+def _changed(row: Row, wanted: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in wanted.items() if row["options"].get(name) != value}
+
+
+def _place(value: str, wish: str) -> int:
+    """Where a value stands in a wish as a word of its own; -1 where it does not."""
+    found = re.search(rf"(?<![\w.-]){re.escape(value)}(?![\w-])", wish, re.IGNORECASE)
+    return found.start() if found else -1
+
+
+def _among(row: Row, new: Row, wish: str, stock: Sequence[Row]) -> str:
+    """Among which a variant has the lowest or the highest price: those with an option, below a bound, next to mine."""
+    others = [one for one in stock if one["item_id"] != row["item_id"]]
+    if not others or new["item_id"] in (others[0]["item_id"], others[-1]["item_id"]):
+        return ""
+    bound = BOUND.search(wish)
+    below = [one for one in others if bound and one["price"] < float(bound[1])]
+    if bound and below and below[-1]["item_id"] == new["item_id"]:
+        prices = ", ".join(f"${json.dumps(one['price'])}" for one in below)
+        return f"Under {bound[0]}: {prices}; not ${json.dumps(others[len(below)]['price'])}."
+    for name, value in new["options"].items():
+        alike = [one for one in others if one["options"].get(name) == value]
+        is_end = new["item_id"] in (alike[0]["item_id"], alike[-1]["item_id"])
+        if is_end and value not in NOT_TELLING and _place(value, wish) >= 0:
+            return f"With {value}: {'; '.join(map(priced, alike))}."
+    place = others.index(new)
+    before, after = others[place - 1]["price"], others[place + 1]["price"]
+    is_next = before <= row["price"] < new["price"] or new["price"] < row["price"] <= after
+    return f"Mine: ${json.dumps(row['price'])}." if is_next else ""
+
+
+def _elsewhere(new: Row, row: Row, orders: Iterable[Row]) -> Iterator[str]:
+    """Where the same thing stands in another order."""
+    for order in orders:
+        for other in order["items"]:
+            if other["item_id"] == new["item_id"] != row["item_id"]:
+                yield f"As in {order['order_id']}: {item(other)}."
+
+
+def _missed(new: Row, row: Row, wish: str, product: Row) -> Iterator[str]:
+    """The versions that a wish names before the one that it gets, none of which is in stock."""
+    every = product["variants"].values()
+    held = [one["options"] for one in every if one["available"]]
+    for name, value in new["options"].items():
+        named = {other: _place(other, wish) for other in dict.fromkeys(one["options"][name] for one in every)}
+        if value in NOT_TELLING or named[value] < 0:
+            continue
+        rather = sorted((other for other in named if 0 <= named[other] < named[value]), key=named.__getitem__)
+        versions = [{**new["options"], name: other} for other in rather if other not in NOT_TELLING]
+        if versions and not any(version in held for version in versions):
+            yield from (_none(row, version) for version in versions)
+            return

@@ -1,0 +1,80 @@
+"""The steps from a wish to a variant name what it is found among, what is missed, and where the same thing stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tau_retail_env.agents.variant_reasons import steps
+
+OWN = {"name": "Mug", "item_id": "1000000000", "price": 15.0, "options": {"color": "red", "size": "M"}}
+PRODUCT = {
+    "name": "Mug",
+    "variants": {
+        one["item_id"]: one
+        for one in (
+            {"item_id": f"200000000{number}", "price": price, "available": available, "options": dict(options)}
+            for number, (price, available, options) in enumerate(
+                [
+                    (11.5, True, {"color": "blue", "size": "S"}),
+                    (13.0, True, {"color": "red", "size": "S"}),
+                    (16.0, True, {"color": "red", "size": "L"}),
+                    (17.0, True, {"color": "green", "size": "M"}),
+                    (19.0, True, {"color": "blue", "size": "L"}),
+                    (12.0, False, {"color": "blue", "size": "M"}),
+                ]
+            )
+        )
+    },
+}
+"""A list with prices in dollars, as the tool shows it."""
+
+
+def written(number: int, wish: str, *, orders: Any = (), alone: bool = True) -> str:
+    return steps(OWN, PRODUCT["variants"][f"200000000{number}"], wish, PRODUCT, orders, alone=alone)
+
+
+@pytest.mark.parametrize(
+    ("number", "wish", "found_among"),
+    [
+        (0, "the cheapest one you have", ""),
+        (3, "the priciest below $18", "Under $18: $11.5, $13.0, $16.0, $17.0; not $19.0."),
+        (
+            1,
+            "the cheapest of the red sort",
+            "With red: $13.0, red, S: 2000000001; $16.0, red, L: 2000000002.",
+        ),
+        (2, "whichever is next above mine by price", "Mine: $15.0."),
+    ],
+)
+def test_what_a_price_is_compared_with_stands_before_the_variant(number: int, wish: str, found_among: str):
+    own, _, rest = written(number, wish).partition(": 1000000000. ")
+    assert own == "Mug, red, M"
+    assert rest.startswith(" ".join(filter(None, [found_among, "New: $"])))
+    assert rest.partition(" New: ")[2] or not found_among
+    assert f": 200000000{number}. Change: " in rest
+
+
+def test_versions_that_are_rather_wished_for_are_missed_before_the_one_that_is_in_stock():
+    text = written(3, "a blue one, or green if that is gone, all else equal")
+    assert text.endswith(
+        "Change: color blue. New: blue, M: none. Change: color green. New: green, M: 2000000003 at $17.0."
+    )
+    assert "none" not in written(3, "a green one, or blue if that is gone")  # the first is in stock
+    assert "none" not in written(3, "a green one")
+    assert "none" not in written(3, "the pen in blue and the mug in green", alone=False)  # another item's
+
+
+def test_the_same_thing_in_another_order_is_shown():
+    other = {"order_id": "#W2", "items": [{**PRODUCT["variants"]["2000000004"], "name": "Mug"}]}
+    text = written(4, "like the one in my other order", orders=[other])
+    assert "As in #W2: Mug, blue, L: 2000000004. Change: color blue, size L. New: blue, L: 2000000004" in text
+    assert "As in" not in written(4, "a blue one in L", orders=[other])
+    assert "As in" not in written(4, "like the one in my other order")
+
+
+def test_of_several_items_those_whose_options_are_said_are_not_looked_for_by_price():
+    wish = "the pen for the cheapest one; the mug for a blue one in S"
+    assert "Change: color blue, size S. New: blue, S: 2000000000" in written(0, wish, alone=False)
+    assert "New: $11.5, blue, S: 2000000000. Change" in written(0, "the cheapest; and the pen in black", alone=False)

@@ -274,25 +274,28 @@ def _row(row: Row) -> str:
 
 
 def _steps(agent: OracleAgent, write: Action, wish: str) -> list[str]:
-    """The steps to each new variant of a change whose list was read."""
+    """The steps to each new variant of a change whose list was read, or to there being none where another thing is
+    done instead."""
     products = {product["product_id"]: product for product in agent.lists()}
     others = [order for order in agent.orders() if order["order_id"] != write.arguments.get("order_id")]
     pairs = [(row, new) for row, new in agent.chosen(write) if new is not row]
     alone = len(pairs) == 1
-    return [steps(row, new, wish, products[row["product_id"]], others, alone=alone) for row, new in pairs]
+    found = [steps(row, new, wish, products[row["product_id"]], others, alone=alone) for row, new in pairs]
+    plan = agent.step.plan
+    if not found and plan and " is not available " in plan.answer:
+        rows = [row for row in agent.rows(write) if row["product_id"] in products]
+        found = [none_such(row, {}, plan.answer, products[row["product_id"]]) for row in rows[:1]]
+    return found
 
 
 def _none_such(agent: OracleAgent, beat: Beat, orders: list[Row]) -> str:
-    """The version that is wanted of an item and that the list which was looked up for it does not have in stock."""
+    """What the list that was looked up for it shows of an item's version that is refused."""
     looked_up = [call.arguments["product_id"] for call in beat.calls if call.name == "get_product_details"]
-    listed = {product["product_id"]: product["variants"].values() for product in agent.lists()}
+    listed = {product["product_id"]: product for product in agent.lists()}
     rows = [row for order in orders for row in order["items"] if row["product_id"] in listed.keys() & looked_up[-1:]]
-    if len(rows) != 1 or len(beat.options) != 1:  # of two alike nobody knows which it is
+    if len(rows) != 1 or len(beat.options) > 1:  # of two alike nobody knows which it is
         return ""
-    wanted = {**rows[0]["options"], **beat.options[0]}
-    if any(one["available"] and one["options"] == wanted for one in listed[rows[0]["product_id"]]):
-        return ""
-    return none_such(rows[0], beat.options[0])
+    return none_such(rows[0], beat.options[0] if beat.options else {}, beat.refusal, listed[rows[0]["product_id"]])
 
 
 def _whereabouts(agent: OracleAgent, write: Action) -> str:

@@ -18,6 +18,8 @@ BY_PRICE = re.compile(
 )
 """Wishes for a variant that is found by its price, and has its options from that."""
 BOUND = re.compile(r"\$(\d+(?:\.\d+)?)")
+FURTHER = re.compile(r"with a (?:higher|lower) (.+) that is otherwise the same")
+"""How a refusal names the option of which there is no further value."""
 NOT_TELLING = ("yes", "no", "none")
 """Values that a wish may hold without meaning the option."""
 
@@ -55,8 +57,9 @@ def steps(row: Row, new: Row, wish: str, product: Row, orders: Iterable[Row], *,
 
     Returns:
         Where the wish is about the price: those among which it is the first or the last, then the variant, then what
-        becomes different. Else where the same thing stands in another order, the versions that the customer would
-        rather have and that are not in stock, what becomes different, and the variant.
+        becomes different. Else where the same thing stands in another order, those that are otherwise the same where
+        the wish does not name the value, the versions that the customer would rather have and that are not in stock,
+        what becomes different, and the variant.
     """
     stock = sorted((one for one in product["variants"].values() if one["available"]), key=lambda one: one["price"])
     change = f"Change: {unlike(row, new['options'])}."
@@ -65,14 +68,50 @@ def steps(row: Row, new: Row, wish: str, product: Row, orders: Iterable[Row], *,
         among = _among(row, new, wish, stock) if alone else ""
         return " ".join(filter(None, [f"{item(row)}.", among, f"New: {priced(new)}.", change]))
     missed = _missed(new, row, wish, product) if alone and new in stock else ()
-    same = "" if said else next(_elsewhere(new, row, orders), "")
+    same = (
+        "" if said else next(_elsewhere(new, row, orders), "") or _alike(row, [*_changed(row, new["options"])], stock)
+    )
     found = f"New: {options(new)}: {new['item_id']} at ${json.dumps(new['price'])}."
     return " ".join(filter(None, [f"{item(row)}.", same, *missed, change, found]))
 
 
-def none_such(row: Row, wanted: Mapping[str, str]) -> str:
-    """An item as it is, and the version of it that is wanted and not in stock."""
-    return f"{item(row)}. {_none(row, {**row['options'], **wanted})}"
+def none_such(row: Row, wanted: Mapping[str, str], words: str, product: Row) -> str:
+    """An item as it is, and what the list shows of a version of it that is refused.
+
+    Args:
+        row: the item.
+        wanted: the options that are to become different; none where the words alone tell them.
+        words: in which the version is said not to be there.
+        product: the list of its variants, as the tool shows it.
+
+    Returns:
+        The version that is not in stock; or, where there is none with a higher or lower value, those that are otherwise
+        the same. Nothing where neither can be told.
+    """
+    every = list(product["variants"].values())
+    held = sorted((one for one in every if one["available"]), key=lambda one: one["price"])
+    if further := FURTHER.search(words):
+        return f"{item(row)}. {_alike(row, [further[1]], held)}"
+    named = {
+        (name, value) for one in every for name, value in one["options"].items() if _is_named(row, name, value, words)
+    }
+    wanted = wanted or (dict(named) if len(named) == 1 else {})
+    version = {**row["options"], **wanted}
+    if not wanted or any(one["options"] == version for one in held):
+        return ""
+    return f"{item(row)}. {_none(row, version)}"
+
+
+def _is_named(row: Row, name: str, value: str, words: str) -> bool:
+    return value not in NOT_TELLING and row["options"].get(name) != value and _place(value, words) >= 0
+
+
+def _alike(row: Row, names: Sequence[str], stock: Iterable[Row]) -> str:
+    """Those of a stock that have another value of one option alone; empty where it is about several options."""
+    if len(names) != 1:
+        return ""
+    alike = [priced(one) for one in stock if [*_changed(row, one["options"])] == list(names)]
+    return f"Else the same: {'; '.join(alike) or 'none'}."
 
 
 def _none(row: Row, version: Mapping[str, str]) -> str:
@@ -85,7 +124,7 @@ def _changed(row: Row, wanted: Mapping[str, str]) -> dict[str, str]:
 
 def _place(value: str, wish: str) -> int:
     """Where a value stands in a wish as a word of its own; -1 where it does not."""
-    found = re.search(rf"(?<![\w.-]){re.escape(value)}(?![\w-])", wish, re.IGNORECASE)
+    found = re.search(rf"(?<![\w.'-]){re.escape(value)}(?![\w-])", wish, re.IGNORECASE)
     return found.start() if found else -1
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import re
 
-LONG_WORD = re.compile(r"(?<![\w#@.'-])[a-z]{5,}(?![\w@'-]|\.\w)")
-"""A word in small letters that is no part of an id, an email or a name."""
+LONG_WORD = re.compile(r"^[A-Z][a-z]{4,}(?= [a-z])|(?<![\w#@.'-])[a-z]{5,}(?![\w@'-]|\.\w)")
+"""A word that is no part of an id, an email or a name: in small letters, or the first of a sentence."""
 SENTENCE_END = re.compile(r"((?<=[.!?])\s+)")
 STREET = re.compile(r"\d{5}\b|\b(?:street|avenue|drive|lane|road|suite|unit|apartment|apt|broadway)\b", re.IGNORECASE)
 """What stands in an address; a sentence with one keeps its letters."""

@@ -30,6 +30,7 @@ NEW_FIRST = re.compile(r"(\d{10})\. New: \$([\d.]+), ([^:]*): (\d{10})\. Change:
 NONE = re.compile(r"(\d{10})\. Change: (.*?)\. New: ([^:]*): none\.")
 ON_THE_WAY = re.compile(
     r"Change: [^:]*\. New: [^:]*: none\. (?=Change)|As in [^:]*: [^:]*: \d{10}\. (?=Change)"
+    r"|Else the same: (?:(?!Change:).)*?\. (?=Change)"
     r"|(?:Under|With|Mine)\b[^A-Z]*:? (?:(?!Change:|New:).)*?\. (?=New: )"
 )
 """What stands between an item and the change or the variant that it ends with."""
@@ -116,7 +117,7 @@ def test_the_options_that_change_are_named_and_the_variant_that_has_them(env: Ta
         by_option = {item: (change, new, options) for item, change, options, new, _ in CHANGE.findall(thought)}
         by_price = {item: (change, new, options) for item, _, options, new, change in NEW_FIRST.findall(thought)}
         if write.name not in CHANGING_ITEMS or not agent.order(write):
-            assert "Change:" not in thought
+            assert not by_option and not by_price  # at most a version that is not in stock
             continue
         for row, variant in agent.chosen(write):
             if variant is row:  # its product was not looked up
@@ -139,13 +140,32 @@ def test_a_version_that_is_not_in_stock_is_looked_for_before_it_is_refused():
         texts = [message["content"] for message in itertools.chain.from_iterable(said.parts)]
         for place, text in enumerate(texts):
             for item, change, options in NONE.findall(text):
-                assert "I'm sorry, that is not possible" in text or re.search(r": none\. Change: .*New: ", text)
+                refused = any(" is not available " in later for later in texts[place : place + 6])
+                assert refused or re.search(r": none\. Change: .*New: ", text)
                 assert change != "none"
                 written = [line for line in texts[: place + 1] if "in stock:" in line]
                 assert all(f", {options}: " not in line for line in written)
                 assert any(item in line for line in texts[:place])
                 missing += 1
     assert missing > 5
+
+
+def test_what_is_done_in_place_of_an_exchange_comes_after_what_is_not_in_stock():
+    tasks = [task for task in SERIES5.generate("train5", 500) if {"condition", "no_further_step"} & set(task.labels)]
+    env = TauRetailEnv(source="generated", tasks=tasks)
+    returned = refused = 0
+    for task in tasks:
+        opened = env.reset(task_id=task.id, seed=1)
+        said = converse(env, *opened, OracleAgent(task, whole_proposals=True), Practice(reasons=True))
+        words = [part[0]["content"] for part in said.parts[1::2]]
+        for place, text in enumerate(words):
+            written = " ".join(words[max(place - 2, 0) : place + 1])
+            if re.search(r"\nThe .* is not available .* return ", text):
+                returned += bool(NONE.search(written))
+            elif re.search(r"because no .* with a (?:higher|lower) ", text):
+                assert "Else the same: " in written
+                refused += 1
+    assert returned > 2 and refused > 2
 
 
 def test_a_refusal_about_an_item_has_the_item_before_it_and_one_about_an_order_its_status():

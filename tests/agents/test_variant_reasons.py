@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tau_retail_env.agents.variant_reasons import steps
+from tau_retail_env.agents.variant_reasons import none_such, steps
 
 OWN = {"name": "Mug", "item_id": "1000000000", "price": 15.0, "options": {"color": "red", "size": "M"}}
 PRODUCT = {
@@ -78,3 +78,28 @@ def test_of_several_items_those_whose_options_are_said_are_not_looked_for_by_pri
     wish = "the pen for the cheapest one; the mug for a blue one in S"
     assert "Change: color blue, size S. New: blue, S: 2000000000" in written(0, wish, alone=False)
     assert "New: $11.5, blue, S: 2000000000. Change" in written(0, "the cheapest; and the pen in black", alone=False)
+
+
+def test_who_wants_a_step_is_shown_those_that_are_otherwise_the_same():
+    text = written(3, "one in the next colour, all else equal")
+    assert "Else the same: $17.0, green, M: 2000000003. Change: color green. New: green, M" in text
+    assert "Else the same" not in written(3, "a green one")  # named
+    assert "Else the same" not in written(0, "a smaller one in the next colour")  # of two options
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words", "shown"),
+    [
+        ({"color": "blue"}, "the mug is not available", "Change: color blue. New: blue, M: none."),
+        ({}, "the mug is not available in blue", "Change: color blue. New: blue, M: none."),
+        ({}, "no mug with a higher size that is otherwise the same is available", None),
+        ({}, "no mug with a higher color that is otherwise the same is available", "Else the same: $17.0, green, M"),
+        ({}, "the mug is not available in green", ""),  # it is
+        ({}, "the mug is not available in another shade", ""),  # nobody knows which
+    ],
+)
+def test_a_refusal_comes_after_what_the_list_shows(wanted: dict[str, str], words: str, shown: str | None):
+    text = none_such(OWN, wanted, words, PRODUCT)
+    if shown is None:
+        shown = "Else the same: $13.0, red, S: 2000000001; $16.0, red, L: 2000000002."
+    assert text.startswith(f"Mug, red, M: 1000000000. {shown}" if shown else "") and bool(text) == bool(shown)

@@ -50,6 +50,11 @@ def test_what_must_be_copied_exactly_keeps_its_letters(exact: str):
     assert {mistyped(f"Look for it: {exact}.", seed=str(seed)) for seed in range(40)} == {f"Look for it: {exact}."}
 
 
+def test_a_sentence_may_begin_with_a_mistyped_word():
+    firsts = {mistyped("Whatever it is.", seed=str(seed)).split()[0] for seed in range(40)}
+    assert len(firsts) > 2 and all(first.startswith("W") for first in firsts)
+
+
 def test_what_was_asked_for_is_said_again_as_it_was_typed():
     env = TauRetailEnv(source="generated", tasks=SERIES4.generate("train4", 40))
     unlike = said_again = 0

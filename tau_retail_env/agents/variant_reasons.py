@@ -18,6 +18,8 @@ BY_PRICE = re.compile(
 )
 """Wishes for a variant that is found by its price, and has its options from that."""
 BOUND = re.compile(r"\$(\d+(?:\.\d+)?)")
+NEXT = re.compile(r"\b(?:mine|my own|next|near\w*|clos\w+|step|notch)\b", re.IGNORECASE)
+"""What a wish for the next cheaper or dearer variant has."""
 FURTHER = re.compile(r"with a (?:higher|lower) (.+) that is otherwise the same")
 """How a refusal names the option of which there is no further value."""
 NOT_TELLING = ("yes", "no", "none")
@@ -131,7 +133,7 @@ def _place(value: str, wish: str) -> int:
 def _among(row: Row, new: Row, wish: str, stock: Sequence[Row]) -> str:
     """Among which a variant has the lowest or the highest price: those with an option, below a bound, next to mine."""
     others = [one for one in stock if one["item_id"] != row["item_id"]]
-    if not others or new["item_id"] in (others[0]["item_id"], others[-1]["item_id"]):
+    if new not in others or new in (others[0], others[-1]):
         return ""
     bound = BOUND.search(wish)
     below = [one for one in others if bound and one["price"] < float(bound[1])]
@@ -143,10 +145,10 @@ def _among(row: Row, new: Row, wish: str, stock: Sequence[Row]) -> str:
         is_end = new["item_id"] in (alike[0]["item_id"], alike[-1]["item_id"])
         if is_end and value not in NOT_TELLING and _place(value, wish) >= 0:
             return f"With {value}: {'; '.join(map(priced, alike))}."
-    place = others.index(new)
+    place = others.index(new)  # neither the first nor the last
     before, after = others[place - 1]["price"], others[place + 1]["price"]
     is_next = before <= row["price"] < new["price"] or new["price"] < row["price"] <= after
-    return f"Mine: ${json.dumps(row['price'])}." if is_next else ""
+    return f"Mine: ${json.dumps(row['price'])}." if is_next and NEXT.search(wish) else ""
 
 
 def _elsewhere(new: Row, row: Row, orders: Iterable[Row]) -> Iterator[str]:

@@ -46,6 +46,7 @@ def written(number: int, wish: str, *, orders: Any = (), alone: bool = True) -> 
             "With red: $13.0, red, S: 2000000001; $16.0, red, L: 2000000002.",
         ),
         (2, "whichever is next above mine by price", "Mine: $15.0."),
+        (2, "a cheap one, whichever you like", ""),  # nobody knows why
     ],
 )
 def test_what_a_price_is_compared_with_stands_before_the_variant(number: int, wish: str, found_among: str):

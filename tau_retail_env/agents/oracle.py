@@ -91,7 +91,7 @@ class OracleAgent:
         self._unreported = ""
         self._reported_outputs = False
         self.matter = ""
-        """What the customer has said since the last thing was done, up to what was heard last."""
+        """What the customer has said since the last thing was done, up to what was heard last; each message is a line."""
         self.attends: Beat | None = None
         """What of a story its last message answers, refuses, or sums up in the story's own words."""
 
@@ -196,7 +196,7 @@ class OracleAgent:
             return self._after_tool(observation)
         self._said += f"\n{observation}"
         self._said_now += f"\n{observation}"
-        self.matter = " ".join(self._said_now.split())
+        self.matter = self._said_now.strip()
         if self._summed_up:
             return self._after_summary(observation)
         return self._next()

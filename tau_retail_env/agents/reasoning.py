@@ -118,7 +118,8 @@ class Reasoner:
             self._meant = self._meant and not any(moved)
         parts += self._decide(heard, write)
         if unlike is not None or write != self._chosen:
-            parts += _steps(agent, write, agent.matter if unlike is None or heard in agent.matter else heard)
+            wish = agent.matter if unlike is None or heard in agent.matter else heard
+            parts += _steps(agent, write, wish, unlike)
         parts.append(_whereabouts(agent, write))
         if (order := agent.order(write)) and (state := _state(order)) not in parts:
             parts.append(state)
@@ -142,8 +143,9 @@ class Reasoner:
     def _decide(self, heard: str, write: Action | None = None) -> list[str]:
         """What is asked for and what is meant, each once."""
         agent, parts = self._agent, []
-        if not self._asked and agent.matter and " ".join(heard.split()) != agent.matter:
-            parts.append(f"Asked: {self._typed(request_in(agent.matter))}")
+        if not self._asked and agent.matter and heard.strip() != agent.matter:
+            typed = "\n".join(map(self._typed, agent.matter.split("\n")))
+            parts.append(f"Asked: {request_in(typed)}")
         self._asked = True
         write = write or (None if agent.attends else agent.step.write)
         orders = [agent.order(write)] if write else _orders_of(agent)
@@ -273,19 +275,24 @@ def _row(row: Row) -> str:
     return f"{item(row)} at ${json.dumps(row['price'])}"
 
 
-def _steps(agent: OracleAgent, write: Action, wish: str) -> list[str]:
+def _steps(agent: OracleAgent, write: Action, wish: str, unlike: Action | None = None) -> list[str]:
     """The steps to each new variant of a change whose list was read, or to there being none where another thing is
-    done instead."""
+    done instead; of a change that is made in place of another only to those that the other has not."""
     products = {product["product_id"]: product for product in agent.lists()}
-    others = [order for order in agent.orders() if order["order_id"] != write.arguments.get("order_id")]
     pairs = [(row, new) for row, new in agent.chosen(write) if new is not row]
-    alone = len(pairs) == 1
-    found = [steps(row, new, wish, products[row["product_id"]], others, alone=alone) for row, new in pairs]
     plan = agent.step.plan
-    if not found and plan and " is not available " in plan.answer:
+    if not pairs and unlike is None and plan and " is not available " in plan.answer:
         rows = [row for row in agent.rows(write) if row["product_id"] in products]
-        found = [none_such(row, {}, plan.answer, products[row["product_id"]]) for row in rows[:1]]
-    return found
+        return [none_such(row, {}, plan.answer, products[row["product_id"]]) for row in rows[:1]]
+    before = unlike.arguments if unlike else {}
+    stays = set(zip(before.get("item_ids", ()), before.get("new_item_ids", ()), strict=False))
+    orders = agent.orders() if wish == agent.matter else []  # a second thought has what it wants in itself
+    others = [order for order in orders if order["order_id"] != write.arguments.get("order_id")]
+    return [
+        steps(row, new, wish, products[row["product_id"]], others, alone=len(pairs) == 1)
+        for row, new in pairs
+        if (row["item_id"], new["item_id"]) not in stays
+    ]
 
 
 def _none_such(agent: OracleAgent, beat: Beat, orders: list[Row]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from itertools import chain, zip_longest
 
 from tau_retail_env.sources.generated import everyday, wording
 from tau_retail_env.sources.generated.wording import SLOT, rules
@@ -18,13 +19,14 @@ ASIDES = ("aside", "reason", "story", "polite_start", "polite_end", "annoyed_sta
 GRAMMARS = (wording.GRAMMAR, everyday.GRAMMAR)
 IDENTITY = re.compile(rf"{EMAIL.pattern}|^[A-Z]\w+ [A-Z]\w+\W+\d{{5}}\W*$")
 """A sentence with an email, or of a name and a zip code alone."""
-SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
-WORD = re.compile(r"[\w'@#.-]*\w")
-MOST_WORDS = 6
-"""Most words that stand for a slot."""
-LONG_FORMS: Mapping[str, str] = {short: long for long, short in everyday.SHORTHAND.items()}
-Pattern = tuple[str | None, ...]
-"""The words of a sentence; None for a slot."""
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+WORD = re.compile(r"w/o?|&|[\w'@#.-]*\w")
+IN_SLOT: Mapping[str, str] = {"name": r"\S+ \S+", "zip": r"\d{5}"}
+"""What stands for a slot of some names."""
+ANY = r"\S+(?: \S+){0,5}"
+"""What stands for any other: one to six words."""
+LONG_FORMS: Mapping[str, str] = {short: long for long, short in everyday.SHORTHAND.items()} | {"an": "a"}
+"""What stands in the grammars for words that are shortened, or that are others before a vowel."""
 
 
 def request_in(words: str) -> str:
@@ -34,29 +36,23 @@ def request_in(words: str) -> str:
     and an aside: where they are others than it has learnt, it goes on with something that it has.
 
     Args:
-        words: what was said, in whole sentences.
+        words: what was said, each message on a line of its own.
     """
-    kept = [sentence for sentence in SENTENCE_END.split(words) if not _is_small_talk(sentence)]
-    return " ".join(kept) or words
+    sentences = [sentence for sentence in SENTENCE_END.split(words) if sentence]
+    return " ".join([sentence for sentence in sentences if not _is_small_talk(sentence)] or sentences)
 
 
 def _is_small_talk(sentence: str) -> bool:
-    words = _words(sentence)
-    return bool(IDENTITY.search(sentence)) or any(_fits(words, pattern) for pattern in _patterns().get(len(words), ()))
+    return bool(IDENTITY.search(sentence) or _small_talk().fullmatch(_plain(sentence)))
 
 
 @functools.cache
-def _patterns() -> Mapping[int, Sequence[Pattern]]:
-    """The sentences of small talk, by each number of words that they can have."""
-    found: dict[int, list[Pattern]] = {}
-    for pattern in dict.fromkeys(_all_patterns()):
-        slots = pattern.count(None)
-        for more in range(slots * (MOST_WORDS - 1) + 1):
-            found.setdefault(len(pattern) + more, []).append(pattern)
-    return found
+def _small_talk() -> re.Pattern[str]:
+    """Any sentence of small talk, as `_plain` gives it."""
+    return re.compile("|".join(dict.fromkeys(_patterns())))
 
 
-def _all_patterns() -> Iterator[Pattern]:
+def _patterns() -> Iterator[str]:
     lines = [line for act in ACTS for line in (*PHRASES[act], *MORE_PHRASES.get(act, ()))]
     for grammar in GRAMMARS:
         for held_out in (False, True):
@@ -64,25 +60,14 @@ def _all_patterns() -> Iterator[Pattern]:
             lines += [line for rule in ASIDES for line in known.get(rule, ())]
     for line in lines:
         for sentence in SENTENCE_END.split(line):
-            words = _words(SLOT.sub(" SLOT ", sentence))
-            pattern = tuple(None if word == _sorted("slot") else word for word in words)
-            if any(pattern) and "{wish}" not in sentence:
+            between = [re.escape(_plain(words)) for words in SLOT.split(sentence)[::2]]
+            slots = [IN_SLOT.get(name, ANY) for name in SLOT.findall(sentence)]
+            pattern = " ".join(filter(None, chain.from_iterable(zip_longest(between, slots))))
+            if any(between) and "{wish}" not in sentence:
                 yield pattern
 
 
-def _words(sentence: str) -> list[str]:
-    """Its words whatever their letters' order, for two of them change places where a customer mistypes."""
-    return [_sorted(LONG_FORMS.get(word, word)) for word in WORD.findall(sentence.lower())]
-
-
-def _sorted(word: str) -> str:
-    return "".join(sorted(word))
-
-
-def _fits(words: Sequence[str], pattern: Pattern) -> bool:
-    """Whether the words are those of a pattern, with one to `MOST_WORDS` words for each slot."""
-    if not words or not pattern:
-        return not words and not pattern
-    if pattern[0] is not None:
-        return words[0] == pattern[0] and _fits(words[1:], pattern[1:])
-    return any(_fits(words[more:], pattern[1:]) for more in range(1, min(MOST_WORDS, len(words)) + 1))
+def _plain(sentence: str) -> str:
+    """Its words, each with its letters sorted, for two of them change places where a customer mistypes."""
+    words = WORD.findall(sentence.lower().replace("'s", " s"))  # "my {relative}'s"
+    return " ".join("".join(sorted(LONG_FORMS.get(word, word))) for word in words)

@@ -126,7 +126,7 @@ def _changed(row: Row, wanted: Mapping[str, str]) -> dict[str, str]:
 
 def _place(value: str, wish: str) -> int:
     """Where a value stands in a wish as a word of its own; -1 where it does not."""
-    found = re.search(rf"(?<![\w.'-]){re.escape(value)}(?![\w-])", wish, re.IGNORECASE)
+    found = re.search(rf"(?<![\w.'/-]){re.escape(value)}(?![\w/-])", wish, re.IGNORECASE)  # not in "bagged/bagless"
     return found.start() if found else -1
 
 
@@ -168,7 +168,8 @@ def _missed(new: Row, row: Row, wish: str, product: Row) -> Iterator[str]:
         if value in NOT_TELLING or named[value] < 0:
             continue
         rather = sorted((other for other in named if 0 <= named[other] < named[value]), key=named.__getitem__)
-        versions = [{**new["options"], name: other} for other in rather if other not in NOT_TELLING]
+        told = [*NOT_TELLING, *new["options"].values()]  # "black, silver" may be lens and frame
+        versions = [{**new["options"], name: other} for other in rather if other not in told]
         if versions and not any(version in held for version in versions):
             yield from (_none(row, version) for version in versions)
             return

@@ -24,6 +24,13 @@ from tau_retail_env.users.scripted.story import story_of
         ("What a shame. the dog has had a go at the hall, need i say more? swap it.", "swap it."),  # in small letters
         ("Typign from the office here. My email has changed.", "My email has changed."),  # mistyped
         ("I've no need of it. Hello.", "I've no need of it."),
+        ("hi\nOf course. Lei Patel, zip code 10101.\nCancel it", "Cancel it"),  # messages without an end
+        ("the mail is lei.patel@example.com\nWith PayPal, please.", "With PayPal, please."),
+        ("What's the zip code on the order with the lamp?", "What's the zip code on the order with the lamp?"),
+        ("Hello. Which zip code is #W1234567 shipped to?", "Which zip code is #W1234567 shipped to?"),
+        ("Hello. My zip code is 10101. No more.", "My zip code is 10101. No more."),  # no name
+        ("You're my last hope on an evening. It's my aunt's fault, really. Swap it.", "Swap it."),
+        ("my sister moved in on monday, & now we have most things twice. bear w/ me, it's late. swap it.", "swap it."),
         ("Hello.", "Hello."),  # nothing else
     ],
 )

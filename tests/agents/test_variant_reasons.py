@@ -67,6 +67,21 @@ def test_versions_that_are_rather_wished_for_are_missed_before_the_one_that_is_i
     assert "none" not in written(3, "the pen in blue and the mug in green", alone=False)  # another item's
 
 
+def test_only_what_a_wish_says_of_the_same_option_is_missed():
+    own = {**OWN, "options": {"frame": "red", "lens": "red"}}
+    rows = {
+        key: {"item_id": key, "price": 15.0, "available": key != "3", "options": options}
+        for key, options in {
+            "1": {"frame": "silver", "lens": "black"},
+            "2": {"frame": "black", "lens": "silver"},
+            "3": {"frame": "black", "lens": "black"},
+        }.items()
+    }
+    product = {"name": "Mug", "variants": rows}
+    assert "none" not in steps(own, rows["1"], "black, silver, please", product, (), alone=True)
+    assert "none" not in steps(own, rows["1"], "black/silver silver", product, (), alone=True)
+
+
 def test_the_same_thing_in_another_order_is_shown():
     other = {"order_id": "#W2", "items": [{**PRODUCT["variants"]["2000000004"], "name": "Mug"}]}
     text = written(4, "like the one in my other order", orders=[other])

@@ -150,6 +150,25 @@ def test_a_refund_is_never_wanted_on_an_account_that_did_not_pay(env: TauRetailE
                     assert method == first or method.startswith("gift_card_")
 
 
+def test_the_steps_to_a_variant_are_written_again_only_where_another_one_is_wanted(env: TauRetailEnv):
+    same = other = 0
+    for task in env.tasks:
+        opened = env.reset(task_id=task.id, seed=1)
+        practice = Practice(reasons=True, second_thoughts=4, seed=task.id)
+        said = converse(env, *opened, OracleAgent(task, whole_proposals=True), practice)
+        for (heard, *_), (answer, *_) in zip(said.parts[::2], said.parts[1::2], strict=False):
+            thought, _, _ = answer["content"].partition("</think>")
+            if thought.startswith(("<think>No to the payment", "<think>No to the items")):
+                assert "Change: " not in thought
+                same += 1
+            elif thought.startswith("<think>No to the new items "):
+                news = thought.split(".")[0].removeprefix("<think>No to the new items ").split(", ")
+                assert thought.count("Change: ") == len(news), heard["content"]
+                assert "As in #W" not in thought  # the customer has just named it otherwise
+                other += 1
+    assert same > 5 and other > 20
+
+
 def test_nobody_has_second_thoughts_unless_asked_for(env: TauRetailEnv):
     for agent, said in proposals(env):
         assert second_thoughts(agent, most=0, seed=said) == []

@@ -91,7 +91,7 @@ class OracleAgent:
         self._unreported = ""
         self._reported_outputs = False
         self.matter = ""
-        """What the customer has said since the last thing was done, up to what was heard last; each message is a line."""
+        """What the customer has said since the last thing was done, a line for each message."""
         self.attends: Beat | None = None
         """What of a story its last message answers, refuses, or sums up in the story's own words."""
 

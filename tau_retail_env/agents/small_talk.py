@@ -17,8 +17,8 @@ ACTS = ("hello", "name_zip", "wish", "thanks", "resignation", "impatience")
 ASIDES = ("aside", "reason", "story", "polite_start", "polite_end", "annoyed_start")
 """The rules of the generated tasks that say nothing of it."""
 GRAMMARS = (wording.GRAMMAR, everyday.GRAMMAR)
-IDENTITY = re.compile(rf"{EMAIL.pattern}|^[A-Z]\w+ [A-Z]\w+\W+\d{{5}}\W*$")
-"""A sentence with an email, or of a name and a zip code alone."""
+UNENDED = ("hello", "thanks", "email")
+"""Those of which some have no mark at their end."""
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 WORD = re.compile(r"w/o?|&|[\w'@#.-]*\w")
 IN_SLOT: Mapping[str, str] = {"name": r"\S+ \S+", "zip": r"\d{5}"}
@@ -38,12 +38,23 @@ def request_in(words: str) -> str:
     Args:
         words: what was said, each message on a line of its own.
     """
-    sentences = [sentence for sentence in SENTENCE_END.split(words) if sentence]
-    return " ".join([sentence for sentence in sentences if not _is_small_talk(sentence)] or sentences)
+    sentences = [sentence for sentence in SENTENCE_END.split(_who().sub("", words)) if sentence]
+    return " ".join([sentence for sentence in sentences if not _is_small_talk(sentence)] or words.split())
 
 
 def _is_small_talk(sentence: str) -> bool:
-    return bool(IDENTITY.search(sentence) or _small_talk().fullmatch(_plain(sentence)))
+    return bool(EMAIL.search(sentence) or _small_talk().fullmatch(_plain(sentence)))
+
+
+@functools.cache
+def _who() -> re.Pattern[str]:
+    """Who the customer is in its own words, and what it does not end: the rest of a message begins in the middle."""
+    filled = {"name": r"[A-Z]\w+ [A-Z]\w+", "zip": IN_SLOT["zip"], "email": EMAIL.pattern}
+    known = {act: (*PHRASES[act], *MORE_PHRASES.get(act, ())) for act in ("name_zip", *UNENDED)}
+    unended = [line for act in UNENDED for line in known[act] if line[-1] not in ".!?"]
+    lines = [re.escape(line).replace(r"\{", "{").replace(r"\}", "}") for line in (*known["name_zip"], *unended)]
+    said = "|".join(SLOT.sub(lambda slot: filled[slot[1]], line) for line in lines)
+    return re.compile(rf"(?:^|(?<=[.!?]\s))(?:(?:{said})(?:\s+|$))+", re.MULTILINE)
 
 
 @functools.cache

@@ -25,13 +25,17 @@ from tau_retail_env.users.scripted.story import story_of
         ("Typign from the office here. My email has changed.", "My email has changed."),  # mistyped
         ("I've no need of it. Hello.", "I've no need of it."),
         ("hi\nOf course. Lei Patel, zip code 10101.\nCancel it", "Cancel it"),  # messages without an end
+        ("hey that's Lei Patel, zip 10101 Let's see. Cancel it.", "Cancel it."),
+        ("Hello. the mail is lei.patel@example.com cancel it", "cancel it"),
+        ("Cancel it.\nI go by Lei Patel. Zip? 10101.", "Cancel it."),
+        ("Cancel it.\nLei Patel. My zip code would be 10101.\nWireless Earbuds.", "Cancel it. Wireless Earbuds."),
         ("the mail is lei.patel@example.com\nWith PayPal, please.", "With PayPal, please."),
         ("What's the zip code on the order with the lamp?", "What's the zip code on the order with the lamp?"),
         ("Hello. Which zip code is #W1234567 shipped to?", "Which zip code is #W1234567 shipped to?"),
         ("Hello. My zip code is 10101. No more.", "My zip code is 10101. No more."),  # no name
         ("You're my last hope on an evening. It's my aunt's fault, really. Swap it.", "Swap it."),
         ("my sister moved in on monday, & now we have most things twice. bear w/ me, it's late. swap it.", "swap it."),
-        ("Hello.", "Hello."),  # nothing else
+        ("Hello.\nthx", "Hello. thx"),  # nothing else
     ],
 )
 def test_what_is_asked_for_is_left(said: str, request_: str):

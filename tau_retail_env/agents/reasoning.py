@@ -245,8 +245,9 @@ def _prices(agent: OracleAgent) -> Iterator[tuple[str, float]]:
         yield from ((f"{product['name']} {key}", variant["price"]) for key, variant in product["variants"].items())
 
 
-def _chosen(agent: OracleAgent, write: Action | None) -> Iterable[tuple[Row, Row]]:
-    return [(row, new) for row, new in agent.chosen(write) if new is not row] if write else ()
+def _chosen(agent: OracleAgent, write: Action | None) -> list[tuple[Row, Row]]:
+    """Each item that a write changes with its new variant, where its product was looked up."""
+    return [(row, new) for row, new in agent.chosen(write) if new is not row] if write else []
 
 
 def _orders_of(agent: OracleAgent) -> list[Row]:
@@ -279,7 +280,7 @@ def _steps(agent: OracleAgent, write: Action, wish: str, unlike: Action | None =
     """The steps to each new variant of a change whose list was read, or to there being none where another thing is
     done instead; of a change that is made in place of another only to those that the other has not."""
     products = {product["product_id"]: product for product in agent.lists()}
-    pairs = [(row, new) for row, new in agent.chosen(write) if new is not row]
+    pairs = _chosen(agent, write)
     plan = agent.step.plan
     if not pairs and unlike is None and plan and " is not available " in plan.answer:
         rows = [row for row in agent.rows(write) if row["product_id"] in products]

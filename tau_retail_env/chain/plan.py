@@ -20,7 +20,7 @@ TRAINING = ("sft", "local", "roll")
 PLAY = "play"
 LOCATIONS = (*OF_THE_START, "pretrain", "track_with", "tracker_kwargs")
 """Keys at the top that say where files lie or metrics go; `Inputs` has what pretrain stands for."""
-FOR_SPEED = {"play": ("engines", "concurrency"), "conversations": ("num_workers",)}
+FOR_SPEED = {"play": ("engines", "concurrency", "gpu_memory"), "conversations": ("num_workers",)}
 """Within a block, the keys that decide only how fast it goes."""
 NO_FOLDER = "-"
 """What stands for a folder in a configuration of which only the digest is wanted."""

@@ -122,6 +122,7 @@ class _Players:
             episodes=self._most,
             engines=asked.engines,
             at_once=asked.concurrency,
+            gpu_memory=asked.gpu_memory,
             log_folder=one.folder,
             tell=self._say,
             stays=True,

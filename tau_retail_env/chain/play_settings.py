@@ -50,6 +50,8 @@ class Play(Block):
     """vLLM engines side by side; null chooses by cores, GPU and model."""
     concurrency: int | None = Field(None, ge=1)
     """Episodes at once; null for 128 an engine, and 8 with transformers."""
+    gpu_memory: float | None = Field(None, gt=0, lt=1)
+    """Share of each GPU's memory that all engines on it take together; null for 0.9. Less where others run on it."""
 
     def played(self) -> dict[str, PlayedSet]:
         """The sets that are played."""

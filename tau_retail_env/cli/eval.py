@@ -23,6 +23,7 @@ from tau_retail_env.cli.options import (
     positive,
     probability,
     selected,
+    share,
 )
 from tau_retail_env.cli.output import complain, say
 from tau_retail_env.errors import InvalidValueError
@@ -106,6 +107,12 @@ def _add_playing(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--engines", type=positive, metavar="N", help="vLLM engines side by side (default: by cores, GPU and model)"
+    )
+    parser.add_argument(
+        "--gpu-memory",
+        type=share,
+        metavar="SHARE",
+        help="of each GPU's memory, for all engines on it together (default 0.9)",
     )
     parser.add_argument("--logprobs", action="store_true", help="keep log-probabilities, with vLLM (else always)")
     parser.add_argument(
@@ -210,8 +217,11 @@ def _refuse_unread(options: argparse.Namespace, agent: AgentChoice, sampling: di
 
     if sampling and agent.kind not in ("checkpoint", "server"):
         raise InvalidValueError(f"--{next(iter(sampling)).replace('_', '-')}: {agent.word} has no model to sample from")
-    if agent.kind != "checkpoint" and (options.engine != "auto" or options.engines is not None or options.logprobs):
-        raise InvalidValueError(f"--engine, --engines, --logprobs: {agent.word} is no checkpoint; leave them out")
+    for_checkpoints = (options.engines, options.gpu_memory, options.logprobs or None)
+    if agent.kind != "checkpoint" and (options.engine != "auto" or any(one is not None for one in for_checkpoints)):
+        raise InvalidValueError(
+            f"--engine, --engines, --gpu-memory, --logprobs: {agent.word} is no checkpoint; leave them out"
+        )
     if agent.kind != "server" and options.usd_per_million_tokens is not None:
         raise InvalidValueError(f"--usd-per-million-tokens: {agent.word} is no server that is paid; leave it out")
     check_model(agent, options.model)
@@ -304,6 +314,8 @@ def _checkpoint(
     if not runs_on_vllm(options.engine, complain):
         if options.engines is not None:
             raise InvalidValueError("--engines: only vLLM runs several side by side, and transformers plays here")
+        if options.gpu_memory is not None:
+            raise InvalidValueError("--gpu-memory: only vLLM takes a share of a GPU, and transformers plays here")
         yield CheckpointPool(agent.word, make_env, tasks, batch_size=options.concurrency or CONCURRENCY, **how)
         return
     engines = engine_pool(
@@ -314,6 +326,7 @@ def _checkpoint(
         episodes=len(tasks) * settings.trials,
         engines=options.engines,
         at_once=options.concurrency,
+        gpu_memory=options.gpu_memory,
         logprobs=options.logprobs,
         log_folder=folder,
         tell=complain,

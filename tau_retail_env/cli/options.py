@@ -235,6 +235,11 @@ def probability(text: str) -> float:
     return _number(text, lambda number: 0 < number <= 1, "a number above 0, up to 1")
 
 
+def share(text: str) -> float:
+    """An option's value that is a number above 0 and below 1."""
+    return _number(text, lambda number: 0 < number < 1, "a number above 0 and below 1")
+
+
 def _number(text: str, holds: Callable[[float], bool], expected: str) -> float:
     try:
         number = float(text)

@@ -187,6 +187,7 @@ def engine_pool(
     episodes: int,
     engines: int | None = None,
     at_once: int | None = None,
+    gpu_memory: float | None = None,
     logprobs: bool = False,
     log_folder: Path,
     tell: Callable[[str], None],
@@ -207,6 +208,7 @@ def engine_pool(
         episodes: how many are to be played.
         engines: how many side by side; None to choose by cores, GPUs and size.
         at_once: episodes at a time, all engines together; None for `AT_ONCE` each.
+        gpu_memory: the share of each GPU's memory that they take together; None for `GPU_MEMORY`.
         logprobs: whether the log-probability of each token is kept.
         log_folder: where the engines' logs are kept.
         tell: prints a line for a person.
@@ -220,10 +222,10 @@ def engine_pool(
     """
     from tau_retail_env.evaluation.engine_worker import WorkerSettings
     from tau_retail_env.models.loading import visible_gpus
-    from tau_retail_env.models.vllm_engine import EngineSettings, weights_bytes
+    from tau_retail_env.models.vllm_engine import GPU_MEMORY, EngineSettings, weights_bytes
 
     _, sequence_length = _encoder(folder, tasks[0], prompt_style, generation)
-    machine = Machine(_vllm().python, len(os.sched_getaffinity(0)), *visible_gpus())
+    machine = Machine(_vllm().python, len(os.sched_getaffinity(0)), *visible_gpus(), gpu_memory or GPU_MEMORY)
     if not is_offline and (engines or 1) > 1:
         raise InvalidValueError(
             f"--engines {engines}: a customer behind a server is played by one engine, for its budget is counted in "

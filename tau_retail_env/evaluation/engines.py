@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from tau_retail_env.errors import TauRetailError
 from tau_retail_env.evaluation.worker_pool import TICK_S, Job, Played
 from tau_retail_env.models.shipped import checkout
+from tau_retail_env.models.vllm_engine import GPU_MEMORY
 
 if TYPE_CHECKING:
     from tau_retail_env.evaluation.engine_worker import WorkerSettings
@@ -66,6 +67,8 @@ class Machine:
     """The GPUs as CUDA_VISIBLE_DEVICES names them; none for vLLM's build for the processor."""
     gpu_bytes: int = 0
     """Memory of the smallest of them."""
+    gpu_memory: float = GPU_MEMORY
+    """The share of it that all engines on a GPU may take together."""
 
 
 def engines_for(machine: Machine, weights_bytes: int, episodes: int) -> int:
@@ -78,7 +81,7 @@ def engines_for(machine: Machine, weights_bytes: int, episodes: int) -> int:
     """
     if not machine.gpus or weights_bytes > SMALL_BYTES:
         return max(1, len(machine.gpus))
-    by_memory = int(machine.gpu_bytes * 0.9) // (weights_bytes + CACHE_BYTES + (3 << 30))
+    by_memory = int(machine.gpu_bytes * machine.gpu_memory) // (weights_bytes + CACHE_BYTES + (3 << 30))
     on_gpus = max(1, min(MOST_ENGINES, by_memory)) * len(machine.gpus)
     return max(1, min(on_gpus, machine.cores // CORES_OF_ENGINE, math.ceil(episodes / FEWEST_EPISODES)))
 
@@ -276,7 +279,11 @@ class EnginePool:
         """The settings of one engine's process."""
         on_gpu = math.ceil(self._side_by_side / max(1, len(self._machine.gpus)))
         engine = dataclasses.replace(
-            self._settings.engine, eager=self._eager, engines_on_gpu=on_gpu, at_once=self._limit
+            self._settings.engine,
+            eager=self._eager,
+            engines_on_gpu=on_gpu,
+            gpu_memory=self._machine.gpu_memory,
+            at_once=self._limit,
         )
         return dataclasses.replace(self._settings, engine=engine)
 

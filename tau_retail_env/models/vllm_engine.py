@@ -28,8 +28,8 @@ GRAPH_SIZES = [1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 160, 192, 256, 384, 512,
 larger, for most steps read what came back in one conversation while they draw in the others."""
 TOKENS_A_STEP = 8192
 """Most tokens of a step, prompts included."""
-USABLE_SHARE = 0.9
-"""How much of a GPU's memory all engines on it take together."""
+GPU_MEMORY = 0.9
+"""The share of a GPU's memory that all engines on it take together, where nobody has said it."""
 BESIDES_BYTES = 3 << 30
 """Bytes that an engine takes beside weights and key-value cache: CUDA's own, activations, graphs."""
 SMALLEST_CACHE_BYTES = 256 << 20
@@ -53,6 +53,8 @@ class EngineSettings:
     """Most conversations of a step."""
     engines_on_gpu: int = 1
     """How many share the GPU's memory, this one included."""
+    gpu_memory: float = GPU_MEMORY
+    """The share of it that they take together."""
     eager: bool = False
     """Whether to do without compilation and CUDA graphs: starts sooner, draws more slowly."""
     logprobs: bool = False
@@ -206,12 +208,13 @@ def _memory(folder: str, settings: EngineSettings) -> dict[str, Any]:
     if not torch.cuda.is_available():
         return {}
     free, total = torch.cuda.mem_get_info()
-    share = USABLE_SHARE / settings.engines_on_gpu
+    share = settings.gpu_memory / settings.engines_on_gpu
     cache_bytes = int(min(total * share, free) - weights_bytes(folder) - BESIDES_BYTES)
     if cache_bytes < SMALLEST_CACHE_BYTES:
         raise EngineMemoryError(
-            f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB of the GPU are free, too little for one of "
-            f"{settings.engines_on_gpu} engines; use fewer: --engines"
+            f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB of the GPU are free, and {settings.engines_on_gpu} "
+            f"engines may take {settings.gpu_memory * total / 2**30:.1f}: too little for one of them; use fewer "
+            "(--engines), or give them more (--gpu-memory)"
         )
     return {"kv_cache_memory_bytes": cache_bytes, "gpu_memory_utilization": min(share, free / total) / 2}
 

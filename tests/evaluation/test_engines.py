@@ -1,5 +1,6 @@
 """A checkpoint through vLLM: engines in processes of their own, which may die; here a stand-in, or vLLM's CPU build."""
 
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -21,7 +22,7 @@ from tau_retail_env.evaluation.record import EPISODES, read_episodes
 from tau_retail_env.evaluation.worker_pool import Job
 from tau_retail_env.models.serving.engines import Engine
 from tau_retail_env.models.shipped import small_checkpoint
-from tau_retail_env.models.vllm_engine import weights_bytes
+from tau_retail_env.models.vllm_engine import EngineMemoryError, EngineSettings, _memory, weights_bytes
 from tests.evaluation.broken_env import make_broken_env
 
 IS_HERE = importlib.util.find_spec("vllm") is not None
@@ -209,6 +210,26 @@ def test_engines_are_for_checkpoints_and_vllm(tmp_path, capsys):
     assert "oracle is no checkpoint" in capsys.readouterr().err
     assert run(tmp_path / "f", "--engine", "transformers", "--engines", "2") == 2
     assert "only vLLM runs several" in capsys.readouterr().err
+    assert main(["eval", "--gpu-memory", "0.3", "--output", str(tmp_path / "e")]) == 2
+    assert "oracle is no checkpoint" in capsys.readouterr().err
+    assert run(tmp_path / "f", "--engine", "transformers", "--gpu-memory", "0.3") == 2
+    assert "only vLLM takes a share" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(tmp_path / "f", "--gpu-memory", "1")
+    assert "above 0 and below 1, found '1'" in capsys.readouterr().err
+
+
+def test_engines_beside_other_work_take_the_share_of_the_memory_that_they_are_given(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (140 * GIB, 140 * GIB))
+    wanted = {
+        share: EngineSettings(sequence_length=4096, at_once=8, engines_on_gpu=2, gpu_memory=share)
+        for share in (0.9, 0.3)
+    }
+    cache = {share: _memory(str(small_checkpoint()), each)["kv_cache_memory_bytes"] for share, each in wanted.items()}
+    assert cache[0.9] - cache[0.3] == pytest.approx(0.3 * 140 * GIB, abs=2)
+    with pytest.raises(EngineMemoryError, match=r"2 engines may take 2\.8: .*--gpu-memory"):
+        _memory(str(small_checkpoint()), dataclasses.replace(wanted[0.3], gpu_memory=0.02))
 
 
 @pytest.mark.parametrize(
@@ -219,6 +240,7 @@ def test_engines_are_for_checkpoints_and_vllm(tmp_path, capsys):
         (Machine(Path("python"), 16, ("0",), 24 * GIB), 270 << 20, 6000, 2),
         (Machine(Path("python"), 16, ("0",), 140 * GIB), 15 * GIB, 6000, 1),
         (Machine(Path("python"), 64, ("0", "1", "2", "3"), 140 * GIB), 270 << 20, 6000, 32),
+        (Machine(Path("python"), 64, ("0", "1", "2", "3"), 140 * GIB, 0.2), 270 << 20, 6000, 12),
         (Machine(Path("python"), 64, ("0", "1", "2", "3"), 140 * GIB), 15 * GIB, 6000, 4),
         (Machine(Path("python"), 2), 270 << 20, 6000, 1),
     ],

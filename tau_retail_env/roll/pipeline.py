@@ -15,6 +15,7 @@ from roll.pipeline.agentic.agentic_pipeline import AgenticPipeline
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.roll.group_filter import WITHOUT_SIGNAL
 from tau_retail_env.roll.metrics import EARNED
+from tau_retail_env.roll.roles import made_at_once
 from tau_retail_env.runs.checkpoints import MANIFEST, NAME, keep_best, write_manifest
 
 NOT_THE_ACTORS = ("critic", "pipeline", "dcp", MANIFEST)
@@ -35,6 +36,10 @@ class TauRetailPipeline(AgenticPipeline):
     """Success on tasks that doing nothing does not win below which the first step ends the run."""
     say: Callable[[str], None] = staticmethod(print)
     """Takes what the first step says of its signal."""
+
+    def __init__(self, pipeline_config: Any) -> None:
+        with made_at_once(pipeline_config):
+            super().__init__(pipeline_config)
 
     def do_checkpoint(self, global_step: int, *args: Any, **kwargs: Any) -> None:
         """Keep what this step's validation has judged if it is the best so far; then save where it is due.

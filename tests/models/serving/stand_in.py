@@ -23,6 +23,7 @@ for name in ("--never-ready", "--ignores-signals", "--with-worker"):
     options.add_argument(name, action="store_true")
 given = options.parse_args(sys.argv[1:])
 print("engine starting", given.host, given.port, given.model_path, flush=True)
+print("sampler", os.environ.get("VLLM_USE_FLASHINFER_SAMPLER"), flush=True)
 ended = threading.Event()
 if given.ignores_signals:
     signal.signal(signal.SIGINT, signal.SIG_IGN)

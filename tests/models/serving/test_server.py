@@ -238,3 +238,10 @@ def test_addresses_know_who_reaches_them():
     assert not Address("0.0.0.0", 1).is_loopback
     assert Address("::1", 1).url == "http://[::1]:1"
     assert Address("::", 1).url == "http://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(("set_there", "told"), [({}, "0"), ({"VLLM_USE_FLASHINFER_SAMPLER": "1"}, "1")])
+def test_no_sampler_is_compiled_at_the_first_start_unless_the_shell_says_so(vllm, set_there, told):
+    with serving(vllm, "org/model", **set_there) as process:
+        ready(process)
+        assert f"sampler {told}" in log_of(vllm)

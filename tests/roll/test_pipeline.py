@@ -211,7 +211,7 @@ def test_both_starts_end_well_and_leave_no_process(run):
 
 def test_the_rows_go_on_after_the_checkpoint(run):
     assert run.numbers("step") == list(range(LAST + 1))
-    assert f"going on after ROLL's step {STEPS}," in run.output
+    assert f"going on after step {STEPS}, from" in run.output
 
 
 def test_kl_is_measured_against_the_model_that_the_run_began_with(run):

@@ -1,0 +1,74 @@
+"""The processes of all roles made at once: ROLL makes one role after another, and waits for each one's imports."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+from roll.distributed.executor.cluster import Cluster
+from roll.pipeline.agentic import agentic_pipeline
+
+
+def roles_of(config: Any) -> list[Any]:
+    """The roles that ROLL's AgenticPipeline makes in any case.
+
+    Args:
+        config: ROLL's AgenticConfig.
+
+    Returns:
+        ROLL's WorkerConfig of each.
+    """
+    roles = [config.actor_train, config.actor_infer]
+    if config.enable_reference:
+        roles += config.reference_configs.values()
+    if config.adv_estimator == "gae":
+        roles.append(config.critic)
+    return roles
+
+
+@contextmanager
+def made_at_once(config: Any, make: Callable[..., Any] = Cluster) -> Iterator[None]:
+    """Have ROLL's pipeline, which is made meanwhile, find the roles made that it asks for one by one.
+
+    A role's first process stands when it has imported PyTorch, Ray, transformers and ROLL, and only then its others
+    start, since they need its address. Roles need nothing of one another. At the pipeline's first wish for a role all
+    are begun, on a thread each; what fails in one fails where the pipeline asks for that role. A role that is not
+    among `roles_of` (ROLL's reward workers) is made when it is asked for.
+
+    Args:
+        config: ROLL's AgenticConfig.
+        make: makes a role.
+    """
+    begun: dict[str, Future[Any]] = {}
+
+    def role(*, name: str, worker_cls: Any, resource_manager: Any, worker_config: Any) -> Any:
+        if not begun:
+            begun.update(
+                (one.name, _begin(make, one.name, one.worker_cls, resource_manager, one)) for one in roles_of(config)
+            )
+        if name in begun:
+            return begun[name].result()
+        return make(name, worker_cls, resource_manager, worker_config)
+
+    agentic_pipeline.Cluster = role
+    try:
+        yield
+    finally:
+        agentic_pipeline.Cluster = Cluster
+
+
+def _begin(work: Callable[..., Any], *args: Any) -> Future[Any]:
+    """Do something on a thread of its own, which keeps no process up that ends: a role may wait for Ray for ever."""
+    done: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work(*args))
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return done

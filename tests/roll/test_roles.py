@@ -1,0 +1,81 @@
+"""Roles made at once: where ROLL asks for one after another, all are begun at its first wish."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+LIMIT_S = 10
+
+
+def config(**more: Any) -> Any:
+    role = {
+        name: SimpleNamespace(name=name, worker_cls=f"{name}.Worker") for name in ("actor", "infer", "ref", "critic")
+    }
+    return SimpleNamespace(
+        actor_train=role["actor"],
+        actor_infer=role["infer"],
+        reference_configs={"default": role["ref"]},
+        enable_reference=True,
+        critic=role["critic"],
+        adv_estimator="gae",
+        **more,
+    )
+
+
+def ask(name: str) -> Any:
+    """What ROLL's pipeline says where it makes a role."""
+    from roll.pipeline.agentic import agentic_pipeline
+
+    return agentic_pipeline.Cluster(
+        name=name, worker_cls=f"{name}.Worker", resource_manager="GPUs", worker_config=SimpleNamespace(name=name)
+    )
+
+
+def test_all_roles_are_begun_before_the_first_is_there(roll: Path) -> None:
+    from roll.distributed.executor.cluster import Cluster
+    from roll.pipeline.agentic import agentic_pipeline
+
+    from tau_retail_env.roll.roles import made_at_once
+
+    begun = threading.Barrier(4)
+
+    def make(name: str, worker_cls: str, resource_manager: str, worker_config: Any) -> tuple[str, ...]:
+        if name != "reward":
+            begun.wait(LIMIT_S)  # breaks unless four roles are being made at the same time
+        return name, worker_cls, resource_manager, worker_config.name
+
+    with made_at_once(config(), make):
+        for name in ("actor", "infer", "ref", "critic", "reward"):
+            assert ask(name) == (name, f"{name}.Worker", "GPUs", name)
+    assert agentic_pipeline.Cluster is Cluster
+
+
+def test_without_critic_and_reference_none_is_made(roll: Path) -> None:
+    from tau_retail_env.roll.roles import roles_of
+
+    plain = config()
+    assert [one.name for one in roles_of(plain)] == ["actor", "infer", "ref", "critic"]
+    plain.enable_reference, plain.adv_estimator = False, "grpo"
+    assert [one.name for one in roles_of(plain)] == ["actor", "infer"]
+
+
+def test_what_fails_in_a_role_fails_where_it_is_asked_for(roll: Path) -> None:
+    from roll.distributed.executor.cluster import Cluster
+    from roll.pipeline.agentic import agentic_pipeline
+
+    from tau_retail_env.roll.roles import made_at_once
+
+    def make(name: str, *_: Any) -> str:
+        if name == "critic":
+            raise RuntimeError("no room for the critic")
+        return name
+
+    with pytest.raises(RuntimeError, match="no room for the critic"), made_at_once(config(), make):
+        assert ask("actor") == "actor"
+        ask("critic")
+    assert agentic_pipeline.Cluster is Cluster

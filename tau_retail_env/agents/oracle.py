@@ -94,6 +94,8 @@ class OracleAgent:
         """What the customer has said since the last thing was done, a line for each message."""
         self.attends: Beat | None = None
         """What of a story its last message answers, refuses, or sums up in the story's own words."""
+        self.asks: tuple[str, ...] = ()
+        """The facts that its last message asks for, keys of `QUESTIONS`."""
 
     @property
     def user_id(self) -> str:
@@ -109,6 +111,17 @@ class OracleAgent:
     def step(self) -> Step:
         """What it does for the customer now; an empty one where nothing is left."""
         return self._steps[0] if self._steps else Step()
+
+    @property
+    def lacks(self) -> set[str]:
+        """The facts, keys of `QUESTIONS`, that it asks for now or is going to ask for before it proposes."""
+        plan = self.step.plan
+        return {*self.asks, *(fact for fact in (plan.asks if plan else ()) if not self._asked[fact])}
+
+    def wanted(self, beat: Beat) -> Action | None:
+        """The gold write that a story's part asks for, or first asks for something else in the place of."""
+        number = beat.write if beat.first is None else beat.first
+        return None if number is None else [one for one in self._task.actions if one.name in WRITE_TOOLS][number]
 
     def proposal(self, write: Action) -> str:
         """The words in which the agent asks for a yes to a write."""
@@ -191,7 +204,7 @@ class OracleAgent:
             info: the info returned with it; its `role` says whose words the observation is.
         """
         self._seen += f"\n{observation}"
-        self.attends = None
+        self.attends, self.asks = None, ()
         if info.get("role") == "tool":
             return self._after_tool(observation)
         self._said += f"\n{observation}"
@@ -364,6 +377,7 @@ class OracleAgent:
 
     def _ask(self, facts: Sequence[str]) -> AgentMessage:
         self._asked.update(facts)
+        self.asks = tuple(facts)
         questions = {**QUESTIONS, "order": ORDER_OR_CONTENT} if self._searches else QUESTIONS
         wanted = [questions[fact] for fact in facts]
         listed = " and ".join(part for part in (", ".join(wanted[:-1]), wanted[-1]) if part)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tau_retail_env.agents.lookups import parsed
 from tau_retail_env.agents.oracle import NUMBER, OracleAgent
+from tau_retail_env.agents.proposals import CHANGING_ITEMS
 from tau_retail_env.agents.small_talk import request_in
 from tau_retail_env.agents.variant_reasons import item, none_such, priced, steps
 from tau_retail_env.messages import ToolCall
@@ -19,7 +20,7 @@ Row = Mapping[str, Any]
 DECIDING = ("get_product_details", "calculate")
 """Calls for which the agent has to know what is meant."""
 ADDRESS = ("address1", "address2", "city", "state", "country", "zip")
-KINDS: Mapping[str, str] = {
+KINDS: dict[str, str] = {
     "cancel_pending_order": "cancelling",
     "return_delivered_order_items": "returning",
     "exchange_delivered_order_items": "exchanging",
@@ -28,7 +29,27 @@ KINDS: Mapping[str, str] = {
     "modify_pending_order_address": "changing the order's address",
     "modify_user_address": "changing the default address",
 }
-"""How a proposal of each tool is called that is not to be."""
+"""How what each tool does is called."""
+VERSION = "another version"
+WANTED = KINDS | dict.fromkeys(CHANGING_ITEMS, VERSION)
+"""How the customer's wish for it is called: which of the two tools changes items the order's status says."""
+REFUSED: Mapping[str, str] = {
+    "exchanged for another": "another product",
+    "available": VERSION,
+    "as a whole": "cancelling single items",
+    "own account": "something of another customer's",
+    "cancelled": "cancelling",
+    "returned": "returning",
+    "refund can only go": "returning",
+    "lost or stolen": "returning",
+    "paid with one": "changing the payment",
+    "gift card holds": "changing the payment",
+    "can be changed": "a change",
+    "changed only once": "modifying items",
+}
+"""How what is refused is called, by words of the rule against it, the first that fit; else it is something else."""
+KNOWLEDGE = "to know"
+SOMETHING = "something else"
 PARTS: Mapping[str, str] = {
     "order_id": "the order",
     "item_ids": "the items",
@@ -56,13 +77,13 @@ class Reasoner:
         """
         self._agent = agent
         self._typed = typed
-        self._asked = self._meant = False
+        self._asked = self._wanted = self._meant = False
         self._listed: set[str] = set()
         self._chosen: Action | None = None
 
     def done(self) -> None:
         """What the customer wanted is done, answered or refused; the next thing begins."""
-        self._asked = self._meant = False
+        self._asked = self._wanted = self._meant = False
         self._chosen = None
 
     def before_call(self, call: ToolCall, heard: str) -> str:
@@ -81,7 +102,8 @@ class Reasoner:
         return _joined(parts)
 
     def before_words(self, heard: str) -> str:
-        """Before an answer or a refusal: what is asked for, and which order and items that is about.
+        """Before an answer, a refusal or a question: what is asked for, which order and items that is about, and that
+        it is not possible, or what the agent does not know yet.
 
         Args:
             heard: what was heard last.
@@ -93,8 +115,11 @@ class Reasoner:
                 orders = _orders_of(self._agent)
                 parts.append(_none_such(self._agent, beat, orders))
                 parts += [state for state in map(_state, orders) if state not in parts]
+                parts.append("Not possible.")
             return _joined(parts)
-        return _joined([*parts, *self._choose(heard)])
+        if not self._agent.asks:
+            return _joined([*parts, *self._choose(heard)])
+        return _joined([*parts, *self._decide(heard), *self._choose(heard), _missing(self._agent.asks)])
 
     def before_proposal(self, write: Action, heard: str, unlike: Action | None = None) -> str:
         """Before a proposal: the steps from what was asked for and read to it.
@@ -107,8 +132,8 @@ class Reasoner:
         Returns:
             What is asked for, or what of the last proposal is wrong; the orders that were read where none was named,
             and the one that is meant; its status and how it was paid; which of its items are; the steps to a new
-            variant, where they were not written down as its list was read; and where an address stands that the
-            customer has not said.
+            variant, where they were not written down as its list was read; where an address stands that the customer
+            has not said; and that nothing is missing.
         """
         agent = self._agent
         parts = [stock(heard)]
@@ -123,7 +148,7 @@ class Reasoner:
         parts.append(_whereabouts(agent, write))
         if (order := agent.order(write)) and (state := _state(order)) not in parts:
             parts.append(state)
-        return _joined(parts)
+        return _joined([*parts, "" if unlike else _missing(())])
 
     def _choose(self, heard: str) -> list[str]:
         """The steps to the new variants as soon as the last list that they need was read.
@@ -141,18 +166,23 @@ class Reasoner:
         return _steps(agent, write, agent.matter)
 
     def _decide(self, heard: str, write: Action | None = None) -> list[str]:
-        """What is asked for and what is meant, each once."""
+        """What is asked for, what kind of thing that is, and what is meant, each once."""
         agent, parts = self._agent, []
         if not self._asked and agent.matter and heard.strip() != agent.matter:
             typed = "\n".join(map(self._typed, agent.matter.split("\n")))
             parts.append(f"Asked: {request_in(typed)}")
         self._asked = True
         write = write or (None if agent.attends else agent.step.write)
-        orders = [agent.order(write)] if write else _orders_of(agent)
-        if not self._meant and (orders := [order for order in orders if order]):
-            parts += self._which(orders, write)
-            self._meant = True
-        return parts
+        if not self._wanted and (wanted := _kind(agent, write)):
+            parts.append(f"Wants: {wanted}.")
+            self._wanted = True
+        orders = [order for order in ([agent.order(write)] if write else _orders_of(agent)) if order]
+        if self._meant or not orders or "order" in agent.lacks:
+            return parts
+        if "items" in agent.lacks:
+            return [*parts, *map(_state, orders)]
+        self._meant = True
+        return [*parts, *self._which(orders, write)]
 
     def _which(self, orders: list[Row], write: Action | None) -> list[str]:
         """The orders that are meant where they are not named, after all that were read; their status and payment, which
@@ -213,6 +243,25 @@ def unwanted(before: Action, write: Action) -> str:
             part = parts.setdefault(f"{no} {PARTS.get(name, 'the address')}", [])
             part += filter(None, dropped or olds)
     return " ".join([*words, *(f"{' '.join([no, ', '.join(part)]).strip()}." for no, part in parts.items())])
+
+
+def _kind(agent: OracleAgent, write: Action | None) -> str:
+    """How what the customer wants is called; empty where nothing is left to do."""
+    if write is not None:
+        return WANTED[write.name]
+    beat = agent.attends or agent.step.beat
+    if beat is None:
+        return ""
+    if beat.ask:
+        return KNOWLEDGE
+    if not beat.refusal and (write := agent.wanted(beat)):
+        return WANTED[write.name]
+    return next((kind for words, kind in REFUSED.items() if words in beat.refusal), SOMETHING)
+
+
+def _missing(asks: Sequence[str]) -> str:
+    """What is still to be asked for: it decides between a question and a proposal, where both are possible."""
+    return f"Missing: {', '.join(asks) or 'nothing'}."
 
 
 def operands(agent: OracleAgent, expression: str) -> str:

@@ -433,3 +433,72 @@ def test_an_order_has_the_status_that_the_tools_told_last(env: TauRetailEnv):
                     assert told == status[order_id]
                     checked += 1
     assert changed > 10 and checked > 30
+
+
+def messages(env: TauRetailEnv) -> Iterator[tuple[OracleAgent, bool, str, str]]:
+    """The oracle at each message of its own words, whether that begins a matter, what it writes down, and the words."""
+    for number, task in enumerate(env.tasks):
+        agent = OracleAgent(task, whole_proposals=True, reads_every_order=number % 2 == 0)
+        reasoner = Reasoner(agent)
+        observation, opening = env.reset(task_id=task.id, seed=1)
+        info: ResetInfo | StepInfo = opening
+        over, written, proposed = False, "", None
+        while not over:
+            message = agent.act(observation, info)
+            call = message.tool_calls[0] if message.tool_calls else None
+            if call:
+                written += f" {reasoner.before_call(call, observation)}"
+            elif write := agent.proposed:
+                written += f" {reasoner.before_proposal(write, observation, proposed)}"
+            else:
+                written += f" {reasoner.before_words(observation)}"
+            if not call:
+                yield agent, proposed is None, written, message.content or ""
+            proposed = agent.proposed
+            if agent.attends or (call and call.name in WRITE_TOOLS):
+                reasoner.done()
+                written = ""
+            observation, _, terminated, truncated, info = env.step(message)
+            over = terminated or truncated
+
+
+def test_a_question_says_what_is_missing_and_nothing_that_it_asks_for(env):
+    asked = 0
+    for agent, _, written, words in messages(env):
+        if not agent.asks:
+            assert not re.search(r"Missing: (?!nothing)", written.rpartition("Missing:")[2]), written
+            continue
+        asked += 1
+        assert words.startswith("Please give me")
+        assert written.endswith(f"Missing: {', '.join(agent.asks)}."), written
+        assert "Wants: " in written
+        if {"order", "items"} & agent.lacks:
+            assert "Goes: " not in written
+        if "order" in agent.asks:
+            assert "Meant: " not in written
+    assert asked > 30
+
+
+def test_a_proposal_says_that_nothing_is_missing_and_a_refusal_that_it_is_not_possible(env):
+    refused = proposed = 0
+    for agent, is_first, written, _ in messages(env):
+        if agent.proposed and is_first:
+            proposed += 1
+            assert written.endswith("Missing: nothing."), written
+        if agent.attends and agent.attends.refusal:
+            refused += 1
+            assert written.endswith("Not possible."), written
+    assert proposed > 80 and refused > 15
+
+
+def test_what_is_wanted_is_said_once_for_each_thing_and_of_the_right_kind(env):
+    kinds = {"cancelling": "cancel", "returning": "return", "another version": "item_ids"}
+    for agent, _, written, _ in messages(env):
+        wanted = re.findall(r"Wants: ([^.]*)\.", written)
+        assert len(wanted) <= 1, written
+        if agent.proposed:
+            assert len(wanted) == 1, written
+            write = agent.proposed
+            assert kinds.get(wanted[0], wanted[0].split()[0]) in f"{write.name} {[*write.arguments]} changing", written
+        elif agent.attends and agent.attends.ask:
+            assert wanted in ([], ["to know"])

@@ -313,9 +313,13 @@ def _checkpoint(
     how: dict[str, Any] = {"seed": settings.seed, "prompt_style": settings.prompt_style, "generation": generation}
     if not runs_on_vllm(options.engine, complain):
         if options.engines is not None:
-            raise InvalidValueError("--engines: only vLLM runs several side by side, and transformers plays here")
+            raise InvalidValueError(
+                "--engines: only vLLM runs several side by side, and transformers plays here; leave it out"
+            )
         if options.gpu_memory is not None:
-            raise InvalidValueError("--gpu-memory: only vLLM takes a share of a GPU, and transformers plays here")
+            raise InvalidValueError(
+                "--gpu-memory: only vLLM takes a share of a GPU, and transformers plays here; leave it out"
+            )
         yield CheckpointPool(agent.word, make_env, tasks, batch_size=options.concurrency or CONCURRENCY, **how)
         return
     engines = engine_pool(

@@ -135,7 +135,7 @@ def read_settings(folder: Path) -> EvalSettings:
     return settings
 
 
-SAME_OR_ELSEWHERE = "Give the same options to resume it, or another folder: --output FOLDER"
+SAME_OR_ELSEWHERE = "Give the same options to resume it, or another folder: output_dir=FOLDER"
 
 
 def check_same(folder: Path, stored: EvalSettings, given: EvalSettings) -> None:

@@ -166,7 +166,9 @@ def test_vllm_that_is_not_here_is_told_where_it_is_looked_for(folder, capsys, mo
     monkeypatch.setattr("tau_retail_env.models.interpreters.checkout", lambda: tmp_path)
     monkeypatch.setattr("tau_retail_env.models.serving.engines._installed_here", lambda names: None)
     assert run(folder, "--agent", "small", "--engine", "vllm") == 2
-    assert "vLLM is neither in this Python nor in .venv-roll: ./run_tau_retail_pipeline.sh" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "vLLM is neither in this Python nor in .venv-roll: ./run_tau_retail_pipeline.sh" in told
+    assert "makes that; --engine transformers plays without it" in told
 
 
 def needs_the_newest():

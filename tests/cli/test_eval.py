@@ -340,7 +340,7 @@ def test_a_submission_asks_for_what_the_leaderboard_wants(folder, tmp_path, caps
     run(folder, "--agent", "silent")
     words = ["convert", str(folder), "--to", "submission", "--output", str(tmp_path / "s")]
     assert main(words) == 2
-    assert "--to submission needs --model-organization" in capsys.readouterr().err
+    assert "--to submission needs --model-organization, --organization, --email" in capsys.readouterr().err
     who = ["--model-organization", "us", "--organization", "us", "--email", "a@example.org"]
     assert main([*words, *who]) == 2
     assert "needs --notes" in capsys.readouterr().err

@@ -211,6 +211,11 @@ def _roll(values: Values, _: bool) -> Start:
 def _play(values: Values, _: bool) -> Start:
     from tau_retail_env.chain.play_settings import check_play
 
+    if any(values.get(key) for key in ("resume", "resume_from_checkpoint")):
+        raise InvalidValueError(
+            "resume: what plays and trains nothing goes on by the same command, with the folder that it has begun: "
+            "output_dir=FOLDER in place of resume"
+        )
     config = check_play(values)
 
     def start() -> None:

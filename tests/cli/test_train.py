@@ -48,6 +48,12 @@ def test_a_key_of_another_kind_of_run_is_told_which_configurations_have_it(name,
     assert told.count("\n") == 1
 
 
+def test_what_plays_and_trains_nothing_is_told_how_it_goes_on(capsys):
+    for override in ("resume=true", "resume_from_checkpoint=true"):
+        assert main(["train", "--config-name", "tau_retail_eval", override, "--print-config"]) == 2
+        assert "goes on by the same command, with the folder that it has begun: output_dir=" in capsys.readouterr().err
+
+
 def test_fine_tuning_on_the_other_engine_is_refused_in_one_line(capsys):
     assert main(["train", "--config-name", "tau_retail_sft", "engine=roll"]) == 2
     told = capsys.readouterr().err

@@ -176,9 +176,11 @@ def _evaluate(
 
 def _pace(episodes: int, seconds: float) -> str:
     """How many episodes were played, and how fast."""
+    from tau_retail_env.evaluation.report import counted
+
     if episodes >= seconds:
-        return f"{episodes} episodes now, {episodes / max(seconds, 1e-3):,.1f} a second"
-    return f"{episodes} episodes now, {seconds / episodes:,.1f} seconds each"
+        return f"{counted(episodes, 'episode')} now, {episodes / max(seconds, 1e-3):,.1f} a second"
+    return f"{counted(episodes, 'episode')} now, {seconds / episodes:,.1f} seconds each"
 
 
 def _settings(options: argparse.Namespace, agent: AgentChoice, chosen: UserChoice, tasks: list[Task]) -> EvalSettings:

@@ -1,6 +1,6 @@
 """README's table of agents, a row an agent and a column a set of tasks, from the folders of evaluations.
 
-python benchmarks/agents_table.py outputs/table/*    folders are named AGENT.SET
+python benchmarks/agents_table.py outputs/table/*    # a folder AGENT.SET is of the row AGENT, another of its agent's
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, help="folders of evaluations")
     folders = parser.parse_args().folders
-    evaluations = [(folder.name.rsplit(".", 1)[0], read(folder)) for folder in folders]
+    evaluations = [(_row(folder.name, found), found) for folder, found in ((one, read(one)) for one in folders)]
     print(as_table(evaluations))
     if len(customers := sorted({results["customer_digest"] for _, results in evaluations})) > 1:
         print(f"played with {len(customers)} different customers: {', '.join(customers)}", file=sys.stderr)
@@ -69,6 +69,12 @@ def cell(results: Results) -> str:
     if len({round(one["value"], 9) for one in estimates.values()}) == 1:
         return _in_words(results["pass^1"])
     return "<br>".join(f"^{name.removeprefix('pass^')}: {_in_words(one)}" for name, one in estimates.items())
+
+
+def _row(name: str, results: Results) -> str:
+    """The agent as the table names it: by a folder AGENT.SET, else by its server's model or the word of --agent."""
+    agent, *rest = name.split(".")
+    return agent if len(rest) == 1 else str(results["model"] or results["agent"])
 
 
 def _column(results: Results) -> str:

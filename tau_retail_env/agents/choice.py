@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any, Literal
 
 from tau_retail_env.agents.bad import BAD_AGENTS
 from tau_retail_env.agents.base import Agent
 from tau_retail_env.agents.chance import RandomAgent
 from tau_retail_env.agents.oracle import OracleAgent
-from tau_retail_env.errors import InvalidValueError, unknown
+from tau_retail_env.errors import InvalidValueError, TauRetailError, nearest, unknown
+from tau_retail_env.messages import AgentMessage
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.users.llm.settings import plain_address
 
@@ -24,6 +26,7 @@ RANDOM = "random"
 NAMES = (ORACLE, *BAD_AGENTS, RANDOM)
 """The agents that come with the package."""
 CHECKPOINT_FILE = "config.json"
+A_FUNCTION = "expected a function that takes nothing and returns an object with act(observation, info)"
 
 MakeAgent = Callable[[Task, int], Agent]
 """Makes the agent for one episode from its task and the trial's seed."""
@@ -124,13 +127,44 @@ def made_here(choice: AgentChoice) -> MakeAgent:
     """
     if choice.kind == "function":
         make = _function(choice.word)
-        return lambda task, seed: make()
+        return lambda task, seed: _OwnAgent(choice.word, make)
     if choice.word == ORACLE:
         return lambda task, seed: OracleAgent(task)
     if choice.word == RANDOM:
         return lambda task, seed: RandomAgent(f"{task.id}/{seed}")
     bad = BAD_AGENTS[choice.word]
     return lambda task, seed: bad(task)
+
+
+class _OwnAgent:
+    """An agent of the caller's own for one episode: what it raises is told in a line, with the place in its module."""
+
+    def __init__(self, word: str, make: Callable[[], Any]) -> None:
+        self._word = word
+        self._module = sys.modules[word.partition(":")[0]]
+        try:
+            self._agent = make()
+        except Exception as error:
+            raise InvalidValueError(f"--agent: {word}() {_raised(error, self._module)}") from error
+
+    @property
+    def usage(self) -> Mapping[str, Any] | None:
+        """What its calls took, where it says so."""
+        return getattr(self._agent, "usage", None)
+
+    def act(self, observation: str, info: Mapping[str, Any]) -> AgentMessage | str:
+        """Say or call the next thing.
+
+        Raises:
+            InvalidValueError: the agent raises an error that is none of this package's.
+        """
+        try:
+            answer: AgentMessage | str = self._agent.act(observation, info)
+        except TauRetailError:
+            raise
+        except Exception as error:
+            raise InvalidValueError(f"--agent: act() of {self._word}'s agent {_raised(error, self._module)}") from error
+        return answer
 
 
 def _function(word: str) -> Callable[[], Any]:
@@ -143,27 +177,54 @@ def _function(word: str) -> Callable[[], Any]:
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
-        made = getattr(importlib.import_module(module_name), name)
+        module = importlib.import_module(module_name)
     except ImportError as error:
-        raise InvalidValueError(f"--agent: the module {module_name!r} cannot be imported: {error}") from error
-    except AttributeError:
-        raise InvalidValueError(f"--agent: the module {module_name!r} has no {name!r}") from None
+        raise InvalidValueError(
+            f"--agent: the module {module_name!r} cannot be imported: {error}; it is looked for in the folder in which "
+            "the command is typed, and where Python looks"
+        ) from error
     except Exception as error:
         raise InvalidValueError(f"--agent: the module {module_name!r} {_raised(error)}") from error
+    made = getattr(module, name, None)
+    if made is None:
+        raise InvalidValueError(
+            f"--agent: the module {module_name!r} has no {name!r}.{nearest(name, _callables(module))}"
+        )
     if not callable(made):
-        raise InvalidValueError(f"--agent: {word} is no function but {type(made).__name__}")
+        raise InvalidValueError(f"--agent: {word} is no function but {type(made).__name__}; {A_FUNCTION}")
+    if not _takes_nothing(made):
+        raise InvalidValueError(f"--agent: {word} takes arguments; {A_FUNCTION}")
     try:
         agent = made()
     except Exception as error:
-        raise InvalidValueError(f"--agent: {word}() {_raised(error)}") from error
+        raise InvalidValueError(f"--agent: {word}() {_raised(error, module)}") from error
     if not callable(getattr(agent, "act", None)):
         raise InvalidValueError(
             f"--agent: {word}() made {type(agent).__name__} without a method act(observation, info)"
         )
-    return made
+    return made  # type: ignore[no-any-return]
 
 
-def _raised(error: Exception) -> str:
-    """What a module or function of one's own has raised, and where."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"raises {type(error).__name__}: {str(error)[:200]} ({last.filename}, line {last.lineno})"
+def _callables(module: ModuleType) -> list[str]:
+    """What a module has that may make an agent."""
+    return [name for name, found in vars(module).items() if callable(found) and not name.startswith("_")]
+
+
+def _takes_nothing(made: Callable[..., Any]) -> bool:
+    """Whether a function can be called without arguments, as far as Python can tell."""
+    try:
+        inspect.signature(made).bind()
+    except TypeError:
+        return False
+    except ValueError:  # a built-in one without a signature
+        return True
+    return True
+
+
+def _raised(error: Exception, module: ModuleType | None = None) -> str:
+    """What a module or function of the caller's own has raised, and where: in the module itself if it can be told."""
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith("<frozen")]
+    beyond = [one for one in frames if one.filename not in (__file__, importlib.__file__)]
+    own = [one for one in beyond if module is not None and one.filename == module.__file__] or beyond
+    place = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+    return f"raises {type(error).__name__}: {str(error)[:200]}{place}"

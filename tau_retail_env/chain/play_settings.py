@@ -119,6 +119,9 @@ def _set_problems(config: PlayConfig) -> list[str]:
     if config.keep is not None and len(set(styles.values())) > 1:
         listed = ", ".join(f"{tag} {style}" for tag, style in styles.items())
         problems.append(f"play.sets: one model learns one prompt_style, found {listed}")
+    if config.play.engine == "transformers":
+        vllms = [name for name in ("engines", "gpu_memory") if getattr(config.play, name) is not None]
+        problems += [f"play.{name}: vLLM's alone, and play.engine is transformers; leave it out" for name in vllms]
     if config.play.generating_args.max_new_tokens >= config.sequence_length:
         problems.append(
             f"sequence_length: {config.sequence_length} is too small for one message of "

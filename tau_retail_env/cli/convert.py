@@ -215,8 +215,10 @@ def _submit(options: argparse.Namespace, settings: EvalSettings) -> int:
     from tau_retail_env.evaluation.record import EPISODES, RESULTS, best_episodes
     from tau_retail_env.evaluation.upstream import submission
 
-    if missing := [name for name in ("model_organization", "organization", "email") if not getattr(options, name)]:
-        raise InvalidValueError(f"--to submission needs --{missing[0].replace('_', '-')}")
+    if missing := [
+        name for name in ("model-organization", "organization", "email") if not vars(options)[name.replace("-", "_")]
+    ]:
+        raise InvalidValueError(f"--to submission needs --{', --'.join(missing)}")
     submitter = submission.Submitter(
         model_name=options.model_name or settings.model or settings.agent,
         model_organization=options.model_organization,

@@ -176,9 +176,11 @@ def _evaluate(
 
 def _pace(episodes: int, seconds: float) -> str:
     """How many episodes were played, and how fast."""
+    from tau_retail_env.evaluation.report import counted
+
     if episodes >= seconds:
-        return f"{episodes} episodes now, {episodes / max(seconds, 1e-3):,.1f} a second"
-    return f"{episodes} episodes now, {seconds / episodes:,.1f} seconds each"
+        return f"{counted(episodes, 'episode')} now, {episodes / max(seconds, 1e-3):,.1f} a second"
+    return f"{counted(episodes, 'episode')} now, {seconds / episodes:,.1f} seconds each"
 
 
 def _settings(options: argparse.Namespace, agent: AgentChoice, chosen: UserChoice, tasks: list[Task]) -> EvalSettings:
@@ -313,9 +315,13 @@ def _checkpoint(
     how: dict[str, Any] = {"seed": settings.seed, "prompt_style": settings.prompt_style, "generation": generation}
     if not runs_on_vllm(options.engine, complain):
         if options.engines is not None:
-            raise InvalidValueError("--engines: only vLLM runs several side by side, and transformers plays here")
+            raise InvalidValueError(
+                "--engines: only vLLM runs several side by side, and transformers plays here; leave it out"
+            )
         if options.gpu_memory is not None:
-            raise InvalidValueError("--gpu-memory: only vLLM takes a share of a GPU, and transformers plays here")
+            raise InvalidValueError(
+                "--gpu-memory: only vLLM takes a share of a GPU, and transformers plays here; leave it out"
+            )
         yield CheckpointPool(agent.word, make_env, tasks, batch_size=options.concurrency or CONCURRENCY, **how)
         return
     engines = engine_pool(

@@ -21,7 +21,9 @@ HELP = "print generated tasks, one JSON object a line"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--split", choices=("train", "test"), default="train", help="whose customers (default train)")
+    parser.add_argument(
+        "--split", type=_split, choices=("train", "test"), default="train", help="whose customers (default train)"
+    )
     parser.add_argument(
         "--series",
         type=int,
@@ -43,6 +45,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "tau-retail generate --like outputs/eval/A --num 2000 --output harder.jsonl",
         "tau-retail eval --task-file harder.jsonl",
     )
+
+
+def _split(text: str) -> str:
+    """A split without the number of a series, which has an option of its own."""
+    if text[:-1] in ("train", "test") and text[-1] in "12345":
+        raise argparse.ArgumentTypeError(f"{text} is --split {text[:-1]} --series {text[-1]}")
+    return text
 
 
 def run(options: argparse.Namespace) -> int:

@@ -28,7 +28,7 @@ from tau_retail_env.cli import (
 )
 from tau_retail_env.cli.options import in_options
 from tau_retail_env.cli.output import complain
-from tau_retail_env.errors import TauRetailError, unknown
+from tau_retail_env.errors import TauRetailError, nearest, unknown
 
 
 class Command(Protocol):
@@ -72,10 +72,12 @@ OLD_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Former commands, and the words that stand for them now."""
 HELP = "help"
-"""The word that lists the commands as --help does."""
+"""The word that lists the commands as --help does, and before a command shows its options."""
 HELP_OPTIONS = frozenset(("-h", "--help"))
 OF_A_CONFIGURATION = re.compile(r"unrecognized arguments:.* (?:--config[-_]|--print-config|\+*[a-z][\w.]*=)")
 """What argparse says of a command's words where they are those of a configuration."""
+UNKNOWN_OPTION = re.compile(r"unrecognized arguments: (?:.* )?(--[\w-]+)")
+"""What argparse says of an option that the command does not have."""
 
 
 def program() -> NoReturn:
@@ -124,7 +126,9 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     program = _program_parser()
     if not words:
         program.exit(exits.ERROR, program.format_help())
-    chosen = program.parse_args(["--help"] if words[0] == HELP else words[:1])
+    if words[0] == HELP:
+        words = [*words[1:2], "--help"]
+    chosen = program.parse_args(words[:1])
     name, rest = _renamed(chosen.command, list(words[1:]))
     command = COMMANDS[name]
     parser = _CommandParser(
@@ -145,6 +149,8 @@ class _CommandParser(argparse.ArgumentParser):
             message += "; a configuration is for tau-retail train (--config-name tau_retail_eval plays tasks with it)"
         elif self.prog == "tau-retail train" and message.startswith("unrecognized arguments: --"):
             message += "; a key of the configuration is given without dashes, as max_steps=5"
+        elif found := UNKNOWN_OPTION.match(message):
+            message += f".{nearest(found[1], [word for one in self._actions for word in one.option_strings])}"
         self.exit(exits.ERROR, f"usage: {self.prog} [OPTIONS], see {self.prog} --help\nerror: {message}\n")
 
 

@@ -31,10 +31,15 @@ OPTION_OF_KEY: Mapping[str, str] = MappingProxyType(
         "nl_judge_config": "--nl-judge-config",
         "prompt_style": "--prompt-style",
         "output_dir": "--output",
+        "sequence_length": "--sequence-length",
+        "play.engine": "--engine",
+        "play.engines": "--engines",
+        "play.gpu_memory": "--gpu-memory",
     }
 )
 """The option that stands for a key of a configuration in commands that take none."""
-KEY = re.compile(rf"(?<![\w./-])(?:({'|'.join(OPTION_OF_KEY)})(=(?=\w)|(?![\w.]))|(user|nl_judge_config)\.(?=[a-z]))")
+NAMED = "|".join(map(re.escape, OPTION_OF_KEY))
+KEY = re.compile(rf"(?<![\w./-])(?:({NAMED})(=(?=\w)|(?![\w.]))|(user|nl_judge_config)\.(?=[a-z]))")
 
 
 def in_options(message: str, options: argparse.Namespace) -> str:

@@ -21,6 +21,17 @@ PLAY_BLOCK = "play"
 """The block that only a configuration has which plays and trains nothing."""
 CHAIN_BLOCK = "stages"
 """The block that only a chain has."""
+REINFORCEMENT_BLOCK = "actor_train"
+"""The block that only a configuration of GRPO or PPO has."""
+BLOCKS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        CHAIN_BLOCK: ("a chain", "tau_retail_local_pipeline"),
+        PLAY_BLOCK: ("playing", "tau_retail_eval"),
+        SFT_BLOCK: ("fine-tuning", "tau_retail_sft"),
+        REINFORCEMENT_BLOCK: ("GRPO or PPO", "tau_retail_local"),
+    }
+)
+"""What each of these blocks makes a configuration for, and a shipped one of that kind."""
 
 Values = Mapping[str, Any]
 """A composed configuration."""
@@ -85,8 +96,15 @@ def chosen_training(values: Values, *, is_printed: bool = False) -> str:
         "chain", "play", "sft", "local" (GRPO on the local engine) or "roll".
 
     Raises:
-        InvalidValueError: an unknown engine, or `auto` with a configuration for ROLL on a machine that cannot run it.
+        InvalidValueError: blocks of two kinds of runs, an unknown engine, or `auto` with a configuration for ROLL on a
+            machine that cannot run it.
     """
+    if len(found := [block for block in BLOCKS if block in values]) > 1:
+        kinds = "; ".join(f"{one} for {BLOCKS[one][0]} (as in --config-name {BLOCKS[one][1]})" for one in found)
+        raise InvalidValueError(
+            f"{' and '.join(found)}: found in one configuration, expected one of them: {kinds}; leave the others out"
+            + ("; a stage's keys are stages.NAME.set.KEY" if CHAIN_BLOCK in found else "")
+        )
     for block, training in ((CHAIN_BLOCK, "chain"), (PLAY_BLOCK, "play"), (SFT_BLOCK, "sft")):
         if block in values:
             return training
@@ -193,6 +211,11 @@ def _roll(values: Values, _: bool) -> Start:
 def _play(values: Values, _: bool) -> Start:
     from tau_retail_env.chain.play_settings import check_play
 
+    if any(values.get(key) for key in ("resume", "resume_from_checkpoint")):
+        raise InvalidValueError(
+            "resume: what plays and trains nothing goes on by the same command, with the folder that it has begun: "
+            "output_dir=FOLDER in place of resume"
+        )
     config = check_play(values)
 
     def start() -> None:

@@ -43,6 +43,10 @@ class Generation:
     """Most tokens of an episode, prompt included; None for as many as the model reads, `LONGEST` at most."""
 
 
+NO_VLLM = (
+    "vLLM is neither in this Python nor in .venv-roll: ./run_tau_retail_pipeline.sh --setup-only --config-name "
+    "tau_retail_1gpu makes that"
+)
 LONGEST = 16_384
 """Tokens of an episode where nothing else is said and the model reads more."""
 
@@ -152,8 +156,8 @@ def runs_on_vllm(engine: str, tell: Callable[[str], None]) -> bool:
         return False
     try:
         _vllm()
-    except MissingDependencyError as error:
-        tell(f"transformers plays, many times slower than vLLM would. {error}")
+    except MissingDependencyError:
+        tell(f"transformers plays, many times slower than vLLM would. {NO_VLLM}")
         return False
     return True
 
@@ -169,10 +173,7 @@ def _vllm() -> Engine:
     try:
         return find_engine("vllm", None)
     except MissingDependencyError:
-        raise MissingDependencyError(
-            "vLLM is neither in this Python nor in .venv-roll: ./run_tau_retail_pipeline.sh --setup-only --config-name "
-            "tau_retail_1gpu makes that; --engine transformers plays without it"
-        ) from None
+        raise MissingDependencyError(f"{NO_VLLM}; play.engine=transformers plays without it") from None
 
 
 def engine_pool(
@@ -228,7 +229,7 @@ def engine_pool(
     machine = Machine(_vllm().python, len(os.sched_getaffinity(0)), *visible_gpus(), gpu_memory or GPU_MEMORY)
     if not is_offline and (engines or 1) > 1:
         raise InvalidValueError(
-            f"--engines {engines}: a customer behind a server is played by one engine, for its budget is counted in "
+            f"play.engines={engines}: a customer behind a server is played by one engine, for its budget is counted in "
             "one process; leave it out"
         )
     count = engines or (engines_for(machine, weights_bytes(folder), episodes) if is_offline else 1)

@@ -10,7 +10,7 @@ from typing import Any
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.facts import Facts
 from tau_retail_env.evaluation.outcome import outcomes_of
-from tau_retail_env.evaluation.report import in_lines, percent
+from tau_retail_env.evaluation.report import counted, in_lines, percent
 from tau_retail_env.evaluation.settings import different_tasks
 from tau_retail_env.evaluation.sides import NOT_TOLD, Side
 from tau_retail_env.statistics.intervals import Interval
@@ -115,7 +115,8 @@ def as_text(found: Comparison) -> str:
     lines = [
         f"A {first.name}: {first.what}, tasks {first.task_version}",
         f"B {second.name}: {second.what}, tasks {second.task_version}",
-        f"pass^1 on the same {difference.tasks} tasks: A {percent(found.rates[0])}, B {percent(found.rates[1])}",
+        f"pass^1 on the same {counted(difference.tasks, 'task')}: "
+        f"A {percent(found.rates[0])}, B {percent(found.rates[1])}",
         f"B less A: {100 * difference.value:+.1f} points, {_intervals(difference)}",
     ]
     if difference.p_value is not None:
@@ -123,9 +124,9 @@ def as_text(found: Comparison) -> str:
     lines.append(_verdict(found))
     for count, name in ((found.only_first, "A"), (found.only_second, "B")):
         if count:
-            lines.append(f"{count} tasks that only {name} has scored are left out")
+            lines.append(f"left out, since only {name} has scored them: {counted(count, 'task')}")
     if found.flipped:
-        lines.append(f"{len(found.flipped)} tasks flipped (success of A, of B):")
+        lines.append(f"{counted(len(found.flipped), 'task')} flipped (success of A, of B):")
         lines += [_flip_line(one) for one in found.flipped[:MOST_FLIPPED]]
         if len(found.flipped) > MOST_FLIPPED:
             lines.append(f"  … and {len(found.flipped) - MOST_FLIPPED} more; --json has all")

@@ -241,7 +241,7 @@ class EnginePool:
                 logs = ", ".join(str(one.log) for one in self._ended[-3:])
                 raise EngineError(
                     f"No vLLM engine is left to play {len(self._waiting)} episodes; read {logs}. What was played is "
-                    "kept: the same command goes on, with --engine transformers if need be"
+                    "kept: the same command goes on, with play.engine=transformers if need be"
                 )
             self._side_by_side, self._eager = self._ways.popleft()
             self._limit = max(1, min(self._settings.engine.at_once, math.ceil(total / self._side_by_side)))

@@ -36,6 +36,11 @@ def in_lines(lines: Iterable[str]) -> str:
     return "\n".join(" ".join(line.splitlines()) for line in lines)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and what it is of, such as 1 task or 2 tasks."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def percent(value: float) -> str:
     """A share as a percentage with one decimal."""
     return f"{100 * value:.1f}"
@@ -69,8 +74,8 @@ def _heading(results: Mapping[str, Any]) -> list[str]:
         f"agent {agent} on {results['source']} {results['task_version']}, split {results['split']}, "
         f"subset {results['subset']}",
         f"customer {customer.get('strategy')}{model} ({results['customer_digest']})",
-        f"{episodes['scored']} of {episodes['asked']} episodes scored: {results['tasks']} tasks, "
-        f"{results['trials']} trials each",
+        f"{episodes['scored']} of {episodes['asked']} episodes scored: "
+        f"{counted(results['tasks'], 'task')}, {counted(results['trials'], 'trial')} each",
     ]
     if episodes["unscorable"]:
         error = episodes.get("first_error") or "the record does not say why"
@@ -79,8 +84,9 @@ def _heading(results: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {error.removeprefix(JUDGE_FAILED)}")
     if episodes["not_played"]:
         lines.append(f"PARTIAL: {episodes['not_played']} not played; the same command goes on")
-    if episodes["tasks_without_a_score"]:
-        lines.append(f"{episodes['tasks_without_a_score']} tasks without a scored episode are in no figure")
+    if left_out := episodes["tasks_without_a_score"]:
+        verb = "is" if left_out == 1 else "are"
+        lines.append(f"{counted(left_out, 'task')} without a scored episode {verb} in no figure")
     return lines
 
 

@@ -85,7 +85,7 @@ def open_folder(folder: Path, settings: EvalSettings, tasks: Sequence[Task]) -> 
     """
     if not (folder / SETTINGS).is_file():
         if holds_episodes(folder) or any(path.name != LOCK for path in folder.iterdir()):
-            raise InvalidValueError(f"{folder} holds files of something else; give another folder: --output FOLDER")
+            raise InvalidValueError(f"{folder} holds files of something else; give another folder: output_dir=FOLDER")
     else:
         begun = read_settings(folder)
         if (folder / EPISODES).is_file() and (folder / EPISODES).stat().st_size:

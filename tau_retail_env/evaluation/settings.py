@@ -135,7 +135,7 @@ def read_settings(folder: Path) -> EvalSettings:
     return settings
 
 
-SAME_OR_ELSEWHERE = "Give the same options to resume it, or another folder: --output FOLDER"
+SAME_OR_ELSEWHERE = "Give the same options to resume it, or another folder: output_dir=FOLDER"
 
 
 def check_same(folder: Path, stored: EvalSettings, given: EvalSettings) -> None:
@@ -144,10 +144,6 @@ def check_same(folder: Path, stored: EvalSettings, given: EvalSettings) -> None:
     Raises:
         InvalidValueError: names every setting that differs, with both values; tasks by their ids.
     """
-    if given.tasks != stored.tasks:
-        raise InvalidValueError(
-            f"{folder} is another evaluation: {different_tasks(stored.tasks, given.tasks)}. {SAME_OR_ELSEWHERE}"
-        )
     before, now = (dataclasses.asdict(one) for one in (stored, given))
     left_out = {"trials", "tasks", "package_version"}
     found = [
@@ -157,22 +153,26 @@ def check_same(folder: Path, stored: EvalSettings, given: EvalSettings) -> None:
     ]
     if given.trials < stored.trials:
         found.append(f"trials ({stored.trials} there, {given.trials} here)")
-    if found:
-        raise InvalidValueError(
-            f"{folder} is another evaluation: it differs in {', '.join(found)}. {SAME_OR_ELSEWHERE}"
-        )
+    parts = [f"it differs in {', '.join(found)}"] if found else []
+    if given.tasks != stored.tasks:
+        parts.append(different_tasks(stored.tasks, given.tasks, ("that folder", "this command")))
+    if parts:
+        raise InvalidValueError(f"{folder} is another evaluation: {'; '.join(parts)}. {SAME_OR_ELSEWHERE}")
 
 
-def different_tasks(first: Mapping[str, str], second: Mapping[str, str]) -> str:
+def different_tasks(
+    first: Mapping[str, str], second: Mapping[str, str], names: tuple[str, str] = ("the first", "the second")
+) -> str:
     """In words, how two sets of tasks differ.
 
     Args:
         first: digests by task id.
         second: the same of the others.
+        names: what the two are called.
     """
     parts = [
-        ("only the first has", sorted(first.keys() - second.keys())),
-        ("only the second has", sorted(second.keys() - first.keys())),
+        (f"only {names[0]} has", sorted(first.keys() - second.keys())),
+        (f"only {names[1]} has", sorted(second.keys() - first.keys())),
         (
             "of another version are",
             sorted(task for task in first.keys() & second.keys() if first[task] != second[task]),

@@ -214,7 +214,7 @@ def _memory(folder: str, settings: EngineSettings) -> dict[str, Any]:
         raise EngineMemoryError(
             f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB of the GPU are free, and {settings.engines_on_gpu} "
             f"engines may take {settings.gpu_memory * total / 2**30:.1f}: too little for one of them; use fewer "
-            "(--engines), or give them more (--gpu-memory)"
+            "(--engines; in a configuration play.engines), or give them more (--gpu-memory; play.gpu_memory)"
         )
     return {"kv_cache_memory_bytes": cache_bytes, "gpu_memory_utilization": min(share, free / total) / 2}
 

@@ -54,7 +54,11 @@ def read_config(run: Path) -> dict[str, Any]:
     try:
         stored = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InvalidValueError(f"resume: {run} holds no run ({CONFIG} is missing); give the folder of a run") from None
+        plays = [*run.glob("eval.json"), *run.glob("*/eval.json")]
+        hint = "; an evaluation goes on by its own command, with the same options and folder" if plays else ""
+        raise InvalidValueError(
+            f"resume: {run} holds no run ({CONFIG} is missing); give the folder of a run{hint}"
+        ) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise InvalidValueError(_unreadable(file, reason)) from error

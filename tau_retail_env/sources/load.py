@@ -190,7 +190,11 @@ def find_task(tasks: Sequence[Task], task_id: str) -> Task:
         raise InvalidValueError(f"Unknown task_id {task_id!r}: there are no tasks to look in.")
     ending = [known for known in ids if known.endswith(f"/{task_id}")]
     hint = f" Did you mean {ending[0]!r}?" if ending else nearest(str(task_id), ids)
-    raise InvalidValueError(f"Unknown task_id {task_id!r}; the {len(ids)} tasks are {ids[0]!r} to {ids[-1]!r}.{hint}")
+    splits = {task.split for task in tasks}
+    where = f", of split {tasks[0].split!r} alone" if len(splits) == 1 else ""
+    raise InvalidValueError(
+        f"Unknown task_id {task_id!r}; the {len(ids)} tasks are {ids[0]!r} to {ids[-1]!r}{where}.{hint}"
+    )
 
 
 _Stamped = tuple[str, int, int]

@@ -100,14 +100,20 @@ def test_a_server_and_the_name_of_its_model_go_together():
     ("source", "words"),
     [
         ("", "has no 'make'"),
-        ("make = 3", "is no function but int"),
+        ("def mkae(): ...", "has no 'make'. Did you mean 'mkae'"),
+        ("make = 3", "is no function but int; expected a function that takes nothing and returns an object with act"),
+        ("def make(observation, info): return 'hi'", "make takes arguments; expected a function that takes nothing"),
         (
             "def make():\n    raise KeyError('no weights')",
             r"make\(\) raises KeyError: 'no weights' \(.*, line 2\)",
         ),
+        ("def make(", r"raises SyntaxError: '\(' was never closed \(module_\d+.py, line 1\)$"),
         ("raise OSError('no disk')", r"the module 'module_\d+' raises OSError: no disk"),
         ("def make(): return 3", "made int without a method act"),
-        ("import nowhere_to_be_found", "cannot be imported"),
+        (
+            "import nowhere_to_be_found",
+            "cannot be imported: No module named 'nowhere_to_be_found'; it is looked for in",
+        ),
     ],
 )
 def test_what_makes_no_agent_is_told(tmp_path, monkeypatch, source, words):
@@ -115,6 +121,23 @@ def test_what_makes_no_agent_is_told(tmp_path, monkeypatch, source, words):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(InvalidValueError, match=words):
         made_here(AgentChoice.read(f"module_{abs(hash(source))}:make"))
+
+
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        ("lambda self, observation, info: {}['plan']", r"KeyError: 'plan' \(\S+, line 3\)$"),
+        ("lambda self, observation, info: json.loads('{')", r"JSONDecodeError: .* \(\S+module_\d+.py, line 3\)$"),
+        ("lambda self, observation: 'hi'", "TypeError: .* takes 2 positional arguments but 3 were given$"),
+    ],
+)
+def test_what_an_agent_of_ones_own_raises_is_told_with_the_place_in_its_module(tmp_path, monkeypatch, act, words):
+    word = f"module_{abs(hash(act))}:Mine"
+    (tmp_path / f"{word.partition(':')[0]}.py").write_text(f"import json\nclass Mine:\n    act = {act}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    agent = made_here(AgentChoice.read(word))(TASK, 0)
+    with pytest.raises(InvalidValueError, match=rf"--agent: act\(\) of {word}'s agent raises {words}"):
+        agent.act("Hello.", {})
 
 
 def test_a_function_makes_an_agent_for_each_episode(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks.agents_table import MISSING, as_table, read
+from benchmarks.agents_table import MISSING, as_table, main, read
 from tau_retail_env.evaluation.outcome import figures
 from tests.evaluation.evaluations import TASKS, evaluate, settings_of
 
@@ -25,6 +25,14 @@ def test_a_row_is_an_agent_and_a_column_a_set_of_tasks(tmp_path):
     assert heads == "| agent | τ² 0.2 `test`, 4 tasks, floor 0.0 | generated `test2`, 4 tasks, floor 0.0 |"
     assert oracle == f"| small | {MISSING} | ^1: 50.0 (25.0 to 75.0)<br>^2: 0.0 (0.0 to 49.3) |"
     assert other == f"| oracle | 100.0 (50.7 to 100.0) | {MISSING} |"
+
+
+def test_evaluations_of_an_agent_in_folders_of_any_name_are_one_row(tmp_path, capsys, monkeypatch):
+    folders = [evaluated(tmp_path / "a", "silent"), evaluated(tmp_path / "silent-tau2-test-9d3a52c9", "silent")]
+    named = evaluated(tmp_path / "quiet.tau2", "silent")
+    monkeypatch.setattr("sys.argv", ["agents_table.py", *map(str, folders), str(named)])
+    main()
+    assert [row.split(" | ")[0] for row in capsys.readouterr().out.splitlines()[2:]] == ["| silent", "| quiet"]
 
 
 def test_an_evaluation_that_is_not_whole_stands_in_no_table(tmp_path):

@@ -75,7 +75,8 @@ def test_a_model_that_wins_nothing_is_told_what_helps(played: Play, tmp_path: Pa
 def test_a_folder_that_was_played_with_other_settings_is_refused(played: Play):
     with pytest.raises(InvalidValueError, match="No success"):
         played("max_turns=2")
-    with pytest.raises(InvalidValueError, match=r"is another evaluation: it differs in max_turns \(2 there, 3 here\)"):
+    words = r"is another evaluation: it differs in max_turns \(2 there, 3 here\)\. .* another folder: output_dir=FOLDER"
+    with pytest.raises(InvalidValueError, match=words):
         played("max_turns=3")
 
 
@@ -87,6 +88,12 @@ def test_a_folder_that_was_played_with_other_settings_is_refused(played: Play):
         ("task_subset=single*lookup", r"task_subset 'single\*lookup' of source 'generated', split 'train' is empty"),
         ("play.generating_args.max_new_tokens=2000", "sequence_length: 1024 is too small for one message of 2000"),
         ("play.engine=sglang", "play.engine: sglang cannot be honoured. Expected auto or vllm or transformers."),
+        (
+            "play={engine: transformers, gpu_memory: 0.3}",
+            "play.gpu_memory: vLLM's alone, and play.engine is transformers",
+        ),
+        ("play={engine: transformers, engines: 2}", "play.engines: vLLM's alone, and play.engine is transformers"),
+        ("play.gpu_memory=1", "play.gpu_memory: found 1, expected less than 1"),
         ("keep.per_task=0", "keep.per_task: found 0, expected 1 or more"),
         ("max_steps=3", "max_steps: unknown key"),
     ],

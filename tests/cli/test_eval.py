@@ -166,7 +166,9 @@ def test_vllm_that_is_not_here_is_told_where_it_is_looked_for(folder, capsys, mo
     monkeypatch.setattr("tau_retail_env.models.interpreters.checkout", lambda: tmp_path)
     monkeypatch.setattr("tau_retail_env.models.serving.engines._installed_here", lambda names: None)
     assert run(folder, "--agent", "small", "--engine", "vllm") == 2
-    assert "vLLM is neither in this Python nor in .venv-roll: ./run_tau_retail_pipeline.sh" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "vLLM is neither in this Python nor in .venv-roll: ./run_tau_retail_pipeline.sh" in told
+    assert "makes that; --engine transformers plays without it" in told
 
 
 def needs_the_newest():
@@ -338,7 +340,7 @@ def test_a_submission_asks_for_what_the_leaderboard_wants(folder, tmp_path, caps
     run(folder, "--agent", "silent")
     words = ["convert", str(folder), "--to", "submission", "--output", str(tmp_path / "s")]
     assert main(words) == 2
-    assert "--to submission needs --model-organization" in capsys.readouterr().err
+    assert "--to submission needs --model-organization, --organization, --email" in capsys.readouterr().err
     who = ["--model-organization", "us", "--organization", "us", "--email", "a@example.org"]
     assert main([*words, *who]) == 2
     assert "needs --notes" in capsys.readouterr().err

@@ -107,6 +107,12 @@ def test_the_kinds_of_a_file_of_tasks_are_known_where_the_file_is_named(capsys, 
     assert more > 1.5 * usual > 0
 
 
+def test_a_split_with_the_number_of_its_series_is_told_how_to_say_it(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["generate", "--split", "train5"])
+    assert "--split: train5 is --split train --series 5" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -52,6 +52,26 @@ def test_without_a_command_the_commands_are_listed(words, status, capsys):
     assert all(re.search(rf"^  {name} ", shown, re.M) for name in COMMANDS)
 
 
+def test_help_before_a_command_shows_its_options(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["help", "compare"])
+    assert capsys.readouterr().out.startswith("usage: tau-retail compare ")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["eval", "--limt", "5"], "unrecognized arguments: --limt 5. Did you mean '--limit'?"),
+        (["compare", "A", "B", "--jsn"], "unrecognized arguments: --jsn. Did you mean '--json'?"),
+        (["tasks", "tau2/1", "tau2/2"], "unrecognized arguments: tau2/2\n"),
+    ],
+)
+def test_an_option_that_a_command_does_not_have_is_told_the_nearest_one(words, told, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    assert told in capsys.readouterr().err
+
+
 def test_tasks_are_listed_one_a_line_with_counts_at_the_end(capsys):
     assert main(["tasks", "--split", "train", "--subset", "returns+exchanges"]) == 0
     *lines, counts = capsys.readouterr().out.splitlines()

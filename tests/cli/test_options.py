@@ -29,6 +29,14 @@ def test_keys_are_named_as_the_options_that_the_command_has(message, told):
     assert in_options(message, COMMAND) == told
 
 
+def test_the_keys_of_a_stage_that_plays_are_named_as_the_options_of_eval():
+    command = Namespace(output=None, engine="auto", engines=None, gpu_memory=None, sequence_length=None)
+    message = "sequence_length: found 9; play.engines=2 or play.engine=vllm, play.gpu_memory; output_dir=FOLDER"
+    told = "--sequence-length: found 9; --engines 2 or --engine vllm, --gpu-memory; --output FOLDER"
+    assert in_options(message, command) == told
+    assert in_options(message, Namespace(overrides=[])) == message
+
+
 def test_a_judges_key_is_named_as_the_judges_option():
     command = Namespace(user=[], nl_judge=None, nl_judge_model=None, nl_judge_config=[])
     message = "nl_judge_config.base_url: found 3; nl_judge_model is gone; nl_judge_config needs nl_judge=openai"

@@ -21,6 +21,39 @@ def test_a_configuration_with_the_block_of_fine_tuning_is_for_fine_tuning():
     assert chosen_training(compose("tau_retail_1gpu")) == "roll"
 
 
+@pytest.mark.parametrize(
+    ("name", "override", "words"),
+    [
+        (
+            "tau_retail_local",
+            "play.gpu_memory=0.3",
+            "play and actor_train: found in one configuration, expected one of",
+        ),
+        (
+            "tau_retail_sft",
+            "actor_train.training_args.learning_rate=1e-5",
+            "actor_train for GRPO or PPO (as in --config",
+        ),
+        (
+            "tau_retail_local_pipeline",
+            "sft_train.model_args.dtype=fp32",
+            "leave the others out; a stage's keys are stages.NAME.set.KEY",
+        ),
+    ],
+)
+def test_a_key_of_another_kind_of_run_is_told_which_configurations_have_it(name, override, words, capsys):
+    assert main(["train", "--config-name", name, override, "--print-config"]) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
+
+
+def test_what_plays_and_trains_nothing_is_told_how_it_goes_on(capsys):
+    for override in ("resume=true", "resume_from_checkpoint=true"):
+        assert main(["train", "--config-name", "tau_retail_eval", override, "--print-config"]) == 2
+        assert "goes on by the same command, with the folder that it has begun: output_dir=" in capsys.readouterr().err
+
+
 def test_fine_tuning_on_the_other_engine_is_refused_in_one_line(capsys):
     assert main(["train", "--config-name", "tau_retail_sft", "engine=roll"]) == 2
     told = capsys.readouterr().err

@@ -65,6 +65,14 @@ def test_tasks_that_flipped_are_shown_with_their_episodes(often_silent, oracle):
     assert json.loads(json.dumps(as_json(found)))["difference"] == 0.5
 
 
+def test_one_task_is_told_as_one(oracle, tmp_path):
+    evaluate(tmp_path / "half", TASKS[:1], make_agent=half, trials=2)
+    words = as_text(compare(read_side(str(tmp_path / "half")), read_side(str(oracle))))
+    assert "pass^1 on the same 1 task: A 50.0" in words
+    assert "1 task flipped (" in words
+    assert f"left out, since only B has scored them: {len(TASKS) - 1} tasks" in words
+
+
 def test_a_file_of_upstreams_stands_for_the_evaluation_it_was_made_of(often_silent, oracle, tmp_path):
     settings = read_settings(oracle)
     tau2.write(tmp_path / "results.json", settings, best_episodes(oracle / EPISODES), tau2.task_rows())

@@ -111,7 +111,7 @@ def test_a_partial_evaluation_says_so():
     }
     words = as_text(found)
     assert "PARTIAL: 3 not played" in words
-    assert "1 tasks without a scored episode are in no figure" in words
+    assert "1 task without a scored episode is in no figure" in words
 
 
 def test_nothing_scored_is_no_figure():

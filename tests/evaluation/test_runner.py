@@ -92,8 +92,10 @@ def test_another_versions_tasks_are_named_by_difference(tmp_path):
     corrected = [dataclasses.replace(TASKS[0], outputs=("42",)), *TASKS[1:]]
     with pytest.raises(InvalidValueError, match=f"of another version are {TASKS[0].id}\\. Give the same options"):
         evaluate(tmp_path / "e", corrected)
-    with pytest.raises(InvalidValueError, match=f"only the first has {TASKS[0].id}\\. Give the same options"):
+    with pytest.raises(InvalidValueError, match=f"only that folder has {TASKS[0].id}\\. Give the same options"):
         evaluate(tmp_path / "e", TASKS[1:])
+    with pytest.raises(InvalidValueError, match=f"seed \\(0 there, 7 here\\); only that folder has {TASKS[0].id}\\."):
+        evaluate(tmp_path / "e", TASKS[1:], seed=7)
 
 
 @pytest.mark.parametrize("name", ["stories.toml", "user.py"])

@@ -48,6 +48,14 @@ def test_a_configuration_that_cannot_be_read_is_an_error_with_the_way_on(run: Pa
         read_config(run)
 
 
+@pytest.mark.parametrize("name", ["eval.json", "tau2_test/eval.json"])
+def test_the_folder_of_an_evaluation_is_told_how_that_goes_on(tmp_path: Path, name: str):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    with pytest.raises(InvalidValueError, match=r"holds no run .*; an evaluation goes on by its own command"):
+        read_config(tmp_path)
+
+
 def test_environments_follow_the_block_about_the_customer():
     own = {"base_url": "http://there"}
     stored = {

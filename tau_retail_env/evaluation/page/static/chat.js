@@ -1,6 +1,6 @@
 // One episode: its conversation with calls folded, its changes beside gold's, its numbers and tokens.
 
-import { button, element, fold, marked, printable, replace, table } from "./dom.js";
+import { button, counted, element, fold, marked, printable, replace, table } from "./dom.js";
 import { conversation } from "./data.js";
 import { tokenView } from "./tokens.js";
 import { words } from "./figures.js";
@@ -70,10 +70,6 @@ function header(row, one, data) {
     fault,
     one.customer_error ? element("p", { class: "problem" }, `The customer failed: ${one.customer_error}`) : null,
   );
-}
-
-function counted(number, name) {
-  return number === null ? null : `${number} ${name}${number === 1 ? "" : "s"}`;
 }
 
 function task(one, search) {

@@ -1,6 +1,6 @@
 // The fourth view: two sides on the same tasks, the difference with its intervals, and the tasks that flipped.
 
-import { button, element, table } from "./dom.js";
+import { button, counted, element, table } from "./dom.js";
 import { percent } from "./figures.js";
 import { keyOf } from "./episodes.js";
 
@@ -30,7 +30,7 @@ function comparisonCard(one, data, go) {
   ]
     .filter(([count]) => count)
     .map(([count, name]) =>
-      element("p", { class: "quiet" }, `${count} tasks that only ${name} has scored are left out.`),
+      element("p", { class: "quiet" }, `Left out, since only ${name} has scored them: ${counted(count, "task")}.`),
     );
   const flips = one.flipped.map((flip) => [
     button(flip.task, () => go({ view: "episodes", ...pair(one, flip, data) }), {
@@ -46,10 +46,10 @@ function comparisonCard(one, data, go) {
     { class: "card" },
     names,
     element("p", { class: "lead" }, element("b", {}, verdict)),
-    element("p", { class: "quiet" }, `on the same ${one.tasks} tasks`),
+    element("p", { class: "quiet" }, `on the same ${counted(one.tasks, "task")}`),
     table(["", "percent", "95 %"], rows),
     ...left,
-    flips.length ? element("h3", {}, `${flips.length} tasks flipped`) : element("p", {}, "No task flipped."),
+    flips.length ? element("h3", {}, `${counted(flips.length, "task")} flipped`) : element("p", {}, "No task flipped."),
     flips.length ? table(["task", "A", "B", "which trials failed"], flips, { class: "flips" }) : null,
     element("p", { class: "quiet" }, `A is ${one.first.name}, B is ${one.second.name}.`),
   );

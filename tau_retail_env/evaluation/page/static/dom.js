@@ -106,3 +106,7 @@ function nodes(children) {
     .filter((child) => child !== null && child !== undefined && child !== "")
     .map((child) => (child instanceof Node ? child : document.createTextNode(printable(child))));
 }
+
+export function counted(number, name) {
+  return number === null ? null : `${number} ${name}${number === 1 ? "" : "s"}`;
+}

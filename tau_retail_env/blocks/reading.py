@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -36,6 +37,9 @@ LIMITS = {
 }
 """The same for bounds: where pydantic keeps the number, and the words around it."""
 
+MOST_PLACES = 3
+"""Places of a key that a sentence names at most."""
+
 
 def read(block: type[Read], values: Any, *, path: str = "", unread: Unread | None = None) -> Read:
     """Build a block from a mapping.
@@ -69,7 +73,7 @@ def attempt(
         for entry in error.errors(include_url=False):
             names = _names(entry, values)
             grouped.setdefault(_joined(path, names), []).append({**entry, "names": names})
-        return None, [_sentence(block, place, entries, unread) for place, entries in grouped.items()]
+        return None, [_sentence(block, place, entries, unread, values) for place, entries in grouped.items()]
 
 
 def raise_if(problems: Sequence[str]) -> None:
@@ -107,12 +111,34 @@ def _joined(path: str, names: Sequence[str | int]) -> str:
     return path
 
 
-def _sentence(block: type[Block], path: str, entries: Sequence[Mapping[str, Any]], unread: Unread | None) -> str:
+def deeper(name: str, values: Any) -> str:
+    """A sentence that names where a key stands in a configuration, for one that was given elsewhere; else empty.
+
+    Args:
+        name: the key alone, such as learning_rate.
+        values: the blocks in which it may stand, one in the other.
+    """
+    found = list(itertools.islice(_places(name, values), MOST_PLACES))
+    return f" Did you mean {' or '.join(found)}?" if found else ""
+
+
+def _places(name: str, values: Any, path: str = "") -> Iterator[str]:
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            here = _joined(path, [str(key)])
+            if key == name and path:
+                yield here
+            yield from _places(name, value, here)
+
+
+def _sentence(
+    block: type[Block], path: str, entries: Sequence[Mapping[str, Any]], unread: Unread | None, values: Any
+) -> str:
     """What is wrong at one path; of a union pydantic gives one error for each member."""
     entry = entries[0]
     names = entry["names"]
     if entry["type"] == "extra_forbidden":
-        return _unexpected(_declared(block, names[:-1])[0], str(names[-1]), path, unread)
+        return _unexpected(_declared(block, names[:-1])[0], str(names[-1]), path, unread, values)
     holder, field = _declared(block, names)
     instead = " ".join(one.words for one in field.metadata if isinstance(one, Instead)) if field else ""
     choices = " or ".join(_yaml(value) for value in _choices(field.annotation)) if field else ""
@@ -129,12 +155,14 @@ def _sentence(block: type[Block], path: str, entries: Sequence[Mapping[str, Any]
     return f"{message}. {instead}" if instead else message
 
 
-def _unexpected(block: type[Block], name: str, path: str, unread: Unread | None) -> str:
+def _unexpected(block: type[Block], name: str, path: str, unread: Unread | None, values: Any) -> str:
     elsewhere = unread(path.removesuffix(name).rstrip(".")) if unread else {}
     if name in elsewhere:
         return f"{path}: {elsewhere[name]}"
     known = list(block.model_fields)
-    return f"{path}: unknown key.{nearest(name, [*known, *elsewhere]) or ' Known here: ' + ', '.join(known) + '.'}"
+    hint = nearest(name, [*known, *elsewhere]) or (deeper(name, values) if path == name else "")
+    hint = hint or f" Known here: {', '.join(known)}."
+    return f"{path}: unknown key.{hint}"
 
 
 def _expected(entry: Mapping[str, Any]) -> str:

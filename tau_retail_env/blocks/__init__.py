@@ -2,7 +2,7 @@
 
 from tau_retail_env.blocks.block import Block, Instead, Items, Name, Off
 from tau_retail_env.blocks.kinds import check_fields, check_kind, shown
-from tau_retail_env.blocks.reading import attempt, deeper, raise_if, read
+from tau_retail_env.blocks.reading import attempt, raise_if, read
 
 __all__ = [
     "Block",
@@ -13,7 +13,6 @@ __all__ = [
     "attempt",
     "check_fields",
     "check_kind",
-    "deeper",
     "raise_if",
     "read",
     "shown",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -13,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from tau_retail_env.blocks.block import Block, Instead
 from tau_retail_env.blocks.kinds import shown
-from tau_retail_env.errors import InvalidValueError, nearest
+from tau_retail_env.errors import InvalidValueError, deeper, nearest
 
 Read = TypeVar("Read", bound=Block)
 Unread = Callable[[str], Mapping[str, str]]
@@ -36,9 +35,6 @@ LIMITS = {
     "less_than_equal": ("le", "{:g} or less"),
 }
 """The same for bounds: where pydantic keeps the number, and the words around it."""
-
-MOST_PLACES = 3
-"""Places of a key that a sentence names at most."""
 
 
 def read(block: type[Read], values: Any, *, path: str = "", unread: Unread | None = None) -> Read:
@@ -109,26 +105,6 @@ def _joined(path: str, names: Sequence[str | int]) -> str:
     for name in names:
         path += f"[{name}]" if isinstance(name, int) and path else f".{name}" if path else str(name)
     return path
-
-
-def deeper(name: str, values: Any) -> str:
-    """A sentence that names where a key stands in a configuration, for one that was given elsewhere; else empty.
-
-    Args:
-        name: the key alone, such as learning_rate.
-        values: the blocks in which it may stand, one in the other.
-    """
-    found = list(itertools.islice(_places(name, values), MOST_PLACES))
-    return f" Did you mean {' or '.join(found)}?" if found else ""
-
-
-def _places(name: str, values: Any, path: str = "") -> Iterator[str]:
-    if isinstance(values, Mapping):
-        for key, value in values.items():
-            here = _joined(path, [str(key)])
-            if key == name and path:
-                yield here
-            yield from _places(name, value, here)
 
 
 def _sentence(

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tau_retail_env.blocks import deeper
-from tau_retail_env.errors import nearest, unknown
+from tau_retail_env.errors import deeper, nearest, unknown
 
 FOLDER = Path(__file__).resolve().parent / "roll_versions"
 PINNED = "main"

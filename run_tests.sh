@@ -8,6 +8,17 @@ venv=$root/.venv
 stamp=$venv/.dev-complete
 cd "$root"
 
+case "${1:-}" in
+  --help | -h)
+    cat <<'EOF'
+Usage: ./run_tests.sh [--slow | arguments of pytest]
+
+Sets up .venv and what the tests need, once. Without arguments it checks style and types and runs the tests but the
+slow ones, with --slow those, too; with other arguments it runs pytest alone, with them: tests/world -k "a or b".
+EOF
+    exit 0 ;;
+esac
+
 ./run_tau_retail_pipeline.sh --setup-only --config-name tau_retail_local
 
 fingerprint() {

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Choice = TypeVar("Choice", bound=StrEnum)
+MOST_PLACES = 3
+"""Places of a key that a sentence names at most."""
 
 
 class TauRetailError(Exception):
@@ -57,6 +60,25 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that names the nearest known name, for the end of a message; empty where none is near."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def deeper(name: str, values: Any) -> str:
+    """A sentence that names where a key stands in a configuration, for the end of a message; empty where it does not.
+
+    Args:
+        name: the key alone, such as learning_rate, which is none at the top.
+        values: the configuration, its blocks one in the other.
+    """
+    found = list(itertools.islice(_places(name, values, ""), MOST_PLACES))
+    return f" Did you mean {' or '.join(found)}?" if found else ""
+
+
+def _places(name: str, values: Any, path: str) -> Iterator[str]:
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            if key == name and path:
+                yield f"{path}{key}"
+            yield from _places(name, value, f"{path}{key}.")
 
 
 def member(kind: str, found: str, choices: type[Choice]) -> Choice:

@@ -599,6 +599,14 @@ def test_one_check_that_fails_stops_no_other_and_fails_the_whole(machine, module
     assert "started: -m pytest" in result.stdout
 
 
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_the_tests_script_says_what_it_takes_and_sets_nothing_up(machine, word):
+    result = machine.run(word, script="run_tests.sh")
+    assert result.returncode == 0
+    assert result.stdout.startswith("Usage: ./run_tests.sh [--slow | ")
+    assert machine.calls() == []
+
+
 def test_the_tests_script_passes_arguments_to_pytest_alone(machine):
     machine.run(script="run_tests.sh")
     before = machine.calls()

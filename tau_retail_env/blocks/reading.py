@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from tau_retail_env.blocks.block import Block, Instead
 from tau_retail_env.blocks.kinds import shown
-from tau_retail_env.errors import InvalidValueError, nearest
+from tau_retail_env.errors import InvalidValueError, deeper, nearest
 
 Read = TypeVar("Read", bound=Block)
 Unread = Callable[[str], Mapping[str, str]]
@@ -69,7 +69,7 @@ def attempt(
         for entry in error.errors(include_url=False):
             names = _names(entry, values)
             grouped.setdefault(_joined(path, names), []).append({**entry, "names": names})
-        return None, [_sentence(block, place, entries, unread) for place, entries in grouped.items()]
+        return None, [_sentence(block, place, entries, unread, values) for place, entries in grouped.items()]
 
 
 def raise_if(problems: Sequence[str]) -> None:
@@ -107,12 +107,14 @@ def _joined(path: str, names: Sequence[str | int]) -> str:
     return path
 
 
-def _sentence(block: type[Block], path: str, entries: Sequence[Mapping[str, Any]], unread: Unread | None) -> str:
+def _sentence(
+    block: type[Block], path: str, entries: Sequence[Mapping[str, Any]], unread: Unread | None, values: Any
+) -> str:
     """What is wrong at one path; of a union pydantic gives one error for each member."""
     entry = entries[0]
     names = entry["names"]
     if entry["type"] == "extra_forbidden":
-        return _unexpected(_declared(block, names[:-1])[0], str(names[-1]), path, unread)
+        return _unexpected(_declared(block, names[:-1])[0], str(names[-1]), path, unread, values)
     holder, field = _declared(block, names)
     instead = " ".join(one.words for one in field.metadata if isinstance(one, Instead)) if field else ""
     choices = " or ".join(_yaml(value) for value in _choices(field.annotation)) if field else ""
@@ -129,12 +131,14 @@ def _sentence(block: type[Block], path: str, entries: Sequence[Mapping[str, Any]
     return f"{message}. {instead}" if instead else message
 
 
-def _unexpected(block: type[Block], name: str, path: str, unread: Unread | None) -> str:
+def _unexpected(block: type[Block], name: str, path: str, unread: Unread | None, values: Any) -> str:
     elsewhere = unread(path.removesuffix(name).rstrip(".")) if unread else {}
     if name in elsewhere:
         return f"{path}: {elsewhere[name]}"
     known = list(block.model_fields)
-    return f"{path}: unknown key.{nearest(name, [*known, *elsewhere]) or ' Known here: ' + ', '.join(known) + '.'}"
+    hint = nearest(name, [*known, *elsewhere]) or (deeper(name, values) if path == name else "")
+    hint = hint or f" Known here: {', '.join(known)}."
+    return f"{path}: unknown key.{hint}"
 
 
 def _expected(entry: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tau_retail_env.errors import nearest, unknown
+from tau_retail_env.errors import deeper, nearest, unknown
 
 FOLDER = Path(__file__).resolve().parent / "roll_versions"
 PINNED = "main"
@@ -123,7 +123,8 @@ class RollSchema:
             if name in fields:
                 self._check(fields[name]["type"], value, here, found)
             else:
-                hint = nearest(str(name), [*fields, *own]) or f" Known here: {', '.join([*fields, *own])}."
+                hint = nearest(str(name), [*fields, *own]) or ("" if path else deeper(str(name), values))
+                hint = hint or f" Known here: {', '.join([*fields, *own])}."
                 found.append(f"{here}: unknown key, which ROLL would ignore.{hint}")
 
     def _check(self, kind: Any, value: Any, path: str, found: list[str]) -> None:

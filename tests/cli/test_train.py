@@ -48,6 +48,21 @@ def test_a_key_of_another_kind_of_run_is_told_which_configurations_have_it(name,
     assert told.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "place"),
+    [
+        ("tau_retail_local", "learning_rate", "actor_train.training_args.learning_rate"),
+        ("tau_retail_local", "group_size", "train_env_manager.group_size or val_env_manager.group_size"),
+        ("tau_retail_sft", "learning_rate", "sft_train.training_args.learning_rate"),
+        ("tau_retail_eval", "temperature", "play.generating_args.temperature"),
+        ("tau_retail_1gpu", "learning_rate", "actor_train.training_args.learning_rate or critic.training_args.lear"),
+    ],
+)
+def test_a_key_that_stands_in_a_block_is_told_which(name, key, place, capsys):
+    assert main(["train", "--config-name", name, f"{key}=1", "--print-config"]) == 2
+    assert f" Did you mean {place}" in capsys.readouterr().err
+
+
 def test_what_plays_and_trains_nothing_is_told_how_it_goes_on(capsys):
     for override in ("resume=true", "resume_from_checkpoint=true"):
         assert main(["train", "--config-name", "tau_retail_eval", override, "--print-config"]) == 2

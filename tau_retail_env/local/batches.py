@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tau_retail_env.local.conversations import EncodedConversations
+from tau_retail_env.local.conversations import EncodedConversations, Whose
 from tau_retail_env.models.rows import rounded
 from tau_retail_env.tasks.seeding import seed_of
 
@@ -96,7 +96,8 @@ class Collator:
     Args:
         conversations: the encoded conversations.
         pad_token_id: fills the rows up.
-        observation_loss_weight: weight of the tokens that are neither the agent's own nor its prompt's.
+        observation_loss_weight: weight of the tokens that are neither the agent's own nor its prompt's. Those of the
+            agent's that are not to be learnt weigh nothing.
         multiple: of tokens that a pass is padded to, so that few lengths occur.
         processes: that an update's rows are dealt out to.
     """
@@ -112,7 +113,8 @@ class Collator:
     ) -> None:
         self._conversations = conversations
         self._pad_token_id = pad_token_id
-        self._weights = np.asarray([observation_loss_weight, 1.0], dtype=np.float32)
+        weights = {Whose.OTHERS: observation_loss_weight, Whose.OWN: 1.0, Whose.UNLEARNT: 0.0}
+        self._weights = np.asarray([weights[whose] for whose in Whose], dtype=np.float32)
         self._multiple = multiple
         self._processes = processes
 

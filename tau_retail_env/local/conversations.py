@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,17 @@ CHUNK = 50
 """Conversations that a worker plays before it hands them back."""
 
 
+class Whose(IntEnum):
+    """The values of a response mask: who wrote a token, and whether it is learnt from."""
+
+    OTHERS = 0
+    """The customer's, the tools' or the template's: weighs `observation_loss_weight`."""
+    OWN = 1
+    """The agent's own: weighs 1."""
+    UNLEARNT = 2
+    """The agent's own, and not to be learnt: weighs nothing."""
+
+
 @dataclass(frozen=True)
 class EncodedConversations:
     """Encoded conversations, end to end in flat arrays."""
@@ -40,7 +52,7 @@ class EncodedConversations:
     token_ids: np.ndarray
     """Tokens of all conversations ``[tokens]``."""
     response_mask: np.ndarray
-    """1 on the agent's own tokens ``[tokens]``."""
+    """Whose each token is, as `Whose` has it ``[tokens]``."""
     starts: np.ndarray
     """Where each conversation starts, and where the last one ends ``[conversations + 1]``."""
     prompts: np.ndarray
@@ -69,7 +81,7 @@ class Encoded:
     token_ids: list[int]
     """The tokens, as the model sees and produces them."""
     response_mask: list[int]
-    """1 on the agent's own tokens."""
+    """Whose each is, as `Whose` has it."""
     won: bool
     """Whether it earned the reward."""
     scorable: bool = True
@@ -118,12 +130,13 @@ def encode(
     opening, *turns = parts
     unlearnt = said.slips | said.unlearnt
     token_ids = encoder.opening(opening)
-    response_mask = [0] * len(token_ids)
+    response_mask = [int(Whose.OTHERS)] * len(token_ids)
     for place, part in enumerate(turns, start=1):
         speaks = place % 2 == 1
         more = encoder.reply(part[0]["content"]) if speaks else encoder.following(part)
+        whose = Whose.UNLEARNT if place in unlearnt else Whose.OWN if speaks else Whose.OTHERS
         token_ids += more
-        response_mask += [int(speaks and place not in unlearnt)] * len(more)
+        response_mask += [int(whose)] * len(more)
     return Encoded(token_ids, response_mask, said.reward == 1.0)
 
 
@@ -217,7 +230,7 @@ def end_to_end(
 
     Args:
         token_ids: the tokens of each.
-        masks: 1 on the agent's own.
+        masks: whose each token is, as `Whose` has it.
         environments: where each was played, as a number.
         left_out: `num_failed`, `num_unscorable` and `num_long`.
     """

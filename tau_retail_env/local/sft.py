@@ -21,6 +21,7 @@ from tau_retail_env.local.config import SftConfig
 from tau_retail_env.local.config.sft import SCRATCH, ConversationArgs, NewModel, SftTrain
 from tau_retail_env.local.conversations import (
     EncodedConversations,
+    Whose,
     conversation_texts,
     make_conversations,
 )
@@ -231,7 +232,7 @@ def _envs(config: SftConfig) -> dict[str, EnvironmentConfig]:
 
 
 def _about(conversations: EncodedConversations, num_updates: int, processes: int) -> str:
-    own, tokens = int(conversations.response_mask.sum()), len(conversations.token_ids)
+    own, tokens = int((conversations.response_mask == Whose.OWN).sum()), len(conversations.token_ids)
     unscorable = f", {conversations.num_unscorable} whose customer failed" if conversations.num_unscorable else ""
     kind = "GPUs" if torch.cuda.is_available() else "processes"
     where = f" on {processes} {kind}" if processes > 1 else ""

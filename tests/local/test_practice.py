@@ -17,7 +17,7 @@ from tau_retail_env.agents.proposals import CHANGING_ITEMS
 from tau_retail_env.agents.second_thoughts import second_thoughts
 from tau_retail_env.agents.slips import Slip, slip, slipped_call
 from tau_retail_env.env import TauRetailEnv
-from tau_retail_env.local.conversations import encode
+from tau_retail_env.local.conversations import Whose, encode
 from tau_retail_env.local.practice import Practice, converse
 from tau_retail_env.messages import ResetInfo, StepInfo
 from tau_retail_env.sources import load_tasks
@@ -340,7 +340,9 @@ def test_slips_are_not_learnt_and_what_follows_them_is(tokenizer: Qwen2Tokenizer
             for practice in (None, Practice(slips=1.0, seed="1"))
         )
         own = [
-            tokenizer.decode([token for token, mine in zip(one.token_ids, one.response_mask, strict=True) if mine])
+            tokenizer.decode(
+                [token for token, whose in zip(one.token_ids, one.response_mask, strict=True) if whose == Whose.OWN]
+            )
             for one in (straight, practised)
         ]
         assert own[1].count("Confirm (yes/no)?") <= own[0].count("Confirm (yes/no)?") or not practised.won
@@ -371,7 +373,9 @@ def test_reasoning_is_learnt_and_that_of_a_slip_is_not(env: TauRetailEnv, tokeni
             whole_proposals=True,
             practice=Practice(slips=1.0, reasons=True, seed=task.id),
         )
-        own = tokenizer.decode([token for token, mine in zip(row.token_ids, row.response_mask, strict=True) if mine])
+        own = tokenizer.decode(
+            [token for token, whose in zip(row.token_ids, row.response_mask, strict=True) if whose == Whose.OWN]
+        )
         every = tokenizer.decode(row.token_ids)
         assert own.count("<think>") == own.count("</think>") <= own.count("<|im_end|>")
         left_out += every.count("<think>") - own.count("<think>")
@@ -393,8 +397,8 @@ def test_a_proposal_in_a_storys_own_words_is_not_learnt_beside_those_with_reason
         )
         own = [
             tokenizer.decode([token for token, _ in run])
-            for mine, run in itertools.groupby(zip(row.token_ids, row.response_mask, strict=True), lambda one: one[1])
-            if mine
+            for whose, run in itertools.groupby(zip(row.token_ids, row.response_mask, strict=True), lambda one: one[1])
+            if whose == Whose.OWN
         ]
         asked = [text for text in own if "Confirm (yes/no)?" in text]
         assert all(text.startswith("<think>") or "Change default address" in text for text in asked)

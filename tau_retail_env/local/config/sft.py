@@ -128,7 +128,7 @@ class SftConfig(LocalRun):
     conversations: ConversationArgs
     """What is learnt from."""
     observation_loss_weight: float = Field(0.1, ge=0, le=1)
-    """Weight of the tokens that are not the agent's own; those weigh 1."""
+    """Weight of the tokens that are not the agent's own; those weigh 1, and its slips nothing."""
     max_steps: int | None = Field(None, ge=1, le=MOST_STEPS)
     """Updates of the weights; null follows num_train_epochs."""
     sequence_length: int = Field(ge=2)

@@ -314,11 +314,14 @@ def _orders_of(agent: OracleAgent) -> list[Row]:
 
 
 def _contents(order: Row, names: set[str]) -> str:
-    """An order in a line; items of some names with their options, since others of that name are meant."""
+    """An order in a line; items of some names with their options, since others of that name are meant.
+
+    It begins as no customer writes: in a model that copies "#W1 (that one)" a line that begins with "#W1 (" runs on.
+    """
     things = [_row(row) if row["name"] in names else row["name"] for row in order["items"]]
     paid = f"{_total(order)} with {_paid(order)}, " if _paid(order) else ""
     count = f"{len(things)} thing{'s' if len(things) != 1 else ''}"
-    return f"{order['order_id']} ({order['status']}, {count}, {paid}to {order['address']['city']}): {', '.join(things)}"
+    return f"[{order['order_id']}] {order['status']}, {count}, {paid}to {order['address']['city']}: {', '.join(things)}"
 
 
 def _row(row: Row) -> str:

@@ -92,10 +92,9 @@ def test_the_orders_are_listed_where_the_customer_has_not_named_the_one_that_is_
             continue
         assert (f"Meant: {order_id}." in thought) == (order_id not in agent.matter)
         named += order_id in agent.matter
-        if "thing" in thought:
-            assert set(re.findall(r"(#W\d+) \(\w+, \d+ things?, ", thought)) <= {
-                one["order_id"] for one in agent.orders()
-            }
+        if opened := re.findall(r"\[(#W\d+)\] [\w ()]+, \d+ things?, ", thought):
+            assert set(opened) <= {one["order_id"] for one in agent.orders()}
+            assert "[" not in agent.matter  # no customer begins an id so, and what is copied does not run on
             listed += 1
     assert listed > 20 and named > 10
 
@@ -429,7 +428,7 @@ def test_an_order_has_the_status_that_the_tools_told_last(env: TauRetailEnv):
                 changed += status.get(order["order_id"], order["status"]) != order["status"]
                 status[order["order_id"]] = order["status"]
             elif text.startswith("<think>"):
-                for order_id, told in re.findall(r"(#W\d+) \(([a-z ()]+), \d+ things?, ", text):
+                for order_id, told in re.findall(r"\[(#W\d+)\] ([a-z ()]+), \d+ things?, ", text):
                     assert told == status[order_id]
                     checked += 1
     assert changed > 10 and checked > 30

@@ -10,11 +10,11 @@ from typing import Any
 from tau_retail_env.agents.lookups import call_key, parsed, still_true, users_only
 from tau_retail_env.agents.oracle_steps import TRANSFER, Step, steps_of_actions, steps_of_story
 from tau_retail_env.agents.proposals import CHANGING_ITEMS, short, whole
+from tau_retail_env.agents.questions import REASON_WORDS, VAGUE, identities, is_told_later, question, unsaid
 from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.sources.registry import source_class
 from tau_retail_env.tasks.task import Action, Task
 from tau_retail_env.tasks.writes import WRITE_TOOLS
-from tau_retail_env.users.scripted.agenda import EMAIL
 from tau_retail_env.users.scripted.story import Beat, check_fit, story_of
 from tau_retail_env.world.consent import is_yes
 
@@ -32,19 +32,7 @@ CONFIRMATION = "Confirm (yes/no)?"
 IDENTITY_QUESTION = "Please give me your email, or your name and zip code."
 NOT_FOUND = "I could not find your account. Please give me your email, or your name and zip code."
 TRANSFERRED = "YOU ARE BEING TRANSFERRED TO A HUMAN AGENT. PLEASE HOLD ON."
-QUESTIONS: Mapping[str, str] = {
-    "order": "the order id",
-    "items": "the items",
-    "options": "the new options",
-    "payment": "the payment method",
-    "reason": "the reason (no longer needed or ordered by mistake)",
-    "address": "the full new address",
-}
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
-ORDER_OR_CONTENT = "the order id or what is in the order"
-VAGUE = re.compile(r"\b(?:something|an order)\b", re.IGNORECASE)
-"""What a customer says that names neither an order nor anything in one."""
-REASON_WORDS: Mapping[str, str] = {"no longer needed": r"\bneed", "ordered by mistake": r"\bmistake"}
 
 
 class OracleAgent:
@@ -116,7 +104,7 @@ class OracleAgent:
     def lacks(self) -> set[str]:
         """The facts, keys of `QUESTIONS`, that it asks for now or is going to ask for before it proposes."""
         plan = self.step.plan
-        return {*self.asks, *(fact for fact in (plan.asks if plan else ()) if not self._asked[fact])}
+        return {*self.asks, *(self._unasked(plan) if plan else ())}
 
     def wanted(self, beat: Beat) -> Action | None:
         """The gold write that a story's part asks for, or first asks for something else in the place of."""
@@ -255,12 +243,19 @@ class OracleAgent:
         for action in sorted(plan.calls, key=lambda action: action.name in AFTER_ORDERS):
             if action.name in AFTER_ORDERS and (lookup := self._search_on(plan)):
                 return lookup
+            if is_told_later(action, plan) and not self._asked["address"]:
+                continue
             if self._is_new(action.name, action.arguments):
                 return self._call(action.name, action.arguments)
         if lookup := self._search_on(plan):
             return lookup
-        missing = [fact for fact in plan.asks if not self._asked[fact]]
+        missing = self._unasked(plan)
         return self._ask(missing) if missing else None
+
+    def _unasked(self, plan: Beat) -> list[str]:
+        """What the customer leaves out and it has not asked for yet."""
+        wanted = dict.fromkeys([*plan.asks, *unsaid(self.step.write, plan, self._said, self._said_now)])
+        return [fact for fact in wanted if not self._asked[fact]]
 
     def _search_on(self, plan: Beat) -> AgentMessage | None:
         """The next unread order where the customer has not named the one that is meant, for who reads them all."""
@@ -286,26 +281,13 @@ class OracleAgent:
 
     def _identify(self) -> AgentMessage:
         tried = [key for key in self._results if key.startswith("find_user_id_by_")]
-        for name, arguments in self._identities():
+        for name, arguments in identities(self._said, self._customer_id or ""):
             if call_key(name, arguments) not in tried:
                 return self._call(name, arguments)
         if self._asked["identity"] > self._identity_tries:
             return self._call(TRANSFER, {"summary": "The customer could not be identified."})
         self._asked["identity"] += 1
         return AgentMessage(NOT_FOUND if tried else IDENTITY_QUESTION)
-
-    def _identities(self) -> Iterable[tuple[str, dict[str, str]]]:
-        """The lookups that what the customer said makes possible."""
-        for email in EMAIL.findall(self._said):
-            yield "find_user_id_by_email", {"email": email}
-        known = self._customer_id
-        first, last = known.split("_")[:2] if known else (r"[A-Z]\w+", r"[A-Z]\w+")
-        named = re.search(rf"\b({first}) ({last})\b[^\d#]*(\d{{5}}\b)?", self._said, re.IGNORECASE if known else 0)
-        if named is None:
-            return
-        zips = re.findall(r"(?<![\w#])\d{5}\b", self._said)
-        for zip_code in dict.fromkeys([*([named[3]] if named[3] else []), *zips]):
-            yield "find_user_id_by_name_zip", {"first_name": named[1], "last_name": named[2], "zip": zip_code}
 
     def _prepare(self, write: Action) -> AgentMessage | None:
         """The next question or lookup before a write, None when all is known."""
@@ -378,10 +360,7 @@ class OracleAgent:
     def _ask(self, facts: Sequence[str]) -> AgentMessage:
         self._asked.update(facts)
         self.asks = tuple(facts)
-        questions = {**QUESTIONS, "order": ORDER_OR_CONTENT} if self._searches else QUESTIONS
-        wanted = [questions[fact] for fact in facts]
-        listed = " and ".join(part for part in (", ".join(wanted[:-1]), wanted[-1]) if part)
-        return AgentMessage(f"Please give me {listed}.")
+        return AgentMessage(question(facts, by_content=self._searches))
 
     def _look_up_gold(self, *, products: bool = True) -> AgentMessage | None:
         """The next gold lookup before the write, of those whose ids somebody has mentioned."""

@@ -17,7 +17,7 @@ from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4, SERIES5
-from tau_retail_env.tasks import WRITE_TOOLS, Action, Task
+from tau_retail_env.tasks import WRITE_TOOLS, Action, Task, gold_writes
 from tau_retail_env.users.scripted.listening import Fact
 from tau_retail_env.users.scripted.story import story_of
 from tau_retail_env.world.consent import is_yes
@@ -81,23 +81,61 @@ def unfounded(arguments: Mapping[str, Any], seen: str) -> list[str]:
     return [value for value in values if value.casefold() not in seen.casefold()]
 
 
+def is_told(task: Task, given: Mapping[str, Any], fact: Fact, heard: str) -> bool:
+    """Whether a customer has said the reason or the payment method of a write, in its own words or in common ones."""
+    story, writes = story_of(task), gold_writes(task)
+    beats = [beat for beat in story.beats if beat.write is not None] if story else []
+    own = [beat.words or {} for beat in beats if writes[beat.write or 0].arguments == given]
+    if any(f" {letters(each)} " in f" {letters(heard)} " for words in own for each in words.get(fact, ())):
+        return True
+    if fact is Fact.PAYMENT:
+        return re.search(r"pa[iy]|card|gift|method|original|charge|came from|used", heard, re.IGNORECASE) is not None
+    common = r"mistake" if "mistake" in given["reason"] else r"(?:\bno\b|\bnot|n't|longer)\W+(?:\w+\W+)?need"
+    return not any(words.get(fact) for words in own) and re.search(common, heard) is not None
+
+
+def letters(text: str) -> str:
+    """A text's words without marks, each with its letters in alphabetical order: mistyped or not they are the same."""
+    return " ".join("".join(sorted(word)) for word in re.findall(r"\w+", text.casefold()))
+
+
 def test_the_oracle_earns_everything(episodes: dict[str, tuple[float, str, list[Turn]]]) -> None:
     assert [task_id for task_id, (reward, _, _) in episodes.items() if reward != 1.0] == []
 
 
 @pytest.mark.parametrize("source", ["generated", "tau2"])
 def test_every_argument_of_a_call_was_said_or_read_before(source: str, tasks: list[Task]) -> None:
-    chosen = tasks if source == "generated" else load_tasks("tau2", "train")
-    count = 0
-    for task_id, (_, prompt, turns) in played(chosen, seed=3, source=source).items():
-        seen = prompt
-        for message, _, read in turns:
+    chosen = {task.id: task for task in (tasks if source == "generated" else load_tasks("tau2", "train"))}
+    count = reasons = 0
+    for task_id, (_, prompt, turns) in played(list(chosen.values()), seed=3, source=source).items():
+        seen, heard = prompt, ""
+        for message, role, read in turns:
             seen += f"\n{read}"
+            heard += f"\n{read}" if role == "user" else ""
             for call in message.tool_calls:
                 count += len(call.arguments)
                 assert unfounded(call.arguments, seen) == [], (task_id, call)
+                if "reason" in call.arguments:  # the prompt and the proposal have it, too
+                    reasons += 1
+                    assert is_told(chosen[task_id], call.arguments, Fact.REASON, heard), (task_id, call, heard)
             seen += f"\n{message.content or ''}"
-    assert count > 500
+    assert count > 500 and reasons > 10
+
+
+def test_who_tells_several_wishes_in_one_breath_is_asked_for_what_it_leaves_out() -> None:
+    drawn = [*SERIES3.generate("train3", 500), *SERIES5.generate("train5", 500)]
+    tasks = {task.id: task for task in drawn if {"errands", "back_for_everything"} & set(task.labels)}
+    asked = Counter[str]()
+    for task_id, (reward, _, turns) in played(list(tasks.values()), seed=3).items():
+        assert reward == 1.0
+        heard = ""
+        for message, role, read in turns:
+            heard += f"\n{read}" if role == "user" else ""
+            asked.update(re.findall("the reason|the payment method", message.content or ""))
+            for call in message.tool_calls:
+                if call.name in WRITE_TOOLS and "payment_method_id" in call.arguments:
+                    assert is_told(tasks[task_id], call.arguments, Fact.PAYMENT, heard), (task_id, call, heard)
+    assert min(asked.values()) > 5
 
 
 def test_it_asks_for_a_yes_and_writes_only_after_one(episodes: dict[str, tuple[float, str, list[Turn]]]) -> None:
@@ -185,6 +223,21 @@ def test_it_refuses_what_the_policy_forbids(
                 refused += 1
                 assert beat.refusal in said, task.id
     assert refused > 150
+
+
+def test_an_order_that_is_named_when_an_address_is_asked_for_is_not_read_before_that() -> None:
+    tasks = SERIES5.generate("train5", 250, seed=1, weights={"home_elsewhere": 1})
+    late = 0
+    for task_id, (reward, _, turns) in played(tasks).items():
+        assert reward == 1.0
+        for place, (message, _, _) in enumerate(turns):
+            if "the full new address" in (message.content or ""):
+                heard = "".join(read for _, role, read in turns[: place + 1] if role == "user")
+                named = set(re.findall(r"#W\d+", turns[place + 1][2])) - set(re.findall(r"#W\d+", heard))
+                calls = [call for before, _, _ in turns[:place] for call in before.tool_calls]
+                assert not named & {call.arguments.get("order_id") for call in calls}, task_id
+                late += len(named)
+    assert late > 3
 
 
 class WrongVariantAgent(OracleAgent):

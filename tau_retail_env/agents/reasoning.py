@@ -13,6 +13,7 @@ from tau_retail_env.agents.small_talk import request_in
 from tau_retail_env.agents.variant_reasons import item, none_such, priced, steps
 from tau_retail_env.messages import ToolCall
 from tau_retail_env.tasks.task import Action
+from tau_retail_env.users.scripted.listening import Fact
 from tau_retail_env.users.scripted.story import Beat
 
 Row = Mapping[str, Any]
@@ -87,13 +88,14 @@ class Reasoner:
         self._chosen = None
 
     def before_call(self, call: ToolCall, heard: str) -> str:
-        """Before a look-up: what a list has in stock, then what is asked for and meant, and what a sum is made of.
+        """Before a look-up: what a list has in stock, or which order is read for its address; then what is asked for
+        and meant, and what a sum is made of.
 
         Args:
             call: the look-up.
             heard: what was heard last.
         """
-        parts = [stock(heard)]
+        parts = [stock(heard), _address_in(self._agent, call)]
         if call.name in DECIDING:
             parts += self._decide(heard)
         parts += self._choose(heard)
@@ -358,8 +360,16 @@ def _none_such(agent: OracleAgent, beat: Beat, orders: list[Row]) -> str:
     return none_such(rows[0], beat.options[0] if beat.options else {}, beat.refusal, listed[rows[0]["product_id"]])
 
 
+def _address_in(agent: OracleAgent, call: ToolCall) -> str:
+    """The order that the customer has named for its address alone, where it is about to be read."""
+    plan, order_id = agent.step.plan, call.arguments.get("order_id", "")
+    words = (plan.words or {}).get(Fact.ADDRESS, ()) if plan else ()
+    is_named = order_id in agent.matter and any(order_id in each for each in words)
+    return f"Address in: {order_id}." if is_named and call.name == "get_order_details" else ""
+
+
 def _whereabouts(agent: OracleAgent, write: Action) -> str:
-    """Where an address that the customer has not said whole stands, or most of it."""
+    """Where an address that the customer has not said whole stands, or most of it, and what of it is new."""
     wanted = {part: write.arguments[part] for part in ADDRESS if part in write.arguments}
     said = agent.matter.casefold()
     if all(value.casefold() in said for value in wanted.values()):
@@ -375,7 +385,9 @@ def _whereabouts(agent: OracleAgent, write: Action) -> str:
     own = write.arguments.get("order_id", "profile")
     likely = sorted(alike, key=lambda place: (place != own, place not in agent.matter))  # of several that are the same
     listed = "; ".join(f"{place}: {', '.join(filter(None, map(row.get, ADDRESS)))}" for place, row in places.items())
-    return f"Addresses: {listed}. From {max(likely, key=alike.__getitem__)}."
+    place = max(likely, key=alike.__getitem__)
+    new = ", ".join(value for part, value in wanted.items() if value and places[place].get(part) != value)
+    return f"Addresses: {listed}. From {place}." + (f" New: {new}." if new else "")
 
 
 def _state(order: Row) -> str:

@@ -306,13 +306,30 @@ def test_who_does_not_say_an_address_is_shown_where_it_stands():
             profiles = {"profile": agent.profile(), "profile at first": next(iter(agent.profiles()), {})}
             row = (orders | profiles)[place[1]]
             wanted = {part: value for part, value in write.arguments.items() if part in row["address"]}
-            if wanted == row["address"]:
+            unlike = [value for part, value in wanted.items() if value != row["address"][part]]
+            assert thought.partition(place[0])[2].startswith(f" New: {', '.join(unlike)}." if unlike else "")
+            if not unlike:
+                assert "New: " not in thought
                 found += 1
             else:  # only a part of it becomes different
                 corrected += 1
                 assert place[1] == write.arguments.get("order_id", "profile")
+                assert all(value.casefold() in agent.matter.casefold() for value in unlike)
             assert any(row["address"][part] == value for part, value in wanted.items())
     assert found > 5 and corrected > 2
+
+
+def test_an_order_that_is_read_for_its_address_alone_is_named_before():
+    kinds = {"other_orders_address", "order_elsewhere", "home_elsewhere", "both_elsewhere", "address"}
+    drawn = [*SERIES3.generate("train3", 400), *SERIES5.generate("train5", 800)]
+    tasks = [task for task in drawn if kinds & set(task.labels)]
+    named = 0
+    for agent, write, thought in thoughts(TauRetailEnv(source="generated", tasks=tasks)):
+        if place := re.search(r"Address in: (#W\d+)\.", thought):
+            assert place[1] in agent.matter and place[1] != write.arguments.get("order_id")
+            assert thought.index(place[0]) < thought.index(f"From {place[1]}.")
+            named += 1
+    assert named > 5
 
 
 def test_an_address_that_the_profile_had_before_a_change_is_told_from_the_new_one():

@@ -289,11 +289,9 @@ def _steps(agent: OracleAgent, write: Action, wish: str, unlike: Action | None =
     stays = set(zip(before.get("item_ids", ()), before.get("new_item_ids", ()), strict=False))
     orders = agent.orders() if wish == agent.matter else []  # a second thought has what it wants in itself
     others = [order for order in orders if order["order_id"] != write.arguments.get("order_id")]
-    return [
-        steps(row, new, wish, products[row["product_id"]], others, alone=len(pairs) == 1)
-        for row, new in pairs
-        if (row["item_id"], new["item_id"]) not in stays
-    ]
+    wanted = [(row, new) for row, new in pairs if (row["item_id"], new["item_id"]) not in stays]
+    alone = len(wanted) == 1 and (len(pairs) == 1 or wish != agent.matter)
+    return [steps(row, new, wish, products[row["product_id"]], others, alone=alone) for row, new in wanted]
 
 
 def _none_such(agent: OracleAgent, beat: Beat, orders: list[Row]) -> str:

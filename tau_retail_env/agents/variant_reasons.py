@@ -22,6 +22,8 @@ NEXT = re.compile(r"\b(?:mine|my own|next|near\w*|clos\w+|step|notch)\b", re.IGN
 """What a wish for the next cheaper or dearer variant has."""
 FURTHER = re.compile(r"with a (?:higher|lower) (.+) that is otherwise the same")
 """How a refusal names the option of which there is no further value."""
+LONGEST = 20
+"""Most variants in stock that are listed with a verdict each; of the shop's products none has more than 18."""
 NOT_TELLING = ("yes", "no", "none")
 """Values that a wish may hold without meaning the option."""
 
@@ -58,10 +60,10 @@ def steps(row: Row, new: Row, wish: str, product: Row, orders: Iterable[Row], *,
         alone: whether the wish is about this item only; another one's options say nothing of this one.
 
     Returns:
-        Where the wish is about the price: those among which it is the first or the last, then the variant, then what
-        becomes different. Else where the same thing stands in another order, those that are otherwise the same where
-        the wish does not name the value, the versions that the customer would rather have and that are not in stock,
-        what becomes different, and the variant.
+        Where the wish is about the price: those among which it is the cheapest or the dearest, each with a verdict,
+        then the variant, then what becomes different. Else where the same thing stands in another order, those that are
+        otherwise the same where the wish does not name the value, the versions that the customer would rather have and
+        that are not in stock, what becomes different, and the variant.
     """
     stock = sorted((one for one in product["variants"].values() if one["available"]), key=lambda one: one["price"])
     change = f"Change: {unlike(row, new['options'])}."
@@ -131,24 +133,74 @@ def _place(value: str, wish: str) -> int:
 
 
 def _among(row: Row, new: Row, wish: str, stock: Sequence[Row]) -> str:
-    """Among which a variant has the lowest or the highest price: those with an option, below a bound, next to mine."""
-    others = [one for one in stock if one["item_id"] != row["item_id"]]
-    if new not in others or new in (others[0], others[-1]):
+    """Among which a variant has the lowest or the highest price, from the cheapest in stock on, each with a verdict.
+
+    Those below a price end with the first that is not, those above the item's own with the first that is, and those
+    with an option with the first that has it where the cheapest is meant: the variant is always the last with a yes.
+    Nothing where it is the cheapest or the dearest of all, and where nobody knows why it is meant.
+    """
+    if new not in stock or len(stock) > LONGEST:
         return ""
     bound = BOUND.search(wish)
-    below = [one for one in others if bound and one["price"] < float(bound[1])]
-    if bound and below and below[-1]["item_id"] == new["item_id"]:
-        prices = ", ".join(f"${json.dumps(one['price'])}" for one in below)
-        return f"Under {bound[0]}: {prices}; not ${json.dumps(others[len(below)]['price'])}."
+    if bound and (below := _below(new, stock, float(bound[1]))):
+        return f"Under {bound[0]}: {below}."
+    is_end = not min(_prices(row, stock)) < new["price"] < max(_prices(row, stock))
+    if alike := _with_option(row, new, wish, stock, is_end):
+        return alike
+    if is_end or not NEXT.search(wish):
+        return ""
+    own, mine = row["price"], f"${json.dumps(row['price'])}"
+    if below := _below(new, stock, own):
+        return f"Mine: {mine}. Under {mine}: {below}."
+    above = [one for one in stock if one["price"] > own]
+    return f"Mine: {mine}. Above {mine}: {_verdicts(stock, above, ends=True)}." if new is above[0] else ""
+
+
+def _prices(row: Row, stock: Iterable[Row]) -> list[float]:
+    return [row["price"], *(one["price"] for one in stock)]
+
+
+def _below(new: Row, stock: Sequence[Row], limit: float) -> str:
+    """The prices up to the first that is not below a limit; nothing where a variant is not the dearest below it."""
+    below = [one for one in stock if one["price"] < limit]
+    return _verdicts(stock, below, ends=False) if new in below[-1:] else ""
+
+
+def _with_option(row: Row, new: Row, wish: str, stock: Sequence[Row], is_end: bool) -> str:
+    """Which have the option that a wish names beside the price; nothing where it names none.
+
+    Of the cheapest or the dearest of all (`is_end`) the item's own value counts only where it comes after the price:
+    in "my red mug for the cheapest one" it tells the item.
+    """
+    words = BY_PRICE.search(wish)
     for name, value in new["options"].items():
-        alike = [one for one in others if one["options"].get(name) == value]
-        is_end = new["item_id"] in (alike[0]["item_id"], alike[-1]["item_id"])
-        if is_end and value not in NOT_TELLING and _place(value, wish) >= 0:
-            return f"With {value}: {'; '.join(map(priced, alike))}."
-    place = others.index(new)  # neither the first nor the last
-    before, after = others[place - 1]["price"], others[place + 1]["price"]
-    is_next = before <= row["price"] < new["price"] or new["price"] < row["price"] <= after
-    return f"Mine: ${json.dumps(row['price'])}." if is_next and NEXT.search(wish) else ""
+        alike = [one for one in stock if one["options"].get(name) == value]
+        place = _place(value, wish)
+        tells_item = is_end and words and row["options"].get(name) == value and place < words.start()
+        if value in NOT_TELLING or place < 0 or tells_item or new not in (alike[0], alike[-1]):
+            continue
+        is_cheap = new == alike[0] if len(alike) > 1 else new["price"] < row["price"]
+        listed = _verdicts(stock, alike, ends=True if is_cheap else None, option=name)
+        return f"With {name} {value}, {'cheapest' if is_cheap else 'dearest'}: {listed}."
+    return ""
+
+
+def _verdicts(stock: Iterable[Row], fitting: Sequence[Row], *, ends: bool | None, option: str = "") -> str:
+    """The prices of a stock with a yes or a no.
+
+    Args:
+        stock: the variants, the cheapest first.
+        fitting: those that get a yes.
+        ends: the verdict with which the list ends; None for the whole stock.
+        option: whose value stands beside each price.
+    """
+    listed = []
+    for one in stock:
+        value = f"{one['options'].get(option, 'none')}, " if option else ""
+        listed.append(f"${json.dumps(one['price'])}, {value}{'yes' if one in fitting else 'no'}")
+        if (one in fitting) == ends:
+            break
+    return "; ".join(listed)
 
 
 def _elsewhere(new: Row, row: Row, orders: Iterable[Row]) -> Iterator[str]:

@@ -39,14 +39,26 @@ def written(number: int, wish: str, *, orders: Any = (), alone: bool = True) -> 
     ("number", "wish", "found_among"),
     [
         (0, "the cheapest one you have", ""),
-        (3, "the priciest below $18", "Under $18: $11.5, $13.0, $16.0, $17.0; not $19.0."),
+        (3, "the priciest below $18", "Under $18: $11.5, yes; $13.0, yes; $16.0, yes; $17.0, yes; $19.0, no."),
+        (0, "the dearest under $12", "Under $12: $11.5, yes; $13.0, no."),
+        (4, "the dearest under $20", "Under $20: $11.5, yes; $13.0, yes; $16.0, yes; $17.0, yes; $19.0, yes."),
+        (1, "the cheapest of the red sort", "With color red, cheapest: $11.5, blue, no; $13.0, red, yes."),
         (
-            1,
-            "the cheapest of the red sort",
-            "With red: $13.0, red, S: 2000000001; $16.0, red, L: 2000000002.",
+            2,
+            "the dearest one in red",
+            "With color red, dearest: $11.5, blue, no; $13.0, red, yes; $16.0, red, yes; $17.0, green, no; "
+            "$19.0, blue, no.",
         ),
-        (2, "whichever is next above mine by price", "Mine: $15.0."),
+        (0, "the cheapest one in blue", "With color blue, cheapest: $11.5, blue, yes."),
+        (
+            3,
+            "the dearest that is still an M",
+            "With size M, dearest: $11.5, S, no; $13.0, S, no; $16.0, L, no; $17.0, M, yes; $19.0, L, no.",
+        ),
+        (2, "whichever is next above mine by price", "Mine: $15.0. Above $15.0: $11.5, no; $13.0, no; $16.0, yes."),
+        (1, "the next one below mine in price", "Mine: $15.0. Under $15.0: $11.5, yes; $13.0, yes; $16.0, no."),
         (2, "a cheap one, whichever you like", ""),  # nobody knows why
+        (3, "the priciest below $16", ""),  # it is not
     ],
 )
 def test_what_a_price_is_compared_with_stands_before_the_variant(number: int, wish: str, found_among: str):
@@ -55,6 +67,31 @@ def test_what_a_price_is_compared_with_stands_before_the_variant(number: int, wi
     assert rest.startswith(" ".join(filter(None, [found_among, "New: $"])))
     assert rest.partition(" New: ")[2] or not found_among
     assert f": 200000000{number}. Change: " in rest
+
+
+def test_the_items_own_option_is_no_condition_where_it_tells_the_item():
+    own = {**OWN, "price": 20.0, "options": {"color": "blue", "size": "M"}}
+    row, new = own, PRODUCT["variants"]["2000000000"]
+    assert "With" not in steps(row, new, "my blue mug for the cheapest one", PRODUCT, (), alone=True)
+    assert "With color blue, cheapest: " in steps(row, new, "the cheapest that is blue, too", PRODUCT, (), alone=True)
+
+
+def test_an_item_that_is_the_cheapest_itself_has_a_next_dearer_one():
+    own = {**OWN, "price": 10.0}
+    text = steps(own, PRODUCT["variants"]["2000000000"], "the next dearer one", PRODUCT, (), alone=True)
+    assert "Mine: $10.0. Above $10.0: $11.5, yes. New: $11.5, blue, S" in text
+
+
+def test_the_item_itself_is_compared_where_it_is_in_stock():
+    product = {"name": "Mug", "variants": {**PRODUCT["variants"], "1000000000": {**OWN, "available": True}}}
+    text = steps(OWN, product["variants"]["2000000002"], "the next dearer one", product, (), alone=True)
+    assert "Above $15.0: $11.5, no; $13.0, no; $15.0, no; $16.0, yes. New: " in text
+
+
+def test_a_list_that_is_too_long_is_left_out():
+    many = {str(key): {**OWN, "item_id": str(key), "price": float(key), "available": True} for key in range(10, 40)}
+    text = steps(OWN, many["17"], "the dearest under $18", {"name": "Mug", "variants": many}, (), alone=True)
+    assert "Under" not in text and "New: $17.0, red, M: 17." in text
 
 
 def test_versions_that_are_rather_wished_for_are_missed_before_the_one_that_is_in_stock():

@@ -301,7 +301,8 @@ def _none_such(agent: OracleAgent, beat: Beat, orders: list[Row]) -> str:
     rows = [row for order in orders for row in order["items"] if row["product_id"] in listed.keys() & looked_up[-1:]]
     if len(rows) != 1 or len(beat.options) > 1:  # of two alike nobody knows which it is
         return ""
-    return none_such(rows[0], beat.options[0] if beat.options else {}, beat.refusal, listed[rows[0]["product_id"]])
+    wanted = beat.options[0] if beat.options else {}
+    return none_such(rows[0], wanted, beat.refusal, listed[rows[0]["product_id"]], agent.orders())
 
 
 def _whereabouts(agent: OracleAgent, write: Action) -> str:

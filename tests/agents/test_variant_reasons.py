@@ -97,11 +97,58 @@ def test_a_list_that_is_too_long_is_left_out():
 def test_versions_that_are_rather_wished_for_are_missed_before_the_one_that_is_in_stock():
     text = written(3, "a blue one, or green if that is gone, all else equal")
     assert text.endswith(
-        "Change: color blue. New: blue, M: none. Change: color green. New: green, M: 2000000003 at $17.0."
+        "1000000000. Wished: color blue; else green. Change: color blue. New: blue, M: none. "
+        "Change: color green. New: green, M: 2000000003 at $17.0."
     )
-    assert "none" not in written(3, "a green one, or blue if that is gone")  # the first is in stock
-    assert "none" not in written(3, "a green one")
-    assert "none" not in written(3, "the pen in blue and the mug in green", alone=False)  # another item's
+    text = written(3, "a green one, or blue if that is gone")  # the first is in stock
+    assert "Wished: color green; else blue. Change: color green. New: green, M: 2000000003" in text
+    assert "Wished: color green. Change: color green. New: green, M: 2000000003" in written(3, "a green one")
+    two = written(3, "the pen in blue and the mug in green", alone=False)  # another item's
+    assert "Wished: color green. Change: color green." in two
+
+
+def test_what_the_item_has_is_wished_for_only_where_all_values_are_ranked():
+    assert "Wished: color green. Change: color green." in written(3, "a green one for my red one")
+    ranked = written(2, "an L, in green, red or blue")
+    assert (
+        "Wished: size L, color green; else red; else blue. Change: color green, size L. New: green, L: none." in ranked
+    )
+    assert ranked.endswith("Change: size L. New: red, L: 2000000002 at $16.0.")
+
+
+def test_a_value_that_is_a_part_of_another_one_is_not_named_by_it():
+    own = {**OWN, "options": {"connectivity": "none", "storage": "8GB"}}
+    both, less = {"connectivity": "Wi-Fi + Cellular", "storage": "8GB"}, {"connectivity": "Wi-Fi", "storage": "8GB"}
+    rows = {
+        "1": {"item_id": "1", "price": 15.0, "available": True, "options": both},
+        "2": {"item_id": "2", "price": 11.0, "available": False, "options": less},
+    }
+    product = {"name": "Mug", "variants": rows}
+    assert "none." not in steps(own, rows["1"], "one with Wi-Fi + Cellular", product, (), alone=True)
+    assert "Wi-Fi, 8GB: none. No other." in none_such(own, {}, "the mug is not available with Wi-Fi", product)
+    assert none_such(own, {}, "the mug is not available with Wi-Fi + Cellular", product) == ""  # it is
+
+
+def test_the_version_of_another_order_is_looked_for_before_it_is_refused():
+    other = {"order_id": "#W2", "items": [{**PRODUCT["variants"]["2000000005"], "name": "Mug", "product_id": "1"}]}
+    words = "the mug of order #W2 is not available any more"
+    text = none_such({**OWN, "product_id": "1"}, {}, words, PRODUCT, [other])
+    assert text == (
+        "Mug, red, M: 1000000000. As in #W2: Mug, blue, M: 2000000005. "
+        "Change: color blue. New: blue, M: none. No other."
+    )
+    assert none_such({**OWN, "product_id": "1"}, {}, words, PRODUCT) == ""  # the order was not read
+    twice = {**other, "items": other["items"] * 2}
+    assert none_such({**OWN, "product_id": "1"}, {}, words, PRODUCT, [twice]) == ""  # nobody knows which
+
+
+def test_a_value_that_two_options_may_have_tells_neither():
+    own = {**OWN, "options": {"frame": "red", "lens": "red"}}
+    rows = {
+        key: {"item_id": key, "price": 15.0, "available": False, "options": {"frame": frame, "lens": lens}}
+        for key, frame, lens in (("1", "black", "red"), ("2", "red", "black"))
+    }
+    assert none_such(own, {}, "the mug is not available in black", {"name": "Mug", "variants": rows}) == ""
 
 
 def test_only_what_a_wish_says_of_the_same_option_is_missed():
@@ -143,10 +190,28 @@ def test_who_wants_a_step_is_shown_those_that_are_otherwise_the_same():
 @pytest.mark.parametrize(
     ("wanted", "words", "shown"),
     [
-        ({"color": "blue"}, "the mug is not available", "Change: color blue. New: blue, M: none."),
-        ({}, "the mug is not available in blue", "Change: color blue. New: blue, M: none."),
+        (
+            {"color": "blue"},
+            "the mug is not available",
+            "Wished: color blue. Change: color blue. New: blue, M: none. No other.",
+        ),
+        (
+            {},
+            "the mug is not available in blue",
+            "Wished: color blue. Change: color blue. New: blue, M: none. No other.",
+        ),
+        (
+            {},
+            "the mug is not available with green and S",
+            "Wished: color green, size S. Change: color green, size S. New: green, S: none. No other.",
+        ),
+        ({}, "the mug is not available in green or blue and S", ""),  # nobody knows which
         ({}, "no mug with a higher size that is otherwise the same is available", None),
-        ({}, "no mug with a higher color that is otherwise the same is available", "Else the same: $17.0, green, M"),
+        (
+            {},
+            "no mug with a higher color that is otherwise the same is available",
+            "Else the same: $17.0, green, M: 2000000003. No other.",
+        ),
         ({}, "the mug is not available in green", ""),  # it is
         ({}, "the mug is not available in another shade", ""),  # nobody knows which
     ],
@@ -154,5 +219,5 @@ def test_who_wants_a_step_is_shown_those_that_are_otherwise_the_same():
 def test_a_refusal_comes_after_what_the_list_shows(wanted: dict[str, str], words: str, shown: str | None):
     text = none_such(OWN, wanted, words, PRODUCT)
     if shown is None:
-        shown = "Else the same: $13.0, red, S: 2000000001; $16.0, red, L: 2000000002."
-    assert text.startswith(f"Mug, red, M: 1000000000. {shown}" if shown else "") and bool(text) == bool(shown)
+        shown = "Else the same: $13.0, red, S: 2000000001; $16.0, red, L: 2000000002. No other."
+    assert text == (f"Mug, red, M: 1000000000. {shown}" if shown else "")

@@ -287,8 +287,9 @@ def _steps(agent: OracleAgent, write: Action, wish: str, unlike: Action | None =
         return [none_such(row, {}, plan.answer, products[row["product_id"]]) for row in rows[:1]]
     before = unlike.arguments if unlike else {}
     stays = set(zip(before.get("item_ids", ()), before.get("new_item_ids", ()), strict=False))
-    orders = agent.orders() if wish == agent.matter else []  # a second thought has what it wants in itself
-    others = [order for order in orders if order["order_id"] != write.arguments.get("order_id")]
+    others = [order for order in agent.orders() if order["order_id"] != write.arguments.get("order_id")]
+    if wish != agent.matter:  # a second thought names the order whose version it wants
+        others = [order for order in others if order["order_id"] in wish]
     wanted = [(row, new) for row, new in pairs if (row["item_id"], new["item_id"]) not in stays]
     alone = len(wanted) == 1 and (len(pairs) == 1 or wish != agent.matter)
     return [steps(row, new, wish, products[row["product_id"]], others, alone=alone) for row, new in wanted]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from tau_retail_env.agents.variant_reasons import none_such, steps
+from tau_retail_env.sources.tau2.tasks import shop_database
 
 OWN = {"name": "Mug", "item_id": "1000000000", "price": 15.0, "options": {"color": "red", "size": "M"}}
 PRODUCT = {
@@ -92,6 +94,17 @@ def test_a_list_that_is_too_long_is_left_out():
     many = {str(key): {**OWN, "item_id": str(key), "price": float(key), "available": True} for key in range(10, 40)}
     text = steps(OWN, many["17"], "the dearest under $18", {"name": "Mug", "variants": many}, (), alone=True)
     assert "Under" not in text and "New: $17.0, red, M: 17." in text
+
+
+def test_the_longest_list_of_the_shop_has_not_a_thousand_letters():
+    longest = ""
+    for product in shop_database()["products"].values():
+        for new in (one for one in product["variants"].values() if one["available"]):
+            own = {"name": product["name"], "item_id": "0", "price": 1e5, "options": dict.fromkeys(new["options"], "?")}
+            for value in new["options"].values():
+                text = steps(own, new, f"the dearest one in {value}", product, (), alone=True)
+                longest = max(longest, re.sub(r"^.*?(?=With)|New: .*", "", text), key=len)
+    assert 400 < len(longest) < 1000 and longest.count("; ") == 17, longest
 
 
 def test_versions_that_are_rather_wished_for_are_missed_before_the_one_that_is_in_stock():

@@ -292,7 +292,11 @@ def _steps(agent: OracleAgent, write: Action, wish: str, unlike: Action | None =
         others = [order for order in others if order["order_id"] in wish]
     wanted = [(row, new) for row, new in pairs if (row["item_id"], new["item_id"]) not in stays]
     alone = len(wanted) == 1 and (len(pairs) == 1 or wish != agent.matter)
-    return [steps(row, new, wish, products[row["product_id"]], others, alone=alone) for row, new in wanted]
+    last = {row["item_id"]: new for row, new in _chosen(agent, unlike)}
+    return [
+        steps(row, new, wish, products[row["product_id"]], others, alone=alone, before=last.get(row["item_id"]))
+        for row, new in wanted
+    ]
 
 
 def _none_such(agent: OracleAgent, beat: Beat, orders: list[Row]) -> str:

@@ -50,10 +50,12 @@ def priced(variant: Row) -> str:
 
 def unlike(row: Row, wanted: Mapping[str, str]) -> str:
     """The options that become different, with their new values."""
-    return ", ".join(f"{name} {value}" for name, value in _changed(row, wanted).items()) or "none"
+    return ", ".join(f"{name} {value}" for name, value in _changed(row["options"], wanted).items()) or "none"
 
 
-def steps(row: Row, new: Row, wish: str, product: Row, orders: Iterable[Row], *, alone: bool) -> str:
+def steps(
+    row: Row, new: Row, wish: str, product: Row, orders: Iterable[Row], *, alone: bool, before: Row | None = None
+) -> str:
     """An item as it is, and step by step the variant that a wish for it means.
 
     Args:
@@ -63,6 +65,7 @@ def steps(row: Row, new: Row, wish: str, product: Row, orders: Iterable[Row], *,
         product: the list of its variants, as the tool shows it.
         orders: other orders that were read.
         alone: whether the wish is about this item only; another one's options say nothing of this one.
+        before: the variant that was proposed last; a wish may say only what is to be unlike that one.
 
     Returns:
         Where the wish is about the price: those among which it is the cheapest or the dearest, each with a verdict,
@@ -73,7 +76,8 @@ def steps(row: Row, new: Row, wish: str, product: Row, orders: Iterable[Row], *,
     """
     stock = sorted((one for one in product["variants"].values() if one["available"]), key=lambda one: one["price"])
     change = f"Change: {unlike(row, new['options'])}."
-    said = all(_place(value, wish) >= 0 for value in _changed(row, new["options"]).values())
+    changes = [_changed(one, new["options"]).values() for one in (row["options"], (before or row)["options"])]
+    said = any(all(_place(value, wish) >= 0 for value in values) for values in changes)
     if BY_PRICE.search(wish) and (alone or not said):
         among = _among(row, new, wish, product, stock) if alone else ""
         return " ".join(filter(None, [f"{item(row)}.", among, f"New: {priced(new)}.", change]))
@@ -82,11 +86,13 @@ def steps(row: Row, new: Row, wish: str, product: Row, orders: Iterable[Row], *,
         name, ranked = _ranked(new, row, wish, product) if alone and new in stock else ("", [])
         missed = itertools.takewhile(lambda value: value != new["options"][name], ranked)
         tried = [_none(row, {**new["options"], name: value}) for value in missed]
-        before = [_wished(row, new["options"], name, ranked), *tried]
+        search = [_wished(row, new["options"], name, ranked), *tried]
     else:
-        alike = next(_elsewhere(new, row, orders), "") or _alike(row, [*_changed(row, new["options"])], stock)
-        before = [alike or _wished(row, new["options"])]
-    return " ".join(filter(None, [f"{item(row)}.", *before, change, found]))
+        alike = next(_elsewhere(new, row, orders), "") or _alike(
+            row, [*_changed(row["options"], new["options"])], stock
+        )
+        search = [alike or _wished(row, new["options"])]
+    return " ".join(filter(None, [f"{item(row)}.", *search, change, found]))
 
 
 def none_such(row: Row, wanted: Mapping[str, str], words: str, product: Row, orders: Iterable[Row] = ()) -> str:
@@ -128,7 +134,7 @@ def _alike(row: Row, names: Sequence[str], stock: Iterable[Row]) -> str:
     """Those of a stock that have another value of one option alone; empty where it is about several options."""
     if len(names) != 1:
         return ""
-    alike = [priced(one) for one in stock if [*_changed(row, one["options"])] == list(names)]
+    alike = [priced(one) for one in stock if [*_changed(row["options"], one["options"])] == list(names)]
     return f"Else the same: {'; '.join(alike) or 'none'}."
 
 
@@ -136,8 +142,8 @@ def _none(row: Row, version: Mapping[str, str]) -> str:
     return f"Change: {unlike(row, version)}. New: {', '.join(version.values())}: none."
 
 
-def _changed(row: Row, wanted: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in wanted.items() if row["options"].get(name) != value}
+def _changed(own: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in wanted.items() if own.get(name) != value}
 
 
 def _place(value: str, wish: str) -> int:
@@ -266,7 +272,7 @@ def _wished(row: Row, wanted: Mapping[str, str], name: str = "", ranked: Sequenc
         name: the option of which several values would do.
         ranked: these values, the best first.
     """
-    fixed = [f"{key} {value}" for key, value in _changed(row, wanted).items() if key != name]
+    fixed = [f"{key} {value}" for key, value in _changed(row["options"], wanted).items() if key != name]
     first = [f"{name} {ranked[0]}"] if ranked else []
     wishes = [", ".join([*fixed, *first]), *ranked[1:]]
     return f"Wished: {'; else '.join(wishes)}." if wishes[0] else ""

@@ -200,6 +200,15 @@ def test_who_wants_a_step_is_shown_those_that_are_otherwise_the_same():
     assert "Else the same" not in written(0, "a smaller one in the next colour")  # of two options
 
 
+def test_who_says_what_is_to_be_unlike_the_last_proposal_wants_no_step():
+    before = {**PRODUCT["variants"]["2000000000"], "options": {"color": "green", "size": "S"}}
+    new = PRODUCT["variants"]["2000000003"]
+    assert "Else the same: " in steps(OWN, new, "size M", PRODUCT, (), alone=True)
+    text = steps(OWN, new, "size M", PRODUCT, (), alone=True, before=before)
+    assert "Wished: color green. Change: color green. New: green, M: 2000000003" in text
+    assert "Else the same: " in steps(OWN, new, "the next colour", PRODUCT, (), alone=True, before=before)
+
+
 @pytest.mark.parametrize(
     ("wanted", "words", "shown"),
     [

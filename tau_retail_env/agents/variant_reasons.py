@@ -25,6 +25,8 @@ FURTHER = re.compile(r"with a (?:higher|lower) (.+) that is otherwise the same")
 """How a refusal names the option of which there is no further value."""
 ANY_MORE = re.compile(r"of order (#W\d+) is not available any more")
 """How a refusal names the order that has the version which is wished for."""
+SUCH = re.compile(r"The (cheapest|most expensive) such |(\d+) such versions? (?:is|are) |these versions are in stock")
+"""How an answer tells the versions that meet a condition: their best, how many they are, or all of them."""
 NO_OTHER = "No other."
 """What ends a search in which nothing was found; without it nothing says that there is no further version to try."""
 LONGEST = 20
@@ -128,6 +130,45 @@ def none_such(row: Row, wanted: Mapping[str, str], words: str, product: Row, ord
     if not wanted or any(one["options"] == version for one in held):
         return ""
     return " ".join([f"{item(row)}.", before or _wished(row, version), _none(row, version), NO_OTHER])
+
+
+def such(answer: str, question: str, product: Row) -> str:
+    """Which versions in stock meet the condition of a question, the cheapest first, each with a verdict.
+
+    Args:
+        answer: to the question, which tells the cheapest or the dearest of them, how many they are, or all.
+        question: the customer's words, which name an option or a price that it is to stay under.
+        product: the list of its variants, as the tool shows it.
+
+    Returns:
+        The list; nothing for another kind of answer, and where no condition is found that has this answer.
+    """
+    told = SUCH.search(answer)
+    stock = sorted((one for one in product["variants"].values() if one["available"]), key=lambda one: one["price"])
+    if not told or len(stock) > LONGEST:
+        return ""
+    bound = BOUND.search(question)
+    below = [one for one in stock if bound and one["price"] < float(bound[1])]
+    if bound and below and _is_told(below, answer, told):
+        return f"Under {bound[0]}: {_verdicts(stock, below, ends=False)}."
+    for name, places in _places(product, question).items():
+        for value in places:
+            alike = [one for one in stock if one["options"].get(name) == value]
+            if alike and _is_told(alike, answer, told):
+                best = {"cheapest": ", cheapest", "most expensive": ", dearest"}.get(told[1] or "", "")
+                ends = True if told[1] == "cheapest" else None
+                return f"With {name} {value}{best}: {_verdicts(stock, alike, ends=ends, option=name)}."
+    return ""
+
+
+def _is_told(fitting: Sequence[Row], answer: str, told: re.Match[str]) -> bool:
+    """Whether an answer is that about some variants, which are sorted by their prices."""
+    prices = [float(price) for price in BOUND.findall(answer)]
+    if told[2]:
+        return int(told[2]) == len(fitting)
+    if told[1]:
+        return prices[:1] == [fitting[0 if told[1] == "cheapest" else -1]["price"]]
+    return sorted(prices) == [one["price"] for one in fitting]
 
 
 def _alike(row: Row, names: Sequence[str], stock: Iterable[Row]) -> str:

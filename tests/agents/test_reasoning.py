@@ -177,6 +177,31 @@ def test_all_that_is_wished_for_is_tried_in_turn_and_a_search_in_vain_has_an_end
     assert found > 30 and in_vain > 10 and further > 5
 
 
+def test_the_versions_that_a_question_is_about_are_looked_for_before_it_is_answered():
+    kinds = {"what_if", "best_offer", "which_and_how_much", "heard_then_chosen", "if_cheap_enough"}
+    tasks = [task for task in SERIES5.generate("train5", 700) if kinds & set(task.labels)]
+    env = TauRetailEnv(source="generated", tasks=tasks)
+    listed = what_if = unfit = silent = 0
+    for task in tasks:
+        opened = env.reset(task_id=task.id, seed=1)
+        said = converse(env, *opened, OracleAgent(task, whole_proposals=True), Practice(reasons=True))
+        words = [part[0]["content"] for part in said.parts[1::2]]
+        for place, text in enumerate(words):
+            thought, _, answer = text.rpartition("</think>")
+            if re.search(r"these versions are in stock|such versions? (?:is|are) ", answer):
+                yes = re.findall(r"\$([\d.]+\d)(?:, [^;]*)?, yes", " ".join(re.findall(r"(?:With|Under) .*", thought)))
+                told = [float(price) for price in re.findall(r"\$([\d.]+\d)", answer)]
+                count = re.search(r"(\d+) such version", answer)
+                if yes:
+                    assert len(yes) == int(count[1]) if count else sorted(map(float, yes)) == sorted(told)
+                listed, silent = listed + bool(yes), silent + (not yes)
+            elif re.match(r"That [^.]* version \(", answer.strip()) and "calculate" in words[place - 1]:
+                what_if += bool(re.search(r"New: [^:]*: \d{10}", words[place - 1]))
+            elif "not less than $" in answer:
+                unfit += any("cheapest: $" in earlier for earlier in words[max(place - 3, 0) : place + 1])
+    assert listed > 5 * silent and what_if > 3 and unfit > 1 and listed > 20
+
+
 def test_a_version_as_in_another_order_is_looked_for_before_it_is_refused():
     tasks = [task for task in SERIES5.generate("train5", 1200) if "not_like_another" in task.labels]
     env = TauRetailEnv(source="generated", tasks=tasks)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tau_retail_env.agents.variant_reasons import none_such, steps
+from tau_retail_env.agents.variant_reasons import none_such, steps, such
 from tau_retail_env.sources.tau2.tasks import shop_database
 
 OWN = {"name": "Mug", "item_id": "1000000000", "price": 15.0, "options": {"color": "red", "size": "M"}}
@@ -198,6 +198,35 @@ def test_who_wants_a_step_is_shown_those_that_are_otherwise_the_same():
     assert "Else the same: $17.0, green, M: 2000000003. Change: color green. New: green, M" in text
     assert "Else the same" not in written(3, "a green one")  # named
     assert "Else the same" not in written(0, "a smaller one in the next colour")  # of two options
+
+
+@pytest.mark.parametrize(
+    ("answer", "question", "listed"),
+    [
+        (
+            "The cheapest such mug in stock costs $13.00",
+            "in red",
+            "With color red, cheapest: $11.5, blue, no; $13.0, red, yes.",
+        ),
+        (
+            "The most expensive such mug in stock costs $16.00",
+            "in red",
+            "With color red, dearest: $11.5, blue, no; $13.0, red, yes; $16.0, red, yes; $17.0, green, no; "
+            "$19.0, blue, no.",
+        ),
+        (
+            "these versions are in stock: blue, L at $19.00; red, L at $16.00.",
+            "an L, not for my red one",
+            "With size L: $11.5, S, no; $13.0, S, no; $16.0, L, yes; $17.0, M, no; $19.0, L, yes.",
+        ),
+        ("Of the mug, 2 such versions are available.", "below $16", "Under $16: $11.5, yes; $13.0, yes; $16.0, no."),
+        ("Of the mug, 4 such versions are available.", "in red", ""),
+        ("The cheapest such mug in stock costs $11.50", "in red", ""),
+        ("The cheapest mug costs $11.50", "in blue", ""),
+    ],
+)
+def test_which_versions_a_question_is_about_is_looked_for_one_by_one(answer: str, question: str, listed: str):
+    assert such(answer, question, PRODUCT) == listed
 
 
 def test_who_says_what_is_to_be_unlike_the_last_proposal_wants_no_step():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from tau_retail_env.agents.lookups import parsed
 from tau_retail_env.agents.oracle import NUMBER, OracleAgent
 from tau_retail_env.agents.proposals import CHANGING_ITEMS
 from tau_retail_env.agents.small_talk import request_in
-from tau_retail_env.agents.variant_reasons import item, none_such, priced, steps
+from tau_retail_env.agents.variant_reasons import item, none_such, priced, steps, such
 from tau_retail_env.messages import ToolCall
 from tau_retail_env.tasks.task import Action
 from tau_retail_env.users.scripted.listening import Fact
@@ -20,6 +21,8 @@ Row = Mapping[str, Any]
 """An order, an item of one, or a variant, as the tools show it."""
 DECIDING = ("get_product_details", "calculate")
 """Calls for which the agent has to know what is meant."""
+ANOTHER = re.compile(r"^That .* version \((.*)\) costs ")
+"""How an answer tells what another version of an item would cost."""
 ADDRESS = ("address1", "address2", "city", "state", "country", "zip")
 KINDS: dict[str, str] = {
     "cancel_pending_order": "cancelling",
@@ -100,6 +103,7 @@ class Reasoner:
             parts += self._decide(heard)
         parts += self._choose(heard)
         if call.name == "calculate":
+            parts += _what_if(self._agent, str(call.arguments.get("expression", "")))
             parts.append(operands(self._agent, str(call.arguments.get("expression", ""))))
         return _joined(parts)
 
@@ -113,6 +117,7 @@ class Reasoner:
         parts = [stock(heard)]
         if beat := self._agent.attends:
             parts += self._decide(heard)
+            parts.append(_such(self._agent, beat))
             if beat.refusal:
                 orders = _orders_of(self._agent)
                 parts.append(_none_such(self._agent, beat, orders))
@@ -336,18 +341,29 @@ def _steps(agent: OracleAgent, write: Action, wish: str, unlike: Action | None =
     products = {product["product_id"]: product for product in agent.lists()}
     pairs = _chosen(agent, write)
     plan = agent.step.plan
-    if not pairs and unlike is None and plan and " is not available " in plan.answer:
+    if not pairs and unlike is None and plan:
         rows = [row for row in agent.rows(write) if row["product_id"] in products]
-        return [none_such(row, {}, plan.answer, products[row["product_id"]]) for row in rows[:1]]
+        return [_unfit(row, plan.answer, wish, products[row["product_id"]]) for row in rows[:1]]
     before = unlike.arguments if unlike else {}
     stays = set(zip(before.get("item_ids", ()), before.get("new_item_ids", ()), strict=False))
-    orders = agent.orders() if wish == agent.matter else []  # a second thought has what it wants in itself
-    others = [order for order in orders if order["order_id"] != write.arguments.get("order_id")]
+    others = [order for order in agent.orders() if order["order_id"] != write.arguments.get("order_id")]
+    if wish != agent.matter:  # a second thought names the order whose version it wants
+        others = [order for order in others if order["order_id"] in wish]
+    wanted = [(row, new) for row, new in pairs if (row["item_id"], new["item_id"]) not in stays]
+    alone = len(wanted) == 1 and (len(pairs) == 1 or wish != agent.matter)
+    last = {row["item_id"]: new for row, new in _chosen(agent, unlike)}
     return [
-        steps(row, new, wish, products[row["product_id"]], others, alone=len(pairs) == 1)
-        for row, new in pairs
-        if (row["item_id"], new["item_id"]) not in stays
+        steps(row, new, wish, products[row["product_id"]], others, alone=alone, before=last.get(row["item_id"]))
+        for row, new in wanted
     ]
+
+
+def _unfit(row: Row, answer: str, wish: str, product: Row) -> str:
+    """Why another thing is done with an item than an exchange: the version is not there, or the cheapest too dear."""
+    if " is not available " in answer:
+        return none_such(row, {}, answer, product)
+    listed = such(answer, wish, product)
+    return listed and f"{item(row)}. {listed}"
 
 
 def _none_such(agent: OracleAgent, beat: Beat, orders: list[Row]) -> str:
@@ -357,7 +373,33 @@ def _none_such(agent: OracleAgent, beat: Beat, orders: list[Row]) -> str:
     rows = [row for order in orders for row in order["items"] if row["product_id"] in listed.keys() & looked_up[-1:]]
     if len(rows) != 1 or len(beat.options) > 1:  # of two alike nobody knows which it is
         return ""
-    return none_such(rows[0], beat.options[0] if beat.options else {}, beat.refusal, listed[rows[0]["product_id"]])
+    wanted = beat.options[0] if beat.options else {}
+    return none_such(rows[0], wanted, beat.refusal, listed[rows[0]["product_id"]], agent.orders())
+
+
+def _such(agent: OracleAgent, beat: Beat) -> str:
+    """Which versions meet the condition of a question about a product that was looked up for it."""
+    looked_up = [call.arguments["product_id"] for call in beat.calls if call.name == "get_product_details"]
+    listed = [product for product in agent.lists() if product["product_id"] in looked_up[-1:]]
+    return such(beat.answer, agent.matter, listed[0]) if listed else ""
+
+
+def _what_if(agent: OracleAgent, expression: str) -> list[str]:
+    """The steps to the variant of which a question asks what it would cost in place of an item."""
+    beat = agent.step.beat
+    told = ANOTHER.search(beat.answer) if beat else None
+    if not told:
+        return []
+    return [
+        steps(row, new, agent.matter, product, [], alone=True)
+        for product in agent.lists()
+        for new in product["variants"].values()
+        for order in _orders_of(agent)
+        for row in order["items"]
+        if row["product_id"] == product["product_id"]
+        and told[1] == ", ".join(f"{name} {value}" for name, value in new["options"].items())
+        and expression == f"{new['price']} - {row['price']}"
+    ][:1]
 
 
 def _address_in(agent: OracleAgent, call: ToolCall) -> str:

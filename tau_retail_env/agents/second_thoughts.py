@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tau_retail_env.agents.oracle import OracleAgent
+from tau_retail_env.agents.told_choices import told_choice
 from tau_retail_env.tasks.task import Action
 
 OPENINGS = (
@@ -31,8 +32,10 @@ BY_PRICE = 0.7
 """Share of the wishes for these that say so."""
 CHEAPEST = ("the cheapest one you have", "the least expensive one", "whichever costs the least", "the cheapest of all")
 DEAREST = ("the most expensive one you have", "the dearest one", "whichever costs the most", "the priciest of all")
-
-
+TOLD = 0.7
+"""Share of the wishes that tell a variant by a price, a step, a ranking, or another order, where one is found."""
+TRIES = 3
+"""How often such a wish is drawn until it is for a variant that was not proposed yet."""
 ITEM_OPENINGS = (
     "Actually, {wish}.",
     "On second thought, {wish}.",
@@ -45,6 +48,15 @@ ITEM_OPENINGS = (
 LEAVE_OUT = ("leave out the {name}", "not the {name}", "I'll keep the {name}", "the {name} stays", "without the {name}")
 ADD = ("the {name} as well", "also the {name}", "add the {name}", "the {name}, too")
 ONLY = ("only the {names}", "just the {names}, nothing else", "the {names} only", "I mean the {names}")
+ALL_BUT = (
+    "everything but the {names}",
+    "all of it except the {names}",
+    "the whole order without the {names}",
+    "all but the {names}",
+    "everything in the order apart from the {names}",
+)
+ALL_BUT_SHARE = 0.4
+"""Share of the wishes for other items to be returned that tell what is kept, of orders with three or more."""
 PAYMENT_OPENINGS = (
     "Please use {method} instead.",
     "Put it on {method}, please.",
@@ -70,8 +82,9 @@ def second_thoughts(agent: OracleAgent, *, most: int, seed: str) -> Rounds:
     after all. An ordinary conversation has one such choice beside thousands of tokens, and a small model hardly learns
     to choose from it: it says its last words again.
 
-    A wish for a variant says how it differs from the one proposed last; no variant comes twice, since its id could
-    then be copied from the words before.
+    A wish for a variant says how it differs from the one proposed last, or tells it as customers of generated tasks do:
+    by its price, by the next step up, by a ranking, or as the one of another order. No variant comes twice, since its
+    id could then be copied from the words before.
 
     Args:
         agent: the agent, which has just proposed a write.
@@ -126,14 +139,28 @@ def _about_items(agent: OracleAgent, write: Action, rng: random.Random, number: 
     rounds, wanted = [], first
     for turn in range(number + 1):
         before = wanted
-        wanted = first if turn == number else _others(rng, before, possible)
+        keeps = not new and len(possible) > 2 and rng.random() < ALL_BUT_SHARE
+        wanted = first if turn == number else _all_but(rng, possible) if keeps else _others(rng, before, possible)
         if set(wanted) == set(before):
             continue
-        text = rng.choice(ITEM_OPENINGS).format(wish=_item_wish(rng, names, before, wanted))
+        keeps = keeps and 0 < len(possible) - len(wanted) <= min(2, len(possible) // 2)
+        wish = _kept_wish(rng, names, wanted) if keeps else _item_wish(rng, names, before, wanted)
+        text = rng.choice(ITEM_OPENINGS).format(wish=wish)
         text = ". ".join(part[0].upper() + part[1:] for part in text.split(". "))
         variants = {"new_item_ids": [new[item_id] for item_id in wanted]} if new else {}
         rounds.append((text, _with(write, item_ids=list(wanted), **variants)))
     return rounds
+
+
+def _all_but(rng: random.Random, possible: Sequence[str]) -> list[str]:
+    """All items of the order but one or two, and at least as many as are kept."""
+    kept = rng.sample(possible, rng.randint(1, min(2, len(possible) // 2)))
+    return [item_id for item_id in possible if item_id not in kept]
+
+
+def _kept_wish(rng: random.Random, names: Mapping[str, str], wanted: Sequence[str]) -> str:
+    """What a customer says who names what is not to go back."""
+    return rng.choice(ALL_BUT).format(names=_listed([name for key, name in names.items() if key not in wanted]))
 
 
 def _others(rng: random.Random, before: Sequence[str], possible: Sequence[str]) -> list[str]:
@@ -151,10 +178,11 @@ def _item_wish(rng: random.Random, names: Mapping[str, str], before: Sequence[st
     less = [item_id for item_id in before if item_id not in wanted]
     if len(more) + len(less) == 1 and rng.random() < 0.8:
         return rng.choice(ADD if more else LEAVE_OUT).format(name=names[(more or less)[0]])
-    listed = [names[item_id] for item_id in wanted]
-    return rng.choice(ONLY).format(
-        names=" and the ".join(part for part in (", the ".join(listed[:-1]), listed[-1]) if part)
-    )
+    return rng.choice(ONLY).format(names=_listed([names[item_id] for item_id in wanted]))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and the ".join(part for part in (", the ".join(names[:-1]), names[-1]) if part)
 
 
 def _about_variants(agent: OracleAgent, write: Action, rng: random.Random, number: int) -> Rounds:
@@ -174,10 +202,40 @@ def _about_variants(agent: OracleAgent, write: Action, rng: random.Random, numbe
     if extremes and rng.random() < PRICED:
         extreme = rng.choice(extremes)
         drawn = [extreme, *(pair for pair in drawn if pair != extreme)][: len(drawn)]
+    proposed = set(first)
     for place, item_id in drawn:
-        rounds.append(_round(agent, rng, listed, names, wanted, {place: item_id}))
+        told = _told(agent, rng, listed, names, wanted, proposed) if rng.random() < TOLD else None
+        if told or item_id not in proposed:
+            rounds.append(told or _round(agent, rng, listed, names, wanted, {place: item_id}))
+            proposed.update(wanted)
     back = {place: item_id for place, item_id in enumerate(first) if item_id != wanted[place]}
     return [*rounds, _round(agent, rng, listed, names, wanted, back)] if back else rounds
+
+
+def _told(
+    agent: OracleAgent,
+    rng: random.Random,
+    listed: Sequence[Mapping[str, Mapping[str, Any]]],
+    names: Sequence[str],
+    wanted: list[str],
+    proposed: Collection[str],
+) -> tuple[str, Action] | None:
+    """A wish for a variant that is told by its price, a step, a ranking or another order, and what is then proposed.
+
+    `wanted` becomes what is wished for. None where no such wish for a variant that was not proposed yet is found.
+    """
+    write = agent.proposed
+    assert write is not None
+    place = rng.randrange(len(listed))
+    row = agent.rows(write)[place]
+    others = [order for order in agent.orders() if order["order_id"] != write.arguments["order_id"]]
+    for _ in range(TRIES):
+        told = told_choice(str(rng.random()), row, listed[place], others)
+        if told and told[1] in listed[place] and told[1] not in proposed:
+            wanted[place] = told[1]
+            words = f"For the {names[place]}: {told[0]}" if len(names) > 1 else told[0]
+            return words, _with(write, new_item_ids=list(wanted))
+    return None
 
 
 def _is_extreme(listed: Mapping[str, Mapping[str, Any]], item_id: str) -> bool:

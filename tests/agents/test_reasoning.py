@@ -25,10 +25,15 @@ from tau_retail_env.tasks import WRITE_TOOLS
 from tau_retail_env.tasks.task import Action
 
 GOES = re.compile(r"#W\d+: ([^#]*)\. Goes: ([^#.]*(?:\.\d[^#.]*)*)\.")
+WISHED = r"Wished: ([^.]*(?:\.\d[^.]*)*)\. "
+"""All that is looked for, before it is."""
 CHANGE = re.compile(r"(\d{10})\. Change: (.*?)\. New: ([^:]*): (\d{10}) at \$([\d.]+\d)\.")
 NEW_FIRST = re.compile(r"(\d{10})\. New: \$([\d.]+), ([^:]*): (\d{10})\. Change: (.*?)\.(?: |$)")
-NONE = re.compile(r"(\d{10})\. Change: (.*?)\. New: ([^:]*): none\.")
+NONE = re.compile(rf"(\d{{10}})\. (?:{WISHED})?Change: (.*?)\. New: ([^:]*): none\.")
+SEARCH = re.compile(rf"{WISHED}((?:Change: (?:(?!Change:).)*?\. New: [^:]*: (?:none\. ?|\d{{10}} at ))+)(No other\.)?")
+"""What is wished for, each try, and how it ends where nothing was found."""
 ON_THE_WAY = re.compile(
+    rf"{WISHED}(?=Change)|"
     r"Change: [^:]*\. New: [^:]*: none\. (?=Change)|As in [^:]*: [^:]*: \d{10}\. (?=Change)"
     r"|Else the same: (?:(?!Change:).)*?\. (?=Change)"
     r"|(?:Under|With|Mine)\b[^A-Z]*:? (?:(?!Change:|New:).)*?\. (?=New: )"
@@ -138,7 +143,7 @@ def test_a_version_that_is_not_in_stock_is_looked_for_before_it_is_refused():
         said = converse(env, *opened, OracleAgent(task, whole_proposals=True), Practice(reasons=True))
         texts = [message["content"] for message in itertools.chain.from_iterable(said.parts)]
         for place, text in enumerate(texts):
-            for item, change, options in NONE.findall(text):
+            for item, _, change, options in NONE.findall(text):
                 refused = any(" is not available " in later for later in texts[place : place + 6])
                 assert refused or re.search(r": none\. Change: .*New: ", text)
                 assert change != "none"
@@ -147,6 +152,70 @@ def test_a_version_that_is_not_in_stock_is_looked_for_before_it_is_refused():
                 assert any(item in line for line in texts[:place])
                 missing += 1
     assert missing > 5
+
+
+def test_all_that_is_wished_for_is_tried_in_turn_and_a_search_in_vain_has_an_end():
+    env = TauRetailEnv(source="generated", tasks=SERIES5.generate("train5", 250))
+    found = in_vain = further = 0
+    for task in env.tasks:
+        opened = env.reset(task_id=task.id, seed=1)
+        said = converse(env, *opened, OracleAgent(task, whole_proposals=True), Practice(reasons=True))
+        for message in said.parts[1::2]:
+            thought = message[0]["content"].partition("</think>")[0]
+            for wished, tries, end in SEARCH.findall(thought):
+                first, *others = wished.split("; else ")
+                tried = re.findall(r"New: ([^:]*): (none|\d{10})", tries)
+                assert [new for _, new in tried[:-1]] == ["none"] * (len(tried) - 1)
+                assert (end == "No other.") == (tried[-1][1] == "none")
+                for wish, (options, _) in zip([first, *others], tried, strict=False):
+                    assert any(wish.endswith(value) for value in options.split(", "))
+                assert len(tried) <= len(others) + 1
+                assert not end or len(tried) == len(others) + 1
+                found, in_vain, further = found + (not end), in_vain + bool(end), further + (len(tried) > 1)
+            assert not re.search(r"New: [^:]*: none\.(?! Change: | No other\.)", thought)
+    assert found > 30 and in_vain > 10 and further > 5
+
+
+def test_the_versions_that_a_question_is_about_are_looked_for_before_it_is_answered():
+    kinds = {"what_if", "best_offer", "which_and_how_much", "heard_then_chosen", "if_cheap_enough"}
+    tasks = [task for task in SERIES5.generate("train5", 700) if kinds & set(task.labels)]
+    env = TauRetailEnv(source="generated", tasks=tasks)
+    listed = what_if = unfit = silent = 0
+    for task in tasks:
+        opened = env.reset(task_id=task.id, seed=1)
+        said = converse(env, *opened, OracleAgent(task, whole_proposals=True), Practice(reasons=True))
+        words = [part[0]["content"] for part in said.parts[1::2]]
+        for place, text in enumerate(words):
+            thought, _, answer = text.rpartition("</think>")
+            if re.search(r"these versions are in stock|such versions? (?:is|are) ", answer):
+                yes = re.findall(r"\$([\d.]+\d)(?:, [^;]*)?, yes", " ".join(re.findall(r"(?:With|Under) .*", thought)))
+                told = [float(price) for price in re.findall(r"\$([\d.]+\d)", answer)]
+                count = re.search(r"(\d+) such version", answer)
+                if yes:
+                    assert len(yes) == int(count[1]) if count else sorted(map(float, yes)) == sorted(told)
+                listed, silent = listed + bool(yes), silent + (not yes)
+            elif re.match(r"That [^.]* version \(", answer.strip()) and "calculate" in words[place - 1]:
+                what_if += bool(re.search(r"New: [^:]*: \d{10}", words[place - 1]))
+            elif "not less than $" in answer:
+                unfit += any("cheapest: $" in earlier for earlier in words[max(place - 3, 0) : place + 1])
+    assert listed > 5 * silent and what_if > 3 and unfit > 1 and listed > 20
+
+
+def test_a_version_as_in_another_order_is_looked_for_before_it_is_refused():
+    tasks = [task for task in SERIES5.generate("train5", 1200) if "not_like_another" in task.labels]
+    env = TauRetailEnv(source="generated", tasks=tasks)
+    refused = 0
+    for task in tasks:
+        opened = env.reset(task_id=task.id, seed=1)
+        said = converse(env, *opened, OracleAgent(task, whole_proposals=True), Practice(reasons=True))
+        for message in said.parts[1::2]:
+            if other := re.search(r"because the .* of order (#W\d+) is not available any more", message[0]["content"]):
+                assert re.search(
+                    rf"\d{{10}}\. As in {other[1]}: [^:]*: \d{{10}}\. Change: [^:]*: [^:]*: none\. No other\.",
+                    message[0]["content"],
+                )
+                refused += 1
+    assert refused > 3
 
 
 def test_what_is_done_in_place_of_an_exchange_comes_after_what_is_not_in_stock():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from tau_retail_env.agents.variant_reasons import none_such, steps
+from tau_retail_env.agents.variant_reasons import none_such, steps, such
+from tau_retail_env.sources.tau2.tasks import shop_database
 
 OWN = {"name": "Mug", "item_id": "1000000000", "price": 15.0, "options": {"color": "red", "size": "M"}}
 PRODUCT = {
@@ -39,14 +41,26 @@ def written(number: int, wish: str, *, orders: Any = (), alone: bool = True) -> 
     ("number", "wish", "found_among"),
     [
         (0, "the cheapest one you have", ""),
-        (3, "the priciest below $18", "Under $18: $11.5, $13.0, $16.0, $17.0; not $19.0."),
+        (3, "the priciest below $18", "Under $18: $11.5, yes; $13.0, yes; $16.0, yes; $17.0, yes; $19.0, no."),
+        (0, "the dearest under $12", "Under $12: $11.5, yes; $13.0, no."),
+        (4, "the dearest under $20", "Under $20: $11.5, yes; $13.0, yes; $16.0, yes; $17.0, yes; $19.0, yes."),
+        (1, "the cheapest of the red sort", "With color red, cheapest: $11.5, blue, no; $13.0, red, yes."),
         (
-            1,
-            "the cheapest of the red sort",
-            "With red: $13.0, red, S: 2000000001; $16.0, red, L: 2000000002.",
+            2,
+            "the dearest one in red",
+            "With color red, dearest: $11.5, blue, no; $13.0, red, yes; $16.0, red, yes; $17.0, green, no; "
+            "$19.0, blue, no.",
         ),
-        (2, "whichever is next above mine by price", "Mine: $15.0."),
+        (0, "the cheapest one in blue", "With color blue, cheapest: $11.5, blue, yes."),
+        (
+            3,
+            "the dearest that is still an M",
+            "With size M, dearest: $11.5, S, no; $13.0, S, no; $16.0, L, no; $17.0, M, yes; $19.0, L, no.",
+        ),
+        (2, "whichever is next above mine by price", "Mine: $15.0. Above $15.0: $11.5, no; $13.0, no; $16.0, yes."),
+        (1, "the next one below mine in price", "Mine: $15.0. Under $15.0: $11.5, yes; $13.0, yes; $16.0, no."),
         (2, "a cheap one, whichever you like", ""),  # nobody knows why
+        (3, "the priciest below $16", ""),  # it is not
     ],
 )
 def test_what_a_price_is_compared_with_stands_before_the_variant(number: int, wish: str, found_among: str):
@@ -57,14 +71,97 @@ def test_what_a_price_is_compared_with_stands_before_the_variant(number: int, wi
     assert f": 200000000{number}. Change: " in rest
 
 
+def test_the_items_own_option_is_no_condition_where_it_tells_the_item():
+    own = {**OWN, "price": 20.0, "options": {"color": "blue", "size": "M"}}
+    row, new = own, PRODUCT["variants"]["2000000000"]
+    assert "With" not in steps(row, new, "my blue mug for the cheapest one", PRODUCT, (), alone=True)
+    assert "With color blue, cheapest: " in steps(row, new, "the cheapest that is blue, too", PRODUCT, (), alone=True)
+
+
+def test_an_item_that_is_the_cheapest_itself_has_a_next_dearer_one():
+    own = {**OWN, "price": 10.0}
+    text = steps(own, PRODUCT["variants"]["2000000000"], "the next dearer one", PRODUCT, (), alone=True)
+    assert "Mine: $10.0. Above $10.0: $11.5, yes. New: $11.5, blue, S" in text
+
+
+def test_the_item_itself_is_compared_where_it_is_in_stock():
+    product = {"name": "Mug", "variants": {**PRODUCT["variants"], "1000000000": {**OWN, "available": True}}}
+    text = steps(OWN, product["variants"]["2000000002"], "the next dearer one", product, (), alone=True)
+    assert "Above $15.0: $11.5, no; $13.0, no; $15.0, no; $16.0, yes. New: " in text
+
+
+def test_a_list_that_is_too_long_is_left_out():
+    many = {str(key): {**OWN, "item_id": str(key), "price": float(key), "available": True} for key in range(10, 40)}
+    text = steps(OWN, many["17"], "the dearest under $18", {"name": "Mug", "variants": many}, (), alone=True)
+    assert "Under" not in text and "New: $17.0, red, M: 17." in text
+
+
+def test_the_longest_list_of_the_shop_has_not_a_thousand_letters():
+    longest = ""
+    for product in shop_database()["products"].values():
+        for new in (one for one in product["variants"].values() if one["available"]):
+            own = {"name": product["name"], "item_id": "0", "price": 1e5, "options": dict.fromkeys(new["options"], "?")}
+            for value in new["options"].values():
+                text = steps(own, new, f"the dearest one in {value}", product, (), alone=True)
+                longest = max(longest, re.sub(r"^.*?(?=With)|New: .*", "", text), key=len)
+    assert 400 < len(longest) < 1000 and longest.count("; ") == 17, longest
+
+
 def test_versions_that_are_rather_wished_for_are_missed_before_the_one_that_is_in_stock():
     text = written(3, "a blue one, or green if that is gone, all else equal")
     assert text.endswith(
-        "Change: color blue. New: blue, M: none. Change: color green. New: green, M: 2000000003 at $17.0."
+        "1000000000. Wished: color blue; else green. Change: color blue. New: blue, M: none. "
+        "Change: color green. New: green, M: 2000000003 at $17.0."
     )
-    assert "none" not in written(3, "a green one, or blue if that is gone")  # the first is in stock
-    assert "none" not in written(3, "a green one")
-    assert "none" not in written(3, "the pen in blue and the mug in green", alone=False)  # another item's
+    text = written(3, "a green one, or blue if that is gone")  # the first is in stock
+    assert "Wished: color green; else blue. Change: color green. New: green, M: 2000000003" in text
+    assert "Wished: color green. Change: color green. New: green, M: 2000000003" in written(3, "a green one")
+    two = written(3, "the pen in blue and the mug in green", alone=False)  # another item's
+    assert "Wished: color green. Change: color green." in two
+
+
+def test_what_the_item_has_is_wished_for_only_where_all_values_are_ranked():
+    assert "Wished: color green. Change: color green." in written(3, "a green one for my red one")
+    ranked = written(2, "an L, in green, red or blue")
+    assert (
+        "Wished: size L, color green; else red; else blue. Change: color green, size L. New: green, L: none." in ranked
+    )
+    assert ranked.endswith("Change: size L. New: red, L: 2000000002 at $16.0.")
+
+
+def test_a_value_that_is_a_part_of_another_one_is_not_named_by_it():
+    own = {**OWN, "options": {"connectivity": "none", "storage": "8GB"}}
+    both, less = {"connectivity": "Wi-Fi + Cellular", "storage": "8GB"}, {"connectivity": "Wi-Fi", "storage": "8GB"}
+    rows = {
+        "1": {"item_id": "1", "price": 15.0, "available": True, "options": both},
+        "2": {"item_id": "2", "price": 11.0, "available": False, "options": less},
+    }
+    product = {"name": "Mug", "variants": rows}
+    assert "none." not in steps(own, rows["1"], "one with Wi-Fi + Cellular", product, (), alone=True)
+    assert "Wi-Fi, 8GB: none. No other." in none_such(own, {}, "the mug is not available with Wi-Fi", product)
+    assert none_such(own, {}, "the mug is not available with Wi-Fi + Cellular", product) == ""  # it is
+
+
+def test_the_version_of_another_order_is_looked_for_before_it_is_refused():
+    other = {"order_id": "#W2", "items": [{**PRODUCT["variants"]["2000000005"], "name": "Mug", "product_id": "1"}]}
+    words = "the mug of order #W2 is not available any more"
+    text = none_such({**OWN, "product_id": "1"}, {}, words, PRODUCT, [other])
+    assert text == (
+        "Mug, red, M: 1000000000. As in #W2: Mug, blue, M: 2000000005. "
+        "Change: color blue. New: blue, M: none. No other."
+    )
+    assert none_such({**OWN, "product_id": "1"}, {}, words, PRODUCT) == ""  # the order was not read
+    twice = {**other, "items": other["items"] * 2}
+    assert none_such({**OWN, "product_id": "1"}, {}, words, PRODUCT, [twice]) == ""  # nobody knows which
+
+
+def test_a_value_that_two_options_may_have_tells_neither():
+    own = {**OWN, "options": {"frame": "red", "lens": "red"}}
+    rows = {
+        key: {"item_id": key, "price": 15.0, "available": False, "options": {"frame": frame, "lens": lens}}
+        for key, frame, lens in (("1", "black", "red"), ("2", "red", "black"))
+    }
+    assert none_such(own, {}, "the mug is not available in black", {"name": "Mug", "variants": rows}) == ""
 
 
 def test_only_what_a_wish_says_of_the_same_option_is_missed():
@@ -104,12 +201,68 @@ def test_who_wants_a_step_is_shown_those_that_are_otherwise_the_same():
 
 
 @pytest.mark.parametrize(
+    ("answer", "question", "listed"),
+    [
+        (
+            "The cheapest such mug in stock costs $13.00",
+            "in red",
+            "With color red, cheapest: $11.5, blue, no; $13.0, red, yes.",
+        ),
+        (
+            "The most expensive such mug in stock costs $16.00",
+            "in red",
+            "With color red, dearest: $11.5, blue, no; $13.0, red, yes; $16.0, red, yes; $17.0, green, no; "
+            "$19.0, blue, no.",
+        ),
+        (
+            "these versions are in stock: blue, L at $19.00; red, L at $16.00.",
+            "an L, not for my red one",
+            "With size L: $11.5, S, no; $13.0, S, no; $16.0, L, yes; $17.0, M, no; $19.0, L, yes.",
+        ),
+        ("Of the mug, 2 such versions are available.", "below $16", "Under $16: $11.5, yes; $13.0, yes; $16.0, no."),
+        ("Of the mug, 4 such versions are available.", "in red", ""),
+        ("The cheapest such mug in stock costs $11.50", "in red", ""),
+        ("The cheapest mug costs $11.50", "in blue", ""),
+    ],
+)
+def test_which_versions_a_question_is_about_is_looked_for_one_by_one(answer: str, question: str, listed: str):
+    assert such(answer, question, PRODUCT) == listed
+
+
+def test_who_says_what_is_to_be_unlike_the_last_proposal_wants_no_step():
+    before = {**PRODUCT["variants"]["2000000000"], "options": {"color": "green", "size": "S"}}
+    new = PRODUCT["variants"]["2000000003"]
+    assert "Else the same: " in steps(OWN, new, "size M", PRODUCT, (), alone=True)
+    text = steps(OWN, new, "size M", PRODUCT, (), alone=True, before=before)
+    assert "Wished: color green. Change: color green. New: green, M: 2000000003" in text
+    assert "Else the same: " in steps(OWN, new, "the next colour", PRODUCT, (), alone=True, before=before)
+
+
+@pytest.mark.parametrize(
     ("wanted", "words", "shown"),
     [
-        ({"color": "blue"}, "the mug is not available", "Change: color blue. New: blue, M: none."),
-        ({}, "the mug is not available in blue", "Change: color blue. New: blue, M: none."),
+        (
+            {"color": "blue"},
+            "the mug is not available",
+            "Wished: color blue. Change: color blue. New: blue, M: none. No other.",
+        ),
+        (
+            {},
+            "the mug is not available in blue",
+            "Wished: color blue. Change: color blue. New: blue, M: none. No other.",
+        ),
+        (
+            {},
+            "the mug is not available with green and S",
+            "Wished: color green, size S. Change: color green, size S. New: green, S: none. No other.",
+        ),
+        ({}, "the mug is not available in green or blue and S", ""),  # nobody knows which
         ({}, "no mug with a higher size that is otherwise the same is available", None),
-        ({}, "no mug with a higher color that is otherwise the same is available", "Else the same: $17.0, green, M"),
+        (
+            {},
+            "no mug with a higher color that is otherwise the same is available",
+            "Else the same: $17.0, green, M: 2000000003. No other.",
+        ),
         ({}, "the mug is not available in green", ""),  # it is
         ({}, "the mug is not available in another shade", ""),  # nobody knows which
     ],
@@ -117,5 +270,5 @@ def test_who_wants_a_step_is_shown_those_that_are_otherwise_the_same():
 def test_a_refusal_comes_after_what_the_list_shows(wanted: dict[str, str], words: str, shown: str | None):
     text = none_such(OWN, wanted, words, PRODUCT)
     if shown is None:
-        shown = "Else the same: $13.0, red, S: 2000000001; $16.0, red, L: 2000000002."
-    assert text.startswith(f"Mug, red, M: 1000000000. {shown}" if shown else "") and bool(text) == bool(shown)
+        shown = "Else the same: $13.0, red, S: 2000000001; $16.0, red, L: 2000000002. No other."
+    assert text == (f"Mug, red, M: 1000000000. {shown}" if shown else "")

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,12 +17,13 @@ from tau_retail_env.agents.oracle import MANY_STEPS, OracleAgent
 from tau_retail_env.agents.proposals import CHANGING_ITEMS
 from tau_retail_env.agents.second_thoughts import second_thoughts
 from tau_retail_env.agents.slips import Slip, slip, slipped_call
+from tau_retail_env.agents.told_choices import told_choice
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.local.conversations import Whose, encode
 from tau_retail_env.local.practice import Practice, converse
 from tau_retail_env.messages import ResetInfo, StepInfo
 from tau_retail_env.sources import load_tasks
-from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4
+from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4, SERIES5
 from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks import WRITE_TOOLS, gold_writes
 from tau_retail_env.tasks.task import Action
@@ -70,7 +72,10 @@ def test_each_change_of_mind_is_answered_with_an_available_variant_as_the_list_h
     assert answers > 100
 
 
-def test_a_wish_names_whatever_becomes_different(env: TauRetailEnv):
+def test_a_wish_that_is_not_told_otherwise_names_whatever_becomes_different(
+    env: TauRetailEnv, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tau_retail_env.agents.second_thoughts.TOLD", 0.0)
     checked = 0
     for agent, said in proposals(env):
         before = NAMED.findall(said)
@@ -87,7 +92,8 @@ def test_a_wish_names_whatever_becomes_different(env: TauRetailEnv):
     assert checked > 100
 
 
-def test_who_wants_the_cheapest_or_the_dearest_is_offered_it(env: TauRetailEnv):
+def test_who_wants_the_cheapest_or_the_dearest_is_offered_it(env: TauRetailEnv, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tau_retail_env.agents.second_thoughts.TOLD", 0.0)  # the cheapest of all, not of the red ones
     prices = {"cheapest": 0, "dearest": 0}
     for agent, said in proposals(env):
         for wish, write in second_thoughts(agent, most=4, seed=said):
@@ -99,6 +105,49 @@ def test_who_wants_the_cheapest_or_the_dearest_is_offered_it(env: TauRetailEnv):
             assert variant["price"] < min(others) if cheap else variant["price"] > max(others)
             prices["cheapest" if cheap else "dearest"] += 1
     assert min(prices.values()) > 3
+
+
+def test_a_variant_that_is_told_by_more_than_its_options_is_found_by_what_is_written_down(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("tau_retail_env.agents.second_thoughts.TOLD", 1.0)
+    env = TauRetailEnv(source="generated", tasks=SERIES5.generate("train5", 400))
+    kinds: Counter[str] = Counter()
+    for task in env.tasks:
+        agent = OracleAgent(task, whole_proposals=True, reads_every_order=True)
+        opened = env.reset(task_id=task.id, seed=1)
+        said = converse(env, *opened, agent, Practice(reasons=True, second_thoughts=4, seed=task.id))
+        for (heard, *_), (answer, *_) in zip(said.parts[::2], said.parts[1::2], strict=False):
+            thought, _, words = answer["content"].partition("</think>")
+            if not thought.startswith("<think>No to the new items ") or len(NAMED.findall(words)) != 1:
+                continue
+            ((_, price, item_id),) = NAMED.findall(words)
+            if listed := re.search(r"(Under|Above|With|Mine)(?:(?!New: ).)*?: (\$.*?)\. New: ", thought):
+                last = re.findall(r"\$([\d.]+)(?:, [^;]*)?, yes", listed[0])[-1]
+                assert last == price, heard["content"]
+                kinds[listed[1]] += 1
+            if limit := re.search(r"Under (\$\d+): ", thought):
+                assert limit[1] in heard["content"] or "Mine: " in thought
+            if other := re.search(r"As in (#W\d+): [^:]*: (\d{10})\.", thought):
+                assert other[1] in heard["content"] and other[2] == item_id
+                kinds["As in"] += 1
+            kinds["else"] += "; else " in thought
+            kinds["step"] += "Else the same: " in thought
+    assert {name: count for name, count in kinds.items() if count > 2}.keys() == kinds.keys()
+    assert kinds.keys() >= {"Under", "With", "Mine", "As in", "else", "step"}
+
+
+def test_customers_have_told_choices_of_the_lists_that_they_know_only(env: TauRetailEnv):
+    told = 0
+    for agent, said in proposals(env):
+        write = agent.proposed or Action("none")
+        for row, variants in zip(agent.rows(write), agent.variants(write), strict=False):
+            listed = {one["item_id"]: one for one in variants}
+            told += told_choice(said, row, listed, ()) is not None
+            dearer = {key: {**one, "price": one["price"] + 1} for key, one in listed.items()}
+            assert told_choice(said, row, dearer, ()) is None
+            assert told_choice(said, {**row, "product_id": "0"}, listed, ()) is None
+    assert told > 10
 
 
 def test_no_variant_comes_twice(env: TauRetailEnv):
@@ -120,7 +169,7 @@ def test_every_change_of_mind_changes_the_proposal_and_the_first_one_is_wanted_i
 
 
 def test_who_wants_other_items_names_them_and_the_proposal_holds_what_is_wanted(env: TauRetailEnv):
-    checked = 0
+    checked = kept = 0
     for agent, said in proposals(env):
         write = agent.proposed
         if write is None or write.name != "return_delivered_order_items":
@@ -131,12 +180,17 @@ def test_who_wants_other_items_names_them_and_the_proposal_holds_what_is_wanted(
             changed = set(after) ^ set(before)
             if not changed:  # about the payment method
                 break
-            one_named = len(changed) == 1 and changed.pop() in wish
-            assert one_named or all(name in wish for name in after)
-            assert set(after) <= {agent.item_names(with_items(write, item))[0] for item in agent.order_items(write)}
+            every = {agent.item_names(with_items(write, item))[0] for item in agent.order_items(write)}
+            assert set(after) <= every
+            if re.search(r"\b(?:all|everything|whole)\b.*? the ", wish, re.IGNORECASE):
+                assert {name for name in every if f"the {name}" in wish} == every - set(after)
+                kept += 1
+            else:
+                one_named = len(changed) == 1 and changed.pop() in wish
+                assert one_named or all(name in wish for name in after)
             checked += 1
             before = after
-    assert checked > 30
+    assert checked > 30 and kept > 5
 
 
 def test_a_refund_is_never_wanted_on_an_account_that_did_not_pay(env: TauRetailEnv):
@@ -163,8 +217,9 @@ def test_the_steps_to_a_variant_are_written_again_only_where_another_one_is_want
                 same += 1
             elif thought.startswith("<think>No to the new items "):
                 news = thought.split(".")[0].removeprefix("<think>No to the new items ").split(", ")
-                assert thought.count("Change: ") == len(news), heard["content"]
-                assert "As in #W" not in thought  # the customer has just named it otherwise
+                tried = len(re.findall(r"New: [^:]*: none\.", thought))
+                assert thought.count("Change: ") == len(news) + tried, heard["content"]
+                assert ("As in #W" in thought) == ("#W" in heard["content"])  # else it was just named otherwise
                 other += 1
     assert same > 5 and other > 20
 

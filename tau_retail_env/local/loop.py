@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from types import TracebackType
@@ -21,7 +22,7 @@ from tau_retail_env.local import checkpoint, models
 from tau_retail_env.local.config import LocalConfig, SftConfig
 from tau_retail_env.local.config.workers import ModelArgs
 from tau_retail_env.local.duration import Duration
-from tau_retail_env.local.gradient_workers import WorkerError
+from tau_retail_env.local.gradient_workers import DYING_S, WorkerError
 from tau_retail_env.local.metrics import customer_row, validation_row
 from tau_retail_env.local.rollouts import Rollouts
 from tau_retail_env.local.run_folder import claim
@@ -191,12 +192,12 @@ class Run:
                 f"{error} -- Stopped after step {step} of {self._num_steps}; everything so far is saved, resume with: "
                 f"resume={self.folder.path}"
             ) from error
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):  # torch has no type of its own for it
+        except (RuntimeError, OSError, EOFError) as error:
+            if not _is_of_a_loader(error):
                 raise
             raise TauRetailError(
-                f"A process that loads batches died ({error}): it was killed, or the machine ran out of memory. "
-                "Go on with resume=true; dataloader_num_workers=0 needs no such process"
+                f"A process that loads batches died ({_death(error)}): it was killed, or the machine ran out of "
+                "memory. Go on with resume=true; dataloader_num_workers=0 needs no such process"
             ) from error
         self._bar.close()
 
@@ -397,3 +398,21 @@ def started(
     ):
         begin_run()
         yield run
+
+
+def _is_of_a_loader(error: Exception) -> bool:
+    """Whether an error comes from a process that loads batches: torch says so, or its connection broke."""
+    if isinstance(error, RuntimeError):
+        return "DataLoader worker" in str(error)  # torch has no type of its own for it
+    return any("dataloader" in frame.filename for frame in traceback.extract_tb(error.__traceback__))
+
+
+def _death(error: Exception) -> Exception:
+    """What torch says of a dead process. It is raised by a signal handler, wherever this process is then, and the
+    connection breaks a moment before the signal comes."""
+    if not isinstance(error, RuntimeError):
+        try:
+            time.sleep(DYING_S)
+        except RuntimeError as death:
+            return death
+    return error

@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Tokenizer
 from tau_retail_env.chat.parsing import parse_message
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError, TauRetailError
-from tau_retail_env.local import sft
+from tau_retail_env.local import loop, sft
 from tau_retail_env.local.config import SftConfig, check_sft
 from tau_retail_env.local.conversations import EncodedConversations, encode, make_conversations
 from tau_retail_env.local.identifiers import IDENTIFIER
@@ -213,6 +213,26 @@ def test_a_killed_process_that_loads_batches_ends_the_run_with_an_error(sft_valu
     finally:
         ended.set()
         killer.join()
+
+
+def test_a_broken_connection_to_a_process_that_loads_batches_is_told_as_its_death():
+    def die(*_: object) -> None:
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+    def read() -> None:
+        exec(compile("raise ConnectionResetError(104, 'reset')", "torch/utils/data/dataloader.py", "exec"))
+
+    before = signal.signal(signal.SIGALRM, die)  # stands for the SIGCHLD that comes after the connection has broken
+    try:
+        with pytest.raises(ConnectionResetError) as broken:
+            read()
+        assert loop._is_of_a_loader(broken.value)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        assert "is killed by signal" in str(loop._death(broken.value))
+        assert not loop._is_of_a_loader(ConnectionResetError("of a tracker"))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_checkpoint_is_compared_with_itself_before(sft_values: Values, foreign_checkpoint: Path):

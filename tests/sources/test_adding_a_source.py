@@ -46,4 +46,4 @@ def test_the_commands_list_show_and_play_its_task(checkout):
 def test_agents_are_evaluated_and_compared_on_it(checkout):
     for agent in ("oracle", "silent"):
         tau_retail(checkout, "eval", "--source", "lamps", "--agent", agent, "--output", agent)
-    assert "pass^1 on the same 1 tasks: A 100.0, B 0.0" in tau_retail(checkout, "compare", "oracle", "silent")
+    assert "pass^1 on the same 1 task: A 100.0, B 0.0" in tau_retail(checkout, "compare", "oracle", "silent")

@@ -148,6 +148,7 @@ class Reasoner:
             parts.append(unwanted(unlike, write))
             moved = [unlike.arguments.get(name) != write.arguments.get(name) for name in ("order_id", "item_ids")]
             self._meant = self._meant and not any(moved)
+            self._wanted = self._wanted and WANTED[unlike.name] == WANTED[write.name]
         parts += self._decide(heard, write)
         if unlike is not None or write != self._chosen:
             wish = agent.matter if unlike is None or heard in agent.matter else heard

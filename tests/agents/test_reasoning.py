@@ -576,6 +576,17 @@ def test_a_proposal_says_that_nothing_is_missing_and_a_refusal_that_it_is_not_po
     assert proposed > 80 and refused > 15
 
 
+def test_what_is_wanted_is_said_again_after_a_proposal_of_another_kind():
+    task = next(one for one in SERIES4.generate("train4", 60) if one.actions[-1].name == "cancel_pending_order")
+    agent = OracleAgent(task, whole_proposals=True)
+    reasoner = Reasoner(agent)
+    right = task.actions[-1]
+    wrong = Action("modify_user_address", {"user_id": task.user_id, "address1": "1 Elm Street"})
+    assert "Wants: changing the default address." in reasoner.before_proposal(wrong, "")
+    assert "Wants: cancelling." in reasoner.before_proposal(right, "No.", wrong)
+    assert "Wants: " not in reasoner.before_proposal(right, "No.", right)
+
+
 def test_what_is_wanted_is_said_once_for_each_thing_and_of_the_right_kind(env):
     kinds = {"cancelling": "cancel", "returning": "return", "another version": "item_ids"}
     for agent, _, written, _ in messages(env):

@@ -279,7 +279,9 @@ def test_weights_of_a_small_model_are_gathered_once_for_a_batch_and_the_numbers_
     model = ours.strategy.model
     layer = next(one for one in model.model.layers if isinstance(one, FSDPModule))
     gathered = []
-    group = layer._get_fsdp_state()._fsdp_param_groups[0]
+    state = layer._get_fsdp_state()
+    groups = getattr(state, "_fsdp_param_groups", None)  # a list in torch 2.13
+    group = groups[0] if groups else state._fsdp_param_group
     monkeypatch.setattr(group, "unshard", wrapped(group, gathered))
     torch.testing.assert_close(
         forward(ours, data)["log_probs"], forward(theirs, data)["log_probs"], rtol=1e-5, atol=1e-5

@@ -233,7 +233,7 @@ def _among(row: Row, new: Row, wish: str, product: Row, stock: Sequence[Row]) ->
     if below := _below(new, stock, own):
         return f"Mine: {mine}. Under {mine}: {below}."
     above = [one for one in stock if one["price"] > own]
-    return f"Mine: {mine}. Above {mine}: {_verdicts(stock, above, ends=True)}." if new is above[0] else ""
+    return f"Mine: {mine}. Above {mine}: {_verdicts(stock, above, ends=True)}." if new in above[:1] else ""
 
 
 def _below(new: Row, stock: Sequence[Row], limit: float) -> str:

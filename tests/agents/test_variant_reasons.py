@@ -84,6 +84,12 @@ def test_an_item_that_is_the_cheapest_itself_has_a_next_dearer_one():
     assert "Mine: $10.0. Above $10.0: $11.5, yes. New: $11.5, blue, S" in text
 
 
+def test_an_item_that_is_the_dearest_itself_has_no_next_dearer_one():
+    own = {**OWN, "price": 30.0}
+    text = steps(own, PRODUCT["variants"]["2000000002"], "the next dearer one", PRODUCT, (), alone=True)
+    assert "Above" not in text and "New: $16.0, red, L: 2000000002." in text
+
+
 def test_the_item_itself_is_compared_where_it_is_in_stock():
     product = {"name": "Mug", "variants": {**PRODUCT["variants"], "1000000000": {**OWN, "available": True}}}
     text = steps(OWN, product["variants"]["2000000002"], "the next dearer one", product, (), alone=True)

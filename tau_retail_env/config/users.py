@@ -7,8 +7,9 @@ from typing import Any
 
 from tau_retail_env.config.environments import CustomEnv
 from tau_retail_env.config.run import PlayedConfig
+from tau_retail_env.sources import get_source
 from tau_retail_env.users import check_user
-from tau_retail_env.users.spec import Strategy, UserSpec
+from tau_retail_env.users.spec import API_STRATEGIES, Strategy, UserSpec
 
 Settings = Mapping[str, Any]
 
@@ -30,7 +31,9 @@ def user_problems(config: PlayedConfig, envs: Mapping[str, CustomEnv]) -> list[s
 
 
 def check_servers(envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> None:
-    """Ask the server of every API customer that is played whether it is available; others need no check.
+    """Ask the server of every API customer that is played whether it is available, and look for what it is told.
+
+    Other customers need no check.
 
     Args:
         envs: environments by tag.
@@ -38,10 +41,15 @@ def check_servers(envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> None:
 
     Raises:
         UserSetupError: no key, a wrong key, an unknown model, an address that nothing answers at.
+        InvalidValueError: the environment's source has no prompts for a model.
+        MissingDependencyError: its upstream is not installed, or has no such texts.
     """
     checked: list[tuple[Strategy, Settings, str | None]] = []
     for tag in tags:
         env = envs[tag].env_config
+        for strategy in UserSpec.read(env.user_strategy, env.user_config, env.user_model).weights:
+            if strategy in API_STRATEGIES:
+                get_source(env.source, env.task_version).check_user_opening(strategy)
         customer = (env.user_strategy, env.user_config, env.user_model)
         if customer not in checked:
             check_user(env.user_strategy, env.user_config, model=env.user_model)

@@ -124,7 +124,23 @@ class Source(ABC):
             InvalidValueError: the source has no prompts for a model.
             MissingDependencyError: upstream's package is not installed, or has no such text.
         """
-        raise InvalidValueError(
+        raise self._without_prompts(strategy)
+
+    def check_user_opening(self, strategy: str) -> None:
+        """Make sure that `user_opening` has its texts, before anything is started.
+
+        Args:
+            strategy: as `user_opening` takes it.
+
+        Raises:
+            InvalidValueError: the source has no prompts for a model.
+            MissingDependencyError: upstream has no such text.
+        """
+        if type(self).user_opening is Source.user_opening:
+            raise self._without_prompts(strategy)
+
+    def _without_prompts(self, strategy: str) -> InvalidValueError:
+        return InvalidValueError(
             f"Source {self.name!r} has no prompts for user_strategy {strategy!r}; take user_strategy scripted or "
             "human, or write user_opening in its class"
         )

@@ -149,7 +149,7 @@ def test_a_source_without_prompts_for_a_model_says_so(page):
             user_strategy="llm",
             user_model="m",
             user_config={"base_url": "http://localhost:1"},
-        ).reset()
+        )
 
 
 class Nameless(Source):

@@ -73,6 +73,10 @@ class Tau2Source(Source):
         """What τ²'s user simulator sends."""
         return user_prompt.opening_messages(strategy, task, self.edition)
 
+    def check_user_opening(self, strategy: str) -> None:
+        """Reads what τ²'s user simulator is told."""
+        texts.simulator_texts(self.edition)
+
     def user_briefing(self, task: Task) -> str:
         """The task's instructions for τ²'s user simulator."""
         return user_prompt.scenario_text(task, self.edition)

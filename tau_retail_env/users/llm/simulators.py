@@ -31,8 +31,8 @@ class ApiUser:
         source: whose simulator, as an object or by name.
 
     Raises:
-        InvalidValueError: unknown strategy or source.
-        MissingDependencyError: upstream's package is not installed.
+        InvalidValueError: unknown strategy or source, or one without prompts for a model.
+        MissingDependencyError: upstream's package is not installed, or has no such texts.
     """
 
     def __init__(self, strategy: str, endpoint: Endpoint, *, source: str | Source) -> None:
@@ -42,6 +42,7 @@ class ApiUser:
         self._endpoint = endpoint
         self._source = source if isinstance(source, Source) else get_source(source)
         self._source.shop()  # what is not installed is missed now, not in the first episode
+        self._source.check_user_opening(strategy)
         self._stop_tokens = self._source.episode_rules.stop_tokens
         self._episode = ""
         self._calls = 0

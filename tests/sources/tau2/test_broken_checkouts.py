@@ -76,6 +76,20 @@ def test_a_broken_file_ends_a_command_in_one_line(mine, capsys, name, breaks, pr
         assert "; correct it, set TAU2_BENCH_PATH to a whole checkout of sierra-research/tau2-bench, or" in error
 
 
+def test_a_checkout_without_prompts_of_a_customer_is_told_before_anything_is_started(mine, capsys, tmp_path):
+    copy_of_the_wheel(mine)
+    (mine / "data/tau2/user_simulator/simulation_guidelines.md").unlink()
+    customer = ["--user-strategy", "llm", "--user-model", "m", "--user", "base_url=http://127.0.0.1:1/v1"]
+    folder = tmp_path / "out"
+    assert main(["eval", "--agent", "small", "--task-version", "custom", "--output", str(folder), *customer]) == 2
+    error = capsys.readouterr().err
+    assert "has no prompt of a customer" in error and "simulation_guidelines.md" in error
+    overrides = ["user_strategy=llm", "user_model=m", "task_source=tau2", "task_version=custom"]
+    assert main(["train", "--config-name", "tau_retail_local", *overrides, f"output_dir={folder}"]) == 2
+    assert "has no prompt of a customer" in capsys.readouterr().err
+    assert not folder.exists()
+
+
 def test_doctor_shows_a_broken_checkout_and_goes_on(mine, capsys):
     copy_of_the_wheel(mine)
     (mine / DATA / "policy.md").unlink()

@@ -32,6 +32,7 @@ from tau_retail_env.tasks.subsets import DIFFICULTIES
 from tau_retail_env.tasks.writes import canonical_writes
 
 TRAINING = (
+    ("generated", "train6"),
     ("generated", "train5"),
     ("generated", "train4"),
     ("generated", "train3"),

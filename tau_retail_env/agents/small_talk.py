@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import chain, zip_longest
 
-from tau_retail_env.sources.generated import everyday, wording
+from tau_retail_env.sources.generated import everyday, series6, wording
 from tau_retail_env.sources.generated.wording import SLOT, rules
 from tau_retail_env.users.scripted.agenda import EMAIL
 from tau_retail_env.users.scripted.phrases import MORE_PHRASES, PHRASES
@@ -16,7 +16,7 @@ ACTS = ("hello", "name_zip", "wish", "thanks", "resignation", "impatience")
 """What the scripted customer says that says nothing of what it wants."""
 ASIDES = ("aside", "reason", "story", "polite_start", "polite_end", "annoyed_start")
 """The rules of the generated tasks that say nothing of it."""
-GRAMMARS = (wording.GRAMMAR, everyday.GRAMMAR)
+GRAMMARS = (wording.GRAMMAR, everyday.GRAMMAR, series6.GRAMMAR)
 UNENDED = ("hello", "thanks", "email")
 """Those of which some have no mark at their end."""
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")

@@ -165,7 +165,7 @@ def _conversations_to_trainer(options: argparse.Namespace) -> int:
     say(f"{options.output}: {len(rows)} conversations of {len(found)} episodes; {len(found) - len(kept)} failed")
     if unfit := len(kept) - len(rows):
         say(f"{unfit} left out, in which customer and agent do not take turns")
-    if judged := sorted({one.split for one in kept} - {"train", "train2", "train3", "train4", "train5", ""}):
+    if judged := sorted({one.split for one in kept} - {"train", "train2", "train3", "train4", "train5", "train6", ""}):
         say(f"some are of the split {', '.join(judged)}: a model trained on them cannot be judged on it")
     return 0
 

@@ -27,10 +27,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--series",
         type=int,
-        choices=(1, 2, 3, 4, 5),
+        choices=(1, 2, 3, 4, 5, 6),
         default=2,
         help="1: plain requests; 2: like the benchmark's (default); 3: in many more words; 4: more to sort out; "
-        "5: more to find out",
+        "5: more to find out; 6: both in other voices",
     )
     parser.add_argument("--num", type=positive, default=100, metavar="N", help="how many tasks (default 100)")
     add_seed(parser, "which tasks of a series from the second on; 0: those of the source")
@@ -49,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _split(text: str) -> str:
     """A split without the number of a series, which has an option of its own."""
-    if text[:-1] in ("train", "test") and text[-1] in "12345":
+    if text[:-1] in ("train", "test") and text[-1] in "123456":
         raise argparse.ArgumentTypeError(f"{text} is --split {text[:-1]} --series {text[-1]}")
     return text
 
@@ -72,18 +72,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _generated(options: argparse.Namespace) -> Iterator[Task]:
-    from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4, SERIES5, generate_task
+    from tau_retail_env.sources.generated import SERIES, generate_task
 
     if options.task_file is not None and not options.like:
         raise InvalidValueError("--task-file: only --like RUN reads it; leave it out, or name the run")
     if options.series == 1:
         if options.seed or options.like:
             raise InvalidValueError(
-                "--seed and --like belong to --series 2 to 5: the first series has one order of tasks"
+                "--seed and --like belong to --series 2 to 6: the first series has one order of tasks"
             )
         yield from (generate_task(options.split, number) for number in range(options.num))
         return
-    series = {2: SERIES2, 3: SERIES3, 4: SERIES4, 5: SERIES5}[options.series]
+    series = next(each for each in SERIES if each.number == options.series)
     weights = _weights_like(options.like, series, _in_file(options.task_file)) if options.like else None
     for number in range(options.num):
         yield series.generate_one(f"{options.split}{series.number}", number, seed=options.seed, weights=weights)
@@ -128,9 +128,9 @@ def _played(name: str) -> Iterator[Trajectory]:
 
 def _task_of(played: Trajectory) -> Task:
     from tau_retail_env.cli.catalogue import task_by_id
-    from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4, SERIES5
+    from tau_retail_env.sources.generated import SERIES
 
-    generated = filter(None, (series.task_of_id(played.task_id) for series in (SERIES2, SERIES3, SERIES4, SERIES5)))
+    generated = filter(None, (series.task_of_id(played.task_id) for series in SERIES))
     try:
         return next(generated, None) or task_by_id(played.task_id, played.source, played.task_version)
     except InvalidValueError:

@@ -101,6 +101,8 @@ class Series:
     """Who a customer says that it is."""
     avoided: frozenset[str] = frozenset()
     """Digests of gold writes that no task has, beside those of τ²'s tasks in the wheel."""
+    part_counts: tuple[int, int, int, int] = PART_COUNT_WEIGHTS
+    """How often, in percent, a call has one, two, three and four parts."""
 
     def generate(
         self, split: str, count: int | None = None, *, seed: int = 0, weights: Mapping[str, int] | None = None
@@ -184,7 +186,7 @@ class Series:
             InvalidValueError: unknown split.
         """
         if split not in self.counts:
-            ordinal = {2: "second", 3: "third", 4: "fourth", 5: "fifth"}[self.number]
+            ordinal = {2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixth"}[self.number]
             raise unknown(f"split of the {ordinal} series of source 'generated'", split, self.counts)
 
     def _is_judged(self, writes: frozenset[str]) -> bool:
@@ -197,7 +199,7 @@ class Series:
         `ASKED_FIRST` come first, what ends the call comes last.
         """
         side = split.removesuffix(str(self.number))
-        count = draws.weighted((1, 2, 3, 4), PART_COUNT_WEIGHTS)
+        count = draws.weighted((1, 2, 3, 4), self.part_counts)
         first = draws.weighted(list(weights), list(weights.values()))
         for _ in range(_CUSTOMERS_FOR_A_PART):
             visit = self.begin(draws.choice(_customers(side)), draws, side == "test")

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tau_retail_env.sources.generated import tasks
+from tau_retail_env.sources.generated import SERIES, tasks
 from tau_retail_env.sources.generated.series import Series
-from tau_retail_env.sources.generated.series2 import SERIES2
-from tau_retail_env.sources.generated.series3 import SERIES3
-from tau_retail_env.sources.generated.series4 import SERIES4
-from tau_retail_env.sources.generated.series5 import SERIES5
 from tau_retail_env.sources.tau2.source import Tau2Source
 from tau_retail_env.tasks.task import Task
 from tau_retail_env.world.shop import Shop
 
-SERIES_OF_SPLIT: dict[str, Series] = {
-    split: series for series in (SERIES2, SERIES3, SERIES4, SERIES5) for split in series.counts
-}
+SERIES_OF_SPLIT: dict[str, Series] = {split: series for series in SERIES for split in series.counts}
 """The numbered series by their splits."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import inspect
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -59,6 +60,7 @@ class Reference(PlainActorWorker):
         if self.worker_config.strategy_args.strategy_name == FSDP2_INFER:
             sizes = micro_batches(self.worker_config)
             trim_padding(self.strategy, train=sizes["infer"], infer=sizes["infer"])
+        freeze_heap()
 
 
 class Learner(Worker):
@@ -78,6 +80,7 @@ class Learner(Worker):
         """
         if self.worker_config.strategy_args.strategy_name != FSDP2:
             super().initialize(pipeline_config)
+            freeze_heap()
             return
         super().initialize(from_the_beginning(pipeline_config))
         training = self.worker_config.training_args
@@ -88,6 +91,7 @@ class Learner(Worker):
         rows = trim_padding(self.strategy, **micro_batches(self.worker_config), values=self.values)
         if rows is not None:
             self.learn_by(rows)
+        freeze_heap()
 
     def prepare(self, model: Any) -> None:
         """Change what ROLL made of the first weights.
@@ -206,6 +210,7 @@ class RolloutWorker(InferWorker):
         """
         await asyncio.to_thread(self.importing.join)
         await super().initialize(pipeline_config)
+        freeze_heap()
 
     async def answer(
         self, prompt_ids: list[int], generation_config: dict[str, Any]
@@ -299,6 +304,16 @@ def micro_batches(worker_config: Any) -> dict[str, Sizes]:
         )
         for kind in ("train", "infer")
     }
+
+
+def freeze_heap() -> None:
+    """Have Python's garbage collector leave alone all objects that there are now, as vLLM does in its own processes.
+
+    ROLL collects garbage after each call of a worker, and the call ends when all of the process's objects have been
+    looked at: some 500,000, most of them of imported modules.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def from_the_beginning(pipeline_config: Any) -> Any:

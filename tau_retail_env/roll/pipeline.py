@@ -13,6 +13,7 @@ from typing import Any
 from roll.pipeline.agentic.agentic_pipeline import AgenticPipeline
 
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.roll import transport  # noqa: F401 — batches are sent by it
 from tau_retail_env.roll.group_filter import WITHOUT_SIGNAL
 from tau_retail_env.roll.metrics import EARNED
 from tau_retail_env.roll.roles import made_at_once

@@ -19,6 +19,7 @@ from roll.pipeline.base_worker import ActorWorker as PlainActorWorker
 from roll.pipeline.base_worker import CriticWorker, InferWorker
 
 from tau_retail_env.models.warm_up import start_above_zero
+from tau_retail_env.roll import transport  # noqa: F401 — batches are sent by it
 from tau_retail_env.roll.engines import set_up_updates
 from tau_retail_env.roll.learning import Rows, Sizes, explained_variance, start_at_zero, still, trim_padding
 from tau_retail_env.roll.preload import import_engine, in_background

@@ -8,6 +8,7 @@ from roll.distributed.scheduler.protocol import DataProto
 from roll.utils.functionals import pad_to_length
 
 from tau_retail_env.episodes.token_episode import TokenEpisode
+from tau_retail_env.roll import transport  # noqa: F401 — batches are sent by it
 
 
 def learns(episode: TokenEpisode) -> bool:

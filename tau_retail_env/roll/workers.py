@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import inspect
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from roll.pipeline.base_worker import ActorWorker as PlainActorWorker
 from roll.pipeline.base_worker import CriticWorker, InferWorker
 
 from tau_retail_env.models.warm_up import start_above_zero
+from tau_retail_env.roll import transport  # noqa: F401 — batches are sent by it
 from tau_retail_env.roll.engines import set_up_updates
 from tau_retail_env.roll.learning import Rows, Sizes, explained_variance, start_at_zero, still, trim_padding
 from tau_retail_env.roll.preload import import_engine, in_background
@@ -59,6 +61,7 @@ class Reference(PlainActorWorker):
         if self.worker_config.strategy_args.strategy_name == FSDP2_INFER:
             sizes = micro_batches(self.worker_config)
             trim_padding(self.strategy, train=sizes["infer"], infer=sizes["infer"])
+        freeze_heap()
 
 
 class Learner(Worker):
@@ -78,6 +81,7 @@ class Learner(Worker):
         """
         if self.worker_config.strategy_args.strategy_name != FSDP2:
             super().initialize(pipeline_config)
+            freeze_heap()
             return
         super().initialize(from_the_beginning(pipeline_config))
         training = self.worker_config.training_args
@@ -88,6 +92,7 @@ class Learner(Worker):
         rows = trim_padding(self.strategy, **micro_batches(self.worker_config), values=self.values)
         if rows is not None:
             self.learn_by(rows)
+        freeze_heap()
 
     def prepare(self, model: Any) -> None:
         """Change what ROLL made of the first weights.
@@ -206,6 +211,7 @@ class RolloutWorker(InferWorker):
         """
         await asyncio.to_thread(self.importing.join)
         await super().initialize(pipeline_config)
+        freeze_heap()
 
     async def answer(
         self, prompt_ids: list[int], generation_config: dict[str, Any]
@@ -299,6 +305,16 @@ def micro_batches(worker_config: Any) -> dict[str, Sizes]:
         )
         for kind in ("train", "infer")
     }
+
+
+def freeze_heap() -> None:
+    """Have Python's garbage collector leave alone all objects that there are now, as vLLM does in its own processes.
+
+    ROLL collects garbage after each call of a worker, and the call ends when all of the process's objects have been
+    looked at: some 500,000, most of them of imported modules.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def from_the_beginning(pipeline_config: Any) -> Any:

@@ -218,3 +218,65 @@ def test_an_engine_of_real_vllm_names_its_counters_so(module):
     assert callable(reader.get_metrics_snapshot)
     source = Path(loggers.__file__).read_text(encoding="utf-8")
     assert all(f'name="{name}"' in source for name in module.COUNTERS)
+
+
+def test_the_garbage_collector_leaves_alone_what_stood_when_a_worker_was_ready(module):
+    """ROLL collects after each call: only what came since is looked at, and still collected."""
+    import gc
+    import weakref
+
+    class Node:
+        pass
+
+    stood = Node()
+    try:
+        module.freeze_heap()
+        assert not any(one is stood for one in gc.get_objects())
+        came = Node()
+        came.itself = came
+        gone = weakref.ref(came)
+        del came
+        gc.collect()
+        assert gone() is None
+    finally:
+        gc.unfreeze()
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "strategy"),
+    [
+        ("Reference", "roll.pipeline.base_worker.ActorWorker", "fsdp2_infer"),
+        ("LearningActor", "roll.pipeline.agentic.agentic_actor_worker.ActorWorker", "fsdp2_train"),
+        ("LearningActor", "roll.pipeline.agentic.agentic_actor_worker.ActorWorker", "megatron_train"),
+        ("LearningCritic", "roll.pipeline.base_worker.CriticWorker", "fsdp2_train"),
+        ("RolloutWorker", "roll.pipeline.base_worker.InferWorker", "vllm"),
+    ],
+)
+def test_a_workers_heap_is_frozen_once_it_is_ready(module, monkeypatch, name, base, strategy):
+    import asyncio
+    import threading
+
+    from roll.utils.import_utils import safe_import_class
+
+    done = []
+
+    async def start(self, config):
+        done.append("ready")
+
+    monkeypatch.setattr(
+        safe_import_class(base), "initialize", start if name == "RolloutWorker" else lambda *_: done.append("ready")
+    )
+    monkeypatch.setattr(module, "trim_padding", lambda *_, **__: done.append("trimmed"))
+    monkeypatch.setattr(module, "freeze_heap", lambda: done.append("frozen"))
+    kind = getattr(module, name)
+    monkeypatch.setattr(kind, "prepare", lambda self, model: None, raising=False)
+    worker = kind.__new__(kind)
+    worker.worker_config = learner_config()
+    worker.worker_config.strategy_args.strategy_name = strategy
+    worker.strategy = SimpleNamespace(model=None, scheduler=warm_up())
+    worker.importing = threading.Thread()
+    worker.importing.start()
+    begun = worker.initialize(SimpleNamespace(resume_from_checkpoint=False))
+    if begun is not None:
+        asyncio.run(begun)
+    assert done[0] == "ready" and done[-1] == "frozen" and done.count("frozen") == 1

@@ -9,9 +9,9 @@ from typing import Any
 
 from tau_retail_env.agents.lookups import parsed
 from tau_retail_env.agents.oracle import NUMBER, OracleAgent
-from tau_retail_env.agents.proposals import CHANGING_ITEMS
 from tau_retail_env.agents.small_talk import request_in
 from tau_retail_env.agents.variant_reasons import item, none_such, priced, steps, such
+from tau_retail_env.agents.wanted import KINDS, WANTED, kind
 from tau_retail_env.messages import ToolCall
 from tau_retail_env.tasks.task import Action
 from tau_retail_env.users.scripted.listening import Fact
@@ -24,36 +24,6 @@ DECIDING = ("get_product_details", "calculate")
 ANOTHER = re.compile(r"^That .* version \((.*)\) costs ")
 """How an answer tells what another version of an item would cost."""
 ADDRESS = ("address1", "address2", "city", "state", "country", "zip")
-KINDS: dict[str, str] = {
-    "cancel_pending_order": "cancelling",
-    "return_delivered_order_items": "returning",
-    "exchange_delivered_order_items": "exchanging",
-    "modify_pending_order_items": "modifying items",
-    "modify_pending_order_payment": "changing the payment",
-    "modify_pending_order_address": "changing the order's address",
-    "modify_user_address": "changing the default address",
-}
-"""How what each tool does is called."""
-VERSION = "another version"
-WANTED = KINDS | dict.fromkeys(CHANGING_ITEMS, VERSION)
-"""How the customer's wish for it is called: which of the two tools changes items the order's status says."""
-REFUSED: Mapping[str, str] = {
-    "exchanged for another": "another product",
-    "available": VERSION,
-    "as a whole": "cancelling single items",
-    "own account": "something of another customer's",
-    "cancelled": "cancelling",
-    "returned": "returning",
-    "refund can only go": "returning",
-    "lost or stolen": "returning",
-    "paid with one": "changing the payment",
-    "gift card holds": "changing the payment",
-    "can be changed": "a change",
-    "changed only once": "modifying items",
-}
-"""How what is refused is called, by words of the rule against it, the first that fit; else it is something else."""
-KNOWLEDGE = "to know"
-SOMETHING = "something else"
 PARTS: Mapping[str, str] = {
     "order_id": "the order",
     "item_ids": "the items",
@@ -181,7 +151,7 @@ class Reasoner:
             parts.append(f"Asked: {request_in(typed)}")
         self._asked = True
         write = write or (None if agent.attends else agent.step.write)
-        if not self._wanted and (wanted := _kind(agent, write)):
+        if not self._wanted and (wanted := kind(agent, write)):
             parts.append(f"Wants: {wanted}.")
             self._wanted = True
         orders = [order for order in ([agent.order(write)] if write else _orders_of(agent)) if order]
@@ -251,20 +221,6 @@ def unwanted(before: Action, write: Action) -> str:
             part = parts.setdefault(f"{no} {PARTS.get(name, 'the address')}", [])
             part += filter(None, dropped or olds)
     return " ".join([*words, *(f"{' '.join([no, ', '.join(part)]).strip()}." for no, part in parts.items())])
-
-
-def _kind(agent: OracleAgent, write: Action | None) -> str:
-    """How what the customer wants is called; empty where nothing is left to do."""
-    if write is not None:
-        return WANTED[write.name]
-    beat = agent.attends or agent.step.beat
-    if beat is None:
-        return ""
-    if beat.ask:
-        return KNOWLEDGE
-    if not beat.refusal and (write := agent.wanted(beat)):
-        return WANTED[write.name]
-    return next((kind for words, kind in REFUSED.items() if words in beat.refusal), SOMETHING)
 
 
 def _missing(asks: Sequence[str]) -> str:

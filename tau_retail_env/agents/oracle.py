@@ -103,7 +103,7 @@ class OracleAgent:
     @property
     def lacks(self) -> set[str]:
         """The facts, keys of `QUESTIONS`, that it asks for now or is going to ask for before it proposes."""
-        plan = self.step.plan
+        plan = None if self.attends else self.step.plan  # after an answer the step is the next thing
         return {*self.asks, *(self._unasked(plan) if plan else ())}
 
     def wanted(self, beat: Beat) -> Action | None:

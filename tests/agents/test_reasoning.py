@@ -598,3 +598,15 @@ def test_what_is_wanted_is_said_once_for_each_thing_and_of_the_right_kind(env):
             assert kinds.get(wanted[0], wanted[0].split()[0]) in f"{write.name} {[*write.arguments]} changing", written
         elif agent.attends and agent.attends.ask:
             assert wanted in ([], ["to know"])
+
+
+def test_an_answer_has_its_order_whatever_comes_next():
+    env = TauRetailEnv(source="generated", tasks=SERIES4.generate("train4", 500))
+    answered = 0
+    for agent, _, written, words in messages(env):
+        if agent.attends and agent.attends.ask and agent.step.plan and {"order", "items"} & {*agent.step.plan.asks}:
+            for order_id in re.findall(r"#W\d+", words):
+                if agent.orders() and order_id in {order["order_id"] for order in agent.orders()}:
+                    assert f"{order_id} is " in written, (written, words)
+                    answered += 1
+    assert answered > 3

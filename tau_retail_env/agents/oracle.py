@@ -1,4 +1,4 @@
-"""OracleAgent plays a task's gold actions as the domain policy wants it; BoastingAgent shirks the last step."""
+"""OracleAgent plays a task's gold actions as the domain policy wants it."""
 
 from __future__ import annotations
 
@@ -484,10 +484,3 @@ class OracleAgent:
         looked_up = self._results.get(call_key("get_product_details", {"product_id": row["product_id"]}))
         listed: Mapping[str, Mapping[str, Any]] = parsed(looked_up).get("variants", {})
         return listed
-
-
-class BoastingAgent(OracleAgent):
-    """Serves like the oracle up to the customer's yes, and then says that it is done without having done anything."""
-
-    def _write(self) -> AgentMessage:
-        return self._report(failed=False)

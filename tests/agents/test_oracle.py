@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tau_retail_env.agents.oracle import IDENTITY_QUESTION, NOT_FOUND, BoastingAgent, OracleAgent
+from tau_retail_env.agents.bad import BoastingAgent
+from tau_retail_env.agents.oracle import IDENTITY_QUESTION, NOT_FOUND, OracleAgent
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.player import play_episode

@@ -9,9 +9,10 @@ from typing import Any
 
 from tau_retail_env.agents.lookups import parsed
 from tau_retail_env.agents.oracle import NUMBER, OracleAgent
+from tau_retail_env.agents.oracle_steps import TRANSFER
 from tau_retail_env.agents.small_talk import request_in
-from tau_retail_env.agents.variant_reasons import item, none_such, priced, steps, such
-from tau_retail_env.agents.wanted import KINDS, WANTED, kind
+from tau_retail_env.agents.variant_reasons import BOUND, item, none_such, priced, steps, such
+from tau_retail_env.agents.wanted import KINDS, VERSION, WANTED, first_version, is_second_best, kind, version_rows
 from tau_retail_env.messages import ToolCall
 from tau_retail_env.tasks.task import Action
 from tau_retail_env.users.scripted.listening import Fact
@@ -23,6 +24,12 @@ DECIDING = ("get_product_details", "calculate")
 """Calls for which the agent has to know what is meant."""
 ANOTHER = re.compile(r"^That .* version \((.*)\) costs ")
 """How an answer tells what another version of an item would cost."""
+COST = re.compile(r"The [^#]* cost \$(\d+\.\d+)(?:\.|, which is not more than )")
+"""How an answer tells what an item cost that goes back if it was more than so much."""
+ENOUGH = re.compile(r"^The cheapest such .* costs \$(\d+\.\d+), (not )?less than \$(\d+)\.")
+"""How an answer tells whether the cheapest version is cheap enough."""
+HUMAN = "For a human agent."
+"""What is written down before the customer is transferred."""
 ADDRESS = ("address1", "address2", "city", "state", "country", "zip")
 PARTS: Mapping[str, str] = {
     "order_id": "the order",
@@ -69,8 +76,10 @@ class Reasoner:
             heard: what was heard last.
         """
         parts = [stock(heard), _address_in(self._agent, call)]
-        if call.name in DECIDING:
+        if call.name in (*DECIDING, TRANSFER):
             parts += self._decide(heard)
+        if call.name == TRANSFER:
+            parts.append(HUMAN)
         parts += self._choose(heard)
         if call.name == "calculate":
             parts += _what_if(self._agent, str(call.arguments.get("expression", "")))
@@ -118,7 +127,8 @@ class Reasoner:
             parts.append(unwanted(unlike, write))
             moved = [unlike.arguments.get(name) != write.arguments.get(name) for name in ("order_id", "item_ids")]
             self._meant = self._meant and not any(moved)
-            self._wanted = self._wanted and WANTED[unlike.name] == WANTED[write.name]
+            if WANTED[unlike.name] != WANTED[write.name]:
+                parts.append(f"Wants: {WANTED[write.name]}.")
         parts += self._decide(heard, write)
         if unlike is not None or write != self._chosen:
             wish = agent.matter if unlike is None or heard in agent.matter else heard
@@ -135,8 +145,11 @@ class Reasoner:
         before any of that.
         """
         agent = self._agent
-        write, plan = agent.step.write, agent.step.plan
-        if write is None or plan is None or "options" in plan.asks or agent.attends or not stock(heard):
+        plan = agent.step.plan
+        if plan is None or "options" in plan.asks or agent.attends or not stock(heard):
+            return []
+        write = agent.step.write or first_version(agent)
+        if write is None:
             return []
         if not all(row is not new for row, new in agent.chosen(write)):
             return []
@@ -168,6 +181,8 @@ class Reasoner:
         agent, parts = self._agent, []
         ids = [order["order_id"] for order in orders]
         items = set(write.arguments.get("item_ids", ())) if write else set()
+        if not items and kind(agent, write) == VERSION:
+            items = {row["item_id"] for row in version_rows(agent, orders)}
         read = {order["order_id"] for order in agent.orders()}
         if not all(order_id in agent.matter for order_id in ids) and len(read) > 1:
             if read != self._listed:
@@ -176,15 +191,17 @@ class Reasoner:
                 self._listed = read
             parts.append(f"Meant: {', '.join(ids)}.")
         parts += map(_state, orders)
-        beat = agent.attends or agent.step.beat
-        about = f"{beat.answer} {beat.refusal}".casefold() if beat else ""
+        beat = agent.attends or agent.step.beat or agent.step.plan
+        about = f"{beat.answer} {beat.refusal}".casefold() if beat and not write else ""
+        parts += filter(None, [limit := _limit(beat, agent.matter) if beat else ""])
         for order in orders:
             if items:
                 goes = [item(row) for row in order["items"] if row["item_id"] in items]
                 rows = [f"{_row(row)}, {'goes' if row['item_id'] in items else 'stays'}" for row in order["items"]]
                 parts.append(f"{order['order_id']}: {'; '.join(rows)}. Goes: {'; '.join(goes)}.")
             elif any(row["name"].casefold() in about for row in order["items"]):
-                parts.append(f"{order['order_id']}: {'; '.join(map(_row, order['items']))}.")
+                verdict = ", stays" if limit else ""
+                parts.append(f"{order['order_id']}: {'; '.join(f'{_row(row)}{verdict}' for row in order['items'])}.")
         return parts
 
 
@@ -298,9 +315,11 @@ def _steps(agent: OracleAgent, write: Action, wish: str, unlike: Action | None =
     products = {product["product_id"]: product for product in agent.lists()}
     pairs = _chosen(agent, write)
     plan = agent.step.plan
-    if not pairs and unlike is None and plan:
-        rows = [row for row in agent.rows(write) if row["product_id"] in products]
-        return [_unfit(row, plan.answer, wish, products[row["product_id"]]) for row in rows[:1]]
+    if unlike is None and plan and is_second_best(agent, write):
+        order = agent.order(write)
+        rows = [row for row in version_rows(agent, [order] if order else []) if row["product_id"] in products]
+        unfit = [_unfit(row, plan.answer, wish, products[row["product_id"]]) for row in rows[:1]]
+        return [*unfit, *filter(None, [_enough(plan.answer)]), f"Else: {WANTED[write.name]}."]
     before = unlike.arguments if unlike else {}
     stays = set(zip(before.get("item_ids", ()), before.get("new_item_ids", ()), strict=False))
     others = [order for order in agent.orders() if order["order_id"] != write.arguments.get("order_id")]
@@ -309,10 +328,28 @@ def _steps(agent: OracleAgent, write: Action, wish: str, unlike: Action | None =
     wanted = [(row, new) for row, new in pairs if (row["item_id"], new["item_id"]) not in stays]
     alone = len(wanted) == 1 and (len(pairs) == 1 or wish != agent.matter)
     last = {row["item_id"]: new for row, new in _chosen(agent, unlike)}
+    limit = _enough(plan.answer) if plan and unlike is None else ""
     return [
-        steps(row, new, wish, products[row["product_id"]], others, alone=alone, before=last.get(row["item_id"]))
+        steps(
+            row,
+            new,
+            wish,
+            products[row["product_id"]],
+            others,
+            alone=alone,
+            before=last.get(row["item_id"]),
+            limit=limit,
+        )
         for row, new in wanted
     ]
+
+
+def _enough(answer: str) -> str:
+    """Whether the cheapest version is cheap enough, where an answer tells that; empty where none does."""
+    told = ENOUGH.search(answer)
+    if not told:
+        return ""
+    return f"Under ${told[3]}: ${json.dumps(float(told[1]))}, {'no' if told[2] else 'yes'}."
 
 
 def _unfit(row: Row, answer: str, wish: str, product: Row) -> str:
@@ -321,6 +358,15 @@ def _unfit(row: Row, answer: str, wish: str, product: Row) -> str:
         return none_such(row, {}, answer, product)
     listed = such(answer, wish, product)
     return listed and f"{item(row)}. {listed}"
+
+
+def _limit(beat: Beat, wish: str) -> str:
+    """Whether an item cost more than a customer says that it must have, so that it goes back; empty where none does."""
+    cost, bound = COST.match(beat.answer), BOUND.search(wish)
+    if not cost or not bound:
+        return ""
+    verdict = "yes" if float(cost[1]) > float(bound[1]) else "no"
+    return f"Above {bound[0]}: ${json.dumps(float(cost[1]))}, {verdict}."
 
 
 def _none_such(agent: OracleAgent, beat: Beat, orders: list[Row]) -> str:

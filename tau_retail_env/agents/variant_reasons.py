@@ -56,7 +56,15 @@ def unlike(row: Row, wanted: Mapping[str, str]) -> str:
 
 
 def steps(
-    row: Row, new: Row, wish: str, product: Row, orders: Iterable[Row], *, alone: bool, before: Row | None = None
+    row: Row,
+    new: Row,
+    wish: str,
+    product: Row,
+    orders: Iterable[Row],
+    *,
+    alone: bool,
+    before: Row | None = None,
+    limit: str = "",
 ) -> str:
     """An item as it is, and step by step the variant that a wish for it means.
 
@@ -68,6 +76,7 @@ def steps(
         orders: other orders that were read.
         alone: whether the wish is about this item only; another one's options say nothing of this one.
         before: the variant that was proposed last; a wish may say only what is to be unlike that one.
+        limit: whether it is cheap enough for the wish, which comes before the variant.
 
     Returns:
         Where the wish is about the price: those among which it is the cheapest or the dearest, each with a verdict,
@@ -82,7 +91,7 @@ def steps(
     said = any(all(_place(value, wish) >= 0 for value in values) for values in changes)
     if BY_PRICE.search(wish) and (alone or not said):
         among = _among(row, new, wish, product, stock) if alone else ""
-        return " ".join(filter(None, [f"{item(row)}.", among, f"New: {priced(new)}.", change]))
+        return " ".join(filter(None, [f"{item(row)}.", among, limit, f"New: {priced(new)}.", change]))
     found = f"New: {options(new)}: {new['item_id']} at ${json.dumps(new['price'])}."
     if said:
         name, ranked = _ranked(new, row, wish, product) if alone and new in stock else ("", [])

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.agents.proposals import CHANGING_ITEMS
 from tau_retail_env.tasks.task import Action
+from tau_retail_env.users.scripted.story import Beat
 
+LIST = "get_product_details"
+RETURN = "return_delivered_order_items"
 KINDS: dict[str, str] = {
     "cancel_pending_order": "cancelling",
     "return_delivered_order_items": "returning",
@@ -24,20 +30,32 @@ WANTED = KINDS | dict.fromkeys(CHANGING_ITEMS, VERSION)
 REFUSED: Mapping[str, str] = {
     "exchanged for another": "another product",
     "available": VERSION,
+    "changed only once": VERSION,
+    "the difference is": VERSION,
     "as a whole": "cancelling single items",
     "own account": "something of another customer's",
+    "brought back": "something else",
     "cancelled": "cancelling",
     "returned": "returning",
     "refund can only go": "returning",
     "lost or stolen": "returning",
     "paid with one": "changing the payment",
     "gift card holds": "changing the payment",
-    "can be changed": "a change",
-    "changed only once": "modifying items",
+    "can be changed": "changing the order's address",
 }
-"""How what is refused is called, by words of the rule against it, the first that fit; else it is something else."""
+"""How what is refused is called, by words of the rule against it, the first that fit; else it is something else.
+
+It is called as it is where it is granted: whether it is possible nobody knows when this is written down.
+"""
+ONE_OF_BOTH = "either returned or exchanged"
+"""In the rule against a return and an exchange of the same order, at once or one after the other."""
+SWAP = re.compile(r"exchang|swap|version", re.IGNORECASE)
+FIRST_KINDS: Mapping[str, str] = {"return": "returning", "exchange": VERSION, "modify_items": VERSION}
+"""How what a story's part asks for first is called, by the name that the part has for it."""
 KNOWLEDGE = "to know"
 SOMETHING = "something else"
+NOTHING_RETURNED = "so nothing is returned."
+"""How the answer ends to who wants to return what cost more than so much, where it did not."""
 
 
 def kind(agent: OracleAgent, write: Action | None) -> str:
@@ -48,12 +66,69 @@ def kind(agent: OracleAgent, write: Action | None) -> str:
         write: what it is going to propose; None where that is nothing, or not known.
     """
     if write is not None:
-        return WANTED[write.name]
+        return VERSION if is_second_best(agent, write) else WANTED[write.name]
     beat = agent.attends or agent.step.beat
     if beat is None:
         return ""
     if beat.ask:
-        return KNOWLEDGE
+        return KINDS[RETURN] if beat.answer.endswith(NOTHING_RETURNED) else KNOWLEDGE
+    if beat.kind in FIRST_KINDS:
+        return FIRST_KINDS[beat.kind]
     if not beat.refusal and (write := agent.wanted(beat)):
         return WANTED[write.name]
+    if ONE_OF_BOTH in beat.refusal:
+        return _of_both(agent, beat)
     return next((kind for words, kind in REFUSED.items() if words in beat.refusal), SOMETHING)
+
+
+def is_second_best(agent: OracleAgent, write: Action) -> bool:
+    """Whether a write is what the customer wants where there is no version as it wishes, or none cheap enough."""
+    plan = agent.step.plan
+    reads_list = plan is not None and any(call.name == LIST for call in plan.calls)
+    return reads_list and write == agent.step.write and write.name not in CHANGING_ITEMS
+
+
+def version_rows(agent: OracleAgent, orders: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The items of some orders of which a version is wanted that is not proposed, or not now.
+
+    Args:
+        agent: who serves the customer.
+        orders: as look-ups have shown them.
+
+    Returns:
+        Those whose list is to be read for it; nothing where that is not clear.
+    """
+    beat = agent.attends or agent.step.beat or agent.step.plan
+    lists = [call.arguments["product_id"] for call in beat.calls if call.name == LIST] if beat else []
+    rows = [row for order in orders for row in order["items"] if row["product_id"] in lists[-1:]]
+    gold = agent.wanted(beat) if beat else None
+    meant = [row for row in rows if gold and row["item_id"] in gold.arguments.get("item_ids", ())]
+    return meant or (rows if len(rows) == 1 else [])
+
+
+def first_version(agent: OracleAgent) -> Action | None:
+    """The change of an item that a story's part asks for before it wants another thing; None where it is not in stock.
+
+    Args:
+        agent: with what its look-ups have shown.
+    """
+    beat = agent.step.beat
+    gold = agent.wanted(beat) if beat and beat.first is not None else None
+    if beat is None or gold is None or gold.name not in CHANGING_ITEMS:
+        return None
+    rows = version_rows(agent, [agent.order(gold)] if agent.order(gold) else [])
+    variants = [one for product in agent.lists() for one in product["variants"].values() if one["available"]]
+    new = [one["item_id"] for one in variants if one["options"] in [dict(wanted) for wanted in beat.options]]
+    if len(rows) != 1 or len(new) != 1:
+        return None
+    given = {**gold.arguments, "item_ids": [rows[0]["item_id"]], "new_item_ids": new}
+    return dataclasses.replace(gold, arguments=given)
+
+
+def _of_both(agent: OracleAgent, beat: Beat) -> str:
+    """A return and an exchange at once, or one of them after the other was done."""
+    looked_up = [call.arguments["order_id"] for call in beat.calls if call.name == "get_order_details"]
+    status = {order["order_id"]: order["status"] for order in agent.orders()}
+    if not any(status.get(order_id, "").endswith(" requested") for order_id in looked_up[-1:]):
+        return f"{KINDS[RETURN]} and {VERSION}"
+    return VERSION if SWAP.search(beat.vain) else KINDS[RETURN]

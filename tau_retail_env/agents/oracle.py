@@ -239,18 +239,27 @@ class OracleAgent:
         return self._prepare(step.write) or self._sum_up()
 
     def _planned(self, plan: Beat) -> AgentMessage | None:
-        """The next call or question of a plan, None when all is known; orders are read before products and sums."""
-        for action in sorted(plan.calls, key=lambda action: action.name in AFTER_ORDERS):
+        """The next call or question of a plan, None when all is known; orders are read before products and sums.
+
+        Nothing is looked up for an order that the customer has yet to be asked for.
+        """
+        missing = self._unasked(plan)
+        if "order" in missing:
+            return self._ask(missing)
+        for action in self._calls(plan):
             if action.name in AFTER_ORDERS and (lookup := self._search_on(plan)):
                 return lookup
-            if is_told_later(action, plan) and not self._asked["address"]:
-                continue
             if self._is_new(action.name, action.arguments):
                 return self._call(action.name, action.arguments)
         if lookup := self._search_on(plan):
             return lookup
-        missing = self._unasked(plan)
         return self._ask(missing) if missing else None
+
+    def _calls(self, plan: Beat) -> list[Action]:
+        """The look-ups of a plan for which the customer has said enough, orders before products and sums."""
+        missing, known = self._unasked(plan), f"{self._said} {' '.join(self._results)}"
+        told = [action for action in plan.calls if not is_told_later(action, plan, missing, known)]
+        return sorted(told, key=lambda action: action.name in AFTER_ORDERS)
 
     def _unasked(self, plan: Beat) -> list[str]:
         """What the customer leaves out and it has not asked for yet."""
@@ -259,7 +268,7 @@ class OracleAgent:
 
     def _search_on(self, plan: Beat) -> AgentMessage | None:
         """The next unread order where the customer has not named the one that is meant, for who reads them all."""
-        orders = [action.arguments["order_id"] for action in plan.calls if action.name == "get_order_details"]
+        orders = [one.arguments["order_id"] for one in self._calls(plan) if one.name == "get_order_details"]
         is_search = any(order_id not in self._said for order_id in orders)
         return self._search() if self._reads_every_order and is_search else None
 

@@ -107,13 +107,16 @@ class Reasoner:
             return _joined([*parts, *self._choose(heard)])
         return _joined([*parts, *self._decide(heard), *self._choose(heard), _missing(self._agent.asks)])
 
-    def before_proposal(self, write: Action, heard: str, unlike: Action | None = None) -> str:
+    def before_proposal(
+        self, write: Action, heard: str, unlike: Action | None = None, *, from_last: bool = False
+    ) -> str:
         """Before a proposal: the steps from what was asked for and read to it.
 
         Args:
             write: what is to be proposed.
             heard: what was heard last.
             unlike: what was proposed last and is not to be; None for the first proposal of a matter.
+            from_last: whether what was heard says how a new variant is to be unlike the one proposed last.
 
         Returns:
             What is asked for, or what of the last proposal is wrong; the orders that were read where none was named,
@@ -132,7 +135,7 @@ class Reasoner:
         parts += self._decide(heard, write)
         if unlike is not None or write != self._chosen:
             wish = agent.matter if unlike is None or heard in agent.matter else heard
-            parts += _steps(agent, write, wish, unlike)
+            parts += _steps(agent, write, wish, unlike, from_last=from_last)
         parts.append(_whereabouts(agent, write))
         if (order := agent.order(write)) and (state := _state(order)) not in parts:
             parts.append(state)
@@ -309,7 +312,9 @@ def _row(row: Row) -> str:
     return f"{item(row)} at ${json.dumps(row['price'])}"
 
 
-def _steps(agent: OracleAgent, write: Action, wish: str, unlike: Action | None = None) -> list[str]:
+def _steps(
+    agent: OracleAgent, write: Action, wish: str, unlike: Action | None = None, *, from_last: bool = False
+) -> list[str]:
     """The steps to each new variant of a change whose list was read, or to there being none where another thing is
     done instead; of a change that is made in place of another only to those that the other has not."""
     products = {product["product_id"]: product for product in agent.lists()}
@@ -327,7 +332,7 @@ def _steps(agent: OracleAgent, write: Action, wish: str, unlike: Action | None =
         others = [order for order in others if order["order_id"] in wish]
     wanted = [(row, new) for row, new in pairs if (row["item_id"], new["item_id"]) not in stays]
     alone = len(wanted) == 1 and (len(pairs) == 1 or wish != agent.matter)
-    last = {row["item_id"]: new for row, new in _chosen(agent, unlike)}
+    last = {row["item_id"]: new for row, new in _chosen(agent, unlike)} if from_last else {}
     limit = _enough(plan.answer) if plan and unlike is None else ""
     return [
         steps(

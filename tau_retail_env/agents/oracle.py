@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tau_retail_env.agents.lookups import call_key, parsed, still_true, users_only
-from tau_retail_env.agents.oracle_steps import TRANSFER, Step, steps_of_actions, steps_of_story
+from tau_retail_env.agents.oracle_steps import TRANSFER, Step, as_listed, steps_of_actions, steps_of_story
 from tau_retail_env.agents.proposals import CHANGING_ITEMS, short, whole
 from tau_retail_env.agents.questions import REASON_WORDS, VAGUE, identities, is_told_later, question, unsaid
 from tau_retail_env.messages import AgentMessage, ToolCall
@@ -51,7 +51,7 @@ class OracleAgent:
             task: its gold writes are played in order, its gold lookups where they precede.
             whole_proposals: whether a proposal says all that the call will need as the look-ups have it: the order's
                 status, the id of each item, of a new variant every option, its price in dollars and its id; and not
-                the items' names and the options that change alone.
+                the items' names and the options that change alone. What is returned then comes as in the order.
             reads_every_order: whether it reads all orders of the customer where it searches for one, and does not stop
                 at the one that is meant.
         """
@@ -212,6 +212,8 @@ class OracleAgent:
             return self._report(failed)
         if call.name.startswith("find_user_id_by_") and not failed:
             self._user_id = observation.strip()
+        if call.name == "get_order_details" and self._whole_proposals:
+            self._steps = [as_listed(step, parsed(observation)) for step in self._steps]
         if call.name == TRANSFER:
             return AgentMessage(TRANSFERRED)
         return self._next()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,17 @@ from tau_retail_env.agents.oracle import NUMBER, OracleAgent
 from tau_retail_env.agents.oracle_steps import TRANSFER
 from tau_retail_env.agents.small_talk import request_in
 from tau_retail_env.agents.variant_reasons import BOUND, item, none_such, priced, steps, such
-from tau_retail_env.agents.wanted import KINDS, VERSION, WANTED, first_version, is_second_best, kind, version_rows
+from tau_retail_env.agents.wanted import (
+    KINDS,
+    VERSION,
+    WANTED,
+    first_version,
+    is_second_best,
+    kept,
+    kind,
+    own_words,
+    version_rows,
+)
 from tau_retail_env.messages import ToolCall
 from tau_retail_env.tasks.task import Action
 from tau_retail_env.users.scripted.listening import Fact
@@ -28,6 +39,8 @@ COST = re.compile(r"The [^#]* cost \$(\d+\.\d+)(?:\.|, which is not more than )"
 """How an answer tells what an item cost that goes back if it was more than so much."""
 ENOUGH = re.compile(r"^The cheapest such .* costs \$(\d+\.\d+), (not )?less than \$(\d+)\.")
 """How an answer tells whether the cheapest version is cheap enough."""
+WITHOUT = re.compile(r"Without the (.+), the items of order ")
+"""How an answer names the item that its sum leaves out."""
 HUMAN = "For a human agent."
 """What is written down before the customer is transferred."""
 ADDRESS = ("address1", "address2", "city", "state", "country", "zip")
@@ -83,6 +96,7 @@ class Reasoner:
         parts += self._choose(heard)
         if call.name == "calculate":
             parts += _what_if(self._agent, str(call.arguments.get("expression", "")))
+            parts += _all_but(_left_out(self._agent))
             parts.append(operands(self._agent, str(call.arguments.get("expression", ""))))
         return _joined(parts)
 
@@ -132,10 +146,11 @@ class Reasoner:
             self._meant = self._meant and not any(moved)
             if WANTED[unlike.name] != WANTED[write.name]:
                 parts.append(f"Wants: {WANTED[write.name]}.")
-        parts += self._decide(heard, write)
+        answers = bool(parsed(heard)) or heard.startswith("Error")  # of a tool that has refused the last proposal
+        again = heard if unlike and not answers and heard not in agent.matter else ""
+        parts += self._decide(heard, write, again)
         if unlike is not None or write != self._chosen:
-            wish = agent.matter if unlike is None or heard in agent.matter else heard
-            parts += _steps(agent, write, wish, unlike, from_last=from_last)
+            parts += _steps(agent, write, again or agent.matter, unlike, from_last=from_last)
         parts.append(_whereabouts(agent, write))
         if (order := agent.order(write)) and (state := _state(order)) not in parts:
             parts.append(state)
@@ -159,8 +174,8 @@ class Reasoner:
         self._chosen = write
         return _steps(agent, write, agent.matter)
 
-    def _decide(self, heard: str, write: Action | None = None) -> list[str]:
-        """What is asked for, what kind of thing that is, and what is meant, each once."""
+    def _decide(self, heard: str, write: Action | None = None, again: str = "") -> list[str]:
+        """What is asked for, what kind of thing that is, and what is meant, each once; `again` is a second thought."""
         agent, parts = self._agent, []
         if not self._asked and agent.matter and heard.strip() != agent.matter:
             typed = "\n".join(map(self._typed, agent.matter.split("\n")))
@@ -176,9 +191,9 @@ class Reasoner:
         if "items" in agent.lacks:
             return [*parts, *map(_state, orders)]
         self._meant = True
-        return [*parts, *self._which(orders, write)]
+        return [*parts, *self._which(orders, write, again)]
 
-    def _which(self, orders: list[Row], write: Action | None) -> list[str]:
+    def _which(self, orders: list[Row], write: Action | None, again: str) -> list[str]:
         """The orders that are meant where they are not named, after all that were read; their status and payment, which
         decide whether to refuse; and which of their items."""
         agent, parts = self._agent, []
@@ -189,7 +204,8 @@ class Reasoner:
         read = {order["order_id"] for order in agent.orders()}
         if not all(order_id in agent.matter for order_id in ids) and len(read) > 1:
             if read != self._listed:
-                names = {row["name"] for order in orders for row in order["items"] if row["item_id"] in items}
+                count = Counter(row["name"] for order in agent.orders() for row in order["items"])
+                names = {name for name, number in count.items() if number > 1}
                 parts.append(f"{'; '.join(_contents(order, names) for order in agent.orders())}.")
                 self._listed = read
             parts.append(f"Meant: {', '.join(ids)}.")
@@ -197,9 +213,11 @@ class Reasoner:
         beat = agent.attends or agent.step.beat or agent.step.plan
         about = f"{beat.answer} {beat.refusal}".casefold() if beat and not write else ""
         parts += filter(None, [limit := _limit(beat, agent.matter) if beat else ""])
+        parts += _all_but(kept(agent, write, again))
         for order in orders:
             if items:
-                goes = [item(row) for row in order["items"] if row["item_id"] in items]
+                rows_that_go = (write and agent.rows(write)) or order["items"]  # of a change as the customer tells them
+                goes = [item(row) for row in rows_that_go if row["item_id"] in items]
                 rows = [f"{_row(row)}, {'goes' if row['item_id'] in items else 'stays'}" for row in order["items"]]
                 parts.append(f"{order['order_id']}: {'; '.join(rows)}. Goes: {'; '.join(goes)}.")
             elif any(row["name"].casefold() in about for row in order["items"]):
@@ -298,14 +316,15 @@ def _orders_of(agent: OracleAgent) -> list[Row]:
 
 
 def _contents(order: Row, names: set[str]) -> str:
-    """An order in a line; items of some names with their options, since others of that name are meant.
+    """An order in a line; items of some names with their options, since there are others of that name.
 
     It begins as no customer writes: in a model that copies "#W1 (that one)" a line that begins with "#W1 (" runs on.
     """
     things = [_row(row) if row["name"] in names else row["name"] for row in order["items"]]
     paid = f"{_total(order)} with {_paid(order)}, " if _paid(order) else ""
     count = f"{len(things)} thing{'s' if len(things) != 1 else ''}"
-    return f"[{order['order_id']}] {order['status']}, {count}, {paid}to {order['address']['city']}: {', '.join(things)}"
+    city, state = order["address"]["city"], order["address"]["state"]
+    return f"[{order['order_id']}] {order['status']}, {count}, {paid}to {city}, {state}: {', '.join(things)}"
 
 
 def _row(row: Row) -> str:
@@ -332,16 +351,17 @@ def _steps(
         others = [order for order in others if order["order_id"] in wish]
     wanted = [(row, new) for row, new in pairs if (row["item_id"], new["item_id"]) not in stays]
     alone = len(wanted) == 1 and (len(pairs) == 1 or wish != agent.matter)
+    own = own_words(agent, write) if wish == agent.matter else {}
     last = {row["item_id"]: new for row, new in _chosen(agent, unlike)} if from_last else {}
     limit = _enough(plan.answer) if plan and unlike is None else ""
     return [
         steps(
             row,
             new,
-            wish,
+            own.get(row["item_id"], wish),
             products[row["product_id"]],
             others,
-            alone=alone,
+            alone=alone or row["item_id"] in own,
             before=last.get(row["item_id"]),
             limit=limit,
         )
@@ -363,6 +383,17 @@ def _unfit(row: Row, answer: str, wish: str, product: Row) -> str:
         return none_such(row, {}, answer, product)
     listed = such(answer, wish, product)
     return listed and f"{item(row)}. {listed}"
+
+
+def _all_but(names: Sequence[str]) -> list[str]:
+    return [f"All but: {', '.join(names)}."] if names else []
+
+
+def _left_out(agent: OracleAgent) -> list[str]:
+    """The name of the item that a question leaves out of a sum."""
+    told = WITHOUT.match(agent.step.beat.answer) if agent.step.beat else None
+    rows = [row for order in _orders_of(agent) for row in order["items"]]
+    return [row["name"] for row in rows if told and row["name"].casefold() == told[1].casefold()][:1]
 
 
 def _limit(beat: Beat, wish: str) -> str:

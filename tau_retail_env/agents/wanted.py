@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tau_retail_env.agents.oracle import OracleAgent
+from tau_retail_env.agents.oracle_steps import RETURN
 from tau_retail_env.agents.proposals import CHANGING_ITEMS
 from tau_retail_env.tasks.task import Action
+from tau_retail_env.users.scripted.listening import Fact
 from tau_retail_env.users.scripted.story import Beat
 
 LIST = "get_product_details"
-RETURN = "return_delivered_order_items"
 KINDS: dict[str, str] = {
     "cancel_pending_order": "cancelling",
     "return_delivered_order_items": "returning",
@@ -56,6 +57,19 @@ KNOWLEDGE = "to know"
 SOMETHING = "something else"
 NOTHING_RETURNED = "so nothing is returned."
 """How the answer ends to who wants to return what cost more than so much, where it did not."""
+
+NAMED = re.compile(r";\s+(?=[^;:]+:\s)")
+"""Between what is wanted for one item and for the next, each after the item's name."""
+TWIN = re.compile(r";\s+(?:and|&)\s+(?=the one\b)", re.IGNORECASE)
+"""The same of two of a kind, which are told apart by what they are."""
+KEPT = re.compile(
+    r"^(?:everything|all|anything|whatever|the whole lot|the things|what)\b.*\b(?:but|except|apart from|other than"
+    r"|just not|only|besides|isn't|aren't|is not|no|save|unrelated|keeping|sparing)\b",
+    re.IGNORECASE,
+)
+"""How a customer tells the items of a return by those that it keeps."""
+KEPT_AFTER_ALL = re.compile(r"\b(?:everything|all|whole order)\b.*\b(?:but|except|without|apart from)\b", re.IGNORECASE)
+"""How it does so in a second thought, where "without the lamp" alone means the last proposal."""
 
 
 def kind(agent: OracleAgent, write: Action | None) -> str:
@@ -123,6 +137,42 @@ def first_version(agent: OracleAgent) -> Action | None:
         return None
     given = {**gold.arguments, "item_ids": [rows[0]["item_id"]], "new_item_ids": new}
     return dataclasses.replace(gold, arguments=given)
+
+
+def own_words(agent: OracleAgent, write: Action) -> dict[str, str]:
+    """What the customer wants for each of several items that are to be changed, by the item's id.
+
+    Args:
+        agent: who serves the customer.
+        write: the change.
+
+    Returns:
+        The words for each; nothing where it wants one thing, or where its words cannot be told apart.
+    """
+    plan, ids = agent.step.plan, write.arguments.get("item_ids", ())
+    for words in (plan.words or {}).get(Fact.OPTIONS, ()) if plan and len(ids) > 1 else ():
+        for between, name_end in ((NAMED, ": "), (TWIN, " for ")):
+            parts = [part.partition(name_end)[2] for part in between.split(words)]
+            if len(parts) == len(ids) and all(parts):
+                return dict(zip(ids, parts, strict=True))
+    return {}
+
+
+def kept(agent: OracleAgent, write: Action | None, second_thought: str = "") -> list[str]:
+    """The names of the items that stay, where the customer tells by them what is to go back.
+
+    Args:
+        agent: with what its look-ups have shown.
+        write: what is going to be proposed.
+        second_thought: the customer's words about the last proposal; empty for its first wish.
+    """
+    plan = agent.step.plan
+    first = (plan.words or {}).get(Fact.ITEMS, ()) if plan else ()
+    tells = KEPT_AFTER_ALL.search(second_thought) if second_thought else any(map(KEPT.search, first))
+    if write is None or write.name != RETURN or not tells:
+        return []
+    stays = [item_id for item_id in agent.order_items(write) if item_id not in write.arguments["item_ids"]]
+    return agent.item_names(dataclasses.replace(write, arguments={**write.arguments, "item_ids": stays}))
 
 
 def _of_both(agent: OracleAgent, beat: Beat) -> str:

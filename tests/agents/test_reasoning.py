@@ -12,17 +12,20 @@ import pytest
 from tau_retail_env.agents.oracle import NUMBER, OracleAgent
 from tau_retail_env.agents.proposals import CHANGING_ITEMS
 from tau_retail_env.agents.reasoning import Reasoner, stock, unwanted
+from tau_retail_env.agents.second_thoughts import ADD, ALL_BUT, LEAVE_OUT, ONLY
 from tau_retail_env.agents.small_talk import request_in
 from tau_retail_env.agents.variant_reasons import BY_PRICE
+from tau_retail_env.agents.wanted import KEPT, KEPT_AFTER_ALL, own_words
 from tau_retail_env.chat.parsing import parse_message
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.local.practice import Practice, converse
 from tau_retail_env.messages import ResetInfo, StepInfo
-from tau_retail_env.sources.generated import SERIES3, SERIES4, SERIES5, patrons
+from tau_retail_env.sources.generated import SERIES3, SERIES4, SERIES5, everyday, patrons, wording
 from tau_retail_env.sources.generated.wording import rules
 from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks import WRITE_TOOLS
 from tau_retail_env.tasks.task import Action, Task
+from tau_retail_env.users.scripted.listening import Fact
 
 GOES = re.compile(r"#W\d+: ([^#]*)\. Goes: ([^#.]*(?:\.\d[^#.]*)*)\.")
 WISHED = r"Wished: ([^.]*(?:\.\d[^.]*)*)\. "
@@ -80,7 +83,7 @@ def test_the_items_of_the_order_are_listed_and_those_that_go(env: TauRetailEnv):
         if agent.order(write) and wanted:
             ((rows, goes),) = GOES.findall(thought)
             assert re.findall(r": (\d{10}) at \$", rows) == agent.order_items(write)
-            assert set(re.findall(r": (\d{10})", goes)) == set(wanted)
+            assert re.findall(r": (\d{10})", goes) == list(wanted)  # and so the proposal has them
             verdicts = dict(re.findall(r": (\d{10}) at \$[\d.]+, (goes|stays)", rows))
             assert verdicts == {one: "goes" if one in wanted else "stays" for one in agent.order_items(write)}
             kept += len(agent.order_items(write)) > len(wanted)
@@ -718,3 +721,61 @@ def test_the_version_is_looked_for_before_a_question_also_where_the_customer_wil
                 assert re.search(r"\d{10}\. (?:.* )?(?:Change|New): ", text.partition(" in stock: ")[2])
                 asked += 1
     assert asked > 3
+
+
+def test_all_that_is_kept_comes_before_the_items_where_the_customer_tells_it():
+    drawn = [*SERIES4.generate("train4", 400), *SERIES5.generate("train5", 400)]
+    labels = {"all_but", "purpose", "return", "all_but_one"}
+    env = TauRetailEnv(source="generated", tasks=[task for task in drawn if labels & set(task.labels)])
+    returned = summed = named = 0
+    for agent, write, thought in thoughts(env):
+        items = write.arguments.get("item_ids", ())
+        words = " ".join((agent.step.plan.words or {}).get(Fact.ITEMS, ())) if agent.step.plan else ""
+        if write.name != "return_delivered_order_items" or not agent.order(write):
+            assert "All but: " not in thought
+        elif told := re.search(r"All but: ([^.]*)\. #W\d+: ", thought):
+            stays = [row["name"] for row in agent.order(write)["items"] if row["item_id"] not in items]
+            assert [one.partition(" (")[0] for one in re.split(r", (?![^(]*\))", told[1])] == stays
+            returned += 1
+        elif words and len(items) < len(agent.order_items(write)):
+            assert not re.search(r"\b(?:but|except|apart from)\b", words)
+            named += 1
+    for _, texts in said_in(env):
+        for text in texts:
+            summed += bool(re.search(r"All but: [\w -]+\. [\w -]+ \d{10}: [\d.]+\. .*\n<tool_call>", text))
+    assert returned > 15 and summed > 1 and named > 5
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_a_wish_that_names_what_is_kept_is_known_by_its_words(held_out: bool):
+    item, purpose = "the desk lamp", "the kitchen"
+    known = [rules(grammar, held_out) for grammar in (wording.GRAMMAR, everyday.GRAMMAR, patrons.GRAMMAR)]
+    but = [line for one in known for rule in ("everything_but", "all_but_for") for line in one.get(rule, ())]
+    all_ = [line for one in known for rule in ("everything", "all_for") for line in one.get(rule, ())]
+    assert len(but) > 4 and len(all_) > 4
+    filled = [[line.format(item=item, purpose=purpose).capitalize() for line in lines] for lines in (but, all_)]
+    assert [line for line in filled[0] if not KEPT.search(line)] == []
+    assert [line for line in filled[1] if KEPT.search(line)] == []
+    for line in ALL_BUT:
+        assert KEPT_AFTER_ALL.search(f"Sorry, {line.format(names=item)}.")
+    for line in (*LEAVE_OUT, *ADD, *ONLY):
+        assert not KEPT_AFTER_ALL.search(f"Sorry, {line.format(name=item, names=item)}.")
+
+
+def test_each_of_several_changes_has_the_list_of_its_own_words():
+    drawn = [*SERIES4.generate("train4", 300), *SERIES5.generate("train5", 900)]
+    env = TauRetailEnv(source="generated", tasks=[task for task in drawn if "each_its_own" in task.labels])
+    lists = several = 0
+    for agent, write, thought in thoughts(env):
+        if write.name in CHANGING_ITEMS and len(write.arguments["item_ids"]) > 1:
+            several += 1
+            own = own_words(agent, write)
+            assert list(own) == write.arguments["item_ids"]
+            for row, new in agent.chosen(write):
+                steps = re.search(rf"{row['item_id']}\. (?!.*{row['item_id']}\. )(.*?{new['item_id']})", thought)
+                assert steps
+                if re.search(r"(?:below|under) \$\d+", own[row["item_id"]]):
+                    assert steps[1].startswith("Under $")
+                    lists += 1
+                assert ("New: $" in steps[1]) == bool(BY_PRICE.search(own[row["item_id"]]))
+    assert several > 20 and lists > 2

@@ -351,22 +351,18 @@ def _steps(
         others = [order for order in others if order["order_id"] in wish]
     wanted = [(row, new) for row, new in pairs if (row["item_id"], new["item_id"]) not in stays]
     alone = len(wanted) == 1 and (len(pairs) == 1 or wish != agent.matter)
-    own = own_words(agent, write) if wish == agent.matter else {}
+    own = own_words(agent, agent.step.write or write)
     last = {row["item_id"]: new for row, new in _chosen(agent, unlike)} if from_last else {}
     limit = _enough(plan.answer) if plan and unlike is None else ""
-    return [
-        steps(
-            row,
-            new,
-            own.get(row["item_id"], wish),
-            products[row["product_id"]],
-            others,
-            alone=alone or row["item_id"] in own,
-            before=last.get(row["item_id"]),
-            limit=limit,
-        )
-        for row, new in wanted
-    ]
+    written = []
+    for row, new in wanted:
+        item_id = row["item_id"]
+        first = wish == agent.matter or item_id not in before.get("item_ids", (item_id,))  # not a second thought of it
+        words = own.get(item_id, agent.matter) if first else wish
+        single = alone or (first and item_id in own)
+        product = products[row["product_id"]]
+        written.append(steps(row, new, words, product, others, alone=single, before=last.get(item_id), limit=limit))
+    return written
 
 
 def _enough(answer: str) -> str:

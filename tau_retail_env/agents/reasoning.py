@@ -22,6 +22,7 @@ from tau_retail_env.agents.wanted import (
     kept,
     kind,
     own_words,
+    products_of,
     version_rows,
 )
 from tau_retail_env.messages import ToolCall
@@ -151,23 +152,25 @@ class Reasoner:
         parts += self._decide(heard, write, again)
         if unlike is not None or write != self._chosen:
             parts += _steps(agent, write, again or agent.matter, unlike, from_last=from_last)
+        self._chosen = agent.step.write
         parts.append(_whereabouts(agent, write))
         if (order := agent.order(write)) and (state := _state(order)) not in parts:
             parts.append(state)
         return _joined([*parts, "" if unlike else _missing(())])
 
     def _choose(self, heard: str) -> list[str]:
-        """The steps to the new variants as soon as the last list that they need was read.
+        """The steps to the new variants as soon as the lists that they need were read, and once.
 
         Whether there is such a variant decides whether to refuse, to compute or to go on asking, so it is looked for
-        before any of that.
+        before any of that; where a list was read for another matter, as soon as it is known which item is meant.
         """
         agent = self._agent
         plan = agent.step.plan
-        if plan is None or "options" in plan.asks or agent.attends or not stock(heard):
+        if plan is None or "options" in plan.asks or agent.attends or not (stock(heard) or self._meant):
             return []
         write = agent.step.write or first_version(agent)
-        if write is None:
+        lists = {product["product_id"] for product in agent.lists()}
+        if write is None or write == self._chosen or not products_of(plan) <= lists:
             return []
         if not all(row is not new for row, new in agent.chosen(write)):
             return []

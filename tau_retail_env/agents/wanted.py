@@ -55,8 +55,8 @@ FIRST_KINDS: Mapping[str, str] = {"return": "returning", "exchange": VERSION, "m
 """How what a story's part asks for first is called, by the name that the part has for it."""
 KNOWLEDGE = "to know"
 SOMETHING = "something else"
-NOTHING_RETURNED = "so nothing is returned."
-"""How the answer ends to who wants to return what cost more than so much, where it did not."""
+ANSWERED: Mapping[str, str] = {"so nothing is returned": "returning", "let us leave that aside": SOMETHING}
+"""How what is asked for is called, by words of the answer; all else is a question."""
 
 NAMED = re.compile(r";\s+(?=[^;:]+:\s)")
 """Between what is wanted for one item and for the next, each after the item's name."""
@@ -85,7 +85,8 @@ def kind(agent: OracleAgent, write: Action | None) -> str:
     if beat is None:
         return ""
     if beat.ask:
-        return KINDS[RETURN] if beat.answer.endswith(NOTHING_RETURNED) else KNOWLEDGE
+        told = (kind for words, kind in ANSWERED.items() if words in beat.answer)
+        return next(told, KNOWLEDGE)
     if beat.kind in FIRST_KINDS:
         return FIRST_KINDS[beat.kind]
     if not beat.refusal and (write := agent.wanted(beat)):
@@ -100,6 +101,15 @@ def is_second_best(agent: OracleAgent, write: Action) -> bool:
     plan = agent.step.plan
     reads_list = plan is not None and any(call.name == LIST for call in plan.calls)
     return reads_list and write == agent.step.write and write.name not in CHANGING_ITEMS
+
+
+def products_of(plan: Beat) -> set[str]:
+    """The products whose lists a plan reads.
+
+    Args:
+        plan: what the oracle does for the customer.
+    """
+    return {call.arguments["product_id"] for call in plan.calls if call.name == LIST}
 
 
 def version_rows(agent: OracleAgent, orders: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

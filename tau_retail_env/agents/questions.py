@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from tau_retail_env.tasks.task import Action
 from tau_retail_env.users.scripted.agenda import EMAIL
@@ -86,10 +86,24 @@ def unsaid(write: Action | None, plan: Beat, said: str, lately: str) -> list[str
     return facts
 
 
-def is_told_later(action: Action, plan: Beat) -> bool:
-    """Whether a look-up is of an order that the customer names only when it is asked for an address."""
+def is_told_later(action: Action, plan: Beat, missing: Collection[str], known: str) -> bool:
+    """Whether a look-up is of what the customer names only when it is asked.
+
+    Args:
+        action: a look-up of the plan.
+        plan: whose words the customer answers with.
+        missing: keys of `QUESTIONS` that it is going to be asked for.
+        known: the ids of all orders that it has named or that were read.
+
+    Returns:
+        True for the order that has the address which is missing; and for the profile that has the payment method which
+        is missing, where no order is looked for in it.
+    """
+    if action.name == "get_user_details":
+        orders = [one.arguments["order_id"] for one in plan.calls if one.name == "get_order_details"]
+        return "payment" in missing and all(order_id in known for order_id in orders)
     order_id, words = action.arguments.get("order_id"), (plan.words or {}).get(Fact.ADDRESS, ())
-    return "address" in plan.asks and order_id is not None and any(order_id in each for each in words)
+    return "address" in missing and order_id is not None and any(order_id in each for each in words)
 
 
 def _shares(words: str, said: str, enough: int | None = None) -> bool:

@@ -56,7 +56,15 @@ def unlike(row: Row, wanted: Mapping[str, str]) -> str:
 
 
 def steps(
-    row: Row, new: Row, wish: str, product: Row, orders: Iterable[Row], *, alone: bool, before: Row | None = None
+    row: Row,
+    new: Row,
+    wish: str,
+    product: Row,
+    orders: Iterable[Row],
+    *,
+    alone: bool,
+    before: Row | None = None,
+    limit: str = "",
 ) -> str:
     """An item as it is, and step by step the variant that a wish for it means.
 
@@ -67,33 +75,37 @@ def steps(
         product: the list of its variants, as the tool shows it.
         orders: other orders that were read.
         alone: whether the wish is about this item only; another one's options say nothing of this one.
-        before: the variant that was proposed last; a wish may say only what is to be unlike that one.
+        before: the variant that was proposed last, where the wish says only what is to be unlike that one.
+        limit: whether it is cheap enough for the wish, which comes before the variant.
 
     Returns:
         Where the wish is about the price: those among which it is the cheapest or the dearest, each with a verdict,
-        then the variant, then what becomes different. Else where the same thing stands in another order, or those that
+        then the variant, then what becomes different. Else the variant that was proposed last, and how this one is to
+        be unlike it; or where the same thing stands in another order, or those that
         are otherwise the same where the wish does not name the value, or else all versions that are wished for, in the
         order in which they are looked for. Then those of them that are not in stock, what becomes different, and the
         variant.
     """
     stock = sorted((one for one in product["variants"].values() if one["available"]), key=lambda one: one["price"])
-    change = f"Change: {unlike(row, new['options'])}."
-    changes = [_changed(one, new["options"]).values() for one in (row["options"], (before or row)["options"])]
-    said = any(all(_place(value, wish) >= 0 for value in values) for values in changes)
+    base = before or row
+    changes = _changed(base["options"], new["options"])
+    said = all(_place(value, wish) >= 0 for value in changes.values())
     if BY_PRICE.search(wish) and (alone or not said):
         among = _among(row, new, wish, product, stock) if alone else ""
-        return " ".join(filter(None, [f"{item(row)}.", among, f"New: {priced(new)}.", change]))
-    found = f"New: {options(new)}: {new['item_id']} at ${json.dumps(new['price'])}."
-    if said:
+        change = f"Change: {unlike(row, new['options'])}."
+        return " ".join(filter(None, [f"{item(row)}.", among, limit, f"New: {priced(new)}.", change]))
+    if before:
+        search = [f"Last: {options(before)}.", _wished(before, new["options"])]
+    elif said:
         name, ranked = _ranked(new, row, wish, product) if alone and new in stock else ("", [])
         missed = itertools.takewhile(lambda value: value != new["options"][name], ranked)
         tried = [_none(row, {**new["options"], name: value}) for value in missed]
         search = [_wished(row, new["options"], name, ranked), *tried]
     else:
-        alike = next(_elsewhere(new, row, orders), "") or _alike(
-            row, [*_changed(row["options"], new["options"])], stock
-        )
+        alike = next(_elsewhere(new, row, orders), "") or _alike(row, [*changes], stock)
         search = [alike or _wished(row, new["options"])]
+    change = f"Change: {unlike(base, new['options'])}."
+    found = f"New: {options(new)}: {new['item_id']} at ${json.dumps(new['price'])}."
     return " ".join(filter(None, [f"{item(row)}.", *search, change, found]))
 
 

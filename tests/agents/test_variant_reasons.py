@@ -240,8 +240,8 @@ def test_who_says_what_is_to_be_unlike_the_last_proposal_wants_no_step():
     new = PRODUCT["variants"]["2000000003"]
     assert "Else the same: " in steps(OWN, new, "size M", PRODUCT, (), alone=True)
     text = steps(OWN, new, "size M", PRODUCT, (), alone=True, before=before)
-    assert "Wished: color green. Change: color green. New: green, M: 2000000003" in text
-    assert "Else the same: " in steps(OWN, new, "the next colour", PRODUCT, (), alone=True, before=before)
+    assert "Last: green, S. Wished: size M. Change: size M. New: green, M: 2000000003" in text
+    assert "Else the same: " in steps(OWN, new, "the next colour", PRODUCT, (), alone=True)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ ANY_MORE = re.compile(r"of order (#W\d+) is not available any more")
 """How a refusal names the order that has the version which is wished for."""
 SUCH = re.compile(r"The (cheapest|most expensive) such |(\d+) such versions? (?:is|are) |these versions are in stock")
 """How an answer tells the versions that meet a condition: their best, how many they are, or all of them."""
+VERY_SAME = "the very same"
+"""What is wished for where nothing is to become different, as in an exchange for a whole one."""
 NO_OTHER = "No other."
 """What ends a search in which nothing was found; without it nothing says that there is no further version to try."""
 LONGEST = 20
@@ -99,7 +101,8 @@ def steps(
     elif said:
         name, ranked = _ranked(new, row, wish, product) if alone and new in stock else ("", [])
         missed = itertools.takewhile(lambda value: value != new["options"][name], ranked)
-        tried = [_none(row, {**new["options"], name: value}) for value in missed]
+        versions = ({**new["options"], name: value} for value in missed)
+        tried = [_none(row, version, place, len(ranked)) for place, version in enumerate(versions, start=1)]
         search = [_wished(row, new["options"], name, ranked), *tried]
     else:
         alike = next(_elsewhere(new, row, orders), "") or _alike(row, [*changes], stock)
@@ -191,8 +194,12 @@ def _alike(row: Row, names: Sequence[str], stock: Iterable[Row]) -> str:
     return f"Else the same: {'; '.join(alike) or 'none'}."
 
 
-def _none(row: Row, version: Mapping[str, str]) -> str:
-    return f"Change: {unlike(row, version)}. New: {', '.join(version.values())}: none."
+def _none(row: Row, version: Mapping[str, str], place: int = 1, wishes: int = 1) -> str:
+    """That a version is not in stock, and how many of those that are wished for were looked for: whether one is left.
+
+    Without the count a small model looks for the same again and again.
+    """
+    return f"Change: {unlike(row, version)}. New: {', '.join(version.values())}: none, {place} of {wishes}."
 
 
 def _changed(own: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
@@ -317,7 +324,7 @@ def _ranked(new: Row, row: Row, wish: str, product: Row) -> tuple[str, list[str]
 
 
 def _wished(row: Row, wanted: Mapping[str, str], name: str = "", ranked: Sequence[str] = ()) -> str:
-    """All that is wished for, before any of it is looked for; empty for the very same thing.
+    """All that is wished for, and how many versions that are, before any of them is looked for.
 
     Args:
         row: the item.
@@ -328,4 +335,4 @@ def _wished(row: Row, wanted: Mapping[str, str], name: str = "", ranked: Sequenc
     fixed = [f"{key} {value}" for key, value in _changed(row["options"], wanted).items() if key != name]
     first = [f"{name} {ranked[0]}"] if ranked else []
     wishes = [", ".join([*fixed, *first]), *ranked[1:]]
-    return f"Wished: {'; else '.join(wishes)}." if wishes[0] else ""
+    return f"Wished, {len(wishes)}: {'; else '.join(wishes) or VERY_SAME}."

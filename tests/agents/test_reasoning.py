@@ -14,7 +14,7 @@ from tau_retail_env.agents.proposals import CHANGING_ITEMS
 from tau_retail_env.agents.reasoning import Reasoner, stock, unwanted
 from tau_retail_env.agents.second_thoughts import ADD, ALL_BUT, LEAVE_OUT, ONLY
 from tau_retail_env.agents.small_talk import request_in
-from tau_retail_env.agents.variant_reasons import BY_PRICE
+from tau_retail_env.agents.variant_reasons import BY_PRICE, VERY_SAME
 from tau_retail_env.agents.wanted import KEPT, KEPT_AFTER_ALL, own_words
 from tau_retail_env.chat.parsing import parse_message
 from tau_retail_env.env import TauRetailEnv
@@ -28,16 +28,18 @@ from tau_retail_env.tasks.task import Action, Task
 from tau_retail_env.users.scripted.listening import Fact
 
 GOES = re.compile(r"#W\d+: ([^#]*)\. Goes: ([^#.]*(?:\.\d[^#.]*)*)\.")
-WISHED = r"Wished: ([^.]*(?:\.\d[^.]*)*)\. "
+WISHED = r"Wished, \d: ([^.]*(?:\.\d[^.]*)*)\. "
 """All that is looked for, before it is."""
 CHANGE = re.compile(r"(\d{10})\. Change: (.*?)\. New: ([^:]*): (\d{10}) at \$([\d.]+\d)\.")
 NEW_FIRST = re.compile(r"(\d{10})\. New: \$([\d.]+), ([^:]*): (\d{10})\. Change: (.*?)\.(?: |$)")
-NONE = re.compile(rf"(\d{{10}})\. (?:{WISHED})?Change: (.*?)\. New: ([^:]*): none\.")
-SEARCH = re.compile(rf"{WISHED}((?:Change: (?:(?!Change:).)*?\. New: [^:]*: (?:none\. ?|\d{{10}} at ))+)(No other\.)?")
+NONE = re.compile(rf"(\d{{10}})\. (?:{WISHED})?Change: (.*?)\. New: ([^:]*): none, \d of \d\.")
+SEARCH = re.compile(
+    rf"{WISHED}((?:Change: (?:(?!Change:).)*?\. New: [^:]*: (?:none, \d of \d\. ?|\d{{10}} at ))+)(No other\.)?"
+)
 """What is wished for, each try, and how it ends where nothing was found."""
 ON_THE_WAY = re.compile(
     rf"{WISHED}(?=Change)|"
-    r"Change: [^:]*\. New: [^:]*: none\. (?=Change)|As in [^:]*: [^:]*: \d{10}\. (?=Change)"
+    r"Change: [^:]*\. New: [^:]*: none, \d of \d\. (?=Change)|As in [^:]*: [^:]*: \d{10}\. (?=Change)"
     r"|Else the same: (?:(?!Change:).)*?\. (?=Change)"
     r"|(?:Under|With|Mine)\b[^A-Z]*:? (?:(?!Change:|New:).)*?\. (?=New: )"
 )
@@ -148,7 +150,7 @@ def test_a_version_that_is_not_in_stock_is_looked_for_before_it_is_refused():
         for place, text in enumerate(texts):
             for item, _, change, options in NONE.findall(text):
                 refused = any(" is not available " in later for later in texts[place : place + 6])
-                assert refused or re.search(r": none\. Change: .*New: ", text)
+                assert refused or re.search(r": none, \d of \d\. Change: .*New: ", text)
                 assert change != "none"
                 written = [line for line in texts[: place + 1] if "in stock:" in line]
                 assert all(f", {options}: " not in line for line in written)
@@ -167,6 +169,10 @@ def test_all_that_is_wished_for_is_tried_in_turn_and_a_search_in_vain_has_an_end
             thought = message[0]["content"].partition("</think>")[0]
             for wished, tries, end in SEARCH.findall(thought):
                 first, *others = wished.split("; else ")
+                counts = [tuple(map(int, count)) for count in re.findall(r": none, (\d) of (\d)\.", tries)]
+                assert counts == [(place, len(others) + 1) for place in range(1, len(counts) + 1)]
+                if wished == VERY_SAME:
+                    continue
                 tried = re.findall(r"New: ([^:]*): (none|\d{10})", tries)
                 assert [new for _, new in tried[:-1]] == ["none"] * (len(tried) - 1)
                 assert (end == "No other.") == (tried[-1][1] == "none")
@@ -175,7 +181,7 @@ def test_all_that_is_wished_for_is_tried_in_turn_and_a_search_in_vain_has_an_end
                 assert len(tried) <= len(others) + 1
                 assert not end or len(tried) == len(others) + 1
                 found, in_vain, further = found + (not end), in_vain + bool(end), further + (len(tried) > 1)
-            assert not re.search(r"New: [^:]*: none\.(?! Change: | No other\.)", thought)
+            assert not re.search(r"New: [^:]*: none, \d of \d\.(?! Change: | No other\.)", thought)
     assert found > 30 and in_vain > 10 and further > 5
 
 
@@ -214,7 +220,7 @@ def test_a_version_as_in_another_order_is_looked_for_before_it_is_refused():
         for message in said.parts[1::2]:
             if other := re.search(r"because the .* of order (#W\d+) is not available any more", message[0]["content"]):
                 assert re.search(
-                    rf"\d{{10}}\. As in {other[1]}: [^:]*: \d{{10}}\. Change: [^:]*: [^:]*: none\. No other\.",
+                    rf"\d{{10}}\. As in {other[1]}: [^:]*: \d{{10}}\. Change: [^:]*: [^:]*: none, 1 of 1\. No other\.",
                     message[0]["content"],
                 )
                 refused += 1

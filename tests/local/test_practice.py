@@ -507,7 +507,7 @@ def test_what_a_second_thought_says_of_the_last_proposal_is_looked_for_from_ther
         said = converse(env, *opened, OracleAgent(task, whole_proposals=True), practice)
         texts = [part[-1]["content"] for part in said.parts]
         for proposal, wish, text in zip(texts, texts[1:], texts[2:], strict=False):
-            for last, wished in re.findall(r"Last: ([^:]*)\. Wished: ([^:]*)\. Change: ", text):
+            for last, wished in re.findall(r"Last: ([^:]*)\. Wished, 1: ([^:]*)\. Change: ", text):
                 assert all(value in proposal for value in last.split(", "))
                 assert all(value.split(" ")[-1] in wish for value in wished.split(", "))
                 from_last += 1

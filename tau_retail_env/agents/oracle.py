@@ -10,7 +10,7 @@ from typing import Any
 from tau_retail_env.agents.lookups import call_key, parsed, still_true, users_only
 from tau_retail_env.agents.oracle_steps import TRANSFER, Step, as_listed, steps_of_actions, steps_of_story
 from tau_retail_env.agents.proposals import CHANGING_ITEMS, short, whole
-from tau_retail_env.agents.questions import REASON_WORDS, VAGUE, identities, is_told_later, question, unsaid
+from tau_retail_env.agents.questions import REASON_WORDS, VAGUE, identities, question, told_calls, unsaid
 from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.sources.registry import source_class
 from tau_retail_env.tasks.task import Action, Task
@@ -259,8 +259,7 @@ class OracleAgent:
 
     def _calls(self, plan: Beat) -> list[Action]:
         """The look-ups of a plan for which the customer has said enough, orders before products and sums."""
-        missing, known = self._unasked(plan), f"{self._said} {' '.join(self._results)}"
-        told = [action for action in plan.calls if not is_told_later(action, plan, missing, known)]
+        told = told_calls(plan, self.step.write, self._unasked(plan), self._said, read=" ".join(self._results))
         return sorted(told, key=lambda action: action.name in AFTER_ORDERS)
 
     def _unasked(self, plan: Beat) -> list[str]:

@@ -86,18 +86,30 @@ def unsaid(write: Action | None, plan: Beat, said: str, lately: str) -> list[str
     return facts
 
 
-def is_told_later(action: Action, plan: Beat, missing: Collection[str], known: str) -> bool:
-    """Whether a look-up is of what the customer names only when it is asked.
+def told_calls(plan: Beat, write: Action | None, missing: Collection[str], said: str, *, read: str) -> list[Action]:
+    """The look-ups of a plan for which the customer has said enough.
 
     Args:
-        action: a look-up of the plan.
         plan: whose words the customer answers with.
+        write: what is going to be proposed.
         missing: keys of `QUESTIONS` that it is going to be asked for.
-        known: the ids of all orders that it has named or that were read.
+        said: all that the customer has said so far.
+        read: the ids of all orders that were read.
 
     Returns:
-        True for the order that has the address which is missing; and for the profile that has the payment method which
-        is missing, where no order is looked for in it.
+        All but those of what it names only when it is asked, and those on the way to an order that it has named then.
+    """
+    calls = [call for call in plan.calls if not _is_told_later(call, plan, missing, said + read)]
+    order_id = write.arguments.get("order_id") if write else None
+    if "order" not in plan.asks or order_id is None or order_id not in said:
+        return calls
+    search = ("get_user_details", "get_order_details")
+    return [call for call in calls if call.name not in search or call.arguments.get("order_id") == order_id]
+
+
+def _is_told_later(action: Action, plan: Beat, missing: Collection[str], known: str) -> bool:
+    """Whether a look-up is of the order that has the address which is missing; or of the profile that has the payment
+    method which is missing, where no order is looked for in it.
     """
     if action.name == "get_user_details":
         orders = [one.arguments["order_id"] for one in plan.calls if one.name == "get_order_details"]

@@ -18,8 +18,9 @@ from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.player import play_episode
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.sources import load_tasks
-from tau_retail_env.sources.generated import SERIES4, SERIES5
+from tau_retail_env.sources.generated import SERIES3, SERIES4, SERIES5
 from tau_retail_env.tasks import WRITE_TOOLS, Task
+from tau_retail_env.users.scripted.listening import Fact
 from tau_retail_env.users.scripted.story import story_of
 
 
@@ -206,3 +207,30 @@ def test_nothing_is_looked_up_for_what_the_customer_is_asked_for_next():
             observation, _, terminated, truncated, info = env.step(message)
             over = terminated or truncated
     assert all(number > 10 for number in asked.values())
+
+
+def test_who_names_an_order_when_asked_has_no_other_orders_read():
+    named = 0
+    for task in (task for task in SERIES3.generate("train3", 400) if "impossible" not in task.labels):
+        plans = [beat for beat in story_of(task).beats if "order" in beat.asks and beat.write is not None]
+        if not any(re.search(r"#W\d+", words) for beat in plans for words in beat.words.get(Fact.ORDER, ())):
+            continue
+        env = TauRetailEnv(source="generated", tasks=[task])
+        agent = OracleAgent(task, whole_proposals=True, reads_every_order=True)
+        observation, info = env.reset(task_id=task.id, seed=1)
+        over, read, answered = False, [], False
+        while not over:
+            message = agent.act(observation, info)
+            if "order" in agent.asks:
+                answered, read = True, []
+            read += [call.arguments.get("order_id") for call in message.tool_calls if call.name == "get_order_details"]
+            if answered and agent.proposed:
+                order_id = agent.proposed.arguments["order_id"]
+                if order_id in agent.matter:
+                    assert set(read) <= {order_id}
+                    named += 1
+                answered = False
+            observation, reward, terminated, truncated, info = env.step(message)
+            over = terminated or truncated
+        assert reward == 1.0
+    assert named > 3

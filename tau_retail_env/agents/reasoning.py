@@ -21,6 +21,7 @@ from tau_retail_env.agents.wanted import (
     is_second_best,
     kept,
     kind,
+    money,
     own_words,
     products_of,
     version_rows,
@@ -96,6 +97,7 @@ class Reasoner:
             parts.append(HUMAN)
         parts += self._choose(heard)
         if call.name == "calculate":
+            parts += [_missing([sum_of])] if (sum_of := money(self._agent, self._agent.step.write)) else []
             parts += _what_if(self._agent, str(call.arguments.get("expression", "")))
             parts += _all_but(_left_out(self._agent))
             parts.append(operands(self._agent, str(call.arguments.get("expression", ""))))
@@ -186,7 +188,7 @@ class Reasoner:
         self._asked = True
         write = write or (None if agent.attends else agent.step.write)
         if not self._wanted and (wanted := kind(agent, write)):
-            parts.append(f"Wants: {wanted}.")
+            parts.append(f"Wants: {', and '.join(filter(None, [wanted, money(agent, write)]))}.")
             self._wanted = True
         orders = [order for order in ([agent.order(write)] if write else _orders_of(agent)) if order]
         if self._meant or not orders or "order" in agent.lacks:

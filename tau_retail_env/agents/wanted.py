@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tau_retail_env.agents.asked_facts import asked_for, money_asked_for
 from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.agents.oracle_steps import RETURN
 from tau_retail_env.agents.proposals import CHANGING_ITEMS
@@ -53,10 +54,9 @@ ONE_OF_BOTH = "either returned or exchanged"
 SWAP = re.compile(r"exchang|swap|version", re.IGNORECASE)
 FIRST_KINDS: Mapping[str, str] = {"return": "returning", "exchange": VERSION, "modify_items": VERSION}
 """How what a story's part asks for first is called, by the name that the part has for it."""
-KNOWLEDGE = "to know"
 SOMETHING = "something else"
 ANSWERED: Mapping[str, str] = {"so nothing is returned": "returning", "let us leave that aside": SOMETHING}
-"""How what is asked for is called, by words of the answer; all else is a question."""
+"""How what is asked for is called, by words of the answer; all else is a question, and called by its facts."""
 
 NAMED = re.compile(r";\s+(?=[^;:]+:\s)")
 """Between what is wanted for one item and for the next, each after the item's name."""
@@ -86,7 +86,7 @@ def kind(agent: OracleAgent, write: Action | None) -> str:
         return ""
     if beat.ask:
         told = (kind for words, kind in ANSWERED.items() if words in beat.answer)
-        return next(told, KNOWLEDGE)
+        return next(told, "") or asked_for(beat, [row["name"] for order in agent.orders() for row in order["items"]])
     if beat.kind in FIRST_KINDS:
         return FIRST_KINDS[beat.kind]
     if not beat.refusal and (write := agent.wanted(beat)):
@@ -94,6 +94,18 @@ def kind(agent: OracleAgent, write: Action | None) -> str:
     if ONE_OF_BOTH in beat.refusal:
         return _of_both(agent, beat)
     return next((kind for words, kind in REFUSED.items() if words in beat.refusal), SOMETHING)
+
+
+def money(agent: OracleAgent, write: Action | None) -> str:
+    """The amount that the customer wants to be told with a change, the refund or the difference; empty where none.
+
+    Args:
+        agent: who serves the customer.
+        write: the change; None where none is going to be proposed, or it is not known.
+    """
+    plan, wanted = agent.step.plan, agent.step.write
+    is_wanted = write is not None and wanted is not None and write.name == wanted.name
+    return money_asked_for(plan) if plan is not None and is_wanted else ""
 
 
 def is_second_best(agent: OracleAgent, write: Action) -> bool:

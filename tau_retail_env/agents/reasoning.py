@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tau_retail_env.agents.checks import Checks
 from tau_retail_env.agents.lookups import parsed
 from tau_retail_env.agents.oracle import NUMBER, OracleAgent
 from tau_retail_env.agents.oracle_steps import TRANSFER
@@ -73,6 +74,7 @@ class Reasoner:
         """
         self._agent = agent
         self._typed = typed
+        self._checks = Checks(agent)
         self._asked = self._wanted = self._meant = False
         self._listed: set[str] = set()
         self._chosen: Action | None = None
@@ -80,6 +82,7 @@ class Reasoner:
     def done(self) -> None:
         """What the customer wanted is done, answered or refused; the next thing begins."""
         self._asked = self._wanted = self._meant = False
+        self._checks.done()
         self._chosen = None
 
     def before_call(self, call: ToolCall, heard: str) -> str:
@@ -118,7 +121,7 @@ class Reasoner:
                 orders = _orders_of(self._agent)
                 parts.append(_none_such(self._agent, beat, orders))
                 parts += [state for state in map(_state, orders) if state not in parts]
-                parts.append("Not possible.")
+                parts += [*self._checks.failed(orders, beat), "Not possible."]
             return _joined(parts)
         if not self._agent.asks:
             return _joined([*parts, *self._choose(heard)])
@@ -157,7 +160,7 @@ class Reasoner:
         self._chosen = agent.step.write
         parts.append(_whereabouts(agent, write))
         if (order := agent.order(write)) and (state := _state(order)) not in parts:
-            parts.append(state)
+            parts += [state, *self._checks.passed([order], write)]
         return _joined([*parts, "" if unlike else _missing(())])
 
     def _choose(self, heard: str) -> list[str]:
@@ -214,7 +217,7 @@ class Reasoner:
                 parts.append(f"{'; '.join(_contents(order, names) for order in agent.orders())}.")
                 self._listed = read
             parts.append(f"Meant: {', '.join(ids)}.")
-        parts += map(_state, orders)
+        parts += [*map(_state, orders), *self._checks.passed(orders, write)]
         beat = agent.attends or agent.step.beat or agent.step.plan
         about = f"{beat.answer} {beat.refusal}".casefold() if beat and not write else ""
         parts += filter(None, [limit := _limit(beat, agent.matter) if beat else ""])

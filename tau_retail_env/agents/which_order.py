@@ -26,7 +26,8 @@ GRAMMARS = (wording.GRAMMAR, patrons.GRAMMAR, series6.GRAMMAR)
 """The grammars in which customers of the generated tasks name orders and things."""
 STATUS: Mapping[str, re.Pattern[str]] = {
     "pending": re.compile(
-        r"pending|\bopen\b|un(?:sent|shipped)|outstanding|waiting for|on order|still (?:sitting|waiting)"
+        r"pending|\bopen\b|un(?:sent|shipped)|outstanding|waiting for|on order|to (?:come|ship)\b"
+        r"|still (?:sitting|waiting)"
         r"|(?:not|n't|yet|have) (?:yet |been |to be |to )*(?:sen[dt]|ship(?:ped)?|out|dispatched|gone out|packed|left)",
         re.IGNORECASE,
     ),
@@ -96,7 +97,8 @@ def which(agent: OracleAgent, meant: Sequence[Row], last: Sequence[str], before:
         others = [one for one in read if one in before] if ids[0] in before else read
         if [one for one in others if one not in last] == ids:
             return f"Last: {last[0]}, other: {ids[0]}. {names}"
-        if told := _told(agent, ids, _tests(agent, meant, before)):
+        tests = chain(_tests(agent, meant, before), _by_status(agent.orders(), meant, before))
+        if told := _told(agent, ids, tests):
             return f"Last: {last[0]}. {told} {names}"
     told = _told(agent, ids, _by_status(agent.orders(), meant, said))
     return f"{told} {names}".strip()
@@ -183,7 +185,7 @@ def _by_status(orders: Sequence[Row], meant: Sequence[Row], said: str) -> Iterat
     """By what has become of it; where words are given, only by what they say."""
     statuses = {order["order_id"]: order["status"] for order in orders}
     for status in dict.fromkeys(order["status"] for order in meant):
-        if not said or (status in STATUS and STATUS[status].search(said)):
+        if not said or (status in STATUS and (STATUS[status].search(said) or _holds(plain(said), status))):
             yield Test(status, statuses, [status])
 
 

@@ -64,7 +64,12 @@ def agent_of(said: str, *orders: dict[str, Any]) -> OracleAgent:
             TWO,
             "Which: Smart Watch, delivered. [#W1] Smart Watch, cancelled, no; [#W2] Smart Watch, delivered, yes.",
         ),
-        ("What zip code is order #W22 shipped to?", TWO, ""),
+        (
+            "What became of the delievred one, then?",
+            TWO,
+            "Which: delivered. [#W1] cancelled, no; [#W2] delivered, yes.",
+        ),
+        ("What zip code is order #W3 shipped to?", TWO, ""),
         ("And what now?", TWO, ""),
     ],
 )
@@ -75,6 +80,12 @@ def test_each_order_has_what_the_customer_tells_it_by_and_a_verdict(said: str, m
 def test_an_order_is_told_by_how_it_was_paid():
     told = which(agent_of("Cancel the order I paid for with my PayPal.", TWO, THREE), [THREE], [], "")
     assert told == "Which: paid with paypal_1. [#W2] gift_card_2, no; [#W3] paypal_1, yes. Meant: #W3."
+
+
+def test_an_order_whose_number_is_misread_is_told_by_the_nearest_one():
+    orders = [dict(ONE, order_id="#W123"), dict(TWO, order_id="#W456")]
+    told = which(agent_of("Where does order #W213 go?", *orders), orders[:1], [], "")
+    assert told == "Which: like #W213. [#W123] like it, yes; [#W456] no. Meant: #W123."
 
 
 def test_what_does_not_tell_just_the_order_that_is_meant_is_not_written():
@@ -91,6 +102,10 @@ def test_the_order_of_the_last_matter_and_the_other_one_are_told_by_it():
     before = "The one with two things and the one with a single thing, please."
     told = which(agent_of("Now the next one.", ONE, TWO, THREE), [THREE], ["#W2"], before)
     assert told == "Last: #W2. Which: 1 thing. [#W1] 3, no; [#W2] 2, no; [#W3] 1, yes. Meant: #W3."
+    told = which(agent_of("And the next one.", ONE, TWO, THREE), [THREE], ["#W1"], "Cancel all that is pending.")
+    assert told == (
+        "Last: #W1. Which: pending. [#W1] cancelled, no; [#W2] delivered, no; [#W3] pending, yes. Meant: #W3."
+    )
     assert which(agent_of("And the backpack, same order.", ONE, TWO), [ONE], ["#W1"], "") == "Last: #W1. Meant: #W1."
 
 

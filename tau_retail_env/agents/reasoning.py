@@ -27,6 +27,7 @@ from tau_retail_env.agents.wanted import (
     products_of,
     version_rows,
 )
+from tau_retail_env.agents.which_order import at_price, contents, dearest, paid, which
 from tau_retail_env.messages import ToolCall
 from tau_retail_env.tasks.task import Action
 from tau_retail_env.users.scripted.listening import Fact
@@ -77,12 +78,17 @@ class Reasoner:
         self._checks = Checks(agent)
         self._asked = self._wanted = self._meant = False
         self._listed: set[str] = set()
+        self._about: list[str] = []
+        self._last: list[str] = []
+        self._before = self._heard = ""
         self._chosen: Action | None = None
 
     def done(self) -> None:
         """What the customer wanted is done, answered or refused; the next thing begins."""
         self._asked = self._wanted = self._meant = False
         self._checks.done()
+        self._last, self._about = self._about or self._last, []
+        self._before += f"\n{self._heard}"
         self._chosen = None
 
     def before_call(self, call: ToolCall, heard: str) -> str:
@@ -197,41 +203,53 @@ class Reasoner:
         if self._meant or not orders or "order" in agent.lacks:
             return parts
         if "items" in agent.lacks:
-            return [*parts, *map(_state, orders)]
+            return [*parts, *self._order(orders), *map(_state, orders)]
         self._meant = True
         return [*parts, *self._which(orders, write, again)]
 
     def _which(self, orders: list[Row], write: Action | None, again: str) -> list[str]:
-        """The orders that are meant where they are not named, after all that were read; their status and payment, which
-        decide whether to refuse; and which of their items."""
+        """The orders that are meant; their status and payment, which decide whether to refuse; and which of their
+        items."""
         agent, parts = self._agent, []
-        ids = [order["order_id"] for order in orders]
         items = set(write.arguments.get("item_ids", ())) if write else set()
         if not items and kind(agent, write) == VERSION:
             items = {row["item_id"] for row in version_rows(agent, orders)}
-        read = {order["order_id"] for order in agent.orders()}
-        if not all(order_id in agent.matter for order_id in ids) and len(read) > 1:
-            if read != self._listed:
-                count = Counter(row["name"] for order in agent.orders() for row in order["items"])
-                names = {name for name, number in count.items() if number > 1}
-                parts.append(f"{'; '.join(_contents(order, names) for order in agent.orders())}.")
-                self._listed = read
-            parts.append(f"Meant: {', '.join(ids)}.")
+        parts += self._order(orders)
         parts += [*map(_state, orders), *self._checks.passed(orders, write)]
         beat = agent.attends or agent.step.beat or agent.step.plan
         about = f"{beat.answer} {beat.refusal}".casefold() if beat and not write else ""
         parts += filter(None, [limit := _limit(beat, agent.matter) if beat else ""])
-        parts += _all_but(kept(agent, write, again))
+        parts += [*_all_but(kept(agent, write, again)), dearest(agent, write, orders, beat.answer if beat else "")]
         for order in orders:
             if items:
                 rows_that_go = (write and agent.rows(write)) or order["items"]  # of a change as the customer tells them
                 goes = [item(row) for row in rows_that_go if row["item_id"] in items]
-                rows = [f"{_row(row)}, {'goes' if row['item_id'] in items else 'stays'}" for row in order["items"]]
+                rows = [f"{at_price(row)}, {'goes' if row['item_id'] in items else 'stays'}" for row in order["items"]]
                 parts.append(f"{order['order_id']}: {'; '.join(rows)}. Goes: {'; '.join(goes)}.")
             elif any(row["name"].casefold() in about for row in order["items"]):
                 verdict = ", stays" if limit else ""
-                parts.append(f"{order['order_id']}: {'; '.join(f'{_row(row)}{verdict}' for row in order['items'])}.")
+                parts.append(
+                    f"{order['order_id']}: {'; '.join(f'{at_price(row)}{verdict}' for row in order['items'])}."
+                )
         return parts
+
+    def _order(self, orders: list[Row]) -> list[str]:
+        """The orders that are meant where they are not named: all that were read, and a verdict for each, once."""
+        agent = self._agent
+        ids = [order["order_id"] for order in orders]
+        is_told, self._about, self._heard = ids == self._about, ids, agent.matter
+        read = {order["order_id"] for order in agent.orders()}
+        if all(order_id in agent.matter for order_id in ids) or len(read) < 2:
+            return []
+        if is_told:
+            return [f"Meant: {', '.join(ids)}."]
+        listed = []
+        if read != self._listed:
+            count = Counter(row["name"] for order in agent.orders() for row in order["items"])
+            names = {name for name, number in count.items() if number > 1}
+            listed = [f"{'; '.join(contents(order, names) for order in agent.orders())}."]
+            self._listed = read
+        return [*listed, which(agent, orders, self._last, self._before)]
 
 
 def stock(observation: str) -> str:
@@ -321,22 +339,6 @@ def _orders_of(agent: OracleAgent) -> list[Row]:
     looked_up = [action.arguments["order_id"] for action in beat.calls if action.name == "get_order_details"]
     last, answer = [read[order_id] for order_id in looked_up[-1:] if order_id in read], beat.answer.casefold()
     return [order for order in last if beat.refusal or any(row["name"].casefold() in answer for row in order["items"])]
-
-
-def _contents(order: Row, names: set[str]) -> str:
-    """An order in a line; items of some names with their options, since there are others of that name.
-
-    It begins as no customer writes: in a model that copies "#W1 (that one)" a line that begins with "#W1 (" runs on.
-    """
-    things = [_row(row) if row["name"] in names else row["name"] for row in order["items"]]
-    paid = f"{_total(order)} with {_paid(order)}, " if _paid(order) else ""
-    count = f"{len(things)} thing{'s' if len(things) != 1 else ''}"
-    city, state = order["address"]["city"], order["address"]["state"]
-    return f"[{order['order_id']}] {order['status']}, {count}, {paid}to {city}, {state}: {', '.join(things)}"
-
-
-def _row(row: Row) -> str:
-    return f"{item(row)} at ${json.dumps(row['price'])}"
 
 
 def _steps(
@@ -476,15 +478,7 @@ def _whereabouts(agent: OracleAgent, write: Action) -> str:
 
 
 def _state(order: Row) -> str:
-    return f"{order['order_id']} is {order['status']}" + (f", paid with {_paid(order)}." if _paid(order) else ".")
-
-
-def _paid(order: Row) -> str:
-    return ", ".join(dict.fromkeys(payment["payment_method_id"] for payment in order.get("payment_history", ())))
-
-
-def _total(order: Row) -> str:
-    return f"${json.dumps(order['payment_history'][0]['amount'])}"
+    return f"{order['order_id']} is {order['status']}" + (f", paid with {paid(order)}." if paid(order) else ".")
 
 
 def _joined(parts: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tau_retail_env.agents.base import Agent
-from tau_retail_env.agents.oracle import IDENTITY_QUESTION, TRANSFERRED, BoastingAgent
+from tau_retail_env.agents.oracle import IDENTITY_QUESTION, TRANSFERRED, OracleAgent
 from tau_retail_env.agents.oracle_steps import TRANSFER
 from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.tasks.task import Task
@@ -25,6 +25,13 @@ MOST_READS = 40
 NAME = re.compile(r"(?=\b([A-Z][\w'-]+) ([A-Z][\w'-]+))")
 """Two capitalised words in a row; overlapping pairs count."""
 ZIP = re.compile(r"(?<![\w#])\d{5}(?!\w)")
+
+
+class BoastingAgent(OracleAgent):
+    """Serves like the oracle up to the customer's yes, and then says that it is done without having done anything."""
+
+    def _write(self) -> AgentMessage:
+        return self._report(failed=False)
 
 
 class SilentAgent:

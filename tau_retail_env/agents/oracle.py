@@ -1,4 +1,4 @@
-"""OracleAgent plays a task's gold actions as the domain policy wants it; BoastingAgent shirks the last step."""
+"""OracleAgent plays a task's gold actions as the domain policy wants it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tau_retail_env.agents.lookups import call_key, parsed, still_true, users_only
-from tau_retail_env.agents.oracle_steps import TRANSFER, Step, steps_of_actions, steps_of_story
+from tau_retail_env.agents.oracle_steps import TRANSFER, Step, as_listed, steps_of_actions, steps_of_story
 from tau_retail_env.agents.proposals import CHANGING_ITEMS, short, whole
-from tau_retail_env.agents.questions import REASON_WORDS, VAGUE, identities, is_told_later, question, unsaid
+from tau_retail_env.agents.questions import REASON_WORDS, VAGUE, identities, question, told_calls, unsaid
 from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.sources.registry import source_class
 from tau_retail_env.tasks.task import Action, Task
@@ -51,7 +51,7 @@ class OracleAgent:
             task: its gold writes are played in order, its gold lookups where they precede.
             whole_proposals: whether a proposal says all that the call will need as the look-ups have it: the order's
                 status, the id of each item, of a new variant every option, its price in dollars and its id; and not
-                the items' names and the options that change alone.
+                the items' names and the options that change alone. What is returned then comes as in the order.
             reads_every_order: whether it reads all orders of the customer where it searches for one, and does not stop
                 at the one that is meant.
         """
@@ -103,7 +103,7 @@ class OracleAgent:
     @property
     def lacks(self) -> set[str]:
         """The facts, keys of `QUESTIONS`, that it asks for now or is going to ask for before it proposes."""
-        plan = self.step.plan
+        plan = None if self.attends else self.step.plan  # after an answer the step is the next thing
         return {*self.asks, *(self._unasked(plan) if plan else ())}
 
     def wanted(self, beat: Beat) -> Action | None:
@@ -212,6 +212,8 @@ class OracleAgent:
             return self._report(failed)
         if call.name.startswith("find_user_id_by_") and not failed:
             self._user_id = observation.strip()
+        if call.name == "get_order_details" and self._whole_proposals:
+            self._steps = [as_listed(step, parsed(observation)) for step in self._steps]
         if call.name == TRANSFER:
             return AgentMessage(TRANSFERRED)
         return self._next()
@@ -239,18 +241,26 @@ class OracleAgent:
         return self._prepare(step.write) or self._sum_up()
 
     def _planned(self, plan: Beat) -> AgentMessage | None:
-        """The next call or question of a plan, None when all is known; orders are read before products and sums."""
-        for action in sorted(plan.calls, key=lambda action: action.name in AFTER_ORDERS):
+        """The next call or question of a plan, None when all is known; orders are read before products and sums.
+
+        Nothing is looked up for an order that the customer has yet to be asked for.
+        """
+        missing = self._unasked(plan)
+        if "order" in missing:
+            return self._ask(missing)
+        for action in self._calls(plan):
             if action.name in AFTER_ORDERS and (lookup := self._search_on(plan)):
                 return lookup
-            if is_told_later(action, plan) and not self._asked["address"]:
-                continue
             if self._is_new(action.name, action.arguments):
                 return self._call(action.name, action.arguments)
         if lookup := self._search_on(plan):
             return lookup
-        missing = self._unasked(plan)
         return self._ask(missing) if missing else None
+
+    def _calls(self, plan: Beat) -> list[Action]:
+        """The look-ups of a plan for which the customer has said enough, orders before products and sums."""
+        told = told_calls(plan, self.step.write, self._unasked(plan), self._said, read=" ".join(self._results))
+        return sorted(told, key=lambda action: action.name in AFTER_ORDERS)
 
     def _unasked(self, plan: Beat) -> list[str]:
         """What the customer leaves out and it has not asked for yet."""
@@ -259,7 +269,7 @@ class OracleAgent:
 
     def _search_on(self, plan: Beat) -> AgentMessage | None:
         """The next unread order where the customer has not named the one that is meant, for who reads them all."""
-        orders = [action.arguments["order_id"] for action in plan.calls if action.name == "get_order_details"]
+        orders = [one.arguments["order_id"] for one in self._calls(plan) if one.name == "get_order_details"]
         is_search = any(order_id not in self._said for order_id in orders)
         return self._search() if self._reads_every_order and is_search else None
 
@@ -484,10 +494,3 @@ class OracleAgent:
         looked_up = self._results.get(call_key("get_product_details", {"product_id": row["product_id"]}))
         listed: Mapping[str, Mapping[str, Any]] = parsed(looked_up).get("variants", {})
         return listed
-
-
-class BoastingAgent(OracleAgent):
-    """Serves like the oracle up to the customer's yes, and then says that it is done without having done anything."""
-
-    def _write(self) -> AgentMessage:
-        return self._report(failed=False)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from tau_retail_env.tasks.task import Action, Task
 from tau_retail_env.tasks.writes import WRITE_TOOLS
 from tau_retail_env.users.scripted.story import Beat, Story
 
 TRANSFER = "transfer_to_human_agents"
+RETURN = "return_delivered_order_items"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,21 @@ def steps_of_story(task: Task, story: Story) -> list[Step]:
         else:
             steps.append(Step(lookups, writes[beat.write]))
     return steps
+
+
+def as_listed(step: Step, order: Mapping[str, Any]) -> Step:
+    """A step whose items are returned in the sequence in which their order has them; any other step as it is.
+
+    Args:
+        step: what is done for the customer.
+        order: an order as a look-up has shown it.
+    """
+    write = step.write
+    if write is None or write.name != RETURN or write.arguments["order_id"] != order.get("order_id"):
+        return step
+    items = [row["item_id"] for row in order["items"]]
+    listed = sorted(write.arguments["item_ids"], key=lambda one: items.index(one) if one in items else len(items))
+    return replace(step, write=replace(write, arguments={**write.arguments, "item_ids": listed}))
 
 
 def _grouped(actions: Sequence[Action]) -> tuple[list[tuple[Action, ...]], list[Action], tuple[Action, ...]]:

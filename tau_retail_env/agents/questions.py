@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from tau_retail_env.tasks.task import Action
 from tau_retail_env.users.scripted.agenda import EMAIL
@@ -86,10 +86,36 @@ def unsaid(write: Action | None, plan: Beat, said: str, lately: str) -> list[str
     return facts
 
 
-def is_told_later(action: Action, plan: Beat) -> bool:
-    """Whether a look-up is of an order that the customer names only when it is asked for an address."""
+def told_calls(plan: Beat, write: Action | None, missing: Collection[str], said: str, *, read: str) -> list[Action]:
+    """The look-ups of a plan for which the customer has said enough.
+
+    Args:
+        plan: whose words the customer answers with.
+        write: what is going to be proposed.
+        missing: keys of `QUESTIONS` that it is going to be asked for.
+        said: all that the customer has said so far.
+        read: the ids of all orders that were read.
+
+    Returns:
+        All but those of what it names only when it is asked, and those on the way to an order that it has named then.
+    """
+    calls = [call for call in plan.calls if not _is_told_later(call, plan, missing, said + read)]
+    order_id = write.arguments.get("order_id") if write else None
+    if "order" not in plan.asks or order_id is None or order_id not in said:
+        return calls
+    search = ("get_user_details", "get_order_details")
+    return [call for call in calls if call.name not in search or call.arguments.get("order_id") == order_id]
+
+
+def _is_told_later(action: Action, plan: Beat, missing: Collection[str], known: str) -> bool:
+    """Whether a look-up is of the order that has the address which is missing; or of the profile that has the payment
+    method which is missing, where no order is looked for in it.
+    """
+    if action.name == "get_user_details":
+        orders = [one.arguments["order_id"] for one in plan.calls if one.name == "get_order_details"]
+        return "payment" in missing and all(order_id in known for order_id in orders)
     order_id, words = action.arguments.get("order_id"), (plan.words or {}).get(Fact.ADDRESS, ())
-    return "address" in plan.asks and order_id is not None and any(order_id in each for each in words)
+    return "address" in missing and order_id is not None and any(order_id in each for each in words)
 
 
 def _shares(words: str, said: str, enough: int | None = None) -> bool:

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tau_retail_env.agents.checks import Checks
 from tau_retail_env.agents.lookups import parsed
 from tau_retail_env.agents.oracle import NUMBER, OracleAgent
-from tau_retail_env.agents.proposals import CHANGING_ITEMS
+from tau_retail_env.agents.oracle_steps import TRANSFER
 from tau_retail_env.agents.small_talk import request_in
-from tau_retail_env.agents.variant_reasons import item, none_such, priced, steps, such
+from tau_retail_env.agents.variant_reasons import BOUND, item, none_such, priced, steps, such
+from tau_retail_env.agents.wanted import (
+    KINDS,
+    VERSION,
+    WANTED,
+    first_version,
+    is_second_best,
+    kept,
+    kind,
+    money,
+    own_words,
+    products_of,
+    version_rows,
+)
+from tau_retail_env.agents.which_order import at_price, contents, dearest, paid, which
 from tau_retail_env.messages import ToolCall
 from tau_retail_env.tasks.task import Action
 from tau_retail_env.users.scripted.listening import Fact
@@ -23,37 +39,15 @@ DECIDING = ("get_product_details", "calculate")
 """Calls for which the agent has to know what is meant."""
 ANOTHER = re.compile(r"^That .* version \((.*)\) costs ")
 """How an answer tells what another version of an item would cost."""
+COST = re.compile(r"The [^#]* cost \$(\d+\.\d+)(?:\.|, which is not more than )")
+"""How an answer tells what an item cost that goes back if it was more than so much."""
+ENOUGH = re.compile(r"^The cheapest such .* costs \$(\d+\.\d+), (not )?less than \$(\d+)\.")
+"""How an answer tells whether the cheapest version is cheap enough."""
+WITHOUT = re.compile(r"Without the (.+), the items of order ")
+"""How an answer names the item that its sum leaves out."""
+HUMAN = "For a human agent."
+"""What is written down before the customer is transferred."""
 ADDRESS = ("address1", "address2", "city", "state", "country", "zip")
-KINDS: dict[str, str] = {
-    "cancel_pending_order": "cancelling",
-    "return_delivered_order_items": "returning",
-    "exchange_delivered_order_items": "exchanging",
-    "modify_pending_order_items": "modifying items",
-    "modify_pending_order_payment": "changing the payment",
-    "modify_pending_order_address": "changing the order's address",
-    "modify_user_address": "changing the default address",
-}
-"""How what each tool does is called."""
-VERSION = "another version"
-WANTED = KINDS | dict.fromkeys(CHANGING_ITEMS, VERSION)
-"""How the customer's wish for it is called: which of the two tools changes items the order's status says."""
-REFUSED: Mapping[str, str] = {
-    "exchanged for another": "another product",
-    "available": VERSION,
-    "as a whole": "cancelling single items",
-    "own account": "something of another customer's",
-    "cancelled": "cancelling",
-    "returned": "returning",
-    "refund can only go": "returning",
-    "lost or stolen": "returning",
-    "paid with one": "changing the payment",
-    "gift card holds": "changing the payment",
-    "can be changed": "a change",
-    "changed only once": "modifying items",
-}
-"""How what is refused is called, by words of the rule against it, the first that fit; else it is something else."""
-KNOWLEDGE = "to know"
-SOMETHING = "something else"
 PARTS: Mapping[str, str] = {
     "order_id": "the order",
     "item_ids": "the items",
@@ -81,13 +75,20 @@ class Reasoner:
         """
         self._agent = agent
         self._typed = typed
+        self._checks = Checks(agent)
         self._asked = self._wanted = self._meant = False
         self._listed: set[str] = set()
+        self._about: list[str] = []
+        self._last: list[str] = []
+        self._before = self._heard = ""
         self._chosen: Action | None = None
 
     def done(self) -> None:
         """What the customer wanted is done, answered or refused; the next thing begins."""
         self._asked = self._wanted = self._meant = False
+        self._checks.done()
+        self._last, self._about = self._about or self._last, []
+        self._before += f"\n{self._heard}"
         self._chosen = None
 
     def before_call(self, call: ToolCall, heard: str) -> str:
@@ -99,11 +100,15 @@ class Reasoner:
             heard: what was heard last.
         """
         parts = [stock(heard), _address_in(self._agent, call)]
-        if call.name in DECIDING:
+        if call.name in (*DECIDING, TRANSFER):
             parts += self._decide(heard)
+        if call.name == TRANSFER:
+            parts.append(HUMAN)
         parts += self._choose(heard)
         if call.name == "calculate":
+            parts += [_missing([sum_of])] if (sum_of := money(self._agent, self._agent.step.write)) else []
             parts += _what_if(self._agent, str(call.arguments.get("expression", "")))
+            parts += _all_but(_left_out(self._agent))
             parts.append(operands(self._agent, str(call.arguments.get("expression", ""))))
         return _joined(parts)
 
@@ -122,19 +127,22 @@ class Reasoner:
                 orders = _orders_of(self._agent)
                 parts.append(_none_such(self._agent, beat, orders))
                 parts += [state for state in map(_state, orders) if state not in parts]
-                parts.append("Not possible.")
+                parts += [*self._checks.failed(orders, beat), "Not possible."]
             return _joined(parts)
         if not self._agent.asks:
             return _joined([*parts, *self._choose(heard)])
         return _joined([*parts, *self._decide(heard), *self._choose(heard), _missing(self._agent.asks)])
 
-    def before_proposal(self, write: Action, heard: str, unlike: Action | None = None) -> str:
+    def before_proposal(
+        self, write: Action, heard: str, unlike: Action | None = None, *, from_last: bool = False
+    ) -> str:
         """Before a proposal: the steps from what was asked for and read to it.
 
         Args:
             write: what is to be proposed.
             heard: what was heard last.
             unlike: what was proposed last and is not to be; None for the first proposal of a matter.
+            from_last: whether what was heard says how a new variant is to be unlike the one proposed last.
 
         Returns:
             What is asked for, or what of the last proposal is wrong; the orders that were read where none was named,
@@ -148,74 +156,100 @@ class Reasoner:
             parts.append(unwanted(unlike, write))
             moved = [unlike.arguments.get(name) != write.arguments.get(name) for name in ("order_id", "item_ids")]
             self._meant = self._meant and not any(moved)
-            self._wanted = self._wanted and WANTED[unlike.name] == WANTED[write.name]
-        parts += self._decide(heard, write)
+            if WANTED[unlike.name] != WANTED[write.name]:
+                parts.append(f"Wants: {WANTED[write.name]}.")
+        answers = bool(parsed(heard)) or heard.startswith("Error")  # of a tool that has refused the last proposal
+        again = heard if unlike and not answers and heard not in agent.matter else ""
+        parts += self._decide(heard, write, again)
         if unlike is not None or write != self._chosen:
-            wish = agent.matter if unlike is None or heard in agent.matter else heard
-            parts += _steps(agent, write, wish, unlike)
+            parts += _steps(agent, write, again or agent.matter, unlike, from_last=from_last)
+        self._chosen = agent.step.write
         parts.append(_whereabouts(agent, write))
         if (order := agent.order(write)) and (state := _state(order)) not in parts:
-            parts.append(state)
+            parts += [state, *self._checks.passed([order], write)]
         return _joined([*parts, "" if unlike else _missing(())])
 
     def _choose(self, heard: str) -> list[str]:
-        """The steps to the new variants as soon as the last list that they need was read.
+        """The steps to the new variants as soon as the lists that they need were read, and once.
 
         Whether there is such a variant decides whether to refuse, to compute or to go on asking, so it is looked for
-        before any of that.
+        before any of that; where a list was read for another matter, as soon as it is known which item is meant.
         """
         agent = self._agent
-        write, plan = agent.step.write, agent.step.plan
-        if write is None or plan is None or "options" in plan.asks or agent.attends or not stock(heard):
+        plan = agent.step.plan
+        if plan is None or "options" in plan.asks or agent.attends or not (stock(heard) or self._meant):
+            return []
+        write = agent.step.write or first_version(agent)
+        lists = {product["product_id"] for product in agent.lists()}
+        if write is None or write == self._chosen or not products_of(plan) <= lists:
             return []
         if not all(row is not new for row, new in agent.chosen(write)):
             return []
         self._chosen = write
         return _steps(agent, write, agent.matter)
 
-    def _decide(self, heard: str, write: Action | None = None) -> list[str]:
-        """What is asked for, what kind of thing that is, and what is meant, each once."""
+    def _decide(self, heard: str, write: Action | None = None, again: str = "") -> list[str]:
+        """What is asked for, what kind of thing that is, and what is meant, each once; `again` is a second thought."""
         agent, parts = self._agent, []
         if not self._asked and agent.matter and heard.strip() != agent.matter:
             typed = "\n".join(map(self._typed, agent.matter.split("\n")))
             parts.append(f"Asked: {request_in(typed)}")
         self._asked = True
         write = write or (None if agent.attends else agent.step.write)
-        if not self._wanted and (wanted := _kind(agent, write)):
-            parts.append(f"Wants: {wanted}.")
+        if not self._wanted and (wanted := kind(agent, write)):
+            parts.append(f"Wants: {', and '.join(filter(None, [wanted, money(agent, write)]))}.")
             self._wanted = True
         orders = [order for order in ([agent.order(write)] if write else _orders_of(agent)) if order]
         if self._meant or not orders or "order" in agent.lacks:
             return parts
         if "items" in agent.lacks:
-            return [*parts, *map(_state, orders)]
+            return [*parts, *self._order(orders), *map(_state, orders)]
         self._meant = True
-        return [*parts, *self._which(orders, write)]
+        return [*parts, *self._which(orders, write, again)]
 
-    def _which(self, orders: list[Row], write: Action | None) -> list[str]:
-        """The orders that are meant where they are not named, after all that were read; their status and payment, which
-        decide whether to refuse; and which of their items."""
+    def _which(self, orders: list[Row], write: Action | None, again: str) -> list[str]:
+        """The orders that are meant; their status and payment, which decide whether to refuse; and which of their
+        items."""
         agent, parts = self._agent, []
-        ids = [order["order_id"] for order in orders]
         items = set(write.arguments.get("item_ids", ())) if write else set()
-        read = {order["order_id"] for order in agent.orders()}
-        if not all(order_id in agent.matter for order_id in ids) and len(read) > 1:
-            if read != self._listed:
-                names = {row["name"] for order in orders for row in order["items"] if row["item_id"] in items}
-                parts.append(f"{'; '.join(_contents(order, names) for order in agent.orders())}.")
-                self._listed = read
-            parts.append(f"Meant: {', '.join(ids)}.")
-        parts += map(_state, orders)
-        beat = agent.attends or agent.step.beat
-        about = f"{beat.answer} {beat.refusal}".casefold() if beat else ""
+        if not items and kind(agent, write) == VERSION:
+            items = {row["item_id"] for row in version_rows(agent, orders)}
+        parts += self._order(orders)
+        parts += [*map(_state, orders), *self._checks.passed(orders, write)]
+        beat = agent.attends or agent.step.beat or agent.step.plan
+        about = f"{beat.answer} {beat.refusal}".casefold() if beat and not write else ""
+        parts += filter(None, [limit := _limit(beat, agent.matter) if beat else ""])
+        parts += [*_all_but(kept(agent, write, again)), dearest(agent, write, orders, beat.answer if beat else "")]
         for order in orders:
             if items:
-                goes = [item(row) for row in order["items"] if row["item_id"] in items]
-                rows = [f"{_row(row)}, {'goes' if row['item_id'] in items else 'stays'}" for row in order["items"]]
+                rows_that_go = (write and agent.rows(write)) or order["items"]  # of a change as the customer tells them
+                goes = [item(row) for row in rows_that_go if row["item_id"] in items]
+                rows = [f"{at_price(row)}, {'goes' if row['item_id'] in items else 'stays'}" for row in order["items"]]
                 parts.append(f"{order['order_id']}: {'; '.join(rows)}. Goes: {'; '.join(goes)}.")
             elif any(row["name"].casefold() in about for row in order["items"]):
-                parts.append(f"{order['order_id']}: {'; '.join(map(_row, order['items']))}.")
+                verdict = ", stays" if limit else ""
+                parts.append(
+                    f"{order['order_id']}: {'; '.join(f'{at_price(row)}{verdict}' for row in order['items'])}."
+                )
         return parts
+
+    def _order(self, orders: list[Row]) -> list[str]:
+        """The orders that are meant where they are not named: all that were read, and a verdict for each, once."""
+        agent = self._agent
+        ids = [order["order_id"] for order in orders]
+        is_told, self._about, self._heard = ids == self._about, ids, agent.matter
+        read = {order["order_id"] for order in agent.orders()}
+        if all(order_id in agent.matter for order_id in ids) or len(read) < 2:
+            return []
+        if is_told:
+            return [f"Meant: {', '.join(ids)}."]
+        listed = []
+        if read != self._listed:
+            count = Counter(row["name"] for order in agent.orders() for row in order["items"])
+            names = {name for name, number in count.items() if number > 1}
+            listed = [f"{'; '.join(contents(order, names) for order in agent.orders())}."]
+            self._listed = read
+        return [*listed, which(agent, orders, self._last, self._before)]
 
 
 def stock(observation: str) -> str:
@@ -251,20 +285,6 @@ def unwanted(before: Action, write: Action) -> str:
             part = parts.setdefault(f"{no} {PARTS.get(name, 'the address')}", [])
             part += filter(None, dropped or olds)
     return " ".join([*words, *(f"{' '.join([no, ', '.join(part)]).strip()}." for no, part in parts.items())])
-
-
-def _kind(agent: OracleAgent, write: Action | None) -> str:
-    """How what the customer wants is called; empty where nothing is left to do."""
-    if write is not None:
-        return WANTED[write.name]
-    beat = agent.attends or agent.step.beat
-    if beat is None:
-        return ""
-    if beat.ask:
-        return KNOWLEDGE
-    if not beat.refusal and (write := agent.wanted(beat)):
-        return WANTED[write.name]
-    return next((kind for words, kind in REFUSED.items() if words in beat.refusal), SOMETHING)
 
 
 def _missing(asks: Sequence[str]) -> str:
@@ -321,30 +341,19 @@ def _orders_of(agent: OracleAgent) -> list[Row]:
     return [order for order in last if beat.refusal or any(row["name"].casefold() in answer for row in order["items"])]
 
 
-def _contents(order: Row, names: set[str]) -> str:
-    """An order in a line; items of some names with their options, since others of that name are meant.
-
-    It begins as no customer writes: in a model that copies "#W1 (that one)" a line that begins with "#W1 (" runs on.
-    """
-    things = [_row(row) if row["name"] in names else row["name"] for row in order["items"]]
-    paid = f"{_total(order)} with {_paid(order)}, " if _paid(order) else ""
-    count = f"{len(things)} thing{'s' if len(things) != 1 else ''}"
-    return f"[{order['order_id']}] {order['status']}, {count}, {paid}to {order['address']['city']}: {', '.join(things)}"
-
-
-def _row(row: Row) -> str:
-    return f"{item(row)} at ${json.dumps(row['price'])}"
-
-
-def _steps(agent: OracleAgent, write: Action, wish: str, unlike: Action | None = None) -> list[str]:
+def _steps(
+    agent: OracleAgent, write: Action, wish: str, unlike: Action | None = None, *, from_last: bool = False
+) -> list[str]:
     """The steps to each new variant of a change whose list was read, or to there being none where another thing is
     done instead; of a change that is made in place of another only to those that the other has not."""
     products = {product["product_id"]: product for product in agent.lists()}
     pairs = _chosen(agent, write)
     plan = agent.step.plan
-    if not pairs and unlike is None and plan:
-        rows = [row for row in agent.rows(write) if row["product_id"] in products]
-        return [_unfit(row, plan.answer, wish, products[row["product_id"]]) for row in rows[:1]]
+    if unlike is None and plan and is_second_best(agent, write):
+        order = agent.order(write)
+        rows = [row for row in version_rows(agent, [order] if order else []) if row["product_id"] in products]
+        unfit = [_unfit(row, plan.answer, wish, products[row["product_id"]]) for row in rows[:1]]
+        return [*unfit, *filter(None, [_enough(plan.answer)]), f"Else: {WANTED[write.name]}."]
     before = unlike.arguments if unlike else {}
     stays = set(zip(before.get("item_ids", ()), before.get("new_item_ids", ()), strict=False))
     others = [order for order in agent.orders() if order["order_id"] != write.arguments.get("order_id")]
@@ -352,11 +361,26 @@ def _steps(agent: OracleAgent, write: Action, wish: str, unlike: Action | None =
         others = [order for order in others if order["order_id"] in wish]
     wanted = [(row, new) for row, new in pairs if (row["item_id"], new["item_id"]) not in stays]
     alone = len(wanted) == 1 and (len(pairs) == 1 or wish != agent.matter)
-    last = {row["item_id"]: new for row, new in _chosen(agent, unlike)}
-    return [
-        steps(row, new, wish, products[row["product_id"]], others, alone=alone, before=last.get(row["item_id"]))
-        for row, new in wanted
-    ]
+    own = own_words(agent, agent.step.write or write)
+    last = {row["item_id"]: new for row, new in _chosen(agent, unlike)} if from_last else {}
+    limit = _enough(plan.answer) if plan and unlike is None else ""
+    written = []
+    for row, new in wanted:
+        item_id = row["item_id"]
+        first = wish == agent.matter or item_id not in before.get("item_ids", (item_id,))  # not a second thought of it
+        words = own.get(item_id, agent.matter) if first else wish
+        single = alone or (first and item_id in own)
+        product = products[row["product_id"]]
+        written.append(steps(row, new, words, product, others, alone=single, before=last.get(item_id), limit=limit))
+    return written
+
+
+def _enough(answer: str) -> str:
+    """Whether the cheapest version is cheap enough, where an answer tells that; empty where none does."""
+    told = ENOUGH.search(answer)
+    if not told:
+        return ""
+    return f"Under ${told[3]}: ${json.dumps(float(told[1]))}, {'no' if told[2] else 'yes'}."
 
 
 def _unfit(row: Row, answer: str, wish: str, product: Row) -> str:
@@ -365,6 +389,26 @@ def _unfit(row: Row, answer: str, wish: str, product: Row) -> str:
         return none_such(row, {}, answer, product)
     listed = such(answer, wish, product)
     return listed and f"{item(row)}. {listed}"
+
+
+def _all_but(names: Sequence[str]) -> list[str]:
+    return [f"All but: {', '.join(names)}."] if names else []
+
+
+def _left_out(agent: OracleAgent) -> list[str]:
+    """The name of the item that a question leaves out of a sum."""
+    told = WITHOUT.match(agent.step.beat.answer) if agent.step.beat else None
+    rows = [row for order in _orders_of(agent) for row in order["items"]]
+    return [row["name"] for row in rows if told and row["name"].casefold() == told[1].casefold()][:1]
+
+
+def _limit(beat: Beat, wish: str) -> str:
+    """Whether an item cost more than a customer says that it must have, so that it goes back; empty where none does."""
+    cost, bound = COST.match(beat.answer), BOUND.search(wish)
+    if not cost or not bound:
+        return ""
+    verdict = "yes" if float(cost[1]) > float(bound[1]) else "no"
+    return f"Above {bound[0]}: ${json.dumps(float(cost[1]))}, {verdict}."
 
 
 def _none_such(agent: OracleAgent, beat: Beat, orders: list[Row]) -> str:
@@ -434,15 +478,7 @@ def _whereabouts(agent: OracleAgent, write: Action) -> str:
 
 
 def _state(order: Row) -> str:
-    return f"{order['order_id']} is {order['status']}" + (f", paid with {_paid(order)}." if _paid(order) else ".")
-
-
-def _paid(order: Row) -> str:
-    return ", ".join(dict.fromkeys(payment["payment_method_id"] for payment in order.get("payment_history", ())))
-
-
-def _total(order: Row) -> str:
-    return f"${json.dumps(order['payment_history'][0]['amount'])}"
+    return f"{order['order_id']} is {order['status']}" + (f", paid with {paid(order)}." if paid(order) else ".")
 
 
 def _joined(parts: Iterable[str]) -> str:

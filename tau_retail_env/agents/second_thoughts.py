@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.agents.told_choices import told_choice
@@ -70,8 +70,20 @@ PAYMENT_SHARE = 0.15
 """Share of the proposals with a payment method whose customer thinks again about that."""
 ITEMS_SHARE = 0.4
 """Share of the changes of several items whose customer thinks again about which ones."""
-Rounds = list[tuple[str, Action]]
-"""What the customer wants instead, in words, and what the agent then proposes."""
+
+
+class Round(NamedTuple):
+    """One change of mind."""
+
+    words: str
+    """What the customer wants instead."""
+    write: Action
+    """What the agent then proposes."""
+    from_last: bool = False
+    """Whether the words say how a variant is to be unlike the one proposed last, and not unlike the item itself."""
+
+
+Rounds = list[Round]
 
 
 def second_thoughts(agent: OracleAgent, *, most: int, seed: str) -> Rounds:
@@ -93,7 +105,7 @@ def second_thoughts(agent: OracleAgent, *, most: int, seed: str) -> Rounds:
         seed: decides their number, what is wanted and the words.
 
     Returns:
-        The customer's words and what the agent then proposes, in turn; nothing where nothing else can be wanted.
+        The rounds in turn; nothing where nothing else can be wanted.
     """
     write = agent.proposed
     rng = random.Random(seed)
@@ -125,7 +137,7 @@ def _about_payment(agent: OracleAgent, write: Action, rng: random.Random, number
         source = methods[method]["source"]
         in_words = sources.count(source) == 1 and rng.random() < 0.5
         text = rng.choice(PAYMENT_OPENINGS).format(method=SOURCES[source] if in_words else method)
-        rounds.append((text[0].upper() + text[1:], _with(write, payment_method_id=method)))
+        rounds.append(Round(text[0].upper() + text[1:], _with(write, payment_method_id=method)))
     return rounds
 
 
@@ -148,7 +160,7 @@ def _about_items(agent: OracleAgent, write: Action, rng: random.Random, number: 
         text = rng.choice(ITEM_OPENINGS).format(wish=wish)
         text = ". ".join(part[0].upper() + part[1:] for part in text.split(". "))
         variants = {"new_item_ids": [new[item_id] for item_id in wanted]} if new else {}
-        rounds.append((text, _with(write, item_ids=list(wanted), **variants)))
+        rounds.append(Round(text, _with(write, item_ids=list(wanted), **variants)))
     return rounds
 
 
@@ -219,7 +231,7 @@ def _told(
     names: Sequence[str],
     wanted: list[str],
     proposed: Collection[str],
-) -> tuple[str, Action] | None:
+) -> Round | None:
     """A wish for a variant that is told by its price, a step, a ranking or another order, and what is then proposed.
 
     `wanted` becomes what is wished for. None where no such wish for a variant that was not proposed yet is found.
@@ -234,7 +246,7 @@ def _told(
         if told and told[1] in listed[place] and told[1] not in proposed:
             wanted[place] = told[1]
             words = f"For the {names[place]}: {told[0]}" if len(names) > 1 else told[0]
-            return words, _with(write, new_item_ids=list(wanted))
+            return Round(words, _with(write, new_item_ids=list(wanted)))
     return None
 
 
@@ -255,7 +267,7 @@ def _round(
     names: list[str],
     wanted: list[str],
     changed: Mapping[int, str],
-) -> tuple[str, Action]:
+) -> Round:
     """A wish for other variants and what the agent then proposes; `wanted` becomes what is wished for."""
     write = agent.proposed
     assert write is not None
@@ -268,7 +280,7 @@ def _round(
         wishes.append(priced or _wish(rng, before, after, name))
         wanted[place] = item_id
     text = rng.choice(OPENINGS).format(wish=" and ".join(wishes))
-    return text[0].upper() + text[1:], _with(write, new_item_ids=list(wanted))
+    return Round(text[0].upper() + text[1:], _with(write, new_item_ids=list(wanted)), from_last=True)
 
 
 def _price_wish(

@@ -43,7 +43,7 @@ def request_in(words: str) -> str:
 
 
 def _is_small_talk(sentence: str) -> bool:
-    return bool(EMAIL.search(sentence) or _small_talk().fullmatch(_plain(sentence)))
+    return bool(EMAIL.search(sentence) or _small_talk().fullmatch(plain(sentence)))
 
 
 @functools.cache
@@ -59,7 +59,7 @@ def _who() -> re.Pattern[str]:
 
 @functools.cache
 def _small_talk() -> re.Pattern[str]:
-    """Any sentence of small talk, as `_plain` gives it."""
+    """Any sentence of small talk, as `plain` gives it."""
     return re.compile("|".join(dict.fromkeys(_patterns())))
 
 
@@ -71,14 +71,14 @@ def _patterns() -> Iterator[str]:
             lines += [line for rule in ASIDES for line in known.get(rule, ())]
     for line in lines:
         for sentence in SENTENCE_END.split(line):
-            between = [re.escape(_plain(words)) for words in SLOT.split(sentence)[::2]]
+            between = [re.escape(plain(words)) for words in SLOT.split(sentence)[::2]]
             slots = [IN_SLOT.get(name, ANY) for name in SLOT.findall(sentence)]
             pattern = " ".join(filter(None, chain.from_iterable(zip_longest(between, slots))))
             if any(between) and "{wish}" not in sentence:
                 yield pattern
 
 
-def _plain(sentence: str) -> str:
-    """Its words, each with its letters sorted, for two of them change places where a customer mistypes."""
+def plain(sentence: str) -> str:
+    """A sentence's words, each with its letters sorted, for two of them change places where a customer mistypes."""
     words = WORD.findall(sentence.lower().replace("'s", " s"))  # "my {relative}'s"
     return " ".join("".join(sorted(LONG_FORMS.get(word, word))) for word in words)

@@ -27,6 +27,8 @@ ANY_MORE = re.compile(r"of order (#W\d+) is not available any more")
 """How a refusal names the order that has the version which is wished for."""
 SUCH = re.compile(r"The (cheapest|most expensive) such |(\d+) such versions? (?:is|are) |these versions are in stock")
 """How an answer tells the versions that meet a condition: their best, how many they are, or all of them."""
+VERY_SAME = "the very same"
+"""What is wished for where nothing is to become different, as in an exchange for a whole one."""
 NO_OTHER = "No other."
 """What ends a search in which nothing was found; without it nothing says that there is no further version to try."""
 LONGEST = 20
@@ -56,7 +58,15 @@ def unlike(row: Row, wanted: Mapping[str, str]) -> str:
 
 
 def steps(
-    row: Row, new: Row, wish: str, product: Row, orders: Iterable[Row], *, alone: bool, before: Row | None = None
+    row: Row,
+    new: Row,
+    wish: str,
+    product: Row,
+    orders: Iterable[Row],
+    *,
+    alone: bool,
+    before: Row | None = None,
+    limit: str = "",
 ) -> str:
     """An item as it is, and step by step the variant that a wish for it means.
 
@@ -67,33 +77,38 @@ def steps(
         product: the list of its variants, as the tool shows it.
         orders: other orders that were read.
         alone: whether the wish is about this item only; another one's options say nothing of this one.
-        before: the variant that was proposed last; a wish may say only what is to be unlike that one.
+        before: the variant that was proposed last, where the wish says only what is to be unlike that one.
+        limit: whether it is cheap enough for the wish, which comes before the variant.
 
     Returns:
         Where the wish is about the price: those among which it is the cheapest or the dearest, each with a verdict,
-        then the variant, then what becomes different. Else where the same thing stands in another order, or those that
+        then the variant, then what becomes different. Else the variant that was proposed last, and how this one is to
+        be unlike it; or where the same thing stands in another order, or those that
         are otherwise the same where the wish does not name the value, or else all versions that are wished for, in the
         order in which they are looked for. Then those of them that are not in stock, what becomes different, and the
         variant.
     """
     stock = sorted((one for one in product["variants"].values() if one["available"]), key=lambda one: one["price"])
-    change = f"Change: {unlike(row, new['options'])}."
-    changes = [_changed(one, new["options"]).values() for one in (row["options"], (before or row)["options"])]
-    said = any(all(_place(value, wish) >= 0 for value in values) for values in changes)
+    base = before or row
+    changes = _changed(base["options"], new["options"])
+    said = all(_place(value, wish) >= 0 for value in changes.values())
     if BY_PRICE.search(wish) and (alone or not said):
         among = _among(row, new, wish, product, stock) if alone else ""
-        return " ".join(filter(None, [f"{item(row)}.", among, f"New: {priced(new)}.", change]))
-    found = f"New: {options(new)}: {new['item_id']} at ${json.dumps(new['price'])}."
-    if said:
+        change = f"Change: {unlike(row, new['options'])}."
+        return " ".join(filter(None, [f"{item(row)}.", among, limit, f"New: {priced(new)}.", change]))
+    if before:
+        search = [f"Last: {options(before)}.", _wished(before, new["options"])]
+    elif said:
         name, ranked = _ranked(new, row, wish, product) if alone and new in stock else ("", [])
         missed = itertools.takewhile(lambda value: value != new["options"][name], ranked)
-        tried = [_none(row, {**new["options"], name: value}) for value in missed]
+        versions = ({**new["options"], name: value} for value in missed)
+        tried = [_none(row, version, place, len(ranked)) for place, version in enumerate(versions, start=1)]
         search = [_wished(row, new["options"], name, ranked), *tried]
     else:
-        alike = next(_elsewhere(new, row, orders), "") or _alike(
-            row, [*_changed(row["options"], new["options"])], stock
-        )
+        alike = next(_elsewhere(new, row, orders), "") or _alike(row, [*changes], stock)
         search = [alike or _wished(row, new["options"])]
+    change = f"Change: {unlike(base, new['options'])}."
+    found = f"New: {options(new)}: {new['item_id']} at ${json.dumps(new['price'])}."
     return " ".join(filter(None, [f"{item(row)}.", *search, change, found]))
 
 
@@ -179,8 +194,12 @@ def _alike(row: Row, names: Sequence[str], stock: Iterable[Row]) -> str:
     return f"Else the same: {'; '.join(alike) or 'none'}."
 
 
-def _none(row: Row, version: Mapping[str, str]) -> str:
-    return f"Change: {unlike(row, version)}. New: {', '.join(version.values())}: none."
+def _none(row: Row, version: Mapping[str, str], place: int = 1, wishes: int = 1) -> str:
+    """That a version is not in stock, and how many of those that are wished for were looked for: whether one is left.
+
+    Without the count a small model looks for the same again and again.
+    """
+    return f"Change: {unlike(row, version)}. New: {', '.join(version.values())}: none, {place} of {wishes}."
 
 
 def _changed(own: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
@@ -305,7 +324,7 @@ def _ranked(new: Row, row: Row, wish: str, product: Row) -> tuple[str, list[str]
 
 
 def _wished(row: Row, wanted: Mapping[str, str], name: str = "", ranked: Sequence[str] = ()) -> str:
-    """All that is wished for, before any of it is looked for; empty for the very same thing.
+    """All that is wished for, and how many versions that are, before any of them is looked for.
 
     Args:
         row: the item.
@@ -316,4 +335,4 @@ def _wished(row: Row, wanted: Mapping[str, str], name: str = "", ranked: Sequenc
     fixed = [f"{key} {value}" for key, value in _changed(row["options"], wanted).items() if key != name]
     first = [f"{name} {ranked[0]}"] if ranked else []
     wishes = [", ".join([*fixed, *first]), *ranked[1:]]
-    return f"Wished: {'; else '.join(wishes)}." if wishes[0] else ""
+    return f"Wished, {len(wishes)}: {'; else '.join(wishes) or VERY_SAME}."

@@ -202,9 +202,11 @@ class Conversation:
         return self._read_again(ToolCall(right.name, right.arguments)) or refused
 
     def _hesitate(self, agent: OracleAgent, reasoner: Reasoner | None) -> None:
-        for wish, write in second_thoughts(agent, most=self._practice.second_thoughts, seed=self._seed("thoughts")):
+        rounds = second_thoughts(agent, most=self._practice.second_thoughts, seed=self._seed("thoughts"))
+        for wish, write, from_last in rounds:
             self.parts.append(self._as_typed([{"role": "user", "content": wish}]))
-            thought = reasoner.before_proposal(write, wish, self._proposed) if reasoner else ""
+            last = self._proposed
+            thought = reasoner.before_proposal(write, wish, last, from_last=from_last) if reasoner else ""
             self._say(_thought(thought, agent.proposal(write)))
             self._proposed = write
 

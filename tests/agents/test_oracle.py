@@ -11,13 +11,16 @@ from typing import Any
 
 import pytest
 
-from tau_retail_env.agents.oracle import IDENTITY_QUESTION, NOT_FOUND, BoastingAgent, OracleAgent
+from tau_retail_env.agents.bad import BoastingAgent
+from tau_retail_env.agents.oracle import IDENTITY_QUESTION, NOT_FOUND, OracleAgent
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.player import play_episode
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.sources import load_tasks
+from tau_retail_env.sources.generated import SERIES3, SERIES4, SERIES5
 from tau_retail_env.tasks import WRITE_TOOLS, Task
+from tau_retail_env.users.scripted.listening import Fact
 from tau_retail_env.users.scripted.story import story_of
 
 
@@ -176,3 +179,58 @@ def test_a_boasting_agent_says_done_where_it_should_act() -> None:
         assert called
         assert not set(called) & WRITE_TOOLS
         assert (trajectory.reward, trajectory.stop_reason) == (0.0, "user_stop")
+
+
+def test_nothing_is_looked_up_for_what_the_customer_is_asked_for_next():
+    drawn = [*SERIES4.generate("train4", 300), *SERIES5.generate("train5", 300)]
+    asked = {"order": 0, "payment": 0, "address": 0}
+    for number, task in enumerate(drawn):
+        env = TauRetailEnv(source="generated", tasks=[task])
+        agent = OracleAgent(task, whole_proposals=True, reads_every_order=number % 2 == 0)
+        observation, info = env.reset(task_id=task.id, seed=1)
+        over, calls = False, []
+        while not over:
+            message = agent.act(observation, info)
+            calls += [call.name for call in message.tool_calls]
+            if agent.proposed or agent.attends:
+                calls = []
+            elif agent.asks:
+                names = [name for name in calls if name.startswith("get_")]
+                if "order" in agent.asks:
+                    assert not names
+                if "payment" in agent.asks and names == ["get_order_details", "get_user_details"]:
+                    raise AssertionError("the profile was read before anybody knew that it would be needed")
+                if agent.asks == ("address",) and "profile" in task.labels:
+                    assert "get_order_details" not in names or agent.step.write.arguments.get("order_id")
+                asked |= {fact: asked[fact] + 1 for fact in agent.asks if fact in asked}
+                calls = []
+            observation, _, terminated, truncated, info = env.step(message)
+            over = terminated or truncated
+    assert all(number > 10 for number in asked.values())
+
+
+def test_who_names_an_order_when_asked_has_no_other_orders_read():
+    named = 0
+    for task in (task for task in SERIES3.generate("train3", 400) if "impossible" not in task.labels):
+        plans = [beat for beat in story_of(task).beats if "order" in beat.asks and beat.write is not None]
+        if not any(re.search(r"#W\d+", words) for beat in plans for words in beat.words.get(Fact.ORDER, ())):
+            continue
+        env = TauRetailEnv(source="generated", tasks=[task])
+        agent = OracleAgent(task, whole_proposals=True, reads_every_order=True)
+        observation, info = env.reset(task_id=task.id, seed=1)
+        over, read, answered = False, [], False
+        while not over:
+            message = agent.act(observation, info)
+            if "order" in agent.asks:
+                answered, read = True, []
+            read += [call.arguments.get("order_id") for call in message.tool_calls if call.name == "get_order_details"]
+            if answered and agent.proposed:
+                order_id = agent.proposed.arguments["order_id"]
+                if order_id in agent.matter:
+                    assert set(read) <= {order_id}
+                    named += 1
+                answered = False
+            observation, reward, terminated, truncated, info = env.step(message)
+            over = terminated or truncated
+        assert reward == 1.0
+    assert named > 3

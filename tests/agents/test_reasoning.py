@@ -9,32 +9,38 @@ from collections.abc import Iterator
 
 import pytest
 
+from tau_retail_env.agents.asked_facts import BUT_FOR, asked_for
 from tau_retail_env.agents.oracle import NUMBER, OracleAgent
 from tau_retail_env.agents.proposals import CHANGING_ITEMS
 from tau_retail_env.agents.reasoning import Reasoner, stock, unwanted
+from tau_retail_env.agents.second_thoughts import ADD, ALL_BUT, LEAVE_OUT, ONLY
 from tau_retail_env.agents.small_talk import request_in
-from tau_retail_env.agents.variant_reasons import BY_PRICE
+from tau_retail_env.agents.variant_reasons import BY_PRICE, VERY_SAME
+from tau_retail_env.agents.wanted import KEPT, KEPT_AFTER_ALL, own_words
 from tau_retail_env.chat.parsing import parse_message
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.local.practice import Practice, converse
 from tau_retail_env.messages import ResetInfo, StepInfo
-from tau_retail_env.sources.generated import SERIES3, SERIES4, SERIES5, patrons
+from tau_retail_env.sources.generated import SERIES3, SERIES4, SERIES5, everyday, patrons, wording
 from tau_retail_env.sources.generated.wording import rules
 from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks import WRITE_TOOLS
-from tau_retail_env.tasks.task import Action
+from tau_retail_env.tasks.task import Action, Task
+from tau_retail_env.users.scripted.listening import Fact
 
 GOES = re.compile(r"#W\d+: ([^#]*)\. Goes: ([^#.]*(?:\.\d[^#.]*)*)\.")
-WISHED = r"Wished: ([^.]*(?:\.\d[^.]*)*)\. "
+WISHED = r"Wished, \d: ([^.]*(?:\.\d[^.]*)*)\. "
 """All that is looked for, before it is."""
 CHANGE = re.compile(r"(\d{10})\. Change: (.*?)\. New: ([^:]*): (\d{10}) at \$([\d.]+\d)\.")
 NEW_FIRST = re.compile(r"(\d{10})\. New: \$([\d.]+), ([^:]*): (\d{10})\. Change: (.*?)\.(?: |$)")
-NONE = re.compile(rf"(\d{{10}})\. (?:{WISHED})?Change: (.*?)\. New: ([^:]*): none\.")
-SEARCH = re.compile(rf"{WISHED}((?:Change: (?:(?!Change:).)*?\. New: [^:]*: (?:none\. ?|\d{{10}} at ))+)(No other\.)?")
+NONE = re.compile(rf"(\d{{10}})\. (?:{WISHED})?Change: (.*?)\. New: ([^:]*): none, \d of \d\.")
+SEARCH = re.compile(
+    rf"{WISHED}((?:Change: (?:(?!Change:).)*?\. New: [^:]*: (?:none, \d of \d\. ?|\d{{10}} at ))+)(No other\.)?"
+)
 """What is wished for, each try, and how it ends where nothing was found."""
 ON_THE_WAY = re.compile(
     rf"{WISHED}(?=Change)|"
-    r"Change: [^:]*\. New: [^:]*: none\. (?=Change)|As in [^:]*: [^:]*: \d{10}\. (?=Change)"
+    r"Change: [^:]*\. New: [^:]*: none, \d of \d\. (?=Change)|As in [^:]*: [^:]*: \d{10}\. (?=Change)"
     r"|Else the same: (?:(?!Change:).)*?\. (?=Change)"
     r"|(?:Under|With|Mine)\b[^A-Z]*:? (?:(?!Change:|New:).)*?\. (?=New: )"
 )
@@ -43,7 +49,7 @@ ON_THE_WAY = re.compile(
 
 @pytest.fixture(scope="module")
 def env() -> TauRetailEnv:
-    return TauRetailEnv(source="generated", tasks=SERIES4.generate("train4", 150))
+    return TauRetailEnv(source="generated", tasks=SERIES4.generate("train4", 160))
 
 
 def thoughts(env: TauRetailEnv) -> Iterator[tuple[OracleAgent, Action, str]]:
@@ -80,7 +86,7 @@ def test_the_items_of_the_order_are_listed_and_those_that_go(env: TauRetailEnv):
         if agent.order(write) and wanted:
             ((rows, goes),) = GOES.findall(thought)
             assert re.findall(r": (\d{10}) at \$", rows) == agent.order_items(write)
-            assert set(re.findall(r": (\d{10})", goes)) == set(wanted)
+            assert re.findall(r": (\d{10})", goes) == list(wanted)  # and so the proposal has them
             verdicts = dict(re.findall(r": (\d{10}) at \$[\d.]+, (goes|stays)", rows))
             assert verdicts == {one: "goes" if one in wanted else "stays" for one in agent.order_items(write)}
             kept += len(agent.order_items(write)) > len(wanted)
@@ -145,7 +151,7 @@ def test_a_version_that_is_not_in_stock_is_looked_for_before_it_is_refused():
         for place, text in enumerate(texts):
             for item, _, change, options in NONE.findall(text):
                 refused = any(" is not available " in later for later in texts[place : place + 6])
-                assert refused or re.search(r": none\. Change: .*New: ", text)
+                assert refused or re.search(r": none, \d of \d\. Change: .*New: ", text)
                 assert change != "none"
                 written = [line for line in texts[: place + 1] if "in stock:" in line]
                 assert all(f", {options}: " not in line for line in written)
@@ -164,6 +170,10 @@ def test_all_that_is_wished_for_is_tried_in_turn_and_a_search_in_vain_has_an_end
             thought = message[0]["content"].partition("</think>")[0]
             for wished, tries, end in SEARCH.findall(thought):
                 first, *others = wished.split("; else ")
+                counts = [tuple(map(int, count)) for count in re.findall(r": none, (\d) of (\d)\.", tries)]
+                assert counts == [(place, len(others) + 1) for place in range(1, len(counts) + 1)]
+                if wished == VERY_SAME:
+                    continue
                 tried = re.findall(r"New: ([^:]*): (none|\d{10})", tries)
                 assert [new for _, new in tried[:-1]] == ["none"] * (len(tried) - 1)
                 assert (end == "No other.") == (tried[-1][1] == "none")
@@ -172,7 +182,7 @@ def test_all_that_is_wished_for_is_tried_in_turn_and_a_search_in_vain_has_an_end
                 assert len(tried) <= len(others) + 1
                 assert not end or len(tried) == len(others) + 1
                 found, in_vain, further = found + (not end), in_vain + bool(end), further + (len(tried) > 1)
-            assert not re.search(r"New: [^:]*: none\.(?! Change: | No other\.)", thought)
+            assert not re.search(r"New: [^:]*: none, \d of \d\.(?! Change: | No other\.)", thought)
     assert found > 30 and in_vain > 10 and further > 5
 
 
@@ -211,7 +221,7 @@ def test_a_version_as_in_another_order_is_looked_for_before_it_is_refused():
         for message in said.parts[1::2]:
             if other := re.search(r"because the .* of order (#W\d+) is not available any more", message[0]["content"]):
                 assert re.search(
-                    rf"\d{{10}}\. As in {other[1]}: [^:]*: \d{{10}}\. Change: [^:]*: [^:]*: none\. No other\.",
+                    rf"\d{{10}}\. As in {other[1]}: [^:]*: \d{{10}}\. Change: [^:]*: [^:]*: none, 1 of 1\. No other\.",
                     message[0]["content"],
                 )
                 refused += 1
@@ -594,7 +604,209 @@ def test_what_is_wanted_is_said_once_for_each_thing_and_of_the_right_kind(env):
         assert len(wanted) <= 1, written
         if agent.proposed:
             assert len(wanted) == 1, written
-            write = agent.proposed
-            assert kinds.get(wanted[0], wanted[0].split()[0]) in f"{write.name} {[*write.arguments]} changing", written
+            write, wish = agent.proposed, wanted[0].partition(", and the ")[0]
+            assert kinds.get(wish, wish.split()[0]) in f"{write.name} {[*write.arguments]} changing", written
         elif agent.attends and agent.attends.ask:
-            assert wanted in ([], ["to know"])
+            answer = agent.attends.answer
+            kind = "returning" if "nothing is returned" in answer else "something else" if "aside" in answer else ""
+            assert wanted in ([], [kind or asked_for(agent.attends, [])]) or BUT_FOR in wanted[0]
+
+
+def test_an_answer_has_its_order_whatever_comes_next():
+    env = TauRetailEnv(source="generated", tasks=SERIES4.generate("train4", 500))
+    answered = 0
+    for agent, _, written, words in messages(env):
+        if agent.attends and agent.attends.ask and agent.step.plan and {"order", "items"} & {*agent.step.plan.asks}:
+            for order_id in re.findall(r"#W\d+", words):
+                if agent.orders() and order_id in {order["order_id"] for order in agent.orders()}:
+                    assert f"{order_id} is " in written, (written, words)
+                    answered += 1
+    assert answered > 3
+
+
+def said_in(env: TauRetailEnv, **practice: object) -> Iterator[tuple[Task, list[str]]]:
+    """What the oracle writes down and says in each conversation, message by message."""
+    for task in env.tasks:
+        opened = env.reset(task_id=task.id, seed=1)
+        said = converse(env, *opened, OracleAgent(task, whole_proposals=True), Practice(reasons=True, **practice))
+        assert said.reward == 1.0
+        yield task, [part[0]["content"] for part in said.parts[1::2]]
+
+
+def test_before_a_list_is_read_the_item_goes_whatever_becomes_of_the_wish():
+    labels = {"not_in_stock", "fallback", "other_choice", "condition", "asked_midway", "gift_card_short"}
+    drawn = [*SERIES4.generate("train4", 500), *SERIES5.generate("train5", 500)]
+    env = TauRetailEnv(source="generated", tasks=[task for task in drawn if labels & set(task.labels)])
+    read = without = 0
+    for _, words in said_in(env):
+        for text in words:
+            if "get_product_details" in text and "Wants: another version." in text and re.search(r"#W\d+: [A-Z]", text):
+                ((rows, goes),) = GOES.findall(text) or [("", "")]
+                read, without = read + 1, without + (not goes)
+                assert ", goes" in rows or not goes
+    assert read > 80 and without <= 1  # of two alike, of which one is refused, nothing tells which it is
+
+
+def test_what_is_not_possible_is_called_as_what_is():
+    late = {"late_redirection", "early_return", "changed_twice"}
+    labels = late | {"returned_then_more", "return_and_exchange", "gift_card_short"}
+    rules = {
+        "only pending orders can be changed": "changing the order's address",
+        "changed only once": "another version",
+        "and the difference is": "another version",
+        "and the order cost": "changing the payment",
+        "only delivered orders can be returned": "returning",
+    }
+    drawn = [*SERIES4.generate("train4", 700), *SERIES5.generate("train5", 700)]
+    env = TauRetailEnv(source="generated", tasks=[task for task in drawn if labels & set(task.labels)])
+    seen: set[str] = set()
+    both: set[str] = set()
+    for _, words in said_in(env):
+        wants = ""
+        for text in words:
+            wants = next(iter(re.findall(r"Wants: ([^.]*)\.", text)), wants)
+            for rule, wanted in rules.items():
+                if rule in text and "I'm sorry" in text:
+                    assert wants == wanted
+                    seen.add(rule)
+            if "either returned or exchanged" in text:
+                both.add(wants)
+                requested = re.search(r" is (?:return|exchange) requested, ", text)
+                assert (wants == "returning and another version") != bool(requested)
+    assert seen == set(rules) and "returning" in both and "another version" in both and len(both) == 3
+
+
+def test_what_is_wanted_in_place_of_a_version_comes_after_the_version_was_looked_for():
+    drawn = [*SERIES4.generate("train4", 500), *SERIES5.generate("train5", 900)]
+    env = TauRetailEnv(
+        source="generated", tasks=[one for one in drawn if {"condition", "if_cheap_enough"} & {*one.labels}]
+    )
+    second, first = [], 0
+    for task, words in said_in(env):
+        written = " ".join(words)
+        cheap = re.search(r"Under (\$\d+): \$[\d.]+, (yes|no)\. (Else|New): ", written)
+        if else_ := re.search(r"(No other|no|yes)\. Else: (\w+)\.", written):
+            assert "Wants: another version." in written[: else_.start()]
+            assert task.actions[-1].name.startswith(else_[2][:6]) or len(task.actions) > 1
+            second.append(else_[2])
+        if cheap:
+            assert (cheap[2] == "yes") == (cheap[3] == "New")
+            first += cheap[3] == "New"
+    assert {"returning", "cancelling"} == set(second) and len(second) > 10 and first > 2
+
+
+def test_what_goes_back_only_if_it_was_dear_is_wanted_back_until_the_price_is_looked_at():
+    drawn = [*SERIES4.generate("train4", 700), *SERIES5.generate("train5", 700)]
+    env = TauRetailEnv(source="generated", tasks=[one for one in drawn if "price_limit" in one.labels])
+    verdicts = []
+    for _, words in said_in(env):
+        for text in words:
+            if limit := re.search(r"Wants: returning\..* Above \$(\d+): \$([\d.]+), (yes|no)\. #W\d+: (.*)", text):
+                assert (float(limit[2]) > float(limit[1])) == (limit[3] == "yes")
+                assert (", goes" in limit[4]) == (limit[3] == "yes")
+                assert ", stays" in limit[4] or ", goes" in limit[4]
+                verdicts.append(limit[3])
+    assert verdicts.count("yes") > 3 and verdicts.count("no") > 3
+
+
+def test_who_is_transferred_is_written_down_as_somebody_for_a_human_agent(env: TauRetailEnv):
+    transfers = 0
+    for _, words in said_in(env):
+        for text in words:
+            if '"transfer_to_human_agents"' in text:
+                assert re.search(r"Wants: something else\. For a human agent\.</think>", text)
+                transfers += 1
+    assert transfers > 3
+
+
+def test_the_version_is_looked_for_before_a_question_also_where_the_customer_will_hesitate():
+    drawn = SERIES4.generate("train4", 700)
+    env = TauRetailEnv(source="generated", tasks=[one for one in drawn if "asked_midway" in one.labels])
+    asked = 0
+    for _, words in said_in(env):
+        for text in words:
+            if " in stock: " in text and "Missing: payment." in text:
+                assert re.search(r"\d{10}\. (?:.* )?(?:Change|New): ", text.partition(" in stock: ")[2])
+                asked += 1
+    assert asked > 3
+
+
+def test_all_that_is_kept_comes_before_the_items_where_the_customer_tells_it():
+    drawn = [*SERIES4.generate("train4", 400), *SERIES5.generate("train5", 400)]
+    labels = {"all_but", "purpose", "return", "all_but_one"}
+    env = TauRetailEnv(source="generated", tasks=[task for task in drawn if labels & set(task.labels)])
+    returned = summed = named = 0
+    for agent, write, thought in thoughts(env):
+        items = write.arguments.get("item_ids", ())
+        words = " ".join((agent.step.plan.words or {}).get(Fact.ITEMS, ())) if agent.step.plan else ""
+        if write.name != "return_delivered_order_items" or not agent.order(write):
+            assert "All but: " not in thought
+        elif told := re.search(r"All but: ([^.]*)\. #W\d+: ", thought):
+            stays = [row["name"] for row in agent.order(write)["items"] if row["item_id"] not in items]
+            assert [one.partition(" (")[0] for one in re.split(r", (?![^(]*\))", told[1])] == stays
+            returned += 1
+        elif words and len(items) < len(agent.order_items(write)):
+            assert not re.search(r"\b(?:but|except|apart from)\b", words)
+            named += 1
+    for _, texts in said_in(env):
+        for text in texts:
+            summed += bool(re.search(r"All but: [\w -]+\. [\w -]+ \d{10}: [\d.]+\. .*\n<tool_call>", text))
+    assert returned > 15 and summed > 1 and named > 5
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_a_wish_that_names_what_is_kept_is_known_by_its_words(held_out: bool):
+    item, purpose = "the desk lamp", "the kitchen"
+    known = [rules(grammar, held_out) for grammar in (wording.GRAMMAR, everyday.GRAMMAR, patrons.GRAMMAR)]
+    but = [line for one in known for rule in ("everything_but", "all_but_for") for line in one.get(rule, ())]
+    all_ = [line for one in known for rule in ("everything", "all_for") for line in one.get(rule, ())]
+    assert len(but) > 4 and len(all_) > 4
+    filled = [[line.format(item=item, purpose=purpose).capitalize() for line in lines] for lines in (but, all_)]
+    assert [line for line in filled[0] if not KEPT.search(line)] == []
+    assert [line for line in filled[1] if KEPT.search(line)] == []
+    for line in ALL_BUT:
+        assert KEPT_AFTER_ALL.search(f"Sorry, {line.format(names=item)}.")
+    for line in (*LEAVE_OUT, *ADD, *ONLY):
+        assert not KEPT_AFTER_ALL.search(f"Sorry, {line.format(name=item, names=item)}.")
+
+
+def test_each_of_several_changes_has_the_list_of_its_own_words():
+    drawn = [*SERIES4.generate("train4", 300), *SERIES5.generate("train5", 900)]
+    env = TauRetailEnv(source="generated", tasks=[task for task in drawn if "each_its_own" in task.labels])
+    lists = several = 0
+    for agent, write, thought in thoughts(env):
+        if write.name in CHANGING_ITEMS and len(write.arguments["item_ids"]) > 1:
+            several += 1
+            own = own_words(agent, write)
+            assert list(own) == write.arguments["item_ids"]
+            for row, new in agent.chosen(write):
+                steps = re.search(rf"{row['item_id']}\. (?!.*{row['item_id']}\. )(.*?{new['item_id']})", thought)
+                assert steps
+                if re.search(r"(?:below|under) \$\d+", own[row["item_id"]]):
+                    assert steps[1].startswith("Under $")
+                    lists += 1
+                assert ("New: $" in steps[1]) == bool(BY_PRICE.search(own[row["item_id"]]))
+    assert several > 20 and lists > 2
+
+
+def test_the_version_is_looked_for_before_a_question_also_where_its_list_was_read_for_another():
+    drawn = SERIES5.generate("train5", 900)
+    env = TauRetailEnv(source="generated", tasks=[one for one in drawn if "heard_then_chosen" in one.labels])
+    asked = 0
+    for _, words in said_in(env):
+        for text in words:
+            if "Wants: another version." in text and "Missing: payment." in text and " in stock: " not in text:
+                assert re.search(r"Goes: .* Change: .*Missing: payment\.", text)
+                asked += "New: " in text
+    assert asked > 3
+
+
+def test_what_has_nothing_to_do_with_orders_is_no_question():
+    tasks = [task for task in SERIES4.generate("train4", 400) if "chatter" in task.labels]
+    answered = 0
+    for _, words in said_in(TauRetailEnv(source="generated", tasks=tasks)):
+        for text in words:
+            if "let us leave that aside" in text:
+                assert "Wants: something else." in text
+                answered += 1
+    assert answered > 3

@@ -116,21 +116,22 @@ def test_the_longest_list_of_the_shop_has_not_a_thousand_letters():
 def test_versions_that_are_rather_wished_for_are_missed_before_the_one_that_is_in_stock():
     text = written(3, "a blue one, or green if that is gone, all else equal")
     assert text.endswith(
-        "1000000000. Wished: color blue; else green. Change: color blue. New: blue, M: none. "
+        "1000000000. Wished, 2: color blue; else green. Change: color blue. New: blue, M: none, 1 of 2. "
         "Change: color green. New: green, M: 2000000003 at $17.0."
     )
     text = written(3, "a green one, or blue if that is gone")  # the first is in stock
-    assert "Wished: color green; else blue. Change: color green. New: green, M: 2000000003" in text
-    assert "Wished: color green. Change: color green. New: green, M: 2000000003" in written(3, "a green one")
+    assert "Wished, 2: color green; else blue. Change: color green. New: green, M: 2000000003" in text
+    assert "Wished, 1: color green. Change: color green. New: green, M: 2000000003" in written(3, "a green one")
     two = written(3, "the pen in blue and the mug in green", alone=False)  # another item's
-    assert "Wished: color green. Change: color green." in two
+    assert "Wished, 1: color green. Change: color green." in two
 
 
 def test_what_the_item_has_is_wished_for_only_where_all_values_are_ranked():
-    assert "Wished: color green. Change: color green." in written(3, "a green one for my red one")
+    assert "Wished, 1: color green. Change: color green." in written(3, "a green one for my red one")
     ranked = written(2, "an L, in green, red or blue")
     assert (
-        "Wished: size L, color green; else red; else blue. Change: color green, size L. New: green, L: none." in ranked
+        "Wished, 3: size L, color green; else red; else blue. Change: color green, size L. New: green, L: none, 1 of 3."
+        in ranked
     )
     assert ranked.endswith("Change: size L. New: red, L: 2000000002 at $16.0.")
 
@@ -143,8 +144,8 @@ def test_a_value_that_is_a_part_of_another_one_is_not_named_by_it():
         "2": {"item_id": "2", "price": 11.0, "available": False, "options": less},
     }
     product = {"name": "Mug", "variants": rows}
-    assert "none." not in steps(own, rows["1"], "one with Wi-Fi + Cellular", product, (), alone=True)
-    assert "Wi-Fi, 8GB: none. No other." in none_such(own, {}, "the mug is not available with Wi-Fi", product)
+    assert ": none" not in steps(own, rows["1"], "one with Wi-Fi + Cellular", product, (), alone=True)
+    assert "Wi-Fi, 8GB: none, 1 of 1. No other." in none_such(own, {}, "the mug is not available with Wi-Fi", product)
     assert none_such(own, {}, "the mug is not available with Wi-Fi + Cellular", product) == ""  # it is
 
 
@@ -154,7 +155,7 @@ def test_the_version_of_another_order_is_looked_for_before_it_is_refused():
     text = none_such({**OWN, "product_id": "1"}, {}, words, PRODUCT, [other])
     assert text == (
         "Mug, red, M: 1000000000. As in #W2: Mug, blue, M: 2000000005. "
-        "Change: color blue. New: blue, M: none. No other."
+        "Change: color blue. New: blue, M: none, 1 of 1. No other."
     )
     assert none_such({**OWN, "product_id": "1"}, {}, words, PRODUCT) == ""  # the order was not read
     twice = {**other, "items": other["items"] * 2}
@@ -240,8 +241,8 @@ def test_who_says_what_is_to_be_unlike_the_last_proposal_wants_no_step():
     new = PRODUCT["variants"]["2000000003"]
     assert "Else the same: " in steps(OWN, new, "size M", PRODUCT, (), alone=True)
     text = steps(OWN, new, "size M", PRODUCT, (), alone=True, before=before)
-    assert "Wished: color green. Change: color green. New: green, M: 2000000003" in text
-    assert "Else the same: " in steps(OWN, new, "the next colour", PRODUCT, (), alone=True, before=before)
+    assert "Last: green, S. Wished, 1: size M. Change: size M. New: green, M: 2000000003" in text
+    assert "Else the same: " in steps(OWN, new, "the next colour", PRODUCT, (), alone=True)
 
 
 @pytest.mark.parametrize(
@@ -250,17 +251,17 @@ def test_who_says_what_is_to_be_unlike_the_last_proposal_wants_no_step():
         (
             {"color": "blue"},
             "the mug is not available",
-            "Wished: color blue. Change: color blue. New: blue, M: none. No other.",
+            "Wished, 1: color blue. Change: color blue. New: blue, M: none, 1 of 1. No other.",
         ),
         (
             {},
             "the mug is not available in blue",
-            "Wished: color blue. Change: color blue. New: blue, M: none. No other.",
+            "Wished, 1: color blue. Change: color blue. New: blue, M: none, 1 of 1. No other.",
         ),
         (
             {},
             "the mug is not available with green and S",
-            "Wished: color green, size S. Change: color green, size S. New: green, S: none. No other.",
+            "Wished, 1: color green, size S. Change: color green, size S. New: green, S: none, 1 of 1. No other.",
         ),
         ({}, "the mug is not available in green or blue and S", ""),  # nobody knows which
         ({}, "no mug with a higher size that is otherwise the same is available", None),

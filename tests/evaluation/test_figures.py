@@ -6,8 +6,8 @@ import json
 import pytest
 
 from tau_retail_env import load_tasks
-from tau_retail_env.agents.bad import EagerAgent, ParrotAgent, QuitterAgent, SilentAgent
-from tau_retail_env.agents.oracle import BoastingAgent, OracleAgent
+from tau_retail_env.agents.bad import BoastingAgent, EagerAgent, ParrotAgent, QuitterAgent, SilentAgent
+from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.evaluation.facts import Facts, calls_of, facts_of
 from tau_retail_env.evaluation.failures import KINDS, failures_of
 from tau_retail_env.evaluation.outcome import figures, floor, interval_of

@@ -59,7 +59,7 @@ def proposals(env: TauRetailEnv) -> Iterator[tuple[OracleAgent, str]]:
 def test_each_change_of_mind_is_answered_with_an_available_variant_as_the_list_has_it(env: TauRetailEnv):
     answers = 0
     for agent, said in proposals(env):
-        for _, write in second_thoughts(agent, most=8, seed=said):
+        for _, write, _ in second_thoughts(agent, most=8, seed=said):
             for named in NAMED.finditer(agent.proposal(write)):
                 variant = VARIANTS[named["item_id"]]
                 options = ", ".join(f"{name} {value}" for name, value in variant["options"].items())
@@ -79,7 +79,7 @@ def test_a_wish_that_is_not_told_otherwise_names_whatever_becomes_different(
     checked = 0
     for agent, said in proposals(env):
         before = NAMED.findall(said)
-        for wish, write in second_thoughts(agent, most=8, seed=said):
+        for wish, write, _ in second_thoughts(agent, most=8, seed=said):
             after = NAMED.findall(agent.proposal(write))
             if len(after) != len(before):  # about which items
                 break
@@ -96,7 +96,7 @@ def test_who_wants_the_cheapest_or_the_dearest_is_offered_it(env: TauRetailEnv, 
     monkeypatch.setattr("tau_retail_env.agents.second_thoughts.TOLD", 0.0)  # the cheapest of all, not of the red ones
     prices = {"cheapest": 0, "dearest": 0}
     for agent, said in proposals(env):
-        for wish, write in second_thoughts(agent, most=4, seed=said):
+        for wish, write, _ in second_thoughts(agent, most=4, seed=said):
             if not (priced := re.search(PRICED, wish)) or len(NAMED.findall(said)) > 1:
                 continue
             row, variant = agent.chosen(write)[0]
@@ -152,7 +152,7 @@ def test_customers_have_told_choices_of_the_lists_that_they_know_only(env: TauRe
 
 def test_no_variant_comes_twice(env: TauRetailEnv):
     for agent, said in proposals(env):
-        answers = [agent.proposal(write) for _, write in second_thoughts(agent, most=8, seed=said)]
+        answers = [agent.proposal(write) for _, write, _ in second_thoughts(agent, most=8, seed=said)]
         if all(len(NAMED.findall(answer)) == 1 for answer in answers):
             assert len(set(answers)) == len(answers)
 
@@ -160,7 +160,7 @@ def test_no_variant_comes_twice(env: TauRetailEnv):
 def test_every_change_of_mind_changes_the_proposal_and_the_first_one_is_wanted_in_the_end(env: TauRetailEnv):
     kinds = set()
     for agent, said in proposals(env):
-        answers = [said, *(agent.proposal(write) for _, write in second_thoughts(agent, most=8, seed=said))]
+        answers = [said, *(agent.proposal(write) for _, write, _ in second_thoughts(agent, most=8, seed=said))]
         assert all(one != other for one, other in itertools.pairwise(answers))
         assert said.endswith(answers[-1])
         if agent.proposed and len(answers) > 1:
@@ -175,7 +175,7 @@ def test_who_wants_other_items_names_them_and_the_proposal_holds_what_is_wanted(
         if write is None or write.name != "return_delivered_order_items":
             continue
         before = items_of(said)
-        for wish, wanted in second_thoughts(agent, most=8, seed=said):
+        for wish, wanted, _ in second_thoughts(agent, most=8, seed=said):
             after = items_of(agent.proposal(wanted))
             changed = set(after) ^ set(before)
             if not changed:  # about the payment method
@@ -199,7 +199,7 @@ def test_a_refund_is_never_wanted_on_an_account_that_did_not_pay(env: TauRetailE
         if write is not None and write.name == "return_delivered_order_items":
             first = write.arguments["payment_method_id"]
             for seed in range(10):
-                for _, wanted in second_thoughts(agent, most=8, seed=f"{said}{seed}"):
+                for _, wanted, _ in second_thoughts(agent, most=8, seed=f"{said}{seed}"):
                     method = wanted.arguments["payment_method_id"]
                     assert method == first or method.startswith("gift_card_")
 
@@ -496,3 +496,20 @@ def test_what_the_customer_has_not_brought_up_yet_is_not_learnt(tau_bench: Path)
                 assert place in said.unlearnt
                 again += 1
     assert ahead > 20 and again > 0
+
+
+def test_what_a_second_thought_says_of_the_last_proposal_is_looked_for_from_there():
+    env = TauRetailEnv(source="generated", tasks=SERIES5.generate("train5", 60))
+    from_last = from_item = 0
+    for task in env.tasks:
+        opened = env.reset(task_id=task.id, seed=1)
+        practice = Practice(reasons=True, second_thoughts=4, seed=task.id)
+        said = converse(env, *opened, OracleAgent(task, whole_proposals=True), practice)
+        texts = [part[-1]["content"] for part in said.parts]
+        for proposal, wish, text in zip(texts, texts[1:], texts[2:], strict=False):
+            for last, wished in re.findall(r"Last: ([^:]*)\. Wished, 1: ([^:]*)\. Change: ", text):
+                assert all(value in proposal for value in last.split(", "))
+                assert all(value.split(" ")[-1] in wish for value in wished.split(", "))
+                from_last += 1
+            from_item += "No to the new items" in text and "Last: " not in text
+    assert from_last > 20 and from_item > 20

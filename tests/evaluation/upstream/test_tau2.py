@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tau_retail_env import load_tasks
-from tau_retail_env.agents.bad import EagerAgent, QuitterAgent, SilentAgent
-from tau_retail_env.agents.oracle import BoastingAgent, OracleAgent
+from tau_retail_env.agents.bad import BoastingAgent, EagerAgent, QuitterAgent, SilentAgent
+from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.outcome import figures, outcomes_of
 from tau_retail_env.evaluation.record import EPISODES, best_episodes, read_episodes

@@ -722,6 +722,45 @@ def test_a_person_can_serve_a_customer_behind_an_api(customer, monkeypatch, caps
     assert "@example.com" in shown
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["eval", "--output", ""], "after --output"),
+        (["eval", "--output="], "after --output"),
+        (["eval", "--output", " "], "after --output"),
+        (["eval", "--agent", ""], "after --agent"),
+        (["eval", "--exclude-tasks", "tau2/1", ""], "after --exclude-tasks"),
+        (["generate", "--like", ""], "after --like"),
+        (["convert", "A", "--to", "tau2", "--output", ""], "after --output"),
+        (["convert", "", "--to", "tau2", "--output", "A"], "found an empty word, as of"),
+        (["compare", "", "A"], "found an empty word, as of"),
+        (["report", ""], "found an empty word, as of"),
+        (["review", "--customer", "--out", ""], "after --out"),
+        (["play", "--recorded", ""], "after --recorded"),
+        (["train", "--config-name", ""], "after --config-name"),
+        (["train", "--config-path=", "max_steps=5"], "after --config-path"),
+        (["serve-user", "model", "--log", ""], "after --log"),
+        (["serve-user", "model", "--python", ""], "after --python"),
+        (["doctor", "--chat-template", ""], "after --chat-template"),
+        (["tasks", "--task-file", ""], "after --task-file"),
+    ],
+)
+def test_an_empty_word_is_refused_for_a_path_would_be_the_current_folder(words, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    shown = capsys.readouterr()
+    assert told in shown.err and "give a value, or leave it out\n" in shown.err
+    assert (shown.out, list(tmp_path.iterdir())) == ("", [])
+
+
+@pytest.mark.parametrize("setting", ["base_url=", "user.base_url= ", "api_key_env=", "cassette="])
+def test_an_empty_address_is_no_default_for_another_server_would_be_asked(setting, capsys):
+    assert main(["play", "--user-strategy", "llm", "--user-model", "tiny", "--user", setting]) == 2
+    name = setting.strip().removeprefix("user.").rstrip("=")
+    assert capsys.readouterr().err == f"error: --user {name}: found an empty value; give one, or null for the default\n"
+
+
 def test_a_person_is_told_when_the_customer_is_lost(customer, server, monkeypatch, capsys):
     server.plan = lambda order: "500" if order > 1 else None
     monkeypatch.setattr(sys, "stdin", io.StringIO("May I have your email?\n"))

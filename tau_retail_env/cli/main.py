@@ -28,7 +28,7 @@ from tau_retail_env.cli import (
 )
 from tau_retail_env.cli.options import in_options
 from tau_retail_env.cli.output import complain
-from tau_retail_env.errors import TauRetailError, nearest, unknown
+from tau_retail_env.errors import TauRetailError, UserLeftError, nearest, unknown
 
 
 class Command(Protocol):
@@ -105,6 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status: int = options.run(options)
         sys.stdout.flush()
         return status
+    except UserLeftError as error:
+        complain(f"interrupted: {error}")
+        return exits.INTERRUPTED
     except TauRetailError as error:
         complain(f"error: {in_options(str(error), options)}")
         return exits.ERROR

@@ -71,6 +71,23 @@ class UserChoice:
         """Whether the same task and seed give the same conversation again."""
         return set(self.strategies) == {OFFLINE} or bool(self.settings.get("cassette"))
 
+    def at_once(self, option: str, asked: int | None, most: int) -> int:
+        """How many episodes are played at once: one where a person is the customer, for there is one terminal.
+
+        Args:
+            option: the option that says it, for the error.
+            asked: its value, None where it is left out.
+            most: what is taken then.
+
+        Raises:
+            InvalidValueError: more than one is asked of a person.
+        """
+        if "human" not in self.strategies:
+            return asked or most
+        if (asked or 1) > 1:
+            raise InvalidValueError(f"{option} {asked}: a person plays one episode at a time; leave it out")
+        return 1
+
     def environment(self, tasks: Sequence[Task], **more: Any) -> TauRetailEnv:
         """An environment with this customer; no server is asked anything.
 

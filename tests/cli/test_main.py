@@ -698,6 +698,14 @@ def test_a_wrong_key_or_model_is_told_before_the_first_episode(command, customer
         (["review", "--oracle", "--episodes", "1", "--workers", "2"], "does not read --episodes, --workers"),
         (["review", "outputs/eval/A", "--subset", "returns"], "does not read --subset"),
         (["review", "--customer", "--judge-model", "m"], "does not read --judge-model"),
+        (
+            ["review", "outputs/eval/A", "--user-strategy", "llm", "--seed", "3"],
+            "does not read --seed, --user-strategy",
+        ),
+        (["play", "--recorded", "outputs/eval/A", "--user-strategy", "llm"], "does not read --user-strategy"),
+        (["play", "--recorded", "outputs/eval/A", "--api-key-env", "KEY"], "does not read --api-key-env"),
+        (["play", "--api-key-env", "KEY"], "leave out --agent, --model and --api-key-env"),
+        (["play", "--agent", "oracle", "--api-key-env", "KEY"], "--api-key-env: oracle is no server"),
         (["review", "--customer", "--out", "no/such/folder/check.jsonl"], "no folder"),
         (["play", "--user-strategy", "human"], "--as customer"),
         (["play", "--as", "customer", "--user-strategy", "llm"], "leave out --user-strategy"),
@@ -712,14 +720,6 @@ def test_what_does_not_go_together_is_exit_2(arguments, named, capsys):
     shown = capsys.readouterr()
     assert shown.out == ""
     assert named in shown.err
-
-
-def test_a_person_can_serve_a_customer_behind_an_api(customer, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("May I have your email?\n/quit\n"))
-    assert main(["play", "--task", "generated/test/1", *customer]) == 0
-    shown = capsys.readouterr().out
-    assert shown.count("customer> ") == 2
-    assert "@example.com" in shown
 
 
 @pytest.mark.parametrize(
@@ -759,6 +759,14 @@ def test_an_empty_address_is_no_default_for_another_server_would_be_asked(settin
     assert main(["play", "--user-strategy", "llm", "--user-model", "tiny", "--user", setting]) == 2
     name = setting.strip().removeprefix("user.").rstrip("=")
     assert capsys.readouterr().err == f"error: --user {name}: found an empty value; give one, or null for the default\n"
+
+
+def test_a_person_can_serve_a_customer_behind_an_api(customer, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("May I have your email?\n/quit\n"))
+    assert main(["play", "--task", "generated/test/1", *customer]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("customer> ") == 2
+    assert "@example.com" in shown
 
 
 def test_a_person_is_told_when_the_customer_is_lost(customer, server, monkeypatch, capsys):

@@ -37,6 +37,10 @@ class BudgetError(UserSetupError):
     """The run's budget for customers is used up; no call was made. A run stops here, with everything saved."""
 
 
+class UserLeftError(UserSetupError):
+    """The person who plays the customer has gone, and no further word will come. A command ends as after Ctrl-C."""
+
+
 class SnapshotChangedError(TauRetailError, RuntimeError):
     """Somebody has changed the database that all episodes share; every result of this process is in doubt."""
 

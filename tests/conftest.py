@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -55,6 +56,16 @@ def tau_bench() -> Path:
     except MissingDependencyError as error:
         pytest.skip(f"{WITHOUT_V1}: {error}")
     return upstream_tau_bench.package_folder()
+
+
+@pytest.fixture
+def litellm(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """litellm, which upstream calls models by, kept from the network; without it, or with a stand-in, it skips."""
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    found = pytest.importorskip("litellm", reason="upstream's agents, customers and orchestrator import litellm")
+    if not hasattr(found, "ModelResponse"):
+        pytest.skip(f"upstream calls models by litellm, and {found.__file__} is a stand-in without its classes")
+    return found
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

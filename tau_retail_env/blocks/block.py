@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Strict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
 Item = TypeVar("Item")
 
@@ -39,6 +39,9 @@ def _filled(text: str) -> str:
 
 Name = Annotated[str, AfterValidator(_filled)]
 """A text that is not empty."""
+
+Filled = Annotated[str, Field(min_length=1)]
+"""The same where null or a switch may stand in its place: '' is what a variable leaves that was not set."""
 
 Items = Annotated[tuple[Item, ...], Strict(False)]
 """A list in YAML, a tuple here; what is in it is converted as little as anything else."""

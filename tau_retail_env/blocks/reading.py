@@ -24,6 +24,7 @@ TYPES = {
     "float_type": "a number",
     "int_type": "a whole number",
     "string_type": "a text",
+    "string_too_short": "a text that is not empty",
     "tuple_type": "a list",
     **dict.fromkeys(("dict_type", "mapping_type", "model_type"), "a block of keys"),
 }

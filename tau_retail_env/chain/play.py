@@ -104,7 +104,7 @@ class _Players:
 
     def of(self, one: _Set) -> Playing:
         """Who plays a set."""
-        from tau_retail_env.evaluation.checkpoint import CheckpointPool, Generation, engine_pool, runs_on_vllm
+        from tau_retail_env.evaluation.checkpoint import CheckpointPool, Generation, engine_pool, runs_on_vllm, unread
 
         asked = self._config.play
         make_env = functools.partial(TauRetailEnv, **{**vars(one.env), "tasks": one.tasks, **ALREADY_CHOSEN})
@@ -114,7 +114,10 @@ class _Players:
             "prompt_style": one.env.prompt_style,
             "generation": Generation(**vars(asked.generating_args), sequence_length=self._config.sequence_length),
         }
-        if not runs_on_vllm(asked.engine, self._say):
+        on_vllm = runs_on_vllm(asked.engine, self._say)
+        if why := unread(on_vllm=on_vllm, engines=asked.engines, gpu_memory=asked.gpu_memory):
+            self._say(f"{why}: it changes nothing")
+        if not on_vllm:
             return CheckpointPool(*who, batch_size=asked.concurrency or AT_ONCE, **how)
         self._engines = engine_pool(
             *who,

@@ -122,9 +122,17 @@ def _set_problems(config: PlayConfig) -> list[str]:
     if config.play.engine == "transformers":
         vllms = [name for name in ("engines", "gpu_memory") if getattr(config.play, name) is not None]
         problems += [f"play.{name}: vLLM's alone, and play.engine is transformers; leave it out" for name in vllms]
-    if config.play.generating_args.max_new_tokens >= config.sequence_length:
+    drawn = config.play.generating_args
+    if drawn.temperature == 0:
+        cut = [name for name, every in (("top_p", 1), ("top_k", 0)) if getattr(drawn, name) != every]
+        problems += [
+            f"play.generating_args.{name}: at temperature 0 the likeliest token is taken always; raise the "
+            "temperature, or leave it out"
+            for name in cut
+        ]
+    if drawn.max_new_tokens >= config.sequence_length:
         problems.append(
             f"sequence_length: {config.sequence_length} is too small for one message of "
-            f"{config.play.generating_args.max_new_tokens} tokens (play.generating_args.max_new_tokens)"
+            f"{drawn.max_new_tokens} tokens (play.generating_args.max_new_tokens)"
         )
     return problems

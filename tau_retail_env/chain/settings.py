@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field
 
-from tau_retail_env.blocks import Block, Instead, Name, raise_if, read
+from tau_retail_env.blocks import Block, Filled, Instead, Name, raise_if, read
 from tau_retail_env.config.machine import pretrain_problems
 
 START = "start"
@@ -24,11 +24,11 @@ PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 class Pythons(Block):
     """The interpreters of the environments; null finds them: this one, .venv and .venv-roll."""
 
-    local: str | None = None
+    local: Filled | None = None
     """That of the local engine, with TRL."""
-    roll: str | None = None
+    roll: Filled | None = None
     """That of ROLL."""
-    play: str | None = None
+    play: Filled | None = None
     """That of stages that play: with vLLM where there is a GPU, else the local engine's."""
 
 
@@ -54,17 +54,17 @@ class ChainConfig(Block):
     """Always chain."""
     exp_name: Name
     """Name of the experiment."""
-    output_dir: str
+    output_dir: Filled
     """The chain's own folder; each stage has one in it."""
-    resume: bool | str = False
+    resume: bool | Filled = False
     """True resumes output_dir, or the newest chain of this name; a folder resumes that chain."""
-    resume_from_checkpoint: bool | str = False
+    resume_from_checkpoint: bool | Filled = False
     """ROLL's name for resume."""
-    pretrain: str
+    pretrain: Filled
     """The weights that the chain begins with: small, a folder, or a Hugging Face name."""
     seed: int = Field(42, ge=0)
     """The seed of every stage that does not set its own."""
-    config_folder: str | None = None
+    config_folder: Filled | None = None
     """The folder of the stages' configurations; null takes the shipped ones."""
     pythons: Pythons = Pythons()
     """The interpreters of the stages."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tau_retail_env.cli.exits import FAILED
 from tau_retail_env.cli.options import (
     DEFAULT_SOURCE,
+    KEY_VARIABLE,
     add_seed,
     add_selection,
     add_user,
@@ -51,7 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "address of an OpenAI-compatible server, with --model; or module:function, which makes an agent",
     )
     parser.add_argument("--model", metavar="NAME", help="the model behind a server's address")
-    parser.add_argument("--api-key-env", default="OPENAI_API_KEY", metavar="NAME", help="default OPENAI_API_KEY")
+    parser.add_argument("--api-key-env", metavar="NAME", help="that holds a server's key (default OPENAI_API_KEY)")
     parser.add_argument(
         "--usd-per-million-tokens",
         nargs=2,
@@ -134,6 +135,7 @@ def run(options: argparse.Namespace) -> int:
     chosen = chosen_user(options)
     settings = _settings(options, agent, chosen, tasks)
     chosen.environment(tasks, **_how(options, settings))
+    chosen.at_once("--concurrency", options.concurrency, CONCURRENCY)
     if settings.source == DEFAULT_SOURCE and options.task_version is None:
         complain("The tasks are those of 0.2, the default; the leaderboard's of today: --task-version 1.0")
     folder = options.output or Path("outputs") / "eval" / settings.folder_name
@@ -226,7 +228,21 @@ def _refuse_unread(options: argparse.Namespace, agent: AgentChoice, sampling: di
         )
     if agent.kind != "server" and options.usd_per_million_tokens is not None:
         raise InvalidValueError(f"--usd-per-million-tokens: {agent.word} is no server that is paid; leave it out")
+    if agent.kind != "server" and options.api_key_env is not None:
+        raise InvalidValueError(f"--api-key-env: {agent.word} is no server that asks for a key; leave it out")
+    if agent.kind == "name" and options.prompt_style is not None:
+        raise InvalidValueError(f"--prompt-style: {agent.word} reads no prompt; leave it out")
+    if agent.kind == "checkpoint" and not options.temperature and (cut := _cut(options)):
+        raise InvalidValueError(
+            f"{cut}: at temperature 0 the likeliest token is taken always; add --temperature 1, or leave {cut} out"
+        )
     check_model(agent, options.model)
+
+
+def _cut(options: argparse.Namespace) -> str:
+    """The options that leave out tokens of the vocabulary, in words; empty where none does."""
+    asked = (("--top-p", options.top_p, 1), ("--top-k", options.top_k, 0))
+    return " and ".join(name for name, value, every in asked if value not in (None, every))
 
 
 def _how(options: argparse.Namespace, settings: EvalSettings) -> dict[str, Any]:
@@ -288,14 +304,14 @@ def _pool(
             yield pool
     elif agent.kind == "server":
         with _server(options, agent.word, options.model, settings) as make_agent:
-            yield _threads(options, make_env, make_agent, tasks, settings)
+            yield _threads(options, chosen, make_env, make_agent, tasks, settings)
     else:
         from tau_retail_env.agents.choice import made_here
 
         make_agent = made_here(agent)
         is_computing = agent.kind == "name" and chosen.strategies == ("scripted",)
         make_pool = _processes if is_computing else _threads
-        yield make_pool(options, make_env, make_agent, tasks, settings)
+        yield make_pool(options, chosen, make_env, make_agent, tasks, settings)
 
 
 @contextlib.contextmanager
@@ -309,21 +325,25 @@ def _checkpoint(
     make_env: Callable[[], TauRetailEnv],
 ) -> Iterator[Playing]:
     """A checkpoint's model: through vLLM in processes of its own, or through transformers in this one."""
-    from tau_retail_env.evaluation.checkpoint import CheckpointPool, Generation, engine_pool, runs_on_vllm
+    from tau_retail_env.evaluation.checkpoint import CheckpointPool, Generation, engine_pool, runs_on_vllm, unread
 
     generation = Generation(**settings.sampling)
     how: dict[str, Any] = {"seed": settings.seed, "prompt_style": settings.prompt_style, "generation": generation}
-    if not runs_on_vllm(options.engine, complain):
-        if options.engines is not None:
-            raise InvalidValueError(
-                "--engines: only vLLM runs several side by side, and transformers plays here; leave it out"
-            )
-        if options.gpu_memory is not None:
-            raise InvalidValueError(
-                "--gpu-memory: only vLLM takes a share of a GPU, and transformers plays here; leave it out"
-            )
-        yield CheckpointPool(agent.word, make_env, tasks, batch_size=options.concurrency or CONCURRENCY, **how)
+    on_vllm = runs_on_vllm(options.engine, complain)
+    if why := unread(on_vllm=on_vllm, engines=options.engines, gpu_memory=options.gpu_memory):
+        raise InvalidValueError(f"{why}; leave it out")
+    if not on_vllm:
+        at_once = chosen.at_once("--concurrency", options.concurrency, CONCURRENCY)
+        yield CheckpointPool(agent.word, make_env, tasks, batch_size=at_once, **how)
         return
+    if options.logprobs and options.temperature not in (None, 0, 1) and (cut := _cut(options)):
+        raise InvalidValueError(
+            f"--logprobs: at temperature {options.temperature:g} vLLM tells none with {cut}; leave one of these out"
+        )
+    if "human" in chosen.strategies:
+        raise InvalidValueError(
+            "--user-strategy human: vLLM plays in a process of its own, without the terminal; add --engine transformers"
+        )
     engines = engine_pool(
         agent.word,
         make_env,
@@ -344,6 +364,7 @@ def _checkpoint(
 
 def _threads(
     options: argparse.Namespace,
+    chosen: UserChoice,
     make_env: Callable[[], TauRetailEnv],
     make_agent: Any,
     tasks: list[Task],
@@ -352,13 +373,13 @@ def _threads(
     from tau_retail_env.evaluation.playing import AgentPlayer
     from tau_retail_env.evaluation.worker_pool import WorkerPool
 
-    at_once = 1 if settings.customer["strategy"] == "human" else options.concurrency or CONCURRENCY
-    count = min(at_once, len(tasks) * settings.trials)
+    count = min(chosen.at_once("--concurrency", options.concurrency, CONCURRENCY), len(tasks) * settings.trials)
     return WorkerPool([AgentPlayer(make_env, make_agent, tasks, settings.seed) for _ in range(count)])
 
 
 def _processes(
     options: argparse.Namespace,
+    chosen: UserChoice,
     make_env: Callable[[], TauRetailEnv],
     make_agent: Any,
     tasks: list[Task],
@@ -368,7 +389,8 @@ def _processes(
     from tau_retail_env.evaluation.worker_pool import ChildPlayer, WorkerPool
 
     make_env()  # what it loads is then there in every child
-    count = min(options.concurrency or len(os.sched_getaffinity(0)), len(tasks) * settings.trials)
+    at_once = chosen.at_once("--concurrency", options.concurrency, len(os.sched_getaffinity(0)))
+    count = min(at_once, len(tasks) * settings.trials)
     return WorkerPool(
         [ChildPlayer(lambda: AgentPlayer(make_env, make_agent, tasks, settings.seed)) for _ in range(count)]
     )
@@ -388,7 +410,7 @@ def _server(options: argparse.Namespace, url: str, model: str, settings: EvalSet
         ServerSettings(
             base_url=url,
             model=model,
-            api_key_env=options.api_key_env,
+            api_key_env=options.api_key_env or KEY_VARIABLE,
             usd_per_million_input_tokens=prices[0],
             usd_per_million_output_tokens=prices[1],
             **sampling,

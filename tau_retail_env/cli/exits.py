@@ -19,7 +19,7 @@ FAILED = 1
 ERROR = 2
 """The caller has to change something: an unknown name, a missing package, a key that cannot be used."""
 INTERRUPTED = 130
-"""Ctrl-C."""
+"""Ctrl-C, or the end of the input of a person who plays the customer."""
 BROKEN_PIPE = 141
 """The reader of the output went away."""
 
@@ -61,7 +61,14 @@ def leave(run: Callable[[], int]) -> NoReturn:
     for refusal in streams.refusals():
         complain(f"error: {refusal}")
         status = status or ERROR
-    waiting = [one for one in threading.enumerate() if one is not threading.current_thread() and not one.daemon]
+    waiting = [one for one in threading.enumerate() if one is not threading.current_thread() and _is_waited_for(one)]
     if waiting and isinstance(status, int) and status != 0:
         os._exit(status)
     sys.exit(status)
+
+
+def _is_waited_for(thread: threading.Thread) -> bool:
+    """Whether Python waits for a thread before it ends: also for a daemon where a pool has made it."""
+    from concurrent.futures import thread as pools  # takes 30 ms, which no command should wait for
+
+    return not thread.daemon or thread in pools._threads_queues

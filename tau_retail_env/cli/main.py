@@ -28,7 +28,7 @@ from tau_retail_env.cli import (
 )
 from tau_retail_env.cli.options import in_options
 from tau_retail_env.cli.output import complain
-from tau_retail_env.errors import TauRetailError, nearest, unknown
+from tau_retail_env.errors import TauRetailError, UserLeftError, nearest, unknown
 
 
 class Command(Protocol):
@@ -73,6 +73,8 @@ OLD_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Former commands, and the words that stand for them now."""
 HELP = "help"
 """The word that lists the commands as --help does, and before a command shows its options."""
+LIST_THE_KNOWN = frozenset(("--split", "--subset"))
+"""Options that answer an empty value with all that they know."""
 HELP_OPTIONS = frozenset(("-h", "--help"))
 OF_A_CONFIGURATION = re.compile(r"unrecognized arguments:.* (?:--config[-_]|--print-config|\+*[a-z][\w.]*=)")
 """What argparse says of a command's words where they are those of a configuration."""
@@ -103,6 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status: int = options.run(options)
         sys.stdout.flush()
         return status
+    except UserLeftError as error:
+        complain(f"interrupted: {error}")
+        return exits.INTERRUPTED
     except TauRetailError as error:
         complain(f"error: {in_options(str(error), options)}")
         return exits.ERROR
@@ -138,6 +143,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     )
     command.add_options(parser)
     own, more = _split(name, rest)
+    parser.refuse_empty(own)
     return parser.parse_intermixed_args(own, argparse.Namespace(run=command.run, more=more))
 
 
@@ -152,6 +158,23 @@ class _CommandParser(argparse.ArgumentParser):
         elif found := UNKNOWN_OPTION.match(message):
             message += f".{nearest(found[1], [word for one in self._actions for word in one.option_strings])}"
         self.exit(exits.ERROR, f"usage: {self.prog} [OPTIONS], see {self.prog} --help\nerror: {message}\n")
+
+    def refuse_empty(self, words: Sequence[str]) -> None:
+        """Refuse empty words, which a shell makes of a variable that was not set: a path would be the current folder.
+
+        Args:
+            words: the command's.
+        """
+        option = None
+        for word in words:
+            name, equals, value = word.partition("=")
+            if name.startswith("--"):
+                option, word = name, value if equals else name
+            if not word.strip() and option not in LIST_THE_KNOWN:
+                after = f" after {option}" if option else ""
+                self.error(
+                    f"found an empty word{after}, as of a variable that is not set; give a value, or leave it out"
+                )
 
 
 def _program_parser() -> argparse.ArgumentParser:

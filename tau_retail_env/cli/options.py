@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 DEFAULT_SOURCE = "tau2"
 DEFAULT_SPLIT = "test"
+KEY_VARIABLE = "OPENAI_API_KEY"
+"""The environment variable that holds the key of an agent's server, where no other is named."""
 OPTION_OF_KEY: Mapping[str, str] = MappingProxyType(
     {
         "task_source": "--source",
@@ -38,6 +40,8 @@ OPTION_OF_KEY: Mapping[str, str] = MappingProxyType(
     }
 )
 """The option that stands for a key of a configuration in commands that take none."""
+IMPLIED: Mapping[str, Any] = MappingProxyType({"user_strategy": "scripted", "seed": 0})
+"""What options are where they are left out, of those that always have a value."""
 NAMED = "|".join(map(re.escape, OPTION_OF_KEY))
 KEY = re.compile(rf"(?<![\w./-])(?:({NAMED})(=(?=\w)|(?![\w.]))|(user|nl_judge_config)\.(?=[a-z]))")
 
@@ -65,11 +69,12 @@ def refuse_unread(options: argparse.Namespace, doing: str, reads: Mapping[str, C
     Args:
         options: as given.
         doing: the command, with what it does.
-        reads: by what it can do, the options that are then read; one that always has a value is in none.
+        reads: by what it can do, the options that are then read.
         chosen: what it does.
     """
     unread = {name for names in reads.values() for name in names} - {*reads[chosen]}
-    if given := [f"--{name.replace('_', '-')}" for name in sorted(unread) if getattr(options, name)]:
+    is_given = {name: getattr(options, name) not in (IMPLIED.get(name), None, False, "", []) for name in unread}
+    if given := [f"--{name.replace('_', '-')}" for name in sorted(unread) if is_given[name]]:
         raise InvalidValueError(f"{doing} does not read {', '.join(given)}: leave it out")
 
 
@@ -180,7 +185,7 @@ def add_user(parser: argparse.ArgumentParser) -> None:
     """The options that name a customer; `customer` reads them."""
     parser.add_argument(
         "--user-strategy",
-        default="scripted",
+        default=IMPLIED["user_strategy"],
         metavar="NAME",
         help="scripted (default), llm, react, verify, reflection, human; or weights: '{scripted: 0.7, llm: 0.3}'",
     )
@@ -211,7 +216,7 @@ def add_seed(parser: argparse.ArgumentParser, what: str = "the customer's wordin
         parser: of the command.
         what: what the seed decides.
     """
-    parser.add_argument("--seed", type=natural, default=0, metavar="N", help=f"{what} (default 0)")
+    parser.add_argument("--seed", type=natural, default=IMPLIED["seed"], metavar="N", help=f"{what} (default 0)")
 
 
 def natural(text: str) -> int:

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 
 READ_WITH = {
     "with --recorded": ("outcome", "open"),
-    "without --recorded": ("as", "agent", "model", "prompt_style", "user_model", "user"),
+    "without --recorded": (
+        "as",
+        "agent",
+        "model",
+        "api_key_env",
+        "prompt_style",
+        "user_strategy",
+        "user_model",
+        "user",
+    ),
 }
 """The options that are read, by whether a conversation is played; those that both read stand in neither."""
 HELP = "be the agent or the customer in the terminal, or watch an agent"
@@ -46,7 +55,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "with --model, module:function … as eval takes it",
     )
     parser.add_argument("--model", metavar="NAME", help="the model behind a server's address")
-    parser.add_argument("--api-key-env", default="OPENAI_API_KEY", metavar="NAME", help="default OPENAI_API_KEY")
+    parser.add_argument("--api-key-env", metavar="NAME", help="that holds a server's key (default OPENAI_API_KEY)")
     parser.add_argument("--task", metavar="ID", help="play this task, e.g. tau2/12")
     add_seed(parser, "the customer's wording; without --task also the task")
     parser.add_argument(
@@ -99,8 +108,8 @@ def run(options: argparse.Namespace) -> int:
 def _play_agent(options: argparse.Namespace, chosen: UserChoice, tasks: list[Task]) -> int:
     from tau_retail_env.cli.conversation import play
 
-    if options.agent is not None or options.model is not None:
-        raise InvalidValueError("--as agent makes you the agent: leave out --agent and --model")
+    if any(one is not None for one in (options.agent, options.model, options.api_key_env)):
+        raise InvalidValueError("--as agent makes you the agent: leave out --agent, --model and --api-key-env")
     env = chosen.environment(tasks, prompt_style=options.prompt_style or "full")
     chosen.check_server()
     play(env, seed=options.seed)

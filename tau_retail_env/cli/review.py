@@ -32,12 +32,13 @@ HELP = "whose fault failures were; what a customer, or a task, spoils"
 EPISODES = 40
 WORKERS = 8
 TASKS = ("source", "task_version", "split", "subset", "exclude_tasks", "task_file")
+PLAYED = ("user_strategy", "user_model", "user", "seed")
 READ_WITH = {
-    "--customer": (*TASKS, "user_model", "user", "episodes", "workers", "out"),
-    "--oracle": (*TASKS, "user_model", "user", "limit"),
+    "--customer": (*TASKS, *PLAYED, "episodes", "workers", "out"),
+    "--oracle": (*TASKS, *PLAYED, "limit"),
     "RUN": ("judge_model", "judge"),
 }
-"""The options that are read, by what is reviewed; `--seed` and `--user-strategy` always have a value."""
+"""The options that are read, by what is reviewed."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -144,7 +145,7 @@ def _check_customer(options: argparse.Namespace) -> int:
     _check_writable(options.out)
     chosen.check_server()
     requests = spread(tasks, options.episodes or EPISODES, options.seed)
-    workers = 1 if "human" in chosen.strategies else options.workers or WORKERS
+    workers = chosen.at_once("--workers", options.workers, WORKERS)
     with Bar(total=len(requests), unit="episode") as bar:
         played = play(requests, tasks, lambda: chosen.environment(tasks), workers=workers, progress=bar.update)
     if options.out is not None:

@@ -17,6 +17,8 @@ from tau_retail_env.users import check_user, user_weights
 
 COLON_BEFORE_NUMBER = re.compile(r":(?=[\d.])")
 """What YAML takes for a part of the name before it, where a configuration's overrides do not."""
+TEXTS = frozenset(("base_url", "api_key_env", "cassette", "phrasings"))
+"""Settings of which an empty value is no null but a variable that was not set: another server would be asked."""
 OFFLINE = "scripted"
 """The strategy that needs no server, which commands take where nothing else is said."""
 
@@ -69,6 +71,23 @@ class UserChoice:
         """Whether the same task and seed give the same conversation again."""
         return set(self.strategies) == {OFFLINE} or bool(self.settings.get("cassette"))
 
+    def at_once(self, option: str, asked: int | None, most: int) -> int:
+        """How many episodes are played at once: one where a person is the customer, for there is one terminal.
+
+        Args:
+            option: the option that says it, for the error.
+            asked: its value, None where it is left out.
+            most: what is taken then.
+
+        Raises:
+            InvalidValueError: more than one is asked of a person.
+        """
+        if "human" not in self.strategies:
+            return asked or most
+        if (asked or 1) > 1:
+            raise InvalidValueError(f"{option} {asked}: a person plays one episode at a time; leave it out")
+        return 1
+
     def environment(self, tasks: Sequence[Task], **more: Any) -> TauRetailEnv:
         """An environment with this customer; no server is asked anything.
 
@@ -109,7 +128,8 @@ def settings_of(option: str, words: Sequence[str]) -> dict[str, Any]:
         words: `key=value` each; `user.key=value`, as a run takes it, is the same.
 
     Raises:
-        InvalidValueError: a setting that is no `key=value`, or not YAML; it is not repeated: it could hold a key.
+        InvalidValueError: a setting that is no `key=value`, an empty path or name, or not YAML; it is not repeated:
+            it could hold a key.
     """
     block = {}
     for number, setting in enumerate(words, start=1):
@@ -118,7 +138,10 @@ def settings_of(option: str, words: Sequence[str]) -> dict[str, Any]:
             raise InvalidValueError(
                 f"{option}: word {number} is no key=value; expected settings such as base_url=http://127.0.0.1:8000/v1"
             )
-        block[key.removeprefix("user.")] = _value(f"{option} {key.removeprefix('user.')}", text)
+        name = key.removeprefix("user.")
+        if not text.strip() and name in TEXTS:
+            raise InvalidValueError(f"{option} {name}: found an empty value; give one, or null for the default")
+        block[name] = _value(f"{option} {name}", text)
     return block
 
 

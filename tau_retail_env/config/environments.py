@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SkipValidation
 
-from tau_retail_env.blocks import Block, Instead, Items
+from tau_retail_env.blocks import Block, Filled, Instead, Items
 from tau_retail_env.sources.prompts import PromptStyle
 from tau_retail_env.users.spec import Strategy
 from tau_retail_env.world.settings import RewardSettings
@@ -26,7 +26,7 @@ class EnvironmentConfig(Block):
     """Tasks whose gold actions contain a kind, such as returns; all; a+b."""
     exclude_tasks: Items[str] = ()
     """Ids of tasks of the split that are left out, such as [tau_bench/train/418]."""
-    task_file: str | None = None
+    task_file: Filled | None = None
     """A file of tasks of that source and split, as `tau-retail generate` writes it, in place of the source's own."""
     user_strategy: Annotated[Strategy, SkipValidation] = "scripted"  # UserSpec checks it, weights and all
     """Who plays the customer: a name, or weights by name, of which each group of episodes draws one."""
@@ -42,7 +42,7 @@ class EnvironmentConfig(Block):
     """How the domain policy and the tools are shown: full, compressed or minimal."""
     nl_judge: Literal["rules", "openai"] = "rules"
     """Who judges the assertions of τ² 1.0's tasks: rules needs no model, openai asks one as upstream does."""
-    nl_judge_model: str | None = None
+    nl_judge_model: Filled | None = None
     """Name of the model behind nl_judge openai; null for upstream's default."""
     nl_judge_config: Mapping[str, Any] = Field(default_factory=dict)
     """Everything else about that model, such as base_url and cassette, named as in user."""

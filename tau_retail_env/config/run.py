@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, SkipValidation, Strict
 
-from tau_retail_env.blocks import Block
+from tau_retail_env.blocks import Block, Filled
 from tau_retail_env.sources.prompts import PromptStyle
 from tau_retail_env.users.spec import Strategy
 from tau_retail_env.world.settings import RewardSettings
@@ -52,7 +52,7 @@ class PlayedConfig(Block):
     """Decides the order of tasks, the customers' wording and every sampled token."""
     output_dir: Annotated[str, AfterValidator(_folder)]
     """The run's own folder."""
-    pretrain: str
+    pretrain: Filled
     """small (the checkpoint of this package), a folder, or a Hugging Face name."""
 
 
@@ -65,9 +65,9 @@ class RunConfig(PlayedConfig):
 
     engine: str = "auto"
     """What trains; each engine's own block says which names it takes."""
-    resume: bool | str = False
+    resume: bool | Filled = False
     """True resumes the newest run of this configuration; a run's folder resumes that one."""
-    resume_from_checkpoint: bool | str = False
+    resume_from_checkpoint: bool | Filled = False
     """ROLL's name for resume."""
     track_with: str = "tensorboard"
     """Where metrics go beside JSONL; each engine's own block says which trackers it has."""

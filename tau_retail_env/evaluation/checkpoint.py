@@ -162,6 +162,26 @@ def runs_on_vllm(engine: str, tell: Callable[[str], None]) -> bool:
     return True
 
 
+def unread(*, on_vllm: bool, engines: int | None, gpu_memory: float | None) -> str | None:
+    """Which of vLLM's options would change nothing here, and why, without a stop; None where all that are given count.
+
+    Args:
+        on_vllm: what `runs_on_vllm` says.
+        engines: how many side by side, None where it is not said.
+        gpu_memory: the share of each GPU's memory, None where it is not said.
+    """
+    if not on_vllm:
+        several = "play.engines: only vLLM runs several side by side" if engines is not None else None
+        share = "play.gpu_memory: only vLLM takes a share of a GPU" if gpu_memory is not None else None
+        words = "; ".join(filter(None, (several, share)))
+        return f"{words}, and transformers plays here" if words else None
+    from tau_retail_env.models.loading import visible_gpus
+
+    if gpu_memory is not None and not visible_gpus()[0]:
+        return f"play.gpu_memory={gpu_memory:g}: a share of a GPU, and vLLM plays without one here"
+    return None
+
+
 def _vllm() -> Engine:
     """The vLLM that can play.
 

@@ -28,6 +28,8 @@ SYNC_S = 1.0
 """Seconds after which what was written is handed to the disk."""
 TRIAL = "trial"
 """The one field that a line has besides those of a trajectory."""
+MOST_TRIALS = 1_000_000
+"""Trials of a task: more are no number that was meant, and would fill the memory."""
 BLOCK = 1 << 16
 
 
@@ -149,8 +151,8 @@ def episode_of(line: bytes, where: str, seen: dict[str, int]) -> Episode:
     if trial is None:
         trial = seen.get(trajectory.task_id, 0)
         seen[trajectory.task_id] = trial + 1
-    if type(trial) is not int or trial < 0:
-        raise InvalidValueError(f"{where}: trial must be a whole number from 0 on, found {trial!r}")
+    if type(trial) is not int or not 0 <= trial < MOST_TRIALS:
+        raise InvalidValueError(f"{where}: trial must be a whole number from 0 on, found {str(trial)[:40]!r}")
     return Episode(trial, trajectory)
 
 

@@ -9,6 +9,9 @@ from tau_retail_env.evaluation.outcome import interval_of
 from tau_retail_env.messages import JUDGE_FAILED
 from tau_retail_env.world.tool_errors import KINDS as ERROR_KINDS
 
+MOST_FIGURES = 12
+"""Lines of one kind of figure that are shown at most."""
+
 
 def as_text(results: Mapping[str, Any]) -> str:
     """The figures, one to a line.
@@ -91,11 +94,20 @@ def _heading(results: Mapping[str, Any]) -> list[str]:
 
 
 def _pass_lines(results: Mapping[str, Any]) -> list[str]:
-    names = [name for name in results if name.startswith(("pass^", "pass@")) and name != "pass@1"]
-    undefined = results["undefined"]
-    lines = ["percent of tasks, with 95 % intervals over tasks:"] if names else []
-    lines += [f"  {name}  {in_words(results[name])}" for name in names]
-    return lines + [f"  pass^{k}, pass@{k} {why}" for k, why in undefined.items()]
+    all_succeed = [f"  {name}  {in_words(one)}" for name, one in results.items() if name.startswith("pass^")]
+    one_succeeds = [
+        f"  {name}  {in_words(one)}" for name, one in results.items() if name.startswith("pass@") and name != "pass@1"
+    ]
+    undefined = [f"  pass^{k}, pass@{k} {why}" for k, why in results["undefined"].items()]
+    lines = ["percent of tasks, with 95 % intervals over tasks:"] if all_succeed or one_succeeds else []
+    return lines + [line for group in (all_succeed, one_succeeds, undefined) for line in _first(group)]
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    """As many lines as a screen takes: with a thousand trials there are as many figures."""
+    if len(lines) <= MOST_FIGURES:
+        return list(lines)
+    return [*lines[:MOST_FIGURES], f"  … and {len(lines) - MOST_FIGURES:,} more: results.json has them"]
 
 
 def _reward_lines(results: Mapping[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ from tau_retail_env.evaluation.facts import Facts, facts_of
 from tau_retail_env.evaluation.record import EPISODES, RESULTS, SETTINGS, EpisodeLog, of_one_evaluation, read_episodes
 from tau_retail_env.evaluation.settings import EvalSettings, check_same, holds_episodes, read_settings
 from tau_retail_env.evaluation.worker_pool import Job, Played
-from tau_retail_env.runs.files import write_atomically
+from tau_retail_env.runs.files import is_partial, write_atomically
 from tau_retail_env.runs.folder_lock import LOCK
 from tau_retail_env.tasks import Task
 
@@ -83,6 +83,8 @@ def open_folder(folder: Path, settings: EvalSettings, tasks: Sequence[Task]) -> 
         InvalidValueError: the folder holds another evaluation, files of something else, or a damaged record.
         WriteError: the disk does not allow it.
     """
+    for path in [one for one in folder.iterdir() if is_partial(one) and one.is_file()]:
+        path.unlink()  # of a process that was killed: the folder is locked
     if not (folder / SETTINGS).is_file():
         if holds_episodes(folder) or any(path.name != LOCK for path in folder.iterdir()):
             raise InvalidValueError(f"{folder} holds files of something else; give another folder: output_dir=FOLDER")

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import tau_retail_env
-from tau_retail_env.blocks import check_fields
+from tau_retail_env.blocks import check_fields, check_kind
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.evaluation.record import EPISODES, SETTINGS
+from tau_retail_env.evaluation.record import EPISODES, MOST_TRIALS, SETTINGS
 from tau_retail_env.runs.resume import MAY_DIFFER_OF_USER
 from tau_retail_env.sources.registry import source_class
 from tau_retail_env.tasks import Task
@@ -30,6 +30,12 @@ ENDS = 64 * 1024
 """Bytes at either end of a large file that its digest is made of."""
 NAMED = 5
 """Tasks that an error names at most."""
+CUSTOMER: Mapping[str, Any] = {
+    "strategy": str | Mapping[str, float] | None,
+    "model": str | None,
+    "settings": Mapping[str, Any] | None,
+}
+"""The kinds of what `EvalSettings.customer` holds."""
 ADDED = frozenset({"judge"})
 """Settings that format 1 did not always have: a folder without them was played with their defaults."""
 
@@ -132,6 +138,10 @@ def read_settings(folder: Path) -> EvalSettings:
         )
     settings = EvalSettings(**values)
     check_fields(settings, str(path))
+    for name, kind in CUSTOMER.items():
+        check_kind(settings.customer.get(name), kind, f"{path}: customer.{name}")
+    if not 1 <= settings.trials <= MOST_TRIALS:
+        raise InvalidValueError(f"{path}: trials must be 1 to {MOST_TRIALS:,}, found {str(settings.trials)[:40]}")
     return settings
 
 

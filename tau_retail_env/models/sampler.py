@@ -15,6 +15,9 @@ from transformers.cache_utils import DynamicLayer
 
 from tau_retail_env.errors import InvalidValueError
 
+COLDEST = 1e-6
+"""The lowest temperature besides 0: logits divided by a lower one are beyond what a float holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class SamplingSettings:
@@ -34,6 +37,7 @@ class SamplingSettings:
         checks = (
             ("max_new_tokens", self.max_new_tokens, self.max_new_tokens >= 1, "at least 1"),
             ("temperature", self.temperature, 0 <= self.temperature < math.inf, "at least 0 and finite"),
+            ("temperature", self.temperature, not 0 < self.temperature < COLDEST, f"0, or at least {COLDEST:g}"),
             ("top_p", self.top_p, 0 < self.top_p <= 1, "above 0 and at most 1"),
             ("top_k", self.top_k, self.top_k >= 0, "at least 0 (0 for all tokens)"),
         )

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tau_retail_env.runs.files import partial_of
+
 Intervals = Mapping[int, Sequence[float]]
 """By the step of a validation, the 95 % interval of its success: low and high, 0 to 1."""
 Point = tuple[int, float]
@@ -86,7 +88,7 @@ def draw(
     figure.suptitle(title)
     for place, panel in enumerate(panels):
         _draw_panel(figure.add_subplot(lines, columns, place + 1), panel, rows, intervals)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial_of(path)
     figure.savefig(partial, format="png", dpi=110)
     partial.replace(path)
 

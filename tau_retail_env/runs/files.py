@@ -12,6 +12,11 @@ from typing import Any
 
 from tau_retail_env.errors import TauRetailError
 
+PARTIAL = ".part"
+"""The end of the name of a file that is being written."""
+NAME_BYTES = 200
+"""Bytes of a file's name that its partial one begins with: a name has 255 at most."""
+
 
 class WriteError(TauRetailError, OSError):
     """A file that could not be written, as when the disk is full; what it held before is untouched."""
@@ -47,16 +52,31 @@ def write_atomically(path: Path, text: str) -> None:
     """
     if not path.name:
         raise WriteError(f"{str(path)!r} could not be written: it names no file")
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial_of(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             partial.write_text(text, encoding="utf-8", errors="replace")
             partial.replace(path)
-        except OSError:
+        except BaseException:  # Ctrl-C among it
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
             raise
+
+
+def partial_of(path: Path) -> Path:
+    """Where a file is written before it takes its place: beside it, and no other process's.
+
+    Args:
+        path: the file; its name may be as long as a system takes.
+    """
+    name = path.name.encode()[:NAME_BYTES].decode(errors="ignore")
+    return path.with_name(f".{name}.{os.getpid()}{PARTIAL}")
+
+
+def is_partial(path: Path) -> bool:
+    """Whether a process was killed while it wrote this file, which holds nothing yet."""
+    return path.name.startswith(".") and path.name.endswith(PARTIAL)
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:

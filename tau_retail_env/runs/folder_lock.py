@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.runs.files import is_partial
 
 LOCK = ".lock"
 """The file of a run's folder that is locked while a process writes there."""
@@ -120,4 +121,6 @@ class FolderLock:
 
 def is_unused(folder: Path) -> bool:
     """Whether a folder is missing, or holds nothing but what a process left that was killed before it wrote."""
-    return not folder.exists() or (folder.is_dir() and all(path.name == LOCK for path in folder.iterdir()))
+    return not folder.exists() or (
+        folder.is_dir() and all(path.name == LOCK or is_partial(path) for path in folder.iterdir())
+    )

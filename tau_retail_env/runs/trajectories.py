@@ -12,7 +12,7 @@ from typing import Any
 from tau_retail_env.blocks import check_fields, check_kind, shown
 from tau_retail_env.episodes.trajectory import ADDED_IN, SCHEMA_VERSION, Trajectory
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.runs.files import writing
+from tau_retail_env.runs.files import partial_of, writing
 from tau_retail_env.runs.foreign import looks_like
 
 _FIELDS = {entry.name: entry for entry in dataclasses.fields(Trajectory)}
@@ -21,6 +21,8 @@ _NUMBERS: Mapping[str, Any] = {
     "customer_usage": tuple[Mapping[str, float | None], ...],
 }
 """Other versions of the package may know other parts of a reward; a customer's number that is not known is null."""
+OFFICIAL = "official"
+"""The part of a reward that is never unknown where there is one: upstream's."""
 HEARD = ("system", "user", "tool")
 """Roles whose messages are texts; the agent's may be tool calls instead."""
 
@@ -37,7 +39,7 @@ def write_trajectories(path: str | os.PathLike[str], trajectories: Iterable[Traj
         WriteError: the file cannot be written, as when the disk is full.
     """
     target = Path(path)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part = partial_of(target)
     with writing(target):
         try:
             with open(part, "w", encoding="utf-8") as file:
@@ -158,6 +160,8 @@ def checked(trajectory: Trajectory, where: str) -> Trajectory:
         InvalidValueError: names the field or the message, what was found and what was expected.
     """
     check_fields(trajectory, where, _NUMBERS)
+    if OFFICIAL in trajectory.reward_breakdown:
+        check_kind(trajectory.reward_breakdown.get(OFFICIAL), float, f"{where}: reward_breakdown.{OFFICIAL}")
     for number, message in enumerate(trajectory.messages):
         _check_message(message, f"{where}: messages[{number}]")
     return trajectory

@@ -12,6 +12,7 @@ from tau_retail_env.errors import InvalidValueError, nearest, unknown
 from tau_retail_env.sources.base import Source
 from tau_retail_env.sources.parts import of_part, whole_of, with_parts
 from tau_retail_env.sources.registry import get_source
+from tau_retail_env.sources.story_checks import check_stories
 from tau_retail_env.sources.task_checks import check_gold_calls, check_tasks
 from tau_retail_env.tasks.files import read_tasks
 from tau_retail_env.tasks.subsets import SUBSETS, matching
@@ -254,6 +255,7 @@ def _file_tasks(source: Source, split: str, file: _Stamped) -> tuple[Task, ...]:
     try:
         check_tasks(tasks)
         check_gold_calls(tasks, source.shop().tools)
+        check_stories(tasks, source.shop().tools)
     except InvalidValueError as error:
         raise InvalidValueError(f"task_file: {file[0]}: {error}") from None
     return tuple(tasks)

@@ -46,20 +46,42 @@ def check_gold_calls(tasks: Iterable[Task], tools: Sequence[Mapping[str, Any]]) 
     Raises:
         InvalidValueError: names the task, the tool and the argument.
     """
-    schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools}
+    schemas = schemas_of(tools)
     for task in tasks:
         for action in task.actions:
-            if action.name not in schemas:
-                raise unknown(f"tool in a gold action of task {task.id!r}", action.name, sorted(schemas))
+            place = f"a gold action of task {task.id!r}"
+            check_call(action, place, schemas, is_whole=action.name in WRITE_TOOLS)
             if action.requestor not in REQUESTORS:
-                raise unknown(f"requestor in a gold action of task {task.id!r}", action.requestor, REQUESTORS)
-            _check_arguments(task, action, schemas[action.name])
+                raise unknown(f"requestor in {place}", action.requestor, REQUESTORS)
 
 
-def _check_arguments(task: Task, action: Action, schema: Mapping[str, Any]) -> None:
+def schemas_of(tools: Sequence[Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+    """The parameters of tools by name.
+
+    Args:
+        tools: as OpenAI schemas.
+    """
+    return {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools}
+
+
+def check_call(action: Action, where: str, schemas: Mapping[str, Mapping[str, Any]], *, is_whole: bool) -> None:
+    """Refuse a call of a tool that there is not, or with arguments of other types.
+
+    Args:
+        action: the call.
+        where: it stands, for the error.
+        schemas: as `schemas_of` makes them.
+        is_whole: whether it must have all arguments that the tool needs, and no other.
+
+    Raises:
+        InvalidValueError: names the place, the tool and the argument.
+    """
+    if action.name not in schemas:
+        raise unknown(f"tool in {where}", action.name, sorted(schemas))
+    schema = schemas[action.name]
     given, known = action.arguments, schema.get("properties", {})
-    place = f"{action.name} in a gold action of task {task.id!r}"
-    if action.name in WRITE_TOOLS:
+    place = f"{action.name} in {where}"
+    if is_whole:
         for name in sorted(given.keys() - known.keys()):
             raise unknown(f"argument of {place}", name, sorted(known))
         for name in sorted(set(schema.get("required", ())) - given.keys()):

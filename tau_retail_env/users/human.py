@@ -7,18 +7,18 @@ import threading
 import weakref
 from typing import NoReturn, TextIO
 
-from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.errors import InvalidValueError, UserLeftError
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.sources import Source, get_source
 from tau_retail_env.tasks.task import Task
-from tau_retail_env.users.base import STOP, UserError, UserMessage
+from tau_retail_env.users.base import STOP, UserMessage
 
 HELP = f"""\
 You are the customer. A line is said to the agent. A line that starts with / is a command:
   /stop [words]   end the conversation, with these last words ({STOP}); it is scored
   /task           what you want, once more
   /help           this text
-The end of the input (Ctrl-D) ends the conversation; it is not scored."""
+The end of the input (Ctrl-D) ends the command; this conversation is not scored, those before it are kept."""
 
 
 class HumanUser:
@@ -59,7 +59,7 @@ class HumanUser:
             seed: ignored; the words are the person's own.
 
         Raises:
-            UserError: the input has ended.
+            UserLeftError: the input has ended.
         """
         self._briefing = f"Task {task.id}\n{self._source.user_briefing(task)}"
         self._show(f"{self._briefing}\n\n{HELP}")
@@ -74,7 +74,7 @@ class HumanUser:
             message: what the agent said; tool calls are not shown.
 
         Raises:
-            UserError: the input has ended.
+            UserLeftError: the input has ended.
         """
         self._show(f"agent> {message.content}")
         return self._next_words(is_opening=False)
@@ -94,7 +94,7 @@ class HumanUser:
                 self._show(self._briefing if command == "/task" else HELP)
             elif line:
                 return UserMessage(line)
-        raise UserError("the person who plays the customer has left: the input has ended")
+        raise UserLeftError("the person who plays the customer has left: the input has ended")
 
     def _next_line(self) -> str | None:
         out = self._out or sys.stderr
@@ -102,7 +102,10 @@ class HumanUser:
         out.flush()
         lines = self._lines or sys.stdin
         line = lines.readline() if lines else ""
-        return line.strip() if line else None
+        if not line:
+            out.write("\n")  # what comes next is not the person's line
+            return None
+        return line.strip()
 
     def _show(self, text: str) -> None:
         out = self._out or sys.stderr

@@ -96,16 +96,6 @@ class FakeModel:
         return response
 
 
-@pytest.fixture
-def litellm(monkeypatch):
-    """litellm, which both upstreams' agents import, kept from the network."""
-    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    found = pytest.importorskip("litellm", reason="upstream's agents import litellm")
-    if not hasattr(found, "ModelResponse"):
-        pytest.skip(f"upstream's agents import litellm, and {found.__file__} is a stand-in without its classes")
-    return found
-
-
 def in_litellms_form(litellm, script):
     """The replies as v1's agent keeps them: litellm's own dump of its message."""
     return [litellm.Message(**copy.deepcopy(answer)).model_dump() for answer in script]

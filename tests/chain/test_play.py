@@ -43,6 +43,15 @@ def played(tmp_path: Path) -> Play:
     return run
 
 
+def test_what_changes_nothing_without_vllm_is_said(played: Play, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tau_retail_env.evaluation.checkpoint.runs_on_vllm", lambda *_: False)
+    said = played("play.engines=2", "play.gpu_memory=0.3", "play.sets.series1_train={limit: 1, trials: 1}", "keep=null")
+    assert said[0] == (
+        "play.engines: only vLLM runs several side by side; play.gpu_memory: only vLLM takes a share of a GPU, and "
+        "transformers plays here: it changes nothing"
+    )
+
+
 def test_what_was_won_is_kept_with_the_tokens_of_the_model(played: Play, tmp_path: Path):
     lines = played()
     folder = tmp_path / "samples"
@@ -93,6 +102,10 @@ def test_a_folder_that_was_played_with_other_settings_is_refused(played: Play):
             "play.gpu_memory: vLLM's alone, and play.engine is transformers",
         ),
         ("play={engine: transformers, engines: 2}", "play.engines: vLLM's alone, and play.engine is transformers"),
+        (
+            "play.generating_args={temperature: 0.0, top_p: 0.9}",
+            "play.generating_args.top_p: at temperature 0 the likeliest token is taken always",
+        ),
         ("play.gpu_memory=1", "play.gpu_memory: found 1, expected less than 1"),
         ("keep.per_task=0", "keep.per_task: found 0, expected 1 or more"),
         ("max_steps=3", "max_steps: unknown key"),

@@ -228,6 +228,10 @@ def test_a_customer_that_never_answers_leaves_nothing_to_score(folder, capsys):
         (["--agent", "silent", "--usd-per-million-tokens", "1", "2"], "is no server that is paid; leave it out"),
         (["--agent", "silent", "--model", "tiny"], "--model tiny: silent is no server's address"),
         (["--agent", "http://127.0.0.1:1/v1"], "name the model that is to be asked there"),
+        (["--agent", "silent", "--api-key-env", "KEY"], "is no server that asks for a key; leave it out"),
+        (["--agent", "silent", "--prompt-style", "compressed"], "--prompt-style: silent reads no prompt; leave it out"),
+        (["--agent", "small", "--top-p", "0.9"], "--top-p: at temperature 0 the likeliest token is taken always"),
+        (["--agent", "small", "--temperature", "0", "--top-k", "5"], "--top-k: at temperature 0 the likeliest"),
     ],
 )
 def test_options_that_do_not_fit_are_exit_2(folder, capsys, arguments, words):

@@ -11,11 +11,17 @@ import pytest
 PROGRAM = textwrap.dedent(
     """
     import sys, threading
+    from concurrent.futures import ThreadPoolExecutor, thread
     from tau_retail_env.cli.exits import leave
 
     def run():
         if sys.argv[1] == "waits":
             threading.Thread(target=threading.Event().wait).start()
+        if sys.argv[1] == "waits in a daemon's pool":
+            start = lambda: ThreadPoolExecutor(1).submit(threading.Event().wait)
+            threading.Thread(target=start, daemon=True).start()
+            while not thread._threads_queues:
+                pass
         print("said")
         exec(sys.argv[2])
 
@@ -24,7 +30,7 @@ PROGRAM = textwrap.dedent(
 )
 
 
-@pytest.mark.parametrize("thread", ["waits", "none"])
+@pytest.mark.parametrize("thread", ["waits", "waits in a daemon's pool", "none"])
 @pytest.mark.parametrize(
     ("ending", "status"),
     [

@@ -698,6 +698,14 @@ def test_a_wrong_key_or_model_is_told_before_the_first_episode(command, customer
         (["review", "--oracle", "--episodes", "1", "--workers", "2"], "does not read --episodes, --workers"),
         (["review", "outputs/eval/A", "--subset", "returns"], "does not read --subset"),
         (["review", "--customer", "--judge-model", "m"], "does not read --judge-model"),
+        (
+            ["review", "outputs/eval/A", "--user-strategy", "llm", "--seed", "3"],
+            "does not read --seed, --user-strategy",
+        ),
+        (["play", "--recorded", "outputs/eval/A", "--user-strategy", "llm"], "does not read --user-strategy"),
+        (["play", "--recorded", "outputs/eval/A", "--api-key-env", "KEY"], "does not read --api-key-env"),
+        (["play", "--api-key-env", "KEY"], "leave out --agent, --model and --api-key-env"),
+        (["play", "--agent", "oracle", "--api-key-env", "KEY"], "--api-key-env: oracle is no server"),
         (["review", "--customer", "--out", "no/such/folder/check.jsonl"], "no folder"),
         (["play", "--user-strategy", "human"], "--as customer"),
         (["play", "--as", "customer", "--user-strategy", "llm"], "leave out --user-strategy"),
@@ -712,6 +720,45 @@ def test_what_does_not_go_together_is_exit_2(arguments, named, capsys):
     shown = capsys.readouterr()
     assert shown.out == ""
     assert named in shown.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["eval", "--output", ""], "after --output"),
+        (["eval", "--output="], "after --output"),
+        (["eval", "--output", " "], "after --output"),
+        (["eval", "--agent", ""], "after --agent"),
+        (["eval", "--exclude-tasks", "tau2/1", ""], "after --exclude-tasks"),
+        (["generate", "--like", ""], "after --like"),
+        (["convert", "A", "--to", "tau2", "--output", ""], "after --output"),
+        (["convert", "", "--to", "tau2", "--output", "A"], "found an empty word, as of"),
+        (["compare", "", "A"], "found an empty word, as of"),
+        (["report", ""], "found an empty word, as of"),
+        (["review", "--customer", "--out", ""], "after --out"),
+        (["play", "--recorded", ""], "after --recorded"),
+        (["train", "--config-name", ""], "after --config-name"),
+        (["train", "--config-path=", "max_steps=5"], "after --config-path"),
+        (["serve-user", "model", "--log", ""], "after --log"),
+        (["serve-user", "model", "--python", ""], "after --python"),
+        (["doctor", "--chat-template", ""], "after --chat-template"),
+        (["tasks", "--task-file", ""], "after --task-file"),
+    ],
+)
+def test_an_empty_word_is_refused_for_a_path_would_be_the_current_folder(words, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    shown = capsys.readouterr()
+    assert told in shown.err and "give a value, or leave it out\n" in shown.err
+    assert (shown.out, list(tmp_path.iterdir())) == ("", [])
+
+
+@pytest.mark.parametrize("setting", ["base_url=", "user.base_url= ", "api_key_env=", "cassette="])
+def test_an_empty_address_is_no_default_for_another_server_would_be_asked(setting, capsys):
+    assert main(["play", "--user-strategy", "llm", "--user-model", "tiny", "--user", setting]) == 2
+    name = setting.strip().removeprefix("user.").rstrip("=")
+    assert capsys.readouterr().err == f"error: --user {name}: found an empty value; give one, or null for the default\n"
 
 
 def test_a_person_can_serve_a_customer_behind_an_api(customer, monkeypatch, capsys):

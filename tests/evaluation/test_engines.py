@@ -214,9 +214,26 @@ def test_engines_are_for_checkpoints_and_vllm(tmp_path, capsys):
     assert "oracle is no checkpoint" in capsys.readouterr().err
     assert run(tmp_path / "f", "--engine", "transformers", "--gpu-memory", "0.3") == 2
     assert "only vLLM takes a share" in capsys.readouterr().err
+    assert run(tmp_path / "f", "--engine", "transformers", "--gpu-memory", "0.3", "--engines", "2") == 2
+    both = (
+        "--engines: only vLLM runs several side by side; --gpu-memory: only vLLM takes a share of a GPU, and transfor"
+    )
+    assert both in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run(tmp_path / "f", "--gpu-memory", "1")
     assert "above 0 and below 1, found '1'" in capsys.readouterr().err
+
+
+def test_what_changes_nothing_with_vllm_is_refused(stand_in, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("tau_retail_env.models.loading.visible_gpus", lambda: ([], 0))
+    assert run(tmp_path / "e", "--gpu-memory", "0.3") == 2
+    assert (
+        "--gpu-memory 0.3: a share of a GPU, and vLLM plays without one here; leave it out" in capsys.readouterr().err
+    )
+    assert run(tmp_path / "e", "--logprobs", "--temperature", "0.7", "--top-p", "0.9", "--top-k", "5") == 2
+    assert "--logprobs: at temperature 0.7 vLLM tells none with --top-p and --top-k" in capsys.readouterr().err
+    assert run(tmp_path / "e", "--user-strategy", "human") == 2
+    assert "vLLM plays in a process of its own, without the terminal; add --engine transf" in capsys.readouterr().err
 
 
 def test_engines_beside_other_work_take_the_share_of_the_memory_that_they_are_given(monkeypatch):

@@ -216,3 +216,15 @@ def test_results_of_before_the_shown_interval_show_the_same_one():
         again = interval_of(older[name])
         assert (again.low, again.high) == (pytest.approx(shown.low), pytest.approx(shown.high))
     assert as_text(older).splitlines()[3:6] == as_text(found).splitlines()[3:6]
+
+
+def test_of_a_thousand_trials_the_first_figures_are_shown():
+    facts = [fact("tau2/1", trial, trial % 2 == 0) for trial in range(30)]
+    shown = as_text(figures_of(facts, trials=1000)).splitlines()
+    assert [line.split()[0] for line in shown if line.startswith("  pass^")][:13] == [
+        *(f"pass^{k}" for k in range(1, 13)),
+        "pass^31,",
+    ]
+    assert "  … and 18 more: results.json has them" in shown
+    assert "  … and 958 more: results.json has them" in shown
+    assert len(shown) < 60

@@ -57,9 +57,10 @@ def test_a_damaged_line_in_the_middle_is_an_error_with_its_number(tmp_path):
         list(read_episodes(path))
 
 
-def test_a_trial_that_is_no_number_is_an_error(tmp_path):
+@pytest.mark.parametrize("trial", ['"first"', "-1", "1000000", "1" + "0" * 30])
+def test_a_trial_that_is_no_number_is_an_error(tmp_path, trial):
     path = tmp_path / "episodes.jsonl"
-    path.write_text(Episode(0, plain_trajectory()).as_line().replace('"trial": 0', '"trial": "first"') + "\n")
+    path.write_text(Episode(0, plain_trajectory()).as_line().replace('"trial": 0', f'"trial": {trial}') + "\n")
     with pytest.raises(InvalidValueError, match="trial must be a whole number"):
         list(read_episodes(path))
 

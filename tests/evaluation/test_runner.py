@@ -20,6 +20,7 @@ from tau_retail_env.evaluation.runner import TRIES, open_folder
 from tau_retail_env.evaluation.settings import read_settings
 from tau_retail_env.evaluation.worker_pool import ChildPlayer, Job, WorkerPool
 from tau_retail_env.messages import AgentMessage, ToolCall
+from tau_retail_env.runs.files import partial_of
 from tau_retail_env.users.base import UserError, UserMessage
 from tests.evaluation.evaluations import TASKS, evaluate, settings_of
 
@@ -274,6 +275,9 @@ def test_a_process_that_dies_is_told_with_its_episode():
         ("trials", "2", "eval.json: trials: found '2', expected a whole number"),
         ("tasks", [], "eval.json: tasks: found .*, expected an object"),
         ("customer", None, "eval.json: customer: found None, expected an object"),
+        ("customer", {"model": 1}, "eval.json: customer.model: found 1, expected a text or null"),
+        ("trials", 0, "eval.json: trials must be 1 to 1,000,000, found 0"),
+        ("trials", 10**30, "eval.json: trials must be 1 to 1,000,000, found 1000"),
     ],
 )
 def test_settings_of_another_kind_are_named(tmp_path, name, value, words):
@@ -320,3 +324,11 @@ def test_an_answer_that_is_no_message_is_told_as_the_agents_fault(tmp_path, answ
     assert isinstance(standing.ended_by, InvalidValueError)
     assert words in str(standing.ended_by)
     assert keys(tmp_path / "e") == []
+
+
+def test_a_kill_while_a_file_is_written_keeps_no_folder_from_the_same_command(tmp_path):
+    (tmp_path / "e").mkdir()
+    half = partial_of(tmp_path / "e" / SETTINGS)
+    half.write_text('{"agent": ')
+    assert evaluate(tmp_path / "e").ended_by is None
+    assert not half.exists()

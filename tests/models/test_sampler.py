@@ -153,6 +153,7 @@ def test_a_model_with_a_sliding_window_is_refused():
     [
         ({"max_new_tokens": 0}, "max_new_tokens"),
         ({"max_new_tokens": 1, "temperature": -1}, "temperature"),
+        ({"max_new_tokens": 1, "temperature": 1e-38}, "temperature"),
         ({"max_new_tokens": 1, "top_p": 0}, "top_p"),
         ({"max_new_tokens": 1, "top_k": -1}, "top_k"),
     ],

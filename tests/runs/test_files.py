@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from tau_retail_env.errors import TauRetailError
-from tau_retail_env.runs.files import WriteError, append_row, read_rows, read_rows_and_damage, write_atomically
+from tau_retail_env.runs.files import (
+    WriteError,
+    append_row,
+    partial_of,
+    read_rows,
+    read_rows_and_damage,
+    write_atomically,
+)
 
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full, a disk without room")
@@ -40,7 +47,7 @@ def test_a_path_that_names_no_file_is_refused():
 def test_a_file_on_a_full_disk_stays_as_it_was(tmp_path: Path):
     path = tmp_path / "summary.json"
     path.write_text("old")
-    (tmp_path / ".summary.json.partial").symlink_to(FULL)
+    partial_of(path).symlink_to(FULL)
     with pytest.raises(WriteError, match=r"summary\.json could not be written: No space left on device"):
         write_atomically(path, "new")
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"summary.json": "old"}
@@ -92,3 +99,39 @@ def test_lines_that_are_no_rows_are_named_and_the_others_are_read(tmp_path: Path
 def test_half_a_surrogate_pair_becomes_a_question_mark(tmp_path: Path):
     write_atomically(tmp_path / "results.json", "said \ud800")
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("results.json", "said ?")]
+
+
+@pytest.mark.parametrize("name", ["n" * 250, "é" * 127], ids=["letters", "two bytes each"])
+def test_a_name_as_long_as_the_system_takes_is_written(tmp_path: Path, name: str):
+    write_atomically(tmp_path / name, "text")
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def test_two_processes_that_write_one_file_do_not_write_into_one_another(tmp_path: Path):
+    path = tmp_path / "page.html"
+    another = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from pathlib import Path; from tau_retail_env.runs.files import partial_of; "
+            "print(partial_of(Path(sys.argv[1])))",
+            path,
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert partial_of(path) != Path(another.stdout.strip())
+    assert partial_of(path).parent == path.parent
+
+
+def test_ctrl_c_while_a_file_is_written_leaves_the_old_one_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "summary.json"
+    path.write_text("old")
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, "new")
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"summary.json": "old"}

@@ -166,6 +166,7 @@ def test_the_end_of_an_episode_is_a_plain_word_in_the_file(tmp_path):
         ("stop_reason", {}, "stop_reason: found {}, expected a text"),
         ("metrics", {"turns": "many"}, "metrics: found {'turns': 'many'}, expected an object whose values"),
         ("reward_breakdown", [], "reward_breakdown: found .*, expected an object"),
+        ("reward_breakdown", {"official": None}, "reward_breakdown.official: found None, expected a finite number"),
         ("messages", ["hello"], "messages: found .*, expected a list of which each is an object"),
         ("messages", [{"role": "judge", "content": "x"}], r"messages\[0\].role: found 'judge', expected system, user"),
         ("messages", [{"role": "user", "content": None}], r"messages\[0\].content: found None, expected a text"),

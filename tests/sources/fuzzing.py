@@ -21,8 +21,9 @@ from tau_retail_env.tasks.writes import WRITE_TOOLS
 from tau_retail_env.world import Shop
 from tau_retail_env.world.arithmetic import is_affordable
 
-EPISODES = int(os.environ.get("TAU_RETAIL_FUZZ_EPISODES", "60"))
-"""How many episodes are played of each source."""
+EPISODES = int(os.environ.get("TAU_RETAIL_FUZZ_EPISODES", "100"))
+"""How many episodes are played of each source. hypothesis varies what it has drawn, so that rewards come in runs: of 60
+there can be none of 1.0."""
 NO_LIMIT = 10**9
 READING: Mapping[str, tuple[str, str]] = {
     "orders": ("get_order_details", "order_id"),

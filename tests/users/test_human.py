@@ -7,10 +7,9 @@ import io
 import pytest
 
 from tau_retail_env import TauRetailEnv, load_tasks
-from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.errors import InvalidValueError, UserLeftError
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.tasks import Task
-from tau_retail_env.users import UserError
 from tau_retail_env.users.human import HumanUser
 
 
@@ -76,13 +75,13 @@ def test_task_shows_the_task_again_and_any_other_command_the_help(
 def test_the_end_of_the_input_is_no_fault_of_the_agent(task: Task) -> None:
     customer, _ = person("Hi\n")
     customer.reset(task, seed=0)
-    with pytest.raises(UserError, match="left"):
+    with pytest.raises(UserLeftError, match="left"):
         customer.respond(AgentMessage("Hello"))
 
 
 def test_a_closed_input_is_its_end(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", None)
-    with pytest.raises(UserError, match="left"):
+    with pytest.raises(UserLeftError, match="left"):
         HumanUser(source="tau2", out=io.StringIO()).reset(task, seed=0)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tau_retail_env.agents.base import Agent
 from tau_retail_env.agents.choice import AgentChoice, check_model, made_here
 from tau_retail_env.chat.tool_formats import ToolFormat
+from tau_retail_env.cli.options import KEY_VARIABLE
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks import Task
 
@@ -29,7 +30,7 @@ class Opponent:
 
 @contextlib.contextmanager
 def opponent(
-    choice: AgentChoice, tasks: Sequence[Task], *, model: str | None, api_key_env: str, prompt_style: str | None
+    choice: AgentChoice, tasks: Sequence[Task], *, model: str | None, api_key_env: str | None, prompt_style: str | None
 ) -> Iterator[Opponent]:
     """Make ready whoever is meant.
 
@@ -37,21 +38,23 @@ def opponent(
         choice: the agent as the command line names it.
         tasks: of one source.
         model: the model behind a server's address.
-        api_key_env: the variable that holds that server's key.
+        api_key_env: the variable that holds that server's key; None for `KEY_VARIABLE`.
         prompt_style: which system prompt it is shown; None for a checkpoint's own, else upstream's.
 
     Raises:
-        InvalidValueError: a model's name without a server, or the other way round; a prompt for an agent that reads
-            none; an agent that cannot be had.
+        InvalidValueError: a model's name or a key without a server, or a server without a name; a prompt for an agent
+            that reads none; an agent that cannot be had.
         AgentServerError: the server does not answer.
     """
     check_model(choice, model)
+    if api_key_env is not None and choice.kind != "server":
+        raise InvalidValueError(f"--api-key-env: {choice.word} is no server that asks for a key; leave it out")
     if prompt_style is not None and choice.kind == "name":
         raise InvalidValueError(
             f"--prompt-style is for you as the agent, or for a model: {choice.word} reads no prompt"
         )
     if choice.kind == "server":
-        with _served(choice.word, str(model), api_key_env, prompt_style or "full") as served:
+        with _served(choice.word, str(model), api_key_env or KEY_VARIABLE, prompt_style or "full") as served:
             yield served
     elif choice.kind == "checkpoint":
         yield _checkpoint(choice.word, tasks[0], prompt_style)

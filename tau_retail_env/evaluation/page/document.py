@@ -13,7 +13,7 @@ from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.page.episode import Json
 from tau_retail_env.evaluation.page.report import Report
 from tau_retail_env.evaluation.page.store import Store, as_json, packed_text
-from tau_retail_env.runs.files import writing
+from tau_retail_env.runs.files import partial_of, writing
 
 MODULES = ("dom", "data", "filters", "figures", "curves", "tokens", "chat", "episodes", "comparisons", "main")
 """The page's modules; each comes after those that it imports."""
@@ -58,7 +58,7 @@ def write_page(path: Path, report: Report, *, most_bytes: int = MOST_BYTES) -> W
         shown, conversations = _moved(shown, "at", conversations)
         shown, tokens = _moved(shown, "tokens_at", tokens)
     blocks = _blocks(report.index(shown), conversations, tokens)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial_of(path)
     with writing(path):
         try:
             with partial.open("w", encoding="utf-8") as file:

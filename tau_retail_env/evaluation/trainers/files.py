@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tau_retail_env.errors import MissingDependencyError
-from tau_retail_env.runs.files import writing
+from tau_retail_env.runs.files import partial_of, writing
 
 Row = dict[str, Any]
 OF_ANY_SHAPE = ("messages", "tools")
@@ -39,11 +39,11 @@ def write_parquet(path: Path, rows: Iterable[Row]) -> int:
             "Parquet files need the package datasets, 4.7 or newer: pip install 'datasets>=4.7', "
             "or pip install 'tau-retail[train]'"
         ) from None
-    table = list(rows)
+    table = [_in_utf8(row) for row in rows]
     shaped = {name: List(Json()) for name in OF_ANY_SHAPE if name in table[0]}
     plain = Dataset.from_list([{name: row[name] for name in row if name not in shaped} for row in table])
     data = Dataset.from_list(table, features=Features({**plain.features, **shaped}))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = partial_of(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -68,12 +68,12 @@ def write_lines(path: Path, rows: Iterable[Row]) -> int:
     Raises:
         WriteError: the disk does not allow it.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = partial_of(path)
     count = 0
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with partial.open("w", encoding="utf-8") as file:
+            with partial.open("w", encoding="utf-8", errors="replace") as file:
                 for row in rows:
                     file.write(json.dumps(row, ensure_ascii=False) + "\n")
                     count += 1
@@ -83,6 +83,12 @@ def write_lines(path: Path, rows: Iterable[Row]) -> int:
         finally:
             partial.unlink(missing_ok=True)
     return count
+
+
+def _in_utf8(row: Row) -> Row:
+    """A row as a file in UTF-8 holds it: of half a surrogate pair, which a model may write, a question mark is left."""
+    written: Row = json.loads(json.dumps(row, ensure_ascii=False).encode("utf-8", errors="replace"))
+    return written
 
 
 @contextmanager

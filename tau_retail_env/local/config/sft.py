@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tau_retail_env.blocks import Block, raise_if, read
+from tau_retail_env.blocks import Block, Filled, raise_if, read
 from tau_retail_env.config.environments import CustomEnv, check_environments
 from tau_retail_env.config.run import MOST_STEPS
 from tau_retail_env.config.tasks import check_tasks
@@ -54,7 +54,7 @@ class ConversationArgs(Block):
     in tau2. A weight of 0 leaves an environment out."""
     num: int = Field(ge=1)
     """Conversations of the oracle; beyond the number of tasks, tasks come again in other words."""
-    kept: str | None = None
+    kept: Filled | None = None
     """A folder of episodes that rejection sampling has kept, to be learnt from in the oracle's place."""
     oracle_share: float = Field(0.0, ge=0, lt=1)
     """Beside kept episodes: the oracle's share of all conversations, `num` of them at most."""
@@ -121,7 +121,7 @@ class SftConfig(LocalRun):
 
     model: NewModel | None = None
     """Shape of the model, with pretrain: scratch only."""
-    tokenizer: str | None = None
+    tokenizer: Filled | None = None
     """Folder of the tokenizer, with pretrain: scratch only; null learns one from conversations."""
     vocab_size: int | None = Field(None, ge=512)
     """Most tokens of a tokenizer that is learnt, with pretrain: scratch and tokenizer: null only."""

@@ -211,3 +211,17 @@ def test_conversations_of_another_domain_are_refused_and_those_of_changed_tasks_
         conversation(ASKS, DONE, task_id="tau2/airline/3")
     _, info = TauRetailEnv("tau2", "train").reset(seed=0)
     assert list(conversation(ASKS, DONE, task_version="other").tools) == info["tools"]
+
+
+@pytest.mark.parametrize("trainer", ["llama-factory", "trl"])
+def test_half_a_surrogate_pair_that_a_customer_wrote_is_a_question_mark(trainer, tmp_path):
+    if trainer == "trl":
+        pytest.importorskip("datasets")
+    evaluate(tmp_path / "e", make_agent=lambda task, seed: OracleAgent(task))
+    lines = (tmp_path / "e" / EPISODES).read_text()
+    (tmp_path / "e" / EPISODES).write_text(
+        lines.replace('"role": "user", "content": "', '"role": "user", "content": "\\ud800')
+    )
+    assert main(["convert", str(tmp_path / "e"), "--to", trainer, "--output", str(tmp_path / "data")]) == 0
+    if trainer == "llama-factory":
+        assert any('"?' in path.read_text() for path in (tmp_path / "data").rglob("*.json*"))

@@ -10,9 +10,8 @@ import functools
 import json
 import warnings
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
-
-import pytest
 
 from tau_retail_env import load_tasks
 from tau_retail_env.messages import AgentMessage, ToolCall
@@ -214,8 +213,6 @@ def test_random_episodes_go_as_on_upstreams_environment() -> None:
     assert tally.rewards[1.0] > 0
 
 
-def test_random_conversations_end_as_in_upstreams_orchestrator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # its import stays off the network
-    pytest.importorskip("litellm", reason="τ²'s orchestrator imports litellm")
+def test_random_conversations_end_as_in_upstreams_orchestrator(litellm: ModuleType) -> None:
     tally = fuzz(OrchestratedUpstream(), Ours("tau2"), lengths=(40, 60))
     assert min(tally.ends[end] for end in ("user_stop", "max_steps", "too_many_errors")) > 0

@@ -45,7 +45,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
 
 
 @pytest.fixture
-def upstream(tau_bench: object) -> ModuleType:
+def upstream(tau_bench: object, litellm: ModuleType) -> ModuleType:
     """v1's module of user simulators; litellm is what it calls."""
     return upstream_tau_bench.import_upstream("envs.user")
 
@@ -154,8 +154,7 @@ def test_rejected_drafts_take_the_calls_that_v1s_take_and_the_same_draft_is_sent
 
 
 @pytest.mark.parametrize("index", [0, 5, 9])
-def test_every_call_and_the_history_equal_tau2s(server: ChatServer, index: int) -> None:
-    pytest.importorskip("litellm")
+def test_every_call_and_the_history_equal_tau2s(litellm: ModuleType, server: ChatServer, index: int) -> None:
     from tau2.data_model.message import AssistantMessage
     from tau2.domains.retail.environment import get_tasks
     from tau2.user.user_simulator import UserSimulator

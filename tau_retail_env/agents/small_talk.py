@@ -16,6 +16,8 @@ ACTS = ("hello", "name_zip", "wish", "thanks", "resignation", "impatience")
 """What the scripted customer says that says nothing of what it wants."""
 ASIDES = ("aside", "reason", "story", "polite_start", "polite_end", "annoyed_start")
 """The rules of the generated tasks that say nothing of it."""
+COMBINED = ("context", "small_talk")
+"""The rules that put several of these together; some begin with words such as "you see,", or have a sentence more."""
 GRAMMARS = (wording.GRAMMAR, everyday.GRAMMAR, series6.GRAMMAR)
 UNENDED = ("hello", "thanks", "email")
 """Those of which some have no mark at their end."""
@@ -60,11 +62,29 @@ def _who() -> re.Pattern[str]:
 @functools.cache
 def _small_talk() -> re.Pattern[str]:
     """Any sentence of small talk, as `plain` gives it."""
-    return re.compile("|".join(dict.fromkeys(_patterns())))
+    return re.compile(rf"(?:(?:{'|'.join(dict.fromkeys(_leads()))}) )?(?:{'|'.join(dict.fromkeys(_patterns()))})")
+
+
+def _leads() -> Iterator[str]:
+    """What stands before an aside, in the same sentence, as `plain` gives it."""
+    for sentence in _combined():
+        if words := plain(SLOT.split(sentence)[0]):
+            yield re.escape(words)
+
+
+def _combined() -> Iterator[str]:
+    """The sentences of the rules that put asides together."""
+    for grammar in GRAMMARS:
+        for held_out in (False, True):
+            known = rules(grammar, held_out)
+            for line in (line for rule in COMBINED for line in known.get(rule, ())):
+                # a slot ends as a sentence does
+                yield from filter(None, SENTENCE_END.split(line.replace("} ", "}\n")))
 
 
 def _patterns() -> Iterator[str]:
     lines = [line for act in ACTS for line in (*PHRASES[act], *MORE_PHRASES.get(act, ()))]
+    lines += [sentence for sentence in _combined() if not SLOT.search(sentence)]
     for grammar in GRAMMARS:
         for held_out in (False, True):
             known = rules(grammar, held_out)

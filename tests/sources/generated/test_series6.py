@@ -17,9 +17,11 @@ from tau_retail_env.episodes.player import play_episode
 from tau_retail_env.errors import MissingDependencyError
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.sources.generated import SERIES6, patrons, series6
-from tau_retail_env.sources.generated.wording import SLOT, rules, sentences
+from tau_retail_env.sources.generated.patrons import PatronWording
+from tau_retail_env.sources.generated.wording import SLOT, rules
 from tau_retail_env.tasks import gold_writes
 from tau_retail_env.tasks.files import fields_of
+from tau_retail_env.tasks.seeding import Draws
 from tau_retail_env.tasks.subsets import DIFFICULTIES
 from tau_retail_env.tasks.writes import canonical_writes
 from tau_retail_env.users.scripted.story import stories, story_of
@@ -120,14 +122,12 @@ def test_the_oracle_earns_everything_and_keeps_every_rule_of_process(train, test
         assert episode.reward_breakdown["process"] == 1.0, task.id
 
 
-def test_small_talk_in_other_voices_is_told_from_what_is_asked():
-    for held_out in (False, True):
-        grammar = rules(series6.GRAMMAR, held_out)
-        for line in (*grammar["aside"], *grammar["reason"]):
-            if SLOT.search(line):
-                continue
-            words = f"{sentences(line)} Cancel the lamp."
-            assert request_in(words) == "Cancel the lamp.", line
+@pytest.mark.parametrize("held_out", [False, True])
+def test_small_talk_in_other_voices_is_told_from_what_is_asked(held_out):
+    wording = PatronWording(Draws("small talk"), held_out=held_out, grammar=series6.GRAMMAR)
+    said = {wording.sentence(rule) for rule in ("context", "small_talk") for _ in range(400)} - {""}
+    assert not {words for words in said if request_in(f"{words} Cancel the lamp.") != "Cancel the lamp."}
+    assert request_in("You see, I want to cancel the lamp.") == "You see, I want to cancel the lamp."
 
 
 def test_no_task_shares_a_write_with_a_task_of_tau2_or_of_v1s_test(train, test):

@@ -99,7 +99,7 @@ def told_calls(plan: Beat, write: Action | None, missing: Collection[str], said:
     Returns:
         All but those of what it names only when it is asked, and those on the way to an order that it has named then.
     """
-    calls = [call for call in plan.calls if not _is_told_later(call, plan, missing, said + read)]
+    calls = [call for call in plan.calls if not _is_told_later(call, plan, write, missing, said + read)]
     order_id = write.arguments.get("order_id") if write else None
     if "order" not in plan.asks or order_id is None or order_id not in said:
         return calls
@@ -107,15 +107,18 @@ def told_calls(plan: Beat, write: Action | None, missing: Collection[str], said:
     return [call for call in calls if call.name not in search or call.arguments.get("order_id") == order_id]
 
 
-def _is_told_later(action: Action, plan: Beat, missing: Collection[str], known: str) -> bool:
-    """Whether a look-up is of the order that has the address which is missing; or of the profile that has the payment
-    method which is missing, where no order is looked for in it.
+def _is_told_later(action: Action, plan: Beat, write: Action | None, missing: Collection[str], known: str) -> bool:
+    """Whether a look-up is of what may have the address which is missing, any order but that of the write; or of the
+    profile that has the payment method which is missing, where no order is looked for in it.
     """
-    if action.name == "get_user_details":
-        orders = [one.arguments["order_id"] for one in plan.calls if one.name == "get_order_details"]
-        return "payment" in missing and all(order_id in known for order_id in orders)
-    order_id, words = action.arguments.get("order_id"), (plan.words or {}).get(Fact.ADDRESS, ())
-    return "address" in missing and order_id is not None and any(order_id in each for each in words)
+    own = write.arguments.get("order_id") if write else None
+    if action.name == "get_order_details":
+        return "address" in missing and action.arguments["order_id"] != own
+    if action.name != "get_user_details":
+        return False
+    orders = [one.arguments["order_id"] for one in plan.calls if one.name == "get_order_details"]
+    is_found = all(order_id in known for order_id in orders)
+    return ("address" in missing and own is None) or ("payment" in missing and is_found)
 
 
 def _shares(words: str, said: str, enough: int | None = None) -> bool:

@@ -26,7 +26,7 @@ from tau_retail_env.tasks.subsets import DIFFICULTIES
 from tau_retail_env.tasks.writes import canonical_writes
 from tau_retail_env.users.scripted.story import stories, story_of
 
-DIGEST = "6358a3e35d7214ff7f161006b6ba76a200a125ad7964148f23b253d252dd8024"
+DIGEST = "f69d7b30d45b2015ea80162e3871d92221b4bfbf54fdaeb76b677247acdadbb9"
 FEWEST_WORDS_OF_A_SENTENCE = 7
 """A shorter sentence may be said by anybody."""
 COUNT = 2_000
@@ -75,7 +75,7 @@ def test_training_and_judging_share_no_wording_of_the_rules_that_have_enough():
     learnt, judged = (rules(series6.GRAMMAR, held_out) for held_out in (False, True))
     voices = [rule for rule in learnt if len(learnt[rule]) + len(judged[rule]) > 8]
     assert len(voices) > 400
-    assert not {rule: both for rule in voices if (both := set(learnt[rule]) & set(judged[rule]))}
+    assert not {rule: both for rule in voices if (both := set(learnt[rule]) & set(judged[rule]) - {""})}
 
 
 def test_most_rules_have_voices_of_their_own_with_the_slots_of_the_older_ones():

@@ -7,7 +7,6 @@ from typing import Any
 
 from tau_retail_env.config.environments import CustomEnv
 from tau_retail_env.config.run import PlayedConfig
-from tau_retail_env.sources import get_source
 from tau_retail_env.users import check_user
 from tau_retail_env.users.spec import API_STRATEGIES, Strategy, UserSpec
 
@@ -44,6 +43,8 @@ def check_servers(envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> None:
         InvalidValueError: the environment's source has no prompts for a model.
         MissingDependencyError: its upstream is not installed, or has no such texts.
     """
+    from tau_retail_env.sources import get_source  # late: `doctor` reads this module without a package installed
+
     checked: list[tuple[Strategy, Settings, str | None]] = []
     for tag in tags:
         env = envs[tag].env_config

@@ -12,7 +12,6 @@ from tau_retail_env.errors import InvalidValueError, nearest, unknown
 from tau_retail_env.sources.base import Source
 from tau_retail_env.sources.parts import of_part, whole_of, with_parts
 from tau_retail_env.sources.registry import get_source
-from tau_retail_env.sources.story_checks import check_stories
 from tau_retail_env.sources.task_checks import check_gold_calls, check_tasks
 from tau_retail_env.tasks.files import read_tasks
 from tau_retail_env.tasks.subsets import SUBSETS, matching
@@ -252,6 +251,8 @@ def _file_tasks(source: Source, split: str, file: _Stamped) -> tuple[Task, ...]:
             )
     if (twice := collections.Counter(task.id for task in tasks).most_common(1)[0])[1] > 1:
         raise InvalidValueError(f"task_file: {file[0]} holds {twice[0]} {twice[1]} times")
+    from tau_retail_env.sources.story_checks import check_stories  # late: pydantic, for a file of tasks alone
+
     try:
         check_tasks(tasks)
         check_gold_calls(tasks, source.shop().tools)

@@ -86,4 +86,4 @@ def test_the_shipped_mixture_holds_no_split_that_is_judged():
     judged = {config.custom_envs[tag].env_config.split for tag in config.val_env_manager.tags}
     learnt = {config.custom_envs[tag].env_config.split for tag in config.conversations.mixture or {}}
     assert judged == {"test2", "test3"}
-    assert learnt == {"train", "train2", "train3", "train4", "train5"}
+    assert learnt == {"train", "train2", "train3", "train4", "train5", "train6"}

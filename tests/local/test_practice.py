@@ -217,7 +217,7 @@ def test_the_steps_to_a_variant_are_written_again_only_where_another_one_is_want
                 same += 1
             elif thought.startswith("<think>No to the new items "):
                 news = thought.split(".")[0].removeprefix("<think>No to the new items ").split(", ")
-                tried = len(re.findall(r"New: [^:]*: none\.", thought))
+                tried = len(re.findall(r"New: [^:]*: none, ", thought))
                 assert thought.count("Change: ") == len(news) + tried, heard["content"]
                 assert ("As in #W" in thought) == ("#W" in heard["content"])  # else it was just named otherwise
                 other += 1

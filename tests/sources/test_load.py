@@ -50,7 +50,7 @@ def test_the_list_belongs_to_the_caller():
         (
             {"source": "generated", "split": "base"},
             r"split of source 'generated' 'base'; known: "
-            r"test, test2, test3, test4, test5, train, train2, train3, train4, train5",
+            r"test, test2, test3, test4, test5, test6, train, train2, train3, train4, train5, train6",
         ),
         ({"domain": "airline"}, r"Unknown domain 'airline'; known: retail"),
         ({"task_subset": "return"}, r"Unknown task_subset 'return'; known: .* Did you mean 'returns'"),

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from tau_retail_env import TauRetailEnv, load_tasks
-from tau_retail_env.agents.base import Agent
 from tau_retail_env.agents.bad import BoastingAgent
+from tau_retail_env.agents.base import Agent
 from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.evaluation import settings as module
 from tau_retail_env.evaluation.outcome import figures

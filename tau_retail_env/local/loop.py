@@ -404,7 +404,10 @@ def _is_of_a_loader(error: Exception) -> bool:
     """Whether an error comes from a process that loads batches: torch says so, or its connection broke."""
     if isinstance(error, RuntimeError):
         return "DataLoader worker" in str(error)  # torch has no type of its own for it
-    return any("dataloader" in frame.filename for frame in traceback.extract_tb(error.__traceback__))
+    try:
+        return any("dataloader" in frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__))
+    except RuntimeError as told:  # by torch's signal handler, which speaks wherever this process is
+        return _is_of_a_loader(told)
 
 
 def _death(error: Exception) -> Exception:

@@ -215,6 +215,14 @@ def test_a_killed_process_that_loads_batches_ends_the_run_with_an_error(sft_valu
         killer.join()
 
 
+def test_a_death_that_is_told_while_another_error_is_looked_at_is_one(monkeypatch):
+    def interrupted(_: object) -> None:
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+    monkeypatch.setattr(loop.traceback, "walk_tb", interrupted)
+    assert loop._is_of_a_loader(ConnectionResetError("reset by peer"))
+
+
 def test_a_broken_connection_to_a_process_that_loads_batches_is_told_as_its_death():
     def die(*_: object) -> None:
         raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")

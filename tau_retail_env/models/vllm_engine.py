@@ -10,6 +10,7 @@ from typing import Any
 
 from tau_retail_env.errors import MissingDependencyError, TauRetailError
 from tau_retail_env.models.sampler import Reply, SamplingSettings
+from tau_retail_env.models.vllm_start import look_up_models_here
 
 ENVIRONMENT: Mapping[str, str] = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the scheduler runs here: no token passes between processes
@@ -101,6 +102,7 @@ class VllmEngine:
             from vllm.v1.engine.llm_engine import LLMEngine
         except ImportError as error:
             raise MissingDependencyError(f"vLLM cannot be imported: {error}; see requirements-roll.txt") from error
+        look_up_models_here()
         self.counts = EngineCounts()
         self._limit = sampling.max_new_tokens
         with_logprobs = settings.logprobs and _are_told(sampling)

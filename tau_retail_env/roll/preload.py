@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from tau_retail_env.models.vllm_start import look_up_models_here
 from tau_retail_env.roll.registration import make_environment
 
 ENGINES = {"vllm": "roll.distributed.strategy.vllm_strategy", "sglang": "roll.distributed.strategy.sglang_strategy"}
@@ -41,6 +42,8 @@ def import_engine(strategy: str) -> None:
     """
     if strategy in ENGINES:
         importlib.import_module(ENGINES[strategy])
+    if strategy == "vllm":
+        look_up_models_here()
 
 
 def make_one_of_each(env_configs: Iterable[Mapping[str, Any]]) -> None:

@@ -1,0 +1,57 @@
+"""An engine's start without a Python of its own for the model's class."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def registry(roll: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """vLLM's, on a machine where it knows no model yet, and where starting a Python is an error."""
+    if importlib.util.find_spec("vllm") is None:
+        pytest.skip("needs vLLM")
+    monkeypatch.setenv("VLLM_CACHE_ROOT", str(tmp_path))
+    from vllm.model_executor.models import registry
+
+    run = subprocess.run
+
+    def refuse(command: Any, *args: Any, **kwargs: Any) -> Any:
+        if sys.executable in command:
+            raise AssertionError(f"a Python is started: {command}")
+        return run(command, *args, **kwargs)
+
+    monkeypatch.setattr(registry, "_run_in_subprocess", registry._run_in_subprocess)  # put back afterwards
+    monkeypatch.setattr(subprocess, "run", refuse)
+    return registry
+
+
+def test_vllm_starts_a_python_to_look_a_model_up(registry):
+    with pytest.raises(AssertionError, match="a Python is started"):
+        registry.ModelRegistry.models["LlamaForCausalLM"].inspect_model_cls()
+
+
+@pytest.mark.parametrize("class_name", ["LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"])
+def test_it_is_looked_up_here(registry, class_name, tmp_path):
+    from tau_retail_env.models.vllm_start import look_up_models_here
+
+    look_up_models_here()
+    found = registry.ModelRegistry.models[class_name].inspect_model_cls()
+    assert found.architecture == class_name
+    assert found.is_text_generation_model
+    assert list(tmp_path.rglob("*.json")), "and is kept for the next start"
+    import torch
+
+    assert not torch.cuda.is_initialized()
+
+
+def test_a_rollout_worker_looks_it_up_here(registry):
+    from tau_retail_env.roll.preload import import_engine
+
+    import_engine("vllm")
+    assert registry.ModelRegistry.models["LlamaForCausalLM"].inspect_model_cls().is_text_generation_model

@@ -11,7 +11,9 @@ def look_up_models_here() -> None:
     alone, which importing a model's class does as well. For processes that have imported vLLM, or are about to; a
     version of vLLM without that step is left as it is.
     """
-    from vllm.model_executor.models import registry
-
+    try:
+        from vllm.model_executor.models import registry
+    except ImportError:
+        return
     if hasattr(registry, "_run_in_subprocess"):
         registry._run_in_subprocess = lambda look_up: look_up()

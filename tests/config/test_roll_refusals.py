@@ -177,6 +177,7 @@ def test_what_roll_itself_tells_vllm_is_refused(name):
         ("train_env_manager.group_filter_cls=no.such.Class", "leaves its environments waiting: remove the key"),
         ("~val_env_manager.group_filter_cls", "expected tau_retail_env.roll.group_filter.PassHatKFilter"),
         ("sequence_length=4768", "starts with 4256 tokens"),
+        ("sequence_length=4200", "raise it, or choose prompt_style=compressed"),
         ("max_grad_norm=0", "max_grad_norm: found 0"),
         ("entropy_loss_coef=-0.1", "entropy_loss_coef: found -0.1, expected 0 or more"),
         ("ppo_epochs=4", "ROLL's critic learns from each batch once"),
@@ -220,6 +221,11 @@ def test_what_roll_itself_tells_vllm_is_refused(name):
 )
 def test_what_roll_would_get_wrong_is_refused_by_its_path(override, words):
     assert words in refused(PPO, override)
+
+
+def test_a_short_prompt_without_room_for_a_message_is_told_what_else_to_shorten():
+    told = refused(PPO, "prompt_style=compressed", "sequence_length=1200")
+    assert "raise it, or lower generating_args.max_new_tokens" in told and "choose prompt_style" not in told
 
 
 @pytest.mark.parametrize("how", ["method: mean_std, norm_mean_type: batch", "method: identity, norm_std_type: group"])

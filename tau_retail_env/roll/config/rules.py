@@ -413,9 +413,10 @@ def without_room(
         sequence_length: tokens of a whole episode.
     """
     if prefix + message >= sequence_length:
+        shorter = "choose prompt_style=compressed" if style == "full" else "lower generating_args.max_new_tokens"
         yield (
             f"sequence_length: found {sequence_length}, but {tag} starts with {prefix} tokens (source {source}, "
-            f"prompt_style {style}) and a message may have {message}; raise it, or choose prompt_style=compressed"
+            f"prompt_style {style}) and a message may have {message}; raise it, or {shorter}"
         )
 
 

@@ -79,7 +79,7 @@ def as_text(found: Sequence[Reviewed]) -> str:
         return "no episodes"
     failed = [one for one in found if one.fault is not None]
     counts = Counter(one.fault.party for one in failed if one.fault is not None)
-    lines = [*_success_lines(found, counts), f"{len(failed)} of {len(found)} episodes failed:"]
+    lines = [*_success_lines(found, counts), f"{len(failed)} of {len(found)} episodes failed{':' if failed else ''}"]
     lines += [f"  {counts[party]:>4} {party:<8} {meaning}" for party, meaning in PARTIES.items() if counts[party]]
     lines += [*_doubt_lines(failed), *_process_lines(found), *_opinion_lines(failed)]
     lines += [_line(one) for one in failed[:MOST_SHOWN]]

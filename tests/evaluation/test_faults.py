@@ -209,6 +209,11 @@ def reviewer(server, **config):
 FAILED = play(CANCELLATION, Garbling())
 
 
+def test_a_list_of_failed_episodes_is_announced_only_where_there_is_one():
+    assert "\n1 of 1 episodes failed:\n" in reviewed(FAILED)
+    assert reviewed(play(CANCELLATION, OracleAgent(CANCELLATION))).endswith("\n0 of 1 episodes failed")
+
+
 def test_a_models_opinion_stands_beside_what_was_found(server):
     server.reply = lambda request: 'I think: {"party": "customer", "reason": "It never answered."}'
     words = reviewed(FAILED, play(CANCELLATION, OracleAgent(CANCELLATION)), ask=reviewer(server).ask)

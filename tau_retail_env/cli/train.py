@@ -209,7 +209,10 @@ def _roll(values: Values, _: bool) -> Start:
 
 
 def _play(values: Values, _: bool) -> Start:
+    from tau_retail_env.blocks import raise_if
     from tau_retail_env.chain.play_settings import check_play
+    from tau_retail_env.config.machine import length_problems
+    from tau_retail_env.models.shipped import checkpoint
 
     if any(values.get(key) for key in ("resume", "resume_from_checkpoint")):
         raise InvalidValueError(
@@ -217,6 +220,7 @@ def _play(values: Values, _: bool) -> Start:
             "output_dir=FOLDER in place of resume"
         )
     config = check_play(values)
+    raise_if([*length_problems(checkpoint(config.pretrain), config.sequence_length)])
 
     def start() -> None:
         from tau_retail_env.chain import play

@@ -63,7 +63,12 @@ def test_what_a_run_would_refuse_is_refused_without_starting_one(name, override,
 
 
 @pytest.mark.parametrize(
-    ("name", "more"), [("tau_retail_local", []), ("tau_retail_1gpu", ["pretrain=small", "prompt_style=minimal"])]
+    ("name", "more"),
+    [
+        ("tau_retail_local", []),
+        ("tau_retail_1gpu", ["pretrain=small", "prompt_style=minimal"]),
+        ("tau_retail_samples", ["pretrain=small"]),
+    ],
 )
 def test_episodes_longer_than_the_model_reads_are_refused_by_its_config_alone(name, more, capsys):
     assert main(["train", "--print-config", "--config-name", name, "sequence_length=1000000", *more]) == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tau_retail_env.cli.options import add_seed, examples, positive
-from tau_retail_env.cli.output import say
+from tau_retail_env.cli.output import complain, say
 from tau_retail_env.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ def _weights_like(name: str, series: Series, known: Mapping[str, Task]) -> dict[
         raise InvalidValueError(f"--like {name}: {error}") from None
     if not episodes:
         raise InvalidValueError(f"--like {name}: there is no scored episode; name a run that played some")
+    if all(each.reward == 1.0 for each in episodes):
+        complain(f"--like {name}: none of its {len(episodes)} episodes was lost, so every kind is drawn as usual")
     return weights_after(((tasks[each.task_id], each.reward == 1.0) for each in episodes), series.kinds)
 
 

@@ -96,6 +96,7 @@ def test_the_kinds_of_a_file_of_tasks_are_known_where_the_file_is_named(capsys, 
     )
     harder = tmp_path / "harder.jsonl"
     assert main(["generate", "--like", str(tmp_path / "A"), "--num", "2", "--output", str(harder)]) == 0
+    assert "was lost" not in capsys.readouterr().err
     assert main(["eval", "--agent", "liar", "--task-file", str(harder), "--output", str(tmp_path / "B")]) == 0
     assert main(["generate", "--like", str(tmp_path / "B")]) == 2
     assert "is in no split of a source, as tasks of a file are: name that file" in capsys.readouterr().err
@@ -105,6 +106,15 @@ def test_the_kinds_of_a_file_of_tasks_are_known_where_the_file_is_named(capsys, 
         for options in ((), ("--like", str(tmp_path / "B"), "--task-file", str(harder)))
     )
     assert more > 1.5 * usual > 0
+
+
+def test_a_run_that_lost_nothing_is_named_as_such(capsys, tmp_path: Path):
+    assert main(["eval", "--source", "generated", "--limit", "2", "--output", str(tmp_path / "A")]) == 0
+    capsys.readouterr()
+    assert main(["generate", "--like", str(tmp_path / "A"), "--num", "3"]) == 0
+    shown = capsys.readouterr()
+    assert "none of its 2 episodes was lost, so every kind is drawn as usual" in shown.err
+    assert shown.out.count("\n") == 3
 
 
 def test_a_split_with_the_number_of_its_series_is_told_how_to_say_it(capsys):

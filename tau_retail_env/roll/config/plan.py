@@ -9,7 +9,7 @@ from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.roll.config.check import version_wanted
 from tau_retail_env.roll.config.memory import CARDS_GIB, memory
 from tau_retail_env.roll.config.rules import RollValues
-from tau_retail_env.roll.config.step_costs import Step, customer_tokens, seconds, step_of, table
+from tau_retail_env.roll.config.step_costs import Step, customer_tokens, prompt_style, seconds, step_of, table
 from tau_retail_env.users import API_STRATEGIES
 from tau_retail_env.users.llm.settings import PRICES
 
@@ -36,7 +36,8 @@ def _time(config: RollValues, step: Step) -> Iterator[str]:
     total, episode = sum(parts.values()), step.episode
     yield (
         f"{step.episodes} episodes a step of {episode.turns:.0f} messages and {episode.tokens:,.0f} tokens, "
-        f"{episode.own:.0f} of them the actor's; {step.shape.parameters / 1e6:,.0f} M parameters, GPUs: {gpus}"
+        f"{episode.own:.0f} of them the actor's, as recorded with prompt_style {prompt_style(config)} of models that "
+        f"do not reason; {step.shape.parameters / 1e6:,.0f} M parameters, GPUs: {gpus}"
     )
     yield f"a step: {total:.0f} s ({', '.join(f'{part} {took:.0f}' for part, took in parts.items())})"
     yield (

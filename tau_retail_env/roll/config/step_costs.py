@@ -92,12 +92,21 @@ def step_of(config: RollValues, episode: Episode | None = None) -> Step:
 
 def usual_episode(config: RollValues) -> Episode:
     """An episode as it was recorded with the prompt style; the prompt's own length is that of its source."""
-    block = config.values["custom_envs"][config("train_env_manager.tags")[0]]["env_config"]
     known = table()["episodes"]
-    style = str(block.get("prompt_style", "full"))
+    style = prompt_style(config)
     said = known.get(style, known["full"])
-    prompt = prefix_tokens(str(block.get("source", "tau2")), style) or said["prompt"]
+    prompt = prefix_tokens(str(_training_block(config).get("source", "tau2")), style) or said["prompt"]
     return Episode(turns=said["turns"], own=said["own"], tokens=prompt + said["after"])
+
+
+def prompt_style(config: RollValues) -> str:
+    """The prompt style of the training tasks: that of their first tag."""
+    return str(_training_block(config).get("prompt_style", "full"))
+
+
+def _training_block(config: RollValues) -> Mapping[str, Any]:
+    block: Mapping[str, Any] = config.values["custom_envs"][config("train_env_manager.tags")[0]]["env_config"]
+    return block
 
 
 def seconds(step: Step, costs: Mapping[str, list[float]] | None = None) -> dict[str, float]:

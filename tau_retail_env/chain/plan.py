@@ -100,7 +100,9 @@ def _planned(
         values = _composed(config, name)
         kind = check(values)
     except InvalidValueError as error:
-        raise InvalidValueError(f"Stage {name} ({stage.config}): {error}") from error
+        raise InvalidValueError(
+            f"Stage {name} ({stage.config}): {error}; in a chain the stage's keys are stages.{name}.set.KEY"
+        ) from error
     _check_place(name, stage, kind, weights_of, before)
     learns_from = before[stage.learns_from] if stage.learns_from is not None else None
     inputs = Inputs(

@@ -7,7 +7,7 @@ import functools
 import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from tau_retail_env.cli.exits import INTERRUPTED
 from tau_retail_env.cli.options import add_configuration, composed, examples
@@ -37,6 +37,8 @@ Values = Mapping[str, Any]
 """A composed configuration."""
 Start = Callable[[], None]
 """Starts what was checked; returns when it is over."""
+Purpose = Literal["print", "stage", "start"]
+"""Why a configuration is checked: to be shown only, for a chain that starts it later, or to be started now."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     values = composed(options)
     is_printed = options.print_config or options.plan
     training = chosen_training(values, is_printed=is_printed)
-    start = TRAININGS[training](values, not is_printed)
+    start = TRAININGS[training](values, "print" if is_printed else "start")
     if options.plan:
         return _plan(training, values)
     if options.print_config:
@@ -151,10 +153,11 @@ def _why_no_roll() -> str | None:
     return None if visible_gpus() else "no CUDA device is visible"
 
 
-def _sft(values: Values, starts: bool) -> Start:
+def _sft(values: Values, purpose: Purpose) -> Start:
     from tau_retail_env.local.config import check_sft, machine_problems
 
-    config = check_sft(values, functools.partial(machine_problems, starts=starts))
+    problems = functools.partial(machine_problems, starts=purpose == "start", is_printed=purpose == "print")
+    config = check_sft(values, problems)
 
     def start() -> None:
         from tau_retail_env.local import sft
@@ -164,7 +167,7 @@ def _sft(values: Values, starts: bool) -> Start:
     return start
 
 
-def _local(values: Values, starts: bool) -> Start:
+def _local(values: Values, purpose: Purpose) -> Start:
     from tau_retail_env.local.config import check_local, machine_problems
     from tau_retail_env.roll.config.check import is_for_roll
 
@@ -173,7 +176,8 @@ def _local(values: Values, starts: bool) -> Start:
             "engine: found local, but this configuration is for ROLL (actor_infer has a rollout engine); leave out "
             "engine=local, or take one for the local engine: --config-name tau_retail_local"
         )
-    config = check_local(values, functools.partial(machine_problems, starts=starts))
+    problems = functools.partial(machine_problems, starts=purpose == "start", is_printed=purpose == "print")
+    config = check_local(values, problems)
 
     def start() -> None:
         from tau_retail_env.local.train import train
@@ -183,7 +187,7 @@ def _local(values: Values, starts: bool) -> Start:
     return start
 
 
-def _roll(values: Values, _: bool) -> Start:
+def _roll(values: Values, _: Purpose) -> Start:
     from tau_retail_env.blocks import raise_if
     from tau_retail_env.config.machine import folder_problems, length_problems
     from tau_retail_env.models.shipped import checkpoint
@@ -208,7 +212,7 @@ def _roll(values: Values, _: bool) -> Start:
     return start
 
 
-def _play(values: Values, _: bool) -> Start:
+def _play(values: Values, _: Purpose) -> Start:
     from tau_retail_env.blocks import raise_if
     from tau_retail_env.chain.play_settings import check_play
     from tau_retail_env.config.machine import length_problems
@@ -230,12 +234,12 @@ def _play(values: Values, _: bool) -> Start:
     return start
 
 
-def _chain(values: Values, _: bool) -> Start:
+def _chain(values: Values, purpose: Purpose) -> Start:
     from tau_retail_env.chain.plan import plan
     from tau_retail_env.chain.settings import read_chain
 
     config = read_chain(values)
-    planned = plan(config, _checked)
+    planned = plan(config, functools.partial(_checked, purpose="print" if purpose == "print" else "stage"))
 
     def start() -> None:
         from tau_retail_env.chain import run
@@ -245,15 +249,15 @@ def _chain(values: Values, _: bool) -> Start:
     return start
 
 
-def _checked(values: Values) -> str:
+def _checked(values: Values, *, purpose: Purpose = "stage") -> str:
     """Check the configuration of a chain's stage; returns what it is for."""
     training = chosen_training(values, is_printed=True)
     if training != "chain":
-        TRAININGS[training](values, False)
+        TRAININGS[training](values, purpose)
     return training
 
 
-TRAININGS: Mapping[str, Callable[[Values, bool], Start]] = MappingProxyType(
+TRAININGS: Mapping[str, Callable[[Values, Purpose], Start]] = MappingProxyType(
     {"chain": _chain, "play": _play, "sft": _sft, "local": _local, "roll": _roll}
 )
 """What checks a configuration, and whatever this Python lacks where it is to start it, and returns what starts it."""

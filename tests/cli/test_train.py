@@ -79,16 +79,34 @@ def test_fine_tuning_on_the_other_engine_is_refused_in_one_line(capsys):
 
 @pytest.mark.parametrize("name", config_names(default_config_folder()))
 def test_every_shipped_configuration_is_printed_by_the_one_command(name, capsys):
-    fp32 = "sft_train.model_args.dtype=fp32"
-    both = [f"stages.{stage}.set.{fp32}" for stage in ("sft", "rft")]
-    on_a_laptop = {
-        "tau_retail_sft": [fp32],
-        "tau_retail_smol_sft": [fp32, "conversations.mixture.v1_train=0"],
-        "tau_retail_pipeline": both,
-        "tau_retail_smol_pipeline": both,
-    }.get(name, [])
-    assert main(["train", "--config-name", name, "--print-config", "seed=7", *on_a_laptop]) == 0
+    without_v1 = ["conversations.mixture.v1_train=0"] if name == "tau_retail_smol_sft" else []
+    assert main(["train", "--config-name", name, "--print-config", "seed=7", *without_v1]) == 0
     assert "\nseed: 7\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "keys"),
+    [
+        ("tau_retail_sft", "", "sft_train.model_args.dtype=fp32"),
+        (
+            "tau_retail_pipeline",
+            "Stage sft (tau_retail_smol_sft): ",
+            "in a chain the stage's keys are stages.sft.set.KEY",
+        ),
+    ],
+)
+def test_fine_tuning_for_a_gpu_is_printed_anywhere_and_started_where_one_is(
+    name, stage, keys, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    command = ["train", "--config-name", name, f"output_dir={tmp_path / 'run'}"]
+    assert main([*command, "--print-config"]) == 0
+    capsys.readouterr()
+    assert main(command) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {stage}sft_train.model_args.dtype: bf16 needs a GPU")
+    assert keys in told
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_configuration_for_roll_is_named_as_such_on_the_local_engine(capsys):

@@ -22,23 +22,26 @@ PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "matplotli
 """What a run imports, the last ones only when hours have passed."""
 
 
-def machine_problems(config: LocalConfig | SftConfig, *, starts: bool = False) -> Iterator[str]:
+def machine_problems(
+    config: LocalConfig | SftConfig, *, starts: bool = False, is_printed: bool = False
+) -> Iterator[str]:
     """What a run would miss on this machine, as far as it can be told before the model is loaded.
 
     Args:
         config: the run.
         starts: whether this Python starts it now, so that packages, kept episodes and the hub's models must be there.
+        is_printed: whether it is only shown, for another machine perhaps, so that GPU and compiler do not matter.
     """
     path, role = (
         ("actor_train", config.actor_train) if isinstance(config, LocalConfig) else ("sft_train", config.sft_train)
     )
     yield from folder_problems(config)
     yield from length_problems(checkpoint(config.pretrain), config.sequence_length)
-    if role.model_args.dtype == "bf16" and not has_gpu():
+    if role.model_args.dtype == "bf16" and not is_printed and not has_gpu():
         key = f"{path}.model_args.dtype"
         yield f"{key}: bf16 needs a GPU, and none is visible; use {key}=fp32"
     if isinstance(config, SftConfig):
-        yield from _tuning_problems(config, starts=starts)
+        yield from _tuning_problems(config, starts=starts, is_printed=is_printed)
     try:
         check_tracker(config.track_with)
     except MissingDependencyError as error:
@@ -47,14 +50,14 @@ def machine_problems(config: LocalConfig | SftConfig, *, starts: bool = False) -
         yield from _missing(config)
 
 
-def _tuning_problems(config: SftConfig, *, starts: bool) -> Iterator[str]:
+def _tuning_problems(config: SftConfig, *, starts: bool, is_printed: bool) -> Iterator[str]:
     """What only fine-tuning needs."""
     if config.tokenizer is not None and is_path(config.tokenizer) and not Path(config.tokenizer).expanduser().is_dir():
         yield (
             f"tokenizer: there is no folder {config.tokenizer}; give the folder of a tokenizer, or tokenizer=null and "
             "vocab_size for one that is learnt from conversations"
         )
-    if config.sft_train.torch_compile and (lacking := _lacks_to_compile()):
+    if config.sft_train.torch_compile and not is_printed and (lacking := _lacks_to_compile()):
         yield f"sft_train.torch_compile: needs {lacking}; install it, or use sft_train.torch_compile=false"
     kept = config.conversations.kept
     if starts and kept is not None and (reason := not_kept(Path(kept).expanduser())):

@@ -106,6 +106,12 @@ def test_every_configuration_passes_rolls_own_check(variable, variants, tmp_path
         assert one["logging_dir"].startswith(str(run))
 
 
+def test_the_chains_last_stage_passes_rolls_own_check(tmp_path, repository):
+    (one,) = accepted("ROLL_PATH", [("tau_retail_smol_ppo", [])], tmp_path, repository)
+    assert one["reference"] and one["recompute"]
+    assert one["manager"] == "tau_retail_env.roll.env_manager.TauRetailEnvManager"
+
+
 def test_a_hosted_tracker_knows_the_run_by_its_folder(tmp_path, repository):
     (one,) = accepted("ROLL_PATH", [("tau_retail_1gpu", ["track_with=wandb"])], tmp_path, repository)
     assert one["tracker_kwargs"]["tracker_kwargs"] == {"project": "tau-retail", "name": "tau_retail_1gpu"}

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tau_retail_env.agents.addresses import address_in, whereabouts
 from tau_retail_env.agents.checks import Checks
 from tau_retail_env.agents.lookups import parsed
 from tau_retail_env.agents.oracle import NUMBER, OracleAgent
@@ -30,7 +31,6 @@ from tau_retail_env.agents.wanted import (
 from tau_retail_env.agents.which_order import at_price, contents, dearest, paid, which
 from tau_retail_env.messages import ToolCall
 from tau_retail_env.tasks.task import Action
-from tau_retail_env.users.scripted.listening import Fact
 from tau_retail_env.users.scripted.story import Beat
 
 Row = Mapping[str, Any]
@@ -47,7 +47,6 @@ WITHOUT = re.compile(r"Without the (.+), the items of order ")
 """How an answer names the item that its sum leaves out."""
 HUMAN = "For a human agent."
 """What is written down before the customer is transferred."""
-ADDRESS = ("address1", "address2", "city", "state", "country", "zip")
 PARTS: Mapping[str, str] = {
     "order_id": "the order",
     "item_ids": "the items",
@@ -99,7 +98,7 @@ class Reasoner:
             call: the look-up.
             heard: what was heard last.
         """
-        parts = [stock(heard), _address_in(self._agent, call)]
+        parts = [stock(heard), address_in(self._agent, call)]
         if call.name in (*DECIDING, TRANSFER):
             parts += self._decide(heard)
         if call.name == TRANSFER:
@@ -164,7 +163,7 @@ class Reasoner:
         if unlike is not None or write != self._chosen:
             parts += _steps(agent, write, again or agent.matter, unlike, from_last=from_last)
         self._chosen = agent.step.write
-        parts.append(_whereabouts(agent, write))
+        parts.append(whereabouts(agent, write))
         if (order := agent.order(write)) and (state := _state(order)) not in parts:
             parts += [state, *self._checks.passed([order], write)]
         return _joined([*parts, "" if unlike else _missing(())])
@@ -445,36 +444,6 @@ def _what_if(agent: OracleAgent, expression: str) -> list[str]:
         and told[1] == ", ".join(f"{name} {value}" for name, value in new["options"].items())
         and expression == f"{new['price']} - {row['price']}"
     ][:1]
-
-
-def _address_in(agent: OracleAgent, call: ToolCall) -> str:
-    """The order that the customer has named for its address alone, where it is about to be read."""
-    plan, order_id = agent.step.plan, call.arguments.get("order_id", "")
-    words = (plan.words or {}).get(Fact.ADDRESS, ()) if plan else ()
-    is_named = order_id in agent.matter and any(order_id in each for each in words)
-    return f"Address in: {order_id}." if is_named and call.name == "get_order_details" else ""
-
-
-def _whereabouts(agent: OracleAgent, write: Action) -> str:
-    """Where an address that the customer has not said whole stands, or most of it, and what of it is new."""
-    wanted = {part: write.arguments[part] for part in ADDRESS if part in write.arguments}
-    said = agent.matter.casefold()
-    if all(value.casefold() in said for value in wanted.values()):
-        return ""
-    known = {"profile": agent.profile()}
-    if (profiles := agent.profiles()) and profiles[0]["address"] != agent.profile()["address"]:
-        known["profile at first"] = profiles[0]
-    known |= {order["order_id"]: order for order in agent.orders()}
-    places = {place: row["address"] for place, row in known.items() if row.get("address")}
-    if not places:
-        return ""
-    alike = {place: sum(row.get(part) == value for part, value in wanted.items()) for place, row in places.items()}
-    own = write.arguments.get("order_id", "profile")
-    likely = sorted(alike, key=lambda place: (place != own, place not in agent.matter))  # of several that are the same
-    listed = "; ".join(f"{place}: {', '.join(filter(None, map(row.get, ADDRESS)))}" for place, row in places.items())
-    place = max(likely, key=alike.__getitem__)
-    new = ", ".join(value for part, value in wanted.items() if value and places[place].get(part) != value)
-    return f"Addresses: {listed}. From {place}." + (f" New: {new}." if new else "")
 
 
 def _state(order: Row) -> str:

@@ -30,6 +30,8 @@ VERSION = "another version"
 WANTED = KINDS | dict.fromkeys(CHANGING_ITEMS, VERSION)
 """How the customer's wish for it is called: which of the two tools changes items the order's status says."""
 REFUSED: Mapping[str, str] = {
+    "and only delivered ones": "cancelling or returning",
+    "where the payment of its order": "refunds elsewhere",
     "exchanged for another": "another product",
     "available": VERSION,
     "changed only once": VERSION,

@@ -151,6 +151,8 @@ def test_a_method_that_is_asked_for_is_checked_as_soon_as_it_was_said():
         ("as a whole", r"Pending: yes\. Whole: (?:[^.:]* alone: )?no\."),
         ("original payment method", r"Delivered: yes\. Refund to: (?:\w+_\d+|another), not as paid: no\."),
         ("that paid for it", r"Pending: yes\. Whole: yes\. Refund to: (?:\w+_\d+|another), not as paid: no\."),
+        ("where the payment", r"Refund to: \w+_\d+ for #W\d+, \w+_\d+ for #W\d+, not as paid: no\."),
+        ("only delivered ones", r"is processed\b[^.]*\. Pending: no\."),
         ("because it is no longer", r"Pending: yes\. Whole: yes\. Reason: another: no\."),
         ("same product", r"(?:Delivered|Pending): yes\. Same product: (?:[^.:]*: )?no\."),
         ("one payment method", r"Pending: yes\. One method: no\."),

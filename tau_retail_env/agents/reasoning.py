@@ -10,6 +10,7 @@ from typing import Any
 
 from tau_retail_env.agents.addresses import address_in, whereabouts
 from tau_retail_env.agents.checks import Checks
+from tau_retail_env.agents.earlier import Earlier, to_be_rid_of
 from tau_retail_env.agents.lookups import parsed
 from tau_retail_env.agents.oracle import NUMBER, OracleAgent
 from tau_retail_env.agents.oracle_steps import TRANSFER
@@ -75,6 +76,7 @@ class Reasoner:
         self._agent = agent
         self._typed = typed
         self._checks = Checks(agent)
+        self._earlier = Earlier()
         self._asked = self._wanted = self._meant = False
         self._listed: set[str] = set()
         self._about: list[str] = []
@@ -119,6 +121,7 @@ class Reasoner:
             heard: what was heard last.
         """
         parts = [stock(heard)]
+        self._earlier.note(self._agent)
         if beat := self._agent.attends:
             parts += self._decide(heard)
             parts.append(_such(self._agent, beat))
@@ -161,7 +164,8 @@ class Reasoner:
         again = heard if unlike and not answers and heard not in agent.matter else ""
         parts += self._decide(heard, write, again)
         if unlike is not None or write != self._chosen:
-            parts += _steps(agent, write, again or agent.matter, unlike, from_last=from_last)
+            wish = again or agent.matter
+            parts += _steps(agent, write, wish, unlike, from_last=from_last, earlier=self._earlier)
         self._chosen = agent.step.write
         parts.append(whereabouts(agent, write))
         if (order := agent.order(write)) and (state := _state(order)) not in parts:
@@ -185,7 +189,7 @@ class Reasoner:
         if not all(row is not new for row, new in agent.chosen(write)):
             return []
         self._chosen = write
-        return _steps(agent, write, agent.matter)
+        return _steps(agent, write, agent.matter, earlier=self._earlier)
 
     def _decide(self, heard: str, write: Action | None = None, again: str = "") -> list[str]:
         """What is asked for, what kind of thing that is, and what is meant, each once; `again` is a second thought."""
@@ -195,25 +199,28 @@ class Reasoner:
             parts.append(f"Asked: {request_in(typed)}")
         self._asked = True
         write = write or (None if agent.attends else agent.step.write)
+        orders = [order for order in ([agent.order(write)] if write else _orders_of(agent)) if order]
+        found: list[str] = []
         if not self._wanted and (wanted := kind(agent, write)):
+            if state := to_be_rid_of(agent, orders):  # what is wanted follows from the order, and comes after it
+                found = [*self._order(orders), state]
+                parts += found
             parts.append(f"Wants: {', and '.join(filter(None, [wanted, money(agent, write)]))}.")
             self._wanted = True
-        orders = [order for order in ([agent.order(write)] if write else _orders_of(agent)) if order]
         if self._meant or not orders or "order" in agent.lacks:
             return parts
         if "items" in agent.lacks:
             return [*parts, *self._order(orders), *map(_state, orders)]
         self._meant = True
-        return [*parts, *self._which(orders, write, again)]
+        return [*parts, *([] if found else self._order(orders)), *self._which(orders, write, again)]
 
     def _which(self, orders: list[Row], write: Action | None, again: str) -> list[str]:
-        """The orders that are meant; their status and payment, which decide whether to refuse; and which of their
+        """Of the orders that are meant their status and payment, which decide whether to refuse; and which of their
         items."""
         agent, parts = self._agent, []
         items = set(write.arguments.get("item_ids", ())) if write else set()
         if not items and kind(agent, write) == VERSION:
             items = {row["item_id"] for row in version_rows(agent, orders)}
-        parts += self._order(orders)
         parts += [*map(_state, orders), *self._checks.passed(orders, write)]
         beat = agent.attends or agent.step.beat or agent.step.plan
         about = f"{beat.answer} {beat.refusal}".casefold() if beat and not write else ""
@@ -248,7 +255,9 @@ class Reasoner:
             names = {name for name, number in count.items() if number > 1}
             listed = [f"{'; '.join(contents(order, names) for order in agent.orders())}."]
             self._listed = read
-        return [*listed, which(agent, orders, self._last, self._before)]
+        meant = which(agent, orders, self._last, self._before)
+        back = "" if "Which: " in meant else self._earlier.order(agent.matter, ids)
+        return [*listed, f"{back} {meant}".strip()]
 
 
 def stock(observation: str) -> str:
@@ -341,7 +350,13 @@ def _orders_of(agent: OracleAgent) -> list[Row]:
 
 
 def _steps(
-    agent: OracleAgent, write: Action, wish: str, unlike: Action | None = None, *, from_last: bool = False
+    agent: OracleAgent,
+    write: Action,
+    wish: str,
+    unlike: Action | None = None,
+    *,
+    from_last: bool = False,
+    earlier: Earlier,
 ) -> list[str]:
     """The steps to each new variant of a change whose list was read, or to there being none where another thing is
     done instead; of a change that is made in place of another only to those that the other has not."""
@@ -370,7 +385,11 @@ def _steps(
         words = own.get(item_id, agent.matter) if first else wish
         single = alone or (first and item_id in own)
         product = products[row["product_id"]]
-        written.append(steps(row, new, words, product, others, alone=single, before=last.get(item_id), limit=limit))
+        found = earlier.found(row, new, agent.matter, product) if first and alone else ""
+        before_it = last.get(item_id)
+        written.append(
+            steps(row, new, words, product, others, alone=single, before=before_it, limit=limit, found=found)
+        )
     return written
 
 

@@ -114,6 +114,8 @@ def test_where_a_refund_goes_is_said_only_where_that_is_known_and_true():
     for task in itertools.chain.from_iterable(generated(number)[:40] for number in SERIES):
         for thought, words in thoughts(task):
             for method, verdict in re.findall(r"Refund to: (.*?)(, as paid: yes|, not as paid: no|: yes)\.", thought):
+                if " for #W" in method:  # of two orders; tests/agents/test_earlier.py looks at each
+                    continue
                 paid = re.findall(r"is delivered, paid with ([^.]*)\.", thought)[-1:]
                 found[verdict] += 1
                 assert paid, thought

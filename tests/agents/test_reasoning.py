@@ -42,7 +42,7 @@ ON_THE_WAY = re.compile(
     rf"{WISHED}(?=Change)|"
     r"Change: [^:]*\. New: [^:]*: none, \d of \d\. (?=Change)|As in [^:]*: [^:]*: \d{10}\. (?=Change)"
     r"|Else the same: (?:(?!Change:).)*?\. (?=Change)"
-    r"|(?:Under|With|Mine)\b[^A-Z]*:? (?:(?!Change:|New:).)*?\. (?=New: )"
+    r"|(?:Under|With|Mine|Told)\b[^A-Z]*:? (?:(?!Change:|New:).)*?\. (?=New: )|As proposed\. (?=New: )"
 )
 """What stands between an item and the change or the variant that it ends with."""
 

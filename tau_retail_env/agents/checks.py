@@ -188,7 +188,14 @@ def _refund(agent: OracleAgent, orders: Sequence[Row], write: Action) -> str:
 
 
 def _elsewhere(agent: OracleAgent, orders: Sequence[Row], beat: Beat) -> str:
-    """The method to which the money may not go; "another" where the customer's words name none of its own."""
+    """The method to which the money may not go; "another" where the customer's words name none of its own.
+
+    Of two orders each refund is to go to what paid for the other one.
+    """
+    if len(orders) > 1:
+        methods = [", ".join(sorted(_paid([order]))) for order in orders]
+        crossed = zip(orders, reversed(methods), strict=True)
+        return ", ".join(f"{method} for {order['order_id']}" for order, method in crossed)
     told = " ".join((beat.words or {}).get(Fact.PAYMENT, ())) or agent.matter
     others = {
         name: row for name, row in agent.profile().get("payment_methods", {}).items() if name not in _paid(orders)

@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tau_retail_env.agents.addresses import address_in, whereabouts
 from tau_retail_env.agents.checks import Checks
+from tau_retail_env.agents.earlier import Earlier, to_be_rid_of
 from tau_retail_env.agents.lookups import parsed
 from tau_retail_env.agents.oracle import NUMBER, OracleAgent
 from tau_retail_env.agents.oracle_steps import TRANSFER
@@ -30,7 +32,6 @@ from tau_retail_env.agents.wanted import (
 from tau_retail_env.agents.which_order import at_price, contents, dearest, paid, which
 from tau_retail_env.messages import ToolCall
 from tau_retail_env.tasks.task import Action
-from tau_retail_env.users.scripted.listening import Fact
 from tau_retail_env.users.scripted.story import Beat
 
 Row = Mapping[str, Any]
@@ -47,7 +48,6 @@ WITHOUT = re.compile(r"Without the (.+), the items of order ")
 """How an answer names the item that its sum leaves out."""
 HUMAN = "For a human agent."
 """What is written down before the customer is transferred."""
-ADDRESS = ("address1", "address2", "city", "state", "country", "zip")
 PARTS: Mapping[str, str] = {
     "order_id": "the order",
     "item_ids": "the items",
@@ -76,6 +76,7 @@ class Reasoner:
         self._agent = agent
         self._typed = typed
         self._checks = Checks(agent)
+        self._earlier = Earlier()
         self._asked = self._wanted = self._meant = False
         self._listed: set[str] = set()
         self._about: list[str] = []
@@ -99,7 +100,7 @@ class Reasoner:
             call: the look-up.
             heard: what was heard last.
         """
-        parts = [stock(heard), _address_in(self._agent, call)]
+        parts = [stock(heard), address_in(self._agent, call)]
         if call.name in (*DECIDING, TRANSFER):
             parts += self._decide(heard)
         if call.name == TRANSFER:
@@ -120,6 +121,7 @@ class Reasoner:
             heard: what was heard last.
         """
         parts = [stock(heard)]
+        self._earlier.note(self._agent)
         if beat := self._agent.attends:
             parts += self._decide(heard)
             parts.append(_such(self._agent, beat))
@@ -162,9 +164,10 @@ class Reasoner:
         again = heard if unlike and not answers and heard not in agent.matter else ""
         parts += self._decide(heard, write, again)
         if unlike is not None or write != self._chosen:
-            parts += _steps(agent, write, again or agent.matter, unlike, from_last=from_last)
+            wish = again or agent.matter
+            parts += _steps(agent, write, wish, unlike, from_last=from_last, earlier=self._earlier)
         self._chosen = agent.step.write
-        parts.append(_whereabouts(agent, write))
+        parts.append(whereabouts(agent, write))
         if (order := agent.order(write)) and (state := _state(order)) not in parts:
             parts += [state, *self._checks.passed([order], write)]
         return _joined([*parts, "" if unlike else _missing(())])
@@ -186,7 +189,7 @@ class Reasoner:
         if not all(row is not new for row, new in agent.chosen(write)):
             return []
         self._chosen = write
-        return _steps(agent, write, agent.matter)
+        return _steps(agent, write, agent.matter, earlier=self._earlier)
 
     def _decide(self, heard: str, write: Action | None = None, again: str = "") -> list[str]:
         """What is asked for, what kind of thing that is, and what is meant, each once; `again` is a second thought."""
@@ -196,25 +199,28 @@ class Reasoner:
             parts.append(f"Asked: {request_in(typed)}")
         self._asked = True
         write = write or (None if agent.attends else agent.step.write)
+        orders = [order for order in ([agent.order(write)] if write else _orders_of(agent)) if order]
+        found: list[str] = []
         if not self._wanted and (wanted := kind(agent, write)):
+            if state := to_be_rid_of(agent, orders):  # what is wanted follows from the order, and comes after it
+                found = [*self._order(orders), state]
+                parts += found
             parts.append(f"Wants: {', and '.join(filter(None, [wanted, money(agent, write)]))}.")
             self._wanted = True
-        orders = [order for order in ([agent.order(write)] if write else _orders_of(agent)) if order]
         if self._meant or not orders or "order" in agent.lacks:
             return parts
         if "items" in agent.lacks:
             return [*parts, *self._order(orders), *map(_state, orders)]
         self._meant = True
-        return [*parts, *self._which(orders, write, again)]
+        return [*parts, *([] if found else self._order(orders)), *self._which(orders, write, again)]
 
     def _which(self, orders: list[Row], write: Action | None, again: str) -> list[str]:
-        """The orders that are meant; their status and payment, which decide whether to refuse; and which of their
+        """Of the orders that are meant their status and payment, which decide whether to refuse; and which of their
         items."""
         agent, parts = self._agent, []
         items = set(write.arguments.get("item_ids", ())) if write else set()
         if not items and kind(agent, write) == VERSION:
             items = {row["item_id"] for row in version_rows(agent, orders)}
-        parts += self._order(orders)
         parts += [*map(_state, orders), *self._checks.passed(orders, write)]
         beat = agent.attends or agent.step.beat or agent.step.plan
         about = f"{beat.answer} {beat.refusal}".casefold() if beat and not write else ""
@@ -249,7 +255,9 @@ class Reasoner:
             names = {name for name, number in count.items() if number > 1}
             listed = [f"{'; '.join(contents(order, names) for order in agent.orders())}."]
             self._listed = read
-        return [*listed, which(agent, orders, self._last, self._before)]
+        meant = which(agent, orders, self._last, self._before)
+        back = "" if "Which: " in meant else self._earlier.order(agent.matter, ids)
+        return [*listed, f"{back} {meant}".strip()]
 
 
 def stock(observation: str) -> str:
@@ -342,7 +350,13 @@ def _orders_of(agent: OracleAgent) -> list[Row]:
 
 
 def _steps(
-    agent: OracleAgent, write: Action, wish: str, unlike: Action | None = None, *, from_last: bool = False
+    agent: OracleAgent,
+    write: Action,
+    wish: str,
+    unlike: Action | None = None,
+    *,
+    from_last: bool = False,
+    earlier: Earlier,
 ) -> list[str]:
     """The steps to each new variant of a change whose list was read, or to there being none where another thing is
     done instead; of a change that is made in place of another only to those that the other has not."""
@@ -371,7 +385,11 @@ def _steps(
         words = own.get(item_id, agent.matter) if first else wish
         single = alone or (first and item_id in own)
         product = products[row["product_id"]]
-        written.append(steps(row, new, words, product, others, alone=single, before=last.get(item_id), limit=limit))
+        found = earlier.found(row, new, agent.matter, product) if first and alone else ""
+        before_it = last.get(item_id)
+        written.append(
+            steps(row, new, words, product, others, alone=single, before=before_it, limit=limit, found=found)
+        )
     return written
 
 
@@ -445,36 +463,6 @@ def _what_if(agent: OracleAgent, expression: str) -> list[str]:
         and told[1] == ", ".join(f"{name} {value}" for name, value in new["options"].items())
         and expression == f"{new['price']} - {row['price']}"
     ][:1]
-
-
-def _address_in(agent: OracleAgent, call: ToolCall) -> str:
-    """The order that the customer has named for its address alone, where it is about to be read."""
-    plan, order_id = agent.step.plan, call.arguments.get("order_id", "")
-    words = (plan.words or {}).get(Fact.ADDRESS, ()) if plan else ()
-    is_named = order_id in agent.matter and any(order_id in each for each in words)
-    return f"Address in: {order_id}." if is_named and call.name == "get_order_details" else ""
-
-
-def _whereabouts(agent: OracleAgent, write: Action) -> str:
-    """Where an address that the customer has not said whole stands, or most of it, and what of it is new."""
-    wanted = {part: write.arguments[part] for part in ADDRESS if part in write.arguments}
-    said = agent.matter.casefold()
-    if all(value.casefold() in said for value in wanted.values()):
-        return ""
-    known = {"profile": agent.profile()}
-    if (profiles := agent.profiles()) and profiles[0]["address"] != agent.profile()["address"]:
-        known["profile at first"] = profiles[0]
-    known |= {order["order_id"]: order for order in agent.orders()}
-    places = {place: row["address"] for place, row in known.items() if row.get("address")}
-    if not places:
-        return ""
-    alike = {place: sum(row.get(part) == value for part, value in wanted.items()) for place, row in places.items()}
-    own = write.arguments.get("order_id", "profile")
-    likely = sorted(alike, key=lambda place: (place != own, place not in agent.matter))  # of several that are the same
-    listed = "; ".join(f"{place}: {', '.join(filter(None, map(row.get, ADDRESS)))}" for place, row in places.items())
-    place = max(likely, key=alike.__getitem__)
-    new = ", ".join(value for part, value in wanted.items() if value and places[place].get(part) != value)
-    return f"Addresses: {listed}. From {place}." + (f" New: {new}." if new else "")
 
 
 def _state(order: Row) -> str:

@@ -67,6 +67,7 @@ def steps(
     alone: bool,
     before: Row | None = None,
     limit: str = "",
+    found: str = "",
 ) -> str:
     """An item as it is, and step by step the variant that a wish for it means.
 
@@ -79,6 +80,7 @@ def steps(
         alone: whether the wish is about this item only; another one's options say nothing of this one.
         before: the variant that was proposed last, where the wish says only what is to be unlike that one.
         limit: whether it is cheap enough for the wish, which comes before the variant.
+        found: how the wish tells the variant, where that is known already; it stands in place of the search.
 
     Returns:
         Where the wish is about the price: those among which it is the cheapest or the dearest, each with a verdict,
@@ -88,6 +90,8 @@ def steps(
         order in which they are looked for. Then those of them that are not in stock, what becomes different, and the
         variant.
     """
+    if found:
+        return f"{item(row)}. {found} New: {priced(new)}. Change: {unlike(row, new['options'])}."
     stock = sorted((one for one in product["variants"].values() if one["available"]), key=lambda one: one["price"])
     base = before or row
     changes = _changed(base["options"], new["options"])

@@ -30,6 +30,8 @@ VERSION = "another version"
 WANTED = KINDS | dict.fromkeys(CHANGING_ITEMS, VERSION)
 """How the customer's wish for it is called: which of the two tools changes items the order's status says."""
 REFUSED: Mapping[str, str] = {
+    "and only delivered ones": "cancelling or returning",
+    "where the payment of its order": "refunds elsewhere",
     "exchanged for another": "another product",
     "available": VERSION,
     "changed only once": VERSION,
@@ -63,8 +65,10 @@ NAMED = re.compile(r";\s+(?=[^;:]+:\s)")
 TWIN = re.compile(r";\s+(?:and|&)\s+(?=the one\b)", re.IGNORECASE)
 """The same of two of a kind, which are told apart by what they are."""
 KEPT = re.compile(
-    r"^(?:everything|all|anything|whatever|the whole lot|the things|what)\b.*\b(?:but|except|apart from|other than"
-    r"|just not|only|besides|isn't|aren't|is not|no|save|unrelated|keeping|sparing)\b",
+    r"^(?:everything|all|any(?:thing)?|whatever|the (?:whole )?lot|the (?:things|items)|what|every|each)\b.*"
+    r"\b(?:but|except|with the exception|apart from|other than|just not|so not|not meant|only|besides|isn't|aren't"
+    r"|is not|don't|wouldn't|no|nothing to do|save|unrelated|keeping what|sparing|leaving out"
+    r"|without(?! exc)|minus|bar)\b",
     re.IGNORECASE,
 )
 """How a customer tells the items of a return by those that it keeps."""

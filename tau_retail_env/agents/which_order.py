@@ -7,23 +7,23 @@ import json
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, zip_longest
+from itertools import chain
 from typing import Any
 
 from tau_retail_env.agents.oracle import OracleAgent
-from tau_retail_env.agents.small_talk import ANY, plain
+from tau_retail_env.agents.order_words import alternatives as _lines
+from tau_retail_env.agents.order_words import phrases as _phrases
+from tau_retail_env.agents.order_words import says as _says
+from tau_retail_env.agents.small_talk import plain
 from tau_retail_env.agents.variant_reasons import NOT_TELLING, item
-from tau_retail_env.sources.generated import patrons, series6, wording
 from tau_retail_env.sources.generated.callers import NUMBERS
 from tau_retail_env.sources.generated.everyday import STATES
 from tau_retail_env.sources.generated.visit import SOURCES_IN_WORDS
-from tau_retail_env.sources.generated.wording import SLOT, casual, rules
+from tau_retail_env.sources.generated.wording import SLOT, casual
 from tau_retail_env.tasks.task import Action
 
 Row = Mapping[str, Any]
 """An order or an item of one, as the tools show it."""
-GRAMMARS = (wording.GRAMMAR, patrons.GRAMMAR, series6.GRAMMAR)
-"""The grammars in which customers of the generated tasks name orders and things."""
 STATUS: Mapping[str, re.Pattern[str]] = {
     "pending": re.compile(
         r"pending|\bopen\b|un(?:sent|shipped)|outstanding|waiting for|on order|to (?:come|ship)\b"
@@ -340,38 +340,9 @@ def _nouns(name: str) -> frozenset[str]:
     return frozenset(plain(line) for line in lines if not SLOT.search(line))
 
 
-def _lines(rule: str) -> Iterator[str]:
-    """The alternatives of a rule in all grammars."""
-    for grammar in GRAMMARS:
-        for held_out in (False, True):
-            yield from rules(grammar, held_out).get(rule, ())
-
-
 def _holds(words: str, value: str) -> bool:
     """Whether words, as `plain` has them, hold an option's value."""
     return f" {plain(value)} " in f" {words} "
-
-
-def _says(rule: str, words: str, slots: tuple[tuple[str, str], ...] = ()) -> bool:
-    """Whether words, as `plain` has them, hold an alternative of a rule, with patterns for its slots."""
-    return bool(_compiled(rule, slots).search(words))
-
-
-@functools.cache
-def _compiled(rule: str, slots: tuple[tuple[str, str], ...]) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\S)(?:{_phrases(rule, slots) or '(?!)'})(?!\S)")
-
-
-@functools.cache
-def _phrases(rule: str, slots: tuple[tuple[str, str], ...]) -> str:
-    """A pattern for the alternatives of a rule, as `plain` has them."""
-    filled = dict(slots)
-    phrases = []
-    for line in dict.fromkeys(_lines(rule)):
-        between = [re.escape(plain(part)) for part in SLOT.split(line)[::2]]
-        inner = [f"(?:{filled.get(name, ANY)})" for name in SLOT.findall(line)]
-        phrases.append(r"\ ".join(filter(None, chain.from_iterable(zip_longest(between, inner)))))
-    return "|".join(phrases)
 
 
 def _dollars(amount: float) -> str:

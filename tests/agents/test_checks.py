@@ -114,6 +114,8 @@ def test_where_a_refund_goes_is_said_only_where_that_is_known_and_true():
     for task in itertools.chain.from_iterable(generated(number)[:40] for number in SERIES):
         for thought, words in thoughts(task):
             for method, verdict in re.findall(r"Refund to: (.*?)(, as paid: yes|, not as paid: no|: yes)\.", thought):
+                if " for #W" in method:  # of two orders; tests/agents/test_earlier.py looks at each
+                    continue
                 paid = re.findall(r"is delivered, paid with ([^.]*)\.", thought)[-1:]
                 found[verdict] += 1
                 assert paid, thought
@@ -151,6 +153,8 @@ def test_a_method_that_is_asked_for_is_checked_as_soon_as_it_was_said():
         ("as a whole", r"Pending: yes\. Whole: (?:[^.:]* alone: )?no\."),
         ("original payment method", r"Delivered: yes\. Refund to: (?:\w+_\d+|another), not as paid: no\."),
         ("that paid for it", r"Pending: yes\. Whole: yes\. Refund to: (?:\w+_\d+|another), not as paid: no\."),
+        ("where the payment", r"Refund to: \w+_\d+ for #W\d+, \w+_\d+ for #W\d+, not as paid: no\."),
+        ("only delivered ones", r"is processed\b[^.]*\. Pending: no\."),
         ("because it is no longer", r"Pending: yes\. Whole: yes\. Reason: another: no\."),
         ("same product", r"(?:Delivered|Pending): yes\. Same product: (?:[^.:]*: )?no\."),
         ("one payment method", r"Pending: yes\. One method: no\."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from tau_retail_env.sources.generated import changes, refusals
 from tau_retail_env.sources.generated.choosing import Choice
@@ -31,11 +31,43 @@ OTHER_FACTS: tuple[Maker, ...] = (street, tracking, extreme, all_but_one)
 """What is asked in the middle of a proposal besides the money; no proposal tells it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """A wish that the customer leaves when asked to confirm it, and comes back to."""
+
+    first: Beat
+    """Up to the proposal, without its `turn`."""
+    then: Beat
+    """The wish again."""
+    write: Action
+    """The gold write."""
+    money: Fact
+    """What it costs, or what comes back."""
+    reference: Reference
+    """How the order is named."""
+    item: Row | None
+    """What it is about, None for the whole order."""
+    cost: int
+    """Points of difficulty."""
+
+
 def asked_midway(visit: Visit) -> Part | None:
     """A return, an exchange, a change or a cancellation; asked to confirm, the customer first asks something."""
     order = visit.draw_order("delivered", "pending")
-    if order is None:
-        return None
+    wish = interrupted(visit, order) if order else None
+    return _midway(visit, order, wish) if order and wish else None
+
+
+def interrupted(visit: Visit, order: Row) -> Interrupted | None:
+    """A return, an exchange, a change or a cancellation that the customer leaves when asked to confirm it.
+
+    Args:
+        visit: the call.
+        order: delivered or pending, and taken already.
+
+    Returns:
+        The wish, without what the customer says instead of a yes; None where the order or the money does not allow it.
+    """
     item = visit.draws.choice(order["items"])
     if order["status"] == "delivered" and visit.draws.below(2):
         return _return_midway(visit, order, item)
@@ -174,7 +206,7 @@ def _returned(visit: Visit, order: Row) -> tuple[list[Row], str, Reference]:
     return chosen, visit.wording.say("send_back", items=f"{named}{reference.tail}"), reference
 
 
-def _return_midway(visit: Visit, order: Row, item: Row) -> Part | None:
+def _return_midway(visit: Visit, order: Row, item: Row) -> Interrupted:
     payment, reference = changes.refund_of(visit, order), visit.refer(order, [item])
     named = visit.wording.item(item["name"])
     say = visit.wording.say("send_back", items=f"the {named}{reference.tail}")
@@ -191,10 +223,10 @@ def _return_midway(visit: Visit, order: Row, item: Row) -> Part | None:
     money = Fact("tell_refund", (plain(item["price"]),), answer)
     then = plain_beat(visit.wording.say("go_on_return", item=named), reference, _heard(payment))
     write = changes.return_action(order, [item], payment)
-    return _midway(visit, order, (first, then), money, write, 3 + reference.cost)
+    return Interrupted(first, then, write, money, reference, item, 3 + reference.cost)
 
 
-def _cancellation_midway(visit: Visit, order: Row) -> Part | None:
+def _cancellation_midway(visit: Visit, order: Row) -> Interrupted | None:
     if len(order["payment_history"]) != 1:
         return None
     reason, reference = visit.draws.choice(CANCEL_REASONS), visit.refer(order)
@@ -210,10 +242,11 @@ def _cancellation_midway(visit: Visit, order: Row) -> Part | None:
         "calls": list(reference.calls),
     }
     money = _money_of_an_order(order, "tell_refund")
-    return _midway(visit, order, (first, then), money, changes.cancel_action(order, reason), 3 + reference.cost)
+    write = changes.cancel_action(order, reason)
+    return Interrupted(first, then, write, money, reference, None, 3 + reference.cost)
 
 
-def _swap_midway(visit: Visit, order: Row, item: Row) -> Part | None:
+def _swap_midway(visit: Visit, order: Row, item: Row) -> Interrupted | None:
     choice = visit.choose(item)
     payment = changes.settle_difference(visit, [item], [choice], order) if choice else None
     if choice is None or payment is None or not changes.difference_of([item], [choice]):
@@ -232,24 +265,27 @@ def _swap_midway(visit: Visit, order: Row, item: Row) -> Part | None:
     then["words"]["options"] = first["words"]["options"]
     tool = changes.EXCHANGE if delivered else changes.MODIFY
     write = changes.swap_action(tool, order, [item], [choice], payment)
-    return _midway(visit, order, (first, then), _gap("tell_difference", item, choice), write, 4 + choice.cost)
+    return Interrupted(first, then, write, _gap("tell_difference", item, choice), reference, item, 4 + choice.cost)
 
 
-def _midway(visit: Visit, order: Row, wish: tuple[Beat, Beat], money: Fact, write: Action, cost: int) -> Part | None:
+def _midway(visit: Visit, order: Row, wish: Interrupted) -> Part | None:
     """A wish, a question where a yes is expected, and the wish again.
 
     Two in three ask for the money, the others for another fact of the order.
     """
-    first, then = wish
+    first, then = wish.first, wish.then
     other = visit.draws.choice(OTHER_FACTS)(visit, order) if visit.draws.below(3) == 0 else None
-    fact = other if other and not visit.told & set(other.outputs) else money
-    if any(
-        len(output) > ACCIDENTAL_CHARACTERS and output.lower() in first["answer"].lower() for output in fact.outputs
-    ):
+    fact = other if other and not visit.told & set(other.outputs) else wish.money
+    if is_given(first["answer"], fact.outputs):
         return None
     first["turn"] = visit.wording.sentence("before_i_say_yes")
     here = Reference(visit.wording.say("this_order"), "", then["words"], (), 0)
-    return Part((first, question(visit, fact, here, ""), then), (write,), fact.outputs, cost)
+    return Part((first, question(visit, fact, here, ""), then), (wish.write,), fact.outputs, wish.cost)
+
+
+def is_given(proposal: str, outputs: Sequence[str]) -> bool:
+    """Whether a proposal says one of some answers already, so that nobody would ask for it."""
+    return any(len(output) > ACCIDENTAL_CHARACTERS and output.lower() in proposal.lower() for output in outputs)
 
 
 def _money_of_an_order(order: Row, rule: str) -> Fact:

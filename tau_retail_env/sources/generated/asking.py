@@ -191,7 +191,7 @@ def what_if(visit: Visit) -> Part | None:
 def which_and_how_much(visit: Visit) -> Part | None:
     """All versions of a product that meet a condition, with their prices; or how many these are."""
     product_id = visit.draws.choice(sorted(shop_database()["products"]))
-    found = _condition(visit, product_id)
+    found = condition(visit, product_id)
     if found is None:
         return None
     words, fitting = found
@@ -205,14 +205,14 @@ def which_and_how_much(visit: Visit) -> Part | None:
     if len(fitting) > MOST_LISTED:
         return None
     asked = visit.wording.say("ask_which_such", item=item, such=words)
-    outputs, answer = _listing(name, fitting)
+    outputs, answer = listing(name, fitting)
     return Part((_asking(visit, asked, outputs, answer, calls, "small_talk"),), outputs=outputs, cost=2 + len(fitting))
 
 
 def best_offer(visit: Visit) -> Part | None:
     """The cheapest or the dearest version of a product that has an option: its price and what else it has."""
     product_id = visit.draws.choice(sorted(shop_database()["products"]))
-    found = _condition(visit, product_id, priced=False)
+    found = condition(visit, product_id, priced=False)
     if found is None or len(found[1]) < 2:
         return None
     words, fitting = found
@@ -238,14 +238,14 @@ def heard_then_chosen(visit: Visit) -> Part | None:
     if order is None:
         return None
     item = visit.draws.choice(order["items"])
-    found = _condition(visit, item["product_id"])
+    found = condition(visit, item["product_id"])
     if found is None:
         return None
     words, fitting = found
     others = [each for each in fitting if each["options"] != item["options"]]
     if len(others) != len(fitting) or not 1 < len(fitting) <= MOST_LISTED:
         return None
-    outputs, answer = _listing(item["name"], fitting)
+    outputs, answer = listing(item["name"], fitting)
     reference = visit.refer(order, [item])
     named = visit.wording.item(item["name"])
     asked = visit.wording.say("ask_instead", item=named, tail=reference.tail, such=words)
@@ -265,7 +265,7 @@ def if_cheap_enough(visit: Visit) -> Part | None:
     if order is None:
         return None
     item = visit.draws.choice(order["items"])
-    found = _condition(visit, item["product_id"], priced=False)
+    found = condition(visit, item["product_id"], priced=False)
     fitting = sorted(found[1], key=price_of) if found else []
     if found is None or len(fitting) < 2 or fitting[0]["price"] == fitting[1]["price"]:
         return None
@@ -374,7 +374,7 @@ def option_by_name(visit: Visit, order: Row) -> Fact | None:
     return Fact("ask_option", (value,), answer, item=item, slots=slots)
 
 
-def _condition(visit: Visit, product_id: str, *, priced: bool = True) -> tuple[str, list[Row]] | None:
+def condition(visit: Visit, product_id: str, *, priced: bool = True) -> tuple[str, list[Row]] | None:
     """A condition on a product's versions, to follow "one", and those in stock that meet it; None without any."""
     offered = [each for each in sold(product_id) if each["available"]]
     if priced and visit.draws.below(100) < 35:
@@ -393,7 +393,7 @@ def _condition(visit: Visit, product_id: str, *, priced: bool = True) -> tuple[s
     return (visit.wording.option(name, value), fitting) if fitting else None
 
 
-def _listing(name: str, fitting: Sequence[Row]) -> tuple[tuple[str, ...], str]:
+def listing(name: str, fitting: Sequence[Row]) -> tuple[tuple[str, ...], str]:
     """The prices of some versions, and the sentence that lists them."""
     rows = [f"{_worded(each)} at {dollars(each['price'])}" for each in fitting]
     outputs = tuple(dict.fromkeys(plain(each["price"]) for each in fitting))

@@ -1,11 +1,11 @@
-"""The sixth series of generated tasks: the wishes of the fourth and the fifth, in other voices and longer calls."""
+"""The sixth series of generated tasks: the wishes of the fourth and the fifth in other voices, and nine more."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tau_retail_env.sources.generated import everyday, patrons, series3, series4, series5
+from tau_retail_env.sources.generated import everyday, leeway, patrons, series3, series4, series5, turns
 from tau_retail_env.sources.generated.patrons import Patron, PatronWording
 from tau_retail_env.sources.generated.series import PartKind, Series
 from tau_retail_env.sources.generated.visit import Row, Visit
@@ -17,11 +17,27 @@ GRAMMAR = (
     "voices_facts.toml",
     "voices_dealings.toml",
     "voices_things.toml",
+    "voices_turns.toml",
 )
-"""The files of the sixth series' grammar: the last four have words of their own for nearly all that is said."""
+"""The files of the sixth series' grammar: four have words of their own for nearly all that is said, and the last one
+those of the parts that no older series has."""
 PART_COUNT_WEIGHTS = (10, 28, 34, 28)
 """How often, in percent, a call has one, two, three and four parts: τ²'s calls are longer than the other series'."""
-KINDS: Mapping[str, PartKind] = MappingProxyType({**series4.KINDS, **series5.KINDS})
+NEW: Mapping[str, PartKind] = MappingProxyType(
+    {
+        "any_will_do": PartKind(34, leeway.any_will_do),
+        "kept_by_name": PartKind(24, leeway.kept_by_name),
+        "heard_then_picked": PartKind(40, leeway.heard_then_picked),
+        "something_else_first": PartKind(60, turns.something_else_first),
+        "all_but_one_twin": PartKind(12, turns.all_but_one_twin),
+        "every_one_of_a_kind": PartKind(12, turns.every_one_of_a_kind),
+        "the_other_one": PartKind(32, turns.the_other_one),
+        "refunds_crossed": PartKind(24, turns.refunds_crossed),
+        "be_rid_of": PartKind(30, turns.be_rid_of),
+    }
+)
+"""The kinds of part that only this series has."""
+KINDS: Mapping[str, PartKind] = MappingProxyType({**series4.KINDS, **series5.KINDS, **NEW})
 """The kinds of part by name; a task's labels name those that it has."""
 
 

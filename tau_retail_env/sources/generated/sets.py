@@ -74,7 +74,7 @@ def one_of_twins(visit: Visit) -> Part | None:
         return None
     order = visit.take(visit.draws.choice(orders))
     wanted, other = visit.draws.sample(twins_of(order), 2)
-    which = _which(visit, wanted, other)
+    which = which_of_two(visit, wanted, other)
     if not which:
         return None
     named, late = visit.wording.item(wanted["name"]), visit.draws.below(100) < 40
@@ -110,7 +110,7 @@ def one_of_two_orders(visit: Visit) -> Part | None:
     order, wanted, other, twin = visit.draws.choice(pairs)
     visit.take(order)
     visit.take(other)
-    named, which = visit.wording.item(wanted["name"]), _which(visit, wanted, twin)
+    named, which = visit.wording.item(wanted["name"]), which_of_two(visit, wanted, twin)
     if not which or visit.draws.below(100) < 40:
         which = f"the one {visit.wording.say('out_of')} {visit.wording.say('order_by_id', order_id=order['order_id'])}"
     words = {"order": sentences(f"{which}."), "items": sentences(f"{which}.")}
@@ -258,7 +258,7 @@ def _extreme(item: Row, cheap: bool) -> Choice | None:
     return Choice(best, "the cheapest one" if cheap else "the most expensive one", 1) if beaten else None
 
 
-def _which(visit: Visit, wanted: Row, other: Row) -> str:
+def which_of_two(visit: Visit, wanted: Row, other: Row) -> str:
     """Which of two of a kind is meant, by an option or by its price; empty where nothing tells them apart."""
     telling = [
         name

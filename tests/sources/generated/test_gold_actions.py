@@ -5,10 +5,10 @@ import copy
 import pytest
 
 from tau_retail_env.sources import load_tasks
-from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4, SERIES5
+from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4, SERIES5, SERIES6
 from tau_retail_env.tasks import gold_writes, select_subset
 
-SAMPLES = {1: 500, 2: 400, 3: 400, 4: 400, 5: 400}
+SAMPLES = {1: 500, 2: 400, 3: 400, 4: 400, 5: 400, 6: 800}
 """How many tasks of each split are played, by series."""
 
 
@@ -17,7 +17,7 @@ def sample(request):
     number = request.param
     if number == 1:
         return [task for split in ("train", "test") for task in load_tasks("generated", split)[: SAMPLES[1]]]
-    series = {2: SERIES2, 3: SERIES3, 4: SERIES4, 5: SERIES5}[number]
+    series = {2: SERIES2, 3: SERIES3, 4: SERIES4, 5: SERIES5, 6: SERIES6}[number]
     return [task for split in ("train", "test") for task in series.generate(f"{split}{number}", SAMPLES[number])]
 
 

@@ -159,6 +159,33 @@ def test_a_megatron_that_is_too_old_is_as_good_as_none(installed, monkeypatch, t
         preflight.check_installation(checked("train=megatron"))
 
 
+@pytest.mark.parametrize(
+    ("model", "size", "is_refused"),
+    [
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", 2, True),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", 3, False),
+        ("Qwen/Qwen2.5-0.5B-Instruct", 2, False),
+        ("Qwen/Qwen2.5-0.5B-Instruct", 4, True),
+        ("small", 2, False),
+    ],
+)
+def test_heads_that_cannot_be_divided_over_gpus_are_refused(monkeypatch, model, size, is_refused):
+    """Megatron says so itself, when each of its processes has started."""
+    settings = [
+        f"{role}.strategy_args.strategy_config.tensor_model_parallel_size" for role in ("actor_train", "reference")
+    ]
+    overrides = ["train=megatron", f"pretrain={model}", f"num_gpus_per_node={size}"]
+    values = compose("tau_retail_1gpu", overrides=[*overrides, *(f"{name}={size}" for name in settings)])
+    monkeypatch.setattr(preflight, "smallest_card_gib", lambda: None)
+    if is_refused:
+        with pytest.raises(
+            InvalidValueError, match=rf"tensor_model_parallel_size: found {size}, which does not divide"
+        ):
+            preflight.check_memory(values)
+    else:
+        preflight.check_memory(values)
+
+
 def test_a_run_that_cannot_fit_on_the_card_is_refused(monkeypatch):
     values = compose("tau_retail_1gpu", overrides=[])
     monkeypatch.setattr(preflight, "smallest_card_gib", lambda: 24.0)

@@ -127,6 +127,7 @@ def make_rows(seed: int):
     """Rows of one update as ROLL hands them to its learner; every third token is the actor's."""
     import torch
     from roll.distributed.scheduler.protocol import DataProto
+    from roll.platforms import current_platform
 
     draw = torch.Generator().manual_seed(seed)
     places = torch.arange(TOKENS)[None]
@@ -144,7 +145,7 @@ def make_rows(seed: int):
             "advantages": noise[1] * own[:, 1:],
         },
         meta_info={"loss_mask_keys": ["response_mask"], "micro_batch_size": 2},
-    )
+    ).to(current_platform.device_type)
 
 
 def weights_for_vllm(worker) -> dict:
@@ -230,7 +231,7 @@ def run(roll: Path, folder: Path, kind: str, dtype: str, size: int, part: str) -
         subprocess.Popen(command, env=shared | {"RANK": str(rank), "LOCAL_RANK": "0"}, cwd=root) for rank in range(size)
     ]
     assert [rank.wait(600) for rank in ranks] == [0] * size
-    return torch.load(folder / f"{part}.pt", weights_only=False)
+    return torch.load(folder / f"{part}.pt", weights_only=False, map_location="cpu")
 
 
 @pytest.fixture(scope="module", params=CASES)

@@ -55,8 +55,6 @@ DEEPSPEED = Needed(
     "./run_tau_retail_pipeline.sh makes .venv-roll-deepspeed for train=deepspeed; here pip install deepspeed==0.16.4, "
     "which ROLL v0.2.1's own requirement files name",
 )
-WITHOUT_WARMUP_RATIO = (5, 15)
-"""The first transformers whose training arguments have no `warmup_ratio`."""
 NEEDED: Mapping[str, tuple[Needed, ...]] = MappingProxyType(
     {
         "vllm": (VLLM,),
@@ -78,12 +76,7 @@ def missing_packages(strategies: Sequence[str], folder: Path, commit: str) -> li
         folder: ROLL's package.
         commit: the commit of ROLL that the run is for.
     """
-    megatron = any(name.startswith("megatron") for name in strategies)
-    return [
-        *_missing(strategies, commit),
-        *(_wrong_sglang(folder) if "sglang" in strategies else ()),
-        *(_wrong_transformers() if megatron else ()),
-    ]
+    return [*_missing(strategies, commit), *(_wrong_sglang(folder) if "sglang" in strategies else ())]
 
 
 def is_importable(module: str) -> bool:
@@ -139,19 +132,4 @@ def _wrong_sglang(folder: Path) -> Iterator[str]:
         yield (
             f"{_role('sglang')}: found sglang {version}, but this ROLL works with {', '.join(known)} alone: "
             "install one of these, or choose infer=vllm."
-        )
-
-
-def _wrong_transformers() -> Iterator[str]:
-    """mcore_adapter hands all of ROLL's training arguments to transformers, which lacks one from 5.15.0 on."""
-    try:
-        version = importlib.metadata.version("transformers")
-    except importlib.metadata.PackageNotFoundError:
-        return
-    if tuple(int(number) for number in re.findall(r"\d+", version)[:2]) >= WITHOUT_WARMUP_RATIO:
-        yield (
-            f"actor_train with strategy_name megatron_train: found transformers {version}, but mcore_adapter hands its "
-            "training arguments a warmup_ratio, which they have up to 5.14.1: start the run by "
-            "./run_tau_retail_pipeline.sh, which makes .venv-roll-megatron, or pip install 'transformers>=5.5.1,<5.15' "
-            "(vLLM 0.22.1 wants 5.5.1 or newer), or choose train=fsdp2."
         )

@@ -20,7 +20,9 @@ from tau_retail_env.roll.roles import made_at_once
 from tau_retail_env.roll.step_math import in_place_of_rolls
 from tau_retail_env.runs.checkpoints import MANIFEST, NAME, keep_best, write_manifest
 
-NOT_THE_ACTORS = ("critic", "pipeline", "dcp", MANIFEST)
+OF_MEGATRON = ("iter_0000001", "latest_checkpointed_iteration.txt", "mca_config.json", "rng_state", "scheduler.pt")
+"""What Megatron's learner adds to a checkpoint: its weights as it divides them, and all that a resumed one needs."""
+NOT_THE_ACTORS = ("critic", "pipeline", "dcp", MANIFEST, *OF_MEGATRON)
 """What a checkpoint holds beside the actor as transformers loads it."""
 SCORE = "val/score/mean"
 

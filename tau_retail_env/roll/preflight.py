@@ -151,7 +151,9 @@ def check_cluster(config: RollConfig, resources: Mapping[str, float]) -> None:
 
 
 def check_memory(values: Mapping[str, Any]) -> None:
-    """Refuse a run that cannot fit on this machine's smallest card; what the cards have is asked of nvidia-smi.
+    """Refuse a run that cannot fit on this machine's smallest card, or that divides its model as it cannot be divided.
+
+    What the cards have is asked of nvidia-smi.
 
     Args:
         values: the configuration as composed and checked; a model whose shape is not known here is not looked at.
@@ -160,15 +162,17 @@ def check_memory(values: Mapping[str, Any]) -> None:
         InvalidValueError: what does not fit, and what to change.
     """
     from tau_retail_env.models.shapes import shape_of
+    from tau_retail_env.roll.config.device_rules import check_heads
     from tau_retail_env.roll.config.memory import CONTEXTS_GIB, memory
 
     card_gib = smallest_card_gib()
     config = RollValues(values, RollSchema.load(version_wanted(values)))
-    if card_gib is None or config.strategy("actor_train") != "fsdp2_train":
-        return
     try:
         shape = shape_of(str(config("pretrain")))
     except InvalidValueError:
+        return
+    raise_if(list(check_heads(config, shape)))
+    if card_gib is None or config.strategy("actor_train") != "fsdp2_train":
         return
     # What is only assumed of it refuses nothing.
     raise_if([f"memory: {problem}" for problem in memory(config, shape).problems(card_gib + CONTEXTS_GIB)])

@@ -6,7 +6,8 @@ import asyncio
 import copy
 import gc
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -28,6 +29,7 @@ from tau_retail_env.roll.value_head import ValueHead, mean_error
 
 FSDP2 = "fsdp2_train"
 FSDP2_INFER = "fsdp2_infer"
+MEGATRON = ("megatron_train", "megatron_infer")
 
 AS_ROLLS_OWN: Mapping[str, Any] = MappingProxyType(
     {name: True for name in ("trace", "prefetch", "to_remote") if name in inspect.signature(register).parameters}
@@ -57,7 +59,8 @@ class Reference(PlainActorWorker):
         Args:
             pipeline_config: ROLL's AgenticConfig.
         """
-        super().initialize(from_the_beginning(pipeline_config))
+        with megatron(self):
+            super().initialize(from_the_beginning(pipeline_config))
         if self.worker_config.strategy_args.strategy_name == FSDP2_INFER:
             sizes = micro_batches(self.worker_config)
             trim_padding(self.strategy, train=sizes["infer"], infer=sizes["infer"])
@@ -80,7 +83,8 @@ class Learner(Worker):
             pipeline_config: ROLL's AgenticConfig.
         """
         if self.worker_config.strategy_args.strategy_name != FSDP2:
-            super().initialize(pipeline_config)
+            with megatron(self):
+                super().initialize(pipeline_config)
             freeze_heap()
             return
         super().initialize(from_the_beginning(pipeline_config))
@@ -305,6 +309,24 @@ def micro_batches(worker_config: Any) -> dict[str, Sizes]:
         )
         for kind in ("train", "infer")
     }
+
+
+@contextmanager
+def megatron(worker: Any) -> Iterator[None]:
+    """Mend ROLL's strategy on Megatron while a worker is initialized; another one stays as it is.
+
+    Args:
+        worker: a learner or a reference.
+    """
+    if worker.worker_config.strategy_args.strategy_name not in MEGATRON:
+        yield
+        return
+    from tau_retail_env.roll.megatron import mended, prepare  # Megatron is not in every environment
+
+    with mended():
+        yield
+    sizes = micro_batches(worker.worker_config)
+    prepare(worker.strategy, train=sizes["train"].multiple, infer=sizes["infer"].multiple)
 
 
 def freeze_heap() -> None:

@@ -151,6 +151,30 @@ def test_what_would_go_wrong_is_refused_by_its_path(override, words):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
+        (["actor_train.use_sequence_packing=true"], "actor_train.use_sequence_packing: true cannot be honoured"),
+        (["reference.use_sequence_packing=true"], "reference.use_sequence_packing: true cannot be honoured"),
+        (
+            ["actor_train.strategy_args.strategy_config.sequence_parallel=true"],
+            "sequence_parallel: true cannot be honoured with transformer_impl: local",
+        ),
+        (
+            ["actor_train.strategy_args.strategy_config.context_parallel_size=2"],
+            "context_parallel_size: found 2, expected 1",
+        ),
+        (["max_steps=5"], "warmup_steps: found 10, but Megatron's schedule wants more updates than these"),
+    ],
+)
+def test_what_megatrons_own_layers_cannot_do_is_refused(overrides, words):
+    checked("tau_retail_config", "train=megatron")
+    with pytest.raises(InvalidValueError) as refused:
+        added = [one if one.startswith("max_steps") else f"++{one}" for one in overrides]
+        checked("tau_retail_config", "train=megatron", *added)
+    assert words in " ".join(str(refused.value).split())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
         (["train_env_manager.group_size=1", "train_env_manager.num_env_groups=256"], "every advantage would be 0"),
         (["train_env_manager.generating_args.temperature=0"], "there is nothing to compare"),
         (["init_kl_coef=0.2"], "init_kl_coef is 0.2: this looks like KL"),

@@ -44,7 +44,8 @@ HARMLESS = [
     "train_env_manager.generating_args.stop_strings=['</tool_call>']",
     "actor_train.model_args.freeze_module_prefix=model.embed_tokens",
     "critic.model_args.model_name_or_path=other",
-    "train=megatron actor_train.use_sequence_packing=true actor_train.logits_in_fp32=true",
+    "train=megatron actor_train.use_sequence_packing=true actor_train.logits_in_fp32=true "
+    "actor_train.strategy_args.strategy_config.transformer_impl=transformer_engine",
     "train=megatron actor_train.training_args.lr_scheduler_type=constant",
     "train_infer_correction={filters: [{enabled: true}]}",
     "env_monitor.hung_timeout=60",

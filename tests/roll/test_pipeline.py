@@ -1,4 +1,5 @@
-"""ROLL's whole pipeline with real Ray, FSDP2 and vLLM on the CPU: PPO, and GRPO on two devices, stopped and resumed."""
+"""ROLL's whole pipeline with real Ray, FSDP2, Megatron and vLLM on the CPU: PPO, and GRPO on two devices, stopped and
+resumed."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from tau_retail_env.episodes.trajectory import Trajectory
+from tau_retail_env.roll.backends import is_importable
 from tau_retail_env.roll.summary import read_validations
 from tau_retail_env.runs.trajectories import read_trajectories
 
@@ -57,6 +59,7 @@ TINY_PPO = (
     "critic.training_args.gradient_accumulation_steps=1",
     f"critic.infer_batch_size={BATCH}",
 )
+TINY_MEGATRON = ("train=megatron", *TINY_PPO[1:])
 TRIALS = 2
 TINY_GRPO = (
     f"val_batch_size={TASKS * TRIALS}",
@@ -118,6 +121,15 @@ def run(roll: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory) 
 def grpo(roll: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """GRPO with rollouts that run ahead, on two devices: one learns, one plays."""
     with recorded("grpo", TINY_GRPO, tmp_path_factory.mktemp("grpo"), roll, repository, gpus=2) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def megatron(roll: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """PPO with actor and reference on Megatron, on one device."""
+    if not is_importable("megatron.core"):
+        pytest.skip("needs megatron-core: requirements-roll-megatron.txt")
+    with recorded("ppo", TINY_MEGATRON, tmp_path_factory.mktemp("megatron"), roll, repository, gpus=1) as one:
         yield one
 
 
@@ -334,3 +346,27 @@ def test_several_trials_of_a_task_give_pass_hat_k(grpo):
     assert 0 <= both <= one <= 1
     assert grpo.rows[0][f"val/env/retail_test/pass^{TRIALS}_tasks_sum"] == TASKS
     assert len(grpo.episodes("val")) == TASKS * TRIALS * (LAST + 1)
+
+
+def test_megatron_is_stopped_and_goes_on(megatron):
+    assert megatron.status == 0 and not megatron.left, megatron.output[-20000:]
+    assert megatron.numbers("step") == list(range(LAST + 1))
+    assert megatron.numbers("critic/kl")[0] == 0 != megatron.numbers("critic/kl")[-1]
+
+
+def test_the_engine_plays_with_the_weights_that_megatron_has_learnt(megatron):
+    assert all(abs(value) < 0.002 for value in megatron.numbers("actor/train_infer_diff_token_mean"))
+
+
+def test_megatrons_checkpoint_and_the_best_one_are_models_of_transformers(megatron, repository):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    checkpoints = megatron.folder / "checkpoints"
+    small, last, best = (
+        AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict()
+        for folder in (repository / "checkpoints" / "small", checkpoints / f"checkpoint-{LAST}", checkpoints / "best")
+    )
+    assert small.keys() == last.keys() == best.keys()
+    assert not any(torch.equal(small[name], last[name]) for name in small if "proj.weight" in name)
+    assert not [path.name for path in (checkpoints / "best").iterdir() if path.name.startswith(("iter_", "mca_"))]

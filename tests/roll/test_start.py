@@ -124,8 +124,6 @@ def test_a_strategy_whose_package_is_missing_is_refused_and_none_imported(
     installed, monkeypatch, tmp_path, known, override, modules, words
 ):
     (installed / "configs" / "worker_config.py").write_text(f"strategy_name: {known} = field()")
-    if "megatron" in override:
-        monkeypatch.setattr(backends.importlib.metadata, "version", lambda name: "5.14.1")  # of transformers
     for number, name in enumerate(modules):
         with pytest.raises(MissingDependencyError) as refusal:
             preflight.check_installation(checked(override))
@@ -161,20 +159,31 @@ def test_a_megatron_that_is_too_old_is_as_good_as_none(installed, monkeypatch, t
         preflight.check_installation(checked("train=megatron"))
 
 
-@pytest.mark.parametrize(("version", "is_refused"), [("5.14.1", False), ("5.15.0", True), ("5.17.0", True)])
-def test_a_transformers_that_megatron_cannot_start_with_is_refused_before_anything_starts(
-    installed, monkeypatch, tmp_path, version, is_refused
-):
-    """mcore_adapter hands warmup_ratio to its training arguments: seen on a GPU, 100 s into the start."""
-    (installed / "configs" / "worker_config.py").write_text(f"strategy_name: {MEGATRON} = field()")
-    add_module(monkeypatch, tmp_path / "core", "megatron.core.transformer.moe.router_replay")
-    add_module(monkeypatch, tmp_path / "adapter", "mcore_adapter")
-    monkeypatch.setattr(backends.importlib.metadata, "version", lambda name: version)
+@pytest.mark.parametrize(
+    ("model", "size", "is_refused"),
+    [
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", 2, True),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", 3, False),
+        ("Qwen/Qwen2.5-0.5B-Instruct", 2, False),
+        ("Qwen/Qwen2.5-0.5B-Instruct", 4, True),
+        ("small", 2, False),
+    ],
+)
+def test_heads_that_cannot_be_divided_over_gpus_are_refused(monkeypatch, model, size, is_refused):
+    """Megatron says so itself, when each of its processes has started."""
+    settings = [
+        f"{role}.strategy_args.strategy_config.tensor_model_parallel_size" for role in ("actor_train", "reference")
+    ]
+    overrides = ["train=megatron", f"pretrain={model}", f"num_gpus_per_node={size}"]
+    values = compose("tau_retail_1gpu", overrides=[*overrides, *(f"{name}={size}" for name in settings)])
+    monkeypatch.setattr(preflight, "smallest_card_gib", lambda: None)
     if is_refused:
-        with pytest.raises(MissingDependencyError, match=rf"found transformers {version}.*>=5\.5\.1,<5\.15"):
-            preflight.check_installation(checked("train=megatron"))
+        with pytest.raises(
+            InvalidValueError, match=rf"tensor_model_parallel_size: found {size}, which does not divide"
+        ):
+            preflight.check_memory(values)
     else:
-        preflight.check_installation(checked("train=megatron"))
+        preflight.check_memory(values)
 
 
 def test_a_run_that_cannot_fit_on_the_card_is_refused(monkeypatch):

@@ -1,5 +1,6 @@
 """Our workers beside ROLL's own: what a resumed run gets back, and the engine's counters."""
 
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -165,15 +166,23 @@ def test_the_first_update_of_a_learner_has_a_learning_rate(module, monkeypatch, 
     assert scheduler.optimizer.param_groups[0]["lr"] == 0.5
 
 
-def test_another_strategy_loads_its_checkpoint_as_roll_does(module, monkeypatch):
+def test_megatron_loads_its_checkpoint_as_roll_does_once_it_is_mended(module, monkeypatch):
     from roll.pipeline.agentic.agentic_actor_worker import ActorWorker
 
     given = []
+
+    @contextmanager
+    def mended(worker):
+        given.append(worker)
+        yield
+        given.append("ready")
+
+    monkeypatch.setattr(module, "megatron", mended)
     monkeypatch.setattr(ActorWorker, "initialize", lambda self, config: given.append(config.resume_from_checkpoint))
     worker = module.LearningActor.__new__(module.LearningActor)
     worker.worker_config = SimpleNamespace(strategy_args=SimpleNamespace(strategy_name="megatron_train"))
     worker.initialize(SimpleNamespace(resume_from_checkpoint="run/checkpoint-3"))
-    assert given == ["run/checkpoint-3"]
+    assert given == [worker, "run/checkpoint-3", "ready"]
 
 
 def counter(name, value):
@@ -268,6 +277,7 @@ def test_a_workers_heap_is_frozen_once_it_is_ready(module, monkeypatch, name, ba
     )
     monkeypatch.setattr(module, "trim_padding", lambda *_, **__: done.append("trimmed"))
     monkeypatch.setattr(module, "freeze_heap", lambda: done.append("frozen"))
+    monkeypatch.setattr(module, "megatron", lambda worker: nullcontext())  # it is not installed everywhere
     kind = getattr(module, name)
     monkeypatch.setattr(kind, "prepare", lambda self, model: None, raising=False)
     worker = kind.__new__(kind)

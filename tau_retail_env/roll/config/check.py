@@ -279,6 +279,7 @@ def _rules(asked: RollValues, config: RollConfig) -> Iterator[str]:
     yield from rules.check_filters(asked)
     yield from device_rules.check_devices(asked)
     yield from device_rules.check_engines(asked)
+    yield from device_rules.check_megatron(asked)
     yield from rules.check_sizes(asked)
     yield from rules.check_checkpoints(asked)
     played = {tag for manager in rules.MANAGERS for tag in asked(f"{manager}.tags")} & set(config.custom_envs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from tau_retail_env.models.shapes import Shape
 from tau_retail_env.roll.config.rules import RollValues, parse_devices
 
 
@@ -51,6 +52,55 @@ def check_engines(config: RollValues) -> Iterator[str]:
         )
     if config("router_args"):
         yield f"{said}: ROLL's router knows one engine a GPU; remove router_args, or set it to 1"
+
+
+def check_megatron(config: RollValues) -> Iterator[str]:
+    """What Megatron's own layers (`transformer_impl: local`) and its schedule of learning rates cannot do."""
+    for role in config.roles:
+        settings, path = config.strategy_config(role), f"{role}.strategy_args.strategy_config"
+        if not (config.strategy(role) or "").startswith("megatron"):
+            continue
+        if (found := settings.get("context_parallel_size", 1)) != 1:
+            yield f"{path}.context_parallel_size: found {found}, expected 1: sequences are not divided over GPUs here"
+        if settings.get("transformer_impl") != "local":
+            continue
+        other = "set it to false, or transformer_impl: transformer_engine where transformer-engine is installed"
+        if settings.get("sequence_parallel"):
+            yield f"{path}.sequence_parallel: true cannot be honoured with transformer_impl: local; {other}"
+        if config(f"{role}.use_sequence_packing"):
+            yield (
+                f"{role}.use_sequence_packing: true cannot be honoured with transformer_impl: local, which would "
+                f"attend from one row to another; {other}"
+            )
+    if not (config.strategy("actor_train") or "").startswith("megatron"):
+        return
+    updates = config("max_steps") * config("rollout_batch_size") // max(config.update_size("actor_train"), 1)
+    if (steps := config("actor_train.training_args.warmup_steps")) >= updates > 0:
+        yield (
+            f"actor_train.training_args.warmup_steps: found {steps}, but Megatron's schedule wants more updates than "
+            f"these, and the run has {updates}: lower it, or raise max_steps"
+        )
+
+
+def check_heads(config: RollValues, shape: Shape) -> Iterator[str]:
+    """Megatron divides the heads of attention over the GPUs of `tensor_model_parallel_size`.
+
+    Args:
+        config: the configuration.
+        shape: the actor's model.
+    """
+    for role in config.roles:
+        size = int(config.strategy_config(role).get("tensor_model_parallel_size", 1))
+        if shape.heads % size or shape.key_heads % size:
+            yield (
+                f"{role}.strategy_args.strategy_config.tensor_model_parallel_size: found {size}, which does not divide "
+                f"the model's {shape.heads} heads and {shape.key_heads} of keys: expected "
+                f"{' or '.join(map(str, _divisors(math.gcd(shape.heads, shape.key_heads))))}"
+            )
+
+
+def _divisors(number: int) -> list[int]:
+    return [divisor for divisor in range(1, number + 1) if number % divisor == 0]
 
 
 def _parallelism(config: RollValues) -> Iterator[str]:

@@ -79,7 +79,88 @@ def linear_layers_of_vllm(utils: Any) -> None:
     utils.dispatch_cpu_unquantized_gemm = plain
 
 
+def cuda_of_megatron(core: Any) -> None:
+    """Stands in for the CUDA device on which Megatron makes its weights and draws its random numbers."""
+    import torch
+
+    torch.cuda.current_device = lambda: torch.device("cpu")
+    torch.cuda.get_rng_state = lambda *_: torch.get_rng_state()
+    torch.cuda.set_rng_state = lambda state, *_: torch.set_rng_state(state)
+    torch.cuda.manual_seed = torch.manual_seed
+    torch.cuda.synchronize = lambda *_: None
+    torch.Tensor.cuda = lambda self, *_, **__: self
+    torch.Tensor.pin_memory = lambda self, *_: self
+    torch._C._host_emptyCache = lambda: None
+    for name in ("tensor", "empty", "zeros", "ones", "full", "arange"):
+        setattr(torch, name, on_cpu(getattr(torch, name)))
+
+
+def on_cpu(make: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that makes tensors, on the CPU where it is asked for CUDA."""
+
+    def call(*given: Any, **named: Any) -> Any:
+        return make(*given, **named | ({"device": "cpu"} if named.get("device") == "cuda" else {}))
+
+    return call
+
+
+def random_state_of_megatron(random: Any) -> None:
+    """Stands in for the CUDA device's random state, which its checkpointing of activations keeps."""
+    import torch
+
+    random._get_cuda_rng_state = lambda *_, **__: torch.get_rng_state()
+    random._set_cuda_rng_state = lambda state, *_, **__: torch.set_rng_state(state)
+
+
+def as_on_cuda(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function to which tensors name types as those of a GPU do."""
+    import torch
+
+    kind_of = torch.Tensor.type
+
+    def call(*given: Any, **named: Any) -> Any:
+        torch.Tensor.type = lambda self: kind_of(self).replace("torch.", "torch.cuda.")
+        try:
+            return function(*given, **named)
+        finally:
+            torch.Tensor.type = kind_of
+
+    return call
+
+
+def weights_of_megatron(distrib_optimizer: Any) -> None:
+    """Stands in for weights on a GPU, by whose type its optimizer asks whether they are."""
+    kind = distrib_optimizer.DistributedOptimizer
+    kind._build_model_and_main_param_groups = staticmethod(as_on_cuda(kind._build_model_and_main_param_groups))
+
+
+def gradients_of_megatron(clip_grads: Any) -> None:
+    """Stands in for gradients on a GPU, of which it is asserted."""
+    clip_grads.clip_grad_by_total_norm_fp32 = as_on_cuda(clip_grads.clip_grad_by_total_norm_fp32)
+
+
+def bf16_of_transformers(training_args: Any) -> None:
+    """Stands in for a GPU that can compute in bf16, which training arguments otherwise want."""
+    training_args.is_torch_bf16_gpu_available = lambda: True
+
+
+def offloading_of_megatron(offload: Any) -> None:
+    """Stands in for a GPU beside the CPU: what is moved to and fro is `cpu` and `cpu:0`, and no memory is pinned."""
+    from roll.platforms.cpu import CpuPlatform
+
+    CpuPlatform.current_device = lambda self: 0
+    for name in ("move_tensors_to_device_buffer", "move_grad_data_to_device", "move_ddp_model_params_tensor_to_device"):
+        move = getattr(offload, name)
+        setattr(offload, name, lambda *given, move=move, **named: move(*given, **named | {"pin_memory": False}))
+
+
 PATCHES = {
+    "transformers.training_args": bf16_of_transformers,
+    "megatron.core": cuda_of_megatron,
+    "megatron.core.tensor_parallel.random": random_state_of_megatron,
+    "megatron.core.optimizer.clip_grads": gradients_of_megatron,
+    "megatron.core.optimizer.distrib_optimizer": weights_of_megatron,
+    "roll.third_party.megatron.offload_states_patch": offloading_of_megatron,
     "tau_retail_env.roll.preflight": visible_gpus,
     "roll.platforms.cpu": device_of_roll,
     "roll.utils.send_recv_utils": weights_between_processes,

@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tau_retail_env.agents.addresses import address_in, whereabouts
 from tau_retail_env.agents.checks import Checks
 from tau_retail_env.agents.lookups import parsed
 from tau_retail_env.agents.oracle import NUMBER, OracleAgent
-from tau_retail_env.agents.oracle_steps import TRANSFER
+from tau_retail_env.agents.oracle_steps import RETURN, TRANSFER
+from tau_retail_env.agents.order_words import paid
 from tau_retail_env.agents.small_talk import request_in
-from tau_retail_env.agents.variant_reasons import BOUND, item, none_such, priced, steps, such
+from tau_retail_env.agents.variant_reasons import ANY_MORE, BOUND, BY_PRICE, item, none_such, priced, steps, such, tells
 from tau_retail_env.agents.wanted import (
     KINDS,
     VERSION,
@@ -27,7 +29,7 @@ from tau_retail_env.agents.wanted import (
     products_of,
     version_rows,
 )
-from tau_retail_env.agents.which_order import at_price, contents, dearest, paid, which
+from tau_retail_env.agents.which_order import at_price, contents, dearest, which, without_order
 from tau_retail_env.messages import ToolCall
 from tau_retail_env.tasks.task import Action
 from tau_retail_env.users.scripted.listening import Fact
@@ -47,7 +49,6 @@ WITHOUT = re.compile(r"Without the (.+), the items of order ")
 """How an answer names the item that its sum leaves out."""
 HUMAN = "For a human agent."
 """What is written down before the customer is transferred."""
-ADDRESS = ("address1", "address2", "city", "state", "country", "zip")
 PARTS: Mapping[str, str] = {
     "order_id": "the order",
     "item_ids": "the items",
@@ -80,15 +81,23 @@ class Reasoner:
         self._listed: set[str] = set()
         self._about: list[str] = []
         self._last: list[str] = []
-        self._before = self._heard = ""
+        self._before: list[str] = []
+        self._heard = ""
         self._chosen: Action | None = None
+        self._questions: dict[str, str] = {}
 
-    def done(self) -> None:
-        """What the customer wanted is done, answered or refused; the next thing begins."""
+    def done(self, *, slipped: bool = False) -> None:
+        """What the customer wanted is done, answered or refused; the next thing begins.
+
+        Args:
+            slipped: whether that was a slip in place of an answer, whose order the customer has not meant.
+        """
+        if slipped:
+            self._about = []
         self._asked = self._wanted = self._meant = False
         self._checks.done()
         self._last, self._about = self._about or self._last, []
-        self._before += f"\n{self._heard}"
+        self._before.append(self._heard)
         self._chosen = None
 
     def before_call(self, call: ToolCall, heard: str) -> str:
@@ -99,9 +108,9 @@ class Reasoner:
             call: the look-up.
             heard: what was heard last.
         """
-        parts = [stock(heard), _address_in(self._agent, call)]
+        parts = [stock(heard), address_in(self._agent, call)]
         if call.name in (*DECIDING, TRANSFER):
-            parts += self._decide(heard)
+            parts += self._decide(heard, summary=call.arguments.get("summary", ""))
         if call.name == TRANSFER:
             parts.append(HUMAN)
         parts += self._choose(heard)
@@ -122,7 +131,9 @@ class Reasoner:
         parts = [stock(heard)]
         if beat := self._agent.attends:
             parts += self._decide(heard)
-            parts.append(_such(self._agent, beat))
+            parts.append(such_versions := _such(self._agent, beat))
+            if such_versions:
+                self._questions = dict.fromkeys(products_of(beat), self._agent.matter)
             if beat.refusal:
                 orders = _orders_of(self._agent)
                 parts.append(_none_such(self._agent, beat, orders))
@@ -162,11 +173,13 @@ class Reasoner:
         again = heard if unlike and not answers and heard not in agent.matter else ""
         parts += self._decide(heard, write, again)
         if unlike is not None or write != self._chosen:
-            parts += _steps(agent, write, again or agent.matter, unlike, from_last=from_last)
+            parts += _steps(agent, write, again or agent.matter, self._questions, unlike, from_last=from_last)
         self._chosen = agent.step.write
-        parts.append(_whereabouts(agent, write))
+        parts.append(whereabouts(agent, write))
         if (order := agent.order(write)) and (state := _state(order)) not in parts:
             parts += [state, *self._checks.passed([order], write)]
+        if order and is_second_best(agent, write):
+            parts += self._checks.terms([order], write)
         return _joined([*parts, "" if unlike else _missing(())])
 
     def _choose(self, heard: str) -> list[str]:
@@ -186,17 +199,18 @@ class Reasoner:
         if not all(row is not new for row, new in agent.chosen(write)):
             return []
         self._chosen = write
-        return _steps(agent, write, agent.matter)
+        return _steps(agent, write, agent.matter, self._questions)
 
-    def _decide(self, heard: str, write: Action | None = None, again: str = "") -> list[str]:
-        """What is asked for, what kind of thing that is, and what is meant, each once; `again` is a second thought."""
+    def _decide(self, heard: str, write: Action | None = None, again: str = "", summary: str = "") -> list[str]:
+        """What is asked for, what kind of thing that is, and what is meant, each once; `again` is a second thought, and
+        `summary` what a human agent is told."""
         agent, parts = self._agent, []
         if not self._asked and agent.matter and heard.strip() != agent.matter:
             typed = "\n".join(map(self._typed, agent.matter.split("\n")))
             parts.append(f"Asked: {request_in(typed)}")
         self._asked = True
         write = write or (None if agent.attends else agent.step.write)
-        if not self._wanted and (wanted := kind(agent, write)):
+        if not self._wanted and (wanted := kind(agent, write, summary)):
             parts.append(f"Wants: {', and '.join(filter(None, [wanted, money(agent, write)]))}.")
             self._wanted = True
         orders = [order for order in ([agent.order(write)] if write else _orders_of(agent)) if order]
@@ -214,6 +228,8 @@ class Reasoner:
         items = set(write.arguments.get("item_ids", ())) if write else set()
         if not items and kind(agent, write) == VERSION:
             items = {row["item_id"] for row in version_rows(agent, orders)}
+        if not items and not write and kind(agent, write) == WANTED[RETURN] and agent.step.beat:
+            items = {row["item_id"] for order in orders for row in _proposed(agent.step.beat, order)}
         parts += self._order(orders)
         parts += [*map(_state, orders), *self._checks.passed(orders, write)]
         beat = agent.attends or agent.step.beat or agent.step.plan
@@ -336,16 +352,34 @@ def _orders_of(agent: OracleAgent) -> list[Row]:
         return [order for order in [agent.order(write) if write else {}] if order]
     if named := [order for order_id, order in read.items() if order_id in beat.answer]:
         return named
+    if other := ANY_MORE.search(beat.refusal):  # of two orders that have such an item
+        return [order for order in read.values() if order["order_id"] != other[2] and _has(order, other[1])]
     looked_up = [action.arguments["order_id"] for action in beat.calls if action.name == "get_order_details"]
     last, answer = [read[order_id] for order_id in looked_up[-1:] if order_id in read], beat.answer.casefold()
     return [order for order in last if beat.refusal or any(row["name"].casefold() in answer for row in order["items"])]
 
 
+def _proposed(beat: Beat, order: Row) -> list[Row]:
+    """The items of an order that a story's own words propose, which name all of them that have a name."""
+    return [row for row in order["items"] if beat.turn and row["name"] in beat.answer]
+
+
+def _has(order: Row, name: str) -> bool:
+    return any(row["name"].casefold() == name.casefold() for row in order["items"])
+
+
 def _steps(
-    agent: OracleAgent, write: Action, wish: str, unlike: Action | None = None, *, from_last: bool = False
+    agent: OracleAgent,
+    write: Action,
+    wish: str,
+    questions: Mapping[str, str],
+    unlike: Action | None = None,
+    *,
+    from_last: bool = False,
 ) -> list[str]:
     """The steps to each new variant of a change whose list was read, or to there being none where another thing is
-    done instead; of a change that is made in place of another only to those that the other has not."""
+    done instead; of a change that is made in place of another only to those that the other has not. A wish may be for
+    one of the versions that an answered question was about, the last one about the product."""
     products = {product["product_id"]: product for product in agent.lists()}
     pairs = _chosen(agent, write)
     plan = agent.step.plan
@@ -354,8 +388,8 @@ def _steps(
         rows = [row for row in version_rows(agent, [order] if order else []) if row["product_id"] in products]
         unfit = [_unfit(row, plan.answer, wish, products[row["product_id"]]) for row in rows[:1]]
         return [*unfit, *filter(None, [_enough(plan.answer)]), f"Else: {WANTED[write.name]}."]
-    before = unlike.arguments if unlike else {}
-    stays = set(zip(before.get("item_ids", ()), before.get("new_item_ids", ()), strict=False))
+    proposed = unlike.arguments if unlike else {}
+    stays = set(zip(proposed.get("item_ids", ()), proposed.get("new_item_ids", ()), strict=False))
     others = [order for order in agent.orders() if order["order_id"] != write.arguments.get("order_id")]
     if wish != agent.matter:  # a second thought names the order whose version it wants
         others = [order for order in others if order["order_id"] in wish]
@@ -367,11 +401,19 @@ def _steps(
     written = []
     for row, new in wanted:
         item_id = row["item_id"]
-        first = wish == agent.matter or item_id not in before.get("item_ids", (item_id,))  # not a second thought of it
-        words = own.get(item_id, agent.matter) if first else wish
+        first = wish == agent.matter or item_id not in proposed.get(
+            "item_ids", (item_id,)
+        )  # not a second thought of it
+        words = without_order(own.get(item_id, agent.matter) if first else wish)
+        whole = without_order(agent.matter)
+        if first and alone and BY_PRICE.search(words) is None and not tells(words, row, new) and tells(whole, row, new):
+            words = whole  # its own words are mistyped
         single = alone or (first and item_id in own)
-        product = products[row["product_id"]]
-        written.append(steps(row, new, words, product, others, alone=single, before=last.get(item_id), limit=limit))
+        product, question = products[row["product_id"]], questions.get(row["product_id"], "")
+        before = last.get(item_id)
+        written.append(
+            steps(row, new, words, product, others, alone=single, before=before, limit=limit, heard=question)
+        )
     return written
 
 
@@ -433,10 +475,11 @@ def _what_if(agent: OracleAgent, expression: str) -> list[str]:
     """The steps to the variant of which a question asks what it would cost in place of an item."""
     beat = agent.step.beat
     told = ANOTHER.search(beat.answer) if beat else None
-    if not told:
+    if not beat or not told:
         return []
+    words = without_order(next(iter((beat.words or {}).get(Fact.OPTIONS, ())), agent.matter))
     return [
-        steps(row, new, agent.matter, product, [], alone=True)
+        steps(row, new, words, product, [], alone=True)
         for product in agent.lists()
         for new in product["variants"].values()
         for order in _orders_of(agent)
@@ -445,36 +488,6 @@ def _what_if(agent: OracleAgent, expression: str) -> list[str]:
         and told[1] == ", ".join(f"{name} {value}" for name, value in new["options"].items())
         and expression == f"{new['price']} - {row['price']}"
     ][:1]
-
-
-def _address_in(agent: OracleAgent, call: ToolCall) -> str:
-    """The order that the customer has named for its address alone, where it is about to be read."""
-    plan, order_id = agent.step.plan, call.arguments.get("order_id", "")
-    words = (plan.words or {}).get(Fact.ADDRESS, ()) if plan else ()
-    is_named = order_id in agent.matter and any(order_id in each for each in words)
-    return f"Address in: {order_id}." if is_named and call.name == "get_order_details" else ""
-
-
-def _whereabouts(agent: OracleAgent, write: Action) -> str:
-    """Where an address that the customer has not said whole stands, or most of it, and what of it is new."""
-    wanted = {part: write.arguments[part] for part in ADDRESS if part in write.arguments}
-    said = agent.matter.casefold()
-    if all(value.casefold() in said for value in wanted.values()):
-        return ""
-    known = {"profile": agent.profile()}
-    if (profiles := agent.profiles()) and profiles[0]["address"] != agent.profile()["address"]:
-        known["profile at first"] = profiles[0]
-    known |= {order["order_id"]: order for order in agent.orders()}
-    places = {place: row["address"] for place, row in known.items() if row.get("address")}
-    if not places:
-        return ""
-    alike = {place: sum(row.get(part) == value for part, value in wanted.items()) for place, row in places.items()}
-    own = write.arguments.get("order_id", "profile")
-    likely = sorted(alike, key=lambda place: (place != own, place not in agent.matter))  # of several that are the same
-    listed = "; ".join(f"{place}: {', '.join(filter(None, map(row.get, ADDRESS)))}" for place, row in places.items())
-    place = max(likely, key=alike.__getitem__)
-    new = ", ".join(value for part, value in wanted.items() if value and places[place].get(part) != value)
-    return f"Addresses: {listed}. From {place}." + (f" New: {new}." if new else "")
 
 
 def _state(order: Row) -> str:

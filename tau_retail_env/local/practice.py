@@ -194,9 +194,8 @@ class Conversation:
         self.slips.add(len(self.parts))
         thought = reasoner.before_proposal(wrong.write, before, self._proposed) if reasoner else ""
         if reasoner and not agent.proposed:
-            reasoner.done(
-                slipped=True
-            )  # the answer that it stands for says itself what was asked for and what is meant
+            # the answer that it stands for says itself what was asked for and what is meant
+            reasoner.done(slipped=True)
         heard = self._step(wrong.said(_thought(thought, agent.proposal(wrong.write))))
         self._proposed = Action(wrong.call.name, wrong.call.arguments) if agent.proposed else None
         if self.reward is not None or not is_yes(heard[0]):

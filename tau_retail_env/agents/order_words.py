@@ -29,7 +29,7 @@ STATUS: Mapping[str, re.Pattern[str]] = {
     "pending": re.compile(
         r"pending|\bopen\b|un(?:sent|shipped)|outstanding|waiting for|on order|got coming|to (?:come|ship)\b"
         r"|still (?:sitting|waiting|have here)|(?:not|n't|yet|have) (?:yet |been |to be |to )*"
-        r"(?:sen[dt]|ship(?:ped)?|out|dispatched|gone? out|packed|left)",
+        r"(?:sen[dt]|ship(?:ped)?|out|dispatched|go(?:ne)? out|packed|left)",
         re.IGNORECASE,
     ),
     "processed": re.compile(r"process(?:ed|ing)|in transit|under way|on its way|has left|working on", re.IGNORECASE),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.agents.oracle_steps import RETURN
-from tau_retail_env.agents.questions import PAYMENT_WORDS, REASON_WORDS
+from tau_retail_env.agents.order_words import named, noun_at_end
+from tau_retail_env.agents.questions import REASON_WORDS
+from tau_retail_env.agents.small_talk import plain
 from tau_retail_env.agents.wanted import KINDS, ONE_OF_BOTH, VERSION, kind
 from tau_retail_env.tasks.task import Action
 from tau_retail_env.users.scripted.listening import Fact
@@ -51,12 +53,8 @@ AGAINST: Sequence[tuple[str, str]] = (
 )
 """Words of a rule against a wish, the first that fit, and the condition that it fails; else it is not allowed."""
 ONLY = re.compile(r"only (pending|delivered)")
-SOLD = re.compile(
-    r"(?<!\bwith )(?<!\bin )(?<!\bon )\bthe "
-    r"((?:(?:(?!the\b)|(?<=\bwith )|(?<=\bin )|(?<=\bon ))[\w'-]+ ){1,8})(?:you|u) sell\b",
-    re.IGNORECASE,
-)
-"""How a customer names another product."""
+SOLD = re.compile(r"((?: [\w,'-]+){1,12}) (?:you|u) sell\b", re.IGNORECASE)
+"""What stands before the words with which a customer names another product."""
 NOT_IN_PROFILE = re.compile(r"\bnew\b|\w's\b|\bbank\b", re.IGNORECASE)
 """What tells a method that the customer's account does not have."""
 ORIGINAL = re.compile(r"original|same|paid|came from|charge|used|back then")
@@ -93,10 +91,16 @@ class Checks:
             orders: which the wish is about, as look-ups have shown them.
             write: what is going to be proposed; None where nothing is.
         """
-        ids = [order["order_id"] for order in orders]
-        new = [check for check in _passed(self._agent, orders, write) if (check, *ids) not in self._written]
-        self._written |= {(check, *ids) for check in new}
-        return new
+        return self._new(orders, _passed(self._agent, orders, write))
+
+    def terms(self, orders: Sequence[Row], write: Action) -> list[str]:
+        """The conditions for what is done in place of an exchange, once it is known that this is done.
+
+        Args:
+            orders: which the wish is about, as look-ups have shown them.
+            write: what is going to be proposed.
+        """
+        return self._new(orders, _terms(self._agent, orders, write))
 
     def failed(self, orders: Sequence[Row], beat: Beat) -> list[str]:
         """The conditions that are met and stand nowhere yet, and the one that is not, right before a refusal.
@@ -106,6 +110,12 @@ class Checks:
             beat: what of the story is refused.
         """
         return [*self.passed(orders, None), f"{_fails(self._agent, orders, beat)}: no."]
+
+    def _new(self, orders: Sequence[Row], checks: Iterable[str]) -> list[str]:
+        ids = [order["order_id"] for order in orders]
+        new = [check for check in checks if (check, *ids) not in self._written]
+        self._written |= {(check, *ids) for check in new}
+        return new
 
 
 def _passed(agent: OracleAgent, orders: Sequence[Row], write: Action | None) -> Iterator[str]:
@@ -120,7 +130,12 @@ def _passed(agent: OracleAgent, orders: Sequence[Row], write: Action | None) -> 
     if wanted in NEXT and fails not in (*BEFORE_NEXT, NEXT[wanted]):
         yield f"{NEXT[wanted]}: yes."
     if write and wanted == KINDS[write.name]:
-        yield from filter(None, [_reason(agent, write), _refund(agent, orders, write)])
+        yield from _terms(agent, orders, write)
+
+
+def _terms(agent: OracleAgent, orders: Sequence[Row], write: Action) -> Iterator[str]:
+    """Why an order is cancelled, and where the money goes, as far as the customer has said it."""
+    yield from filter(None, [_reason(agent, write), _refund(agent, orders, write)])
 
 
 def _fails(agent: OracleAgent, orders: Sequence[Row], beat: Beat) -> str:
@@ -136,9 +151,9 @@ def _fails(agent: OracleAgent, orders: Sequence[Row], beat: Beat) -> str:
         return ONLY.findall(beat.refusal)[0].capitalize()
     if ONE_OF_BOTH in beat.refusal and orders and not _are(DELIVERED, orders):
         return DELIVERED
-    if fails == SAME_PRODUCT and (other := SOLD.search(agent.matter)):
+    if fails == SAME_PRODUCT and (other := _other_product(agent.matter)):
         names = _named(agent, orders, beat)
-        return f"{fails}: {' for '.join([*(names if len(names) == 1 else ()), other[1].strip()])}"
+        return f"{fails}: {' for '.join([*(names if len(names) == 1 else ()), other])}"
     if fails == WHOLE and (names := _named(agent, orders, beat)):
         return f"{fails}: {', '.join(names)} alone"
     if fails == REFUND:
@@ -176,15 +191,21 @@ def _reason(agent: OracleAgent, write: Action) -> str:
 
 
 def _refund(agent: OracleAgent, orders: Sequence[Row], write: Action) -> str:
-    """Where the money of a return goes, where the customer has said it and its words name a method that was read."""
-    method, said = write.arguments.get("payment_method_id", ""), agent.matter.casefold()
-    if write.name != RETURN or not method or "payment" in agent.lacks or not PAYMENT_WORDS.search(said):
+    """Where the money of a return goes, once the customer has said it: also of an earlier return in the same breath."""
+    method = write.arguments.get("payment_method_id", "")
+    is_told = agent.step.plan is not None or _tells(agent, method)
+    if write.name != RETURN or not method or "payment" in agent.lacks or not is_told:
         return ""
+    if method in _paid(orders):
+        return f"{REFUND}: {method}, as paid: yes."
+    return f"{REFUND}: gift card: yes." if method.startswith("gift_card") else ""
+
+
+def _tells(agent: OracleAgent, method: str) -> bool:
+    """Whether the customer's words alone name a method, one that was read."""
+    said = agent.matter.casefold()
     is_named = method.partition("_")[0] in said or "original" in said
-    if method not in _paid(orders):
-        return f"{REFUND}: gift card: yes." if method.startswith("gift_card") and is_named else ""
-    is_read = method in said or ORIGINAL.search(said) or agent.profile()
-    return f"{REFUND}: {method}, as paid: yes." if is_read and (is_named or agent.step.plan) else ""
+    return is_named and bool(method in said or ORIGINAL.search(said) or agent.profile())
 
 
 def _elsewhere(agent: OracleAgent, orders: Sequence[Row], beat: Beat) -> str:
@@ -212,7 +233,14 @@ def _paid(orders: Sequence[Row]) -> set[str]:
 
 def _named(agent: OracleAgent, orders: Sequence[Row], beat: Beat) -> list[str]:
     """The items of some orders that a wish names, without those by which it tells the order, if there are others."""
-    told = " ".join((beat.words or {}).get(Fact.ORDER, ())).casefold()
-    names = list(dict.fromkeys(row["name"] for order in orders for row in order["items"]))
-    named = [name for name in names if name.casefold() in agent.matter.casefold()]
-    return [name for name in named if name.casefold() not in told] or named
+    names = tuple(dict.fromkeys(row["name"] for order in orders for row in order["items"]))
+    told = named(names, plain(" ".join((beat.words or {}).get(Fact.ORDER, ()))))
+    found = named(names, plain(agent.matter))
+    is_told = set(told) <= set(found)  # else it tells the order otherwise now
+    return [name for name in found if not is_told or name not in told] or found
+
+
+def _other_product(said: str) -> str:
+    """What a customer calls the product that it wants in place of its own; empty where it names none."""
+    sold = SOLD.search(said)
+    return (noun_at_end(sold[1]) or sold[1].rpartition(" the ")[2]) if sold else ""

@@ -33,6 +33,8 @@ class Earlier:
         self._told: list[Row] = []
         self._left: dict[str, str] = {}
         self._order = ""
+        self.questions: dict[str, str] = {}
+        """The question about versions of a product that was answered last, by the product's id."""
 
     def note(self, agent: OracleAgent) -> None:
         """Remember the versions that an answer lists, and the new variant of a proposal that the customer will leave.

@@ -62,8 +62,9 @@ class OracleAgent:
         if story is not None:
             check_fit(story, task)
         self._steps = steps_of_actions(task.actions) if story is None else steps_of_story(task, story)
-        self._hurries = source_class(task).episode_rules.max_turns is not None and len(self._steps) >= MANY_STEPS
-        self._tries = 0 if self._hurries else TRIES if story is None else 1
+        self.hurries = source_class(task).episode_rules.max_turns is not None and len(self._steps) >= MANY_STEPS
+        """Whether it proposes, asks nothing, and hears what it lacks from a customer who objects."""
+        self._tries = 0 if self.hurries else TRIES if story is None else 1
         self._identity_tries = TRIES if story is None else PATIENT_TRIES
         self._customer_id = story.customer if story and story.customer else task.user_id
         self._follows_story = story is not None
@@ -302,7 +303,7 @@ class OracleAgent:
     def _prepare(self, write: Action) -> AgentMessage | None:
         """The next question or lookup before a write, None when all is known."""
         order_id = write.arguments.get("order_id")
-        asks = VAGUE.search(self._said_now) is not None if self._searches else not self._hurries
+        asks = VAGUE.search(self._said_now) is not None if self._searches else not self.hurries
         if asks and order_id and order_id not in self._said_now and self._asked["order"] == 0:
             return self._ask(["order", *self._missing(write)])
         if self._searches and order_id and order_id not in self._said and (lookup := self._search(order_id)):
@@ -311,7 +312,7 @@ class OracleAgent:
             return self._call("get_user_details", self._user())
         if lookup := self._look_up_gold(products=False):
             return lookup
-        knows_enough = self._hurries and "item_ids" not in write.arguments
+        knows_enough = self.hurries and "item_ids" not in write.arguments
         if order_id and not knows_enough and self._is_new("get_order_details", {"order_id": order_id}):
             return self._call("get_order_details", {"order_id": order_id})
         if missing := [fact for fact in self._missing(write) if fact != "options" or self._lacks_items(write)]:
@@ -432,12 +433,12 @@ class OracleAgent:
         """What became of a write; after the last one also what the customer wanted to know."""
         done, *self._steps = self._steps
         self._said_now, self._asked = "", Counter()
-        if not self._hurries and done.plan is None:
+        if not self.hurries and done.plan is None:
             self._results = still_true(self._results, done.write) if self._searches else users_only(self._results)
         words = ["Sorry, that is not possible." if failed else "Done."]
         if not self._follows_story and all(step.write is None for step in self._steps):
             words.extend(self._information())
-        if self._hurries and not failed and self._steps and self._steps[0].write:
+        if self.hurries and not failed and self._steps and self._steps[0].write:
             self._unreported = words[0]
             return self._next()
         return AgentMessage(" ".join([*words, "Anything else?"]))

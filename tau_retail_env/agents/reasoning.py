@@ -10,12 +10,14 @@ from typing import Any
 
 from tau_retail_env.agents.addresses import address_in, whereabouts
 from tau_retail_env.agents.checks import Checks
+from tau_retail_env.agents.conditions import enough, limit_of
 from tau_retail_env.agents.earlier import Earlier, to_be_rid_of
 from tau_retail_env.agents.lookups import parsed
 from tau_retail_env.agents.oracle import NUMBER, OracleAgent
-from tau_retail_env.agents.oracle_steps import TRANSFER
+from tau_retail_env.agents.oracle_steps import RETURN, TRANSFER
+from tau_retail_env.agents.order_words import paid
 from tau_retail_env.agents.small_talk import request_in
-from tau_retail_env.agents.variant_reasons import BOUND, item, none_such, priced, steps, such
+from tau_retail_env.agents.variant_reasons import ANY_MORE, BY_PRICE, item, none_such, priced, steps, such, tells
 from tau_retail_env.agents.wanted import (
     KINDS,
     VERSION,
@@ -29,9 +31,10 @@ from tau_retail_env.agents.wanted import (
     products_of,
     version_rows,
 )
-from tau_retail_env.agents.which_order import at_price, contents, dearest, paid, which
+from tau_retail_env.agents.which_order import at_price, contents, dearest, which, without_order
 from tau_retail_env.messages import ToolCall
 from tau_retail_env.tasks.task import Action
+from tau_retail_env.users.scripted.listening import Fact
 from tau_retail_env.users.scripted.story import Beat
 
 Row = Mapping[str, Any]
@@ -40,10 +43,6 @@ DECIDING = ("get_product_details", "calculate")
 """Calls for which the agent has to know what is meant."""
 ANOTHER = re.compile(r"^That .* version \((.*)\) costs ")
 """How an answer tells what another version of an item would cost."""
-COST = re.compile(r"The [^#]* cost \$(\d+\.\d+)(?:\.|, which is not more than )")
-"""How an answer tells what an item cost that goes back if it was more than so much."""
-ENOUGH = re.compile(r"^The cheapest such .* costs \$(\d+\.\d+), (not )?less than \$(\d+)\.")
-"""How an answer tells whether the cheapest version is cheap enough."""
 WITHOUT = re.compile(r"Without the (.+), the items of order ")
 """How an answer names the item that its sum leaves out."""
 HUMAN = "For a human agent."
@@ -81,15 +80,22 @@ class Reasoner:
         self._listed: set[str] = set()
         self._about: list[str] = []
         self._last: list[str] = []
-        self._before = self._heard = ""
+        self._before: list[str] = []
+        self._heard = ""
         self._chosen: Action | None = None
 
-    def done(self) -> None:
-        """What the customer wanted is done, answered or refused; the next thing begins."""
+    def done(self, *, slipped: bool = False) -> None:
+        """What the customer wanted is done, answered or refused; the next thing begins.
+
+        Args:
+            slipped: whether that was a slip in place of an answer, whose order the customer has not meant.
+        """
+        if slipped:
+            self._about = []
         self._asked = self._wanted = self._meant = False
         self._checks.done()
         self._last, self._about = self._about or self._last, []
-        self._before += f"\n{self._heard}"
+        self._before.append(self._heard)
         self._chosen = None
 
     def before_call(self, call: ToolCall, heard: str) -> str:
@@ -102,7 +108,7 @@ class Reasoner:
         """
         parts = [stock(heard), address_in(self._agent, call)]
         if call.name in (*DECIDING, TRANSFER):
-            parts += self._decide(heard)
+            parts += self._decide(heard, summary=call.arguments.get("summary", ""))
         if call.name == TRANSFER:
             parts.append(HUMAN)
         parts += self._choose(heard)
@@ -124,7 +130,9 @@ class Reasoner:
         self._earlier.note(self._agent)
         if beat := self._agent.attends:
             parts += self._decide(heard)
-            parts.append(_such(self._agent, beat))
+            parts.append(such_versions := _such(self._agent, beat))
+            if such_versions:
+                self._earlier.questions = dict.fromkeys(products_of(beat), self._agent.matter)
             if beat.refusal:
                 orders = _orders_of(self._agent)
                 parts.append(_none_such(self._agent, beat, orders))
@@ -165,11 +173,13 @@ class Reasoner:
         parts += self._decide(heard, write, again)
         if unlike is not None or write != self._chosen:
             wish = again or agent.matter
-            parts += _steps(agent, write, wish, unlike, from_last=from_last, earlier=self._earlier)
+            parts += _steps(agent, write, wish, self._earlier, unlike, from_last=from_last)
         self._chosen = agent.step.write
         parts.append(whereabouts(agent, write))
         if (order := agent.order(write)) and (state := _state(order)) not in parts:
             parts += [state, *self._checks.passed([order], write)]
+        if order and is_second_best(agent, write):
+            parts += self._checks.terms([order], write)
         return _joined([*parts, "" if unlike else _missing(())])
 
     def _choose(self, heard: str) -> list[str]:
@@ -189,10 +199,11 @@ class Reasoner:
         if not all(row is not new for row, new in agent.chosen(write)):
             return []
         self._chosen = write
-        return _steps(agent, write, agent.matter, earlier=self._earlier)
+        return _steps(agent, write, agent.matter, self._earlier)
 
-    def _decide(self, heard: str, write: Action | None = None, again: str = "") -> list[str]:
-        """What is asked for, what kind of thing that is, and what is meant, each once; `again` is a second thought."""
+    def _decide(self, heard: str, write: Action | None = None, again: str = "", summary: str = "") -> list[str]:
+        """What is asked for, what kind of thing that is, and what is meant, each once; `again` is a second thought, and
+        `summary` what a human agent is told."""
         agent, parts = self._agent, []
         if not self._asked and agent.matter and heard.strip() != agent.matter:
             typed = "\n".join(map(self._typed, agent.matter.split("\n")))
@@ -201,7 +212,7 @@ class Reasoner:
         write = write or (None if agent.attends else agent.step.write)
         orders = [order for order in ([agent.order(write)] if write else _orders_of(agent)) if order]
         found: list[str] = []
-        if not self._wanted and (wanted := kind(agent, write)):
+        if not self._wanted and (wanted := kind(agent, write, summary)):
             if state := to_be_rid_of(agent, orders):  # what is wanted follows from the order, and comes after it
                 found = [*self._order(orders), state]
                 parts += found
@@ -221,10 +232,12 @@ class Reasoner:
         items = set(write.arguments.get("item_ids", ())) if write else set()
         if not items and kind(agent, write) == VERSION:
             items = {row["item_id"] for row in version_rows(agent, orders)}
+        if not items and not write and kind(agent, write) == WANTED[RETURN] and agent.step.beat:
+            items = {row["item_id"] for order in orders for row in _proposed(agent.step.beat, order)}
         parts += [*map(_state, orders), *self._checks.passed(orders, write)]
         beat = agent.attends or agent.step.beat or agent.step.plan
         about = f"{beat.answer} {beat.refusal}".casefold() if beat and not write else ""
-        parts += filter(None, [limit := _limit(beat, agent.matter) if beat else ""])
+        parts += filter(None, [limit := limit_of(beat, agent.matter) if beat else ""])
         parts += [*_all_but(kept(agent, write, again)), dearest(agent, write, orders, beat.answer if beat else "")]
         for order in orders:
             if items:
@@ -344,22 +357,34 @@ def _orders_of(agent: OracleAgent) -> list[Row]:
         return [order for order in [agent.order(write) if write else {}] if order]
     if named := [order for order_id, order in read.items() if order_id in beat.answer]:
         return named
+    if other := ANY_MORE.search(beat.refusal):  # of two orders that have such an item
+        return [order for order in read.values() if order["order_id"] != other[2] and _has(order, other[1])]
     looked_up = [action.arguments["order_id"] for action in beat.calls if action.name == "get_order_details"]
     last, answer = [read[order_id] for order_id in looked_up[-1:] if order_id in read], beat.answer.casefold()
     return [order for order in last if beat.refusal or any(row["name"].casefold() in answer for row in order["items"])]
+
+
+def _proposed(beat: Beat, order: Row) -> list[Row]:
+    """The items of an order that a story's own words propose, which name all of them that have a name."""
+    return [row for row in order["items"] if beat.turn and row["name"] in beat.answer]
+
+
+def _has(order: Row, name: str) -> bool:
+    return any(row["name"].casefold() == name.casefold() for row in order["items"])
 
 
 def _steps(
     agent: OracleAgent,
     write: Action,
     wish: str,
+    earlier: Earlier,
     unlike: Action | None = None,
     *,
     from_last: bool = False,
-    earlier: Earlier,
 ) -> list[str]:
     """The steps to each new variant of a change whose list was read, or to there being none where another thing is
-    done instead; of a change that is made in place of another only to those that the other has not."""
+    done instead; of a change that is made in place of another only to those that the other has not. A wish may be for
+    one of the versions that an answered question was about, the last one about the product."""
     products = {product["product_id"]: product for product in agent.lists()}
     pairs = _chosen(agent, write)
     plan = agent.step.plan
@@ -367,9 +392,9 @@ def _steps(
         order = agent.order(write)
         rows = [row for row in version_rows(agent, [order] if order else []) if row["product_id"] in products]
         unfit = [_unfit(row, plan.answer, wish, products[row["product_id"]]) for row in rows[:1]]
-        return [*unfit, *filter(None, [_enough(plan.answer)]), f"Else: {WANTED[write.name]}."]
-    before = unlike.arguments if unlike else {}
-    stays = set(zip(before.get("item_ids", ()), before.get("new_item_ids", ()), strict=False))
+        return [*unfit, *filter(None, [enough(plan.answer)]), f"Else: {WANTED[write.name]}."]
+    proposed = unlike.arguments if unlike else {}
+    stays = set(zip(proposed.get("item_ids", ()), proposed.get("new_item_ids", ()), strict=False))
     others = [order for order in agent.orders() if order["order_id"] != write.arguments.get("order_id")]
     if wish != agent.matter:  # a second thought names the order whose version it wants
         others = [order for order in others if order["order_id"] in wish]
@@ -377,28 +402,25 @@ def _steps(
     alone = len(wanted) == 1 and (len(pairs) == 1 or wish != agent.matter)
     own = own_words(agent, agent.step.write or write)
     last = {row["item_id"]: new for row, new in _chosen(agent, unlike)} if from_last else {}
-    limit = _enough(plan.answer) if plan and unlike is None else ""
+    limit = enough(plan.answer) if plan and unlike is None else ""
     written = []
     for row, new in wanted:
         item_id = row["item_id"]
-        first = wish == agent.matter or item_id not in before.get("item_ids", (item_id,))  # not a second thought of it
-        words = own.get(item_id, agent.matter) if first else wish
+        first = wish == agent.matter or item_id not in proposed.get(
+            "item_ids", (item_id,)
+        )  # not a second thought of it
+        words = without_order(own.get(item_id, agent.matter) if first else wish)
+        whole = without_order(agent.matter)
+        if first and alone and BY_PRICE.search(words) is None and not tells(words, row, new) and tells(whole, row, new):
+            words = whole  # its own words are mistyped
         single = alone or (first and item_id in own)
-        product = products[row["product_id"]]
+        product, before = products[row["product_id"]], last.get(item_id)
         found = earlier.found(row, new, agent.matter, product) if first and alone else ""
-        before_it = last.get(item_id)
+        heard = earlier.questions.get(row["product_id"], "")
         written.append(
-            steps(row, new, words, product, others, alone=single, before=before_it, limit=limit, found=found)
+            steps(row, new, words, product, others, alone=single, before=before, limit=limit, found=found, heard=heard)
         )
     return written
-
-
-def _enough(answer: str) -> str:
-    """Whether the cheapest version is cheap enough, where an answer tells that; empty where none does."""
-    told = ENOUGH.search(answer)
-    if not told:
-        return ""
-    return f"Under ${told[3]}: ${json.dumps(float(told[1]))}, {'no' if told[2] else 'yes'}."
 
 
 def _unfit(row: Row, answer: str, wish: str, product: Row) -> str:
@@ -418,15 +440,6 @@ def _left_out(agent: OracleAgent) -> list[str]:
     told = WITHOUT.match(agent.step.beat.answer) if agent.step.beat else None
     rows = [row for order in _orders_of(agent) for row in order["items"]]
     return [row["name"] for row in rows if told and row["name"].casefold() == told[1].casefold()][:1]
-
-
-def _limit(beat: Beat, wish: str) -> str:
-    """Whether an item cost more than a customer says that it must have, so that it goes back; empty where none does."""
-    cost, bound = COST.match(beat.answer), BOUND.search(wish)
-    if not cost or not bound:
-        return ""
-    verdict = "yes" if float(cost[1]) > float(bound[1]) else "no"
-    return f"Above {bound[0]}: ${json.dumps(float(cost[1]))}, {verdict}."
 
 
 def _none_such(agent: OracleAgent, beat: Beat, orders: list[Row]) -> str:
@@ -451,10 +464,11 @@ def _what_if(agent: OracleAgent, expression: str) -> list[str]:
     """The steps to the variant of which a question asks what it would cost in place of an item."""
     beat = agent.step.beat
     told = ANOTHER.search(beat.answer) if beat else None
-    if not told:
+    if not beat or not told:
         return []
+    words = without_order(next(iter((beat.words or {}).get(Fact.OPTIONS, ())), agent.matter))
     return [
-        steps(row, new, agent.matter, product, [], alone=True)
+        steps(row, new, words, product, [], alone=True)
         for product in agent.lists()
         for new in product["variants"].values()
         for order in _orders_of(agent)

@@ -11,20 +11,27 @@ from typing import Any
 Row = Mapping[str, Any]
 """An item of an order, or a variant, as the tools show it."""
 BY_PRICE = re.compile(
-    r"cheap|affordable|dearest|dear as|least dear|next dearer|dearer than mine|costliest|most costly|priciest"
-    r"|(?:most|least|nearest more) e\w+ve|costs? (?:the )?(?:least|most)|pay (?:least|most) for|little money|easiest on"
-    r"|lowest|highest|top[- ]pric|price (?:list|tag|comes)|by price|(?:closest|below|above|two)\b[^.]{0,20} in price"
-    r"|(?:below|under|than|reach|reaching|before) \$",
+    r"cheap|affordable|dearest|dear as|least dear|next dearer|dearer than mine|costliest|most costly|priciest|pricey"
+    r"|(?:most|least|nearest more) e\w+ve|costs? (?:me )?(?:the )?(?:least|most)|pay (?:least|most) for|little money"
+    r"|easiest on|on the wallet|top[- ]pric|price (?:list|tag|comes|range|scale)|by price|price-wise"
+    r"|(?:lowest|highest)(?! one\b|[^.;,]*\b(?:above|below) mine\b)"
+    r"|(?:small|bigg|tini|heft)i?est (?:price|sum|number on the tag)"
+    r"|(?:closest|below|above|two|nearest|up|down)\b[^.]{0,20} in price|price (?:up|down)|dearer(?: one|, but)"
+    r"|a bit (?:more|less) than mine|(?:below|under|than|reach|reaching|before|closest to) \$",
     re.IGNORECASE,
 )
 """Wishes for a variant that is found by its price, and has its options from that."""
 BOUND = re.compile(r"\$(\d+(?:\.\d+)?)")
-NEXT = re.compile(r"\b(?:mine|my own|next|near\w*|clos\w+|step|notch)\b", re.IGNORECASE)
+NEXT = re.compile(
+    r"\b(?:mine|my own|my price|next|near\w*|clos\w+|step|notch|adds the least|saves me the least)\b"
+    r"|of all the (?:dearer|cheaper) ones",
+    re.IGNORECASE,
+)
 """What a wish for the next cheaper or dearer variant has."""
 FURTHER = re.compile(r"with a (?:higher|lower) (.+) that is otherwise the same")
 """How a refusal names the option of which there is no further value."""
-ANY_MORE = re.compile(r"of order (#W\d+) is not available any more")
-"""How a refusal names the order that has the version which is wished for."""
+ANY_MORE = re.compile(r"the (.+) of order (#W\d+) is not available any more")
+"""How a refusal names an item and the order that has the version of it which is wished for."""
 SUCH = re.compile(r"The (cheapest|most expensive) such |(\d+) such versions? (?:is|are) |these versions are in stock")
 """How an answer tells the versions that meet a condition: their best, how many they are, or all of them."""
 VERY_SAME = "the very same"
@@ -57,6 +64,20 @@ def unlike(row: Row, wanted: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in _changed(row["options"], wanted).items()) or "none"
 
 
+def tells(wish: str, row: Row, new: Row) -> bool:
+    """Whether a wish has the words that tell a variant: all values that become different, or a price.
+
+    A variant that is otherwise the same may be told without them: "a bigger one".
+
+    Args:
+        wish: the customer's words.
+        row: the item, as its order has it.
+        new: the variant.
+    """
+    changes = _changed(row["options"], new["options"])
+    return _said(changes, wish) or (len(changes) > 1 and BY_PRICE.search(wish) is not None)
+
+
 def steps(
     row: Row,
     new: Row,
@@ -68,6 +89,7 @@ def steps(
     before: Row | None = None,
     limit: str = "",
     found: str = "",
+    heard: str = "",
 ) -> str:
     """An item as it is, and step by step the variant that a wish for it means.
 
@@ -81,6 +103,7 @@ def steps(
         before: the variant that was proposed last, where the wish says only what is to be unlike that one.
         limit: whether it is cheap enough for the wish, which comes before the variant.
         found: how the wish tells the variant, where that is known already; it stands in place of the search.
+        heard: the question about versions that was answered last: "the cheapest of these" is one of them.
 
     Returns:
         Where the wish is about the price: those among which it is the cheapest or the dearest, each with a verdict,
@@ -95,9 +118,11 @@ def steps(
     stock = sorted((one for one in product["variants"].values() if one["available"]), key=lambda one: one["price"])
     base = before or row
     changes = _changed(base["options"], new["options"])
-    said = all(_place(value, wish) >= 0 for value in changes.values())
+    said = _said(changes, wish)
     if BY_PRICE.search(wish) and (alone or not said):
         among = _among(row, new, wish, product, stock) if alone else ""
+        if alone and not among and heard and not _is_end(row, new, stock):
+            among = _among(row, new, heard, product, stock)
         change = f"Change: {unlike(row, new['options'])}."
         return " ".join(filter(None, [f"{item(row)}.", among, limit, f"New: {priced(new)}.", change]))
     if before:
@@ -136,10 +161,10 @@ def none_such(row: Row, wanted: Mapping[str, str], words: str, product: Row, ord
         return f"{item(row)}. {_alike(row, [further[1]], held)} {NO_OTHER}"
     before = ""
     if other := ANY_MORE.search(words):
-        items = [each for order in orders if order["order_id"] == other[1] for each in order["items"]]
+        items = [each for order in orders if order["order_id"] == other[2] for each in order["items"]]
         alike = [each for each in items if each["product_id"] == row["product_id"]]
         wanted = alike[0]["options"] if len(alike) == 1 else {}
-        before = f"As in {other[1]}: {item(alike[0])}." if wanted else ""
+        before = f"As in {other[2]}: {item(alike[0])}." if wanted else ""
     if not wanted:
         places = _places(product, words)
         named = [(name, value) for name in places for value in places[name] if row["options"].get(name) != value]
@@ -210,6 +235,10 @@ def _changed(own: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str
     return {name: value for name, value in wanted.items() if own.get(name) != value}
 
 
+def _said(changes: Mapping[str, str], wish: str) -> bool:
+    return all(_place(value, wish) >= 0 for value in changes.values())
+
+
 def _place(value: str, wish: str) -> int:
     """Where a value stands in a wish as a word of its own; -1 where it does not."""
     found = re.search(_words(value), wish, re.IGNORECASE)
@@ -245,8 +274,7 @@ def _among(row: Row, new: Row, wish: str, product: Row, stock: Sequence[Row]) ->
     bound = BOUND.search(wish)
     if bound and (below := _below(new, stock, float(bound[1]))):
         return f"Under {bound[0]}: {below}."
-    prices = [row["price"], *(one["price"] for one in stock)]
-    is_end = new["price"] in (min(prices), max(prices))
+    is_end = _is_end(row, new, stock)
     for name, places in _places(product, wish).items():
         if new["options"].get(name) in places and (alike := _with_option(row, new, wish, name, stock, is_end)):
             return alike
@@ -257,6 +285,12 @@ def _among(row: Row, new: Row, wish: str, product: Row, stock: Sequence[Row]) ->
         return f"Mine: {mine}. Under {mine}: {below}."
     above = [one for one in stock if one["price"] > own]
     return f"Mine: {mine}. Above {mine}: {_verdicts(stock, above, ends=True)}." if new in above[:1] else ""
+
+
+def _is_end(row: Row, new: Row, stock: Iterable[Row]) -> bool:
+    """Whether a variant is the cheapest or the dearest of all."""
+    prices = [row["price"], *(one["price"] for one in stock)]
+    return new["price"] in (min(prices), max(prices))
 
 
 def _below(new: Row, stock: Sequence[Row], limit: float) -> str:

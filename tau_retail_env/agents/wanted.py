@@ -33,12 +33,19 @@ REFUSED: Mapping[str, str] = {
     "and only delivered ones": "cancelling or returning",
     "where the payment of its order": "refunds elsewhere",
     "exchanged for another": "another product",
+    "kind of product": "another product",
     "available": VERSION,
+    "out of stock": VERSION,
+    "no cheaper": VERSION,
     "changed only once": VERSION,
     "the difference is": VERSION,
     "as a whole": "cancelling single items",
     "own account": "something of another customer's",
-    "brought back": "something else",
+    "brought back": "a cancelled order back",
+    "cannot be restored": "a cancelled order back",
+    "prices or give discounts": "a lower price",
+    "date of delivery": "a date of delivery",
+    "added to an order": "another item in the order",
     "cancelled": "cancelling",
     "returned": "returning",
     "refund can only go": "returning",
@@ -51,12 +58,24 @@ REFUSED: Mapping[str, str] = {
 
 It is called as it is where it is granted: whether it is possible nobody knows when this is written down.
 """
+HANDED_OVER: Mapping[str, str] = {
+    "payment method to the account": "a new payment method",
+    "new order": "a new order",
+    "account to be closed": "closing the account",
+    "email address": "another email address",
+    "courier": "a complaint",
+    "insists": "a human agent",
+    "refund to another": "a human agent",
+}
+"""How what a human agent is called for is called, by words of the summary, else it is something else."""
 ONE_OF_BOTH = "either returned or exchanged"
 """In the rule against a return and an exchange of the same order, at once or one after the other."""
 SWAP = re.compile(r"exchang|swap|version", re.IGNORECASE)
 FIRST_KINDS: Mapping[str, str] = {"return": "returning", "exchange": VERSION, "modify_items": VERSION}
 """How what a story's part asks for first is called, by the name that the part has for it."""
 SOMETHING = "something else"
+TAKEN_BACK: Mapping[str, str] = {"ancel": "cancelling", "eturn": "returning"}
+"""How what is proposed and then not wanted at all is called, by words of the proposal."""
 ANSWERED: Mapping[str, str] = {"so nothing is returned": "returning", "let us leave that aside": SOMETHING}
 """How what is asked for is called, by words of the answer; all else is a question, and called by its facts."""
 
@@ -76,13 +95,16 @@ KEPT_AFTER_ALL = re.compile(r"\b(?:everything|all|whole order)\b.*\b(?:but|excep
 """How it does so in a second thought, where "without the lamp" alone means the last proposal."""
 
 
-def kind(agent: OracleAgent, write: Action | None) -> str:
+def kind(agent: OracleAgent, write: Action | None, summary: str = "") -> str:
     """How what the customer wants is called; empty where nothing is left to do.
 
     Args:
         agent: who serves the customer.
         write: what it is going to propose; None where that is nothing, or not known.
+        summary: what a human agent is going to be told; empty where none is called.
     """
+    if summary:
+        return next((kind for words, kind in HANDED_OVER.items() if words in summary), SOMETHING)
     if write is not None:
         return VERSION if is_second_best(agent, write) else WANTED[write.name]
     beat = agent.attends or agent.step.beat
@@ -95,6 +117,8 @@ def kind(agent: OracleAgent, write: Action | None) -> str:
         return FIRST_KINDS[beat.kind]
     if not beat.refusal and (write := agent.wanted(beat)):
         return WANTED[write.name]
+    if beat.turn:
+        return next((kind for words, kind in TAKEN_BACK.items() if words in beat.answer), SOMETHING)
     if ONE_OF_BOTH in beat.refusal:
         return _of_both(agent, beat)
     return next((kind for words, kind in REFUSED.items() if words in beat.refusal), SOMETHING)
@@ -166,17 +190,21 @@ def first_version(agent: OracleAgent) -> Action | None:
 
 
 def own_words(agent: OracleAgent, write: Action) -> dict[str, str]:
-    """What the customer wants for each of several items that are to be changed, by the item's id.
+    """What the customer wants for each item that is to be changed, by the item's id.
+
+    That is without what else its message names: the order, perhaps as its cheapest one, the item and its own options.
 
     Args:
         agent: who serves the customer.
         write: the change.
 
     Returns:
-        The words for each; nothing where it wants one thing, or where its words cannot be told apart.
+        The words for each; nothing where its words cannot be told apart.
     """
     plan, ids = agent.step.plan, write.arguments.get("item_ids", ())
-    for words in (plan.words or {}).get(Fact.OPTIONS, ()) if plan and len(ids) > 1 else ():
+    for words in (plan.words or {}).get(Fact.OPTIONS, ()) if plan else ():
+        if len(ids) == 1:
+            return {ids[0]: words}
         for between, name_end in ((NAMED, ": "), (TWIN, " for ")):
             parts = [part.partition(name_end)[2] for part in between.split(words)]
             if len(parts) == len(ids) and all(parts):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 
 from tau_retail_env.agents.oracle import CONFIRMATION, OracleAgent
+from tau_retail_env.agents.questions import REASON_WORDS
 from tau_retail_env.agents.reasoning import Reasoner
 from tau_retail_env.agents.second_thoughts import second_thoughts
 from tau_retail_env.agents.slips import Slip, slip, slipped_call
@@ -129,11 +131,13 @@ class Conversation:
         """Whether a model that reads the same could not know that this is to be said or called now.
 
         That holds for a story's own words for a proposal, which have nothing written down before them; for an oracle
-        that hurries, and goes on to the next change before the customer has brought it up; and for a proposal that it
-        makes again though the customer has objected, because that was about another matter.
+        that hurries, and goes on before the customer has said what it wants, or brought the next change up; and for a
+        proposal that it makes again though the customer has objected, because that was about another matter.
         """
         call = message.tool_calls[0] if message.tool_calls else None
+        looks_up = call is not None and call.name not in WRITE_TOOLS
         runs_ahead = self._has_written and bool(call or agent.proposed)
+        runs_ahead = runs_ahead or ((looks_up or agent.proposed is not None) and _guesses(agent))
         says_it_again = agent.proposed is not None and agent.proposed == self._proposed and not call
         own_words = self._practice.reasons and agent.proposed is None and CONFIRMATION in text
         return runs_ahead or says_it_again or own_words
@@ -190,7 +194,8 @@ class Conversation:
         self.slips.add(len(self.parts))
         thought = reasoner.before_proposal(wrong.write, before, self._proposed) if reasoner else ""
         if reasoner and not agent.proposed:
-            reasoner.done()  # the answer that it stands for says itself what was asked for and what is meant
+            # the answer that it stands for says itself what was asked for and what is meant
+            reasoner.done(slipped=True)
         heard = self._step(wrong.said(_thought(thought, agent.proposal(wrong.write))))
         self._proposed = Action(wrong.call.name, wrong.call.arguments) if agent.proposed else None
         if self.reward is not None or not is_yes(heard[0]):
@@ -224,6 +229,20 @@ class Conversation:
         else:
             self.reward = reward
         return observation, answer
+
+
+def _guesses(agent: OracleAgent) -> bool:
+    """Whether an oracle that hurries goes on without what the customer has yet to say of its next change."""
+    write = agent.step.write
+    if not agent.hurries or write is None or not agent.user_id:
+        return False
+    given, said = write.arguments, agent.matter.casefold()
+    needed = [given[name] for name in ("order_id", "payment_method_id", "address1") if name in given]
+    needed += [row["name"] for row in agent.rows(write)]
+    for row, new in agent.chosen(write):
+        needed += [value for name, value in new["options"].items() if row["options"].get(name) != value]
+    reason = REASON_WORDS.get(given.get("reason", ""), "")
+    return any(value.casefold() not in said for value in needed) or not re.search(reason, said)
 
 
 def _thought(thought: str, words: str) -> str:

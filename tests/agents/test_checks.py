@@ -10,10 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tau_retail_env.agents.checks import _other_product
 from tau_retail_env.agents.oracle import OracleAgent
+from tau_retail_env.agents.order_words import alternatives
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.local.practice import Practice, converse
-from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4, SERIES5, SERIES6
+from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4, SERIES5, SERIES6, series6
+from tau_retail_env.sources.generated.wording import rules
 from tau_retail_env.tasks.task import Task
 
 CONDITION = (
@@ -216,3 +219,61 @@ def test_nothing_is_claimed_that_nobody_has_looked_up(upstream):
                 assert "in stock: $" in read
             if re.search(r"(?:Delivered|Pending|as paid): no\. Not", thought):
                 assert re.search(r"#W\d+ is ", thought)
+
+
+def test_a_return_has_its_refund_and_a_cancellation_its_reason_whenever_the_customer_has_said_them():
+    proposals: Counter[str] = Counter()
+    for number in (4, 5, 6):
+        kinds = {
+            "return_everything",
+            "two_deliveries",
+            "errands",
+            "condition",
+            "if_cheap_enough",
+            "asked_midway",
+            "return",
+        }
+        for task in [task for task in generated(number) if kinds & set(task.labels)][:40]:
+            matter = ""
+            for thought, words in thoughts(task):
+                matter += thought
+                if (
+                    re.match(r".*Delivered order #W\d+: return .*Confirm", words, re.DOTALL)
+                    and "Missing: nothing." in thought
+                ):
+                    assert re.search(r"Refund to: (?:gift card|\w+, as paid): yes\.", matter), (task.id, matter)
+                    proposals["return"] += 1
+                    proposals["else"] += "Else: returning." in matter
+                if (
+                    re.match(r".*Pending order #W\d+: cancel it.*Confirm", words, re.DOTALL)
+                    and "Missing: nothing." in thought
+                ):
+                    assert re.search(r"Reason: (?:no need|mistake): yes\.", matter), (task.id, matter)
+                    proposals["cancel"] += 1
+                if words.startswith(("Done.", "I'm sorry")) or not words.startswith(
+                    ("{", "<", "Please give", "Delivered", "Pending")
+                ):
+                    matter = "" if "Confirm" not in words else matter
+    assert min(proposals[name] for name in ("return", "else", "cancel")) > 2
+
+
+def test_another_product_is_called_as_the_customer_calls_it():
+    nouns = {line for rule in rules(series6.GRAMMAR, False) if rule.startswith("item ") for line in alternatives(rule)}
+    for noun in (noun for noun in nouns if "{" not in noun):
+        assert _other_product(f"Swap my lamp in the order with the hose on it for the {noun} you sell, please.") == noun
+    assert len(nouns) > 1000
+
+
+def test_a_product_is_called_by_its_name_however_the_customer_calls_it():
+    told = Counter()
+    for number in (5, 6):
+        for task in refused("kind of product", "exchanged for another", "single items"):
+            if task.id.startswith(f"generated/train{number}/"):
+                for thought, words in thoughts(task):
+                    if words.startswith("I'm sorry") and (
+                        found := re.search(r"(Same product|Whole): (.*?): no\.", thought)
+                    ):
+                        told[
+                            bool(re.match(r"[A-Z][\w-]+(?: [A-Z][\w-]+)*(?:, [A-Z][\w -]+)* (?:for|alone)", found[2]))
+                        ] += 1
+    assert told[True] > 10 * told[False]

@@ -14,14 +14,25 @@ from tau_retail_env.agents.oracle import NUMBER, OracleAgent
 from tau_retail_env.agents.proposals import CHANGING_ITEMS
 from tau_retail_env.agents.reasoning import Reasoner, stock, unwanted
 from tau_retail_env.agents.second_thoughts import ADD, ALL_BUT, LEAVE_OUT, ONLY
-from tau_retail_env.agents.small_talk import request_in
-from tau_retail_env.agents.variant_reasons import BY_PRICE, VERY_SAME
+from tau_retail_env.agents.small_talk import plain, request_in
+from tau_retail_env.agents.variant_reasons import BY_PRICE, NEXT, VERY_SAME
 from tau_retail_env.agents.wanted import KEPT, KEPT_AFTER_ALL, own_words
+from tau_retail_env.agents.which_order import without_order
 from tau_retail_env.chat.parsing import parse_message
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.local.practice import Practice, converse
 from tau_retail_env.messages import ResetInfo, StepInfo
-from tau_retail_env.sources.generated import SERIES3, SERIES4, SERIES5, everyday, patrons, series6, wording
+from tau_retail_env.sources.generated import (
+    SERIES3,
+    SERIES4,
+    SERIES5,
+    SERIES6,
+    choosing,
+    everyday,
+    patrons,
+    series6,
+    wording,
+)
 from tau_retail_env.sources.generated.wording import rules
 from tau_retail_env.sources.tau2.tasks import shop_database
 from tau_retail_env.tasks import WRITE_TOOLS
@@ -45,6 +56,18 @@ ON_THE_WAY = re.compile(
     r"|(?:Under|With|Mine|Told)\b[^A-Z]*:? (?:(?!Change:|New:).)*?\. (?=New: )|As proposed\. (?=New: )"
 )
 """What stands between an item and the change or the variant that it ends with."""
+
+
+TRANSFERS = {
+    "place a new order": "a new order",
+    "payment method to the account": "a new payment method",
+    "account to be closed": "closing the account",
+    "email address": "another email address",
+    "complaint about the courier": "a complaint",
+    "insists on what is not possible": "a human agent",
+    "refund to another payment method": "a human agent",
+}
+"""Why a customer is transferred, and how what it wants is called."""
 
 
 @pytest.fixture(scope="module")
@@ -221,9 +244,12 @@ def test_a_version_as_in_another_order_is_looked_for_before_it_is_refused():
         for message in said.parts[1::2]:
             if other := re.search(r"because the .* of order (#W\d+) is not available any more", message[0]["content"]):
                 assert re.search(
-                    rf"\d{{10}}\. As in {other[1]}: [^:]*: \d{{10}}\. Change: [^:]*: [^:]*: none, 1 of 1\. No other\.",
+                    rf"\d{{10}}\. As in {other[1]}: [^:]*: \d{{10}}\. Change: (?!none)[^:]*: [^:]*: none, 1 of 1\. "
+                    r"No other\.",
                     message[0]["content"],
                 )
+                state = re.search(r"(#W\d+) is \w+, paid with ", message[0]["content"])
+                assert state and state[1] != other[1]  # its own order has the item that is to be exchanged
                 refused += 1
     assert refused > 3
 
@@ -277,12 +303,70 @@ def test_a_refusal_about_an_item_has_the_item_before_it_and_one_about_an_order_i
         "target_next_cheaper",
         "target_next_dearer",
         "target_under",
+        "cheapest_of_these",
+        "dearest_of_these",
     ],
 )
 def test_a_wish_that_names_a_price_is_known_by_its_words(rule: str):
-    wishes = [*rules(patrons.GRAMMAR, False)[rule], *rules(patrons.GRAMMAR, True)[rule]]
+    wishes = alternatives(rule)
     assert len(wishes) > 5
     assert [wish for wish in wishes if not BY_PRICE.search(wish.replace("{limit}", "$9"))] == []
+    if "next" in rule:
+        assert [wish for wish in wishes if not NEXT.search(wish)] == []
+
+
+def alternatives(rule: str) -> list[str]:
+    """Those of a rule in the grammars of the fifth and the sixth series, with those kept for judging."""
+    return [
+        line
+        for grammar in (patrons.GRAMMAR, series6.GRAMMAR)
+        for held in (False, True)
+        for line in rules(grammar, held)[rule]
+    ]
+
+
+def test_a_wish_that_names_no_price_is_none_for_one():
+    names = ("target_step_up", "target_step_down", "target_second_best", "target_third_best", "target_exact", "rest")
+    wishes = [wish for name in names for wish in alternatives(name)]
+    wishes += [words for steps in choosing.comparatives().values() for words in steps]
+    assert len(wishes) > 100 and [wish for wish in wishes if BY_PRICE.search(wish)] == []
+    for rule in ("order_dearest", "order_cheapest"):
+        for words in alternatives(rule):
+            wish = f"I'd swap the lamp from {words} for one in black."
+            assert not BY_PRICE.search(without_order(wish)) and "one in black" in without_order(wish)
+            assert not BY_PRICE.search(without_order(wish.replace("with", "w/")))
+
+
+def test_nothing_is_wished_for_that_the_customer_has_not_said():
+    kinds = {"under_a_price", "exchange", "modify", "what_if", "heard_then_chosen", "each_its_own", "like_another"}
+    tasks = [task for task in SERIES6.generate("train6", 300) if kinds & set(task.labels)]
+    tasks = [task for task in tasks if not {"asked_midway", "more_items"} & {*task.labels}]  # "the way I said"
+    wishes = 0
+    for agent, _, thought in thoughts(TauRetailEnv(source="generated", tasks=tasks)):
+        said = f" {plain(agent.matter)} "
+        options = {name for one in agent.lists() for new in one["variants"].values() for name in new["options"]}
+        for wished in re.findall(WISHED, thought):
+            for part in re.split(", |; else ", wished):
+                name = next((one for one in sorted(options, key=len, reverse=True) if part.startswith(f"{one} ")), "")
+                value = part.removeprefix(f"{name} ")
+                assert value in ("yes", "no", "none", VERY_SAME) or f" {plain(value)} " in said, (wished, agent.matter)
+                wishes += 1
+    assert wishes > 60
+
+
+def test_one_of_the_versions_that_were_told_is_looked_for_among_them():
+    tasks = [task for task in SERIES6.generate("train6", 1800) if "heard_then_chosen" in task.labels]
+    among = 0
+    for agent, write, thought in thoughts(TauRetailEnv(source="generated", tasks=tasks)):
+        of_these = any(
+            words in agent.matter.casefold() for words in map(str.casefold, alternatives("cheapest_of_these"))
+        )
+        prices = [one["price"] for variants in agent.variants(write) for one in variants]
+        new = [one["price"] for _, one in agent.chosen(write)]
+        if of_these and new and new[0] > min(prices):
+            assert re.search(r"(?:With|Under) .*: \$.*\. New: ", thought), thought
+            among += 1
+    assert among > 2
 
 
 def test_a_sum_stands_after_the_items_that_have_its_numbers():
@@ -396,6 +480,25 @@ def test_who_does_not_say_an_address_is_shown_where_it_stands():
                 assert all(value.casefold() in agent.matter.casefold() for value in unlike)
             assert any(row["address"][part] == value for part, value in wanted.items())
     assert found > 5 and corrected > 2
+
+
+def test_the_order_that_an_address_is_taken_from_is_told_from_the_others():
+    kinds = {"home_elsewhere", "order_elsewhere", "both_elsewhere"}
+    tasks = [task for task in SERIES6.generate("train6", 900) if kinds & set(task.labels)][:40]
+    told = silent = 0
+    for agent, write, thought in thoughts(TauRetailEnv(source="generated", tasks=tasks)):
+        place = re.search(r"From (#W\d+)\.", thought)
+        if not place or place[1] in agent.matter or place[1] == write.arguments.get("order_id"):
+            continue
+        reason = re.search(rf"Address: [^\[]*(\[.*?)\. From {place[1]}\.", thought)
+        silent += reason is None
+        if reason:
+            verdicts = re.findall(r"\[(profile|#W\d+)\] [^;\[]*?(yes|no)(?=;|$)", reason[1])
+            known = {order["order_id"]: order["address"] for order in agent.orders()}
+            fitting = [known.get(one, agent.profile()["address"]) for one, verdict in verdicts if verdict == "yes"]
+            assert fitting and all(address == known[place[1]] for address in fitting), thought
+            told += 1
+    assert told > 10 and silent <= told / 10
 
 
 def test_an_order_that_is_read_for_its_address_alone_is_named_before():
@@ -714,7 +817,8 @@ def test_who_is_transferred_is_written_down_as_somebody_for_a_human_agent(env: T
     for _, words in said_in(env):
         for text in words:
             if '"transfer_to_human_agents"' in text:
-                assert re.search(r"Wants: something else\. For a human agent\.</think>", text)
+                wanted = next(name for told, name in TRANSFERS.items() if told in text)
+                assert re.search(rf"Wants: {wanted}\. For a human agent\.</think>", text)
                 transfers += 1
     assert transfers > 3
 
@@ -729,6 +833,19 @@ def test_the_version_is_looked_for_before_a_question_also_where_the_customer_wil
                 assert re.search(r"\d{10}\. (?:.* )?(?:Change|New): ", text.partition(" in stock: ")[2])
                 asked += 1
     assert asked > 3
+
+
+def test_the_items_go_before_a_question_also_where_the_customer_will_think_again():
+    tasks = [task for task in SERIES6.generate("train6", 900) if {"asked_midway", "more_items"} & set(task.labels)]
+    asked = 0
+    for _, words in said_in(TauRetailEnv(source="generated", tasks=tasks[:40])):
+        for text in words:
+            if "Wants: returning" in text and text.endswith(
+                "Missing: payment.</think>\nPlease give me the payment method."
+            ):
+                assert "Goes: " in text, text
+                asked += 1
+    assert asked > 5
 
 
 def test_all_that_is_kept_comes_before_the_items_where_the_customer_tells_it():

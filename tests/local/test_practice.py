@@ -478,7 +478,7 @@ def test_an_answer_after_a_slip_in_its_place_says_what_was_asked_for():
 
 def test_what_the_customer_has_not_brought_up_yet_is_not_learnt(tau_bench: Path):
     env = TauRetailEnv(source="tau_bench", split="train", max_turns=30)
-    ahead = again = 0
+    ahead = again = guessed = 0
     for task in env.tasks:
         if len(gold_writes(task)) < MANY_STEPS:
             continue
@@ -491,11 +491,16 @@ def test_what_the_customer_has_not_brought_up_yet_is_not_learnt(tau_bench: Path)
             if text.startswith("<think>") and "</think>\nDone. " in text and "Confirm (yes/no)?" in text:
                 assert place in said.unlearnt
                 ahead += 1
+            named = [item_id for item_id in re.findall(r"Payment: (\w+)\.", text) if "Missing: nothing" in text]
+            said_so_far = " ".join(part[-1]["content"] for part in said.parts[:place] if part[-1]["role"] == "user")
+            if named and not any(method in said_so_far for method in named):  # the customer has not told how it pays
+                assert place in said.unlearnt
+                guessed += 1
             words, before = (one.split("</think>\n")[-1] for one in (text, own.get(place - 2, "")))
             if words == before and "Confirm (yes/no)?" in words:
                 assert place in said.unlearnt
                 again += 1
-    assert ahead > 20 and again > 0
+    assert ahead > 20 and again > 0 and guessed > 0
 
 
 def test_what_a_second_thought_says_of_the_last_proposal_is_looked_for_from_there():

@@ -31,7 +31,7 @@ from tau_retail_env.roll.config.step_costs import PARTS, TABLE, Episode, Step, s
 
 ROOT = Path(__file__).resolve().parent.parent
 SMOL = "HuggingFaceTB/SmolLM2-135M-Instruct"
-SHAPES = {"roll_smol": SMOL, "smol_chain": SMOL}
+SHAPES = {"roll_smol": SMOL, "smol_chain": SMOL, "roll_four_gpus": SMOL, "roll_groups": SMOL}
 """Runs whose `pretrain` was a folder of the machine they ran on."""
 SECONDS: Mapping[str, tuple[str, ...]] = {
     "rollout": ("time/step_rollout",),

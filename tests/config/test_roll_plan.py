@@ -74,6 +74,13 @@ def test_the_plan_tells_time_memory_and_a_customers_dollars():
     assert "customer" not in "\n".join(plan(compose("tau_retail_config")))
 
 
+def test_messages_with_room_for_reasons_are_of_a_model_that_reasons():
+    lines = plan(compose("tau_retail_smol_ppo"))
+    assert "as recorded with prompt_style compressed of models that reason;" in lines[0]
+    short = "train_env_manager.generating_args.max_new_tokens=512"
+    assert "of models that do not reason;" in plan(compose("tau_retail_smol_ppo", overrides=[short]))[0]
+
+
 def test_the_command_prints_it_and_starts_nothing(capsys):
     from tau_retail_env.cli.main import main
 

@@ -9,7 +9,7 @@ from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.roll.config.check import version_wanted
 from tau_retail_env.roll.config.memory import CARDS_GIB, memory
 from tau_retail_env.roll.config.rules import RollValues
-from tau_retail_env.roll.config.step_costs import Step, customer_tokens, prompt_style, seconds, step_of, table
+from tau_retail_env.roll.config.step_costs import Step, customer_tokens, prompt_style, reasons, seconds, step_of, table
 from tau_retail_env.users import API_STRATEGIES
 from tau_retail_env.users.llm.settings import PRICES
 
@@ -34,22 +34,27 @@ def _time(config: RollValues, step: Step) -> Iterator[str]:
     parts, steps = seconds(step), config("max_steps")
     gpus = len({device for role in config.roles for device in config.devices(role)})
     total, episode = sum(parts.values()), step.episode
+    models = "models that reason" if reasons(config) else "models that do not reason"
     yield (
         f"{step.episodes} episodes a step of {episode.turns:.0f} messages and {episode.tokens:,.0f} tokens, "
-        f"{episode.own:.0f} of them the actor's, as recorded with prompt_style {prompt_style(config)} of models that "
-        f"do not reason; {step.shape.parameters / 1e6:,.0f} M parameters, GPUs: {gpus}"
+        f"{episode.own:.0f} of them the actor's, as recorded with prompt_style {prompt_style(config)} of "
+        f"{models}; {step.shape.parameters / 1e6:,.0f} M parameters, GPUs: {gpus}"
     )
     yield f"a step: {total:.0f} s ({', '.join(f'{part} {took:.0f}' for part, took in parts.items())})"
     yield (
-        f"{steps} steps: {steps * total / HOUR_S:.1f} hours, {steps * total * gpus / HOUR_S:.1f} GPU hours "
+        f"{steps} steps: {_long(steps * total)}, {steps * total * gpus / HOUR_S:.1f} GPU hours "
         f"({total * gpus / HOUR_S:.3f} a step); validations, checkpoints and the start not counted"
     )
     unseen = table()["unseen"]
     yield (
-        f"on H200s; recorded runs, all with one GPU that learns, were missed by {unseen['error']:.0%} on average "
-        f"({unseen['runs']} runs, each foreseen from the others: benchmarks/step_costs.py). That work divides by the "
-        "number of GPUs is assumed, network costs nothing here"
+        f"on H200s; recorded runs, all but one with one GPU that learns, were missed by {unseen['error']:.0%} on "
+        f"average ({unseen['runs']} runs, each foreseen from the others: benchmarks/step_costs.py). That work divides "
+        "by the number of GPUs is assumed, network costs nothing here"
     )
+
+
+def _long(took_s: float) -> str:
+    return f"{took_s / HOUR_S:.1f} hours" if took_s >= HOUR_S else f"{took_s / 60:.0f} minutes"
 
 
 def _memory(config: RollValues, step: Step) -> Iterator[str]:

@@ -12,6 +12,10 @@ from tau_retail_env.models.shapes import Shape, shape_of
 from tau_retail_env.roll.config.rules import RollValues, prefix_tokens
 
 TABLE = Path(__file__).resolve().with_name("step_costs.toml")
+REASONS = "reasons"
+"""The table's name for episodes of a model that reasons before it speaks."""
+ROOM_FOR_REASONS = 1024
+"""Tokens of a message from which on a configuration is taken to be of such a model."""
 PARTS = ("rollout", "log-probabilities and values", "training", "the rest")
 
 
@@ -60,7 +64,7 @@ class Step:
         tokens = self.episodes * self.episode.tokens / 1e6 / self.learning
         tera = self.shape.forward_flop(self.episodes * self.episode.tokens, self.episode.tokens) / 1e12 / self.learning
         if part == "rollout":
-            return (1.0, own / self.playing / 1e3)
+            return (1.0, own / self.playing / 1e3, self.episode.own / 1e3)  # the last: one after another
         if part == "training":
             return (self.updates, self.trained * tera, self.trained * tokens)
         if part == "the rest":
@@ -91,10 +95,10 @@ def step_of(config: RollValues, episode: Episode | None = None) -> Step:
 
 
 def usual_episode(config: RollValues) -> Episode:
-    """An episode as it was recorded with the prompt style; the prompt's own length is that of its source."""
+    """An episode as recorded with the prompt style, or of a model that reasons; the prompt's length is its source's."""
     known = table()["episodes"]
     style = prompt_style(config)
-    said = known.get(style, known["full"])
+    said = known[REASONS] if reasons(config) else known.get(style, known["full"])
     prompt = prefix_tokens(str(_training_block(config).get("source", "tau2")), style) or said["prompt"]
     return Episode(turns=said["turns"], own=said["own"], tokens=prompt + said["after"])
 
@@ -102,6 +106,11 @@ def usual_episode(config: RollValues) -> Episode:
 def prompt_style(config: RollValues) -> str:
     """The prompt style of the training tasks: that of their first tag."""
     return str(_training_block(config).get("prompt_style", "full"))
+
+
+def reasons(config: RollValues) -> bool:
+    """Whether the model reasons before it speaks: its messages have the room for that."""
+    return int(config("train_env_manager.generating_args.max_new_tokens") or 0) >= ROOM_FOR_REASONS
 
 
 def _training_block(config: RollValues) -> Mapping[str, Any]:

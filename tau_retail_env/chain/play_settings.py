@@ -11,7 +11,7 @@ from tau_retail_env.blocks import Block, Instead, raise_if, read
 from tau_retail_env.config.environments import CustomEnv, check_environments
 from tau_retail_env.config.machine import pretrain_problems
 from tau_retail_env.config.run import PlayedConfig
-from tau_retail_env.config.tasks import check_tasks
+from tau_retail_env.config.tasks import check_tasks, unread_source
 from tau_retail_env.config.users import user_problems
 
 
@@ -104,6 +104,11 @@ def check_play(values: Mapping[str, Any]) -> PlayConfig:
             *check_environments(config.custom_envs),
             *user_problems(config, config.custom_envs),
             *check_tasks(config.custom_envs, config.play.played()),
+            *(
+                unread_source(config.task_source, config.custom_envs, config.play.played())
+                if "task_source" in values
+                else ()
+            ),
             *pretrain_problems(config.pretrain),
         ]
     )

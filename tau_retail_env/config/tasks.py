@@ -30,6 +30,24 @@ def check_tasks(envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> list[str]
     return problems or _mixed_versions([(tag, envs[tag]) for tag in dict.fromkeys(tags) if tag in envs])
 
 
+def unread_source(task_source: str, envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> list[str]:
+    """That no tag which is played has the source that the top of the configuration names.
+
+    Args:
+        task_source: as the configuration says it.
+        envs: environments by tag.
+        tags: the tags that are played.
+    """
+    sources = {tag: envs[tag].env_config.source for tag in tags if tag in envs}
+    if not sources or task_source in sources.values():
+        return []
+    said = ", ".join(f"{tag}: {source}" for tag, source in sources.items())
+    return [
+        f"task_source: found {task_source}, which no tag that is played has ({said}): set "
+        f"custom_envs.TAG.env_config.source, play other tags, or say task_source={next(iter(sources.values()))}"
+    ]
+
+
 def _mixed_versions(played: Iterable[tuple[str, CustomEnv]]) -> list[str]:
     """The sources of which a run would play two task versions."""
     problems: list[str] = []

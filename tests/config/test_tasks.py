@@ -2,6 +2,7 @@
 
 import pytest
 
+from tau_retail_env.chain.play_settings import check_play
 from tau_retail_env.cli import main
 from tau_retail_env.config import compose
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
@@ -85,3 +86,22 @@ def test_a_task_to_leave_out_must_be_there(name: str):
 def test_a_file_of_tasks_must_be_there(name: str):
     with pytest.raises(InvalidValueError, match=r"retail_train\.env_config: task_file: .* cannot be read"):
         check(name, "task_source=generated", "custom_envs.retail_train.env_config.task_file=nowhere.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("name", "check", "others"),
+    [
+        ("tau_retail_smol_ppo", check_roll, "series6_train: generated"),
+        ("tau_retail_smol_sft", check_sft, "v1_train: tau_bench"),
+        ("tau_retail_samples", check_play, "series2_train: generated"),
+    ],
+)
+def test_a_source_at_the_top_that_nothing_plays_is_refused(name, check, others):
+    with pytest.raises(InvalidValueError, match=r"task_source: found tau2, which no tag that is played has") as caught:
+        check(compose(name, overrides=["task_source=tau2"]))
+    assert others in str(caught.value) and "task_source=generated" in str(caught.value)
+
+
+def test_a_source_that_a_tag_plays_is_not():
+    check_local(compose("tau_retail_local", overrides=["task_source=tau2"]))
+    check_roll(compose("tau_retail_1gpu", overrides=["task_source=tau2"]))

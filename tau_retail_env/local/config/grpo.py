@@ -10,7 +10,7 @@ from pydantic import Field
 from tau_retail_env.blocks import Block, Instead, Off, raise_if, read
 from tau_retail_env.config.environments import CustomEnv, check_environments
 from tau_retail_env.config.run import MOST_STEPS
-from tau_retail_env.config.tasks import check_tasks
+from tau_retail_env.config.tasks import check_tasks, unread_source
 from tau_retail_env.config.users import user_problems
 from tau_retail_env.local.config.managers import EnvManager, check_generating, check_manager, check_val_batch_size
 from tau_retail_env.local.config.run import LocalRun
@@ -187,7 +187,10 @@ def _check_play(config: LocalConfig) -> list[str]:
     for path, manager in managers.items():
         problems += check_manager(path, manager, config.custom_envs)
         problems += check_generating(path, config.actor_infer.generating_args, manager, config.sequence_length)
-    problems += check_tasks(config.custom_envs, config.train_env_manager.tags + config.val_env_manager.tags)
+    tags = config.train_env_manager.tags + config.val_env_manager.tags
+    problems += check_tasks(config.custom_envs, tags)
+    if "task_source" in config.model_fields_set:
+        problems += unread_source(config.task_source, config.custom_envs, tags)
     train = config.actor_infer.generating_args or config.train_env_manager.generating_args
     if train is not None and train.temperature == 0:
         problems.append(

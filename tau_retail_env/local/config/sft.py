@@ -11,7 +11,7 @@ from pydantic import Field
 from tau_retail_env.blocks import Block, Filled, raise_if, read
 from tau_retail_env.config.environments import CustomEnv, check_environments
 from tau_retail_env.config.run import MOST_STEPS
-from tau_retail_env.config.tasks import check_tasks
+from tau_retail_env.config.tasks import check_tasks, unread_source
 from tau_retail_env.config.users import user_problems
 from tau_retail_env.local.config.managers import EnvManager, check_generating, check_manager, check_val_batch_size
 from tau_retail_env.local.config.run import LocalRun
@@ -170,13 +170,15 @@ def check_sft(values: Mapping[str, Any], of_machine: Callable[[SftConfig], Itera
         InvalidValueError: lists every key that is unknown, cannot be honoured, or is impossible.
     """
     config = read(SftConfig, values, unread=unread_by_local).resumed()
+    tags = (*config.conversations.by_tag(), *config.val_env_manager.tags)
     raise_if(
         [
             *_check_start(config),
             *check_environments(config.custom_envs),
             *user_problems(config, config.custom_envs),
             *check_manager("val_env_manager", config.val_env_manager, config.custom_envs),
-            *check_tasks(config.custom_envs, (*config.conversations.by_tag(), *config.val_env_manager.tags)),
+            *check_tasks(config.custom_envs, tags),
+            *(unread_source(config.task_source, config.custom_envs, tags) if "task_source" in values else ()),
             *check_generating("val_env_manager", None, config.val_env_manager, config.sequence_length),
             *_check_sizes(config),
             *check_tracker_kwargs(config.track_with, config.tracker_kwargs),

@@ -12,7 +12,7 @@ from tau_retail_env.blocks import Instead, Items, Off, raise_if, read
 from tau_retail_env.config.environments import CustomEnv, check_environments
 from tau_retail_env.config.roll_schema import PINNED, WITH_DEEPSPEED, RollSchema
 from tau_retail_env.config.run import RunConfig
-from tau_retail_env.config.tasks import check_tasks
+from tau_retail_env.config.tasks import check_tasks, unread_source
 from tau_retail_env.config.users import user_problems
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.models.shipped import checkpoint
@@ -159,6 +159,8 @@ def check_roll(values: Mapping[str, Any]) -> RollConfig:
     raise_if(list(_rules(asked, config)))
     train, val = (tuple(asked(f"{manager}.tags")) for manager in rules.MANAGERS)
     raise_if(check_tasks(config.custom_envs, train + val))
+    if "task_source" in values:
+        raise_if(unread_source(config.task_source, config.custom_envs, train + val))
     return config.model_copy(
         update={
             "version": schema.version,

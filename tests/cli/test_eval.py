@@ -1,11 +1,13 @@
 """`tau-retail eval`, `compare` and `convert` as they are typed."""
 
+import itertools
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -104,7 +106,16 @@ def test_a_served_model_is_played_in_threads(folder):
     tasks = load_tasks("tau2", "test", "exchanges")[:3]
     env = TauRetailEnv(tasks=tasks)
     with ChatServer() as server:
-        server.reply = ServedOracle(tasks, {task.id: env.reset(task.id, seed=0)[0] for task in tasks})
+        oracle = ServedOracle(tasks, {task.id: env.reset(task.id, seed=0)[0] for task in tasks})
+        asked, second = itertools.count(1), threading.Event()
+
+        def reply(request):
+            if next(asked) == 2:
+                second.set()
+            second.wait(30)  # on a busy machine the first may be answered before the second is asked
+            return oracle(request)
+
+        server.reply = reply
         prices = ["--usd-per-million-tokens", "1", "2"]
         assert run(folder, "--agent", server.base_url, "--model", "tiny", "--temperature", "0", *prices) == 0
         assert server.most_at_once > 1

@@ -226,6 +226,7 @@ def run(roll: Path, folder: Path, kind: str, dtype: str, size: int, part: str) -
     shared = {**os.environ, "PYTHONPATH": path, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(PORT + size)}
     shared |= {"WORLD_SIZE": str(size), "ROLL_LOG_DIR": str(folder), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     shared |= {"RAY_OVERRIDE_RESOURCES": json.dumps({"GPU": size}), "TORCHDYNAMO_DISABLE": "1"}
+    shared |= {"TAU_RETAIL_ON_CPU": "megatron"}
     command = [sys.executable, __file__, str(folder), kind, dtype, str(size), part]
     ranks = [
         subprocess.Popen(command, env=shared | {"RANK": str(rank), "LOCAL_RANK": "0"}, cwd=root) for rank in range(size)

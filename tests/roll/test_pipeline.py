@@ -147,6 +147,8 @@ def recorded(
     given = {name: value for name, value in os.environ.items() if name not in DROPPED}
     given |= VARIABLES
     given["RAY_OVERRIDE_RESOURCES"] = json.dumps({"CPU": 16 * gpus, "GPU": gpus})  # Ray wants a CPU for each actor
+    if "train=megatron" in overrides:
+        given["TAU_RETAIL_ON_CPU"] = "megatron"
     given |= {MARK: str(folder), "PYTHONPATH": os.pathsep.join(folders)}
     said = out / "said.log"
     try:

@@ -155,18 +155,23 @@ def offloading_of_megatron(offload: Any) -> None:
 
 
 PATCHES = {
-    "transformers.training_args": bf16_of_transformers,
-    "megatron.core": cuda_of_megatron,
-    "megatron.core.tensor_parallel.random": random_state_of_megatron,
-    "megatron.core.optimizer.clip_grads": gradients_of_megatron,
-    "megatron.core.optimizer.distrib_optimizer": weights_of_megatron,
-    "roll.third_party.megatron.offload_states_patch": offloading_of_megatron,
     "tau_retail_env.roll.preflight": visible_gpus,
     "roll.platforms.cpu": device_of_roll,
     "roll.utils.send_recv_utils": weights_between_processes,
     "vllm.engine.arg_utils": sleep_of_vllm,
     "vllm.model_executor.layers.utils": linear_layers_of_vllm,
 }
+FOR_MEGATRON = {
+    "transformers.training_args": bf16_of_transformers,
+    "megatron.core": cuda_of_megatron,
+    "megatron.core.tensor_parallel.random": random_state_of_megatron,
+    "megatron.core.optimizer.clip_grads": gradients_of_megatron,
+    "megatron.core.optimizer.distrib_optimizer": weights_of_megatron,
+    "roll.third_party.megatron.offload_states_patch": offloading_of_megatron,
+}
+"""Where a run learns with Megatron alone: ROLL imports it where it is installed, and these change PyTorch itself."""
+LEARNER = "TAU_RETAIL_ON_CPU"
+"""Environment variable of a run; `megatron` says that it learns with that."""
 
 
 class AfterImport(MetaPathFinder):
@@ -197,4 +202,4 @@ class AfterImport(MetaPathFinder):
         return spec
 
 
-sys.meta_path.insert(0, AfterImport(PATCHES))
+sys.meta_path.insert(0, AfterImport(PATCHES | (FOR_MEGATRON if os.environ.get(LEARNER) == "megatron" else {})))

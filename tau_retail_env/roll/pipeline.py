@@ -3,6 +3,7 @@ of which is kept."""
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ from roll.pipeline.agentic.agentic_pipeline import AgenticPipeline
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.roll import transport  # noqa: F401 — batches are sent by it
 from tau_retail_env.roll.group_filter import WITHOUT_SIGNAL
+from tau_retail_env.roll.group_signal import with_signal
 from tau_retail_env.roll.metrics import EARNED
 from tau_retail_env.roll.roles import made_at_once
 from tau_retail_env.roll.step_math import in_place_of_rolls
@@ -41,6 +43,9 @@ class TauRetailPipeline(AgenticPipeline):
     say: Callable[[str], None] = staticmethod(print)
     """Takes what the first step says of its signal."""
 
+    filter_groups = False
+    """Whether groups of which all episodes earned the same are left out of what is learnt from."""
+
     def __init__(self, pipeline_config: Any) -> None:
         with made_at_once(pipeline_config):
             super().__init__(pipeline_config)
@@ -49,6 +54,29 @@ class TauRetailPipeline(AgenticPipeline):
         """ROLL's loop over the steps, what this process computes in it done faster."""
         with in_place_of_rolls():
             super().run()
+
+    def adjust_batch(self, data: Any, mode: str = "copy") -> Any:
+        """The episodes of a step that are learnt from.
+
+        ROLL calls it when the figures of all episodes are known and before anything is computed from their tokens.
+
+        Args:
+            data: all of the step's.
+            mode: ROLL's `batch_adjust_mode`.
+        """
+        if self.filter_groups:
+            data = with_signal(data, math.lcm(*self._parts()))
+        return super().adjust_batch(data, mode)
+
+    def _parts(self) -> Iterator[int]:
+        """Of which the number of episodes has to be a multiple: each role's update, and what it reads at once."""
+        learners = [self.actor_train, *([self.critic] if hasattr(self, "critic") else [])]
+        references = [self.reference] if hasattr(self, "reference") else []
+        for role in (*learners, *references):
+            yield role.worker_config.infer_batch_size * role.dp_size
+        for role in learners:
+            training = role.worker_config.training_args
+            yield training.per_device_train_batch_size * training.gradient_accumulation_steps * role.dp_size
 
     def do_checkpoint(self, global_step: int, *args: Any, **kwargs: Any) -> None:
         """Keep what this step's validation has judged if it is the best so far; then save where it is due.

@@ -78,7 +78,7 @@ def _train_in(folder: RunFolder, config: RollConfig, values: Mapping[str, Any], 
         check_cluster(config, resources)
         say(f"[tau-retail] Ray is up after {time.perf_counter() - began:.0f} s")
         with together(config, folder.path, say):
-            run_pipeline(roll_config, config.least_success, say)
+            run_pipeline(roll_config, config.least_success, say, filter_groups=config.filter_groups)
     remove_empty_folders(folder.path)
     for line in summarise(folder, trajectories_folder(roll_config), title=config.exp_name):
         say(line)
@@ -115,20 +115,27 @@ def unjudged(roll_config: Any) -> list[str]:
     ]
 
 
-def run_pipeline(roll_config: Any, min_success: float = 0.0, say: Callable[[str], None] = say_line) -> None:
+def run_pipeline(
+    roll_config: Any,
+    min_success: float = 0.0,
+    say: Callable[[str], None] = say_line,
+    *,
+    filter_groups: bool = False,
+) -> None:
     """Make ROLL's pipeline and run it to its last step; its tracker is closed whatever happens.
 
     Args:
         roll_config: ROLL's AgenticConfig.
         min_success: success on tasks that doing nothing does not win below which the first step ends the run.
         say: takes each line for the screen.
+        filter_groups: whether groups of which all episodes earned the same are left out of what is learnt from.
     """
     from tau_retail_env.roll.pipeline import TauRetailPipeline
 
     began = time.perf_counter()
     pipeline = TauRetailPipeline(pipeline_config=roll_config)
     say(f"[tau-retail] all roles are up, {time.perf_counter() - began:.0f} s after Ray")
-    pipeline.min_success, pipeline.say = min_success, say
+    pipeline.min_success, pipeline.say, pipeline.filter_groups = min_success, say, filter_groups
     try:
         pipeline.run()
     finally:

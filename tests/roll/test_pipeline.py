@@ -62,6 +62,7 @@ TINY_PPO = (
 TINY_MEGATRON = ("train=megatron", *TINY_PPO[1:])
 TRIALS = 2
 TINY_GRPO = (
+    "filter_groups=true",
     f"val_batch_size={TASKS * TRIALS}",
     f"val_env_manager.group_size={TRIALS}",
     "actor_train.training_args.warmup_steps=0",

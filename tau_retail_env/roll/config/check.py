@@ -40,6 +40,7 @@ OWN_KEYS = (
     "num_gpus",
     "warm_start",
     "min_success",
+    "filter_groups",
 )
 """Keys at the top that ROLL does not have, or that mean something else there (`reward`: a model that gives it)."""
 LOCAL_KEYS = ("curriculum",)
@@ -94,6 +95,8 @@ class RollConfig(RunConfig):
     min_success: float | None = Field(None, ge=0, le=1)
     """Success on tasks that doing nothing does not win below which the first step ends the run; null is 0.03 after a
     warm start, else 0."""
+    filter_groups: bool = False
+    """Whether groups of which all episodes earned the same are left out of what is learnt from."""
     version: str = PINNED
     """The version of ROLL that it is for."""
     num_gpus: int = 0
@@ -139,7 +142,8 @@ def check_roll(values: Mapping[str, Any]) -> RollConfig:
     schema = RollSchema.load(version_wanted(values))
     raise_if(list(_keys_and_types(values, schema)))
     own = RunConfig.model_fields.keys() | {
-        *("custom_envs", "infer_gpu_memory", "engines_per_gpu", "warm_start", "min_success")
+        *("custom_envs", "infer_gpu_memory", "engines_per_gpu", "warm_start", "min_success"),
+        "filter_groups",
     }
     config = read(
         RollConfig,
@@ -270,6 +274,7 @@ def _rules(asked: RollValues, config: RollConfig) -> Iterator[str]:
     yield from ppo_rules.check_critic(asked)
     yield from ppo_rules.check_kl(asked)
     yield from ppo_rules.check_normalization(asked)
+    yield from ppo_rules.check_filter(asked)
     yield from ppo_rules.check_masked(asked, _behind_an_api(asked, config))
     yield from ppo_rules.check_clipping(asked)
     yield from ppo_rules.check_updates(asked)

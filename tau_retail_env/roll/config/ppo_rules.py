@@ -138,6 +138,17 @@ def check_normalization(config: RollValues) -> Iterator[str]:
         )
 
 
+def check_filter(config: RollValues) -> Iterator[str]:
+    """Leaving out groups without a signal, where rewards are not compared within them."""
+    grouping, method = config("reward_normalization.grouping"), config("reward_normalization.method")
+    if config.values.get("filter_groups") and (grouping != "traj_group_id" or method == "identity"):
+        yield (
+            f"filter_groups: true leaves out groups that all earned the same, but with reward_normalization grouping "
+            f"{grouping} and method {method} something is learnt from them, too; expected grouping: traj_group_id and "
+            "method: mean or mean_std, or filter_groups: false"
+        )
+
+
 def check_masked(config: RollValues, failing: Sequence[str]) -> Iterator[str]:
     """Refuse a baseline that an episode would shift which is left out of the training because its customer failed.
 

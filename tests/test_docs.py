@@ -45,3 +45,10 @@ def test_every_file_of_tests_that_is_named_alone_is_there(pages, repository):
     for page in pages:
         named = set(re.findall(r"`(test_\w+\.py)", page.read_text(encoding="utf-8")))
         assert named <= tests, f"{page}: {named - tests}"
+
+
+def test_the_conversation_with_reasons_is_what_the_python_above_it_prints(repository, capsys):
+    page = (repository / "docs" / "reasons.md").read_text(encoding="utf-8")
+    [(program, conversation)] = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", page, re.DOTALL)
+    exec(compile(program, "reasons.md", "exec", dont_inherit=True), {})
+    assert capsys.readouterr().out == conversation

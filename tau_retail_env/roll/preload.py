@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import random
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -37,11 +38,16 @@ def in_background(work: Callable[[], None]) -> threading.Thread:
 def import_engine(strategy: str) -> None:
     """Import a rollout engine, which takes longer than anything else that its worker imports.
 
+    ROLL draws an engine's port by Python's generator, right after it has given that the run's seed: two runs of one
+    seed that start on a machine at once would take the same port, since an engine listens there only seconds later.
+    Here it is drawn by the system's.
+
     Args:
         strategy: ROLL's name, such as vllm.
     """
     if strategy in ENGINES:
-        importlib.import_module(ENGINES[strategy])
+        module: Any = importlib.import_module(ENGINES[strategy])
+        module.random = random.SystemRandom()
     if strategy == "vllm":
         look_up_models_here()
 

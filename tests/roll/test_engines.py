@@ -148,3 +148,28 @@ def test_every_engine_of_a_gpu_gets_all_weights_by_rolls_own_update(roll, monkey
     finally:
         dist.destroy_process_group()
         ray.shutdown()
+
+
+@pytest.mark.usefixtures("roll")
+def test_two_runs_of_one_seed_take_different_ports(monkeypatch):
+    """They did not: two that started at once on a machine both ended with "address already in use"."""
+    pytest.importorskip("vllm")
+    import random
+
+    from roll.distributed.strategy import vllm_strategy
+    from vllm.model_executor.models import registry
+
+    from tau_retail_env.roll.preload import import_engine
+
+    def ports() -> list[int]:
+        random.seed(1)  # as ROLL's set_seed does before it draws
+        strategy = object.__new__(vllm_strategy.VllmStrategy)
+        strategy.worker = SimpleNamespace(rank=0, is_port_available=lambda port: True)
+        return [strategy.get_free_port_for_rank() for _ in range(8)]
+
+    for module, name in ((vllm_strategy, "random"), (registry, "_run_in_subprocess")):  # put back afterwards
+        monkeypatch.setattr(module, name, getattr(module, name))
+    assert ports() == ports()
+    import_engine("vllm")
+    assert ports() != ports()
+    assert all(20_000 <= port < 20_500 for port in ports())

@@ -14,8 +14,8 @@ Usage: ./run_tau_retail_pipeline.sh [options] [key=value ...]
 Sets up what the configuration's engine needs, once, then trains: .venv for the local engine, .venv-roll
 (requirements-roll.txt, several GB) for ROLL on a machine with a GPU; both for a chain with ROLL among its stages,
 and for warm_start. train=megatron, train=deepspeed and infer=sglang have environments of their own, .venv-roll-megatron
-and so on; no run with them is recorded, so TAU_RETAIL_UNPROVEN=1 must stand before the command. Relative paths count
-from the project's folder.
+and so on; no run with the last two is recorded, so TAU_RETAIL_UNPROVEN=1 must stand before the command. Relative
+paths count from the project's folder.
 
   --setup-only          set up and stop; with --config-name for that configuration's engine
   --config-name NAME    a configuration in configs/ (default: chosen by the machine's GPUs)
@@ -349,7 +349,8 @@ use_environment() {
 choose_environment() {
   use_environment local
   if [ "$(named_engine)" = roll ] && has_gpu && [ "$print_only" = no ]; then use_environment roll; fi
-  [ -z "$added" ] || [ -e "$stamp" ] || [ -n "${TAU_RETAIL_UNPROVEN-}" ] ||
+  case $added in "" | *-megatron.txt) recorded=yes ;; *) recorded=no ;; esac
+  [ "$recorded" = yes ] || [ -e "$stamp" ] || [ -n "${TAU_RETAIL_UNPROVEN-}" ] ||
     refuse "no run with ${added##*roll-} is recorded on a GPU (docs/roll.md, What is known of each combination), and its environment takes several GB. TAU_RETAIL_UNPROVEN=1 before the command tries it; train=fsdp2 with infer=vllm is recorded."
   echo "[engine] $engine, in $venv"
 }

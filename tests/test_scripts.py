@@ -452,10 +452,11 @@ def test_each_package_of_roll_is_installed_once(machine):
 def test_a_backend_has_an_environment_of_its_own_for_who_asks_for_it(machine, text, arguments, backend):
     machine.add_gpus(1)
     machine.add_config("mine", text)
-    refused = machine.run("--config-name", "mine", *arguments)
-    assert refused.returncode == 2 and machine.calls() == []
-    assert f"error: no run with {backend}" in refused.stderr and "TAU_RETAIL_UNPROVEN=1" in refused.stderr
-    machine.variables["TAU_RETAIL_UNPROVEN"] = "1"
+    if backend != "megatron":  # of which runs on GPUs are recorded
+        refused = machine.run("--config-name", "mine", *arguments)
+        assert refused.returncode == 2 and machine.calls() == []
+        assert f"error: no run with {backend}" in refused.stderr and "TAU_RETAIL_UNPROVEN=1" in refused.stderr
+        machine.variables["TAU_RETAIL_UNPROVEN"] = "1"
     assert machine.run("--config-name", "mine", *arguments).returncode == 0
     assert machine.is_set_up(f".venv-roll-{backend}")
     assert not machine.is_set_up(".venv-roll") and not machine.is_set_up(".venv")

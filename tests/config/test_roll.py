@@ -10,7 +10,16 @@ from tau_retail_env.config import compose
 from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.local.config import LocalConfig
-from tau_retail_env.roll.config.check import LOCAL_KEYS, RollConfig, check_roll, fit_groups, is_for_roll, roll_values
+from tau_retail_env.local.config.unread import OF_RUNS_WITH_ROLL
+from tau_retail_env.roll.config.check import (
+    LOCAL_KEYS,
+    OWN_KEYS,
+    RollConfig,
+    check_roll,
+    fit_groups,
+    is_for_roll,
+    roll_values,
+)
 from tau_retail_env.roll.config.rules import parse_devices, prefix_tokens
 
 CONFIGS = ("tau_retail_config", "tau_retail_1gpu", "tau_retail_grpo")
@@ -88,6 +97,11 @@ def test_kl_is_really_on_in_every_configuration():
 def test_the_keys_of_the_local_engine_alone_are_told_as_such():
     of_roll = {*RollConfig.model_fields, *RollSchema.load("main").names("")}
     assert set(LocalConfig.model_fields) - of_roll == set(LOCAL_KEYS)
+
+
+def test_the_keys_of_ours_that_runs_with_roll_alone_read_are_told_by_the_local_engine():
+    of_others = {*LocalConfig.model_fields, *RollSchema.load("main").names(""), "num_gpus"}
+    assert set(OWN_KEYS) - of_others == set(OF_RUNS_WITH_ROLL)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,13 @@ import pytest
 from tau_retail_env.blocks import attempt
 from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.local.config import LocalConfig, SftConfig
-from tau_retail_env.local.config.unread import INSTEAD, OF_ENVIRONMENTS, OF_FINE_TUNING, unread_by_local
+from tau_retail_env.local.config.unread import (
+    INSTEAD,
+    OF_ENVIRONMENTS,
+    OF_FINE_TUNING,
+    OF_RUNS_WITH_ROLL,
+    unread_by_local,
+)
 
 SCHEMA = RollSchema.load("main")
 
@@ -40,7 +46,7 @@ def test_so_is_a_key_of_a_block_within(name):
 @pytest.mark.parametrize("end", [end for ends in INSTEAD.values() for end in ends.split()])
 def test_every_remedy_is_for_a_key_that_somebody_may_write(end):
     *block, name = end.split(".")
-    known = {*OF_ENVIRONMENTS, *OF_FINE_TUNING}
+    known = {*OF_ENVIRONMENTS, *OF_FINE_TUNING, *OF_RUNS_WITH_ROLL}
     for fields in SCHEMA.classes.values():
         known |= fields.keys()
     assert name in known
@@ -49,3 +55,15 @@ def test_every_remedy_is_for_a_key_that_somebody_may_write(end):
 
 def test_a_key_without_a_remedy_of_its_own_is_to_be_removed():
     assert told(LocalConfig, "router_args") == "router_args: the local engine does not read it: remove it"
+
+
+@pytest.mark.parametrize("config", [LocalConfig, SftConfig])
+@pytest.mark.parametrize("name", OF_RUNS_WITH_ROLL)
+def test_a_key_of_ours_for_runs_with_roll_is_told_as_such(config, name):
+    assert told(config, name) == (
+        f"{name}: the local engine does not read it: only runs with ROLL do (--config-name tau_retail_1gpu); remove it"
+    )
+
+
+def test_a_misspelt_one_is_named():
+    assert told(LocalConfig, "filter_group").endswith("Did you mean 'filter_groups'?")

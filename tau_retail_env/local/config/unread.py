@@ -1,4 +1,4 @@
-"""What the local engine answers to ROLL's keys that it does not read: remove them, or what to use instead."""
+"""What the local engine answers to keys of runs with ROLL that it does not read: what to use instead, or to remove."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ OF_ENVIRONMENTS = (
 """Keys of a block under custom_envs that ROLL's workers read; ROLL's schema leaves these blocks open."""
 OF_FINE_TUNING = "global_template prompt_key query_key response_key system_key validation".split()
 """Keys of ROLL's own supervised fine-tuning, which is a pipeline of its own there."""
+OF_RUNS_WITH_ROLL = "engines_per_gpu filter_groups infer_gpu_memory min_success warm_start".split()
+"""Keys at the top that are ours and that runs with ROLL alone read."""
 INSTEAD: Mapping[str, str] = {
     "it has no critic, the mean of a group is the baseline; remove it": (
         "critic critic_warmup gamma lambd reward_pretrain value_clip"
@@ -45,6 +47,7 @@ INSTEAD: Mapping[str, str] = {
         "actor_train.strategy_args.strategy_config sft_train.strategy_args"
     ),
     "it follows from rollout_batch_size or val_batch_size, remove it": "max_traj_per_env",
+    "only runs with ROLL do (--config-name tau_retail_1gpu); remove it": " ".join(OF_RUNS_WITH_ROLL),
     "choose the system text with prompt_style": "agent_system_template",
     "conversations come from the oracle, see the block conversations": (
         "global_template prompt_key query_key response_key system_key"
@@ -54,7 +57,7 @@ INSTEAD: Mapping[str, str] = {
 
 
 def unread_by_local(block: str) -> Mapping[str, str]:
-    """Keys that a block may have in ROLL and that the local engine does not read; those it reads are among them.
+    """Keys that a block may have with ROLL and that the local engine does not read; those it reads are among them.
 
     Args:
         block: path of the block, empty at the top.
@@ -71,6 +74,7 @@ def _known(block: str) -> Iterator[str]:
         yield from OF_ENVIRONMENTS
     if not block:
         yield from OF_FINE_TUNING
+        yield from OF_RUNS_WITH_ROLL
     yield from _schema().names(block.replace("sft_train", "actor_train", 1))
 
 

@@ -74,6 +74,22 @@ def test_the_plan_tells_time_memory_and_a_customers_dollars():
     assert "customer" not in "\n".join(plan(compose("tau_retail_config")))
 
 
+def test_the_plan_says_where_a_run_is_of_another_kind_than_the_recorded_ones():
+    def told(name, *overrides):
+        return "\n".join(plan(compose(name, overrides=overrides)))
+
+    assert "filter_groups: what it leaves out is not taken off" in told("tau_retail_smol_ppo")
+    assert "filter_groups" not in told("tau_retail_smol_ppo", "filter_groups=false")
+    assert "Megatron: seconds and memory are those of FSDP2" in told("tau_retail_1gpu", "train=megatron")
+    assert "Megatron" not in told("tau_retail_1gpu")
+
+
+def test_what_does_not_fit_names_the_roles_that_learn():
+    ppo, grpo = ("\n".join(plan(compose(name))) for name in ("tau_retail_config", "tau_retail_grpo"))
+    assert "of actor_train and critic lower max_tokens_per_microbatch_in_train" in ppo
+    assert "of actor_train lower max_tokens_per_microbatch_in_train" in grpo and "critic" not in grpo
+
+
 def test_messages_with_room_for_reasons_are_of_a_model_that_reasons():
     lines = plan(compose("tau_retail_smol_ppo"))
     assert "as recorded with prompt_style compressed of models that reason;" in lines[0]

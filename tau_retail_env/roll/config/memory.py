@@ -35,6 +35,8 @@ class Memory:
     """What all engines need of their share: weights, and a cache for a few whole episodes."""
     share: float
     """Which share of a card the engine is given."""
+    learners: tuple[str, ...]
+    """The roles that learn."""
 
     def problems(self, card_gib: float) -> Iterator[str]:
         """What does not fit on a card.
@@ -44,8 +46,8 @@ class Memory:
         """
         if self.learning > card_gib:
             yield (
-                f"learning takes about {self.learning:.0f} GiB of a card, which has {card_gib:.0f}: lower "
-                "actor_train.max_tokens_per_microbatch_in_train and critic.…, set "
+                f"learning takes about {self.learning:.0f} GiB of a card, which has {card_gib:.0f}: of "
+                f"{' and '.join(self.learners)} lower max_tokens_per_microbatch_in_train or set "
                 "model_args.disable_gradient_checkpointing: false, use more GPUs, or a smaller model"
             )
         given = self.share * card_gib
@@ -79,6 +81,7 @@ def memory(config: RollValues, shape: Shape) -> Memory:
         learning=(fullest + idle) / GIB + CONTEXTS_GIB,
         playing=engines * engine / GIB,
         share=float(config.values.get("infer_gpu_memory", 0.5)),
+        learners=tuple(learners),
     )
 
 

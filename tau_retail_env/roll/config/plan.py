@@ -51,6 +51,15 @@ def _time(config: RollValues, step: Step) -> Iterator[str]:
         f"average ({unseen['runs']} runs, each foreseen from the others: benchmarks/step_costs.py). That work divides "
         "by the number of GPUs is assumed, network costs nothing here"
     )
+    yield from _beyond_recorded(config)
+
+
+def _beyond_recorded(config: RollValues) -> Iterator[str]:
+    """Where a run is of another kind than those that the seconds were fitted to."""
+    if config.values.get("filter_groups"):
+        yield "filter_groups: what it leaves out is not taken off; log-probabilities, values and training cost less"
+    if (config.strategy("actor_train") or "").startswith("megatron"):
+        yield "Megatron: seconds and memory are those of FSDP2, for which they were measured"
 
 
 def _long(took_s: float) -> str:

@@ -22,7 +22,8 @@ of configs/tau_retail_local.yaml.
   STEPS       training steps of the first part, or of an arm (default 20)
   GPUS        of arms: 1 (default; learning and playing take turns) or 2 (played ahead by one step)
   MORE_STEPS  training steps after the resume (default 10)
-  PYTHON      interpreter (default .venv-roll/bin/python)
+  PYTHON      interpreter (default .venv-roll/bin/python; with ENGINE=local, and with --print where that is not there,
+              .venv/bin/python)
   key=value   further overrides, the same in both parts
   --print     before ppo or grpo: compose, check and print both configurations; starts nothing and needs no GPU
 TEXT
@@ -41,7 +42,16 @@ esac
 out=$(readlink -m "${2:?the folder OUT}")
 shift 2
 root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
-python=${PYTHON:-$root/.venv-roll/bin/python}
+environment=.venv-roll
+if [ "$algorithm-${ENGINE-}" = arms-local ] || { [ "$print_only" = yes ] && [ ! -d "$root/.venv-roll" ]; }; then
+  environment=.venv # ROLL is not needed
+fi
+export PYTHON=${PYTHON:-$root/$environment/bin/python}
+python=$PYTHON
+command -v "$python" >/dev/null || {
+  echo "benchmarks/roll_run.sh: there is no interpreter $python; ./run_tau_retail_pipeline.sh makes one, PYTHON names another" >&2
+  exit 2
+}
 steps=${STEPS:-20} more_steps=${MORE_STEPS:-10}
 cd "$root"
 

@@ -1,6 +1,7 @@
 """The script that records runs on a GPU: both of its parts are configurations that check, without GPU and ROLL."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -73,3 +74,27 @@ def test_it_plays_what_the_small_model_was_trained_for(parts):
 
 def test_further_overrides_reach_both_parts(parts):
     assert [values["rollout_batch_size"] for values in parts] == [256, 256]
+
+
+@pytest.mark.parametrize(("made", "used"), [([".venv"], ".venv"), ([".venv", ".venv-roll"], ".venv-roll")])
+@pytest.mark.parametrize("algorithm", ["ppo", "arms"])
+def test_it_prints_on_a_machine_without_rolls_environment(repository, tmp_path, algorithm, made, used):
+    shutil.copytree(repository / "benchmarks", tmp_path / "benchmarks", ignore=shutil.ignore_patterns("*.py"))
+    for environment in made:
+        python = tmp_path / environment / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.write_text('#!/bin/sh\necho "$0"\n')
+        python.chmod(0o755)
+    variables = {name: value for name, value in os.environ.items() if name not in ("PYTHON", "ENGINE")}
+    command = [str(tmp_path / "benchmarks" / "roll_run.sh"), "--print", algorithm, "there"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
+    started = {line for line in result.stdout.splitlines() if not line.startswith("---")}
+    assert started == {str(tmp_path / used / "bin" / "python")}
+
+
+def test_an_interpreter_that_is_not_there_is_named_with_the_remedy(repository):
+    script = str(repository / "benchmarks" / "roll_run.sh")
+    env = {**os.environ, "PYTHON": "/nowhere/python"}
+    result = subprocess.run([script, "ppo", "there"], capture_output=True, text=True, check=False, env=env)
+    assert result.returncode == 2
+    assert "no interpreter /nowhere/python; ./run_tau_retail_pipeline.sh makes one, PYTHON names" in result.stderr

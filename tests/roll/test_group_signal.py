@@ -11,6 +11,7 @@ import pytest
 from tau_retail_env.config import compose
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.roll.config.check import check_roll
+from tau_retail_env.roll.config.rules import parse_devices
 
 
 def batch(groups: dict[str, str]) -> Any:
@@ -102,3 +103,17 @@ def test_groups_are_left_out_only_where_their_episodes_are_compared(name):
     normalized = "reward_normalization={grouping: traj_group_id, method: mean}"
     assert check_roll(compose(name, overrides=["filter_groups=true", normalized])).filter_groups
     assert check_roll(compose("tau_retail_grpo", overrides=["filter_groups=true"])).filter_groups
+
+
+@pytest.mark.parametrize("name", ["tau_retail_grpo", "tau_retail_smol_ppo"])
+def test_an_update_that_takes_all_episodes_of_a_step_leaves_none_out_and_is_refused(name):
+    values = compose(name, overrides=["filter_groups=true", "rollout_batch_size=256"])
+    check_roll(values)
+    values["actor_train"]["training_args"]["gradient_accumulation_steps"] = 256 // len(
+        parse_devices(values["actor_train"]["device_mapping"])
+    )
+    with pytest.raises(
+        InvalidValueError, match=r"leaves out nothing where an update takes all 256 .*: lower gradient_acc"
+    ):
+        check_roll(values)
+    check_roll({**values, "filter_groups": False})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from tau_retail_env.roll.config.rules import LEARNERS, RollValues
@@ -139,13 +140,23 @@ def check_normalization(config: RollValues) -> Iterator[str]:
 
 
 def check_filter(config: RollValues) -> Iterator[str]:
-    """Leaving out groups without a signal, where rewards are not compared within them."""
+    """Leaving out groups without a signal, where rewards are not compared within them, or no update would be saved."""
+    if not config.values.get("filter_groups"):
+        return
     grouping, method = config("reward_normalization.grouping"), config("reward_normalization.method")
-    if config.values.get("filter_groups") and (grouping != "traj_group_id" or method == "identity"):
+    if grouping != "traj_group_id" or method == "identity":
         yield (
             f"filter_groups: true leaves out groups that all earned the same, but with reward_normalization grouping "
             f"{grouping} and method {method} something is learnt from them, too; expected grouping: traj_group_id and "
             "method: mean or mean_std, or filter_groups: false"
+        )
+    learners = [role for role in LEARNERS if role in config.roles]
+    episodes, update = config("rollout_batch_size"), math.lcm(*map(config.update_size, learners))
+    if update >= episodes:
+        yield (
+            f"filter_groups: true leaves out nothing where an update takes all {episodes} episodes of a step "
+            f"(rollout_batch_size), as here: lower gradient_accumulation_steps of {' and '.join(learners)}, or set "
+            "filter_groups: false"
         )
 
 

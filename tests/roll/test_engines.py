@@ -68,6 +68,12 @@ def test_what_several_engines_cannot_have_is_refused(overrides, name, said):
         check_roll(values("engines_per_gpu=2", *overrides, name=name))
 
 
+def test_engines_beside_a_learner_on_megatron_are_told_of_the_learner_and_not_of_its_gpus():
+    with pytest.raises(InvalidValueError, match=r"found megatron_train, expected fsdp2_train \(train=fsdp2\)") as told:
+        check_roll(values("engines_per_gpu=2", "train=megatron"))
+    assert "device_mapping" not in str(told.value)
+
+
 def test_a_card_must_hold_the_weights_of_all_engines():
     from tau_retail_env.config.roll_schema import RollSchema
     from tau_retail_env.roll.config.memory import memory

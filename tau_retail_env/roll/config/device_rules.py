@@ -45,11 +45,11 @@ def check_engines(config: RollValues) -> Iterator[str]:
     said, playing = f"engines_per_gpu: {number} engines on a GPU", config.devices("actor_infer")
     if config.strategy("actor_infer") != "vllm" or config.data_parallel("actor_infer") < len(playing):
         yield f"{said} are for vLLM with a tensor_parallel_size of 1: set it to 1"
-    if config.strategy("actor_train") != "fsdp2_train" or config.devices("actor_train") != playing:
-        yield (
-            f"{said} get their weights from a learner on FSDP2 on the same GPU: give actor_train and actor_infer the "
-            "same device_mapping, or set it to 1"
-        )
+    learner = f"{said} get their weights from a learner on FSDP2 on the same GPU"
+    if (strategy := config.strategy("actor_train")) != "fsdp2_train":
+        yield f"{learner}: found {strategy}, expected fsdp2_train (train=fsdp2), or set it to 1"
+    elif config.devices("actor_train") != playing:
+        yield f"{learner}: give actor_train and actor_infer the same device_mapping, or set it to 1"
     if config("router_args"):
         yield f"{said}: ROLL's router knows one engine a GPU; remove router_args, or set it to 1"
 

@@ -4,6 +4,7 @@ resumed."""
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -63,6 +64,8 @@ TINY_MEGATRON = ("train=megatron", *TINY_PPO[1:])
 TRIALS = 2
 TINY_GRPO = (
     "filter_groups=true",
+    f"actor_train.infer_batch_size={BATCH // UPDATES}",  # what is kept is a multiple of these, too
+    f"reference.infer_batch_size={BATCH // UPDATES}",
     f"val_batch_size={TASKS * TRIALS}",
     f"val_env_manager.group_size={TRIALS}",
     "actor_train.training_args.warmup_steps=0",
@@ -342,6 +345,15 @@ def test_kl_in_the_loss_is_measured_against_the_first_model(grpo):
     kl = grpo.numbers("actor/kl_loss")
     assert kl[-1] > 1e-6  # the first step after the resume
     assert all(value >= 0 for value in kl)
+
+
+def test_groups_that_all_earned_the_same_are_left_out(grpo):
+    update = BATCH // UPDATES
+    for without, left_out in zip(
+        grpo.numbers("rollout/groups_without_signal"), grpo.numbers("rollout/episodes_left_out"), strict=True
+    ):
+        with_signal = round(GROUPS * (1 - without)) * GROUP_SIZE
+        assert left_out == BATCH - max(math.ceil(with_signal / update), 1) * update
 
 
 def test_several_trials_of_a_task_give_pass_hat_k(grpo):

@@ -147,8 +147,8 @@ def check_filter(config: RollValues) -> Iterator[str]:
     if grouping != "traj_group_id" or method == "identity":
         yield (
             f"filter_groups: true leaves out groups that all earned the same, but with reward_normalization grouping "
-            f"{grouping} and method {method} something is learnt from them, too; expected grouping: traj_group_id and "
-            "method: mean or mean_std, or filter_groups: false"
+            f"{grouping} and method {method} something is learnt from them, too; expected "
+            "reward_normalization.grouping: traj_group_id and .method: mean or mean_std, or filter_groups: false"
         )
     learners = [role for role in LEARNERS if role in config.roles]
     episodes, update = config("rollout_batch_size"), math.lcm(*map(config.update_size, learners))

@@ -18,7 +18,7 @@ from tau_retail_env.roll import transport  # noqa: F401 — batches are sent by 
 from tau_retail_env.roll.group_filter import WITHOUT_SIGNAL
 from tau_retail_env.roll.group_signal import with_signal
 from tau_retail_env.roll.metrics import EARNED
-from tau_retail_env.roll.roles import made_at_once
+from tau_retail_env.roll.roles import load_together, made_at_once
 from tau_retail_env.roll.step_math import in_place_of_rolls
 from tau_retail_env.runs.checkpoints import MANIFEST, NAME, keep_best, write_manifest
 
@@ -49,6 +49,16 @@ class TauRetailPipeline(AgenticPipeline):
     def __init__(self, pipeline_config: Any) -> None:
         with made_at_once(pipeline_config):
             super().__init__(pipeline_config)
+
+    def download_models(self, *clusters: Any) -> None:
+        """Have every machine get the model; the reference then loads it while the learners do.
+
+        Args:
+            clusters: ROLL's roles.
+        """
+        super().download_models(*clusters)
+        if self.use_ref_model:
+            load_together(self.actor_train, list(self.references.values()))
 
     def run(self) -> None:
         """ROLL's loop over the steps, what this process computes in it done faster."""

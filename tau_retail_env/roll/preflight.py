@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import multiprocessing
 import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +245,7 @@ def visible_gpus() -> int:
 
 
 def count_tasks(config: RollConfig) -> dict[str, int]:
-    """Load the tasks of every tag that is played.
+    """Load the tasks of every tag that is played, each in a process of its own: a generated series takes seconds.
 
     Returns:
         Their number, by tag.
@@ -251,7 +254,9 @@ def count_tasks(config: RollConfig) -> dict[str, int]:
         MissingDependencyError: the source is not here.
         InvalidValueError: an empty selection, or an evaluation that asks for more tasks than there are.
     """
-    counts = {tag: _count(config, tag) for tag in config.train_tags + config.val_tags}
+    tags = config.train_tags + config.val_tags
+    with ProcessPoolExecutor(len(tags), multiprocessing.get_context("fork")) as processes:
+        counts = dict(zip(tags, processes.map(partial(_count, config), tags), strict=True))
     raise_if(
         [
             f"val_batch_size: an evaluation asks tag {tag!r} for {places} tasks, but there are {counts[tag]}; "

@@ -1,13 +1,14 @@
-"""The processes of all roles made at once: ROLL makes one role after another, and waits for each one's imports."""
+"""Roles that start beside one another: ROLL makes one after another, and loads their models one after another."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
+import ray
 from roll.distributed.executor.cluster import Cluster
 from roll.pipeline.agentic import agentic_pipeline
 
@@ -58,6 +59,29 @@ def made_at_once(config: Any, make: Callable[..., Any] = Cluster) -> Iterator[No
         yield
     finally:
         agentic_pipeline.Cluster = Cluster
+
+
+def load_together(first: Any, others: Sequence[Any]) -> None:
+    """Have roles load their models while the first one does, not when ROLL comes to them; it waits for all of them.
+
+    Args:
+        first: ROLL's cluster that is initialized first.
+        others: clusters that need nothing of those which ROLL initializes before them.
+    """
+    load = first.initialize
+
+    def initialize(*, pipeline_config: Any, blocking: bool = True) -> list[Any]:
+        first.initialize = load
+        begun = [
+            answer
+            for one in (first, *others)
+            for answer in one.initialize(pipeline_config=pipeline_config, blocking=False)
+        ]
+        for one in others:
+            one.initialize = lambda **_: []
+        return list(ray.get(begun)) if blocking else begun
+
+    first.initialize = initialize
 
 
 def _begin(work: Callable[..., Any], *args: Any) -> Future[Any]:

@@ -1,4 +1,4 @@
-"""Roles made at once: where ROLL asks for one after another, all are begun at its first wish."""
+"""Roles that start beside one another: all are made at ROLL's first wish for one, references load beside learners."""
 
 from __future__ import annotations
 
@@ -79,3 +79,25 @@ def test_what_fails_in_a_role_fails_where_it_is_asked_for(roll: Path) -> None:
         assert ask("actor") == "actor"
         ask("critic")
     assert agentic_pipeline.Cluster is Cluster
+
+
+def test_references_load_while_the_actor_does(roll: Path) -> None:
+    from tau_retail_env.roll.roles import load_together
+
+    asked = []
+
+    def cluster(name: str) -> Any:
+        def initialize(*, pipeline_config: str, blocking: bool) -> list[str]:
+            asked.append((name, pipeline_config, blocking))
+            return [f"{name}0", f"{name}1"]
+
+        return SimpleNamespace(initialize=initialize)
+
+    actor, teachers = cluster("actor"), [cluster("one"), cluster("two")]
+    initialize = actor.initialize
+    load_together(actor, teachers)
+    waited_for = actor.initialize(pipeline_config="config", blocking=False)
+    assert waited_for == ["actor0", "actor1", "one0", "one1", "two0", "two1"]
+    assert [one.initialize(pipeline_config="config", blocking=True) for one in teachers] == [[], []]
+    assert asked == [(name, "config", False) for name in ("actor", "one", "two")]
+    assert actor.initialize is initialize

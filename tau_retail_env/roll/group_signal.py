@@ -17,7 +17,8 @@ def with_signal(batch: Any, multiple: int) -> Any:
 
     Rewards are compared within a group. Where all of it earned the same nothing is left, and reading its episodes
     costs as much as reading the others. So that an update keeps its size, the last one is filled up with such episodes;
-    where there is no signal at all one update is made of them. DAPO (https://arxiv.org/abs/2503.14476) leaves these
+    where there is no signal at all one update is made of them. Those without a token to learn from come last: ROLL
+    would divide by the 0 tokens of an update that holds no others. DAPO (https://arxiv.org/abs/2503.14476) leaves these
     groups out, too, and plays others until a batch is full, which here would wait for the slowest.
 
     Args:
@@ -35,8 +36,8 @@ def with_signal(batch: Any, multiple: int) -> Any:
             earned[group].add(float(score))
     signal = learnable & np.array([len(earned[group]) > 1 for group in rows["traj_group_id"]])
     wanted = max(-(-int(signal.sum()) // multiple), 1) * multiple
-    others = np.flatnonzero(~signal)[: wanted - int(signal.sum())]
-    kept = np.sort(np.concatenate([np.flatnonzero(signal), others]))
+    others = np.concatenate([np.flatnonzero(~signal & learnable), np.flatnonzero(~learnable)])
+    kept = np.sort(np.concatenate([np.flatnonzero(signal), others[: wanted - int(signal.sum())]]))
     metrics = batch.meta_info.get("metrics", {})
     chosen = batch.select_idxs(torch.from_numpy(kept))
     chosen.meta_info["metrics"] = {**metrics, LEFT_OUT: float(len(signal) - len(kept))}

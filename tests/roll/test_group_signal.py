@@ -70,6 +70,15 @@ def test_an_episode_that_cannot_be_scored_makes_no_group_unalike():
 
 
 @pytest.mark.usefixtures("roll")
+def test_an_update_is_filled_up_with_episodes_that_have_a_token_to_learn_from():
+    """ROLL divides a loss by the tokens of its update: of none the gradient is not a number."""
+    assert learnt({"a": "x", "b": "x", "c": "11", "d": "00"}, 2) == ([2, 3], 4.0)
+    assert learnt({"a": "x", "b": "10", "c": "00"}, 3) == ([1, 2, 3], 2.0)
+    assert learnt({"a": "xx", "b": "1", "c": "xx"}, 2) == ([0, 2], 3.0)
+    assert learnt({"a": "xx", "b": "xx"}, 2) == ([0, 1], 2.0)
+
+
+@pytest.mark.usefixtures("roll")
 def test_rolls_loop_gets_as_many_as_its_updates_divide():
     from tau_retail_env.roll.pipeline import TauRetailPipeline
 

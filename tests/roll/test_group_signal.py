@@ -114,6 +114,11 @@ def test_groups_are_left_out_only_where_their_episodes_are_compared(name):
     normalized = "reward_normalization={grouping: traj_group_id, method: mean}"
     assert check_roll(compose(name, overrides=["filter_groups=true", normalized])).filter_groups
     assert check_roll(compose("tau_retail_grpo", overrides=["filter_groups=true"])).filter_groups
+    by_parts = "reward_normalization={grouping: traj_group_id, method: identity, norm_mean_type: group}"
+    assert check_roll(compose(name, overrides=["filter_groups=true", by_parts])).filter_groups
+    with_all = "reward_normalization={grouping: traj_group_id, method: mean, norm_mean_type: batch}"
+    with pytest.raises(InvalidValueError, match=r"filter_groups: .*norm_mean_type batch .*without norm_mean_type"):
+        check_roll(compose(name, overrides=["filter_groups=true", with_all]))
 
 
 @pytest.mark.parametrize("name", ["tau_retail_grpo", "tau_retail_smol_ppo"])
@@ -126,5 +131,15 @@ def test_an_update_that_takes_all_episodes_of_a_step_leaves_none_out_and_is_refu
     with pytest.raises(
         InvalidValueError, match=r"leaves out nothing where an update takes all 256 .*: lower gradient_acc"
     ):
+        check_roll(values)
+    check_roll({**values, "filter_groups": False})
+
+
+@pytest.mark.parametrize("role", ["actor_train", "reference"])
+def test_what_reads_all_episodes_of_a_step_at_once_leaves_none_out_and_is_refused(role):
+    """ROLL's loop wants as many episodes as these sizes divide, too."""
+    values = compose("tau_retail_grpo", overrides=["filter_groups=true", "rollout_batch_size=256"])
+    values[role]["infer_batch_size"] = 256 // len(parse_devices(values[role]["device_mapping"]))
+    with pytest.raises(InvalidValueError, match=rf"nothing where only all 256 .*{role}.infer_batch_size: 256"):
         check_roll(values)
     check_roll({**values, "filter_groups": False})

@@ -123,9 +123,7 @@ def check_normalization(config: RollValues) -> Iterator[str]:
                 f"reward_normalization.{name}: group, but with grouping batch the whole batch is the group; "
                 "use grouping: traj_group_id"
             )
-    derived = None if method == "identity" else "batch" if grouping == "batch" else "group"
-    mean = config("reward_normalization.norm_mean_type") or derived
-    deviation = config("reward_normalization.norm_std_type") or (derived if method == "mean_std" else None)
+    mean, deviation = _compared(config)
     size = config("train_env_manager.group_size")
     if "group" in (mean, deviation) and size == 1:
         yield (
@@ -144,20 +142,44 @@ def check_filter(config: RollValues) -> Iterator[str]:
     if not config.values.get("filter_groups"):
         return
     grouping, method = config("reward_normalization.grouping"), config("reward_normalization.method")
-    if grouping != "traj_group_id" or method == "identity":
+    mean, _ = _compared(config)
+    if grouping != "traj_group_id" or mean != "group":
+        of_batch = " and norm_mean_type batch" if config("reward_normalization.norm_mean_type") == "batch" else ""
         yield (
             f"filter_groups: true leaves out groups that all earned the same, but with reward_normalization grouping "
-            f"{grouping} and method {method} something is learnt from them, too; expected "
-            "reward_normalization.grouping: traj_group_id and .method: mean or mean_std, or filter_groups: false"
+            f"{grouping} and method {method}{of_batch} something is learnt from them, too; expected "
+            "reward_normalization.grouping: traj_group_id and .method: mean or mean_std"
+            f"{' without norm_mean_type' if of_batch else ''}, or filter_groups: false"
         )
+    episodes = config("rollout_batch_size")
     learners = [role for role in LEARNERS if role in config.roles]
-    episodes, update = config("rollout_batch_size"), math.lcm(*map(config.update_size, learners))
-    if update >= episodes:
+    updates = {f"{role}.training_args.gradient_accumulation_steps": config.update_size(role) for role in learners}
+    reads = {
+        f"{role}.infer_batch_size": config(f"{role}.infer_batch_size") * config.data_parallel(role)
+        for role in (*learners, "reference")
+        if role in config.roles
+    }
+    if math.lcm(*updates.values()) >= episodes:
         yield (
             f"filter_groups: true leaves out nothing where an update takes all {episodes} episodes of a step "
             f"(rollout_batch_size), as here: lower gradient_accumulation_steps of {' and '.join(learners)}, or set "
             "filter_groups: false"
         )
+    elif math.lcm(*updates.values(), *reads.values()) >= episodes:
+        yield (
+            f"filter_groups: true leaves out nothing where only all {episodes} episodes of a step "
+            "(rollout_batch_size) are a multiple of what roles read at once and of their updates, as here "
+            f"({', '.join(f'{name}: {size} episodes' for name, size in {**updates, **reads}.items())}): make these "
+            "divide one another, or set filter_groups: false"
+        )
+
+
+def _compared(config: RollValues) -> tuple[str | None, str | None]:
+    """With whose mean, and whose deviation, ROLL compares a reward: the batch's, the group's, nobody's."""
+    grouping, method = config("reward_normalization.grouping"), config("reward_normalization.method")
+    derived = None if method == "identity" else "batch" if grouping == "batch" else "group"
+    mean = config("reward_normalization.norm_mean_type") or derived
+    return mean, config("reward_normalization.norm_std_type") or (derived if method == "mean_std" else None)
 
 
 def check_masked(config: RollValues, failing: Sequence[str]) -> Iterator[str]:
@@ -170,9 +192,7 @@ def check_masked(config: RollValues, failing: Sequence[str]) -> Iterator[str]:
     if not failing:
         return
     grouping, method = config("reward_normalization.grouping"), config("reward_normalization.method")
-    mean = config("reward_normalization.norm_mean_type") or (grouping if method != "identity" else None)
-    std = config("reward_normalization.norm_std_type") or (grouping if method == "mean_std" else None)
-    if "batch" in (mean, std):
+    if "batch" in _compared(config):
         yield (
             f"reward_normalization: found grouping {grouping} and method {method}, but the customer of "
             f"{', '.join(failing)} is behind an API and can fail: the 0 of such an episode would count in the whole "

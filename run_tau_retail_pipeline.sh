@@ -349,9 +349,11 @@ use_environment() {
 choose_environment() {
   use_environment local
   if [ "$(named_engine)" = roll ] && has_gpu && [ "$print_only" = no ]; then use_environment roll; fi
-  case $added in "" | *-megatron.txt) recorded=yes ;; *) recorded=no ;; esac
+  local backend=${added##*-}
+  backend=${backend%.txt}
+  case $backend in "" | megatron) recorded=yes ;; *) recorded=no ;; esac
   [ "$recorded" = yes ] || [ -e "$stamp" ] || [ -n "${TAU_RETAIL_UNPROVEN-}" ] ||
-    refuse "no run with ${added##*roll-} is recorded on a GPU (docs/roll.md, What is known of each combination), and its environment takes several GB. TAU_RETAIL_UNPROVEN=1 before the command tries it; train=fsdp2 with infer=vllm is recorded."
+    refuse "no run with $backend is recorded on a GPU (docs/roll.md, What is known of each combination), and its environment takes several GB. TAU_RETAIL_UNPROVEN=1 before the command tries it; train=fsdp2 with infer=vllm is recorded."
   echo "[engine] $engine, in $venv"
 }
 

@@ -7,9 +7,13 @@ import importlib.util
 import multiprocessing
 import os
 import re
+import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -33,6 +37,9 @@ INSTALL = "./run_tau_retail_pipeline.sh --setup-only makes .venv-roll with it on
 
 IMPORTED_IN_WORKERS = ("workers", "environment_worker", "env_manager", "group_filter")
 """Our modules that ROLL imports in its actors by name; it logs their errors there, and continues with None."""
+
+PARENT_S = 1.0
+"""Seconds between two looks of a forked process whether its parent lives."""
 
 
 def preflight(config: RollConfig, *, attention: str | None = None) -> dict[str, int]:
@@ -245,7 +252,7 @@ def visible_gpus() -> int:
 
 
 def count_tasks(config: RollConfig) -> dict[str, int]:
-    """Load the tasks of every tag that is played, each in a process of its own: a generated series takes seconds.
+    """Load the tasks of every tag that is played, on all CPUs: a generated series takes seconds.
 
     Returns:
         Their number, by tag.
@@ -254,9 +261,7 @@ def count_tasks(config: RollConfig) -> dict[str, int]:
         MissingDependencyError: the source is not here.
         InvalidValueError: an empty selection, or an evaluation that asks for more tasks than there are.
     """
-    tags = config.train_tags + config.val_tags
-    with ProcessPoolExecutor(len(tags), multiprocessing.get_context("fork")) as processes:
-        counts = dict(zip(tags, processes.map(partial(_count, config), tags), strict=True))
+    counts = _counts(config, tuple(dict.fromkeys(config.train_tags + config.val_tags)))
     raise_if(
         [
             f"val_batch_size: an evaluation asks tag {tag!r} for {places} tasks, but there are {counts[tag]}; "
@@ -284,6 +289,29 @@ def _strategies(folder: Path) -> list[str]:
     text = (folder / "configs" / "worker_config.py").read_text(encoding="utf-8")
     literal = re.search(r"strategy_name: *Literal\[(.*?)\]", text, re.DOTALL)
     return re.findall(r"\"(\w+)\"", literal.group(1)) if literal else []
+
+
+def _counts(config: RollConfig, tags: Sequence[str]) -> dict[str, int]:
+    """Count in forked processes; in this one where one of them ends early, so that what ended it is seen here."""
+    at_once, fork = min(len(tags), os.cpu_count() or 1), multiprocessing.get_context("fork")
+    try:
+        with ProcessPoolExecutor(at_once, fork, _end_with, (os.getpid(),)) as processes:
+            return dict(zip(tags, processes.map(partial(_count, config), tags), strict=True))
+    except BrokenProcessPool:  # killed, such as for its memory, or its error cannot be sent
+        return {tag: _count(config, tag) for tag in tags}
+
+
+def _end_with(parent: int) -> None:
+    """Have a forked process end without a word at Ctrl-C and SIGTERM, and soon after its parent was killed."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _count(config: RollConfig, tag: str) -> int:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -275,6 +276,89 @@ def test_an_evaluation_of_more_tasks_than_there_are_is_refused():
     config = checked("task_source=tau2", "task_subset=returns", "val_batch_size=32")
     with pytest.raises(InvalidValueError, match="asks tag 'retail_test' for 32 tasks, but there are 9"):
         preflight.count_tasks(config)
+
+
+class UnreadableError(Exception):
+    """What pickle writes and cannot read again."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(f"{source}: {reason}")
+
+
+TESTS_PID = os.getpid()
+
+
+def killed_in_a_child(config: RollConfig, tag: str) -> int:
+    """As by a machine with too little memory."""
+    if os.getpid() != TESTS_PID:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return len(tag)
+
+
+def unreadable(config: RollConfig, tag: str) -> int:
+    raise UnreadableError("the source", "is not here")
+
+
+def test_tasks_are_counted_here_where_a_process_ends_early(monkeypatch):
+    monkeypatch.setattr(preflight, "_count", killed_in_a_child)
+    assert preflight.count_tasks(checked()) == {"retail_train": 12, "retail_test": 11}
+    monkeypatch.setattr(preflight, "_count", unreadable)
+    with pytest.raises(UnreadableError, match="the source: is not here"):
+        preflight.count_tasks(checked())
+
+
+def test_a_tag_that_is_named_twice_is_counted_once(monkeypatch):
+    config = checked("task_source=tau2")
+    seen = []
+    monkeypatch.setattr(preflight, "_counts", lambda _, tags: seen.append(tags) or dict.fromkeys(tags, 40))
+    config = config.model_copy(update={"train_tags": config.val_tags * 2})
+    assert preflight.count_tasks(config) == {"retail_test": 40} and seen == [("retail_test",)]
+
+
+COUNTING = textwrap.dedent(
+    """
+    import time
+    from tau_retail_env.config import compose
+    from tau_retail_env.roll import preflight
+    from tau_retail_env.roll.config.check import check_roll
+
+    def _count(config, tag):
+        if tag == "retail_train":  # the other process has nothing to do any more
+            time.sleep(1)
+            print("counting", flush=True)
+            time.sleep(600)
+        return 1
+
+    _count.__module__, preflight._count = preflight.__name__, _count
+    try:
+        preflight.count_tasks(check_roll(compose("tau_retail_1gpu")))
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    """
+)
+
+
+@pytest.mark.parametrize(("stop", "said"), [(signal.SIGINT, "interrupted\n"), (signal.SIGKILL, "")])
+def test_processes_that_count_end_with_the_run_and_say_nothing(stop, said):
+    """Ctrl-C reaches all of them; where the run alone is killed, none is left that keeps the screen."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", COUNTING],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,
+    )
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "counting\n"
+        if stop == signal.SIGKILL:
+            process.kill()
+        else:
+            os.killpg(process.pid, stop)
+        assert process.communicate(timeout=30)[0] == said
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_a_missing_submodule_has_two_remedies(monkeypatch, tmp_path):

@@ -58,7 +58,8 @@ class TauRetailPipeline(AgenticPipeline):
         """
         super().download_models(*clusters)
         if self.use_ref_model:
-            load_together(self.actor_train, list(self.references.values()))
+            # ROLL v0.2.1 knows of one alone.
+            load_together(self.actor_train, getattr(self, "references", {"": self.reference}).values())
 
     def run(self) -> None:
         """ROLL's loop over the steps, what this process computes in it done faster."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
@@ -24,7 +24,8 @@ def roles_of(config: Any) -> list[Any]:
     """
     roles = [config.actor_train, config.actor_infer]
     if config.enable_reference:
-        roles += config.reference_configs.values()
+        # ROLL v0.2.1 knows of one alone.
+        roles += config.reference_configs.values() if hasattr(config, "reference_configs") else [config.reference]
     if config.adv_estimator == "gae":
         roles.append(config.critic)
     return roles
@@ -61,7 +62,7 @@ def made_at_once(config: Any, make: Callable[..., Any] = Cluster) -> Iterator[No
         agentic_pipeline.Cluster = Cluster
 
 
-def load_together(first: Any, others: Sequence[Any]) -> None:
+def load_together(first: Any, others: Collection[Any]) -> None:
     """Have roles load their models while the first one does, not when ROLL comes to them; it waits for all of them.
 
     Args:

@@ -64,6 +64,26 @@ def test_without_critic_and_reference_none_is_made(roll: Path) -> None:
     assert [one.name for one in roles_of(plain)] == ["actor", "infer"]
 
 
+def test_the_one_reference_of_roll_v0_2_1_is_a_role_too(roll: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from roll.pipeline.base_pipeline import BasePipeline
+
+    from tau_retail_env.roll.pipeline import TauRetailPipeline
+    from tau_retail_env.roll.roles import roles_of
+
+    old = config()
+    old.reference = old.reference_configs["default"]
+    del old.reference_configs
+    assert [one.name for one in roles_of(old)] == ["actor", "infer", "ref", "critic"]
+
+    pipeline: Any = object.__new__(TauRetailPipeline)
+    actor, reference = (SimpleNamespace(initialize=lambda name=name, **_: [name]) for name in ("actor", "ref"))
+    pipeline.use_ref_model, pipeline.actor_train, pipeline.reference = True, actor, reference
+    monkeypatch.setattr(BasePipeline, "download_models", lambda *_: None)
+    pipeline.download_models(actor, reference)
+    assert actor.initialize(pipeline_config="config", blocking=False) == ["actor", "ref"]
+    assert reference.initialize(pipeline_config="config", blocking=True) == []
+
+
 def test_what_fails_in_a_role_fails_where_it_is_asked_for(roll: Path) -> None:
     from roll.distributed.executor.cluster import Cluster
     from roll.pipeline.agentic import agentic_pipeline

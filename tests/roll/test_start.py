@@ -638,7 +638,7 @@ PROGRAM = textwrap.dedent(
     from tau_retail_env.cli import exits, main
     from tau_retail_env.roll import train as roll_train
 
-    def pipeline(config, *more):
+    def pipeline(config, *more, **options):
         import ray
 
         @ray.remote

@@ -38,17 +38,18 @@ def in_background(work: Callable[[], None]) -> threading.Thread:
 def import_engine(strategy: str) -> None:
     """Import a rollout engine, which takes longer than anything else that its worker imports.
 
-    ROLL draws an engine's port by Python's generator, right after it has given that the run's seed: two runs of one
+    ROLL draws a vLLM engine's port by Python's generator, right after it has given that the run's seed: two runs of one
     seed that start on a machine at once would take the same port, since an engine listens there only seconds later.
     Here it is drawn by the system's.
 
     Args:
         strategy: ROLL's name, such as vllm.
     """
-    if strategy in ENGINES:
-        module: Any = importlib.import_module(ENGINES[strategy])
-        module.random = random.SystemRandom()
+    if strategy not in ENGINES:
+        return
+    module: Any = importlib.import_module(ENGINES[strategy])
     if strategy == "vllm":
+        module.random = random.SystemRandom()
         look_up_models_here()
 
 

@@ -351,9 +351,11 @@ choose_environment() {
   if [ "$(named_engine)" = roll ] && has_gpu && [ "$print_only" = no ]; then use_environment roll; fi
   local backend=${added##*-}
   backend=${backend%.txt}
-  case $backend in "" | megatron) recorded=yes ;; *) recorded=no ;; esac
-  [ "$recorded" = yes ] || [ -e "$stamp" ] || [ -n "${TAU_RETAIL_UNPROVEN-}" ] ||
-    refuse "no run with $backend is recorded on a GPU (docs/roll.md, What is known of each combination), and its environment takes several GB. TAU_RETAIL_UNPROVEN=1 before the command tries it; train=fsdp2 with infer=vllm is recorded."
+  case $backend in
+    deepspeed | sglang)
+      [ -e "$stamp" ] || [ -n "${TAU_RETAIL_UNPROVEN-}" ] ||
+        refuse "no run with $backend is recorded on a GPU (docs/roll.md, What is known of each combination), and its environment takes several GB. TAU_RETAIL_UNPROVEN=1 before the command tries it; train=fsdp2 with infer=vllm is recorded." ;;
+  esac
   echo "[engine] $engine, in $venv"
 }
 

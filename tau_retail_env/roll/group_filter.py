@@ -1,4 +1,5 @@
-"""Figures of whole groups, computed in ROLL's group filter: pass^k in a validation, in training its signal."""
+"""Figures of whole groups, computed in ROLL's group filter: pass^k in a validation, in training its signal. Nothing is
+left out here: `filter_groups` is in `group_signal.py`."""
 
 from __future__ import annotations
 

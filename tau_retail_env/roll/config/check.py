@@ -142,8 +142,7 @@ def check_roll(values: Mapping[str, Any]) -> RollConfig:
     schema = RollSchema.load(version_wanted(values))
     raise_if(list(_keys_and_types(values, schema)))
     own = RunConfig.model_fields.keys() | {
-        *("custom_envs", "infer_gpu_memory", "engines_per_gpu", "warm_start", "min_success"),
-        "filter_groups",
+        *("custom_envs", "infer_gpu_memory", "engines_per_gpu", "warm_start", "min_success", "filter_groups")
     }
     config = read(
         RollConfig,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tau_retail_env.blocks import Block, Instead, raise_if, read
-from tau_retail_env.config.environments import CustomEnv, check_environments
+from tau_retail_env.config.environments import CustomEnv, check_environments, unread_limits
 from tau_retail_env.config.machine import pretrain_problems
 from tau_retail_env.config.run import PlayedConfig
 from tau_retail_env.config.tasks import check_tasks, unread_source
@@ -101,7 +101,7 @@ def check_play(values: Mapping[str, Any]) -> PlayConfig:
     raise_if(
         [
             *_set_problems(config),
-            *check_environments(config.custom_envs),
+            *check_environments(config.custom_envs, config.sequence_length),
             *user_problems(config, config.custom_envs),
             *check_tasks(config.custom_envs, config.play.played()),
             *(
@@ -127,6 +127,7 @@ def _set_problems(config: PlayConfig) -> list[str]:
     if config.play.engine == "transformers":
         vllms = [name for name in ("engines", "gpu_memory") if getattr(config.play, name) is not None]
         problems += [f"play.{name}: vLLM's alone, and play.engine is transformers; leave it out" for name in vllms]
+    problems += unread_limits(known, sets)
     drawn = config.play.generating_args
     if drawn.temperature == 0:
         cut = [name for name, every in (("top_p", 1), ("top_k", 0)) if getattr(drawn, name) != every]

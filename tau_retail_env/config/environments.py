@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -61,12 +62,19 @@ class CustomEnv(Block):
     """Turns per episode; must be null or equal to env_config.max_turns."""
     max_tokens_per_step: int | None = Field(None, ge=1)
     """Tokens of one agent message; the smaller of this and max_new_tokens counts."""
+    max_tokens_per_episode: int | None = Field(None, ge=1)
+    """Tokens that the agent may write in an episode; one that needs more ends as one without room. Null: no limit."""
     env_config: EnvironmentConfig
     """What is handed to the environment."""
 
 
-def check_environments(envs: Mapping[str, CustomEnv]) -> list[str]:
-    """What is wrong with the environments, each by its full path."""
+def check_environments(envs: Mapping[str, CustomEnv], sequence_length: int | None) -> list[str]:
+    """What is wrong with the environments, each by its full path.
+
+    Args:
+        envs: environments by tag.
+        sequence_length: tokens of an episode at most, None where it is missing.
+    """
     problems = []
     for tag, env in envs.items():
         turns = env.env_config.max_turns
@@ -79,7 +87,23 @@ def check_environments(envs: Mapping[str, CustomEnv]) -> list[str]:
             problems.append(
                 f"custom_envs.{tag}.env_config.prompt_style: found {style!r}, expected {' or '.join(PromptStyle)}"
             )
+        if (tokens := env.max_tokens_per_episode) is not None and tokens >= (sequence_length or math.inf):
+            problems.append(
+                f"custom_envs.{tag}.max_tokens_per_episode: found {tokens}, which no episode of sequence_length "
+                f"{sequence_length} reaches; lower it, or leave it out"
+            )
     return problems
+
+
+def unread_limits(envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> list[str]:
+    """What limits the agent's tokens in environments that a model does not play for training or validation."""
+    return [
+        f"custom_envs.{tag}.{name}: a limit of training, which nothing reads here; leave it out"
+        for tag in tags
+        if tag in envs
+        for name in ("max_tokens_per_step", "max_tokens_per_episode")
+        if getattr(envs[tag], name) is not None
+    ]
 
 
 def prompt_styles(envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> set[str]:

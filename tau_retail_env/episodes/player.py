@@ -85,14 +85,15 @@ class BatchPlayer:
     """Plays many episodes at once: environments step side by side in threads, the model speaks in batches between.
 
     A record holds exactly the tokens that the model saw and produced. An episode ends when its environment says so, or
-    when `sequence_length` leaves no room: for another token, or for the end of the model's turn. Then it is truncated
-    with stop_reason "length" and reward 0.0, scorable, and its environment is not asked again.
+    when `sequence_length` or `max_own_tokens` leaves no room: for another token, or for the end of the model's turn.
+    Then it is truncated with stop_reason "length" and reward 0.0, scorable, and its environment is not asked again.
 
     Args:
         make_env: makes an environment; called for as many as play side by side, which are then used again.
         sampler: draws the model's turns; its stop tokens are to be `encoder.stop_ids`.
         encoder: renders the conversation for the model; its system prompt must be the environments'.
         sequence_length: most tokens of an episode, prompt included.
+        max_own_tokens: most tokens of an episode that are the model's own; None for no such limit.
         batch_size: most episodes that are played side by side.
 
     Raises:
@@ -106,6 +107,7 @@ class BatchPlayer:
         encoder: ChatEncoder,
         *,
         sequence_length: int,
+        max_own_tokens: int | None = None,
         batch_size: int = 64,
     ) -> None:
         if batch_size < 1:
@@ -119,6 +121,7 @@ class BatchPlayer:
         self._sampler = sampler
         self._encoder = encoder
         self._sequence_length = sequence_length
+        self._max_own_tokens = max_own_tokens
         self._batch_size = batch_size
         self._environments: list[TauRetailEnv] = []
 
@@ -188,6 +191,7 @@ class BatchPlayer:
                     policy_version=policy_version,
                     encoder=self._encoder,
                     sequence_length=self._sequence_length,
+                    max_own_tokens=self._max_own_tokens,
                 ),
             )
             for env, request in zip(self._environments, requests, strict=False)

@@ -21,14 +21,16 @@ class TokenEpisode(Episode):
     The tokens are only ever appended to. Those that no turn of the model follows (`pending`) are kept apart: they are
     shown again where a request was aborted, and are left out where the episode ends.
 
-    It ends with stop_reason "length" when `sequence_length` leaves no room: for another token of the model, or for the
-    end of its turn. Its environment is not to be asked again then.
+    It ends with stop_reason "length" when `sequence_length` or `max_own_tokens` leaves no room: for another token of
+    the model, or for the end of its turn. Its environment is not to be asked again then.
     """
 
     encoder: ChatEncoder
     """Renders the conversation for the model; its system prompt must be the environment's."""
     sequence_length: int
     """Most tokens of the episode."""
+    max_own_tokens: int | None = None
+    """Most tokens of it that are the model's own; None for no such limit."""
     token_ids: list[int] = field(default_factory=list)
     """What the model saw before its last turn, and that turn."""
     response_mask: list[int] = field(default_factory=list)
@@ -47,8 +49,9 @@ class TokenEpisode(Episode):
 
     @property
     def room(self) -> int:
-        """How many more tokens the episode may have."""
-        return self.sequence_length - len(self.token_ids) - len(self.pending)
+        """How many more tokens the model may say."""
+        room = self.sequence_length - len(self.token_ids) - len(self.pending)
+        return room if self.max_own_tokens is None else min(room, self.max_own_tokens - sum(self.response_mask))
 
     @property
     def prompt_ids(self) -> list[int]:

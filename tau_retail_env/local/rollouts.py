@@ -168,6 +168,7 @@ class Rollouts:
             Sampler(self._model, settings, encoder.stop_ids),
             encoder,
             sequence_length=sequence_length,
+            max_own_tokens=env.max_tokens_per_episode,
             batch_size=play.manager.num_envs(),
         )
 

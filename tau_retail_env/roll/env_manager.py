@@ -285,6 +285,7 @@ class TauRetailEnvManager(TrajEnvManager):
                 policy_version=self.current_step,
                 encoder=self._encoder,
                 sequence_length=self.pipeline_config.sequence_length,
+                max_own_tokens=self.env_config.get("max_tokens_per_episode"),
             )
             self._tries.append(episode)
             try:

@@ -106,6 +106,14 @@ def test_a_folder_that_was_played_with_other_settings_is_refused(played: Play):
             "play.generating_args={temperature: 0.0, top_p: 0.9}",
             "play.generating_args.top_p: at temperature 0 the likeliest token is taken always",
         ),
+        (
+            "+custom_envs.series1_train.max_tokens_per_episode=500",
+            "custom_envs.series1_train.max_tokens_per_episode: a limit of training, which nothing reads here",
+        ),
+        (
+            "+custom_envs.series1_train.max_tokens_per_step=500",
+            "custom_envs.series1_train.max_tokens_per_step: a limit of training, which nothing reads here",
+        ),
         ("play.gpu_memory=1", "play.gpu_memory: found 1, expected less than 1"),
         ("keep.per_task=0", "keep.per_task: found 0, expected 1 or more"),
         ("max_steps=3", "max_steps: unknown key"),

@@ -152,6 +152,10 @@ def test_the_keys_of_ours_that_runs_with_roll_alone_read_are_told_by_the_local_e
         ("user_strategy=llm", "user_model"),
         ("user_model=m", "user_model: found 'm', but user_strategy scripted needs no model"),
         ("checkpoint_config.type=null", "checkpoint_config.type: found None, expected file_system"),
+        (
+            "+custom_envs.retail_train.max_tokens_per_episode=16384",
+            "custom_envs.retail_train.max_tokens_per_episode: found 16384, which no episode of sequence_length 16384",
+        ),
         ("custom_envs.retail_test.max_steps=3", "custom_envs.retail_test.max_steps: found 3"),
         ("engine=local", "engine: local cannot be honoured"),
     ],

@@ -80,6 +80,10 @@ def test_the_plan_says_where_a_run_is_of_another_kind_than_the_recorded_ones():
 
     assert "filter_groups: what it leaves out is not taken off" in told("tau_retail_smol_ppo")
     assert "filter_groups" not in told("tau_retail_smol_ppo", "filter_groups=false")
+    assert "max_tokens_per_episode: the rollout's seconds are those without" in told("tau_retail_smol_ppo")
+    assert "engines_per_gpu: the rollout's seconds are those of one" in told("tau_retail_smol_ppo")
+    assert "engines_per_gpu" not in told("tau_retail_smol_ppo", "engines_per_gpu=1")
+    assert "max_tokens_per_episode" not in told("tau_retail_config")
     assert "Megatron: seconds and memory are those of FSDP2" in told("tau_retail_1gpu", "train=megatron")
     assert "Megatron" not in told("tau_retail_1gpu")
 

@@ -31,6 +31,10 @@ def checked(*overrides: str) -> SftConfig:
         ("+conversations.mixture={retail_test: 1}", "conversations.tag, conversations.mixture: give one of them"),
         ("conversations.num=10", "conversations.num: 10 do not fill one batch of 64"),
         ("sequence_length=2049", "found 2049, but the model is to read 2048 tokens at most (model.max_position_emb"),
+        (
+            "+custom_envs.retail_train.max_tokens_per_step=9",
+            "custom_envs.retail_train.max_tokens_per_step: a limit of training, which nothing reads here",
+        ),
         ("observation_loss_weight=2.0", "observation_loss_weight: found 2.0, expected 1 or less"),
         ("val_batch_size=3", "val_batch_size: found 3, expected 256"),
     ],

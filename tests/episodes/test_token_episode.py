@@ -51,6 +51,22 @@ def test_a_cut_turn_after_which_one_token_fits_ends_nothing(encoder):
         assert (episode.room, episode.over) == (room, ends)
 
 
+@pytest.mark.parametrize(("limit", "over"), [(4, True), (5, False)])
+def test_tokens_of_its_own_are_counted_apart_from_what_it_reads(encoder, limit, over):
+    episode = opened(encoder)
+    episode.max_own_tokens = limit
+    episode.listen()
+    assert episode.room == limit
+    episode.speak([65, 66, 67, 68], None, stopped=True)
+    assert not episode.over
+    episode.hear(0.0, False, False, answer())
+    episode.listen()
+    assert (episode.room, episode.over) == (limit - 4, over)
+    assert len(episode.token_ids) < 400
+    if over:
+        assert episode.stop_reason == "length" and episode.pending == []
+
+
 def test_asked_again_before_the_model_has_spoken_the_prompt_is_the_same(encoder):
     episode = opened(encoder)
     first, room = list(episode.listen()), episode.room

@@ -258,6 +258,24 @@ def test_a_turn_cut_at_the_end_of_the_sequence_is_not_played(rollout_loop):
     assert metrics_of(episode)["num_actions"] == 1.0
 
 
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_an_episode_ends_when_the_actor_has_written_its_tokens(rollout_loop, more):
+    (whole,) = rollout_loop(env={"trajectory_share": 0}).play()
+    ids, mask, _ = attended(whole)
+    start = mask.index(True)
+    first_turn = mask.index(False, start) - start
+    played = rollout_loop(env={"max_tokens_per_episode": first_turn + more})
+    (episode,) = played.play()
+    own = [token for token, is_own in zip(*attended(episode)[:2], strict=True) if is_own]
+    assert len(own) == first_turn + more
+    assert own[:first_turn] == ids[start : start + len(own)][:first_turn]
+    assert metrics_of(episode)["truncated_max_length"] == 1.0
+    assert metrics_of(episode)["cut_turns"] == float(more != 0)
+    assert [config["max_new_tokens"] for _, config in played.managers[0].llm_proxy.requests][-1] == (
+        1 if more > 0 else first_turn + more
+    )
+
+
 def test_a_turn_cut_by_max_new_tokens_is_closed_by_us(rollout_loop, small_tokenizer):
     played = rollout_loop(env={"max_tokens_per_step": 3, "max_steps": 2}, settings={"max_turns": 2})
     (episode,) = played.play()

@@ -78,12 +78,13 @@ class Priced:
         (None, {}, "user_stop"),
         (None, {"env": {"max_tokens_per_step": 3}, "max_turns": 2}, "max_turns"),
         (None, {"sequence_length": 150}, "length"),
+        (None, {"env": {"max_tokens_per_episode": 20}}, "length"),
         (None, {"sequence_length": 30}, "length"),
         (lambda: Priced(), {}, "user_stop"),
         (lambda: Priced(fails_at=1), {}, "user_error"),
         (lambda: Priced(fails_at=0), {}, "user_error"),
     ],
-    ids=["oracle", "cut turns", "out of tokens", "no room at all", "priced", "failing", "absent"],
+    ids=["oracle", "cut turns", "out of tokens", "out of own tokens", "no room at all", "priced", "failing", "absent"],
 )
 def test_both_engines_write_the_same_trajectory(rollout_loop, small_tokenizer, tmp_path, customer, limits, stop_reason):
     settings = SETTINGS | {"max_turns": limits.get("max_turns")}
@@ -104,6 +105,7 @@ def test_both_engines_write_the_same_trajectory(rollout_loop, small_tokenizer, t
         sampler,
         encoder,
         sequence_length=sequence_length,
+        max_own_tokens=(limits.get("env") or {}).get("max_tokens_per_episode"),
     )
     request = EpisodeRequest(recorded.task_id, recorded.seed, 0, recorded.tag, recorded.sampling_seed)
     (again,) = player.play([request], policy_version=4)

@@ -182,7 +182,10 @@ def _check_sizes(config: LocalConfig) -> list[str]:
 
 
 def _check_play(config: LocalConfig) -> list[str]:
-    problems = [*check_environments(config.custom_envs), *user_problems(config, config.custom_envs)]
+    problems = [
+        *check_environments(config.custom_envs, config.sequence_length),
+        *user_problems(config, config.custom_envs),
+    ]
     managers = {"train_env_manager": config.train_env_manager, "val_env_manager": config.val_env_manager}
     for path, manager in managers.items():
         problems += check_manager(path, manager, config.custom_envs)

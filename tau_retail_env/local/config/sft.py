@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from tau_retail_env.blocks import Block, Filled, raise_if, read
-from tau_retail_env.config.environments import CustomEnv, check_environments
+from tau_retail_env.config.environments import CustomEnv, check_environments, unread_limits
 from tau_retail_env.config.run import MOST_STEPS
 from tau_retail_env.config.tasks import check_tasks, unread_source
 from tau_retail_env.config.users import user_problems
@@ -174,7 +174,8 @@ def check_sft(values: Mapping[str, Any], of_machine: Callable[[SftConfig], Itera
     raise_if(
         [
             *_check_start(config),
-            *check_environments(config.custom_envs),
+            *check_environments(config.custom_envs, config.sequence_length),
+            *unread_limits(config.custom_envs, set(config.conversations.by_tag()) - set(config.val_env_manager.tags)),
             *user_problems(config, config.custom_envs),
             *check_manager("val_env_manager", config.val_env_manager, config.custom_envs),
             *check_tasks(config.custom_envs, tags),

@@ -152,7 +152,7 @@ def check_roll(values: Mapping[str, Any]) -> RollConfig:
     asked = RollValues(values, schema)
     raise_if(
         [
-            *check_environments(config.custom_envs),
+            *check_environments(config.custom_envs, asked("sequence_length")),
             *user_problems(config, config.custom_envs),
             *check_tracker_kwargs(config.track_with, config.tracker_kwargs, beside_roll=True),
             *_secret_variables(values),

@@ -58,6 +58,11 @@ def _beyond_recorded(config: RollValues) -> Iterator[str]:
     """Where a run is of another kind than those that the seconds were fitted to."""
     if config.values.get("filter_groups"):
         yield "filter_groups: what it leaves out is not taken off; log-probabilities, values and training cost less"
+    if int(config.values.get("engines_per_gpu", 1)) > 1:
+        yield "engines_per_gpu: the rollout's seconds are those of one engine on a GPU; several are faster"
+    blocks = config.values["custom_envs"]
+    if any(blocks[tag].get("max_tokens_per_episode") is not None for tag in config("train_env_manager.tags")):
+        yield "max_tokens_per_episode: the rollout's seconds are those without a limit; with one it is faster"
     if (config.strategy("actor_train") or "").startswith("megatron"):
         yield "Megatron: seconds and memory are those of FSDP2, for which they were measured"
 

@@ -99,7 +99,7 @@ def test_the_ready_line_is_what_a_run_takes(engine, tmp_path):
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/v1", base_url)
         run = compose("tau_retail_local", overrides=line.split())
         assert (run["user_strategy"], run["user_model"]) == ("llm", "org/model")
-        assert run["user"]["base_url"] == base_url
+        assert run["user"] == {"base_url": base_url, "max_tokens": 1024}
         check = process.stdout.readline()
         assert check.startswith(
             "check: tau-retail review --customer --user-strategy llm --user-model org/model --user base_url="

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 HELP = "start a server for a customer's model here, with vLLM or SGLang"
 VLLM_KEY = "VLLM_API_KEY"
 """The environment variable whose key vLLM asks for where it is set."""
+MAX_TOKENS = 1024
+"""Tokens of a reply in the ready line. 2,000 characters of English, the longest message that is sent, are about 450; a
+small model that finds no end would write until its context is full, and time out again and again."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
 def _ready_lines(models: Sequence[str], model: str, engine: Engine, address: Address) -> str:
     """What to put in a run, now that the server is ready; vLLM asks for a key where its variable holds one."""
     name = model if model in models or not models else models[0]
-    settings = [f"user.base_url={address.url}/v1"]
+    settings = [f"user.base_url={address.url}/v1", f"user.max_tokens={MAX_TOKENS}"]
     if engine.name == "vllm" and os.environ.get(VLLM_KEY):
         settings.append(f"user.api_key_env={VLLM_KEY}")
     block = " ".join(setting.removeprefix("user.") for setting in settings)

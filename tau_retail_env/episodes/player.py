@@ -23,8 +23,8 @@ from tau_retail_env.users.llm.background import close_background
 if TYPE_CHECKING:
     from tau_retail_env.models.sampler import Sampler
 
-MAX_CONCURRENT_STEPS = 64
-"""Most environments that step at the same time."""
+MAX_CONCURRENT_STEPS = 512
+"""Most environments that step at the same time, each in a thread; where a customer has a server, most of them wait."""
 CANCEL_EVERY_S = 0.2
 """Seconds until requests to customers' servers are cancelled once more after an interruption."""
 

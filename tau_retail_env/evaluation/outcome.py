@@ -25,6 +25,8 @@ MOST_ACTIONS = 10
 COUNTED = ("turns", "tool_calls", "tool_errors", "malformed", "transfers")
 """Metrics that the table of one episode's means has."""
 TOKENS = ("agent_prompt_tokens", "agent_completion_tokens", "response_tokens", "customer_prompt_tokens")
+SLIPS = ("customer_role_flips", "customer_loops")
+"""Messages of a model that plays the customer, sent although they fall out of its part."""
 SECONDS = ("episode_s", "environment_s", "agent_s", "customer_latency_s")
 
 
@@ -96,6 +98,7 @@ def measured(episodes: Sequence[Facts], spent: Sequence[Facts], tasks: Sequence[
         "tool_accuracy": _tool_accuracy(scored),
         "response_quality": _response_quality(scored),
         "failures": count([one.failures for one in episodes if not one.success]),
+        "customer_slips": _customer_slips(scored),
         "by_subset": _by_subset(outcomes, tasks),
         "by_gold_actions": _by_gold_actions(outcomes, tasks),
         "per_episode": _means(scored),
@@ -177,6 +180,13 @@ def _response_quality(scored: Sequence[Facts]) -> dict[str, float | None]:
         "facts_told": _share([one.facts_told for one in scored]),
         "process": fmean(processes) if processes else None,
     }
+
+
+def _customer_slips(scored: Sequence[Facts]) -> int | None:
+    """Episodes whose customer fell out of its part at least once; None where no customer is one that is watched."""
+    if not any(_tell(scored, name) for name in SLIPS):
+        return None
+    return sum(any(one.numbers.get(name) for name in SLIPS) for one in scored)
 
 
 def _by_subset(outcomes: Outcomes, tasks: Sequence[Task]) -> dict[str, Any]:

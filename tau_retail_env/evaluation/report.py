@@ -87,6 +87,11 @@ def _heading(results: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {error.removeprefix(JUDGE_FAILED)}")
     if episodes["not_played"]:
         lines.append(f"PARTIAL: {episodes['not_played']} not played; the same command goes on")
+    if slips := results.get("customer_slips"):
+        lines.append(
+            f"in {slips} of {counted(episodes['scored'], 'scored episode')} the customer spoke as the agent, or went "
+            "in circles: these say little about the agent"
+        )
     if left_out := episodes["tasks_without_a_score"]:
         verb = "is" if left_out == 1 else "are"
         lines.append(f"{counted(left_out, 'task')} without a scored episode {verb} in no figure")

@@ -205,6 +205,20 @@ def test_a_turn_that_just_fits_counts(encoder):
     assert again.token_ids == whole.token_ids and again.reward == 1.0
 
 
+def test_all_customers_of_a_batch_are_waited_for_at_the_same_time(encoder):
+    """Each of 100 customers answers once all 100 were spoken to."""
+    spoken_to = threading.Barrier(100)
+
+    class WaitingEnv(FakeEnv):
+        def step(self, action):
+            spoken_to.wait(20)
+            return super().step(action)
+
+    requests = [EpisodeRequest("talk/1", seed=number) for number in range(100)]
+    played = player(encoder, make_env=WaitingEnv, batch_size=100).play(requests)
+    assert [one.reward for one in played] == [1.0] * 100
+
+
 def test_an_opening_without_room_for_an_answer_ends_at_once(encoder):
     length = len(encoder.prefix) + 5
     speaker = Speaker(encoder)

@@ -99,6 +99,20 @@ def test_the_screen_says_who_failed_and_why(error, who):
     assert f"1 unscorable, the first because the {who} failed every time:\n  no answer\n" in text
 
 
+def test_episodes_whose_customer_fell_out_of_its_part_are_counted():
+    flipped = fact(1, 0, False, customer_role_flips=3.0, customer_loops=0.0)
+    both = fact(1, 1, False, customer_role_flips=1.0, customer_loops=2.0)
+    found = figures_of([flipped, both, fact(2, 0, True, customer_role_flips=0.0, customer_loops=0.0)])
+    assert found["customer_slips"] == 2
+    assert "in 2 of 3 scored episodes the customer spoke as the agent, or went in circles" in as_text(found)
+    scripted = figures_of([fact(1, 0, True)])
+    assert scripted["customer_slips"] is None
+    assert "spoke as the agent" not in as_text(scripted)
+    assert "spoke as the agent" not in as_text(figures_of([fact(1, 0, True, customer_loops=0.0)]))
+    older = {name: value for name, value in found.items() if name != "customer_slips"}
+    assert "spoke as the agent" not in as_text(older)
+
+
 def test_a_partial_evaluation_says_so():
     found = figures_of([fact(1, 0, True)], more_tasks={"tau2/7": ""})
     assert found["episodes"] == {

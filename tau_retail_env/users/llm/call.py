@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,12 +12,15 @@ from typing import Any
 from tau_retail_env.errors import TauRetailError, UserSetupError
 from tau_retail_env.users.base import UserError
 from tau_retail_env.users.llm import backoff
+from tau_retail_env.users.llm.breaker import FAILURES_TO_OPEN
 from tau_retail_env.users.llm.budget import Ledger
 from tau_retail_env.users.llm.completion import Completion
 from tau_retail_env.users.llm.connection import Connection
 from tau_retail_env.users.llm.faults import Fault, unknown_model
 from tau_retail_env.users.llm.settings import ApiSettings
 from tau_retail_env.users.usage import Usage
+
+logger = logging.getLogger(__name__)
 
 
 def patience_s(settings: ApiSettings) -> float:
@@ -110,7 +114,10 @@ class Call:
             breaker.dropped(attempt)
             raise
         if isinstance(found, Fault) and found.is_outage:
+            was_open = breaker.is_open
             breaker.failed(attempt)
+            if breaker.is_open and not was_open:
+                self._tell_of(found)
         else:
             breaker.succeeded(attempt)
         if isinstance(found, Completion):
@@ -118,6 +125,16 @@ class Call:
             self._replies += found.usage
             pay(found, self._settings)
         return found
+
+    def _tell_of(self, fault: Fault) -> None:
+        """Say that the circuit breaker has opened: conversations stand still, and nothing else would say why."""
+        logger.warning(
+            "The customer's server %s failed %d times in a row or more, the last: %s. One request at a time tries "
+            "whether it is back. If it is slow, not down: user.max_tokens bounds a reply, user.timeout_s waits longer",
+            self._settings.base_url,
+            FAILURES_TO_OPEN,
+            fault.reason,
+        )
 
     async def _wait_for_server(self) -> None:
         """Wait while the circuit breaker is open; what the server fails meanwhile counts as attempts of this call."""

@@ -18,10 +18,12 @@ LONG_WORDS = 8
 _AGENT_SAYS = re.compile(
     r"\bhow (?:can|may|could) I (?:help|assist) you\b"
     r"|\b(?:anything|something) else (?:that )?I (?:can|could|may) (?:help|assist|do)\b"
-    r"|\bI(?:'d| would| will|'ll|'m| am)?(?: be)?(?: happy| glad| pleased)? (?:to |can (?:certainly |definitely )?)"
-    r"(?:help|assist) you\b"
+    r"|\bI(?:'d| would| will|'ll|'m| am)?(?: be)?(?: happy| glad| pleased| here)? "
+    r"(?:to |can (?:certainly |definitely )?)(?:help|assist) you\b"
     r"|\b(?:provide|give|share|tell|send|confirm|verify)(?: me| us)?(?: with)? your "
     r"(?:(?:full|first|last) name|name and|e-?mail|zip|user id|account|identity|order (?:id|number))"
+    r"|\b(?:what|anything specific) (?:you would|you'd|would you) like to (?:know|do)\b"
+    r"|\bI can (?:initiate|process) (?:the|your)\b|\b(?:issue|problem) you(?:'re| are) (?:facing|having|experiencing)\b"
     r"|\bI(?:'ve| have)(?: now| successfully| just)* (?:processed|initiated|submitted|completed) (?:the|your|an?)\b"
     r"|\byour (?:orders?|return|exchange|refund|cancellation|request|address) (?:has|have) been\b",
     re.IGNORECASE,

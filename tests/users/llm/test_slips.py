@@ -17,6 +17,11 @@ STOPS = ("###STOP###", "###TRANSFER###", "###OUT-OF-SCOPE###")
         "I have processed the exchange for you. Is there anything else I can help you with today?",
         "Your order has been cancelled.",
         "Could you confirm your zip code so I can verify your identity?",
+        "Hello! I'm here to help you with your order.",
+        "Is there anything specific you would like to know about the status of your order?",
+        "What would you like to know about the helmet?",
+        "I'm sorry to hear that. Can you tell me more about the issue you're facing?",
+        "Can you please provide me with the order id so I can initiate the return process?",
         '<tool_call>{"name": "cancel_pending_order", "arguments": {}}</tool_call>',
         '{"name": "get_order_details", "arguments": {"order_id": "#W1"}}',
     ],
@@ -42,6 +47,8 @@ def test_a_misspelt_stop_is_noticed(reply):
         "My order has been late for weeks.",
         "Can you confirm the refund goes to my PayPal?",
         "I can give you my zip: 28236.",
+        "I'd like to know what I would have to do to return it, and here is the issue: it is broken.",
+        "Do you need anything else before you process the return? I can send the box back today.",
     ],
 )
 def test_a_customers_own_words_pass(reply):

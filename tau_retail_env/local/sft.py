@@ -93,8 +93,9 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
         model, tokenizer = here.load(lambda: _start_model(config))
         workers.start(model, **arithmetic(config.sft_train))
         set_prompt_style(model.config, next(iter(_envs(config).values())).prompt_style)
-        val = PlaySettings(manager=config.val_env_manager, generating=config.val_generating_args)
-        plays = {"val": val} if judged else {}
+        plays = {}
+        if judged:
+            plays["val"] = PlaySettings(manager=config.val_env_manager, generating=config.val_generating_args)
         rollouts = Rollouts(config.custom_envs, plays, model, tokenizer, model_args, config.sequence_length)
         conversations = here.timed("oracle conversations", lambda: _conversations(config, tokenizer))
         epochs = len(conversations) * training.num_train_epochs

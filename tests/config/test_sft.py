@@ -45,6 +45,15 @@ def test_what_cannot_be_is_refused_by_name(override: str, words: str):
     assert words in str(caught.value)
 
 
+def test_a_run_that_judges_nothing_asks_nothing_of_how_it_would():
+    unfit = ("sequence_length=150", "+custom_envs.retail_test.env_config.exclude_tasks=[nowhere]")
+    with pytest.raises(InvalidValueError) as caught:
+        checked(*unfit)
+    assert "sequence_length: 150 is too small for one message of 160 tokens" in str(caught.value)
+    assert "custom_envs.retail_test.env_config: " in str(caught.value)
+    assert checked(*unfit, "val_batch_size=0").val_batch_size == 0
+
+
 def test_a_warm_up_by_ratio_is_rounded_up_and_one_by_steps_wins():
     training = checked("sft_train.training_args.warmup_ratio=0.03").sft_train.training_args
     assert training.num_warmup_steps(110) == 4

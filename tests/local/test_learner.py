@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
+from tau_retail_env.local import learner
 from tau_retail_env.local.batches import Collator, updates_of
 from tau_retail_env.local.conversations import EncodedConversations
 from tau_retail_env.local.learner import Learner
@@ -53,6 +54,18 @@ def test_loss_and_gradient_are_those_of_single_rows_with_masks_and_all_logits(
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     for found, wanted in zip(model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(found.grad, wanted.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_a_vocabulary_that_is_taken_in_parts_gives_the_same_gradient(
+    data: EncodedConversations, monkeypatch: pytest.MonkeyPatch
+):
+    whole, model = toy(), toy()
+    expected = Learner(whole, bf16=False).gradients(passes_of(data, 0.3))
+    monkeypatch.setattr(learner, "COLUMNS", 15)  # five parts, as 32,768 makes of Qwen2.5's 151,936 words; the last of 4
+    found = Learner(model, bf16=False).gradients(passes_of(data, 0.3))
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    for one, other in zip(model.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

@@ -170,7 +170,8 @@ def check_sft(values: Mapping[str, Any], of_machine: Callable[[SftConfig], Itera
         InvalidValueError: lists every key that is unknown, cannot be honoured, or is impossible.
     """
     config = read(SftConfig, values, unread=unread_by_local).resumed()
-    tags = (*config.conversations.by_tag(), *config.val_env_manager.tags)
+    judged = config.val_env_manager.tags if config.val_batch_size else ()
+    tags = (*config.conversations.by_tag(), *judged)
     raise_if(
         [
             *_check_start(config),
@@ -180,7 +181,6 @@ def check_sft(values: Mapping[str, Any], of_machine: Callable[[SftConfig], Itera
             *check_manager("val_env_manager", config.val_env_manager, config.custom_envs),
             *check_tasks(config.custom_envs, tags),
             *(unread_source(config.task_source, config.custom_envs, tags) if "task_source" in values else ()),
-            *check_generating("val_env_manager", None, config.val_env_manager, config.sequence_length),
             *_check_sizes(config),
             *check_tracker_kwargs(config.track_with, config.tracker_kwargs),
             *of_machine(config),
@@ -222,6 +222,7 @@ def _check_sizes(config: SftConfig) -> list[str]:
     problems = training.problems("sft_train.training_args")
     problems += _check_mixture(config)
     if config.val_batch_size:
+        problems += check_generating("val_env_manager", None, config.val_env_manager, config.sequence_length)
         problems += check_val_batch_size(config.val_batch_size, config.val_env_manager)
     batch = training.rows_of_update
     if config.conversations.kept is None and config.conversations.oracle_share:

@@ -176,7 +176,7 @@ def check_sft(values: Mapping[str, Any], of_machine: Callable[[SftConfig], Itera
         [
             *_check_start(config),
             *check_environments(config.custom_envs, config.sequence_length),
-            *unread_limits(config.custom_envs, set(config.conversations.by_tag()) - set(config.val_env_manager.tags)),
+            *unread_limits(config.custom_envs, set(config.conversations.by_tag()) - set(judged)),
             *user_problems(config, config.custom_envs),
             *check_manager("val_env_manager", config.val_env_manager, config.custom_envs),
             *check_tasks(config.custom_envs, tags),

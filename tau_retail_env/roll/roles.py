@@ -10,7 +10,11 @@ from typing import Any
 
 import ray
 from roll.distributed.executor.cluster import Cluster
+from roll.pipeline import base_pipeline
 from roll.pipeline.agentic import agentic_pipeline
+
+STORE = "init_transfer_backend"
+"""ROLL's function that starts an actor of Ray's before it makes the roles, and waits for its process."""
 
 
 def roles_of(config: Any) -> list[Any]:
@@ -38,7 +42,8 @@ def made_at_once(config: Any, make: Callable[..., Any] = Cluster) -> Iterator[No
     A role's first process stands when it has imported PyTorch, Ray, transformers and ROLL, and only then its others
     start, since they need its address. Roles need nothing of one another. At the pipeline's first wish for a role all
     are begun, on a thread each; what fails in one fails where the pipeline asks for that role. A role that is not
-    among `roles_of` (ROLL's reward workers) is made when it is asked for.
+    among `roles_of` (ROLL's reward workers) is made when it is asked for. The actor by which ROLL's processes find how
+    batches travel starts beside them.
 
     Args:
         config: ROLL's AgenticConfig.
@@ -55,11 +60,19 @@ def made_at_once(config: Any, make: Callable[..., Any] = Cluster) -> Iterator[No
             return begun[name].result()
         return make(name, worker_cls, resource_manager, worker_config)
 
+    stored: list[Future[Any]] = []
+    store = getattr(base_pipeline, STORE, None)  # ROLL v0.2.1 has none
     agentic_pipeline.Cluster = role
+    if store is not None:
+        setattr(base_pipeline, STORE, lambda *given: stored.append(_begin(store, *given)))
     try:
         yield
+        for one in stored:
+            one.result()
     finally:
         agentic_pipeline.Cluster = Cluster
+        if store is not None:
+            setattr(base_pipeline, STORE, store)
 
 
 def load_together(first: Any, others: Collection[Any]) -> None:

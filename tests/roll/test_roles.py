@@ -55,6 +55,46 @@ def test_all_roles_are_begun_before_the_first_is_there(roll: Path) -> None:
     assert agentic_pipeline.Cluster is Cluster
 
 
+def test_the_store_of_batches_starts_beside_the_roles(roll: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from roll.pipeline import base_pipeline
+
+    from tau_retail_env.roll.roles import made_at_once
+
+    both = threading.Barrier(2)  # breaks unless a role is made while the store starts
+
+    def store(config: str) -> None:
+        assert config == "by memory"
+        both.wait(LIMIT_S)
+
+    def make(name: str, *_: Any) -> str:
+        if name == "actor":
+            both.wait(LIMIT_S)
+        return name
+
+    monkeypatch.setattr(base_pipeline, "init_transfer_backend", store)
+    with made_at_once(config(), make):
+        base_pipeline.init_transfer_backend("by memory")
+        assert ask("actor") == "actor"
+    assert base_pipeline.init_transfer_backend is store
+
+
+def test_a_store_that_does_not_start_ends_the_run(roll: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from roll.pipeline import base_pipeline
+
+    from tau_retail_env.roll.roles import made_at_once
+
+    def store(config: str) -> None:
+        raise RuntimeError(f"{config} is not there")
+
+    monkeypatch.setattr(base_pipeline, "init_transfer_backend", store)
+    with pytest.raises(RuntimeError, match="the queue is not there"), made_at_once(config(), lambda name, *_: name):
+        base_pipeline.init_transfer_backend("the queue")
+        ask("actor")
+    monkeypatch.delattr(base_pipeline, "init_transfer_backend")  # ROLL v0.2.1
+    with made_at_once(config(), lambda name, *_: name):
+        assert ask("actor") == "actor"
+
+
 def test_without_critic_and_reference_none_is_made(roll: Path) -> None:
     from tau_retail_env.roll.roles import roles_of
 

@@ -25,7 +25,6 @@ QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 """Environment variables of the driver and of every worker: nothing is reported to anybody."""
-LOOPBACK = "127.0.0.1"
 SET_CHILD_SUBREAPER = 36
 ENDING_S = 5.0
 """Seconds that processes have to end by themselves when Ray does."""
@@ -35,7 +34,7 @@ STOP_LIMIT_S = 20.0
 
 @contextmanager
 def ray_of_its_own(say: Callable[[str], None]) -> Iterator[Mapping[str, float]]:
-    """Ray for one run: started here, on loopback, and ended with everything that it started.
+    """Ray for one run: started here, without its dashboard, and ended with everything that it started.
 
     With RAY_ADDRESS the run joins that cluster, of several machines perhaps, and leaves it running. SIGTERM ends a
     run as Ctrl-C does.
@@ -51,7 +50,7 @@ def ray_of_its_own(say: Callable[[str], None]) -> Iterator[Mapping[str, float]]:
     from roll.utils.constants import RAY_NAMESPACE
 
     joined = os.environ.get("RAY_ADDRESS")
-    own = {} if joined else {"dashboard_host": LOOPBACK}
+    own = {} if joined else {"include_dashboard": False}  # it would start nine Pythons, and be waited for
     inherited = variables(os.environ) | {name: os.environ[name] for name in ("PYTHONPATH", RUN_VARIABLE)}
     handed_on = {**current_platform.get_custom_env_vars(), **QUIET, **inherited}
     before = signal.signal(signal.SIGTERM, terminate)

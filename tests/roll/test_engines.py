@@ -173,8 +173,9 @@ def test_two_runs_of_one_seed_take_different_ports(monkeypatch):
         strategy.worker = SimpleNamespace(rank=0, is_port_available=lambda port: True)
         return [strategy.get_free_port_for_rank() for _ in range(8)]
 
-    for module, name in ((vllm_strategy, "random"), (registry, "_run_in_subprocess")):  # put back afterwards
-        monkeypatch.setattr(module, name, getattr(module, name))
+    # Put back afterwards; another test of this process may have imported the engine before.
+    monkeypatch.setattr(vllm_strategy, "random", random)
+    monkeypatch.setattr(registry, "_run_in_subprocess", registry._run_in_subprocess)
     assert ports() == ports()
     import_engine("vllm")
     assert ports() != ports()

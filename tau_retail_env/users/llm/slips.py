@@ -22,11 +22,14 @@ _AGENT_SAYS = re.compile(
     r"(?:to |can (?:certainly |definitely )?)(?:help|assist) you\b"
     r"|\b(?:provide|give|share|tell|send|confirm|verify)(?: me| us)?(?: with)? your "
     r"(?:(?:full|first|last) name|name and|e-?mail|zip|user id|account|identity|order (?:id|number))"
-    r"|\b(?:what|anything specific) (?:you would|you'd|would you) like to (?:know|do)\b"
-    r"|\bI can (?:initiate|process) (?:the|your)\b|\b(?:issue|problem) you(?:'re| are) (?:facing|having|experiencing)\b"
+    r"|\b(?:what would you|(?:let me know what|anything specific) you(?: would|'d)) like to (?:know|do)\b"
+    r"(?! about me\b|[^.?!\n]*\bmy\b)"
+    r"|(?:^|[.!?,]\s+|\bso (?:that )?)I can (?:initiate|process) (?:the|your)\b"
+    r"|\b(?:about|for|of|what|with|describe|resolve) (?:the |this |any )?(?:issue|problem)s? you(?:'re| are) "
+    r"(?:facing|having|experiencing)\b(?![^.?!\n]*\bmy\b)"
     r"|\bI(?:'ve| have)(?: now| successfully| just)* (?:processed|initiated|submitted|completed) (?:the|your|an?)\b"
     r"|\byour (?:orders?|return|exchange|refund|cancellation|request|address) (?:has|have) been\b",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 _CALLS = re.compile(
     r"</?(?:tool_call|tools|function)\b|\{\s*\"name\"\s*:.{0,200}\"(?:arguments|parameters)\"", re.DOTALL

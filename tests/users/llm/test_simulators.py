@@ -455,6 +455,7 @@ def test_200_conversations_at_once_are_kept_apart(server: ChatServer, strategy: 
         return "true" if len(request.messages) == 1 else f"You said: {heard}"
 
     server.reply = reply
+    server.latency_s = 0.01  # a server that answers at once never has two requests under way
     tasks = load_tasks("tau2", "test")
 
     def conversation(number: int) -> list[str]:

@@ -90,7 +90,7 @@ def check_environments(envs: Mapping[str, CustomEnv], sequence_length: int | Non
         if (tokens := env.max_tokens_per_episode) is not None and tokens >= (sequence_length or math.inf):
             problems.append(
                 f"custom_envs.{tag}.max_tokens_per_episode: found {tokens}, which no episode of sequence_length "
-                f"{sequence_length} reaches; lower it, or leave it out"
+                f"{sequence_length} reaches; lower it, or set it to null"
             )
     return problems
 
@@ -98,7 +98,7 @@ def check_environments(envs: Mapping[str, CustomEnv], sequence_length: int | Non
 def unread_limits(envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> list[str]:
     """What limits the agent's tokens in environments that a model does not play for training or validation."""
     return [
-        f"custom_envs.{tag}.{name}: a limit of training, which nothing reads here; leave it out"
+        f"custom_envs.{tag}.{name}: a limit of training, which nothing reads here; set it to null"
         for tag in tags
         if tag in envs
         for name in ("max_tokens_per_step", "max_tokens_per_episode")

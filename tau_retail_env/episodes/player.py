@@ -97,7 +97,8 @@ class BatchPlayer:
         batch_size: most episodes that are played side by side.
 
     Raises:
-        InvalidValueError: a batch_size below one, or a sequence_length that the system prompt and tools fill.
+        InvalidValueError: a batch_size or max_own_tokens below one, or a sequence_length that the system prompt and
+            tools fill.
     """
 
     def __init__(
@@ -112,6 +113,8 @@ class BatchPlayer:
     ) -> None:
         if batch_size < 1:
             raise InvalidValueError(f"batch_size must be at least 1, found {batch_size}")
+        if max_own_tokens is not None and max_own_tokens < 1:
+            raise InvalidValueError(f"max_own_tokens must be at least 1 or None, found {max_own_tokens}")
         if sequence_length <= len(encoder.prefix):
             raise InvalidValueError(
                 f"sequence_length {sequence_length} leaves no room for a conversation: system prompt and tools alone "

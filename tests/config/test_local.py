@@ -82,7 +82,8 @@ def test_an_unknown_key_is_named_by_its_full_path(override: str, words: str):
         ("custom_envs.retail_train.env_type=sokoban", "env_type: sokoban cannot be honoured. Expected tau_retail"),
         (
             "+custom_envs.retail_train.max_tokens_per_episode=4096",
-            "custom_envs.retail_train.max_tokens_per_episode: found 4096, which no episode of sequence_length",
+            "custom_envs.retail_train.max_tokens_per_episode: found 4096, which no episode of sequence_length 1024 "
+            "reaches; lower it, or set it to null",
         ),
         ("engine=roll", "engine: roll trains a configuration for ROLL, such as --config-name tau_retail_1gpu"),
         ("track_with=swanlab", "track_with: swanlab cannot be honoured. Expected tensorboard or wandb or trackio"),

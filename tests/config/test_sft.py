@@ -74,6 +74,20 @@ def test_a_mixture_that_cannot_be_is_refused_by_name(mixture: str, words: str):
     assert words in str(caught.value)
 
 
+def test_limits_that_nothing_reads_are_named_in_the_order_of_the_mixture():
+    tags = [f"series{number}" for number in range(8)]
+    block = "{env_type: tau_retail, max_tokens_per_step: 9, env_config: {source: generated, split: train}}"
+    mixture = ", ".join(f"{tag}: 1" for tag in tags)
+    with pytest.raises(InvalidValueError) as caught:
+        checked(
+            "conversations.tag=null",
+            f"+conversations.mixture={{{mixture}}}",
+            *(f"+custom_envs.{tag}={block}" for tag in tags),
+        )
+    lines = [line for line in str(caught.value).splitlines() if "which nothing reads here; set it to null" in line]
+    assert [line.split(".")[1] for line in lines] == tags
+
+
 def test_a_mixture_in_two_prompt_styles_is_refused():
     with pytest.raises(
         InvalidValueError, match="one model learns one prompt_style, found retail_train minimal, retail_t"

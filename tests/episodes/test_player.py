@@ -418,6 +418,8 @@ def test_sizes_that_cannot_be_meant_are_named(encoder):
         player(encoder, sequence_length=len(encoder.prefix))
     with pytest.raises(InvalidValueError, match="batch_size must be at least 1"):
         player(encoder, batch_size=0)
+    with pytest.raises(InvalidValueError, match="max_own_tokens must be at least 1 or None, found 0"):
+        player(encoder, max_own_tokens=0)
     assert player(encoder).play([]) == []
 
 

@@ -170,13 +170,13 @@ def check_sft(values: Mapping[str, Any], of_machine: Callable[[SftConfig], Itera
         InvalidValueError: lists every key that is unknown, cannot be honoured, or is impossible.
     """
     config = read(SftConfig, values, unread=unread_by_local).resumed()
-    judged = config.val_env_manager.tags if config.val_batch_size else ()
-    tags = (*config.conversations.by_tag(), *judged)
+    shown, judged = config.conversations.by_tag(), config.val_env_manager.tags if config.val_batch_size else ()
+    tags = (*shown, *judged)
     raise_if(
         [
             *_check_start(config),
             *check_environments(config.custom_envs, config.sequence_length),
-            *unread_limits(config.custom_envs, set(config.conversations.by_tag()) - set(judged)),
+            *unread_limits(config.custom_envs, (tag for tag in shown if tag not in judged)),
             *user_problems(config, config.custom_envs),
             *check_manager("val_env_manager", config.val_env_manager, config.custom_envs),
             *check_tasks(config.custom_envs, tags),

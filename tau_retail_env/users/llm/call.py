@@ -14,7 +14,7 @@ from tau_retail_env.users.base import UserError
 from tau_retail_env.users.llm import backoff
 from tau_retail_env.users.llm.breaker import FAILURES_TO_OPEN
 from tau_retail_env.users.llm.budget import Ledger
-from tau_retail_env.users.llm.completion import Completion
+from tau_retail_env.users.llm.completion import CUT_OFF, Completion
 from tau_retail_env.users.llm.connection import Connection
 from tau_retail_env.users.llm.faults import Fault, unknown_model
 from tau_retail_env.users.llm.settings import ApiSettings
@@ -84,8 +84,14 @@ class Call:
                 if found.content.strip():
                     return replace(found, usage=self._usage())
                 self._empty += 1
-                found = Fault(f"an empty reply (finish_reason {found.finish_reason or 'none given'})", is_outage=False)
+                found = Fault(self._empty_reason(found), is_outage=False)
             await self._after(found)
+
+    def _empty_reason(self, found: Completion) -> str:
+        reason = f"an empty reply (finish_reason {found.finish_reason or 'none given'})"
+        if found.finish_reason == CUT_OFF and self._settings.max_tokens is not None:
+            reason += f": user.max_tokens={self._settings.max_tokens} was used up before a word, raise it"
+        return reason
 
     async def _attempt(self) -> Completion | Fault:
         """Make one attempt, once there is a slot and the circuit breaker lets it through."""

@@ -12,6 +12,8 @@ from tau_retail_env.users.llm.faults import Fault, plain_name
 from tau_retail_env.users.llm.settings import ApiSettings
 from tau_retail_env.users.usage import Usage
 
+CUT_OFF = "length"
+"""The finish_reason of a reply that max_tokens, or the model's context, cut off."""
 MOST_TOKENS = 2**53
 """No count of tokens is that high; a float no longer holds every whole number above."""
 

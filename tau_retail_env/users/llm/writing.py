@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from tau_retail_env.sources.base import REPLY, Message
 from tau_retail_env.users.base import UserError, UserStrategy
-from tau_retail_env.users.llm.completion import Completion
+from tau_retail_env.users.llm.completion import CUT_OFF, Completion
 from tau_retail_env.users.llm.prompts import advised, asked_again, judge_prompt, reflect_prompt
 from tau_retail_env.users.llm.replies import Written, fault_of, is_accepted, read, stops_too_soon, without_reasoning
 from tau_retail_env.users.llm.slips import Exchange, Slip, slip_of
@@ -24,8 +24,6 @@ OPENING_LENGTH = 2
 
 COUNTED = ("asked_again", "rejected", "unapproved", "held_stops", "role_flips", "loops")
 """What is counted beside the numbers of `Usage`."""
-CUT_OFF = "length"
-"""The finish_reason of a reply that max_tokens, or the model's context, cut off."""
 
 Ask = Callable[[Sequence[Message]], Completion]
 """One call of the model."""

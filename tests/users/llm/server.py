@@ -94,6 +94,8 @@ class ChatServer:
     """Whether /models answers 403, as for a key that may chat only."""
     key: str | None = None
     """The key that it asks for; None takes any."""
+    finish_reason: str = "stop"
+    """Why the model ended, as answers say that do not stream."""
     latency_s: float = 0.0
     """Seconds before an answer without fault."""
     slow_s: float = 0.5
@@ -243,7 +245,7 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
         def _whole(self, request: Request, said: str | Mapping[str, Any]) -> None:
             usage = _usage(server, request, said if isinstance(said, str) else json.dumps(said))
             message = {"role": "assistant", **({"content": said} if isinstance(said, str) else said)}
-            choice = {"index": 0, "message": message, "finish_reason": "stop"}
+            choice = {"index": 0, "message": message, "finish_reason": server.finish_reason}
             completion = {"id": f"chat-{request.order}", "object": "chat.completion", "choices": [choice]}
             body = json.dumps(completion | {"model": request.body["model"]} | usage).encode()
             if request.fault == "half_body":

@@ -169,6 +169,14 @@ def test_after_an_empty_reply_the_seed_is_another():
     assert [request.body["seed"] for request in server.requests] == [7, 8, 8, 9]
 
 
+@pytest.mark.parametrize("max_tokens", [None, 64])
+def test_a_model_that_used_its_tokens_up_before_a_word_is_told_from_other_empty_replies(max_tokens):
+    with ChatServer(plan=always("empty"), finish_reason="length") as server, pytest.raises(UserError) as error:
+        ask(endpoint(server, max_retries=0, max_tokens=max_tokens))
+    hint = ": user.max_tokens=64 was used up before a word, raise it"
+    assert str(error.value).endswith("an empty reply (finish_reason length)" + (hint if max_tokens else ""))
+
+
 def test_every_reply_is_paid_even_an_empty_one():
     with ChatServer(plan=script(["empty"])) as server:
         usage = ask(endpoint(server, **PRICES)).usage

@@ -17,18 +17,20 @@ LONG_WORDS = 8
 
 _AGENT_SAYS = re.compile(
     r"\bhow (?:can|may|could) I (?:help|assist) you\b"
-    r"|\b(?:anything|something) else (?:that )?I (?:can|could|may) (?:help|assist|do)\b"
+    r"|\b(?:anything|something) else (?:that )?I (?:can|could|may) (?:help|assist|do(?! to (?!help|assist)))\b"
     r"|\bI(?:'d| would| will|'ll|'m| am)?(?: be)?(?: happy| glad| pleased| here)? "
     r"(?:to |can (?:certainly |definitely )?)(?:help|assist) you\b"
     r"|\b(?:provide|give|share|tell|send|confirm|verify)(?: me| us)?(?: with)? your "
-    r"(?:(?:full|first|last) name|name and|e-?mail|zip|user id|account|identity|order (?:id|number))"
+    r"(?:(?:full|first|last) name|name and (?:your )?(?:e-?mail|zip|address|order)"
+    r"|e-?mail|zip|user id|account|identity|order (?:id|number))"
     r"|\b(?:what would you|(?:let me know what|anything specific) you(?: would|'d)) like to (?:know|do)\b"
     r"(?! about me\b|[^.?!\n]*\bmy\b)"
     r"|(?:^|[.!?,]\s+|\bso (?:that )?)I can (?:initiate|process) (?:the|your)\b"
     r"|\b(?:about|for|of|what|with|describe|resolve) (?:the |this |any )?(?:issue|problem)s? you(?:'re| are) "
     r"(?:facing|having|experiencing)\b(?![^.?!\n]*\bmy\b)"
-    r"|\bI(?:'ve| have)(?: now| successfully| just)* (?:processed|initiated|submitted|completed) (?:the|your|an?)\b"
-    r"|\byour (?:orders?|return|exchange|refund|cancellation|request|address) (?:has|have) been\b",
+    r"|\bI(?:'ve| have)(?: now| successfully| just)* "
+    r"(?:(?:processed|initiated) (?:the|your|an?)|(?:submitted|completed) your)\b"
+    r"|(?<![\"'“‘])\byour (?:orders?|return|exchange|refund|cancellation|request|address) (?:has|have) been\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _CALLS = re.compile(

@@ -133,10 +133,13 @@ class Call:
         return found
 
     def _tell_of(self, fault: Fault) -> None:
-        """Say that the circuit breaker has opened: conversations stand still, and nothing else would say why."""
+        """Say that the circuit breaker has opened: conversations stand still, and nothing else would say why.
+
+        A customer's, or a judge's: both have these settings.
+        """
         logger.warning(
-            "The customer's server %s failed %d times in a row or more, the last: %s. One request at a time tries "
-            "whether it is back. If it is slow, not down: user.max_tokens bounds a reply, user.timeout_s waits longer",
+            "The server %s failed %d times in a row or more, the last: %s. One request at a time tries "
+            "whether it is back. If it is slow, not down: max_tokens bounds a reply, timeout_s waits longer",
             self._settings.base_url,
             FAILURES_TO_OPEN,
             fault.reason,

@@ -597,10 +597,8 @@ def test_where_all_calls_time_out_a_line_says_so_and_what_helps(caplog):
         assert all(isinstance(call.exception(), UserError) for call in calls)
         address = server.base_url
     first = caplog.messages[0]
-    assert first.startswith(
-        f"The customer's server {address} failed 20 times in a row or more, the last: no answer within"
-    )
-    assert "user.max_tokens bounds a reply" in first
+    assert first.startswith(f"The server {address} failed 20 times in a row or more, the last: no answer within")
+    assert "max_tokens bounds a reply" in first
     assert len(caplog.messages) == 1
     assert "Mei Kovacs" not in caplog.text
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tau_retail_env.config.environments import CustomEnv
 from tau_retail_env.config.run import PlayedConfig
+from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.users import check_user
-from tau_retail_env.users.spec import API_STRATEGIES, Strategy, UserSpec
+from tau_retail_env.users.spec import API_KEYS, API_STRATEGIES, Strategy, UserSpec, user_weights
 
 Settings = Mapping[str, Any]
 
@@ -26,7 +27,26 @@ def user_problems(config: PlayedConfig, envs: Mapping[str, CustomEnv]) -> list[s
         own = (env.env_config.user_strategy, env.env_config.user_config, env.env_config.user_model)
         if own != top:
             problems += _check(*own, path=f"custom_envs.{tag}.env_config.", block_name="user_config")
+        problems += _unheard(config.user, tag, env)
     return problems
+
+
+def _unheard(user: Settings, tag: str, env: CustomEnv) -> Iterator[str]:
+    """Settings of `user` that a model behind an API, which plays in an environment, would be called without.
+
+    An environment with an address of its own is taken to mean what it says.
+    """
+    own = env.env_config.user_config
+    try:
+        plays = [one for one in user_weights(env.env_config.user_strategy) if one in API_STRATEGIES]
+    except InvalidValueError:  # told already
+        return
+    missing = [name for name in user if name in API_KEYS and name not in own]
+    if plays and missing and "base_url" not in own:
+        yield (
+            f"custom_envs.{tag}.env_config.user_config: {plays[0]} would be called without {', '.join(missing)} of the "
+            f"block user; set it to ${{user}} (custom_envs.{tag}.env_config.user_config=${{user}})"
+        )
 
 
 def check_servers(envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> None:

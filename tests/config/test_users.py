@@ -19,6 +19,15 @@ def refusal(*overrides: str) -> str:
     return str(caught.value)
 
 
+def test_a_model_that_would_be_called_without_the_commands_settings_is_refused():
+    block = "custom_envs.retail_train.env_config.user_config"
+    mixture = ("user_strategy={scripted: 0.7, llm: 0.3}", "user_model=m", "user.base_url=http://127.0.0.1:8000/v1")
+    told = refusal(*mixture, "user.max_tokens=9", f"{block}={{seed: 1}}")
+    assert f"{block}: llm would be called without base_url, max_tokens of the block user; set it to ${{user}}" in told
+    assert checked(*mixture, f"{block}={{base_url: http://127.0.0.1:9/v1}}"), "an address of its own"
+    assert "user_strategy" in refusal("user_strategy=nobody", "user.base_url=http://127.0.0.1:8000/v1")
+
+
 def test_the_commands_keys_reach_the_customers_of_training_and_validation():
     config = checked(*API, "user.base_url=http://127.0.0.1:8000/v1", "user.budget_usd=null")
     for tag in ("retail_train", "retail_test"):

@@ -35,6 +35,8 @@ class TokenEpisode(Episode):
     """What the model saw before its last turn, and that turn."""
     response_mask: list[int] = field(default_factory=list)
     """1 on the model's own tokens."""
+    own_tokens: int = 0
+    """How many of them are the model's own."""
     logprobs: list[float] = field(default_factory=list)
     """Of the model's own tokens when they were drawn, 0.0 on the others."""
     with_logprobs: bool = True
@@ -51,7 +53,7 @@ class TokenEpisode(Episode):
     def room(self) -> int:
         """How many more tokens the model may say."""
         room = self.sequence_length - len(self.token_ids) - len(self.pending)
-        return room if self.max_own_tokens is None else min(room, self.max_own_tokens - sum(self.response_mask))
+        return room if self.max_own_tokens is None else min(room, self.max_own_tokens - self.own_tokens)
 
     @property
     def prompt_ids(self) -> list[int]:
@@ -131,7 +133,7 @@ class TokenEpisode(Episode):
 
     def metrics(self) -> dict[str, float]:
         """All numbers of the episode, for its record."""
-        own = {"response_tokens": float(sum(self.response_mask)), "cut_turns": float(self.cut_turns)}
+        own = {"response_tokens": float(self.own_tokens), "cut_turns": float(self.cut_turns)}
         return super().metrics() | own
 
     def _recorded(self, text: str) -> AgentMessage | str:
@@ -154,6 +156,7 @@ class TokenEpisode(Episode):
     def _append(self, ids: Sequence[int], own: int, logprobs: Sequence[float] | None = None) -> None:
         self.token_ids += ids
         self.response_mask += [own] * len(ids)
+        self.own_tokens += own * len(ids)
         self.logprobs += [0.0] * len(ids) if logprobs is None else logprobs
 
     def _tokens(self) -> dict[str, Any]:

@@ -37,12 +37,14 @@ class Interruption:
 
     is_clean = False
     """Whether the run was ended where nothing was half done, so that what it has learnt can be saved."""
+    finishes = False
+    """Whether the first signal waits now."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._number: int | None = None
         self._asked_at = 0.0
-        self._finishes = False
+        self._is_lost = False
 
     @property
     def is_asked(self) -> bool:
@@ -80,23 +82,28 @@ class Interruption:
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Handle SIGINT or SIGTERM."""
         now = time.monotonic()
-        if self._number is None:
+        if self._number is None and not self._is_lost:
             self._number, self._asked_at = number, now
-            if not self._finishes:
+            if not self.finishes:
                 self.end_if_asked()
             with suppress(RuntimeError):  # the signal came while a line was being written: the stream is not reentrant
                 self._say("interrupted: this step is finished and saved first; once more ends the run at once")
-        elif now - self._asked_at > AGAIN_S:
+        elif self._is_lost or now - self._asked_at > AGAIN_S:
             self.is_clean = False
             _end(number)
 
+    def end_lost(self) -> None:
+        """End the run at once, as SIGTERM does, from another thread: what it does cannot be finished."""
+        self._is_lost = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
     @contextmanager
     def _until(self, *, finishes: bool) -> Iterator[None]:
-        before, self._finishes = self._finishes, finishes
+        before, self.finishes = self.finishes, finishes
         try:
             yield
         finally:
-            self._finishes = before
+            self.finishes = before
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,20 @@ def test_signals_within_a_moment_are_one_and_a_later_one_ends_at_once(
         assert not asked.is_clean
         os.kill(os.getpid(), signal.SIGTERM)
         signal.pause()
+    assert not asked.is_clean
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_what_cannot_be_finished_any_more_ends_at_once(folder: RunFolder, is_asked: bool):
+    """As where a machine of the run is gone; another thread says so."""
+    with pytest.raises(SystemExit) as ended, resumable(folder, lambda line: None) as asked, asked.finishing():
+        if is_asked:
+            os.kill(os.getpid(), signal.SIGTERM)
+        thread = threading.Thread(target=asked.end_lost)
+        thread.start()
+        thread.join()
+        signal.pause()
+    assert ended.value.code == 143
     assert not asked.is_clean
 
 

@@ -49,7 +49,7 @@ class Interruption:
     @property
     def is_asked(self) -> bool:
         """Whether a signal has come."""
-        return self._number is not None
+        return self._number is not None or self._is_lost
 
     @contextmanager
     def finishing(self) -> Iterator[None]:
@@ -127,9 +127,11 @@ def resumable(folder: RunFolder, say: Callable[[str], None]) -> Iterator[Interru
         before = {number: signal.signal(number, interruption.handle) for number in heeded}
     try:
         yield interruption
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit) as ended:
         if folder.config.is_file():
             say(f"interrupted; resume with: resume={folder.path}")
+        if isinstance(ended, SystemExit) and interruption.is_asked:
+            raise SystemExit(TERMINATED) from None  # Ray makes another status of it where it waits
         raise
     finally:
         for number, handler in before.items():

@@ -100,6 +100,17 @@ def test_what_cannot_be_finished_any_more_ends_at_once(folder: RunFolder, is_ask
     assert not asked.is_clean
 
 
+@pytest.mark.parametrize(("is_asked", "status"), [(True, 143), (False, 3)])
+def test_a_library_that_makes_another_exit_of_sigterm_does_not_change_the_status(
+    folder: RunFolder, is_asked: bool, status: int
+):
+    with pytest.raises(SystemExit) as ended, resumable(folder, lambda line: None) as asked, asked.finishing():
+        if is_asked:
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise SystemExit(3)
+    assert ended.value.code == status
+
+
 def test_ctrl_c_that_was_ignored_stays_ignored(folder: RunFolder):
     """As in a background process of a shell, whose terminal's Ctrl-C is for others."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

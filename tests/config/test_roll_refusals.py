@@ -210,6 +210,7 @@ def test_what_roll_itself_tells_vllm_is_refused(name):
         ("router_args={router_name: SglangRouter}", "works with infer=sglang alone, not with vllm"),
         ("router_args={router_name: EnvAffinityRouter, max_running_requests: 16}", "limits nothing"),
         (f"{INFER}.max_model_len=2048", "max_model_len: found 2048, less than sequence_length 16384"),
+        (f"{INFER}.compilation_config.cudagraph_mode=FULL", "cudagraph_mode: found FULL, which also captures passes"),
         ("val_env_manager.generating_args.max_new_tokens=null", "max_new_tokens: found None, expected 1 or more"),
         ("val_env_manager.generating_args.max_new_tokens=0", "max_new_tokens: found 0, expected 1 or more"),
         ("train_env_manager.generating_args.temperature=null", "temperature: found null, expected a number"),

@@ -1,5 +1,6 @@
 """Composing a configuration from YAML files and overrides."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,18 @@ def test_an_override_that_hydra_cannot_read_is_told_in_one_line(override):
     with pytest.raises(InvalidValueError, match=r"tau_retail_local.yaml with .* cannot be composed: ") as told:
         compose("tau_retail_local", overrides=[override])
     assert "\n" not in str(told.value)
+
+
+def test_a_key_in_an_address_is_in_no_composed_configuration_and_in_no_error(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    key = "gk7Hq2mZx9RtLw4Vb8Nc"
+    url = f"https://gateway.example/{key}/v1"
+    values = compose("tau_retail_local", overrides=["user_strategy=llm", "user_model=m", f"user.base_url={url}"])
+    hidden = "https://gateway.example/$TAU_RETAIL_URL_KEY_GATEWAY_EXAMPLE/v1"
+    assert values["custom_envs"]["retail_test"]["env_config"]["user_config"]["base_url"] == hidden
+    (tmp_path / "again.yaml").write_text(to_yaml(values))
+    assert key not in to_yaml(values) and compose("again", folder=tmp_path) == values
+    for override in (f"user.base_url={url} {{", f"user.base_url={url}?x=${{nothing}}", f"user=[{url}", f"{url}=1"):
+        with pytest.raises(InvalidValueError, match=r"gateway\.example") as error:
+            compose("tau_retail_local", overrides=[override])
+        assert key not in str(error.value)

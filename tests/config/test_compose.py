@@ -91,3 +91,23 @@ def test_a_key_in_an_address_is_in_no_composed_configuration_and_in_no_error(mon
         with pytest.raises(InvalidValueError, match=r"gateway\.example") as error:
             compose("tau_retail_local", overrides=[override])
         assert key not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "block"),
+    [
+        ("tau_retail_eval", "play"),
+        ("tau_retail_samples", "play"),
+        ("tau_retail_smol_sft", "val_env_manager"),
+        ("tau_retail_smol_ppo", "val_env_manager"),
+        ("tau_retail_smol_ppo", "train_env_manager"),
+    ],
+)
+def test_a_model_that_reasons_has_the_same_room_for_a_message_wherever_it_plays(name, block):
+    assert compose(name)[block]["generating_args"]["max_new_tokens"] == 1024
+
+
+@pytest.mark.parametrize(("name", "tokens"), [("tau_retail_smol_pipeline", None), ("tau_retail_local_pipeline", 160)])
+def test_stages_that_play_have_the_room_for_a_message_that_stages_which_train_have(name, tokens):
+    played = [stage["set"]["play"] for stage in compose(name)["stages"].values() if "play" in stage.get("set", {})]
+    assert {one.get("generating_args", {}).get("max_new_tokens") for one in played} == {tokens}

@@ -101,6 +101,10 @@ def test_a_key_in_an_address_is_in_no_composed_configuration_and_in_no_error(mon
         ("tau_retail_smol_sft", "val_env_manager"),
         ("tau_retail_smol_ppo", "val_env_manager"),
         ("tau_retail_smol_ppo", "train_env_manager"),
+        ("tau_retail_config", "train_env_manager"),
+        ("tau_retail_config", "val_env_manager"),
+        ("tau_retail_1gpu", "train_env_manager"),
+        ("tau_retail_1gpu", "val_env_manager"),
     ],
 )
 def test_a_model_that_reasons_has_the_same_room_for_a_message_wherever_it_plays(name, block):

@@ -153,6 +153,10 @@ def test_what_roll_itself_tells_vllm_is_refused(name):
         ("reward_normalization.method=mean-std", "expected identity or mean or mean_std"),
         ("reward_normalization.method=asym_clip", "found asym_clip, expected identity"),
         ("system_envs.OPENAI_API_KEY=x", "system_envs.OPENAI_API_KEY: secrets come from the environment only"),
+        (
+            "system_envs.HTTPS_PROXY='http://me:word@proxy:80'",
+            "system_envs.HTTPS_PROXY: secrets come from the environment",
+        ),
         ("train_env_manager.system_envs.HF_TOKEN=x", "train_env_manager.system_envs.HF_TOKEN: secrets come from"),
         ("reward_normalization.grouping=state", "grouping: found state, expected batch or traj_group_id"),
         ("reward_normalization.norm_mean_type=group", "the whole batch is the group"),

@@ -89,3 +89,5 @@ def test_keys_are_looked_for_where_customers_and_judges_look():
 
     envs = [{"user_config": {"api_key_env": "SHOP_KEY"}, "nl_judge_config": {}}, {"user_config": {}}]
     assert key_names(envs) == ["OPENAI_API_KEY", "SHOP_KEY"]
+    envs[0]["nl_judge_config"] = {"base_url": "https://gateway.example/$MY_TOKEN/v1"}
+    assert key_names(envs) == ["MY_TOKEN", "OPENAI_API_KEY", "SHOP_KEY"]

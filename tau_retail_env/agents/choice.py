@@ -16,10 +16,10 @@ from tau_retail_env.agents.bad import BAD_AGENTS
 from tau_retail_env.agents.base import Agent
 from tau_retail_env.agents.chance import RandomAgent
 from tau_retail_env.agents.oracle import OracleAgent
-from tau_retail_env.errors import InvalidValueError, TauRetailError, nearest, unknown
+from tau_retail_env.errors import InvalidValueError, TauRetailError, nearest, unknown, without_secrets
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.tasks.task import Task
-from tau_retail_env.users.llm.settings import plain_address
+from tau_retail_env.users.llm.address import plain_address
 
 ORACLE = "oracle"
 RANDOM = "random"
@@ -67,9 +67,10 @@ class AgentChoice:
                 "such as my_agents:make"
             )
         module, colon, function = word.partition(":")
+        told = without_secrets(word)
         if colon and ("/" in word or module.endswith(".py") or not function.isidentifier()):
             raise InvalidValueError(
-                f"--agent: {word} is no folder; a server's address begins with http:// or https://, and "
+                f"--agent: {told} is no folder; a server's address begins with http:// or https://, and "
                 "module:function names a module as Python imports it, with dots and without .py"
             )
         if colon:

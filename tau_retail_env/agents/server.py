@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tau_retail_env.agents.api import ApiHistory, agent_message
-from tau_retail_env.errors import InvalidValueError, MissingDependencyError, TauRetailError
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError, TauRetailError, UserSetupError
 from tau_retail_env.messages import AgentMessage
+from tau_retail_env.users.llm.address import keep_out_of_logs, secrets_of, whole, without
 from tau_retail_env.users.llm.answer_size import AnswerTooLongError, bounded_at_once
 from tau_retail_env.users.llm.completion import tokens_of
 from tau_retail_env.users.llm.connection import key_of, network_reason
@@ -77,12 +78,14 @@ class AgentServer:
             raise MissingDependencyError(
                 f"An agent behind a server needs the package openai: {error}. Install it with: pip install openai"
             ) from error
-        reached = _reached(settings)
-        self.settings = settings
+        reached, address = _reached(settings)
+        self.settings = replace(settings, base_url=reached.base_url)
         self._openai = openai
         self._key = key_of(reached) or NO_KEY
+        self._secrets = [one for one in (self._key, *secrets_of(reached.base_url)) if one != NO_KEY]
+        keep_out_of_logs(reached.base_url)
         self._client = openai.OpenAI(
-            base_url=settings.base_url,
+            base_url=address,
             api_key=self._key,
             timeout=settings.timeout_s,
             max_retries=settings.max_retries,
@@ -106,7 +109,7 @@ class AgentServer:
         except (self._openai.NotFoundError, self._openai.PermissionDeniedError):  # no list of models is asked of it
             return
         except (self._openai.OpenAIError, AnswerTooLongError) as error:
-            raise self._no_answer(error, retries) from error
+            raise self._no_answer(error, retries) from None
         except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
             raise AgentServerError(
                 f"--agent: {self.settings.base_url} answers, but not as a server of OpenAI's chat API does: it has no "
@@ -150,16 +153,17 @@ class AgentServer:
             except self._openai.BadRequestError as error:
                 if any(words in str(error) for words in TOO_LONG):
                     return None, None
-                raise self._no_answer(error) from error
+                raise self._no_answer(error) from None
             except (self._openai.OpenAIError, AnswerTooLongError) as error:
-                raise self._no_answer(error) from error
+                raise self._no_answer(error) from None
             except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
                 continue  # the body is no chat completion, or nested so deeply that nothing can read it
-            if self._key == NO_KEY or self._key not in json.dumps(message, ensure_ascii=False, default=str):
+            text = json.dumps(message, ensure_ascii=False, default=str)
+            if not any(one in text for one in self._secrets):
                 return message, answer.usage
         raise AgentServerError(
-            f"The agent's server {settings.base_url} answers without a message in its answer, or with the key in it, "
-            f"{USABLE_TRIES} times"
+            f"The agent's server {self.settings.base_url} answers without a message in its answer, or with the key in "
+            f"it, {USABLE_TRIES} times"
         )
 
     def close(self) -> None:
@@ -167,9 +171,11 @@ class AgentServer:
         self._client.close()
 
     def _no_answer(self, error: Exception, retries: int | None = None) -> AgentServerError:
-        """What an attempt's fault means for the evaluation, after so many further ones (None: those of a message)."""
-        text = str(error) if self._key == NO_KEY else str(error).replace(self._key, "…")  # servers repeat a wrong key
-        words = " ".join(text.split())[:300]
+        """What an attempt's fault means for the evaluation, after so many further ones (None: those of a message).
+
+        It is raised without its cause, whose words may hold a secret.
+        """
+        words = " ".join(without(str(error), self._secrets).split())[:300]  # servers repeat a wrong key, and a path
         status = getattr(error, "status_code", None)  # of an answer that came; the client asks again after these alone
         is_asked_again = status is None or status in (408, 409, 429) or status >= 500
         tries = 1 + (self.settings.max_retries if retries is None else retries)
@@ -185,15 +191,17 @@ class AgentServer:
         )
 
 
-def _reached(settings: ServerSettings) -> ApiSettings:
-    """How the server is reached, checked as a customer's is, but in the words of an agent's options."""
+def _reached(settings: ServerSettings) -> tuple[ApiSettings, str]:
+    """How the server is reached, and its whole address; checked as a customer's, in the words of an agent's options."""
+    block = {"base_url": settings.base_url, "api_key_env": settings.api_key_env}
     try:
-        return ApiSettings.read(settings.model, {"base_url": settings.base_url, "api_key_env": settings.api_key_env})
-    except InvalidValueError as error:
+        reached = ApiSettings.read(settings.model, block)
+        return reached, whole(reached.base_url)
+    except (InvalidValueError, UserSetupError) as error:
         text = str(error)
         for key, option in OPTIONS:
             text = text.replace(key, option)
-        raise InvalidValueError(text) from None
+        raise type(error)(text) from None
 
 
 class TextHistory:

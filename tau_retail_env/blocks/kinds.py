@@ -11,7 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.errors import InvalidValueError, without_secrets
 
 NO_OTHERS: Mapping[str, Any] = MappingProxyType({})
 WORDS: Mapping[Any, str] = MappingProxyType(
@@ -53,8 +53,8 @@ def check_kind(value: Any, kind: Any, what: str) -> None:
 
 
 def shown(value: Any) -> str:
-    """A value for an error message, cut where it is long."""
-    text = repr(value)
+    """A value for an error message, cut where it is long, without the secrets of URLs in it."""
+    text = without_secrets(repr(value))
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text):,} characters)"
 
 

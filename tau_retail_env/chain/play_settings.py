@@ -27,7 +27,7 @@ class PlayedSet(Block):
 class Drawing(Block):
     """How tokens are drawn, by the names of the engines' generating_args."""
 
-    max_new_tokens: int = Field(768, ge=1)
+    max_new_tokens: int = Field(1024, ge=1)
     """Tokens of one agent message at most."""
     temperature: float = Field(0.0, ge=0)
     """Divides the logits; 0 takes the most probable token."""

@@ -28,7 +28,7 @@ from tau_retail_env.cli import (
 )
 from tau_retail_env.cli.options import in_options
 from tau_retail_env.cli.output import complain
-from tau_retail_env.errors import TauRetailError, UserLeftError, nearest, unknown
+from tau_retail_env.errors import TauRetailError, UserLeftError, nearest, unknown, without_secrets
 
 
 class Command(Protocol):
@@ -157,7 +157,8 @@ class _CommandParser(argparse.ArgumentParser):
             message += "; a key of the configuration is given without dashes, as max_steps=5"
         elif found := UNKNOWN_OPTION.match(message):
             message += f".{nearest(found[1], [word for one in self._actions for word in one.option_strings])}"
-        self.exit(exits.ERROR, f"usage: {self.prog} [OPTIONS], see {self.prog} --help\nerror: {message}\n")
+        told = without_secrets(message)
+        self.exit(exits.ERROR, f"usage: {self.prog} [OPTIONS], see {self.prog} --help\nerror: {told}\n")
 
     def refuse_empty(self, words: Sequence[str]) -> None:
         """Refuse empty words, which a shell makes of a variable that was not set: a path would be the current folder.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import sys
 
+from tau_retail_env.errors import without_secrets
+
 OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters but for tab and end of line, and those that turn the direction of writing."""
 
@@ -19,12 +21,12 @@ def say(text: str) -> None:
 
 
 def complain(text: str) -> None:
-    """Print a text for a person on standard error.
+    """Print a text for a person on standard error, without the secrets of URLs in it.
 
     Args:
         text: may hold words of a customer, a tool or a server.
     """
-    print(printable(text), file=sys.stderr)
+    print(printable(without_secrets(text)), file=sys.stderr)
 
 
 def printable(text: str) -> str:

@@ -14,6 +14,7 @@ from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks import Task
 from tau_retail_env.users import check_user, user_weights
+from tau_retail_env.users.llm.address import ADDRESS, with_hidden_keys, with_variables
 
 COLON_BEFORE_NUMBER = re.compile(r":(?=[\d.])")
 """What YAML takes for a part of the name before it, where a configuration's overrides do not."""
@@ -54,7 +55,7 @@ class UserChoice:
             weights = _value("--user-strategy", COLON_BEFORE_NUMBER.sub(": ", strategy))
         typed = [] if strategy == OFFLINE else ["--user-strategy", strategy]
         typed += [] if model is None else ["--user-model", model]
-        typed += ["--user", *settings] if settings else []
+        typed += ["--user", *map(_typed, settings)] if settings else []
         return cls(weights, model, block, tuple(typed))
 
     @property
@@ -141,8 +142,14 @@ def settings_of(option: str, words: Sequence[str]) -> dict[str, Any]:
         name = key.removeprefix("user.")
         if not text.strip() and name in TEXTS:
             raise InvalidValueError(f"{option} {name}: found an empty value; give one, or null for the default")
-        block[name] = _value(f"{option} {name}", text)
+        block[name] = with_hidden_keys(_value(f"{option} {name}", text), name)
     return block
+
+
+def _typed(setting: str) -> str:
+    """A setting as another command takes it: a key in an address is in a variable by then."""
+    name, equals, text = setting.partition("=")
+    return f"{name}{equals}{with_variables(text)}" if name.removeprefix("user.") == ADDRESS else setting
 
 
 def _value(name: str, text: str) -> Any:

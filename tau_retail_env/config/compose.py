@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tau_retail_env.errors import InvalidValueError, unknown
+from tau_retail_env.errors import InvalidValueError, unknown, without_secrets
 from tau_retail_env.models.shipped import default_config_folder
 
 PLAIN_OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
@@ -33,7 +33,8 @@ def compose(name: str, *, folder: str | Path | None = None, overrides: Sequence[
         overrides: Hydra overrides, such as "max_steps=3"; a key may be new to the YAML, checks come later.
 
     Returns:
-        The configuration as plain dicts, lists and scalars.
+        The configuration as plain dicts, lists and scalars; in the place of a key in a server's address stands the
+        name of a variable that holds it.
 
     Raises:
         InvalidValueError: unknown folder or name, an override or a YAML file that cannot be read,
@@ -46,6 +47,8 @@ def compose(name: str, *, folder: str | Path | None = None, overrides: Sequence[
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
+
+    from tau_retail_env.users.llm.address import with_hidden_keys  # late: `doctor` reads this module without pydantic
 
     for resolver, call in ARITHMETIC.items():
         OmegaConf.register_new_resolver(resolver, call, replace=True)
@@ -62,10 +65,11 @@ def compose(name: str, *, folder: str | Path | None = None, overrides: Sequence[
             values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:  # a number for a block: ValueError
         reason = " ".join(str(error).split())
-        raise InvalidValueError(f"{stem}.yaml with {list(overrides)} cannot be composed: {reason}") from error
+        text = f"{stem}.yaml with {list(overrides)} cannot be composed: {reason}"
+        raise InvalidValueError(without_secrets(text)) from error
     if not isinstance(values, Mapping):
         raise InvalidValueError(f"{stem}.yaml holds {type(values).__name__}, expected keys and values")
-    return {str(key): value for key, value in values.items()}
+    return {str(key): value for key, value in with_hidden_keys(values).items()}
 
 
 def to_yaml(values: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from tau_retail_env.runs.resume import MAY_DIFFER_OF_USER
 from tau_retail_env.sources.registry import source_class
 from tau_retail_env.tasks import Task
 from tau_retail_env.tasks.files import fields_of
+from tau_retail_env.users.llm.address import with_variables
 
 FORMAT = 1
 """Version of the folder's files."""
@@ -138,6 +139,7 @@ def read_settings(folder: Path) -> EvalSettings:
         )
     settings = EvalSettings(**values)
     check_fields(settings, str(path))
+    settings = dataclasses.replace(settings, agent=with_variables(settings.agent))  # of before addresses hid keys
     for name, kind in CUSTOMER.items():
         check_kind(settings.customer.get(name), kind, f"{path}: customer.{name}")
     if not 1 <= settings.trials <= MOST_TRIALS:

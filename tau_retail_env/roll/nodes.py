@@ -14,6 +14,7 @@ from typing import Any
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.models.shipped import PACKAGE_FOLDER, checkpoint
 from tau_retail_env.roll.config.check import RollConfig
+from tau_retail_env.users.llm.address import ADDRESS, variables_of
 
 HANDED_ON = ("CUDA_", "HF_", "NCCL_", "TAU2_BENCH_", "TAU_BENCH_", "TORCH_", "TRANSFORMERS_", "VLLM_", "GLOO_")
 """How variables begin that every worker gets as the driver has them, in a cluster that the run joins as well."""
@@ -93,13 +94,14 @@ def take_keys() -> None:
 
 
 def key_names(envs: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The variables in which customers and judges look for their keys.
+    """The variables in which customers and judges look for their keys, and those that their addresses name.
 
     Args:
         envs: `env_config` of each block under custom_envs.
     """
     blocks = [env.get(name) or {} for env in envs for name in ("user_config", "nl_judge_config")]
-    return sorted({str(block.get("api_key_env", DEFAULT_KEY)) for block in blocks})
+    keys = {str(block.get("api_key_env", DEFAULT_KEY)) for block in blocks}
+    return sorted(keys.union(*(variables_of(str(block.get(ADDRESS, ""))) for block in blocks)))
 
 
 @contextmanager

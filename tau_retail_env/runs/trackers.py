@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tau_retail_env.errors import InvalidValueError, MissingDependencyError
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError, has_credentials
 from tau_retail_env.runs.episode_table import COLUMNS, NAME, Row
 from tau_retail_env.runs.files import write_atomically
 
@@ -91,7 +91,7 @@ def check_tracker_kwargs(name: str, given: Mapping[str, Any], *, beside_roll: bo
 
 
 def secrets_in(value: Any, path: str) -> Iterator[str]:
-    """Paths of the keys, at any depth, whose names say that they hold a secret."""
+    """Paths of the keys, at any depth, that hold a secret: their names say so, or a URL with a password or a key."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             if is_secret(str(name)):
@@ -101,6 +101,8 @@ def secrets_in(value: Any, path: str) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for number, inner in enumerate(value):
             yield from secrets_in(inner, f"{path}[{number}]")
+    elif isinstance(value, str) and has_credentials(value):
+        yield path
 
 
 def is_secret(name: str) -> bool:

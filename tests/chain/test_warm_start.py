@@ -13,7 +13,13 @@ from tau_retail_env.roll.config.check import check_roll
 from tau_retail_env.runs.resume import read_config
 from tests.chain.stand_in import Stages
 
-SMALL = ("pretrain=small", "prompt_style=compressed", "sequence_length=2048")
+SMALL = (
+    "pretrain=small",
+    "prompt_style=compressed",
+    "sequence_length=2048",
+    "train_env_manager.generating_args.max_new_tokens=512",
+    "val_env_manager.generating_args.max_new_tokens=512",
+)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tau_retail_env.runs import bar
 from tau_retail_env.runs.folder_lock import FolderLock
 from tau_retail_env.runs.trajectories import read_trajectories
 from tests.agents.served_oracle import ServedOracle
-from tests.users.llm.server import ChatServer
+from tests.users.llm.server import ChatServer, always
 
 LIMIT = ["--subset", "exchanges", "--limit", "3"]
 
@@ -389,3 +389,34 @@ def test_tasks_of_another_edition_than_the_played_one_are_refused(folder, tmp_pa
     assert "The tasks given are not those that were played (tasks 0.2)" in capsys.readouterr().err
     assert not written.exists()
     assert main(words) == 0
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_key_in_the_path_of_an_agents_and_a_customers_server_stands_nowhere(written, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("openai", reason="needs the package openai")
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    keys = {"MY_TOKEN": "gk7Hq2mZx9RtLw4Vb8Nc", "OTHER_TOKEN": "Zt5Yp8Lk2Qw9Xc3Vb6Nm"}
+    for name, key in () if written else keys.items():
+        monkeypatch.setenv(name, key)
+    own, other = keys.values() if written else (f"${name}" for name in keys)
+    bye = {"reply": lambda request: "###STOP###" if len(request.messages) > 2 else "Hello"}
+    with ChatServer(under=f"/{keys['MY_TOKEN']}") as agent, ChatServer(under=f"/{keys['OTHER_TOKEN']}", **bye) as user:
+        who = ["--agent", f"http://127.0.0.1:{agent.port}/{own}/v1", "--model", "tiny", "--user-strategy", "llm"]
+        who += ["--user-model", "tiny", "--user", f"base_url=http://127.0.0.1:{user.port}/{other}/v1", "max_retries=0"]
+        out = tmp_path / "out"
+        assert run(out, *who) == 0
+        assert agent.requests and user.requests
+        assert run(out, *who) == 0, "the same command goes on"
+        assert main(["report", str(out), "--output", str(tmp_path / "report.html")]) == 0
+        user.plan = always("400_path")
+        assert run(tmp_path / "refused", *who) == 1
+    assert run(tmp_path / "gone", *who) == 2
+    with pytest.raises(SystemExit):
+        run(tmp_path / "mistyped", "--agnt", *who[1:])
+    shown = capsys.readouterr()
+    for server in (agent, user):
+        assert f"http://127.0.0.1:{server.port}/" in shown.out + shown.err, "the host is named"
+    assert f"http://127.0.0.1:{agent.port}/$" in (out / "results.json").read_text()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    told = shown.out + shown.err + "".join(f"{path} {path.read_text()}" for path in files)
+    assert len(files) > 3 and not any(key in told for key in keys.values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tau_retail_env.cli.user_options import UserChoice
@@ -53,3 +55,11 @@ def test_a_value_that_is_no_yaml_is_not_repeated():
     with pytest.raises(InvalidValueError, match="api_key_env: the value is not valid YAML") as error:
         UserChoice.read("llm", "tiny", ["api_key_env={sk-fake-5f1d0c"])
     assert "5f1d0c" not in str(error.value)
+
+
+def test_a_key_in_an_address_is_in_no_command_that_is_shown(monkeypatch):
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    choice = UserChoice.read("llm", "tiny", ["user.base_url=http://host/gk7Hq2mZx9RtLw4Vb8Nc/v1", "max_retries=0"])
+    address = "http://host/$TAU_RETAIL_URL_KEY_HOST/v1"
+    assert choice.settings == {"base_url": address, "max_retries": 0}
+    assert choice.as_typed().endswith(f" --user 'user.base_url={address}' max_retries=0")

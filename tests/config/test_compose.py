@@ -1,5 +1,6 @@
 """Composing a configuration from YAML files and overrides."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,42 @@ def test_an_override_that_hydra_cannot_read_is_told_in_one_line(override):
     with pytest.raises(InvalidValueError, match=r"tau_retail_local.yaml with .* cannot be composed: ") as told:
         compose("tau_retail_local", overrides=[override])
     assert "\n" not in str(told.value)
+
+
+def test_a_key_in_an_address_is_in_no_composed_configuration_and_in_no_error(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    key = "gk7Hq2mZx9RtLw4Vb8Nc"
+    url = f"https://gateway.example/{key}/v1"
+    values = compose("tau_retail_local", overrides=["user_strategy=llm", "user_model=m", f"user.base_url={url}"])
+    hidden = "https://gateway.example/$TAU_RETAIL_URL_KEY_GATEWAY_EXAMPLE/v1"
+    assert values["custom_envs"]["retail_test"]["env_config"]["user_config"]["base_url"] == hidden
+    (tmp_path / "again.yaml").write_text(to_yaml(values))
+    assert key not in to_yaml(values) and compose("again", folder=tmp_path) == values
+    for override in (f"user.base_url={url} {{", f"user.base_url={url}?x=${{nothing}}", f"user=[{url}", f"{url}=1"):
+        with pytest.raises(InvalidValueError, match=r"gateway\.example") as error:
+            compose("tau_retail_local", overrides=[override])
+        assert key not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "block"),
+    [
+        ("tau_retail_eval", "play"),
+        ("tau_retail_samples", "play"),
+        ("tau_retail_smol_sft", "val_env_manager"),
+        ("tau_retail_smol_ppo", "val_env_manager"),
+        ("tau_retail_smol_ppo", "train_env_manager"),
+        ("tau_retail_config", "train_env_manager"),
+        ("tau_retail_config", "val_env_manager"),
+        ("tau_retail_1gpu", "train_env_manager"),
+        ("tau_retail_1gpu", "val_env_manager"),
+    ],
+)
+def test_a_model_that_reasons_has_the_same_room_for_a_message_wherever_it_plays(name, block):
+    assert compose(name)[block]["generating_args"]["max_new_tokens"] == 1024
+
+
+@pytest.mark.parametrize(("name", "tokens"), [("tau_retail_smol_pipeline", None), ("tau_retail_local_pipeline", 160)])
+def test_stages_that_play_have_the_room_for_a_message_that_stages_which_train_have(name, tokens):
+    played = [stage["set"]["play"] for stage in compose(name)["stages"].values() if "play" in stage.get("set", {})]
+    assert {one.get("generating_args", {}).get("max_new_tokens") for one in played} == {tokens}

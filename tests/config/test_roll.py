@@ -147,7 +147,7 @@ def test_the_keys_of_ours_that_runs_with_roll_alone_read_are_told_by_the_local_e
         ("train_env_manager.tags=[retail_trian]", "train_env_manager.tags: 'retail_trian' is not under custom_envs"),
         ("val_env_manager.num_groups_partition=[3]", "val_env_manager.num_groups_partition: found [3]"),
         ("sequence_length=4200", "starts with 4256 tokens"),
-        ("sequence_length=512", "too small for one message of 512 tokens"),
+        ("sequence_length=512", "too small for one message of 1024 tokens"),
         ("+actor_infer.generating_args.max_new_tokens=9", "actor_infer.generating_args would override it"),
         ("user_strategy=llm", "user_model"),
         ("user_model=m", "user_model: found 'm', but user_strategy scripted needs no model"),

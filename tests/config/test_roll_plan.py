@@ -68,7 +68,9 @@ def test_the_plan_tells_time_memory_and_a_customers_dollars():
     prices = ("user.usd_per_million_input_tokens=1", "user.usd_per_million_output_tokens=2")
     lines = plan(compose("tau_retail_config", overrides=["user_strategy=llm", "user_model=m", *prices]))
     text = "\n".join(lines)
-    assert "as recorded with prompt_style full of models that do not reason" in lines[0]
+    assert "as recorded with prompt_style full of models that reason" in lines[0]
+    short = "train_env_manager.generating_args.max_new_tokens=512"
+    assert "full of models that do not reason" in plan(compose("tau_retail_config", overrides=[short]))[0]
     assert "GPUs: 8" in lines[0] and "GPU hours" in text and "24 GB: no" in text and "80 GB: fits" in text
     assert "dollars: " in lines[-1] and "a step" in lines[-1]
     assert "customer" not in "\n".join(plan(compose("tau_retail_config")))

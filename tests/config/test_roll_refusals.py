@@ -153,6 +153,10 @@ def test_what_roll_itself_tells_vllm_is_refused(name):
         ("reward_normalization.method=mean-std", "expected identity or mean or mean_std"),
         ("reward_normalization.method=asym_clip", "found asym_clip, expected identity"),
         ("system_envs.OPENAI_API_KEY=x", "system_envs.OPENAI_API_KEY: secrets come from the environment only"),
+        (
+            "system_envs.HTTPS_PROXY='http://me:word@proxy:80'",
+            "system_envs.HTTPS_PROXY: secrets come from the environment",
+        ),
         ("train_env_manager.system_envs.HF_TOKEN=x", "train_env_manager.system_envs.HF_TOKEN: secrets come from"),
         ("reward_normalization.grouping=state", "grouping: found state, expected batch or traj_group_id"),
         ("reward_normalization.norm_mean_type=group", "the whole batch is the group"),
@@ -210,6 +214,7 @@ def test_what_roll_itself_tells_vllm_is_refused(name):
         ("router_args={router_name: SglangRouter}", "works with infer=sglang alone, not with vllm"),
         ("router_args={router_name: EnvAffinityRouter, max_running_requests: 16}", "limits nothing"),
         (f"{INFER}.max_model_len=2048", "max_model_len: found 2048, less than sequence_length 16384"),
+        (f"{INFER}.compilation_config.cudagraph_mode=FULL", "cudagraph_mode: found FULL, which also captures passes"),
         ("val_env_manager.generating_args.max_new_tokens=null", "max_new_tokens: found None, expected 1 or more"),
         ("val_env_manager.generating_args.max_new_tokens=0", "max_new_tokens: found 0, expected 1 or more"),
         ("train_env_manager.generating_args.temperature=null", "temperature: found null, expected a number"),

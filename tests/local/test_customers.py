@@ -84,6 +84,27 @@ def test_at_thirty_percent_faults_no_episode_is_lost(
         assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
 
 
+def test_a_key_in_the_path_of_a_customers_address_is_in_no_file_of_a_run(
+    grpo_values: Values, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    key = "gk7Hq2mZx9RtLw4Vb8Nc"
+    with ChatServer(under=f"/{key}") as server:
+        outcome, said = run(grpo_values(*LEARNING, *customers(server), "max_steps=1"))
+        folder = outcome.folder
+        variable = f"TAU_RETAIL_URL_KEY_127_0_0_1_{server.port}"
+        assert f"http://127.0.0.1:{server.port}/${variable}/v1" in (folder / "config.yaml").read_text()
+        again = ["train", f"resume={folder}", "max_steps=2"]
+        monkeypatch.delenv(variable)  # as in another shell
+        assert main(again) == 2
+        assert f"{variable}, which is not set" in (told := capsys.readouterr().err) and "give the address again" in told
+        assert main([*again, f"user.base_url={server.base_url}"]) == 0
+    shown = capsys.readouterr()
+    assert key not in "".join(said) + told + shown.out + shown.err
+    for path in folder.rglob("*"):
+        assert not path.is_file() or key.encode() not in path.read_bytes(), path
+
+
 def test_what_fails_for_good_is_counted_and_never_scored(grpo_values: Values, server: ChatServer):
     server.plan = lambda order: "500" if order % 4 == 0 else None
     values = grpo_values(*LEARNING, *customers(server, "user.max_retries=0"), "max_steps=3")

@@ -1,6 +1,7 @@
 """A run over several machines, with Ray's own cluster of two on this one."""
 
 import os
+import resource
 import time
 from types import SimpleNamespace
 
@@ -55,6 +56,15 @@ def test_both_machines_get_what_the_shell_sets_and_a_lost_one_ends_the_run(two_m
         assert seen["SHOP_KEY"] == "k-1"
     assert keeper is not None
 
+    def wakings(answer):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+        ray.get(answer[0])
+        return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before
+
+    answer = ray.remote(lambda: time.sleep(3)).options(num_cpus=0).remote()
+    woken = ray.get(ray.remote(wakings).options(num_cpus=0).remote([answer]))
+    assert woken < 1000, "a worker that waits in ray.get looks for signals all the time, as by ROLL's setting"
+
     nodes.check_shared(tmp_path, [tmp_path])
     with pytest.raises(InvalidValueError, match=r"machine .* does not see /nowhere.*machine .* does not see /nowhere"):
         nodes.check_shared(tmp_path, [nodes.Path("/nowhere")])
@@ -79,3 +89,5 @@ def test_keys_are_looked_for_where_customers_and_judges_look():
 
     envs = [{"user_config": {"api_key_env": "SHOP_KEY"}, "nl_judge_config": {}}, {"user_config": {}}]
     assert key_names(envs) == ["OPENAI_API_KEY", "SHOP_KEY"]
+    envs[0]["nl_judge_config"] = {"base_url": "https://gateway.example/$MY_TOKEN/v1"}
+    assert key_names(envs) == ["MY_TOKEN", "OPENAI_API_KEY", "SHOP_KEY"]

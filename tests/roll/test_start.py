@@ -391,10 +391,10 @@ def test_a_template_that_leaves_the_tools_out_is_refused():
 def test_a_prompt_longer_than_the_sequence_is_refused_by_the_real_tokenizer(shared_folder):
     pytest.importorskip("transformers")
     tokenizer = shared_folder / "tokenizers" / "qwen2_5"
-    config = checked(f"pretrain={tokenizer}", "task_source=tau2", "sequence_length=5280")
+    config = checked(f"pretrain={tokenizer}", "task_source=tau2", "sequence_length=5792")
     preflight.check_tokenizer(config)
-    with pytest.raises(InvalidValueError, match=r"starts with 4767 tokens .* and a message may have 512"):
-        preflight.check_tokenizer(config.model_copy(update={"sequence_length": 5279}))
+    with pytest.raises(InvalidValueError, match=r"starts with 4767 tokens .* and a message may have 1024"):
+        preflight.check_tokenizer(config.model_copy(update={"sequence_length": 5791}))
 
 
 def test_a_tokenizer_of_a_newer_transformers_is_refused_by_its_reason(monkeypatch):

@@ -40,6 +40,8 @@ def test_one_that_is_not_installed_is_refused_with_the_command(monkeypatch, name
         ("{login_kwargs: {api_key: hunter2}}", "tracker_kwargs.login_kwargs.api_key"),
         ("{settings: {identity_token_file: hunter2}}", "tracker_kwargs.settings.identity_token_file"),
         ("{settings: [{api-key: hunter2}]}", "tracker_kwargs.settings[0].api-key"),
+        ("{notes: 'http://me:hunter2@proxy'}", "tracker_kwargs.notes"),
+        ("{settings: {base_url: 'https://host/?api_key=hunter2'}}", "tracker_kwargs.settings.base_url"),
     ],
 )
 def test_a_secret_is_refused_without_being_told(name, given, path):

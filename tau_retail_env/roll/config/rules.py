@@ -258,6 +258,15 @@ def check_engine(config: RollValues) -> Iterator[str]:
             f"actor_infer.strategy_args.strategy_config.{name}: found {length}, less than sequence_length "
             f"{config('sequence_length')}: longer episodes would end in an error; remove the key"
         )
+    graphs = config.strategy_config("actor_infer").get("compilation_config")
+    mode = graphs.get("cudagraph_mode") if isinstance(graphs, Mapping) else None
+    if engine == "vllm" and str(mode).upper() in ("FULL", "2"):
+        yield (
+            f"actor_infer.strategy_args.strategy_config.compilation_config.cudagraph_mode: found {mode}, which also "
+            "captures passes that read a prompt, and with FlashAttention 3 vLLM then writes nonsense: a model that "
+            "wins 46 % of its tasks won none of 256 (docs/runs/roll_shorter). Expected FULL_AND_PIECEWISE, vLLM's own "
+            "choice, or FULL_DECODE_ONLY"
+        )
     split = math.prod(int(config.strategy_config("actor_infer").get(name, 1)) for name in ENGINE_SPLITS)
     if engine == "sglang" and (found := config("actor_infer.num_gpus_per_worker")) != split:
         yield (

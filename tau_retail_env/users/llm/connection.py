@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from tau_retail_env.errors import MissingDependencyError, UserSetupError
+from tau_retail_env.users.llm.address import keep_out_of_logs, secrets_of, whole
 from tau_retail_env.users.llm.answer_size import AnswerTooLongError, bounded
 from tau_retail_env.users.llm.background import background
 from tau_retail_env.users.llm.breaker import CircuitBreaker
@@ -29,11 +30,11 @@ def connection(settings: ApiSettings) -> Connection:
     """This process's connection to an endpoint; to be called within the event loop.
 
     Raises:
-        UserSetupError: no key.
+        UserSetupError: no key, or an address without the variable that it names.
         MissingDependencyError: the package openai is not installed.
     """
     key = key_of(settings)
-    digest = hashlib.sha256(key.encode()).hexdigest()
+    digest = hashlib.sha256(f"{key} {whole(settings.base_url)}".encode()).hexdigest()
     name = ("connection", settings.base_url, settings.api_key_env, settings.max_response_mb, digest)
     return background().shared(name, lambda: Connection(settings, key))
 
@@ -63,10 +64,12 @@ class Connection:
                 f"{settings.api_key_env} is not set: export {settings.api_key_env}=…, name another variable with "
                 "user.api_key_env, or play the customer offline with user_strategy=scripted"
             )
+        self._secrets = [self._key, *secrets_of(settings.base_url)]
+        keep_out_of_logs(settings.base_url)
         self._openai = _import_openai()
         self._client = self._openai.AsyncOpenAI(
             api_key=self._key or NO_KEY,
-            base_url=settings.base_url,
+            base_url=whole(settings.base_url),
             max_retries=0,
             http_client=self._openai.DefaultAsyncHttpxClient(
                 trust_env=not settings.is_loopback,
@@ -102,7 +105,7 @@ class Connection:
         asking = create(model=request["model"], messages=messages, extra_body=body, timeout=timeout_s)
         found = await self._body(asking, settings, timeout_s, messages)
         completion = found if isinstance(found, Fault) else read_completion(found, settings)
-        if isinstance(completion, Completion) and holds_key(completion.content, self._key):
+        if isinstance(completion, Completion) and any(holds_key(completion.content, one) for one in self._secrets):
             return Fault("an answer that holds the key")  # it would stand in the episode's record
         return completion
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from tau_retail_env.errors import TauRetailError, UserSetupError, nearest
 from tau_retail_env.users.base import UserError
+from tau_retail_env.users.llm.address import secrets_of
 from tau_retail_env.users.llm.settings import ApiSettings
 
 RETRIED_STATUS = (408, 409, 425, 429)
@@ -81,7 +82,9 @@ def fault_of_status(
         return Fault(f"HTTP {status}, a redirect, which is not followed")
     if status in RETRIED_STATUS or status >= 500:
         return Fault(f"HTTP {status}", status != 429, retry_after_s(headers))  # at 429 the server is up
-    words = next((words for text in (details.get("message"), code) if (words := _harmless(text, messages, key))), "")
+    secrets = (key, *secrets_of(settings.base_url))
+    told = (_harmless(text, messages, secrets) for text in (details.get("message"), code))
+    words = next(filter(None, told), "")
     text = (
         f"The customer's server {settings.base_url} (model {settings.model}) refused a request: HTTP {status}: "
         f"{words or 'no reason given'}"
@@ -147,15 +150,15 @@ def plain_name(value: object) -> str:
     return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{,39}", value) else ""
 
 
-def _harmless(text: object, messages: Sequence[Mapping[str, Any]], key: str) -> str:
-    """The server's words, unless they quote the conversation or the key."""
+def _harmless(text: object, messages: Sequence[Mapping[str, Any]], secrets: Sequence[str]) -> str:
+    """The server's words, unless they quote the conversation or a secret."""
     if not isinstance(text, str):
         return ""
     said = _words(" ".join(str(message.get("content")) for message in messages))
     words = _words(text).split()
     length = min(QUOTE_WORDS, len(words)) or 1
     parts = (" ".join(words[start : start + length]) for start in range(len(words) - length + 1))
-    if any(f" {part} " in f" {said} " for part in parts) or holds_key(text, key):
+    if any(f" {part} " in f" {said} " for part in parts) or any(holds_key(text, one) for one in secrets):
         return ""
     return " ".join(text.split())[:LONGEST_TEXT]
 

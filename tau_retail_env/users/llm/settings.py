@@ -12,37 +12,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from tau_retail_env.blocks import Block, Instead, attempt, raise_if
+from tau_retail_env.users.llm.address import plain_address
 
 OPENAI_URL = "https://api.openai.com/v1"
 PRICES = ("usd_per_million_input_tokens", "usd_per_million_output_tokens")
-
-
-def plain_address(value: str) -> str:
-    """A server's address without its last slash.
-
-    Args:
-        value: the address, up to and without `/chat/completions`.
-
-    Raises:
-        ValueError: it is none, or holds what messages must not repeat.
-    """
-    expected = "expected an address such as http://127.0.0.1:8000/v1"
-    try:
-        parts = urlsplit(value.strip())
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError(f"found {value!r}, {expected}") from None
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        raise ValueError(
-            "holds a user name, a password, a query or a fragment, which would appear in messages; "
-            "give the plain address, and the key by api_key_env"
-        )
-    if parts.scheme not in ("http", "https") or not host:
-        raise ValueError(f"found {value!r}, {expected}")
-    plain = value.strip().rstrip("/")
-    if plain.endswith("/chat/completions"):
-        raise ValueError(f"found {plain!r}, expected it without the end: {plain.removesuffix('/chat/completions')!r}")
-    return plain
 
 
 def _variable(value: object) -> str:
@@ -76,7 +49,8 @@ class ApiSettings(Block):
     model: str
     """Name of the model, as its server knows it (`user_model` in YAML)."""
     base_url: Annotated[str, AfterValidator(plain_address)] = OPENAI_URL
-    """Where the OpenAI chat API is served, up to and without `/chat/completions`."""
+    """Where the OpenAI chat API is served, up to and without `/chat/completions`; `$NAME` in its path is an environment
+    variable, and what looks like a key there becomes one."""
     temperature: float | None = Field(None, ge=0)
     """Sampling temperature; None sends none, the server's own counts."""
     max_tokens: int | None = Field(None, ge=1)

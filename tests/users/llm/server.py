@@ -94,6 +94,8 @@ class ChatServer:
     """Whether /models answers 403, as for a key that may chat only."""
     key: str | None = None
     """The key that it asks for; None takes any."""
+    under: str = ""
+    """What stands before /v1 in its paths, such as /gateway/sk-1, as of a gateway that takes a key there."""
     finish_reason: str = "stop"
     """Why the model ended, as answers say that do not stream."""
     latency_s: float = 0.0
@@ -145,7 +147,7 @@ class ChatServer:
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"http://127.0.0.1:{self.port}{self.under}/v1"
 
     def fault_counts(self) -> dict[str, int]:
         """How often each fault has been served."""
@@ -212,7 +214,7 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
             if server.hides_models:
                 self._error(403, "Missing scopes: api.model.read")
                 return
-            if self.path != "/v1/models" or server.models is None:
+            if self.path != f"{server.under}/v1/models" or server.models is None:
                 self._error(404, "no such page")
                 return
             data = [{"id": name, "object": "model"} for name in server.models]
@@ -223,7 +225,7 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
             body = json.loads(self.rfile.read(length))
             if not self._is_allowed():
                 return
-            if self.path != "/v1/chat/completions":
+            if self.path != f"{server.under}/v1/chat/completions":
                 self._error(404, "no such page")
                 return
             request = server.note(body, {name.lower(): value for name, value in self.headers.items()})
@@ -312,6 +314,8 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
                 self._error(429, "You exceeded your quota", code="insufficient_quota")
             elif fault == "context_length_exceeded":
                 self._error(400, "This model's maximum context length is 512 tokens", code=fault)
+            elif fault in ("400_path", "500_path"):
+                self._error(int(fault[:3]), f"cannot be answered: POST {self.path}", code=self.path)
             elif fault in ("401", "403"):
                 self._error(int(fault), f"Incorrect API key provided: {self.headers.get('authorization')}")
             else:

@@ -53,7 +53,7 @@ def python_for(kind: str, pythons: Pythons) -> str:
 
 
 def run_stage(python: str, words: Sequence[str]) -> int:
-    """Run `tau-retail` in another interpreter until it ends; a signal to this process is handed on to it.
+    """Run `tau-retail` in another interpreter until it ends; every signal to this process is handed on to it.
 
     Args:
         python: the interpreter.
@@ -76,11 +76,21 @@ def run_stage(python: str, words: Sequence[str]) -> int:
     try:
         status = child.wait()
     except KeyboardInterrupt:
-        with suppress(ProcessLookupError):
-            child.send_signal(signal.SIGINT)
-        child.wait()
+        _interrupt(child)
         raise
     return status if status >= 0 else 128 - status
+
+
+def _interrupt(child: subprocess.Popen[bytes]) -> None:
+    """Hand Ctrl-C on to a stage, and each further one until it has ended: at the first it saves what it has learnt."""
+    while True:
+        with suppress(ProcessLookupError):
+            child.send_signal(signal.SIGINT)
+        try:
+            child.wait()
+            return
+        except KeyboardInterrupt:
+            continue
 
 
 def as_typed(python: str, words: Sequence[str]) -> str:

@@ -80,14 +80,23 @@ class ChatEncoder:
         tokenizer: a transformers tokenizer with a chat template, whose turns end in a token of their own.
         system_prompt: the first message of every episode.
         tools: OpenAI schemas for the template to show, None or empty where the model is shown none.
+        eos_token_ids: after which the model is to stop by its `generation_config`; Qwen2.5's has two.
 
     Raises:
         InvalidValueError: the tokenizer has no chat template, one that leaves the tools out or writes calls that are
             not read, or one whose turns cannot be encoded one by one.
     """
 
-    def __init__(self, tokenizer: Any, *, system_prompt: str, tools: Sequence[Mapping[str, Any]] | None) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        system_prompt: str,
+        tools: Sequence[Mapping[str, Any]] | None,
+        eos_token_ids: Sequence[int] = (),
+    ) -> None:
         self.tokenizer = tokenizer
+        self._eos_token_ids = tuple(eos_token_ids)
         self.system_prompt = system_prompt
         self._tools = [dict(tool) for tool in tools] if tools else None
         self._controls = _control_tokens(tokenizer)
@@ -128,7 +137,10 @@ class ChatEncoder:
         return _encode_parts(self.tokenizer, self._after_reply(words).split(seam))[1:]
 
     def closing(self, response_ids: Sequence[int]) -> list[int]:
-        """Tokens that end the model's turn where it did not do so itself: the end-of-turn token, or nothing."""
+        """Tokens that end the model's turn where it did not do so itself: the end-of-turn token, or nothing.
+
+        Another token that ended the turn stays before it: the model drew it, and is trained on what it drew.
+        """
         return [] if response_ids and response_ids[-1] == self.end_of_turn_id else [self.end_of_turn_id]
 
     def reply(self, text: str) -> list[int]:
@@ -138,7 +150,7 @@ class ChatEncoder:
 
     def decode(self, response_ids: Sequence[int]) -> str:
         """The text of the model's own tokens, without the special tokens at its end; all others stay."""
-        endings = {self.end_of_turn_id, self.tokenizer.eos_token_id, self.tokenizer.pad_token_id}
+        endings = {*self.stop_ids, self.tokenizer.pad_token_id}
         end = len(response_ids)
         while end and response_ids[end - 1] in endings:
             end -= 1
@@ -160,9 +172,10 @@ class ChatEncoder:
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
-        """Tokens after which a turn is over when the model draws one: end of turn and, where it is another, EOS."""
-        eos = self.tokenizer.eos_token_id
-        return (self.end_of_turn_id,) if eos in (None, self.end_of_turn_id) else (self.end_of_turn_id, eos)
+        """Tokens after which a turn is over when the model draws one: end of turn, then the tokenizer's and the model's
+        EOS where these are others."""
+        every = (self.end_of_turn_id, self.tokenizer.eos_token_id, *self._eos_token_ids)
+        return tuple(dict.fromkeys(token for token in every if token is not None))
 
     @property
     def _system(self) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from tau_retail_env.chat.encoder import ChatEncoder
@@ -19,6 +20,7 @@ def make_encoder(
     prompt_style: str,
     *,
     task_version: str | float | None = None,
+    eos_token_ids: Sequence[int] = (),
     needs_own_padding: bool = False,
 ) -> ChatEncoder:
     """The encoder of the environments of a source and a prompt style.
@@ -30,6 +32,7 @@ def make_encoder(
         source: where the tasks come from.
         prompt_style: how the domain policy and the tools are shown.
         task_version: which edition of the source's tasks; None for the source's default.
+        eos_token_ids: after which the model is to stop by its `generation_config`.
         needs_own_padding: refuse a tokenizer that pads with the token that ends a turn: ROLL takes padding off what
             the model said, and the end of its turn would go with it.
 
@@ -42,7 +45,7 @@ def make_encoder(
     prompt = system_prompt(prompt_style, source, shop.domain_policy, shop.tools, task_version)
     tools = shop.tools if show_tools(prompt_style) else None
     with _lock:
-        encoder = ChatEncoder(tokenizer, system_prompt=prompt, tools=tools)
+        encoder = ChatEncoder(tokenizer, system_prompt=prompt, tools=tools, eos_token_ids=eos_token_ids)
     if needs_own_padding and encoder.end_of_turn_id == tokenizer.pad_token_id:
         raise InvalidValueError(
             f"Tokenizer {tokenizer.name_or_path!r} pads with the token that ends a turn ({tokenizer.pad_token!r}), "

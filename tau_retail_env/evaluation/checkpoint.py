@@ -284,13 +284,19 @@ def _encoder(folder: str, task: Task, prompt_style: str, generation: Generation)
     Raises:
         InvalidValueError: see `CheckpointPool`.
     """
-    from tau_retail_env.models.checks import check_pretrained, model_config
+    from tau_retail_env.models.checks import check_pretrained, eos_token_ids, model_config
     from tau_retail_env.models.loading import load_tokenizer
 
     longest = getattr(model_config(folder).get_text_config(), "max_position_embeddings", None) or LONGEST
     sequence_length = generation.sequence_length or min(longest, LONGEST)
     check_pretrained(folder, prompt_styles=(prompt_style,), sequence_length=sequence_length)
-    encoder = make_encoder(load_tokenizer(folder), task.source, prompt_style, task_version=task.version)
+    encoder = make_encoder(
+        load_tokenizer(folder),
+        task.source,
+        prompt_style,
+        task_version=task.version,
+        eos_token_ids=eos_token_ids(folder),
+    )
     if len(encoder.prefix) + generation.max_new_tokens >= sequence_length:
         raise InvalidValueError(
             f"--agent: {folder} reads {sequence_length} tokens, and the system prompt of prompt_style {prompt_style} "

@@ -120,12 +120,19 @@ class Worker:
 
 def _prepare(settings: WorkerSettings) -> ChatEncoder:
     """Load what all environments share before the first episode, and make the encoder of their conversations."""
+    from tau_retail_env.models.checks import eos_token_ids
     from tau_retail_env.models.loading import load_tokenizer
 
     settings.make_env()
     source = next(iter(settings.tasks.values())).source
     tokenizer = load_tokenizer(settings.folder)
-    return make_encoder(tokenizer, source, settings.prompt_style, task_version=settings.task_version)
+    return make_encoder(
+        tokenizer,
+        source,
+        settings.prompt_style,
+        task_version=settings.task_version,
+        eos_token_ids=eos_token_ids(settings.folder),
+    )
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from tau_retail_env.errors import TauRetailError
 from tau_retail_env.evaluation.facts import Facts
+from tau_retail_env.runs.interruption import SIGNALS, signals_held_back
 from tau_retail_env.users.llm.background import close_background
 
 STOPPING_S = 5.0
@@ -23,8 +24,6 @@ CANCEL_EVERY_S = 0.2
 """Seconds until messages are cancelled once more."""
 TICK_S = 0.5
 """Seconds after which a wait for an episode yields None."""
-HELD_BACK = (signal.SIGINT, signal.SIGTERM)
-"""Signals that wait while a process is forked: it would answer them as its parent does until it has its own ways."""
 PARENT_S = 1.0
 """Seconds between two looks of a process whether its parent lives."""
 
@@ -155,11 +154,8 @@ class ChildPlayer:
         context = multiprocessing.get_context("fork")
         self._line, there = context.Pipe()
         self._process = context.Process(target=_serve, args=(there, make_player, os.getpid()), daemon=True)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
-        try:
+        with signals_held_back():  # it would answer them as its parent does until it has its own ways
             self._process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         there.close()
         self._is_stopped = False
 
@@ -196,7 +192,7 @@ def _serve(line: Connection, make_player: Callable[[], Player], parent: int) -> 
     # Ctrl-C reaches every process of the terminal; the parent ends its children itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     player = make_player()
     while True:
         # A child whose parent was killed gets another one, and no job any more.

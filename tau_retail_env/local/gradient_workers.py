@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import TracebackType
@@ -34,6 +34,7 @@ from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.local import models
 from tau_retail_env.local.batches import Arrays, as_tensors
 from tau_retail_env.local.learner import Learner, Pass
+from tau_retail_env.runs.interruption import signals_held_back
 
 HOST = "127.0.0.1"
 END_S = 30.0
@@ -115,6 +116,7 @@ class GradientWorkers:
             return
         self._store = dist.TCPStore(HOST, 0, self.processes, is_master=True, wait_for_workers=False)
         spawning = multiprocessing.get_context("spawn")
+        resource_tracker.ensure_running()  # as it starts it lets signals through again
         for rank in range(1, self.processes):
             settings = _Settings(
                 config=model.config,
@@ -125,7 +127,8 @@ class GradientWorkers:
             )
             ours, theirs = spawning.Pipe()
             process = spawning.Process(target=_work, args=(settings, theirs), daemon=True)
-            process.start()
+            with signals_held_back():  # and for good: the first process ends the others
+                process.start()
             theirs.close()
             self._workers.append(_Worker(process, ours))
 
@@ -215,10 +218,7 @@ class GradientWorkers:
 
 
 def _work(settings: _Settings, line: Connection) -> None:
-    """A worker, from its start to its end."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches all processes of a terminal; the first ends the others
+    """A worker, from its start to its end; SIGINT and SIGTERM, which may reach all processes, are held back."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         _learn(settings, line.recv, line.send)

@@ -32,7 +32,7 @@ from tau_retail_env.runs.bar import Bar
 from tau_retail_env.runs.checkpoints import keep_best
 from tau_retail_env.runs.files import WriteError
 from tau_retail_env.runs.folder import RunFolder
-from tau_retail_env.runs.interruption import resumable
+from tau_retail_env.runs.interruption import Interruption, resumable
 from tau_retail_env.runs.metric_log import MetricLog, Tracker
 from tau_retail_env.runs.progress import Journal, busy, in_words, step_line, validation_line
 from tau_retail_env.runs.summary import Outcome, bill
@@ -58,6 +58,7 @@ class Run:
         folder: the folder, claimed and not yet opened.
         model_args: the precision in which the model plays and learns.
         say: takes each line, and is opened with the folder.
+        interruption: what signals have asked of it.
     """
 
     def __init__(
@@ -67,12 +68,14 @@ class Run:
         folder: RunFolder,
         model_args: ModelArgs,
         say: Journal,
+        interruption: Interruption,
     ) -> None:
         self.config = config
         self.folder = folder
         self._values = values
         self._model_args = model_args
         self.say = say
+        self._interruption = interruption
         self._loading_s: dict[str, float] = {}
         self._log: MetricLog | None = None
         self._bar: Any = None
@@ -168,7 +171,11 @@ class Run:
     def train(self, trainer: Any) -> None:
         """Train from the last checkpoint, or from the start, to the last step.
 
+        Interrupted, it finishes the step that it learns from, or leaves the one that it plays, and writes a checkpoint
+        of the last finished step. A second signal ends it without.
+
         Raises:
+            KeyboardInterrupt, SystemExit: it was interrupted.
             RunStoppedError: no customer is available, or a process that learns died; the last finished step has its
                 checkpoint.
             TauRetailError: a process that loads batches died.
@@ -183,7 +190,13 @@ class Run:
         self._step_start = time.perf_counter()
         last = self.folder.checkpoint
         try:
-            trainer.train(resume_from_checkpoint=str(last) if last else None)
+            with self._interruption.finishing():
+                trainer.train(resume_from_checkpoint=str(last) if last else None)
+                self._interruption.end_if_asked()
+        except (KeyboardInterrupt, SystemExit):
+            if self._interruption.is_clean and (step := trainer.save_now()):
+                self.say(f"saved after step {step} of {self._num_steps}")
+            raise
         except UserSetupError as error:
             raise self._stop(error, trainer.save_now()) from error
         except WorkerError as error:
@@ -222,7 +235,8 @@ class Run:
         """
         record: list[Trajectory] = []
         try:
-            yield record
+            with self._interruption.leaving():
+                yield record
         except UserSetupError:
             self._stopped = record
             write_trajectories(self.folder.trajectories("stopped", step), record)
@@ -243,7 +257,7 @@ class Run:
             self._learning.update(episodes)
 
     def step_done(self, step: int, numbers: Mapping[str, float], *, rollout_s: float = 0.0) -> None:
-        """Write a step's row, with a validation where one is due.
+        """Write a step's row, with a validation where one is due; end the run after it where a signal has asked.
 
         Args:
             step: the step that has just ended.
@@ -256,10 +270,10 @@ class Run:
         row = dict(numbers)
         row["time/step_rollout"] = rollout_s
         row["time/step_train"] = time.perf_counter() - self._step_start - rollout_s
-        if self._is_validated(step):
+        if self._is_validated(step) and not self._interruption.is_asked:  # a resumed run would make up for it
             try:
                 row |= self._validate(step)
-            except UserSetupError:
+            except (UserSetupError, KeyboardInterrupt, SystemExit):
                 self._log.write(step, row)
                 raise
         row["time/step_total"] = time.perf_counter() - self._step_start
@@ -267,6 +281,7 @@ class Run:
         self._steps_s.append(row["time/step_total"] - row.get("time/step_val", 0.0))
         self.say(step_line(f"step {step} of {self._num_steps}", row, left_s=self._left_s(step)))
         self._bar.update()
+        self._interruption.end_if_asked()
         self._step_start = time.perf_counter()
 
     def finish(self) -> Outcome:
@@ -393,8 +408,8 @@ def started(
     journal = Journal(say)
     with (
         claim(config, values) as folder,
-        resumable(folder, journal),
-        Run(config, values, folder, model_args, journal) as run,
+        resumable(folder, journal) as interruption,
+        Run(config, values, folder, model_args, journal, interruption) as run,
     ):
         begin_run()
         yield run

@@ -19,6 +19,7 @@ from tau_retail_env.errors import InvalidValueError, UserSetupError
 from tau_retail_env.local.config.managers import EnvManager
 from tau_retail_env.local.config.workers import GeneratingArgs, ModelArgs
 from tau_retail_env.local.models import playing
+from tau_retail_env.models.checks import listed
 from tau_retail_env.models.sampler import Sampler, SamplingSettings
 from tau_retail_env.runs.bar import Bar
 from tau_retail_env.sources import load_tasks
@@ -70,7 +71,11 @@ class Rollouts:
         tags = {tag: envs[tag] for play in plays.values() for tag in play.manager.tags}
         encoders = {
             tag: make_encoder(
-                tokenizer, env.env_config.source, env.env_config.prompt_style, task_version=env.env_config.task_version
+                tokenizer,
+                env.env_config.source,
+                env.env_config.prompt_style,
+                task_version=env.env_config.task_version,
+                eos_token_ids=listed(model.generation_config.eos_token_id),
             )
             for tag, env in tags.items()
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from tau_retail_env.local.config.workers import ModelArgs, TrainingArgs
 from tau_retail_env.models.warm_up import start_above_zero
 from tau_retail_env.runs.checkpoints import checkpoints_in
 from tau_retail_env.runs.folder import RunFolder
+from tau_retail_env.runs.interruption import SIGNALS
 
 StepDone = Callable[[int, Mapping[str, float]], None]
 """Takes the number of a finished step and what the trainer measured in it."""
@@ -45,6 +48,14 @@ class WholeCheckpoints:
         if step and step not in dict(checkpoints_in(self.folder.checkpoints)):
             self._save_checkpoint(trainer.model, None)
         return step
+
+    def get_train_dataloader(self) -> Any:
+        """The trainer's own; what a signal to all processes asks is the first one's to answer, not its loaders'."""
+        theirs: Any = super()
+        loader = theirs.get_train_dataloader()
+        inner = getattr(loader, "base_dataloader", loader)  # accelerate's wraps torch's
+        inner.worker_init_fn = functools.partial(_hold_signals_back, inner.worker_init_fn)
+        return loader
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """The trainer's own schedule, whose warm-up begins above 0."""
@@ -109,6 +120,13 @@ class StepRecorder(TrainerCallback):
         if logs and "loss" in logs:
             numbers = {name: value for name, value in logs.items() if isinstance(value, (int, float))}
             self._step_done(state.global_step // self._updates_per_step, numbers)
+
+
+def _hold_signals_back(begin: Callable[[int], None] | None, worker: int) -> None:
+    """Begin a process that loads batches: it ends when the run has no more use for it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    if begin is not None:
+        begin(worker)
 
 
 def shared_arguments(model_args: ModelArgs, training: TrainingArgs, *, num_updates: int) -> dict[str, Any]:

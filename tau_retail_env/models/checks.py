@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig
+from transformers import AutoConfig, GenerationConfig
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.models.hub import on_disk_or_hub
@@ -62,6 +63,27 @@ def model_config(source: str) -> Any:
         return AutoConfig.from_pretrained(place)
     except (OSError, ValueError, KeyError) as error:
         raise not_loaded("model", source, error) from error
+
+
+def eos_token_ids(source: str) -> tuple[int, ...]:
+    """Tokens after which a model is to stop, by its `generation_config.json`, or its `config.json` where it has none.
+
+    Args:
+        source: a folder, or a Hugging Face name; where there is no model, as beside a tokenizer alone, there are none.
+    """
+    try:
+        return listed(GenerationConfig.from_pretrained(on_disk_or_hub(source)).eos_token_id)
+    except OSError:  # many a model has no such file
+        with suppress(InvalidValueError):
+            return listed(model_config(source).eos_token_id)
+    return ()
+
+
+def listed(eos_token_id: int | Sequence[int] | None) -> tuple[int, ...]:
+    """The `eos_token_id` of a configuration, which is one token, several or none, as several."""
+    if eos_token_id is None:
+        return ()
+    return (eos_token_id,) if isinstance(eos_token_id, int) else tuple(eos_token_id)
 
 
 def prompt_style_of(config: Any) -> str | None:

@@ -20,6 +20,7 @@ from tau_retail_env.episodes.encoders import make_encoder
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.token_episode import TokenEpisode
 from tau_retail_env.errors import InvalidValueError, UserSetupError
+from tau_retail_env.models.checks import eos_token_ids
 from tau_retail_env.roll import engine_proxy  # noqa: F401 — ROLL finds it by its name once it is imported
 from tau_retail_env.roll.batch import learns, to_batch
 from tau_retail_env.roll.group_plan import group_plan
@@ -366,7 +367,14 @@ def _stopped(reason: Any) -> DataProto:
 def _encoder(tokenizer: Any, settings: Mapping[str, Any]) -> ChatEncoder:
     """The encoder of one environment's settings."""
     source, style = settings.get("source", "tau2"), settings.get("prompt_style", "full")
-    return make_encoder(tokenizer, source, style, task_version=settings.get("task_version"), needs_own_padding=True)
+    return make_encoder(
+        tokenizer,
+        source,
+        style,
+        task_version=settings.get("task_version"),
+        eos_token_ids=eos_token_ids(tokenizer.name_or_path),  # ROLL loads it from the model's folder
+        needs_own_padding=True,
+    )
 
 
 def _check_limits(env_config: Any, settings: dict[str, Any]) -> None:

@@ -105,13 +105,16 @@ def key_names(envs: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 @contextmanager
-def together(config: RollConfig, output_dir: Path, say: Callable[[str], None]) -> Iterator[None]:
+def together(
+    config: RollConfig, output_dir: Path, say: Callable[[str], None], end: Callable[[], None]
+) -> Iterator[None]:
     """What a run needs in a cluster that it has joined, while it lasts; nothing where Ray is the run's own.
 
     Args:
         config: the checked configuration.
         output_dir: the run's folder.
         say: takes each line for the screen.
+        end: ends the run at once, called where a machine is gone.
 
     Raises:
         InvalidValueError: a machine does not see what all must share.
@@ -122,7 +125,7 @@ def together(config: RollConfig, output_dir: Path, say: Callable[[str], None]) -
     local = Path(checkpoint(config.pretrain))
     check_shared(output_dir, [PACKAGE_FOLDER, *([local] if local.exists() else [])])
     keeper = hold_keys(key_names(env.env_config.model_dump() for env in config.custom_envs.values()))
-    with watched(say):
+    with watched(say, end=end):
         yield
     # Ray ends an actor with its last reference: it is held until here.
     del keeper
@@ -180,12 +183,17 @@ def check_shared(output_dir: Path, others: Sequence[Path]) -> None:
 
 
 @contextmanager
-def watched(say: Callable[[str], None], look_s: float = LOOK_S) -> Iterator[None]:
+def watched(
+    say: Callable[[str], None],
+    look_s: float = LOOK_S,
+    end: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGTERM),
+) -> Iterator[None]:
     """End the run, as SIGTERM does, when a machine that it began with is gone: others would wait for it for hours.
 
     Args:
         say: takes the line that names the machine.
         look_s: seconds between two looks.
+        end: ends the run, called in another thread.
     """
     began, over = alive(), threading.Event()
 
@@ -193,7 +201,7 @@ def watched(say: Callable[[str], None], look_s: float = LOOK_S) -> Iterator[None
         while not over.wait(look_s):
             if lost := [address for name, address in began.items() if name not in alive()]:
                 say(f"[tau-retail] machine {', '.join(lost)} of the cluster is gone: the run ends")
-                os.kill(os.getpid(), signal.SIGTERM)
+                end()
                 return
 
     thread = threading.Thread(target=watch, daemon=True)

@@ -21,6 +21,7 @@ from tau_retail_env.roll.metrics import EARNED
 from tau_retail_env.roll.roles import load_together, made_at_once
 from tau_retail_env.roll.step_math import in_place_of_rolls
 from tau_retail_env.runs.checkpoints import MANIFEST, NAME, keep_best, write_manifest
+from tau_retail_env.runs.interruption import Interruption
 
 OF_MEGATRON = ("iter_0000001", "latest_checkpointed_iteration.txt", "mca_config.json", "rng_state", "scheduler.pt")
 """What Megatron's learner adds to a checkpoint: its weights as it divides them, and all that a resumed one needs."""
@@ -45,6 +46,8 @@ class TauRetailPipeline(AgenticPipeline):
 
     filter_groups = False
     """Whether groups of which all episodes earned the same are left out of what is learnt from."""
+    interruption = Interruption(print)
+    """What signals have asked of the run."""
 
     def __init__(self, pipeline_config: Any) -> None:
         with made_at_once(pipeline_config):
@@ -92,6 +95,8 @@ class TauRetailPipeline(AgenticPipeline):
     def do_checkpoint(self, global_step: int, *args: Any, **kwargs: Any) -> None:
         """Keep what this step's validation has judged if it is the best so far; then save where it is due.
 
+        Where a signal has asked for the run's end it is due, and the run ends when the step's row is written.
+
         Args:
             global_step: ROLL's step, which has just ended.
             args: what ROLL's own is given besides; versions differ.
@@ -104,18 +109,25 @@ class TauRetailPipeline(AgenticPipeline):
         if judged.is_dir():
             score = self.state.log_history[-1].get(SCORE)
             keep_best(folder, global_step - 1, score, lambda best: link_actor(judged, best))
-        with self._due_after(global_step + 1):
+        is_last = self.interruption.is_asked
+        with self._due_after(global_step + 1, in_any_case=is_last):
             super().do_checkpoint(global_step, *args, **kwargs)
         saved = folder / NAME.format(step=global_step)
         if saved.is_dir() and not self.pipeline_config.checkpoint_config.get("async_upload", True):
             write_manifest(saved)
+        if is_last:
+            self.tracker.log(values=self.state.log_history[-1], step=global_step)  # as ROLL does after this
+            self.say(f"[tau-retail] saved after step {global_step}")
+            self.interruption.end_if_asked()
+        self.interruption.finishes = True  # what a step has learnt can be saved: ROLL saves none after step 0
 
     @contextmanager
-    def _due_after(self, updates: int) -> Iterator[None]:
+    def _due_after(self, updates: int, *, in_any_case: bool) -> Iterator[None]:
         """Have ROLL, which asks whether `save_steps` divides its step, save where it divides the number of updates."""
         config: Any = self.pipeline_config
         every = config.save_steps
-        config.save_steps = 1 if updates % every == 0 else config.max_steps + 1  # divides each step, or none
+        is_due = in_any_case or updates % every == 0
+        config.save_steps = 1 if is_due else config.max_steps + 1  # divides each step, or none
         try:
             yield
         finally:

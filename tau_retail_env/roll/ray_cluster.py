@@ -40,7 +40,7 @@ def ray_of_its_own(say: Callable[[str], None]) -> Iterator[Mapping[str, float]]:
     """Ray for one run: started here, without its dashboard, and ended with everything that it started.
 
     With RAY_ADDRESS the run joins that cluster, of several machines perhaps, and leaves it running. SIGTERM ends a
-    run as Ctrl-C does.
+    run as the handler before says, by an exception where there is none.
 
     Args:
         say: takes each line for the screen.
@@ -53,7 +53,9 @@ def ray_of_its_own(say: Callable[[str], None]) -> Iterator[Mapping[str, float]]:
 
     joined = os.environ.get("RAY_ADDRESS")
     own = {} if joined else {"include_dashboard": False}  # it would start nine Pythons, and be waited for
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = signal.getsignal(signal.SIGTERM)
+    handler = before if callable(before) else terminate
+    signal.signal(signal.SIGTERM, handler)
     _adopt_orphans()
     try:
         ray.init(
@@ -63,7 +65,7 @@ def ray_of_its_own(say: Callable[[str], None]) -> Iterator[Mapping[str, float]]:
             log_to_driver=True,
             **own,
         )
-        signal.signal(signal.SIGTERM, terminate)  # Ray has put a handler of its own there, which aborts
+        signal.signal(signal.SIGTERM, handler)  # Ray has put a handler of its own there, which aborts
         yield ray.cluster_resources()
     finally:
         # Not even a second SIGTERM stops the clean-up.

@@ -28,7 +28,7 @@ from tau_retail_env.roll.summary import record_validations, summarise
 from tau_retail_env.roll.trajectory_writer import trajectories_folder
 from tau_retail_env.runs.files import WriteError
 from tau_retail_env.runs.folder import RunFolder
-from tau_retail_env.runs.interruption import resumable
+from tau_retail_env.runs.interruption import Interruption, resumable
 from tau_retail_env.runs.interruption import say as say_line
 from tau_retail_env.runs.progress import Journal
 from tau_retail_env.users.llm.budget import begin_run
@@ -46,16 +46,18 @@ def train(config: RollConfig, values: Mapping[str, Any], *, say: Callable[[str],
         TauRetailError: something that the run needs is not here, and no GPU has been touched; or the disk is full.
     """
     journal = Journal(say)
-    with claim(config, values) as folder, resumable(folder, journal):
+    with claim(config, values) as folder, resumable(folder, journal) as interruption:
         try:
-            _train_in(folder, config, values, journal)
+            _train_in(folder, config, values, journal, interruption)
         except WriteError as error:
             if not folder.config.is_file():
                 raise
             raise TauRetailError(f"{error}. Fix that, then resume with: resume={folder.path}") from error
 
 
-def _train_in(folder: RunFolder, config: RollConfig, values: Mapping[str, Any], say: Journal) -> None:
+def _train_in(
+    folder: RunFolder, config: RollConfig, values: Mapping[str, Any], say: Journal, interruption: Interruption
+) -> None:
     began = time.perf_counter()
     begin_run()
     attention = ((values.get("actor_train") or {}).get("model_args") or {}).get("attn_implementation")
@@ -77,8 +79,8 @@ def _train_in(folder: RunFolder, config: RollConfig, values: Mapping[str, Any], 
     with ray_of_its_own(say) as resources:
         check_cluster(config, resources)
         say(f"[tau-retail] Ray is up after {time.perf_counter() - began:.0f} s")
-        with together(config, folder.path, say):
-            run_pipeline(roll_config, config.least_success, say, filter_groups=config.filter_groups)
+        with together(config, folder.path, say, interruption.end_lost):
+            run_pipeline(roll_config, config, say, interruption)
     remove_empty_folders(folder.path)
     for line in summarise(folder, trajectories_folder(roll_config), title=config.exp_name):
         say(line)
@@ -115,29 +117,36 @@ def unjudged(roll_config: Any) -> list[str]:
     ]
 
 
-def run_pipeline(
-    roll_config: Any,
-    min_success: float = 0.0,
-    say: Callable[[str], None] = say_line,
-    *,
-    filter_groups: bool = False,
-) -> None:
+def run_pipeline(roll_config: Any, config: RollConfig, say: Callable[[str], None], interruption: Interruption) -> None:
     """Make ROLL's pipeline and run it to its last step; its tracker is closed whatever happens.
+
+    From the second step on the first signal lets the step end, which is saved then: ROLL saves none after step 0.
 
     Args:
         roll_config: ROLL's AgenticConfig.
-        min_success: success on tasks that doing nothing does not win below which the first step ends the run.
+        config: the run.
         say: takes each line for the screen.
-        filter_groups: whether groups of which all episodes earned the same are left out of what is learnt from.
+        interruption: what signals have asked of the run.
+
+    Raises:
+        KeyboardInterrupt, SystemExit: it was interrupted.
     """
     from tau_retail_env.roll.pipeline import TauRetailPipeline
 
     began = time.perf_counter()
     pipeline = TauRetailPipeline(pipeline_config=roll_config)
     say(f"[tau-retail] all roles are up, {time.perf_counter() - began:.0f} s after Ray")
-    pipeline.min_success, pipeline.say, pipeline.filter_groups = min_success, say, filter_groups
+    pipeline.min_success, pipeline.filter_groups = config.least_success, config.filter_groups
+    pipeline.say, pipeline.interruption = say, interruption
+    interruption.finishes = pipeline.state.step >= 0
     try:
         pipeline.run()
+    except Exception as error:
+        if not interruption.is_asked:
+            raise
+        say(f"[tau-retail] the step could not be finished: {error}")  # such as by a signal that has ended Ray's, too
+        interruption.end_if_asked()
     finally:
+        interruption.finishes = False
         pipeline.executor.shutdown(wait=False, cancel_futures=True)
         pipeline.tracker.finish()

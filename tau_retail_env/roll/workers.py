@@ -6,6 +6,7 @@ import asyncio
 import copy
 import gc
 import inspect
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -203,6 +204,8 @@ class RolloutWorker(InferWorker):
 
     def __init__(self, worker_config: Any) -> None:
         super().__init__(worker_config)
+        # A terminal's Ctrl-C reaches all processes of a group: Ray's ignore it, those that the engine starts would end.
+        os.setpgrp()
         self.requests = Requests()
         self.importing = in_background(lambda: import_engine(worker_config.strategy_args.strategy_name))
 

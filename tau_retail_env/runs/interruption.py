@@ -1,4 +1,7 @@
-"""A run that ends early: SIGTERM ends it as Ctrl-C does, and it says how to go on. A lost reader ends no run."""
+"""A run that ends early: at a first signal it finishes what it may not leave half done, at a second it ends at once.
+
+It says how to go on. A lost reader ends no run.
+"""
 
 from __future__ import annotations
 
@@ -6,42 +9,156 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 from tau_retail_env.runs.folder import RunFolder
 
 TERMINATED = 143
 """Exit status of a run that SIGTERM has ended."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Those that end a run: Ctrl-C's, and that of `kill` and batch systems."""
+AGAIN_S = 1.0
+"""Seconds after the first signal in which others are taken for the same: `timeout` and batch systems send one to a
+process and once more to all of its group."""
+
+
+class Interruption:
+    """What signals have asked of a run. They end it by an exception, so that everything is closed on the way.
+
+    A signal ends a run where it is, but within `finishing`: there the first one waits for `end_if_asked`.
+
+    Args:
+        say: takes the line that says so.
+    """
+
+    is_clean = False
+    """Whether the run was ended where nothing was half done, so that what it has learnt can be saved."""
+    finishes = False
+    """Whether the first signal waits now."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._number: int | None = None
+        self._asked_at = 0.0
+        self._is_lost = False
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether a signal has come."""
+        return self._number is not None or self._is_lost
+
+    @contextmanager
+    def finishing(self) -> Iterator[None]:
+        """What runs within is not cut short by the first signal, and asks `end_if_asked` where it may end."""
+        with self._until(finishes=True):
+            yield
+
+    @contextmanager
+    def leaving(self) -> Iterator[None]:
+        """What runs within `finishing`, and may be cut short all the same: it changes no weights.
+
+        Raises:
+            KeyboardInterrupt, SystemExit: as `end_if_asked`.
+        """
+        with self._until(finishes=False):
+            self.end_if_asked()
+            yield
+
+    def end_if_asked(self) -> None:
+        """End the run if a signal has come; to be called where nothing is half done.
+
+        Raises:
+            KeyboardInterrupt: it was SIGINT.
+            SystemExit: it was SIGTERM; with `TERMINATED`.
+        """
+        if self._number is not None:
+            self.is_clean = True
+            _end(self._number)
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Handle SIGINT or SIGTERM."""
+        now = time.monotonic()
+        if self._number is None and not self._is_lost:
+            self._number, self._asked_at = number, now
+            if not self.finishes:
+                self.end_if_asked()
+            with suppress(RuntimeError):  # the signal came while a line was being written: the stream is not reentrant
+                self._say("interrupted: this step is finished and saved first; once more ends the run at once")
+        elif self._is_lost or now - self._asked_at > AGAIN_S:
+            self.is_clean = False
+            _end(number)
+
+    def end_lost(self) -> None:
+        """End the run at once, as SIGTERM does, from another thread: what it does cannot be finished."""
+        self._is_lost = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    @contextmanager
+    def _until(self, *, finishes: bool) -> Iterator[None]:
+        before, self.finishes = self.finishes, finishes
+        try:
+            yield
+        finally:
+            self.finishes = before
 
 
 @contextmanager
-def resumable(folder: RunFolder, say: Callable[[str], None]) -> Iterator[None]:
-    """Let SIGTERM end what runs within by an exception, and say how to go on after it or Ctrl-C.
+def resumable(folder: RunFolder, say: Callable[[str], None]) -> Iterator[Interruption]:
+    """Let SIGTERM and Ctrl-C end what runs within by an exception, and say how to go on after that.
 
     Args:
         folder: the run's folder, claimed.
         say: takes each line for the screen.
 
+    Yields:
+        What says where the run is not to be cut short.
+
     Raises:
         SystemExit: with `TERMINATED`, at SIGTERM.
     """
-    is_main = threading.current_thread() is threading.main_thread()  # others cannot set a handler
-    before = signal.signal(signal.SIGTERM, terminate) if is_main else None
+    interruption = Interruption(say)
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # others cannot set a handler
+        heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, interruption.handle) for number in heeded}
     try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
+        yield interruption
+    except (KeyboardInterrupt, SystemExit) as ended:
         if folder.config.is_file():
             say(f"interrupted; resume with: resume={folder.path}")
+        if isinstance(ended, SystemExit) and interruption.is_asked:
+            raise SystemExit(TERMINATED) from None  # Ray makes another status of it where it waits
         raise
     finally:
-        if is_main:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def signals_held_back() -> Iterator[None]:
+    """Signals that end a run wait meanwhile; a process that is started within holds them back until it says otherwise.
+
+    So a signal to all processes of a run is answered by the first alone, also while the others start.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def terminate(number: int, frame: FrameType | None) -> None:
     """Handle SIGTERM: end by an exception, so that everything is closed on the way."""
+    _end(signal.SIGTERM)
+
+
+def _end(number: int) -> NoReturn:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     raise SystemExit(TERMINATED)
 
 

@@ -59,24 +59,54 @@ def test_a_stage_is_the_command_in_another_process_and_its_status_is_told():
     assert run_stage(sys.executable, ["trian"]) == 2
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a child that its parent has died")
-def test_a_stage_ends_with_a_chain_that_was_killed(tmp_path: Path):
-    package = tmp_path / "stand_in" / "tau_retail_env"
+def chain_of(folder: Path, stage: str) -> subprocess.Popen[bytes]:
+    """A process that runs one stage, a program of ours in the package's place."""
+    package = folder / "stand_in" / "tau_retail_env"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
-    wait = "import os, time, pathlib; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(60)"
-    (package / "__main__.py").write_text(wait)
+    (package / "__main__.py").write_text(stage)
     program = textwrap.dedent(
         f"""
+        import signal
         from pathlib import Path
         from tau_retail_env.chain import processes
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
         processes.PACKAGE_FOLDER = Path({str(package)!r})
         processes.run_stage({sys.executable!r}, [])
         """
     )
-    chain = subprocess.Popen(
-        [sys.executable, "-c", program], cwd=tmp_path, env=os.environ | {"PYTHONPATH": os.getcwd()}
+    return subprocess.Popen([sys.executable, "-c", program], cwd=folder, env=os.environ | {"PYTHONPATH": os.getcwd()})
+
+
+def test_every_ctrl_c_is_handed_on_until_the_stage_has_ended(tmp_path: Path):
+    stage = textwrap.dedent(
+        """
+        import pathlib, signal, sys, time
+        def heard(*_):
+            with open("heard", "a") as file:
+                file.write("x")
+            if pathlib.Path("heard").read_text() == "xx":
+                time.sleep(0.5)  # the chain waits for it
+                pathlib.Path("ended").touch()
+                sys.exit(130)
+        signal.signal(signal.SIGINT, heard)
+        pathlib.Path("ready").touch()
+        time.sleep(60)
+        """
     )
+    chain = chain_of(tmp_path, stage)
+    wait_until((tmp_path / "ready").exists)
+    chain.send_signal(signal.SIGINT)
+    wait_until((tmp_path / "heard").exists)
+    chain.send_signal(signal.SIGINT)
+    assert chain.wait(30) != 0
+    assert (tmp_path / "ended").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a child that its parent has died")
+def test_a_stage_ends_with_a_chain_that_was_killed(tmp_path: Path):
+    wait = "import os, time, pathlib; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(60)"
+    chain = chain_of(tmp_path, wait)
     pid = tmp_path / "pid"
     wait_until(lambda: pid.is_file() and pid.read_text())
     chain.send_signal(signal.SIGKILL)

@@ -218,6 +218,24 @@ def test_eos_ends_a_turn_where_it_is_a_token_of_its_own():
     assert encoder.decode([*encoder.reply("a")[:-1], tokenizer.eos_token_id]) == "a"
 
 
+def test_any_eos_of_the_model_ends_a_turn_and_the_templates_own_follows_it(tokenizer):
+    """The model goes on to see what it drew, as the template renders a message that ends so."""
+    other = tokenizer.convert_tokens_to_ids("<|endoftext|>")
+    plain = ChatEncoder(tokenizer, system_prompt="Rules.", tools=None)
+    ends = [plain.end_of_turn_id, other]
+    encoder = ChatEncoder(tokenizer, system_prompt="Rules.", tools=None, eos_token_ids=ends)
+    assert plain.stop_ids == (plain.end_of_turn_id,)
+    assert encoder.stop_ids == tuple(ends)
+    drawn = [*encoder.reply("Hello there")[:-1], other]
+    assert encoder.decode(drawn) == "Hello there"
+    assert encoder.closing(drawn) == [encoder.end_of_turn_id]
+    user = {"role": "user", "content": "Hi"}
+    ids = [*encoder.opening([user]), *drawn, *encoder.closing(drawn), *encoder.following([user])]
+    said = {"role": "assistant", "content": "Hello there<|endoftext|>"}
+    history = [{"role": "system", "content": "Rules."}, user, said, user]
+    assert ids == tokenizer.apply_chat_template(history, add_generation_prompt=True)["input_ids"]
+
+
 def test_decoding_keeps_tags_and_drops_only_special_tokens_at_the_end(tokenizer):
     encoder = ChatEncoder(tokenizer, system_prompt="Rules.", tools=None)
     text = f"<think>\nHm.\n</think>\n\n {CALL} "

@@ -179,6 +179,26 @@ def test_a_turn_that_is_cut_is_closed_and_the_episode_goes_on(encoder):
     assert trajectory.reward == 1.0
 
 
+def test_a_turn_that_another_eos_has_ended_is_whole_and_keeps_the_token_that_was_drawn():
+    tokenizer = byte_tokenizer()
+    other = tokenizer.convert_tokens_to_ids("<|endoftext|>")
+    encoder = ChatEncoder(tokenizer, system_prompt=SYSTEM, tools=None, eos_token_ids=[other])
+    speaker = Speaker(encoder)
+    speaker.ids = [*speaker.ids[:-1], other]
+    (trajectory,) = player(encoder, speaker).play([EpisodeRequest("talk/3", seed=5)])
+    assert [m["content"] for m in trajectory.messages if m["role"] == "assistant"] == ["Hi!", *["Well, well."] * 3]
+    assert trajectory.metrics["cut_turns"] == 0
+    tokens = list(zip(trajectory.token_ids, trajectory.response_mask, strict=True))
+    assert [token for token, own in tokens if own] == speaker.ids * 3
+    after = [tokens[place + 1] for place, token in enumerate(tokens[:-1]) if token == (other, 1)]
+    assert after == [(encoder.end_of_turn_id, 0)] * 2
+    assert tokens[-1] == (other, 1)
+    seen = [dict(message) for message in trajectory.messages[:-1]]
+    for message in seen[3:]:
+        message["content"] += "<|endoftext|>" * (message["role"] == "assistant")
+    assert list(trajectory.token_ids) == rendered(encoder, seen)[: len(tokens)]
+
+
 @pytest.mark.parametrize("short", range(1, 40))
 def test_an_episode_never_outgrows_its_sequence_length(encoder, short):
     whole = player(encoder).play([EpisodeRequest("talk/3", seed=5)])[0]

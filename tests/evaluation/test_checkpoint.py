@@ -1,5 +1,7 @@
 """A checkpoint as the agent, in this process: the shipped small model with few and short messages."""
 
+import itertools
+import json
 import shutil
 
 import pytest
@@ -10,6 +12,7 @@ pytest.importorskip("transformers", reason="transformers is not installed")
 from tau_retail_env.cli import main
 from tau_retail_env.evaluation.record import EPISODES, EpisodeLog, read_episodes
 from tau_retail_env.evaluation.settings import read_settings
+from tau_retail_env.models.loading import load_tokenizer
 from tau_retail_env.models.shipped import small_checkpoint
 
 SHORT = ["--source", "generated", "--limit", "3", "--max-turns", "2", "--max-new-tokens", "12", "--concurrency", "2"]
@@ -35,6 +38,22 @@ def test_a_changed_checkpoint_is_another_evaluation(tmp_path, capsys):
     (tmp_path / "model" / "generation_config.json").write_text("{}")
     assert run(tmp_path / "e", "--agent", str(tmp_path / "model")) == 2
     assert "model_digest" in capsys.readouterr().err
+
+
+def test_a_turn_ends_at_any_eos_of_the_models_generation_config(tmp_path):
+    """Here at a word that begins with a space."""
+    model = shutil.copytree(small_checkpoint(), tmp_path / "model")
+    path, tokenizer = model / "generation_config.json", load_tokenizer(str(model))
+    words = [token for token in range(len(tokenizer)) if tokenizer.decode([token]).startswith(" ")]
+    ends = [tokenizer.eos_token_id, *words]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token_id": ends}))
+    assert run(tmp_path / "e", "--agent", str(model)) == 0
+    after = set()
+    for episode in read_episodes(tmp_path / "e" / EPISODES):
+        played = episode.trajectory
+        tokens = list(zip(played.token_ids, played.response_mask, strict=True))
+        after |= {then for (token, own), then in itertools.pairwise(tokens) if own and token in words}
+    assert after == {(tokenizer.eos_token_id, 0)}
 
 
 def test_a_checkpoint_without_a_chat_template_is_refused_by_name(tmp_path, capsys):

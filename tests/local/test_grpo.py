@@ -1,5 +1,8 @@
 """GRPO through TRL: what it is handed, and that it computes what was sampled."""
 
+import itertools
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +48,26 @@ def played(grpo_values: Values) -> tuple[RolloutFunction, Any, dict[str, Any]]:
     folder.open(to_yaml(values))
     rollout, trainer = rollout_and_trainer(check_local(values), folder)
     return rollout, trainer, rollout(["2", "2", "3", "3"], trainer)
+
+
+def test_a_turn_ends_at_any_eos_of_the_model_and_is_trained_on_it(
+    grpo_values: Values, tiny_checkpoint: Path, tmp_path: Path
+):
+    """Half of the vocabulary ends a turn here, for the model's weights are random."""
+    model = shutil.copytree(tiny_checkpoint, tmp_path / "model")
+    path, end = model / "generation_config.json", models.load_tokenizer(str(model)).eos_token_id
+    others = set(range(200)) - {end}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token_id": [end, *others]}))
+    values = grpo_values(f"pretrain={model}")
+    folder = RunFolder(Path(values["output_dir"]), ENGINE)
+    folder.open(to_yaml(values))
+    rollout, trainer = rollout_and_trainer(check_local(values), folder)
+    fields = rollout(["2", "2", "3", "3"], trainer)
+    after = set()
+    for ids, mask in zip(fields["completion_ids"], fields["env_mask"], strict=True):
+        tokens = list(zip(ids, mask, strict=True))
+        after |= {then for (token, own), then in itertools.pairwise(tokens) if own and token in others}
+    assert after == {(end, 0)}
 
 
 def test_trl_computes_the_log_probabilities_that_were_sampled(played: tuple[RolloutFunction, Any, dict[str, Any]]):

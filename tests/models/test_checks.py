@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("transformers", reason="transformers is not installed")
 
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.models.checks import check_files, check_pretrained, prompt_style_of
+from tau_retail_env.models.checks import check_files, check_pretrained, eos_token_ids, prompt_style_of
 from tau_retail_env.models.shipped import small_checkpoint
 
 POINTER = (
@@ -36,6 +36,19 @@ def checked(source: str, style: str = "minimal", sequence_length: int = 1024) ->
 
 def test_the_small_model_says_what_it_was_trained_on():
     assert prompt_style_of(checked(str(small_checkpoint()))) == "minimal"
+
+
+@pytest.mark.parametrize(("said", "expected"), [([1786, 7], (1786, 7)), (7, (7,)), (None, ())])
+def test_a_model_stops_after_every_token_that_its_generation_config_names(folder: Path, said: Any, expected: Any):
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": said}))
+    assert eos_token_ids(str(folder)) == expected
+
+
+def test_without_a_generation_config_the_models_own_configuration_says_it(folder: Path):
+    (folder / "generation_config.json").unlink()
+    assert eos_token_ids(changed(folder, eos_token_id=[1786, 9])) == (1786, 9)
+    (folder / "config.json").unlink()
+    assert eos_token_ids(str(folder)) == ()
 
 
 @pytest.mark.parametrize("said", [..., {"prompt_style": "compressed"}, "minimal"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,13 +11,21 @@ import pytest
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.runs.checkpoints import best_in, checkpoints_in, damage_of
+from tau_retail_env.runs.interruption import Interruption
 
 
 @pytest.fixture
-def trained(roll: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def said() -> list[str]:
+    """What a run says, and the rows that it has written."""
+    return []
+
+
+@pytest.fixture
+def trained(roll: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> Any:
     """Lets ROLL's pipeline go through its steps: its own state, saving and removal, with one worker that is no actor.
 
-    Returns a function that takes the score of the validation of each step and returns the folder of checkpoints.
+    Returns a function that takes the score of the validation of each step and returns the folder of checkpoints; in one
+    step SIGTERM may come.
     """
     from roll.pipeline.base_pipeline import WorkerState
     from roll.utils.checkpoint_manager import CheckpointManager
@@ -28,15 +37,19 @@ def trained(roll: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     manager = CheckpointManager(upload)
     monkeypatch.setattr(WorkerState, "save_rng_state", staticmethod(lambda **_: None))  # asks a GPU
 
-    def train(scores: dict[int, float], **settings: int) -> Path:
+    def train(scores: dict[int, float], *, signal_in: int | None = None, **settings: int) -> Path:
         pipeline: Any = object.__new__(TauRetailPipeline)
         config = {"save_steps": 2, "max_steps": 7, "max_ckpt_to_keep": 0, **settings}
         pipeline.pipeline_config = SimpleNamespace(output_dir=str(tmp_path), checkpoint_config=upload, **config)
         pipeline.state, pipeline.checkpoint_manager, pipeline.resume_futures = WorkerState(), manager, []
+        pipeline.interruption, pipeline.say = Interruption(said.append), said.append
+        pipeline.tracker = SimpleNamespace(log=lambda values, step: said.append(f"row {step}"))
         for step in range(config["max_steps"]):
             pipeline.state.step = step
             pipeline.state.log_history.append({"val/score/mean": scores[step]} if step in scores else {})
             pipeline.checkpoint_clusters = [Actor(manager, tmp_path, updates=step + 1)]
+            if step == signal_in:
+                pipeline.interruption.handle(signal.SIGTERM, None)
             pipeline.do_checkpoint(global_step=step)
         return folder
 
@@ -82,6 +95,54 @@ def test_the_best_validation_keeps_the_weights_that_it_has_judged(trained):
     names = sorted(path.name for path in (folder / "best").iterdir())
     assert names == ["best.json", "manifest.json", "model.safetensors"]
     assert [step for step, _ in checkpoints_in(folder)] == [6]  # ROLL has removed the others
+
+
+def test_a_signal_ends_a_run_after_the_row_of_the_step_which_is_saved(trained, said, tmp_path):
+    with pytest.raises(SystemExit):
+        trained({2: 0.5}, signal_in=2, save_steps=100)
+    assert said == [
+        "interrupted: this step is finished and saved first; once more ends the run at once",
+        "row 2",
+        "[tau-retail] saved after step 2",
+    ]
+    [(step, path)] = checkpoints_in(tmp_path / "checkpoints")
+    assert (step, (path / "model.safetensors").read_text()) == (2, "3 updates")
+    assert damage_of(path) is None
+
+
+def test_a_signal_in_the_first_step_ends_a_run_at_once_for_roll_saves_nothing_then(trained, said, tmp_path):
+    with pytest.raises(SystemExit):
+        trained({}, signal_in=0)
+    assert said == []
+    assert not checkpoints_in(tmp_path / "checkpoints")
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_a_step_that_a_signal_to_all_processes_has_torn_ends_the_run_as_interrupted(
+    roll: Path, said: list[str], monkeypatch: pytest.MonkeyPatch, is_asked: bool
+):
+    """Ray's processes end by SIGTERM, too."""
+    from tau_retail_env.roll import pipeline
+    from tau_retail_env.roll.train import run_pipeline
+
+    interruption = Interruption(said.append)
+
+    class Torn(SimpleNamespace):
+        def run(self) -> None:
+            if is_asked:
+                interruption.handle(signal.SIGTERM, None)
+            raise RuntimeError("an actor died")
+
+    closed = SimpleNamespace(shutdown=lambda **_: None, finish=lambda: said.append("closed"))
+    state = SimpleNamespace(step=4)
+    monkeypatch.setattr(pipeline, "TauRetailPipeline", lambda **_: Torn(state=state, executor=closed, tracker=closed))
+    config: Any = SimpleNamespace(least_success=0.0, filter_groups=False)
+    with pytest.raises(SystemExit if is_asked else RuntimeError) as ended:
+        run_pipeline(None, config, said.append, interruption)
+    assert not is_asked or ended.value.code == 143
+    assert any("an actor died" in line for line in said) == is_asked
+    assert said[-1] == "closed"
+    assert not interruption.finishes
 
 
 def test_rolls_own_judges_no_checkpoint(trained, monkeypatch):

@@ -301,6 +301,23 @@ def test_a_padding_token_ends_a_turn_but_is_none_of_its_words(rollout_loop, smal
     assert metrics_of(episode)["cut_turns"] == 0.0
 
 
+def test_another_eos_of_the_model_ends_a_turn_and_is_one_of_its_tokens(rollout_loop, small_tokenizer, monkeypatch):
+    from tau_retail_env.roll import env_manager
+
+    end, other = small_tokenizer.eos_token_id, small_tokenizer.encode("~", add_special_tokens=False)[-1]
+    named = []
+    monkeypatch.setattr(env_manager, "eos_token_ids", lambda source: named.append(source) or (end, other))
+    played = rollout_loop(make_actor=actor_that(lambda actor, oracle: [*actor.write("Hello.", end=False), other]))
+    (episode,) = step_of_turns(played, max_turns=2)
+    assert set(named) == {small_tokenizer.name_or_path}
+    (first, _), (second, _) = played.managers[0].llm_proxy.requests[:2]
+    said = played.managers[0].llm_proxy.replies[0]
+    assert second[: len(first) + len(said) + 1] == [*first, *said, end]
+    mask = attended(episode)[1]
+    assert mask[len(first) : len(first) + len(said) + 1] == [*[True] * len(said), False]
+    assert metrics_of(episode)["cut_turns"] == 0.0
+
+
 def step_of_turns(played, max_turns):
     """Play a step with another limit of turns."""
     for manager in played.managers:

@@ -632,7 +632,7 @@ def test_rolls_tensorboard_gets_a_table_of_each_validations_episodes_once(roll, 
 
 PROGRAM = textwrap.dedent(
     """
-    import os, subprocess, sys, time
+    import os, subprocess, sys, threading, time
     from concurrent.futures import ThreadPoolExecutor
     from pathlib import Path
     from tau_retail_env.cli import exits, main
@@ -652,8 +652,13 @@ PROGRAM = textwrap.dedent(
                 time.sleep(600)
 
         worker = Worker.remote()
-        print("looked", *ray.get(worker.look.remote()), flush=True)
+        found = ray.get(worker.look.remote())
+        tell = lambda: print("looked", *found, flush=True)
         ThreadPoolExecutor().submit(lambda: ray.get(worker.wait.remote()))  # as ROLL validates
+        if sys.argv[1] == "waits for Ray":
+            threading.Timer(1, tell).start()
+            ray.get(worker.look.remote())
+        tell()
         time.sleep(1)
         if sys.argv[1] == "fails":
             raise RuntimeError("a GPU fell over")
@@ -668,7 +673,13 @@ PROGRAM = textwrap.dedent(
 
 
 @pytest.mark.parametrize(
-    ("how", "stop", "status"), [("fails", None, 1), ("waits", signal.SIGINT, 130), ("waits", signal.SIGTERM, 143)]
+    ("how", "stop", "status"),
+    [
+        ("fails", None, 1),
+        ("waits", signal.SIGINT, 130),
+        ("waits", signal.SIGTERM, 143),
+        ("waits for Ray", signal.SIGTERM, 143),
+    ],
 )
 def test_a_run_that_ends_early_leaves_no_process_and_no_success(roll, repository, tmp_path, how, stop, status):
     """Ray is real; in the pipeline's place stands a worker with a child of its own that Ray does not know.

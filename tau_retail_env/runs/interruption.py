@@ -12,10 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from tau_retail_env.runs.folder import RunFolder
+from tau_retail_env.runs.resume import CONFIG
 
 TERMINATED = 143
 """Exit status of a run that SIGTERM has ended."""
@@ -107,11 +108,11 @@ class Interruption:
 
 
 @contextmanager
-def resumable(folder: RunFolder, say: Callable[[str], None]) -> Iterator[Interruption]:
+def resumable(folder: Path, say: Callable[[str], None]) -> Iterator[Interruption]:
     """Let SIGTERM and Ctrl-C end what runs within by an exception, and say how to go on after that.
 
     Args:
-        folder: the run's folder, claimed.
+        folder: the run's, claimed.
         say: takes each line for the screen.
 
     Yields:
@@ -128,8 +129,8 @@ def resumable(folder: RunFolder, say: Callable[[str], None]) -> Iterator[Interru
     try:
         yield interruption
     except (KeyboardInterrupt, SystemExit) as ended:
-        if folder.config.is_file():
-            say(f"interrupted; resume with: resume={folder.path}")
+        if (folder / CONFIG).is_file():
+            say(f"interrupted; resume with: resume={folder}")
         if isinstance(ended, SystemExit) and interruption.is_asked:
             raise SystemExit(TERMINATED) from None  # Ray makes another status of it where it waits
         raise

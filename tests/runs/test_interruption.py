@@ -111,15 +111,25 @@ def test_a_library_that_makes_another_exit_of_sigterm_does_not_change_the_status
     assert ended.value.code == status
 
 
-def test_ctrl_c_that_was_ignored_stays_ignored(folder: RunFolder):
-    """As in a background process of a shell, whose terminal's Ctrl-C is for others."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_was_ignored_stays_ignored(folder: RunFolder, number: signal.Signals):
+    """As in a background process of a shell, whose terminal's Ctrl-C is for others, and below `nohup`."""
+    before = signal.signal(number, signal.SIG_IGN)
     try:
         with resumable(folder.path, lambda line: None) as asked:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         assert not asked.is_asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
+
+
+def test_a_terminal_that_closes_ends_a_run_as_sigterm_does_with_its_own_status(folder: RunFolder):
+    before = signal.getsignal(signal.SIGHUP)
+    with pytest.raises(SystemExit) as ended, resumable(folder.path, lambda line: None) as asked, asked.finishing():
+        os.kill(os.getpid(), signal.SIGHUP)
+        asked.end_if_asked()
+    assert ended.value.code == 129
+    assert signal.getsignal(signal.SIGHUP) is before
 
 
 def test_an_error_says_nothing_of_its_own(folder: RunFolder):

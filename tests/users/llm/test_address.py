@@ -3,6 +3,7 @@
 import logging
 import os
 import traceback
+from urllib.parse import unquote
 
 import pytest
 
@@ -59,6 +60,27 @@ def test_a_variable_that_is_named_stays_and_must_be_set(monkeypatch):
     with pytest.raises(UserSetupError, match=r"MY_TOKEN holds characters") as error:
         whole(url)
     assert "fäke" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "held", ["pa{ss}word-12345", "half?query=12345678", "half#fragment1234", "ab|cd^12345678", "%zz1234567"]
+)
+def test_a_variable_holds_what_is_sent_as_it_stands(held, monkeypatch):
+    """All else would go to another path, or be in a client's log in a form that nothing hides."""
+    monkeypatch.setenv("MY_TOKEN", held)
+    with pytest.raises(UserSetupError, match=r"MY_TOKEN holds characters .* percent-encoded") as error:
+        whole("https://gateway.example/$MY_TOKEN/v1")
+    assert held not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [(f"{{{KEY}}}", f"%7B{KEY}%7D"), (f"{KEY}%2Fab", f"{KEY}%2Fab"), (f"{KEY}%zz", f"{KEY}%25zz")],
+)
+def test_a_key_that_is_written_out_is_held_as_it_is_sent_and_hidden_as_it_is_read_too(written, sent):
+    url = plain_address(f"https://gateway.example/{written}/v1")
+    assert whole(url) == f"https://gateway.example/{sent}/v1"
+    assert set(secrets_of(url)) == {sent, unquote(sent)}
 
 
 def test_an_address_of_another_process_says_that_it_is_to_be_given_again():

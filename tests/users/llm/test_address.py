@@ -83,6 +83,26 @@ def test_a_key_that_is_written_out_is_held_as_it_is_sent_and_hidden_as_it_is_rea
     assert set(secrets_of(url)) == {sent, unquote(sent)}
 
 
+@pytest.mark.parametrize("key", ["0UjmEARMp_-dVm71wYZCHw", "hf_abcdefghij", "sk-abcdefghij"])
+def test_a_key_with_dashes_among_its_letters_is_one(key):
+    assert key not in plain_address(f"https://gateway.example/{key}/v1")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "hf-inference/models/Qwen/Qwen2.5-7B-Instruct/v1",
+        "openai/deployments/gpt-4o-mini-2024-07-18",
+        "v1beta/models/gemini-2.5-pro",
+        "Qwen3-235B-A22B-GPTQ-Int4-W4A16-g128/v1",
+        "vllm-7d9f8b6c5d-x2k4z/v1",
+        "internationalization/v1",
+    ],
+)
+def test_what_services_and_models_are_called_stays(path):
+    assert plain_address(f"https://[::1]:8000/{path}") == f"https://[::1]:8000/{path}"
+
+
 def test_an_address_of_another_process_says_that_it_is_to_be_given_again():
     with pytest.raises(UserSetupError, match=r"gateway.example.* or give the address again"):
         whole("https://gateway.example/$TAU_RETAIL_URL_KEY_GATEWAY_EXAMPLE/v1")

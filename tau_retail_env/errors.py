@@ -23,15 +23,17 @@ NO_PORT = re.compile(r":[^:\[\]]{6,}$")
 PARTS = re.compile(r"[A-Za-z0-9]+")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 MARKED = re.compile(
-    r"(sk|pk|hf|ghp|gsk|xai|nvapi|r8)[-_]\S{6,}|[\w-]*(key|token|secret|passw|auth)\w*[=:].+", re.IGNORECASE
+    r"((sk|pk)[-_]|(xai|nvapi)-|(hf|ghp|gsk|r8)_)\S{6,}|[\w-]*(key|token|secret|passw|auth)\w*[=:].+", re.IGNORECASE
 )
-"""A key by its first letters, as providers write them, or by the name before it."""
+"""A key by its first letters, as providers write them, or by the name before it; `hf-inference` is a service."""
 SAYS_KEY = re.compile(r"(api[-_]?)?keys?|tokens?|secrets?", re.IGNORECASE)
 """A part of a path after which a key stands."""
 VERSION = re.compile(r"v\d\w{,6}")
 WORD_AND_NUMBER = re.compile(r"[A-Z]?[a-z]+\d{,4}")
 MIXED = 12
 """Characters from which on letters mixed with digits are taken for a key."""
+PIECE = 6
+"""Characters from which on they are taken for a piece of one: a key may have `-` and `_` among its letters."""
 LETTERS = 24
 """The same of letters alone, longer than words are."""
 DIGITS = 16
@@ -177,16 +179,19 @@ def segments_of(path: str) -> Iterator[tuple[str, bool]]:
 def _looks_like_a_key(segment: str) -> bool:
     if UUID.search(segment) or MARKED.match(segment):
         return True
-    return any(map(_is_random, PARTS.findall(segment)))
+    parts = PARTS.findall(segment)
+    mixed = [part for part in parts if len(part) >= PIECE and _is_mixed(part)]
+    return sum(map(len, mixed)) >= MIXED or any(map(_is_long, parts))
 
 
-def _is_random(part: str) -> bool:
-    """Whether letters and digits make no word, no date, no region and no model's name."""
-    if part.isdigit():
-        return len(part) >= DIGITS
-    if part.isalpha():
-        return len(part) >= LETTERS
-    return len(part) >= MIXED and not WORD_AND_NUMBER.fullmatch(part)
+def _is_mixed(part: str) -> bool:
+    """Whether it has letters and digits that make no word, no region and no model's name."""
+    return not part.isdigit() and not part.isalpha() and not WORD_AND_NUMBER.fullmatch(part)
+
+
+def _is_long(part: str) -> bool:
+    """Whether it has letters or digits alone, more than a word, a date or an account's number."""
+    return len(part) >= (DIGITS if part.isdigit() else LETTERS) and (part.isdigit() or part.isalpha())
 
 
 def _split(rest: str) -> tuple[str, str, str]:

@@ -53,7 +53,7 @@ def python_for(kind: str, pythons: Pythons) -> str:
 
 
 def run_stage(python: str, words: Sequence[str]) -> int:
-    """Run `tau-retail` in another interpreter until it ends; every signal to this process is handed on to it.
+    """Run `tau-retail` in another interpreter until it ends; SIGINT and SIGTERM of this process are handed on to it.
 
     Args:
         python: the interpreter.
@@ -63,7 +63,7 @@ def run_stage(python: str, words: Sequence[str]) -> int:
         Its exit status; 128 and the signal's number where a signal ended it.
 
     Raises:
-        KeyboardInterrupt: this process was interrupted; the stage has ended by then.
+        KeyboardInterrupt, SystemExit: SIGINT or SIGTERM came; the stage has ended by then.
     """
     package = str(PACKAGE_FOLDER.parent)
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
@@ -75,22 +75,25 @@ def run_stage(python: str, words: Sequence[str]) -> int:
     )
     try:
         status = child.wait()
-    except KeyboardInterrupt:
-        _interrupt(child)
+    except (KeyboardInterrupt, SystemExit) as ended:
+        _end(child, ended)
         raise
     return status if status >= 0 else 128 - status
 
 
-def _interrupt(child: subprocess.Popen[bytes]) -> None:
-    """Hand Ctrl-C on to a stage, and each further one until it has ended: at the first it saves what it has learnt."""
+def _end(child: subprocess.Popen[bytes], ended: KeyboardInterrupt | SystemExit) -> None:
+    """Hand a signal on to a stage, and each further one until it has ended: at the first it saves what it has learnt.
+
+    Each as it came: in the background of a shell a stage ignores SIGINT, as the chain does.
+    """
     while True:
-        with suppress(ProcessLookupError):
-            child.send_signal(signal.SIGINT)
         try:
+            with suppress(ProcessLookupError):
+                child.send_signal(signal.SIGINT if isinstance(ended, KeyboardInterrupt) else signal.SIGTERM)
             child.wait()
             return
-        except KeyboardInterrupt:
-            continue
+        except (KeyboardInterrupt, SystemExit) as again:
+            ended = again
 
 
 def as_typed(python: str, words: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from tau_retail_env.runs.checkpoints import BEST, checkpoints_in, has_manifest
 from tau_retail_env.runs.files import write_atomically
 from tau_retail_env.runs.folder import newest_run
 from tau_retail_env.runs.folder_lock import FolderLock, is_unused
+from tau_retail_env.runs.interruption import resumable
 from tau_retail_env.runs.interruption import say as say_line
 from tau_retail_env.runs.resume import CONFIG
 
@@ -50,18 +51,14 @@ def run(
     Raises:
         InvalidValueError: the folder belongs to another chain or to something else; nothing was written.
         StageFailedError: a stage failed.
-        KeyboardInterrupt: it was interrupted, and has said how to go on.
+        KeyboardInterrupt, SystemExit: SIGINT or SIGTERM has ended it, and it has said how to go on.
     """
     folder = chain_folder(config)
-    with FolderLock(folder):
+    with FolderLock(folder), resumable(folder, say):
         chain = _Chain(config, planned, folder, say)
         write_atomically(folder / CONFIG, to_yaml(values))
-        try:
-            for stage in planned:
-                chain.bring(stage)
-        except KeyboardInterrupt:
-            say(f"interrupted; resume with: resume={folder}")
-            raise
+        for stage in planned:
+            chain.bring(stage)
         say(chain.table())
         say(f"everything lies in {folder}")
         trained = [stage.name for stage in planned if stage.trains]

@@ -408,7 +408,7 @@ def started(
     journal = Journal(say)
     with (
         claim(config, values) as folder,
-        resumable(folder, journal) as interruption,
+        resumable(folder.path, journal) as interruption,
         Run(config, values, folder, model_args, journal, interruption) as run,
     ):
         begin_run()

@@ -70,20 +70,38 @@ def eos_token_ids(source: str) -> tuple[int, ...]:
 
     Args:
         source: a folder, or a Hugging Face name; where there is no model, as beside a tokenizer alone, there are none.
+
+    Raises:
+        InvalidValueError: the file holds what transformers does not take, or its `eos_token_id` is no token's number.
     """
+    path = on_disk_or_hub(source)
     try:
-        return listed(GenerationConfig.from_pretrained(on_disk_or_hub(source)).eos_token_id)
+        found = GenerationConfig.from_pretrained(path).eos_token_id
     except OSError:  # many a model has no such file
+        found = None
         with suppress(InvalidValueError):
-            return listed(model_config(source).eos_token_id)
-    return ()
+            found = model_config(source).eos_token_id
+    except (TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InvalidValueError(f"{source}: its generation_config.json is refused by transformers: {reason}") from error
+    return listed(found)
 
 
 def listed(eos_token_id: int | Sequence[int] | None) -> tuple[int, ...]:
-    """The `eos_token_id` of a configuration, which is one token, several or none, as several."""
+    """The `eos_token_id` of a configuration, which is one token, several or none, as several.
+
+    Raises:
+        InvalidValueError: it is something else.
+    """
     if eos_token_id is None:
         return ()
-    return (eos_token_id,) if isinstance(eos_token_id, int) else tuple(eos_token_id)
+    found = eos_token_id if isinstance(eos_token_id, list | tuple) else [eos_token_id]
+    if any(type(token) is not int for token in found):
+        raise InvalidValueError(
+            f"eos_token_id: found {eos_token_id!r} in the model's generation_config.json or config.json, expected a "
+            "token's number, a list of them, or null"
+        )
+    return tuple(found)
 
 
 def prompt_style_of(config: Any) -> str | None:

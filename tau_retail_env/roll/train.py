@@ -46,7 +46,7 @@ def train(config: RollConfig, values: Mapping[str, Any], *, say: Callable[[str],
         TauRetailError: something that the run needs is not here, and no GPU has been touched; or the disk is full.
     """
     journal = Journal(say)
-    with claim(config, values) as folder, resumable(folder, journal) as interruption:
+    with claim(config, values) as folder, resumable(folder.path, journal) as interruption:
         try:
             _train_in(folder, config, values, journal, interruption)
         except WriteError as error:

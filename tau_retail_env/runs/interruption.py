@@ -12,15 +12,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from tau_retail_env.runs.folder import RunFolder
+from tau_retail_env.runs.resume import CONFIG
 
-TERMINATED = 143
-"""Exit status of a run that SIGTERM has ended."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""Those that end a run: Ctrl-C's, and that of `kill` and batch systems."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Those that end a run: Ctrl-C's, that of `kill` and batch systems, and that of a terminal or connection which closes.
+A run ends with 128 and the signal's number: 130, 143, 129."""
 AGAIN_S = 1.0
 """Seconds after the first signal in which others are taken for the same: `timeout` and batch systems send one to a
 process and once more to all of its group."""
@@ -51,6 +51,11 @@ class Interruption:
         """Whether a signal has come."""
         return self._number is not None or self._is_lost
 
+    @property
+    def status(self) -> int:
+        """The exit status of a run that a signal has ended: by the last one."""
+        return 128 + (self._number or signal.SIGTERM)
+
     @contextmanager
     def finishing(self) -> Iterator[None]:
         """What runs within is not cut short by the first signal, and asks `end_if_asked` where it may end."""
@@ -73,14 +78,14 @@ class Interruption:
 
         Raises:
             KeyboardInterrupt: it was SIGINT.
-            SystemExit: it was SIGTERM; with `TERMINATED`.
+            SystemExit: it was another; with 128 and its number.
         """
         if self._number is not None:
             self.is_clean = True
             _end(self._number)
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Handle SIGINT or SIGTERM."""
+        """Handle one of `SIGNALS`."""
         now = time.monotonic()
         if self._number is None and not self._is_lost:
             self._number, self._asked_at = number, now
@@ -90,6 +95,7 @@ class Interruption:
                 self._say("interrupted: this step is finished and saved first; once more ends the run at once")
         elif self._is_lost or now - self._asked_at > AGAIN_S:
             self.is_clean = False
+            self._number = number
             _end(number)
 
     def end_lost(self) -> None:
@@ -107,18 +113,18 @@ class Interruption:
 
 
 @contextmanager
-def resumable(folder: RunFolder, say: Callable[[str], None]) -> Iterator[Interruption]:
-    """Let SIGTERM and Ctrl-C end what runs within by an exception, and say how to go on after that.
+def resumable(folder: Path, say: Callable[[str], None]) -> Iterator[Interruption]:
+    """Let `SIGNALS` end what runs within by an exception, and say how to go on after that; those ignored stay so.
 
     Args:
-        folder: the run's folder, claimed.
+        folder: the run's, claimed.
         say: takes each line for the screen.
 
     Yields:
         What says where the run is not to be cut short.
 
     Raises:
-        SystemExit: with `TERMINATED`, at SIGTERM.
+        SystemExit: with 128 and the signal's number, where it was another than SIGINT.
     """
     interruption = Interruption(say)
     before = {}
@@ -128,10 +134,10 @@ def resumable(folder: RunFolder, say: Callable[[str], None]) -> Iterator[Interru
     try:
         yield interruption
     except (KeyboardInterrupt, SystemExit) as ended:
-        if folder.config.is_file():
-            say(f"interrupted; resume with: resume={folder.path}")
+        if (folder / CONFIG).is_file():
+            say(f"interrupted; resume with: resume={folder}")
         if isinstance(ended, SystemExit) and interruption.is_asked:
-            raise SystemExit(TERMINATED) from None  # Ray makes another status of it where it waits
+            raise SystemExit(interruption.status) from None  # Ray makes another status of it where it waits
         raise
     finally:
         for number, handler in before.items():
@@ -159,7 +165,7 @@ def terminate(number: int, frame: FrameType | None) -> None:
 def _end(number: int) -> NoReturn:
     if number == signal.SIGINT:
         raise KeyboardInterrupt
-    raise SystemExit(TERMINATED)
+    raise SystemExit(128 + number)
 
 
 def say(line: str) -> None:

@@ -1,15 +1,20 @@
 """A chain from stage to stage: what is handed on, skipped and refused; its stages leave what real ones do."""
 
+import os
+import signal
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tau_retail_env.chain import processes
 from tau_retail_env.chain import run as module
 from tau_retail_env.chain.plan import plan
 from tau_retail_env.chain.run import StageFailedError
 from tau_retail_env.chain.settings import read_chain
+from tau_retail_env.cli.main import main
 from tau_retail_env.cli.train import _checked
 from tau_retail_env.config import compose
 from tau_retail_env.errors import InvalidValueError
@@ -57,6 +62,26 @@ def test_a_stage_that_fails_is_named_and_gone_on_with(stages, chain):
     stages.fails = None
     chain("resume=true")
     assert stages.played == [*NAMES[:3], *NAMES[2:]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_chain_with_its_own_status_and_the_chain_says_how_to_go_on(
+    stages, chain, monkeypatch, capsys, tmp_path, number
+):
+    def stage(python, words):
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+
+    monkeypatch.setattr(processes, "run_stage", stage)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
+    try:
+        status = main(["train", "--config-name", "tau_retail_local_pipeline", f"output_dir={tmp_path / 'chain'}"])
+    except SystemExit as ended:
+        status = ended.code
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert status == {signal.SIGTERM: 143, signal.SIGINT: 130}[number]
+    assert capsys.readouterr().out.endswith(f"\ninterrupted; resume with: resume={tmp_path / 'chain'}\n")
 
 
 def test_a_training_stage_that_had_begun_resumes_its_own_run(stages, chain, tmp_path):

@@ -59,7 +59,7 @@ def test_a_stage_is_the_command_in_another_process_and_its_status_is_told():
     assert run_stage(sys.executable, ["trian"]) == 2
 
 
-def chain_of(folder: Path, stage: str) -> subprocess.Popen[bytes]:
+def chain_of(folder: Path, stage: str, sigint: str = "signal.default_int_handler") -> subprocess.Popen[bytes]:
     """A process that runs one stage, a program of ours in the package's place."""
     package = folder / "stand_in" / "tau_retail_env"
     package.mkdir(parents=True)
@@ -70,7 +70,9 @@ def chain_of(folder: Path, stage: str) -> subprocess.Popen[bytes]:
         import signal
         from pathlib import Path
         from tau_retail_env.chain import processes
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
+        from tau_retail_env.runs.interruption import terminate
+        signal.signal(signal.SIGINT, {sigint})
+        signal.signal(signal.SIGTERM, terminate)
         processes.PACKAGE_FOLDER = Path({str(package)!r})
         processes.run_stage({sys.executable!r}, [])
         """
@@ -100,6 +102,27 @@ def test_every_ctrl_c_is_handed_on_until_the_stage_has_ended(tmp_path: Path):
     wait_until((tmp_path / "heard").exists)
     chain.send_signal(signal.SIGINT)
     assert chain.wait(30) != 0
+    assert (tmp_path / "ended").exists()
+
+
+def test_in_the_background_of_a_shell_which_ignores_ctrl_c_sigterm_ends_the_stage_too(tmp_path: Path):
+    stage = textwrap.dedent(
+        """
+        import pathlib, signal, sys, time
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        def heard(*_):
+            time.sleep(0.5)  # the chain waits for it
+            pathlib.Path("ended").touch()
+            sys.exit(143)
+        signal.signal(signal.SIGTERM, heard)
+        pathlib.Path("ready").touch()
+        time.sleep(60)
+        """
+    )
+    chain = chain_of(tmp_path, stage, "signal.SIG_IGN")
+    wait_until((tmp_path / "ready").exists)
+    chain.send_signal(signal.SIGTERM)
+    assert chain.wait(30) == 143
     assert (tmp_path / "ended").exists()
 
 

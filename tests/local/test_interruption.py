@@ -22,7 +22,7 @@ from tau_retail_env.runs.files import read_rows
 
 Values = Callable[..., dict[str, Any]]
 NEVER = "save_steps=1000"
-STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
+STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
 
 
 @pytest.fixture(autouse=True)

@@ -44,6 +44,20 @@ def test_a_model_stops_after_every_token_that_its_generation_config_names(folder
     assert eos_token_ids(str(folder)) == expected
 
 
+@pytest.mark.parametrize("said", ["1786", ["1786"], 1786.0, [[1786]], True, {"a": 1}])
+def test_an_eos_token_id_that_is_no_tokens_number_is_refused(folder: Path, said: Any):
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": said}))
+    with pytest.raises(InvalidValueError, match=r"eos_token_id: found .* expected a token's number, a list of them"):
+        eos_token_ids(str(folder))
+
+
+@pytest.mark.parametrize("said", ["[1]", '{"eos_token_id": 1786, "max_new_tokens": -1}'])
+def test_a_generation_config_that_transformers_refuses_is_told_in_a_line(folder: Path, said: str):
+    (folder / "generation_config.json").write_text(said)
+    with pytest.raises(InvalidValueError, match=r"model: its generation_config.json is refused by transformers: "):
+        eos_token_ids(str(folder))
+
+
 def test_without_a_generation_config_the_models_own_configuration_says_it(folder: Path):
     (folder / "generation_config.json").unlink()
     assert eos_token_ids(changed(folder, eos_token_id=[1786, 9])) == (1786, 9)

@@ -38,7 +38,7 @@ def test_sigterm_ends_a_run_with_143_and_a_run_that_was_begun_says_how_to_go_on(
     before = signal.getsignal(signal.SIGTERM)
     if is_begun:
         folder.open("exp_name: short\n")
-    with pytest.raises(SystemExit) as ended, resumable(folder, said.append):
+    with pytest.raises(SystemExit) as ended, resumable(folder.path, said.append):
         os.kill(os.getpid(), signal.SIGTERM)
         signal.pause()
     assert ended.value.code == 143
@@ -49,7 +49,7 @@ def test_sigterm_ends_a_run_with_143_and_a_run_that_was_begun_says_how_to_go_on(
 def test_within_what_is_to_be_finished_the_first_signal_waits_and_says_so(folder: RunFolder):
     said: list[str] = []
     done = []
-    with pytest.raises(SystemExit) as ended, resumable(folder, said.append) as asked, asked.finishing():
+    with pytest.raises(SystemExit) as ended, resumable(folder.path, said.append) as asked, asked.finishing():
         os.kill(os.getpid(), signal.SIGTERM)
         assert asked.is_asked and not asked.is_clean
         done.append("update")
@@ -62,7 +62,7 @@ def test_within_what_is_to_be_finished_the_first_signal_waits_and_says_so(folder
 
 def test_what_may_be_left_is_left_at_once_also_where_the_signal_came_before_it(folder: RunFolder):
     for early in (True, False):
-        with pytest.raises(SystemExit), resumable(folder, lambda line: None) as asked, asked.finishing():
+        with pytest.raises(SystemExit), resumable(folder.path, lambda line: None) as asked, asked.finishing():
             if early:
                 os.kill(os.getpid(), signal.SIGTERM)
             with asked.leaving():
@@ -76,7 +76,7 @@ def test_signals_within_a_moment_are_one_and_a_later_one_ends_at_once(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ):
     """`timeout` sends one to its command and one to the command's group."""
-    with pytest.raises(SystemExit), resumable(folder, lambda line: None) as asked, asked.finishing():
+    with pytest.raises(SystemExit), resumable(folder.path, lambda line: None) as asked, asked.finishing():
         for _ in range(3):
             os.kill(os.getpid(), signal.SIGTERM)
         monkeypatch.setattr(interruption, "AGAIN_S", 0.0)
@@ -89,7 +89,7 @@ def test_signals_within_a_moment_are_one_and_a_later_one_ends_at_once(
 @pytest.mark.parametrize("is_asked", [True, False])
 def test_what_cannot_be_finished_any_more_ends_at_once(folder: RunFolder, is_asked: bool):
     """As where a machine of the run is gone; another thread says so."""
-    with pytest.raises(SystemExit) as ended, resumable(folder, lambda line: None) as asked, asked.finishing():
+    with pytest.raises(SystemExit) as ended, resumable(folder.path, lambda line: None) as asked, asked.finishing():
         if is_asked:
             os.kill(os.getpid(), signal.SIGTERM)
         thread = threading.Thread(target=asked.end_lost)
@@ -104,28 +104,38 @@ def test_what_cannot_be_finished_any_more_ends_at_once(folder: RunFolder, is_ask
 def test_a_library_that_makes_another_exit_of_sigterm_does_not_change_the_status(
     folder: RunFolder, is_asked: bool, status: int
 ):
-    with pytest.raises(SystemExit) as ended, resumable(folder, lambda line: None) as asked, asked.finishing():
+    with pytest.raises(SystemExit) as ended, resumable(folder.path, lambda line: None) as asked, asked.finishing():
         if is_asked:
             os.kill(os.getpid(), signal.SIGTERM)
         raise SystemExit(3)
     assert ended.value.code == status
 
 
-def test_ctrl_c_that_was_ignored_stays_ignored(folder: RunFolder):
-    """As in a background process of a shell, whose terminal's Ctrl-C is for others."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_was_ignored_stays_ignored(folder: RunFolder, number: signal.Signals):
+    """As in a background process of a shell, whose terminal's Ctrl-C is for others, and below `nohup`."""
+    before = signal.signal(number, signal.SIG_IGN)
     try:
-        with resumable(folder, lambda line: None) as asked:
-            os.kill(os.getpid(), signal.SIGINT)
+        with resumable(folder.path, lambda line: None) as asked:
+            os.kill(os.getpid(), number)
         assert not asked.is_asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
+
+
+def test_a_terminal_that_closes_ends_a_run_as_sigterm_does_with_its_own_status(folder: RunFolder):
+    before = signal.getsignal(signal.SIGHUP)
+    with pytest.raises(SystemExit) as ended, resumable(folder.path, lambda line: None) as asked, asked.finishing():
+        os.kill(os.getpid(), signal.SIGHUP)
+        asked.end_if_asked()
+    assert ended.value.code == 129
+    assert signal.getsignal(signal.SIGHUP) is before
 
 
 def test_an_error_says_nothing_of_its_own(folder: RunFolder):
     said: list[str] = []
     folder.open("exp_name: short\n")
-    with pytest.raises(RuntimeError), resumable(folder, said.append):
+    with pytest.raises(RuntimeError), resumable(folder.path, said.append):
         raise RuntimeError("a GPU fell over")
     assert said == []
 

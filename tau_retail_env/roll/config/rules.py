@@ -18,6 +18,8 @@ MANAGERS = ("train_env_manager", "val_env_manager")
 SIZES = dict(zip(MANAGERS, ("rollout_batch_size", "val_batch_size"), strict=True))
 """The key from which ROLL takes how many episodes an environment plays."""
 ENGINES = ("vllm", "sglang")
+BOTH_GRAPHS = "FULL_AND_PIECEWISE"
+"""What vLLM captures where nothing is said: whole passes of messages alone, and pieces of all others."""
 ENGINE_SPLITS = ("tensor_parallel_size", "pipeline_parallel_size")
 """Settings of a rollout engine that divide one copy of the model over GPUs."""
 PASS_HAT_K = "tau_retail_env.roll.group_filter.PassHatKFilter"
@@ -258,15 +260,8 @@ def check_engine(config: RollValues) -> Iterator[str]:
             f"actor_infer.strategy_args.strategy_config.{name}: found {length}, less than sequence_length "
             f"{config('sequence_length')}: longer episodes would end in an error; remove the key"
         )
-    graphs = config.strategy_config("actor_infer").get("compilation_config")
-    mode = graphs.get("cudagraph_mode") if isinstance(graphs, Mapping) else None
-    if engine == "vllm" and str(mode).upper() in ("FULL", "2"):
-        yield (
-            f"actor_infer.strategy_args.strategy_config.compilation_config.cudagraph_mode: found {mode}, which also "
-            "captures passes that read a prompt, and with FlashAttention 3 vLLM then writes nonsense: a model that "
-            "wins 46 % of its tasks won none of 256 (docs/runs/roll_shorter). Expected FULL_AND_PIECEWISE, vLLM's own "
-            "choice, or FULL_DECODE_ONLY"
-        )
+    if engine == "vllm" and "compilation_config" in config.strategy_config("actor_infer"):
+        yield from _graphs(config.strategy_config("actor_infer")["compilation_config"])
     split = math.prod(int(config.strategy_config("actor_infer").get(name, 1)) for name in ENGINE_SPLITS)
     if engine == "sglang" and (found := config("actor_infer.num_gpus_per_worker")) != split:
         yield (
@@ -282,6 +277,33 @@ def check_engine(config: RollValues) -> Iterator[str]:
         yield f"router_args.router_name: SglangRouter works with infer=sglang alone, not with {engine}"
     elif router != "PromptAffinityRouter" and config("router_args.max_running_requests") != 128:
         yield f"router_args.max_running_requests: {router} limits nothing; only PromptAffinityRouter reads it"
+
+
+def _graphs(found: Any) -> Iterator[str]:
+    """What vLLM captures: one graph for a whole pass is wrong."""
+    path = "actor_infer.strategy_args.strategy_config.compilation_config"
+    if not isinstance(found, Mapping):
+        yield (
+            f"{path}: found {'null' if found is None else found}, expected settings such as mode: 0, all that vLLM "
+            f"takes from ROLL; or leave the key out (~{path})"
+        )
+        return
+    said = found.get("cudagraph_mode")
+    mode = BOTH_GRAPHS if said is None else str(said).upper()
+    wrong = (
+        "captures passes that read a prompt, and with FlashAttention 3 vLLM then writes nonsense: a model that "
+        "wins 46 % of its tasks won none of 256 (docs/runs/roll_shorter)"
+    )
+    if mode in ("FULL", "2", "2.0"):
+        yield (
+            f"{path}.cudagraph_mode: found {said}, which also {wrong}. Expected {BOTH_GRAPHS}, "
+            "vLLM's own choice, or FULL_DECODE_ONLY"
+        )
+    elif found.get("splitting_ops") == [] and mode == BOTH_GRAPHS:
+        yield (
+            f"{path}.splitting_ops: found [], with which vLLM makes {BOTH_GRAPHS} FULL, which {wrong}. Leave it out, "
+            "or set cudagraph_mode to FULL_DECODE_ONLY"
+        )
 
 
 def check_sizes(config: RollValues) -> Iterator[str]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from tau_retail_env.errors import HIDDEN, UserSetupError, segments_of, shown_url
 
@@ -18,6 +18,10 @@ PREFIX = "TAU_RETAIL_URL_KEY_"
 """How the variables begin in which this package puts what was written out."""
 ADDRESS = "base_url"
 """The key of a configuration that holds an address, wherever it stands."""
+AS_SENT = re.compile(r"([A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+")
+"""What stands in a path as it is sent (RFC 3986, 3.3): all else is another text in a client's log, or ends the path."""
+AS_IS = "~!$&'()*+,;=:@"
+"""Of these, the marks that `quote` would encode."""
 CLIENTS = ("httpx", "httpx2", "openai._base_client")
 """Loggers that would tell the whole address of a request."""
 
@@ -65,7 +69,7 @@ def with_variables(url: str) -> str:
     place, slash, path = rest.partition("/")
     if not mark or not slash or "@" in place or not place:
         return url
-    parts = [f"${_variable(place, one)}" if is_key else one for one, is_key in segments_of(path)]
+    parts = [f"${_variable(place, _as_sent(one))}" if is_key else one for one, is_key in segments_of(path)]
     return f"{start}{mark}{place}{slash}{'/'.join(parts)}"
 
 
@@ -96,14 +100,15 @@ def whole(url: str) -> str:
         url: as settings hold it.
 
     Raises:
-        UserSetupError: a variable is not set, or holds what no address can.
+        UserSetupError: a variable is not set, or holds what no path can.
     """
     return VARIABLE.sub(lambda found: _value(found[1], url), url)
 
 
 def secrets_of(url: str) -> list[str]:
-    """What the variables of an address hold; those that are not set are left out."""
-    return [value for name in variables_of(url) if (value := os.environ.get(name, "").strip())]
+    """What the variables of an address hold, also as a server reads it; those that are not set are left out."""
+    values = [value for name in variables_of(url) if (value := os.environ.get(name, "").strip())]
+    return list(dict.fromkeys(form for value in values for form in (value, unquote(value))))
 
 
 def keep_out_of_logs(url: str) -> None:
@@ -150,6 +155,15 @@ def _value(name: str, url: str) -> str:
         raise UserSetupError(
             f"user.base_url: {url} needs the environment variable {name}, which is not set: export {name}=…{again}"
         )
-    if not value.isascii() or not value.isprintable() or " " in value:
-        raise UserSetupError(f"The environment variable {name} holds characters that no address has; export it again")
+    if not AS_SENT.fullmatch(value):
+        raise UserSetupError(
+            f"The environment variable {name} holds characters that no path of an address has; export it again, those "
+            "percent-encoded (%7C for |)"
+        )
     return value
+
+
+def _as_sent(part: str) -> str:
+    """A part of a path as a client sends it: what is percent-encoded stays so."""
+    is_encoded = not re.search(r"%(?![0-9A-Fa-f]{2})", part)
+    return quote(part, safe=f"{AS_IS}%" if is_encoded else AS_IS)

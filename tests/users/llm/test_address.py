@@ -3,6 +3,7 @@
 import logging
 import os
 import traceback
+from urllib.parse import unquote
 
 import pytest
 
@@ -59,6 +60,47 @@ def test_a_variable_that_is_named_stays_and_must_be_set(monkeypatch):
     with pytest.raises(UserSetupError, match=r"MY_TOKEN holds characters") as error:
         whole(url)
     assert "fäke" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "held", ["pa{ss}word-12345", "half?query=12345678", "half#fragment1234", "ab|cd^12345678", "%zz1234567"]
+)
+def test_a_variable_holds_what_is_sent_as_it_stands(held, monkeypatch):
+    """All else would go to another path, or be in a client's log in a form that nothing hides."""
+    monkeypatch.setenv("MY_TOKEN", held)
+    with pytest.raises(UserSetupError, match=r"MY_TOKEN holds characters .* percent-encoded") as error:
+        whole("https://gateway.example/$MY_TOKEN/v1")
+    assert held not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [(f"{{{KEY}}}", f"%7B{KEY}%7D"), (f"{KEY}%2Fab", f"{KEY}%2Fab"), (f"{KEY}%zz", f"{KEY}%25zz")],
+)
+def test_a_key_that_is_written_out_is_held_as_it_is_sent_and_hidden_as_it_is_read_too(written, sent):
+    url = plain_address(f"https://gateway.example/{written}/v1")
+    assert whole(url) == f"https://gateway.example/{sent}/v1"
+    assert set(secrets_of(url)) == {sent, unquote(sent)}
+
+
+@pytest.mark.parametrize("key", ["0UjmEARMp_-dVm71wYZCHw", "hf_abcdefghij", "sk-abcdefghij"])
+def test_a_key_with_dashes_among_its_letters_is_one(key):
+    assert key not in plain_address(f"https://gateway.example/{key}/v1")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "hf-inference/models/Qwen/Qwen2.5-7B-Instruct/v1",
+        "openai/deployments/gpt-4o-mini-2024-07-18",
+        "v1beta/models/gemini-2.5-pro",
+        "Qwen3-235B-A22B-GPTQ-Int4-W4A16-g128/v1",
+        "vllm-7d9f8b6c5d-x2k4z/v1",
+        "internationalization/v1",
+    ],
+)
+def test_what_services_and_models_are_called_stays(path):
+    assert plain_address(f"https://[::1]:8000/{path}") == f"https://[::1]:8000/{path}"
 
 
 def test_an_address_of_another_process_says_that_it_is_to_be_given_again():

@@ -12,6 +12,7 @@ from transformers import ProcessorMixin
 
 from tau_retail_env.roll.nodes import take_keys
 from tau_retail_env.roll.preload import in_background, make_one_of_each
+from tau_retail_env.roll.ranks import TakesItsPort, started_at_once
 
 USED = ("apply_chat_template", "batch_decode", "decode", "encode")
 """What the env managers and ROLL's proxies call."""
@@ -47,7 +48,7 @@ class SharedTokenizer:
         return one_at_a_time
 
 
-class TauRetailEnvironmentWorker(EnvironmentWorker):
+class TauRetailEnvironmentWorker(TakesItsPort, EnvironmentWorker):
     """ROLL's, which copies tokenizer and processor for each environment; a text model's processor is a tokenizer, too.
 
     Here the tokenizer is shared, and a processor that is none is left out. What else environments share is loaded once,
@@ -94,3 +95,7 @@ class TauRetailEnvironmentWorker(EnvironmentWorker):
     @processor.setter
     def processor(self, loaded: Any) -> None:
         self._processor = loaded if isinstance(loaded, ProcessorMixin) else None
+
+
+TauRetailEnvironmentWorkers = started_at_once(TauRetailEnvironmentWorker)
+"""What ROLL makes the roles of."""

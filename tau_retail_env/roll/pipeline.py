@@ -18,6 +18,7 @@ from tau_retail_env.roll import transport  # noqa: F401 — batches are sent by 
 from tau_retail_env.roll.group_filter import WITHOUT_SIGNAL
 from tau_retail_env.roll.group_signal import with_signal
 from tau_retail_env.roll.metrics import EARNED
+from tau_retail_env.roll.ranks import begin_storage
 from tau_retail_env.roll.roles import load_together, made_at_once
 from tau_retail_env.roll.step_math import in_place_of_rolls
 from tau_retail_env.runs.checkpoints import MANIFEST, NAME, keep_best, write_manifest
@@ -50,6 +51,7 @@ class TauRetailPipeline(AgenticPipeline):
     """What signals have asked of the run."""
 
     def __init__(self, pipeline_config: Any) -> None:
+        self._storage = begin_storage()
         with made_at_once(pipeline_config):
             super().__init__(pipeline_config)
 

@@ -11,10 +11,10 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ PARENT_S = 1.0
 
 
 def preflight(config: RollConfig, *, attention: str | None = None) -> dict[str, int]:
-    """Refuse a run that cannot work here; cheap looks first, servers last.
+    """Refuse a run that cannot work here. Tasks are counted beside what imports PyTorch and transformers.
 
     Args:
         config: the checked configuration.
@@ -56,17 +56,17 @@ def preflight(config: RollConfig, *, attention: str | None = None) -> dict[str, 
         TauRetailError: what is missing or does not fit, and what to do.
     """
     check_installation(config)
-    check_gpus(config)
     check_tracker(config.track_with, beside_roll=True)
     if attention == "fa2" and importlib.util.find_spec("flash_attn") is None:
         raise MissingDependencyError(
             "attn_implementation: fa2 needs flash-attn, which is not installed; use attn_implementation: sdpa"
         )
-    counts = count_tasks(config)
-    check_tokenizer(config)
-    check_model(config)
-    check_servers(config.custom_envs, config.train_tags + config.val_tags)
-    return counts
+    with counting(config) as counted:
+        check_gpus(config)
+        check_tokenizer(config)
+        check_model(config)
+        check_servers(config.custom_envs, config.train_tags + config.val_tags)
+        return counted()
 
 
 def roll_folder() -> Path:
@@ -261,16 +261,36 @@ def count_tasks(config: RollConfig) -> dict[str, int]:
         MissingDependencyError: the source is not here.
         InvalidValueError: an empty selection, or an evaluation that asks for more tasks than there are.
     """
-    counts = _counts(config, tuple(dict.fromkeys(config.train_tags + config.val_tags)))
-    raise_if(
-        [
-            f"val_batch_size: an evaluation asks tag {tag!r} for {places} tasks, but there are {counts[tag]}; "
-            "use val_batch_size=-1 for all of them, or fewer val_env_manager.num_env_groups"
-            for tag, places in config.val_places.items()
-            if places > counts[tag]
-        ]
-    )
-    return counts
+    with counting(config) as counted:
+        return counted()
+
+
+@contextmanager
+def counting(config: RollConfig) -> Iterator[Callable[[], dict[str, int]]]:
+    """Count tasks in forked processes beside what runs within; they end with it, also where it fails.
+
+    Args:
+        config: the checked configuration.
+
+    Yields:
+        What waits for the numbers and raises as `count_tasks` does.
+    """
+    tags = tuple(dict.fromkeys(config.train_tags + config.val_tags))
+
+    def counted() -> dict[str, int]:
+        counts = numbers()
+        raise_if(
+            [
+                f"val_batch_size: an evaluation asks tag {tag!r} for {places} tasks, but there are {counts[tag]}; "
+                "use val_batch_size=-1 for all of them, or fewer val_env_manager.num_env_groups"
+                for tag, places in config.val_places.items()
+                if places > counts[tag]
+            ]
+        )
+        return counts
+
+    with _numbers(config, tags) as numbers:
+        yield counted
 
 
 def check_tokenizer(config: RollConfig) -> None:
@@ -291,14 +311,30 @@ def _strategies(folder: Path) -> list[str]:
     return re.findall(r"\"(\w+)\"", literal.group(1)) if literal else []
 
 
-def _counts(config: RollConfig, tags: Sequence[str]) -> dict[str, int]:
-    """Count in forked processes; in this one where one of them ends early, so that what ended it is seen here."""
+@contextmanager
+def _numbers(config: RollConfig, tags: Sequence[str]) -> Iterator[Callable[[], dict[str, int]]]:
+    """Begin to count in forked processes; in this one where one of them ends early, so that what ended it is seen."""
+    others = multiprocessing.active_children()
     at_once, fork = min(len(tags), os.cpu_count() or 1), multiprocessing.get_context("fork")
-    try:
-        with ProcessPoolExecutor(at_once, fork, _end_with, (os.getpid(),)) as processes:
-            return dict(zip(tags, processes.map(partial(_count, config), tags), strict=True))
-    except BrokenProcessPool:  # killed, such as for its memory, or its error cannot be sent
-        return {tag: _count(config, tag) for tag in tags}
+    count = partial(_count, config)
+
+    def numbers() -> dict[str, int]:
+        try:
+            return dict(zip(tags, begun, strict=True))
+        except BrokenProcessPool:  # killed, such as for its memory, or its error cannot be sent
+            return {tag: count(tag) for tag in tags}
+
+    with ProcessPoolExecutor(at_once, fork, _end_with, (os.getpid(),)) as processes:
+        try:
+            begun = processes.map(count, tags)
+        except BrokenProcessPool:  # killed before all was handed out
+            begun = map(count, tags)
+        try:
+            yield numbers
+        except BaseException:  # nobody waits for the numbers any more
+            for process in set(multiprocessing.active_children()).difference(others):
+                process.terminate()
+            raise
 
 
 def _end_with(parent: int) -> None:

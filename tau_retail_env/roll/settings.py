@@ -17,11 +17,11 @@ WORKERS = {
     "actor_train": "workers.LearningActor",
     "critic": "workers.LearningCritic",
     "reference": "workers.Reference",
-    "actor_infer": "workers.RolloutWorker",
-    "train_env_manager": "environment_worker.TauRetailEnvironmentWorker",
-    "val_env_manager": "environment_worker.TauRetailEnvironmentWorker",
+    "actor_infer": "workers.RolloutWorkers",
+    "train_env_manager": "environment_worker.TauRetailEnvironmentWorkers",
+    "val_env_manager": "environment_worker.TauRetailEnvironmentWorkers",
 }
-"""Which of our workers a role has."""
+"""Which of our workers a role has; of those in the plural, all start at once."""
 RESERVED_CALLS = 64
 """Calls of an engine's worker that must get through, such as the one that wakes it, while all environments wait."""
 

@@ -25,6 +25,7 @@ from tau_retail_env.roll import transport  # noqa: F401 — batches are sent by 
 from tau_retail_env.roll.engines import set_up_updates
 from tau_retail_env.roll.learning import Rows, Sizes, explained_variance, start_at_zero, still, trim_padding
 from tau_retail_env.roll.preload import import_engine, in_background
+from tau_retail_env.roll.ranks import TakesItsPort, started_at_once
 from tau_retail_env.roll.requests import Requests
 from tau_retail_env.roll.value_head import ValueHead, mean_error
 
@@ -193,7 +194,7 @@ class LearningCritic(Learner, CriticWorker):
         return answer
 
 
-class RolloutWorker(InferWorker):
+class RolloutWorker(TakesItsPort, InferWorker):
     """The engine's worker: answers environments itself, and counts each step's tokens.
 
     While the engine sleeps or its weights change, requests wait here. With another engine than vLLM it is ROLL's own.
@@ -280,6 +281,10 @@ class RolloutWorker(InferWorker):
         answer.meta_info["metrics"] |= growth(getattr(self, "_counted", {}), counted)
         self._counted = counted
         return answer
+
+
+RolloutWorkers = started_at_once(RolloutWorker)
+"""What ROLL makes the role of."""
 
 
 def sampling(generation_config: dict[str, Any], tokenizer: Any) -> dict[str, Any]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import json
+import multiprocessing
 import os
 import re
 import signal
 import subprocess
 import sys
 import textwrap
-from contextlib import suppress
+import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -310,9 +312,29 @@ def test_tasks_are_counted_here_where_a_process_ends_early(monkeypatch):
 def test_a_tag_that_is_named_twice_is_counted_once(monkeypatch):
     config = checked("task_source=tau2")
     seen = []
-    monkeypatch.setattr(preflight, "_counts", lambda _, tags: seen.append(tags) or dict.fromkeys(tags, 40))
+    numbers = lambda _, tags: nullcontext(lambda: seen.append(tags) or dict.fromkeys(tags, 40))  # noqa: E731
+    monkeypatch.setattr(preflight, "_numbers", numbers)
     config = config.model_copy(update={"train_tags": config.val_tags * 2})
     assert preflight.count_tasks(config) == {"retail_test": 40} and seen == [("retail_test",)]
+
+
+def test_tasks_are_counted_beside_other_looks_a_refusal_of_which_ends_it(monkeypatch, tmp_path):
+    looked = tmp_path / "looked"
+
+    def count(config: RollConfig, tag: str) -> int:
+        while not looked.exists():  # for ever, unless the other looks are taken meanwhile
+            time.sleep(0.01)
+        return os.getpid()
+
+    monkeypatch.setattr(preflight, "_count", count)
+    count.__module__, count.__qualname__ = preflight.__name__, "_count"  # pickle finds it there
+    with preflight.counting(checked()) as counted:
+        looked.touch()
+        assert os.getpid() not in counted().values()
+    looked.unlink()
+    with pytest.raises(InvalidValueError, match="the tokenizer"), preflight.counting(checked()):
+        raise InvalidValueError("the tokenizer")
+    assert not multiprocessing.active_children()
 
 
 COUNTING = textwrap.dedent(

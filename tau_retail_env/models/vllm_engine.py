@@ -10,6 +10,7 @@ from typing import Any
 
 from tau_retail_env.errors import MissingDependencyError, TauRetailError
 from tau_retail_env.models.sampler import Reply, SamplingSettings
+from tau_retail_env.models.vllm_kernels import kept_kernels
 from tau_retail_env.models.vllm_start import look_up_models_here
 
 ENVIRONMENT: Mapping[str, str] = {
@@ -93,7 +94,7 @@ class VllmEngine:
     def __init__(
         self, folder: str, sampling: SamplingSettings, stop_ids: Sequence[int], settings: EngineSettings
     ) -> None:
-        for name, value in ENVIRONMENT.items():
+        for name, value in {**ENVIRONMENT, **kept_kernels()}.items():
             os.environ.setdefault(name, value)
         try:
             from vllm import SamplingParams

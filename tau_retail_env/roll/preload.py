@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import random
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from tau_retail_env.models.vllm_kernels import kept_kernels
 from tau_retail_env.models.vllm_start import look_up_models_here
 from tau_retail_env.roll.registration import make_environment
 
@@ -49,6 +51,8 @@ def import_engine(strategy: str) -> None:
         return
     module: Any = importlib.import_module(ENGINES[strategy])
     if strategy == "vllm":
+        for name, value in kept_kernels().items():
+            os.environ.setdefault(name, value)
         module.random = random.SystemRandom()
         look_up_models_here()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,3 +56,14 @@ def test_a_rollout_worker_looks_it_up_here(registry):
 
     import_engine("vllm")
     assert registry.ModelRegistry.models["LlamaForCausalLM"].inspect_model_cls().is_text_generation_model
+
+
+@pytest.mark.parametrize("set_there", [None, "there"])
+def test_the_engines_of_a_machine_keep_their_kernels_in_one_folder(registry, tmp_path, monkeypatch, set_there):
+    from tau_retail_env.roll.preload import import_engine
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", set_there or "")
+    if set_there is None:
+        monkeypatch.delenv("TRITON_CACHE_DIR")
+    import_engine("vllm")
+    assert os.environ["TRITON_CACHE_DIR"] == (set_there or str(tmp_path / "triton"))

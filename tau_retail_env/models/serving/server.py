@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 from tau_retail_env.errors import InvalidValueError, TauRetailError
+from tau_retail_env.models.vllm_kernels import kept_kernels
 
 POLL_S = 0.2
 """Seconds between two looks whether the server is ready, and between two whether the child lives."""
@@ -159,7 +160,7 @@ def _started(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**ENVIRONMENT, **os.environ},
+                env={**ENVIRONMENT, **kept_kernels(), **os.environ},
             )
         except OSError as error:
             raise ServerError(f"{command[0]} cannot be started: {error.strerror}") from None

@@ -24,6 +24,7 @@ for name in ("--never-ready", "--ignores-signals", "--with-worker"):
 given = options.parse_args(sys.argv[1:])
 print("engine starting", given.host, given.port, given.model_path, flush=True)
 print("sampler", os.environ.get("VLLM_USE_FLASHINFER_SAMPLER"), flush=True)
+print("kernels in", os.environ.get("TRITON_CACHE_DIR"), flush=True)
 ended = threading.Event()
 if given.ignores_signals:
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -241,6 +241,14 @@ def test_addresses_know_who_reaches_them():
     assert Address("::", 1).url == "http://127.0.0.1:1"
 
 
+@pytest.mark.parametrize("set_there", [{}, {"TRITON_CACHE_DIR": "/there"}])
+def test_kernels_are_kept_for_the_next_start_where_the_shell_does_not_say_so_itself(vllm, tmp_path, set_there):
+    with serving(vllm, "org/model", VLLM_CACHE_ROOT=str(tmp_path), **set_there) as process:
+        ready(process)
+        kept = set_there.get("TRITON_CACHE_DIR", str(tmp_path / "triton"))
+        assert f"kernels in {kept}\n" in log_of(vllm)
+
+
 @pytest.mark.parametrize(("set_there", "told"), [({}, "0"), ({"VLLM_USE_FLASHINFER_SAMPLER": "1"}, "1")])
 def test_no_sampler_is_compiled_at_the_first_start_unless_the_shell_says_so(vllm, set_there, told):
     with serving(vllm, "org/model", **set_there) as process:

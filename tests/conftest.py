@@ -20,10 +20,11 @@ WITHOUT_V1 = "needs τ-bench v1"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _heeds_ctrl_c() -> None:
-    """What a shell starts in the background ignores Ctrl-C, and so would every process that a test starts."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+def _heeds_signals() -> None:
+    """A shell's background ignores Ctrl-C, and `nohup` SIGHUP; so would every process that a test starts."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,6 @@ from tau_retail_env.runs.files import read_rows
 Values = Callable[..., dict[str, Any]]
 NEVER = "save_steps=1000"
 STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
-
-
-@pytest.fixture(autouse=True)
-def heeded() -> Iterator[None]:
-    """A background process of a shell ignores Ctrl-C, and so do its children."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(params=["sft", "grpo"])

@@ -126,6 +126,9 @@ def test_intervals_that_leave_checkpoints_unjudged_are_told():
     assert "every checkpoint of 100 updates and its multiples" in told["own"][0]
 
 
+SHORT = [f"{manager}.generating_args.max_new_tokens=512" for manager in ("train_env_manager", "val_env_manager")]
+
+
 def model_of(tmp_path: Path, **changes: Any) -> Path:
     pytest.importorskip("transformers")
     folder = shutil.copytree(small_checkpoint(), tmp_path / "model")
@@ -150,7 +153,7 @@ def test_another_model_is_not_left_blind(tmp_path):
         match=r"prompt_style: minimal tells a model no tool.*tau-retail train .*tau_retail_sft",
     ):
         preflight.check_model(checked(model, "sequence_length=2048"))
-    preflight.check_model(checked(model, "sequence_length=2048", "prompt_style=compressed"))
+    preflight.check_model(checked(model, "sequence_length=2048", "prompt_style=compressed", *SHORT))
 
 
 def test_episodes_longer_than_the_model_reads_are_refused():

@@ -291,8 +291,8 @@ def _graphs(found: Any) -> Iterator[str]:
     said = found.get("cudagraph_mode")
     mode = BOTH_GRAPHS if said is None else str(said).upper()
     wrong = (
-        "captures passes that read a prompt, and with FlashAttention 3 vLLM then writes nonsense: a model that "
-        "wins 46 % of its tasks won none of 256 (docs/runs/roll_shorter)"
+        "captures passes that read a prompt: on an H200 vLLM then wrote nonsense, and a model that wins 46 % of its "
+        "tasks won 0 % (docs/runs/roll_shorter)"
     )
     if mode in ("FULL", "2", "2.0"):
         yield (

@@ -16,9 +16,10 @@ from tau_retail_env.agents.bad import BAD_AGENTS
 from tau_retail_env.agents.base import Agent
 from tau_retail_env.agents.chance import RandomAgent
 from tau_retail_env.agents.oracle import OracleAgent
-from tau_retail_env.errors import InvalidValueError, TauRetailError, nearest, unknown, without_secrets
+from tau_retail_env.errors import InvalidValueError, TauRetailError, nearest, unknown
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.tasks.task import Task
+from tau_retail_env.urls import without_secrets
 from tau_retail_env.users.llm.address import plain_address
 
 ORACLE = "oracle"

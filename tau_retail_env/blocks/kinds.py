@@ -11,7 +11,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from tau_retail_env.errors import InvalidValueError, without_secrets
+from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.urls import without_secrets
 
 NO_OTHERS: Mapping[str, Any] = MappingProxyType({})
 WORDS: Mapping[Any, str] = MappingProxyType(

@@ -53,7 +53,7 @@ def python_for(kind: str, pythons: Pythons) -> str:
 
 
 def run_stage(python: str, words: Sequence[str]) -> int:
-    """Run `tau-retail` in another interpreter until it ends; SIGINT and SIGTERM of this process are handed on to it.
+    """Run `tau-retail` in another interpreter until it ends; signals that end this process are handed on to it.
 
     Args:
         python: the interpreter.
@@ -63,7 +63,7 @@ def run_stage(python: str, words: Sequence[str]) -> int:
         Its exit status; 128 and the signal's number where a signal ended it.
 
     Raises:
-        KeyboardInterrupt, SystemExit: SIGINT or SIGTERM came; the stage has ended by then.
+        KeyboardInterrupt, SystemExit: a signal came; the stage has ended by then.
     """
     package = str(PACKAGE_FOLDER.parent)
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
@@ -84,7 +84,7 @@ def run_stage(python: str, words: Sequence[str]) -> int:
 def _end(child: subprocess.Popen[bytes], ended: KeyboardInterrupt | SystemExit) -> None:
     """Hand a signal on to a stage, and each further one until it has ended: at the first it saves what it has learnt.
 
-    Each as it came: in the background of a shell a stage ignores SIGINT, as the chain does.
+    SIGINT as SIGINT and all others as SIGTERM: in the background of a shell a stage ignores SIGINT, as the chain does.
     """
     while True:
         try:

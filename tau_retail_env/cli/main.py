@@ -28,7 +28,8 @@ from tau_retail_env.cli import (
 )
 from tau_retail_env.cli.options import in_options
 from tau_retail_env.cli.output import complain
-from tau_retail_env.errors import TauRetailError, UserLeftError, nearest, unknown, without_secrets
+from tau_retail_env.errors import TauRetailError, UserLeftError, nearest, unknown
+from tau_retail_env.urls import without_secrets
 
 
 class Command(Protocol):

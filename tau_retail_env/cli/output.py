@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 
-from tau_retail_env.errors import without_secrets
+from tau_retail_env.urls import without_secrets
 
 OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters but for tab and end of line, and those that turn the direction of writing."""

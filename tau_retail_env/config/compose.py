@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tau_retail_env.errors import InvalidValueError, unknown, without_secrets
+from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.models.shipped import default_config_folder
+from tau_retail_env.urls import without_secrets
 
 PLAIN_OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
 ARITHMETIC: Mapping[str, Callable[[int, int], int]] = {

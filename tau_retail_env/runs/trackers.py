@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tau_retail_env.errors import InvalidValueError, MissingDependencyError, has_credentials
+from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.runs.episode_table import COLUMNS, NAME, Row
 from tau_retail_env.runs.files import write_atomically
+from tau_retail_env.urls import has_credentials
 
 HOSTED = {"wandb": "name", "trackio": "name", "swanlab": "experiment_name"}
 """Those that are packages of their own, with their argument for a run's name."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from tau_retail_env.errors import HIDDEN, UserSetupError, segments_of, shown_url
+from tau_retail_env.errors import UserSetupError
+from tau_retail_env.urls import HIDDEN, segments_of, shown_url
 
 VARIABLE = re.compile(r"\$([A-Z_][A-Z0-9_]*)")
 """The name of an environment variable in an address."""

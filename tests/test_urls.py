@@ -2,7 +2,7 @@
 
 import pytest
 
-from tau_retail_env.errors import has_credentials, shown_url, without_secrets
+from tau_retail_env.urls import has_credentials, shown_url, without_secrets
 
 KEYS = (
     "sk-proj-Ab3dEf6hIj9kLmN0",

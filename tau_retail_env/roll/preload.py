@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from tau_retail_env.models.vllm_kernels import kept_kernels
+from tau_retail_env.models.shapes import shape_of
+from tau_retail_env.models.vllm_kernels import AT_ONCE, compile_sampler, kept_kernels
 from tau_retail_env.models.vllm_start import look_up_models_here
 from tau_retail_env.roll.registration import make_environment
 
@@ -55,6 +56,20 @@ def import_engine(strategy: str) -> None:
             os.environ.setdefault(name, value)
         module.random = random.SystemRandom()
         look_up_models_here()
+
+
+def compile_kernels(worker_config: Any, importing: threading.Thread) -> None:
+    """Compile what a vLLM engine would compile after its model, while the learners load.
+
+    Args:
+        worker_config: ROLL's, of the rollout worker.
+        importing: imports the engine.
+    """
+    arguments = worker_config.strategy_args
+    if arguments.strategy_name == "vllm":
+        importing.join()
+        at_once = (arguments.strategy_config or {}).get("max_num_seqs", AT_ONCE)
+        compile_sampler(shape_of(worker_config.model_args.model_name_or_path).vocabulary, at_once)
 
 
 def make_one_of_each(env_configs: Iterable[Mapping[str, Any]]) -> None:

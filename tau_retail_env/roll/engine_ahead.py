@@ -157,6 +157,8 @@ def _import_and_wait(theirs: Connection, early: Mapping[str, str], modules: Sequ
     for module in modules:
         with suppress(Exception):
             importlib.import_module(module)
+    with suppress(ImportError):  # finds the title's place, which it cannot once the environment has changed
+        importlib.import_module("setproctitle").getproctitle()
     try:
         environment, to_do = theirs.recv()
     except EOFError:

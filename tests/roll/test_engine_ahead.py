@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import re
@@ -70,6 +71,21 @@ def test_it_does_what_it_is_given_with_the_variables_of_then(ready, tmp_path, mo
     assert run(context, tmp_path / "first") == (ready.pid, "20001", False, True)
     second = run(context, tmp_path / "second")
     assert second[0] != ready.pid and second[1:] == ("20001", False, False)
+
+
+def call_itself(path: str, **_: Any) -> None:
+    """Stands in for vLLM's engine, which takes a title of its own."""
+    importlib.import_module("setproctitle").setproctitle("VLLM::EngineCore")
+    Path(path).write_bytes(Path("/proc/self/cmdline").read_bytes())
+
+
+def test_it_can_take_the_engines_title(ready, tmp_path):
+    pytest.importorskip("setproctitle")  # vLLM brings it
+    kwargs = {"vllm_config": config(), "path": str(tmp_path / "title")}
+    process = WithOneReady(ready).Process(target=call_itself, name=NAME, kwargs=kwargs)
+    process.start()
+    process.join(LIMIT_S)
+    assert process is ready and (tmp_path / "title").read_bytes().startswith(b"VLLM::EngineCore")
 
 
 def another_is_taken(ready: EngineProcess, path: Path, **kwargs: Any) -> None:

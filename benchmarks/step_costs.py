@@ -201,8 +201,7 @@ def _is_ahead(step: Step, part: str) -> bool:
 def write(costs: Mapping[str, Sequence[float]], error: float, runs: Mapping[str, Sequence[Row]]) -> None:
     """Put the coefficients, and of how many runs they are, into the table, whose other numbers stay."""
     head, _, _ = TABLE.read_text(encoding="utf-8").partition("[unseen]\n")
-    engines = max(row.step.engines for rows in runs.values() for row in rows)
-    head += f"[unseen]\nerror = {error:.3f}\nruns = {len(runs)}\nengines = {engines}\n\n"
+    head += f"[unseen]\nerror = {error:.3f}\nruns = {len(runs)}\n\n"
     lines = [f'"{part}" = [{", ".join(f"{one:.6g}" for one in costs[part])}]' for part in PARTS]
     TABLE.write_text(head + "[costs]\n" + "\n".join(lines) + "\n", encoding="utf-8")
 

@@ -10,6 +10,7 @@ from tau_retail_env.roll.config.check import version_wanted
 from tau_retail_env.roll.config.memory import CARDS_GIB, memory
 from tau_retail_env.roll.config.rules import RollValues
 from tau_retail_env.roll.config.step_costs import (
+    ENGINES_THAT_HELP,
     Step,
     customer_tokens,
     is_partial,
@@ -73,11 +74,8 @@ def _beyond_recorded(config: RollValues, step: Step) -> Iterator[str]:
             f"{'with' if is_partial(config) else 'without'} reward.partial, {without_signal(config):.0%} of the groups "
             "all earn the same"
         )
-    if step.engines > (most := table()["unseen"]["engines"]):
-        yield (
-            f"engines_per_gpu: at most {most} were recorded; that {step.engines} divide the rollout's work likewise is "
-            "assumed"
-        )
+    if step.engines > ENGINES_THAT_HELP:
+        yield f"engines_per_gpu: {step.engines} are taken to play as fast as {ENGINES_THAT_HELP}, as four did"
     if (config.strategy("actor_train") or "").startswith("megatron"):
         yield "Megatron: seconds and memory are those of FSDP2, for which they were measured"
 

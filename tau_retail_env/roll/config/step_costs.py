@@ -19,6 +19,8 @@ REASONS = "reasons"
 ROOM_FOR_REASONS = 1024
 """Tokens of a message from which on a configuration is taken to be of such a model."""
 LIMIT = "max_tokens_per_episode"
+ENGINES_THAT_HELP = 2
+"""Rollout engines on a GPU beyond which more play no faster: docs/runs/roll_gain."""
 PARTS = ("rollout", "log-probabilities and values", "training", "the rest")
 
 
@@ -67,9 +69,10 @@ class Step:
         Args:
             part: one of `PARTS`.
         """
-        if part == "rollout":  # an engine's messages and tokens, and the longest episode's, one after another
-            share = self.episodes / (self.playing * self.engines) / 1e3
-            return (share * self.episode.turns, share * self.episode.own, self.episode.longest / 1e3)
+        if part == "rollout":  # a GPU's messages, an engine's tokens, and the longest episode's, one after another
+            played = self.episodes / self.playing / 1e3
+            engines = min(self.engines, ENGINES_THAT_HELP)
+            return (played * self.episode.turns, played * self.episode.own / engines, self.episode.longest / 1e3)
         if part == "the rest":
             return (1.0,)
         tokens = self.learnt * self.episode.tokens / self.learning

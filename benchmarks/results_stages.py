@@ -239,6 +239,43 @@ STAGES = (
         files={"test2": "roll_shorter/successes.json#after step 11, test2"},
     ),
     Stage(
+        name="9th run, before the PPO that gains",
+        what="the same weights, judged beside it",
+        run="roll_gain",
+        files={
+            "tau2": "roll_gain/before.tau2.json",
+            "tau2 successes": "roll_gain/successes.json#before, tau2",
+            "tau2 test": "roll_gain/before.tau2_test.json",
+            "test2": "roll_gain/before.test2.json",
+        },
+    ),
+    Stage(
+        name="9th run, PPO, seed 1",
+        what="13 steps of the actor, the last seven of 512 episodes",
+        run="roll_gain",
+        files={
+            "tau2": "roll_gain/seed1.tau2.json",
+            "tau2 successes": "roll_gain/successes.json#seed 1, tau2",
+            "tau2 test": "roll_gain/seed1.tau2_test.json",
+            **{f"test{series}": f"roll_gain/seed1.test{series}.json" for series in (2, 3, 4, 5, 6)},
+        },
+        told={"gain": "+0.9 (-3.3 to 5.1)"},
+        in_short="9th run, PPO, seed 1: none shown here, a gain on generated tasks",
+    ),
+    Stage(
+        name="9th run, PPO, seed 2",
+        what="seven steps of the actor, of 512 episodes",
+        run="roll_gain",
+        files={
+            "tau2": "roll_gain/seed2.tau2.json",
+            "tau2 successes": "roll_gain/successes.json#seed 2, tau2",
+            "tau2 test": "roll_gain/seed2.tau2_test.json",
+            **{f"test{series}": f"roll_gain/seed2.test{series}.json" for series in (2, 6)},
+        },
+        told={"gain": "+2.6 (-2.0 to 7.2)"},
+        in_short="9th run, PPO, seed 2: the same",
+    ),
+    Stage(
         name="9th run, τ²'s train added",
         what="174 updates more; judged on τ²'s 40 test tasks",
         run="smol_wants",
@@ -317,6 +354,8 @@ BEFORE: Mapping[str, tuple[str, str]] = {
         "roll_partial and roll_guess, by lengths in training; one start broken off at step 0",
         "before it `test6` 192 × 2, `test5` 192 × 1, τ² `base` 114 × 2; after it `test2` 192 × 1, τ² 370 episodes",
     ),
+    "roll_gain": ("roll_shorter, by its success in training; seeds 1 to 3 named before", ""),
+    "grpo_arms": ("four arms, all recorded", ""),
     "customer_coder": ("nothing is trained", "τ² `base`, 162 of 228 episodes of the small model"),
 }
 """By run, in the order of the table: what its README and CHANGELOG.md say was tried before it, and by what that was

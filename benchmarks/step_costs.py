@@ -106,18 +106,25 @@ def recorded() -> dict[str, list[Row]]:
 
 def rows_of(folder: Path) -> list[Row]:
     """A run's steps without a validation or a checkpoint beside them; none where no run with ROLL is recorded."""
-    before = "ppo_" if (folder / "ppo_metrics.jsonl").is_file() else ""
-    composed = folder / f"{before}config.yaml"
-    if not composed.is_file():
+    config, metrics = composed_of(folder)
+    if config is None:
         return []
+    lines = metrics.read_text(encoding="utf-8").splitlines()
+    return [_row(config, row) for row in map(json.loads, lines) if _counts(row)]
+
+
+def composed_of(folder: Path) -> tuple[RollValues | None, Path]:
+    """A run's configuration, None where no run with ROLL is recorded, and the file of its metrics."""
+    before = "ppo_" if (folder / "ppo_metrics.jsonl").is_file() else ""
+    composed, metrics = folder / f"{before}config.yaml", folder / f"{before}metrics.jsonl"
+    if not composed.is_file():
+        return None, metrics
     values = yaml.safe_load(composed.read_text(encoding="utf-8"))
     if values.get("engine") != "roll":
-        return []
+        return None, metrics
     if values["pretrain"] not in {*KNOWN, SMALL}:
         values["pretrain"] = FINE_TUNED
-    config = RollValues(values, RollSchema.load("main"))
-    lines = (folder / f"{before}metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [_row(config, row) for row in map(json.loads, lines) if _counts(row)]
+    return RollValues(values, RollSchema.load("main")), metrics
 
 
 def _counts(row: Mapping[str, float]) -> bool:

@@ -86,7 +86,10 @@ def _long(took_s: float) -> str:
 
 def _memory(config: RollValues, step: Step) -> Iterator[str]:
     needed = memory(config, step.shape)
-    yield f"memory of a card: {needed.learning:.0f} GiB while it learns, the engine at least {needed.playing:.1f} GiB"
+    yield (
+        f"memory of a card: {needed.learning:.0f} GiB while it learns, {needed.learner:.0f} of them in the learner's "
+        f"own process; the engine at least {needed.playing:.1f} GiB"
+    )
     for name, card_gib in CARDS_GIB.items():
         problems = list(needed.problems(card_gib))
         yield f"  {name}: {'fits' if not problems else 'no; ' + '; '.join(problems)}"

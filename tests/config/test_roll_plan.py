@@ -88,6 +88,8 @@ def test_the_plan_says_where_a_run_is_of_another_kind_than_the_recorded_ones():
     assert "max_tokens_per_episode" not in told("tau_retail_config")
     assert "Megatron: seconds and memory are those of FSDP2" in told("tau_retail_1gpu", "train=megatron")
     assert "Megatron" not in told("tau_retail_1gpu")
+    assert "stop_after_worse: all steps are counted" in told("tau_retail_1gpu", "stop_after_worse=2")
+    assert "stop_after_worse" not in told("tau_retail_1gpu")
 
 
 def test_what_does_not_fit_names_the_roles_that_learn():

@@ -56,6 +56,8 @@ def _time(config: RollValues, step: Step) -> Iterator[str]:
 
 def _beyond_recorded(config: RollValues) -> Iterator[str]:
     """Where a run is of another kind than those that the seconds were fitted to."""
+    if config.values.get("stop_after_worse") is not None:
+        yield "stop_after_worse: all steps are counted; the run may end before its last one"
     if config.values.get("filter_groups"):
         yield "filter_groups: what it leaves out is not taken off; log-probabilities, values and training cost less"
     if int(config.values.get("engines_per_gpu", 1)) > 1:

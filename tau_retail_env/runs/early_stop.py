@@ -26,7 +26,8 @@ def reason_to_stop(checkpoints: Path, scores: Mapping[int, float | None], limit:
     best = best_in(checkpoints)
     if limit is None or best is None or not scores or list(scores.values())[-1] is None:
         return None
-    worse = sum(step > best["step"] and score is not None for step, score in scores.items())
+    since = (score for step, score in scores.items() if step > best["step"] and score is not None)
+    worse = sum(score <= best["score"] for score in since)
     if worse < limit:
         return None
     return (

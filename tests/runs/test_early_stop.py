@@ -50,6 +50,13 @@ def test_what_is_kept_from_before_a_resume_stays_the_best(tmp_path: Path):
     assert reason(tmp_path, {2: 0.25, 4: 0.5, 6: 0.5, 8: 0.7}, 1) is not None
 
 
+def test_a_higher_score_whose_weights_were_not_kept_is_no_worse_one(tmp_path: Path):
+    """As in a run with ROLL that had other intervals when it began."""
+    keep_best(tmp_path, 2, 0.5, lambda path: None)
+    assert reason_to_stop(tmp_path, {2: 0.5, 4: 0.75, 6: 0.4}, 2) is None
+    assert reason_to_stop(tmp_path, {2: 0.5, 4: 0.75, 6: 0.4}, 1) is not None
+
+
 @pytest.mark.parametrize(
     ("limit", "last_step", "idle_steps", "earliest"),
     [(2, 31, 0, None), (2, 30, 0, 30), (2, 51, 25, 40), (2, 40, 25, 40), (3, 40, 5, 40), (None, 1, 0, None)],

@@ -92,6 +92,8 @@ def test_the_plan_says_what_it_assumes_and_where_a_run_is_of_another_kind_than_t
     assert "engines_per_gpu: 4 are taken to play as fast as 2" in told("tau_retail_smol_ppo", "engines_per_gpu=4")
     assert "Megatron: seconds and memory are those of FSDP2" in told("tau_retail_1gpu", "train=megatron")
     assert "Megatron" not in told("tau_retail_1gpu")
+    assert "stop_after_worse: all steps are counted" in told("tau_retail_1gpu", "stop_after_worse=2")
+    assert "stop_after_worse" not in told("tau_retail_1gpu")
 
 
 def test_more_engines_and_shorter_episodes_shorten_the_rollout_and_nothing_else():

@@ -68,6 +68,8 @@ def _time(config: RollValues, step: Step) -> Iterator[str]:
 
 def _beyond_recorded(config: RollValues, step: Step) -> Iterator[str]:
     """What is assumed, and where a run is of another kind than those that the seconds were fitted to."""
+    if config.values.get("stop_after_worse") is not None:
+        yield "stop_after_worse: all steps are counted; the run may end before its last one"
     if config.values.get("filter_groups"):
         yield (
             f"filter_groups: {step.learnt:.0f} of {step.episodes} episodes are learnt from, an assumption: as recorded "

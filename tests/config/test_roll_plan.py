@@ -86,6 +86,9 @@ def test_the_plan_says_where_a_run_is_of_another_kind_than_the_recorded_ones():
     assert "engines_per_gpu: the rollout's seconds are those of one" in told("tau_retail_smol_ppo")
     assert "engines_per_gpu" not in told("tau_retail_smol_ppo", "engines_per_gpu=1")
     assert "max_tokens_per_episode" not in told("tau_retail_config")
+    ahead = "async_generation_ratio: the rollout's seconds are those in turn"
+    assert ahead in told("tau_retail_1gpu", "async_generation_ratio=1")
+    assert ahead not in told("tau_retail_1gpu") + told("tau_retail_grpo")
     assert "Megatron: seconds and memory are those of FSDP2" in told("tau_retail_1gpu", "train=megatron")
     assert "Megatron" not in told("tau_retail_1gpu")
 

@@ -63,6 +63,8 @@ def _beyond_recorded(config: RollValues) -> Iterator[str]:
     blocks = config.values["custom_envs"]
     if any(blocks[tag].get("max_tokens_per_episode") is not None for tag in config("train_env_manager.tags")):
         yield "max_tokens_per_episode: the rollout's seconds are those without a limit; with one it is faster"
+    if config("async_generation_ratio") and config.devices("actor_train") == config.devices("actor_infer"):
+        yield "async_generation_ratio: the rollout's seconds are those in turn; one that runs ahead is faster"
     if (config.strategy("actor_train") or "").startswith("megatron"):
         yield "Megatron: seconds and memory are those of FSDP2, for which they were measured"
 

@@ -40,7 +40,7 @@ class EngineProxy(BaseLLMProxy):
 
     def generate(
         self, messages: Sequence[Mapping[str, Any]], lm_input: DataProto, generation_config: dict[str, Any]
-    ) -> DataProto | None:
+    ) -> DataProto:
         """Have the engine go on after a prompt; an environment always asks the same engine, which has its prefix.
 
         Args:
@@ -49,12 +49,10 @@ class EngineProxy(BaseLLMProxy):
             generation_config: ROLL's, with `max_new_tokens`.
 
         Returns:
-            `responses` and `infer_logprobs`, both [1, new tokens]; None where the same turn is to be asked for again.
+            `responses` and `infer_logprobs`, both [1, new tokens].
         """
         engine = self._engines[lm_input.meta_info["src_rank"] % len(self._engines)]
         answer = ray.get(engine.answer.remote(lm_input.batch["input_ids"][0].tolist(), generation_config))
-        if answer is None:
-            return None
         columns = {
             "responses": torch.tensor([answer[0]], dtype=torch.long),
             "infer_logprobs": torch.tensor([answer[1]], dtype=torch.float),

@@ -24,7 +24,7 @@ from tau_retail_env.models.checks import eos_token_ids
 from tau_retail_env.roll import engine_proxy  # noqa: F401 — ROLL finds it by its name once it is imported
 from tau_retail_env.roll.batch import learns, to_batch
 from tau_retail_env.roll.group_plan import group_plan
-from tau_retail_env.roll.metrics import earned, episode_metrics, named
+from tau_retail_env.roll.metrics import asked, earned, episode_metrics, named
 from tau_retail_env.roll.registration import ENVIRONMENT_ID, plain_value, register_environment
 from tau_retail_env.roll.rollout import Clock, own_tokens
 from tau_retail_env.roll.tracing import open_span
@@ -174,6 +174,7 @@ class TauRetailEnvManager(TrajEnvManager):
             self._clock.chat(episode.listen)
         if episode.over:
             return _stopped(GenerateStopReason.MAX_LENGTH)
+        step = self.current_step  # the weights may change before the answer is there
         output = self._clock.proxy(
             self.llm_proxy.generate,
             messages=[dict(message) for message in episode.messages],
@@ -187,6 +188,7 @@ class TauRetailEnvManager(TrajEnvManager):
             return self._empty_reply()
         self._empty_replies = 0
         own, stopped = own_tokens(response_ids, self.tokenizer.pad_token_id, self._encoder.stop_ids)
+        self._asked_at.append((step, len(own)))
         logprobs = self._logprobs(output, len(response_ids), len(own))
         self._text = self._clock.chat(episode.speak, own, logprobs, stopped=stopped)
         if episode.over:
@@ -263,7 +265,8 @@ class TauRetailEnvManager(TrajEnvManager):
         self._clock.customer_s = self.env.customer_s - self._customer_before_s
         metrics = episode_metrics(self._tries, self._clock, *seconds)
         named_metrics = named(metrics, tag, int(batch.batch["response_mask"].sum()))
-        batch.meta_info = {"metrics": named_metrics | earned(metrics, self._task_of(episode))}
+        asked_at = asked(self._asked_at) if self.mode == "train" else {}
+        batch.meta_info = {"metrics": named_metrics | earned(metrics, self._task_of(episode)) | asked_at}
         self._dump(episode)
         return batch
 
@@ -275,6 +278,7 @@ class TauRetailEnvManager(TrajEnvManager):
         """Begin a try at the episode; if the customer cannot even open it, try again or end it unscored."""
         times = self._slot[1]
         env_id = self.env_config["env_id"]
+        self._asked_at: list[tuple[int, int]] = []
         self.rollout_cache = RolloutCache(
             env_id=f"{env_id}.{times}" if times else env_id,
             group_id=self.env_config["group_id"],

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from tau_retail_env.episodes.plan import Place, TrainingGroup, ValidationGroup
+from tau_retail_env.episodes.plan import EpisodeRequest, Place, TrainingGroup, ValidationGroup
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.tasks import Task
 
 CHECKPOINT = re.compile(r"checkpoint-(\d+)/*$")
 
 
+@dataclass(frozen=True, slots=True)
+class UntilTheEnd:
+    """What a group plays up to the run's last step: one that plays ahead would begin episodes that no step takes."""
+
+    group: TrainingGroup
+    """What it would play for ever."""
+    turns: int
+    """How many turns there are left."""
+
+    def request(self, turn: int) -> EpisodeRequest | None:
+        """What the group plays in one of its turns; None when the run has all that it needs."""
+        return self.group.request(turn) if turn < self.turns else None
+
+
 def group_plan(
     mode: str, tasks: Sequence[Task], *, group_id: int, worker_config: Any, pipeline_config: Any
-) -> TrainingGroup | ValidationGroup:
+) -> UntilTheEnd | TrainingGroup | ValidationGroup:
     """What one group plays; its turns are ROLL's episode numbers, and ROLL's random group seeds play no part.
 
     Args:
@@ -23,7 +38,7 @@ def group_plan(
         tasks: the tag's tasks.
         group_id: ROLL's number of the group, which counts through the tags.
         worker_config: ROLL's EnvManagerConfig: `tags`, `num_groups_partition`, `max_traj_per_env`.
-        pipeline_config: ROLL's AgenticConfig: `seed`, `rollout_batch_size`, `val_batch_size`,
+        pipeline_config: ROLL's AgenticConfig: `seed`, `rollout_batch_size`, `val_batch_size`, `max_steps`,
             `resume_from_checkpoint`.
 
     Raises:
@@ -43,7 +58,9 @@ def group_plan(
     steps = steps_before(getattr(pipeline_config, "resume_from_checkpoint", None))
     counted = pipeline_config.rollout_batch_size > 0
     first_turn = steps * turns if counted else 0
-    return TrainingGroup(tasks, places[group_id], seed=int(pipeline_config.seed), first_turn=first_turn)
+    group = TrainingGroup(tasks, places[group_id], seed=int(pipeline_config.seed), first_turn=first_turn)
+    last = getattr(pipeline_config, "max_steps", -1)
+    return UntilTheEnd(group, (last - steps) * turns) if counted and last > 0 else group
 
 
 def steps_before(resume_from_checkpoint: object) -> int:

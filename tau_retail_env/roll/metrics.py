@@ -16,6 +16,8 @@ from tau_retail_env.users.usage import user_metrics
 
 EARNED = "rollout/earned_success"
 """Success on the tasks that doing nothing does not win."""
+ASKED_AT = "rollout/asked_at_step"
+"""In which of ROLL's steps the engine was asked for the actor's tokens, on average."""
 TRUNCATIONS = {
     "truncated_max_length": StopReason.LENGTH,
     **{
@@ -80,6 +82,16 @@ def earned(metrics: Mapping[str, float], task: Task) -> dict[str, float]:
     if "success" not in metrics or nothing_earns(source_of(task).shop(), task) == 1.0:
         return {}
     return {EARNED: metrics["success"]}
+
+
+def asked(messages: Sequence[tuple[int, int]]) -> dict[str, float]:
+    """In which step an episode's tokens were asked for; of an episode without tokens nothing is told.
+
+    Args:
+        messages: of each ROLL's step when the engine was asked, and its tokens.
+    """
+    tokens = sum(number for _, number in messages)
+    return {ASKED_AT: sum(step * number for step, number in messages) / tokens} if tokens else {}
 
 
 def _times(clock: Clock, episode_s: float, episode_cpu_s: float) -> dict[str, float]:

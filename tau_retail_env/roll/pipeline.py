@@ -15,9 +15,10 @@ from roll.pipeline.agentic.agentic_pipeline import AgenticPipeline
 
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.roll import transport  # noqa: F401 — batches are sent by it
+from tau_retail_env.roll.ahead import played_ahead
 from tau_retail_env.roll.group_filter import WITHOUT_SIGNAL
 from tau_retail_env.roll.group_signal import with_signal
-from tau_retail_env.roll.metrics import EARNED
+from tau_retail_env.roll.metrics import ASKED_AT, EARNED
 from tau_retail_env.roll.ranks import begin_storage
 from tau_retail_env.roll.roles import load_together, made_at_once
 from tau_retail_env.roll.run_folder import scores_of
@@ -30,6 +31,9 @@ OF_MEGATRON = ("iter_0000001", "latest_checkpointed_iteration.txt", "mca_config.
 """What Megatron's learner adds to a checkpoint: its weights as it divides them, and all that a resumed one needs."""
 NOT_THE_ACTORS = ("critic", "pipeline", "dcp", MANIFEST, *OF_MEGATRON)
 """What a checkpoint holds beside the actor as transformers loads it."""
+BEHIND = "rollout/steps_behind"
+"""How many updates ago the engine was asked for the tokens that a step learns from, on average; 0 unless episodes are
+played ahead. A message that was broken off counts as if it was all drawn before."""
 
 
 class TauRetailPipeline(AgenticPipeline):
@@ -55,7 +59,7 @@ class TauRetailPipeline(AgenticPipeline):
 
     def __init__(self, pipeline_config: Any) -> None:
         self._storage = begin_storage()
-        with made_at_once(pipeline_config):
+        with made_at_once(pipeline_config), played_ahead(pipeline_config):
             super().__init__(pipeline_config)
 
     def download_models(self, *clusters: Any) -> None:
@@ -112,12 +116,15 @@ class TauRetailPipeline(AgenticPipeline):
             EarlyStop: the run ends here.
             KeyboardInterrupt, SystemExit: a signal has asked.
         """
+        metrics = self.state.log_history[-1]
+        if ASKED_AT in metrics:
+            metrics[BEHIND] = global_step - metrics.pop(ASKED_AT)
         if global_step == 0:
-            check_signal(self.state.log_history[-1], self.min_success, self.say)
+            check_signal(metrics, self.min_success, self.say)
         folder = Path(self.pipeline_config.checkpoint_config["output_dir"])
         judged = folder / NAME.format(step=global_step - 1)
         if judged.is_dir():
-            score = self.state.log_history[-1].get(SCORE)
+            score = metrics.get(SCORE)
             keep_best(folder, global_step - 1, score, lambda best: link_actor(judged, best))
         reason = self._reason_to_stop(folder)
         is_last = self.interruption.is_asked or reason is not None
@@ -127,7 +134,7 @@ class TauRetailPipeline(AgenticPipeline):
         if saved.is_dir() and not self.pipeline_config.checkpoint_config.get("async_upload", True):
             write_manifest(saved)
         if is_last:
-            self.tracker.log(values=self.state.log_history[-1], step=global_step)  # as ROLL does after this
+            self.tracker.log(values=metrics, step=global_step)  # as ROLL does after this
             self.say(f"[tau-retail] saved after step {global_step}")
             self.interruption.end_if_asked()
         if reason is not None:

@@ -50,10 +50,9 @@ class Requests:
         """Let no request in, break off those under way, and wait until they have ended.
 
         Args:
-            abort: has the engine end the requests of these names.
+            abort: has the engine end the requests of these names; may be told again of those that it has ended.
         """
         self._awake.clear()
-        if self._asked:
-            await abort(sorted(self._asked))
         while self._asked:
+            await abort(sorted(self._asked))  # again, since the engine may not have heard of the newest yet
             await asyncio.sleep(LOOK_S)

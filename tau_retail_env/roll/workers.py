@@ -9,6 +9,7 @@ import inspect
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -224,28 +225,35 @@ class RolloutWorker(TakesItsPort, InferWorker):
         await super().initialize(pipeline_config)
         freeze_heap()
 
-    async def answer(
-        self, prompt_ids: list[int], generation_config: dict[str, Any]
-    ) -> tuple[list[int], list[float]] | None:
+    async def answer(self, prompt_ids: list[int], generation_config: dict[str, Any]) -> tuple[list[int], list[float]]:
         """Go on after a prompt.
+
+        What is broken off goes on when the engine is awake again, with its new weights. Drawn anew, as in ROLL, long
+        messages would become rarer than the model makes them, since they are the ones under way.
 
         Args:
             prompt_ids: its tokens.
             generation_config: ROLL's, with `max_new_tokens`.
 
         Returns:
-            The new tokens, the one that ended them included, and their log-probabilities; None where the engine was
-            put to sleep before they were there.
+            The new tokens, the one that ended them included, and their log-probabilities, each by the weights that drew
+            it.
         """
-        parameters = sampling(generation_config, self.tokenizer)
-        answer = await self.requests.ask(
-            lambda name: self.strategy.generate_request(
-                {"rid": name, "input_ids": prompt_ids, "sampling_params": parameters}
-            )
-        )
-        if "abort" in answer["finish_reasons"]:
-            return None
-        return list(answer["output_token_ids"][0]), answer["output_logprobs"][0]
+        tokens: list[int] = []
+        logprobs: list[float] = []
+        while True:
+            room = generation_config["max_new_tokens"] - len(tokens)
+            parameters = sampling(generation_config | {"max_new_tokens": room}, self.tokenizer)
+            request = {"input_ids": prompt_ids + tokens, "sampling_params": parameters}
+            answer = await self.requests.ask(partial(self._generate, request))
+            tokens += next(iter(answer.get("output_token_ids", ())), ())
+            logprobs += next(iter(answer.get("output_logprobs", ())), ())
+            if "abort" not in answer["finish_reasons"]:
+                return tokens, logprobs
+
+    async def _generate(self, request: Mapping[str, Any], name: str) -> dict[str, Any]:
+        answer: dict[str, Any] = await self.strategy.generate_request({**request, "rid": name})
+        return answer
 
     @register(dispatch_mode=Dispatch.ONE_TO_ALL)
     async def load_states(self, *args: Any, **kwargs: Any) -> None:
@@ -260,7 +268,7 @@ class RolloutWorker(TakesItsPort, InferWorker):
 
     @register(dispatch_mode=Dispatch.ONE_TO_ALL)
     async def offload_states(self, *args: Any, **kwargs: Any) -> None:
-        """Break off the requests under way, which are asked again, then put the engine to sleep.
+        """Break off the requests under way, which go on when it wakes up, then put the engine to sleep.
 
         Args:
             args: ROLL's.

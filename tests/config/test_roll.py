@@ -190,6 +190,31 @@ def test_what_megatrons_own_layers_cannot_do_is_refused(overrides, words):
     assert words in " ".join(str(refused.value).split())
 
 
+AHEAD = ("async_generation_ratio=1", "+train_infer_correction.is_weight.enabled=true")
+
+
+@pytest.mark.parametrize("name", ["tau_retail_config", "tau_retail_1gpu"])
+def test_rollouts_run_ahead_on_gpus_that_also_learn_where_each_token_is_weighed(name):
+    checked(name, *AHEAD)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("train_infer_correction.is_weight.enabled=false", "each token wants its own weight"),
+        ("+train_infer_correction.is_weight.weight_type=sequence", "each token wants its own weight"),
+        ("+train_infer_correction.filters=[{enabled:true}]", "of which long episodes have more"),
+        ("train=deepspeed", "the queue of ROLL v0.2.1 was not looked at"),
+        ("infer=sglang", "only vLLM without router_args goes on with a message"),
+        ("+router_args={router_name:EnvAffinityRouter}", "only vLLM without router_args goes on with a message"),
+    ],
+)
+def test_rollouts_do_not_run_ahead_there_in_a_way_that_prefers_short_episodes(override, words):
+    with pytest.raises(InvalidValueError) as refused:
+        checked("tau_retail_1gpu", *AHEAD, override)
+    assert words in " ".join(str(refused.value).split())
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [

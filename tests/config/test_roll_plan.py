@@ -90,6 +90,9 @@ def test_the_plan_says_what_it_assumes_and_where_a_run_is_of_another_kind_than_t
     assert "max_tokens_per_episode" not in told("tau_retail_smol_ppo")
     assert "engines_per_gpu" not in told("tau_retail_smol_ppo", f"engines_per_gpu={ENGINES_THAT_HELP}")
     assert "engines_per_gpu: 4 are taken to play as fast as 2" in told("tau_retail_smol_ppo", "engines_per_gpu=4")
+    ahead = "async_generation_ratio: the rollout's seconds are those in turn"
+    assert ahead in told("tau_retail_1gpu", "async_generation_ratio=1")
+    assert ahead not in told("tau_retail_1gpu") + told("tau_retail_grpo")
     assert "Megatron: seconds and memory are those of FSDP2" in told("tau_retail_1gpu", "train=megatron")
     assert "Megatron" not in told("tau_retail_1gpu")
     assert "stop_after_worse: all steps are counted" in told("tau_retail_1gpu", "stop_after_worse=2")

@@ -27,8 +27,6 @@ def test_each_environment_asks_an_engine_of_its_own_in_the_order_of_ranks(local_
             self.rank = rank
 
         def answer(self, prompt_ids, generation_config):
-            if generation_config["max_new_tokens"] == 0:
-                return None
             return [prompt_ids[-1] + 1, self.rank], [-0.5, -0.25]
 
     remote = local_ray.remote(Engine)
@@ -37,35 +35,45 @@ def test_each_environment_asks_an_engine_of_its_own_in_the_order_of_ranks(local_
     engine_proxy.engines.cache_clear()
     proxy = engine_proxy.EngineProxy(None, None, None, None)
 
-    def ask(env_id, tokens=8):
+    def ask(env_id):
         import torch
 
         given = DataProto.from_dict({"input_ids": torch.tensor([[5, 6, 7]])}, meta_info={"src_rank": env_id})
-        return proxy.generate([], given, {"max_new_tokens": tokens})
+        return proxy.generate([], given, {"max_new_tokens": 8})
 
     answers = [ask(env_id) for env_id in range(4)]
     engine_proxy.engines.cache_clear()
     assert [one.batch["responses"].tolist() for one in answers] == [[[8, 2]], [[8, 10]], [[8, 2]], [[8, 10]]]
     assert answers[0].batch["infer_logprobs"].tolist() == [[-0.5, -0.25]]
-    assert ask(0, tokens=0) is None
     assert len(kept) == 3
 
 
 class FakeStrategy:
-    """An engine whose answers wait until they are let go or broken off."""
+    """An engine whose answers wait until they are let go or broken off.
 
-    def __init__(self):
-        self.asked, self.aborted, self.moves = {}, [], []
+    Args:
+        said: what a request has said when it is broken off.
+        deaf: how many first calls of abort it does not heed.
+    """
+
+    def __init__(self, said=(), *, deaf=0):
+        self.said, self.deaf = list(said), deaf
+        self.asked, self.payloads, self.aborted, self.moves = {}, [], [], []
 
     async def generate_request(self, payload):
         self.asked[payload["rid"]] = asyncio.get_running_loop().create_future()
-        self.payload = payload
+        self.payloads.append(payload)
         return await self.asked[payload["rid"]]
 
     async def abort_requests(self, names):
-        self.aborted += names
-        for name in names:
-            self.asked[name].set_result({"finish_reasons": ["abort"]})
+        self.aborted.append(names)
+        for name in names if len(self.aborted) > self.deaf else ():
+            self.end(name, "abort", self.said)
+
+    def end(self, name, reason, tokens):
+        """End a request with some tokens, each with the log-probability of its negative."""
+        told = {"output_token_ids": [tokens], "output_logprobs": [[-float(token) for token in tokens]]}
+        self.asked[name].set_result({"finish_reasons": [reason], **(told if tokens else {})})
 
     async def load_states(self):
         self.moves.append("load")
@@ -85,28 +93,46 @@ def worker(roll, monkeypatch):
     return one
 
 
-def test_a_request_waits_until_the_engine_is_awake_and_is_broken_off_when_it_goes_to_sleep(worker):
+@pytest.mark.parametrize("said", [[], [3], [3, 4]])
+def test_a_request_waits_until_the_engine_is_awake_and_goes_on_after_it_was_put_to_sleep(worker, said):
+    """What was said before counts: asked anew, as in ROLL, a message under way could become a shorter one."""
+    worker.strategy.said = said
+
     async def play():
-        first = asyncio.create_task(worker.answer([1, 2], {"max_new_tokens": 4}))
+        answer = asyncio.create_task(worker.answer([1, 2], {"max_new_tokens": 4}))
         await asyncio.sleep(0.02)
         assert not worker.strategy.asked
         await worker.load_states()
         await asyncio.sleep(0.02)
         assert len(worker.strategy.asked) == 1
         await worker.offload_states(include="other_params")
-        assert await first is None
-        again = asyncio.create_task(worker.answer([1, 2], {"max_new_tokens": 4}))
         await asyncio.sleep(0.02)
-        assert len(worker.strategy.asked) == 1
+        assert len(worker.strategy.asked) == 1 and not answer.done()
         await worker.load_states()
         await asyncio.sleep(0.02)
-        told = {"finish_reasons": ["stop"], "output_token_ids": [[7, 8]], "output_logprobs": [[-1.0, -2.0]]}
-        worker.strategy.asked[worker.strategy.payload["rid"]].set_result(told)
-        return await again
+        worker.strategy.end(worker.strategy.payloads[-1]["rid"], "stop", [7, 8])
+        return await answer
 
-    assert asyncio.run(play()) == ([7, 8], [-1.0, -2.0])
+    assert asyncio.run(play()) == ([*said, 7, 8], [*(-float(token) for token in said), -7.0, -8.0])
+    first, second = worker.strategy.payloads
+    assert (first["input_ids"], first["sampling_params"]["max_new_tokens"]) == ([1, 2], 4)
+    assert (second["input_ids"], second["sampling_params"]["max_new_tokens"]) == ([1, 2, *said], 4 - len(said))
     assert worker.strategy.moves == ["load", ("offload", "other_params", 0), "load"]
     assert len(worker.strategy.aborted) == 1
+
+
+def test_a_request_that_the_engine_had_not_heard_of_yet_is_broken_off_all_the_same(worker):
+    worker.strategy.deaf = 2
+
+    async def play():
+        answer = asyncio.create_task(worker.answer([1, 2], {"max_new_tokens": 4}))
+        await worker.load_states()
+        await asyncio.sleep(0.02)
+        await asyncio.wait_for(worker.offload_states(), 10)
+        answer.cancel()
+
+    asyncio.run(play())
+    assert len(worker.strategy.aborted) == 3 and worker.strategy.moves[-1] == ("offload", None, 0)
 
 
 def test_vllm_is_asked_for_tokens_alone(roll):

@@ -43,6 +43,14 @@ def test_a_resumed_run_skips_the_episodes_that_it_has_played(batch_size):
     assert plan.request(0).group == (13 if batch_size > 0 else 1)
 
 
+def test_nothing_is_begun_that_no_step_of_the_run_would_take():
+    played = [plan_of(1, max_steps=4).request(turn) for turn in range(13)]
+    assert None not in played[:12] and played[12] is None
+    resumed = plan_of(1, max_steps=4, resume_from_checkpoint="run/checkpoint-1")
+    assert [resumed.request(turn) for turn in (0, 5, 6)] == [played[6], played[11], None]
+    assert plan_of(1, max_steps=4, rollout_batch_size=-1).request(12) is not None
+
+
 def test_a_validation_ends_only_where_rolls_key_asks_for_all():
     counted = plan_of(1, mode="val")
     assert counted.request(3) == counted.request(0)

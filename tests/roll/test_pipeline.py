@@ -61,6 +61,7 @@ TINY_PPO = (
     f"critic.infer_batch_size={BATCH}",
 )
 TINY_MEGATRON = ("train=megatron", *TINY_PPO[1:])
+TINY_AHEAD = ("async_generation_ratio=1", "+train_infer_correction.is_weight.enabled=true", *TINY_PPO[1:])
 TRIALS = 2
 GRPO_GROUPS = 2 * GROUPS
 """A quarter of them hold a signal: with as few as PPO has one run in ten learns nothing."""
@@ -130,6 +131,13 @@ def run(roll: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory) 
 def grpo(roll: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """GRPO with rollouts that run ahead, on two devices: one learns, one plays."""
     with recorded("grpo", TINY_GRPO, tmp_path_factory.mktemp("grpo"), roll, repository, gpus=2) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def ahead(roll: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """PPO with rollouts that run ahead, on one device that plays and learns in turn."""
+    with recorded("ppo", TINY_AHEAD, tmp_path_factory.mktemp("ahead"), roll, repository, gpus=1) as one:
         yield one
 
 
@@ -366,6 +374,18 @@ def test_several_trials_of_a_task_give_pass_hat_k(grpo):
     assert 0 <= both <= one <= 1
     assert grpo.rows[0][f"val/env/retail_test/pass^{TRIALS}_tasks_sum"] == TASKS
     assert len(grpo.episodes("val")) == TASKS * TRIALS * (LAST + 1)
+
+
+def test_on_a_device_that_also_learns_episodes_go_on_in_the_next_step_and_each_is_played_once(ahead):
+    assert ahead.status == 0 and not ahead.left, ahead.output[-20000:]
+    assert ahead.numbers("step") == list(range(LAST + 1))
+    played = Counter(one.group for one in ahead.episodes("train"))
+    assert played == dict.fromkeys(range(GROUPS * (LAST + 1)), GROUP_SIZE)
+    behind = ahead.numbers("rollout/steps_behind")
+    assert behind[0] == behind[LAST] == 0 < behind[STEPS] <= 1  # neither a run nor its resume begins with old episodes
+    versions = Counter((one.policy_version, one.group // GROUPS) for one in ahead.episodes("train"))
+    assert versions[0, 1] > 0  # begun before the step that they are for
+    assert sum(number for (version, step), number in versions.items() if version not in (step, step - 1)) == 0
 
 
 def test_megatron_is_stopped_and_goes_on(megatron):

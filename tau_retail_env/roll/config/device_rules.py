@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from tau_retail_env.config.roll_schema import PINNED
 from tau_retail_env.models.shapes import Shape
 from tau_retail_env.roll.config.rules import RollValues, parse_devices
 
@@ -137,10 +138,33 @@ def _sharing(config: RollValues) -> Iterator[str]:
             yield "actor_infer.device_mapping: at least one copy must go on playing while actor_train and critic learn"
         if critic and not (critic < infer and critic.isdisjoint(train)):
             yield "critic.device_mapping: expected GPUs of actor_infer that actor_train does not have"
-    elif len(train) != len(infer):
+    elif train != infer:
         yield "actor_train and actor_infer: their device_mapping overlaps; expected the same GPUs, or none in common"
     elif ratio > 0:
+        yield from _ahead(config)
+
+
+def _ahead(config: RollValues) -> Iterator[str]:
+    """Playing ahead on GPUs that also learn: messages are broken off, and their tokens are of two versions."""
+    said = (
+        f"async_generation_ratio: found {config('async_generation_ratio')}, and actor_train and actor_infer take turns "
+        "on the same GPUs, so that episodes are played by several versions of the weights"
+    )
+    if config.schema.version != PINNED:
+        yield f"{said}: the queue of ROLL {config.schema.version} was not looked at; set it to 0"
+    if config.strategy("actor_infer") != "vllm" or config("router_args"):
         yield (
-            f"async_generation_ratio: found {ratio}, but actor_train and actor_infer take turns on the same GPUs; "
-            "set it to 0, or give them different GPUs"
+            f"{said}: only vLLM without router_args goes on with a message that was broken off (ROLL's router has it "
+            "drawn anew, and long ones would become rare); set it to 0"
+        )
+    correction = "train_infer_correction"
+    if not config(f"{correction}.is_weight.enabled") or config(f"{correction}.is_weight.weight_type") != "token":
+        yield (
+            f"{said}: each token wants its own weight. Set {correction}.is_weight.enabled: true, .weight_type: token "
+            "and .upper_bound: 2.0, or async_generation_ratio: 0"
+        )
+    if any(one.get("enabled") for one in config(f"{correction}.filters")):
+        yield (
+            f"{said}: {correction}.filters would leave out the tokens of older weights, of which long episodes have "
+            "more; remove them, or set async_generation_ratio: 0"
         )

@@ -403,7 +403,8 @@ def check_managers(config: RollValues, tags: Sequence[str]) -> Iterator[str]:
         if config(f"{path}.group_size_redundancy"):
             yield (
                 f"{path}.group_size_redundancy: the episodes of a group that end last would be dropped, and long ones "
-                "would never be trained on or judged (docs/roll.md, The tail of a rollout): remove the key"
+                "would never be trained on or judged: remove the key. So that no step waits for them alone, play ahead "
+                "(async_generation_ratio: 1; docs/roll.md, The tail of a rollout)"
             )
         if (proxy := config(f"{path}.llm_proxy.proxy_type")) != "policy":
             yield f"{path}.llm_proxy.proxy_type: found {proxy}, expected policy: it is the actor that plays here"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +29,8 @@ KEYS = "tau_retail_keys"
 """Name of the actor that holds the customers' keys; they lie in its memory alone."""
 LOOK_S = 10.0
 """Seconds between two looks at the cluster's machines."""
+AFTER_ERROR_S = 0.5
+"""Seconds between two looks after an error."""
 
 
 def variables(environment: Mapping[str, str]) -> dict[str, str]:
@@ -190,24 +193,43 @@ def watched(
 ) -> Iterator[None]:
     """End the run, as SIGTERM does, when a machine that it began with is gone: others would wait for it for hours.
 
+    An error of what runs within may be the first sign of it, such as that of a call to an actor of that machine. Then
+    the machines are looked at for as long as the next look would have taken to come, and the run ends the same way if
+    one is gone.
+
     Args:
         say: takes the line that names the machine.
         look_s: seconds between two looks.
-        end: ends the run, called in another thread.
+        end: ends the run, called in another thread, or in this one after an error.
+
+    Raises:
+        Exception: the error of what runs within, where no machine is gone.
     """
     began, over = alive(), threading.Event()
 
+    def is_ended() -> bool:
+        now = alive()
+        if lost := [address for name, address in began.items() if name not in now]:
+            say(f"[tau-retail] machine {', '.join(lost)} of the cluster is gone: the run ends")
+            end()
+        return bool(lost)
+
     def watch() -> None:
         while not over.wait(look_s):
-            if lost := [address for name, address in began.items() if name not in alive()]:
-                say(f"[tau-retail] machine {', '.join(lost)} of the cluster is gone: the run ends")
-                end()
+            if is_ended():
                 return
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:
         yield
+    except Exception:
+        over.set()
+        thread.join()  # one of the two ends the run
+        until = time.monotonic() + look_s
+        while not is_ended() and time.monotonic() < until:
+            time.sleep(AFTER_ERROR_S)
+        raise
     finally:
         over.set()
         thread.join()

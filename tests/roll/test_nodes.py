@@ -1,4 +1,4 @@
-"""A run over several machines, with Ray's own cluster of two on this one."""
+"""A run over several machines, with Ray's own cluster of two on this one; test_machines.py has what needs no Ray."""
 
 import os
 import resource
@@ -15,8 +15,11 @@ from tau_retail_env.runs.resume import CONFIG
 
 
 @pytest.fixture(scope="module")
-def two_machines(roll):
-    """A Ray of two machines, joined as a run joins it: one for all tests here, since it takes long to start."""
+def two_machines(roll, tmp_path_factory):
+    """A Ray of two machines, joined as a run joins it: one for all tests here, since it takes long to start.
+
+    The second has a smaller card.
+    """
     import ray
     from ray.cluster_utils import Cluster
 
@@ -25,8 +28,12 @@ def two_machines(roll):
     changed = pytest.MonkeyPatch()
     changed.setenv("PYTHONPATH", os.pathsep.join([str(roll), str(roll.parent)]))
     changed.setenv("TAU_RETAIL_RUN", "run")
+    binaries = tmp_path_factory.mktemp("bin")
+    (binaries / "nvidia-smi").write_text("#!/bin/sh\necho ${CARD_MIB-81559}\n")
+    (binaries / "nvidia-smi").chmod(0o755)
+    changed.setenv("PATH", str(binaries), prepend=os.pathsep)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    cluster.add_node(num_cpus=1)
+    cluster.add_node(num_cpus=1, env_vars={"CARD_MIB": "24564"})
     cluster.wait_for_nodes()
     changed.setenv("RAY_ADDRESS", cluster.address)
     for name, value in {"NCCL_SOCKET_IFNAME": "eth7", "TAU2_BENCH_PATH": "/there", "HF_TOKEN": "hf_x"}.items():
@@ -51,9 +58,10 @@ def test_both_machines_get_what_the_shell_sets(two_machines, monkeypatch):
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from tau_retail_env.roll import nodes
+    from tau_retail_env.roll.machines import alive
 
     ray = two_machines.ray
-    machines = nodes.alive()
+    machines = alive()
     assert len(machines) == 2
     monkeypatch.setenv("SHOP_KEY", "k-1")
     keeper = nodes.hold_keys(["SHOP_KEY", "OTHER_KEY"])
@@ -84,12 +92,27 @@ def test_a_worker_that_waits_for_an_answer_sleeps(two_machines):
 
 
 def test_what_a_machine_does_not_see_is_named_with_it(two_machines, tmp_path):
-    from tau_retail_env.roll import nodes
+    from tau_retail_env.roll.machines import check_shared
 
-    nodes.check_shared(tmp_path, [tmp_path])
-    with pytest.raises(InvalidValueError, match=r"machine .* does not see /nowhere.*machine .* does not see /nowhere"):
-        nodes.check_shared(tmp_path, [nodes.Path("/nowhere")])
-    assert not list(tmp_path.iterdir())
+    written = {"output_dir": tmp_path, "rollout_dump_dir": tmp_path / "made"}
+    machines = check_shared(written, {str(tmp_path): "pretrain"})
+    assert [machine.missing for machine in machines] == [(), ()]
+    twice = r"machine .* does not see /nowhere \(HF_HOME\).*machine .* does not see /nowhere \(HF_HOME\)"
+    with pytest.raises(InvalidValueError, match=twice):
+        check_shared(written, {"/nowhere": "HF_HOME"})
+    assert list(tmp_path.rglob("*")) == [tmp_path / "made"]
+
+
+def test_the_smallest_card_of_all_machines_counts(two_machines, tmp_path):
+    from tau_retail_env.config import compose
+    from tau_retail_env.roll.config.check import check_roll
+    from tau_retail_env.roll.machines import check_machines
+    from tau_retail_env.roll.preflight import check_memory
+
+    values = compose("tau_retail_1gpu", overrides=["task_source=tau2"])
+    check_memory(values)  # this machine's card is large enough
+    with pytest.raises(InvalidValueError, match=r"machine [\d.]+, whose card is the smallest: learning .* has 24"):
+        check_machines(check_roll(values), values, tmp_path)
 
 
 def test_a_lost_machine_ends_a_run_that_does_not_notice(two_machines, third):
@@ -131,13 +154,14 @@ def test_a_lost_machine_ends_a_run_that_waits_for_an_actor_on_it_with_the_line_t
             ray.get(learner.learn.remote())
 
     monkeypatch.setattr(pipeline, "TauRetailPipeline", Waits)
-    config = check_roll(compose("tau_retail_1gpu", overrides=["pretrain=small", "task_source=tau2"]))
+    values = compose("tau_retail_1gpu", overrides=["pretrain=small", "task_source=tau2"])
+    config = check_roll(values)
     (tmp_path / CONFIG).touch()
     said = []
     with (
         pytest.raises(SystemExit) as ended,
         resumable(tmp_path, said.append) as interruption,
-        nodes.together(config, tmp_path, said.append, interruption.end_lost),
+        nodes.together(config, values, tmp_path, said.append, interruption.end_lost),
     ):
         train.run_pipeline(None, config, said.append, interruption)
     assert ended.value.code == 143

@@ -141,9 +141,15 @@ def check_gpus(config: RollConfig) -> None:
     if visible < config.num_gpus:
         raise InvalidValueError(
             f"device_mapping names {config.num_gpus} GPUs, but {visible} are visible here (CUDA_VISIBLE_DEVICES): "
-            "use --config-name tau_retail_1gpu for one GPU, tau_retail_local for none, or change device_mapping and "
-            "num_gpus_per_node"
+            f"{_remedy(visible)}. A device_mapping that names its GPUs one by one must be changed, too"
         )
+
+
+def _remedy(visible: int) -> str:
+    """What to set where a shipped file wants more GPUs: their batches are divided by powers of two."""
+    if visible < 2:
+        return "use --config-name tau_retail_1gpu for one GPU, tau_retail_local for none"
+    return f"set num_gpus_per_node={2 ** (visible.bit_length() - 1)}"
 
 
 def check_cluster(config: RollConfig, resources: Mapping[str, float]) -> None:
@@ -158,8 +164,8 @@ def check_cluster(config: RollConfig, resources: Mapping[str, float]) -> None:
     """
     if (found := int(resources.get("GPU", 0))) < config.num_gpus:
         raise InvalidValueError(
-            f"device_mapping names {config.num_gpus} GPUs, but this Ray has {found}: change device_mapping, "
-            "num_gpus_per_node and num_nodes, or start Ray on more machines"
+            f"device_mapping names {config.num_gpus} GPUs, but this Ray has {found}: lower num_nodes or "
+            "num_gpus_per_node, or start Ray on more machines"
         )
 
 

@@ -345,17 +345,21 @@ use_environment() {
   stamp=$venv/.setup-complete log=$venv/setup.log
 }
 
+# A backend with which no run is recorded is refused on any machine, whether a run is wanted or its configuration.
+check_backend() {
+  local backend
+  backend=$(named_backend)
+  case $backend in
+    deepspeed | sglang)
+      [ -e "$root/.venv-roll-$backend/.setup-complete" ] || [ -n "${TAU_RETAIL_UNPROVEN-}" ] ||
+        refuse "no run with $backend is recorded on a GPU (docs/roll.md, What is known of each combination), and its environment takes several GB. TAU_RETAIL_UNPROVEN=1 before the command tries it; train=fsdp2 with infer=vllm is recorded." ;;
+  esac
+}
+
 # ROLL's environment for ROLL on a GPU; everything else, refusing and printing included, is done in the other one.
 choose_environment() {
   use_environment local
   if [ "$(named_engine)" = roll ] && has_gpu && [ "$print_only" = no ]; then use_environment roll; fi
-  local backend=${added##*-}
-  backend=${backend%.txt}
-  case $backend in
-    deepspeed | sglang)
-      [ -e "$stamp" ] || [ -n "${TAU_RETAIL_UNPROVEN-}" ] ||
-        refuse "no run with $backend is recorded on a GPU (docs/roll.md, What is known of each combination), and its environment takes several GB. TAU_RETAIL_UNPROVEN=1 before the command tries it; train=fsdp2 with infer=vllm is recorded." ;;
-  esac
   echo "[engine] $engine, in $venv"
 }
 
@@ -433,6 +437,7 @@ main() {
   else
     resumed_config >&2 || choose_config >&2
   fi
+  check_backend >&2
   choose_environment >&2
   bring_tasks >&2
   set_up_all >&2

@@ -463,6 +463,21 @@ def test_a_backend_has_an_environment_of_its_own_for_who_asks_for_it(machine, te
     assert not machine.is_set_up(".venv-roll") and not machine.is_set_up(".venv")
 
 
+@pytest.mark.parametrize("argument", ["train=deepspeed", "infer=sglang"])
+@pytest.mark.parametrize("gpus", [0, 1])
+@pytest.mark.parametrize("options", [[], ["--setup-only"], ["--print-config"]])
+def test_a_backend_without_a_recorded_run_is_refused_on_any_machine(machine, argument, gpus, options):
+    machine.add_config("mine")
+    if gpus:
+        machine.add_gpus(gpus)
+    result = machine.run("--config-name", "mine", argument, *options)
+    assert (result.returncode, machine.calls()) == (2, [])
+    assert f"error: no run with {argument.partition('=')[2]} is recorded" in result.stderr
+    assert not list(machine.project.glob(".venv*"))
+    machine.variables["TAU_RETAIL_UNPROVEN"] = "1"
+    assert machine.run("--config-name", "mine", argument, *options).returncode == 0
+
+
 def test_overrides_bring_the_usual_environment_back(machine):
     machine.add_gpus(1)
     machine.add_config("mine", "defaults:\n  - infer: sglang\n  - train: megatron\nengine: roll\n")
@@ -470,8 +485,10 @@ def test_overrides_bring_the_usual_environment_back(machine):
     assert machine.is_set_up(".venv-roll")
 
 
-def test_two_backends_that_exclude_each_other_are_refused_before_anything_is_installed(machine):
-    machine.add_gpus(1)
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_two_backends_that_exclude_each_other_are_refused_before_anything_is_installed(machine, gpus):
+    if gpus:
+        machine.add_gpus(gpus)
     machine.add_config("tau_retail_1gpu")
     result = machine.run("--config-name", "tau_retail_1gpu", "train=megatron", "infer=sglang")
     assert result.returncode == 2

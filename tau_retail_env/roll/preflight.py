@@ -113,7 +113,7 @@ def check_installation(config: RollConfig) -> None:
             f"The ROLL in {folder} has no {' and no '.join(missing)} (it has {', '.join(known)}). "
             f"This configuration is for ROLL {schema.version} (commit {schema.commit[:8]}): "
             + (
-                "./run_tau_retail_pipeline.sh makes .venv-roll-deepspeed with that tag"
+                "TAU_RETAIL_UNPROVEN=1 ./run_tau_retail_pipeline.sh makes .venv-roll-deepspeed with that tag"
                 if config.version != "main"
                 else "install requirements-roll.txt"
             )

@@ -96,9 +96,12 @@ has_torch_to_keep() {
   if has_gpu; then has_cuda_torch "$1"; else has_wanted_torch "$1"; fi
 }
 
-# The first usable Python; before it the first whose torch is kept, if there is one.
+# The first usable Python; before it the first whose torch is kept, if there is one. That of the environment itself, which
+# may be activated, does not count: it is to be replaced.
 find_python() {
-  local candidate found=""
+  local candidate found="" PATH=":$PATH:"
+  PATH=${PATH//":$venv/bin:"/:}
+  PATH=${PATH#:} PATH=${PATH%:}
   for candidate in python3.11 python3.12 python3 python; do
     is_usable "$candidate" || continue
     found=${found:-$candidate}
@@ -120,9 +123,39 @@ is_complete() {
   [ -f "$stamp" ] && [ "$(fingerprint)" = "$(cat "$stamp")" ]
 }
 
-# What was finished once, in this place and with this Python, needs only what the lists changed since.
+# What was finished once, in this place and with this Python, needs only what the lists changed since, and what an update
+# that was ended has left out.
 can_be_updated() {
-  [ -f "$stamp" ] && [ "$(fingerprint | head -n 1)" = "$(head -n 1 "$stamp")" ]
+  local finished=$stamp
+  [ -f "$finished" ] || finished=$unfinished
+  [ -f "$finished" ] && [ "$(fingerprint | head -n 1)" = "$(head -n 1 "$finished")" ] || return 1
+  ! is_over_another || "$venv/bin/python" -c 'import torch' >/dev/null 2>&1
+}
+
+# Whether the environment has the torch of the Python below it.
+is_over_another() {
+  grep -qs '^include-system-site-packages = true' "$venv/pyvenv.cfg"
+}
+
+# An environment that may work is put aside until the new one is complete: only what a first set-up has left half done
+# is removed at once.
+put_aside() {
+  if [ -e "$first" ]; then
+    rm -rf "$venv"
+  elif [ -e "$venv" ]; then
+    mv "$venv" "$aside"
+  fi
+}
+
+# What was put aside comes back where the new one has not become complete.
+bring_back() {
+  [ -e "$aside" ] || return 0
+  if [ ! -f "$stamp" ]; then
+    [ ! -f "$log" ] || mv "$log" "$aside/${log##*/}"
+    rm -rf "$venv"
+    mv "$aside" "$venv"
+  fi
+  rm -rf "$aside"
 }
 
 # stage WORDS COMMAND...: runs the command with its output in the log and says how long it took.
@@ -148,8 +181,9 @@ make_environment() {
     exit 1
   fi
   echo "[set-up] $("$python" --version), $python"
-  rm -rf "$venv"
+  put_aside
   mkdir "$venv"
+  : >"$first"
   if [ "$engine" = local ] && has_torch_to_keep "$python"; then
     stage "virtual environment over the Python that has torch" "$python" -m venv --system-site-packages "$venv"
     # Under an activated virtual environment the base is another Python, perhaps without torch.
@@ -221,7 +255,7 @@ for wheel in json.load(sys.stdin)["install"]:
 
 install_local() {
   local torch_pin=$venv/torch-version.txt
-  if grep -q '^include-system-site-packages = true' "$venv/pyvenv.cfg"; then
+  if is_over_another; then
     "$venv/bin/python" -c 'import torch; print("torch==" + torch.__version__)' >"$torch_pin"
     echo "[set-up] the torch of this Python is kept: $(cat "$torch_pin")"
   else
@@ -232,34 +266,41 @@ install_local() {
   stage "requirements.txt" pip_install -r "$root/requirements.txt" -c "$torch_pin"
 }
 
-# Ctrl-C while something is installed, whose output goes to the log: 8 is the screen.
+# interrupted STATUS: Ctrl-C or another signal while something is installed, whose output goes to the log: 8 is the screen.
 interrupted() {
   echo >&8
   echo "interrupted: the set-up is not finished; the same command again continues it. The log is $log" >&8
-  exit 130
+  exit "$1"
 }
 
-# One set-up at a time: the lock is on the project's folder and ends with the process that holds it.
+# One set-up at a time: the lock is on the project's folder and ends with the processes that hold it.
 set_up() {
   local start=$SECONDS
-  is_complete && return
+  is_complete && [ ! -e "$aside" ] && return
   exec 8>&2
-  trap interrupted INT
+  trap 'interrupted 130' INT
   exec 9<"$root"
   if ! flock --nonblock 9; then
     echo "[set-up] another set-up of this folder is under way; waiting for it"
     flock 9
   fi
+  # From here on these wait for what is running, such as pip: what it writes to must not be moved meanwhile.
+  trap 'interrupted 143' TERM
+  trap 'interrupted 129' HUP
+  bring_back
   if ! is_complete; then
     announce
+    trap bring_back EXIT
     can_be_updated || make_environment
-    rm -f "$stamp"
+    [ ! -f "$stamp" ] || mv "$stamp" "$unfinished"
     install_requirements
     fingerprint >"$stamp.new"
+    rm -f "$first" "$unfinished"
     mv "$stamp.new" "$stamp"
+    bring_back
     echo "[set-up] done in $((SECONDS - start)) s"
   fi
-  trap - INT
+  trap - INT TERM HUP EXIT
   exec 8>&- 9<&-
 }
 
@@ -342,20 +383,25 @@ use_environment() {
     venv=$root/.venv-roll${backend:+-$backend} requirements=$root/requirements-roll.txt
     [ -z "$backend" ] || added=$root/requirements-roll-$backend.txt
   fi
-  stamp=$venv/.setup-complete log=$venv/setup.log
+  stamp=$venv/.setup-complete unfinished=$venv/.setup-unfinished first=$venv/.setup-first
+  aside=$venv.before log=$venv/setup.log
+}
+
+# A backend with which no run is recorded is refused on any machine, whether a run is wanted or its configuration.
+check_backend() {
+  local backend
+  backend=$(named_backend)
+  case $backend in
+    deepspeed | sglang)
+      [ -e "$root/.venv-roll-$backend/.setup-complete" ] || [ -n "${TAU_RETAIL_UNPROVEN-}" ] ||
+        refuse "no run with $backend is recorded on a GPU (docs/roll.md, What is known of each combination), and its environment takes several GB. TAU_RETAIL_UNPROVEN=1 before the command tries it; train=fsdp2 with infer=vllm is recorded." ;;
+  esac
 }
 
 # ROLL's environment for ROLL on a GPU; everything else, refusing and printing included, is done in the other one.
 choose_environment() {
   use_environment local
   if [ "$(named_engine)" = roll ] && has_gpu && [ "$print_only" = no ]; then use_environment roll; fi
-  local backend=${added##*-}
-  backend=${backend%.txt}
-  case $backend in
-    deepspeed | sglang)
-      [ -e "$stamp" ] || [ -n "${TAU_RETAIL_UNPROVEN-}" ] ||
-        refuse "no run with $backend is recorded on a GPU (docs/roll.md, What is known of each combination), and its environment takes several GB. TAU_RETAIL_UNPROVEN=1 before the command tries it; train=fsdp2 with infer=vllm is recorded." ;;
-  esac
   echo "[engine] $engine, in $venv"
 }
 
@@ -433,6 +479,7 @@ main() {
   else
     resumed_config >&2 || choose_config >&2
   fi
+  check_backend >&2
   choose_environment >&2
   bring_tasks >&2
   set_up_all >&2

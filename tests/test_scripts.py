@@ -223,6 +223,133 @@ def test_a_set_up_that_was_killed_is_repaired_from_the_start(machine):
     assert machine.is_set_up()
 
 
+def wait_for_calls(machine: Machine, number: int) -> None:
+    deadline = time.monotonic() + 30
+    while len(machine.calls()) < number and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def ask_for_more(machine: Machine) -> None:
+    """What is installed next lasts a while, and is another list."""
+    with (machine.project / "requirements.txt").open("a") as file:
+        file.write("extra==1\n")
+    (machine.notes / "pip-waits").touch()
+
+
+def of_another_python(machine: Machine) -> None:
+    """The environment looks as if an older Python had made it, so that it is to be made anew."""
+    stamp = machine.project / ".venv" / ".setup-complete"
+    stamp.write_text(stamp.read_text().replace("3.1", "3.0", 1))
+
+
+@pytest.mark.parametrize("to_all", [True, False])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGKILL, -9)]
+)
+def test_an_update_that_was_ended_is_repaired_without_deleting_the_environment(machine, number, status, to_all):
+    machine.run("--setup-only")
+    own = machine.project / ".venv" / "own"
+    own.touch()
+    before = len(machine.calls())
+    ask_for_more(machine)
+    process = machine.start("--setup-only")
+    wait_for_calls(machine, before + 1)
+    (os.killpg if to_all else os.kill)(process.pid, number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert number == signal.SIGKILL or "the same command again continues it" in err
+    assert own.exists() and not machine.is_set_up()
+    (machine.notes / "pip-waits").unlink()
+    assert machine.run("--setup-only").returncode == 0
+    assert own.exists() and machine.is_set_up()
+    assert not [call for call in machine.calls()[before:] if "venv" in call.split()]
+    assert machine.run("--setup-only").stderr.count("[set-up]") == 0
+
+
+def test_an_environment_that_cannot_be_made_anew_stays_as_it_was(machine):
+    machine.run("--setup-only")
+    environment = machine.project / ".venv"
+    (environment / "own").touch()
+    of_another_python(machine)
+    (machine.notes / "pip-fails").touch()
+    result = machine.run("--setup-only")
+    assert result.returncode == 1
+    assert "no such package" in (environment / "setup.log").read_text()
+    assert (environment / "own").exists() and machine.is_set_up()
+    (machine.notes / "pip-fails").unlink()
+    assert machine.run("--setup-only").returncode == 0
+    assert machine.is_set_up() and not (environment / "own").exists()
+    assert [path.name for path in machine.project.glob(".venv*")] == [".venv"]
+
+
+@pytest.mark.parametrize(("number", "is_back_at_once"), [(signal.SIGTERM, True), (signal.SIGKILL, False)])
+def test_an_environment_comes_back_where_the_new_one_was_ended(machine, number, is_back_at_once):
+    machine.run("--setup-only")
+    own = machine.project / ".venv" / "own"
+    own.touch()
+    of_another_python(machine)
+    before = len(machine.calls())
+    (machine.notes / "pip-waits").touch()
+    process = machine.start("--setup-only")
+    wait_for_calls(machine, before + 2)
+    os.killpg(process.pid, number)
+    process.communicate(timeout=60)
+    assert own.exists() == is_back_at_once
+    (machine.notes / "pip-waits").unlink()
+    (machine.notes / "pip-fails").touch()
+    assert machine.run("--setup-only").returncode == 1
+    assert own.exists()
+    (machine.notes / "pip-fails").unlink()
+    assert machine.run("--setup-only").returncode == 0
+    assert machine.is_set_up() and not own.exists()
+    assert [path.name for path in machine.project.glob(".venv*")] == [".venv"]
+
+
+def test_an_environment_that_the_script_did_not_make_is_replaced_by_a_complete_one_alone(machine):
+    own = machine.project / ".venv" / "own"
+    own.parent.mkdir()
+    own.touch()
+    (machine.notes / "pip-fails").touch()
+    assert machine.run("--setup-only").returncode == 1
+    assert own.exists()
+    (machine.notes / "pip-fails").unlink()
+    assert machine.run("--setup-only").returncode == 0
+    assert machine.is_set_up() and not own.exists()
+
+
+def test_what_a_first_set_up_has_left_half_done_is_not_kept(machine):
+    """It may be large, and the disk full."""
+    (machine.notes / "pip-fails").touch()
+    machine.run("--setup-only")
+    (machine.project / ".venv" / "own").touch()
+    machine.run("--setup-only")
+    assert not (machine.project / ".venv" / "own").exists()
+    assert [path.name for path in machine.project.glob(".venv*")] == [".venv"]
+
+
+def test_an_activated_environment_is_not_made_anew_by_its_own_python(machine):
+    machine.run("--setup-only")
+    of_another_python(machine)
+    binaries = machine.project / ".venv" / "bin"
+    shutil.copy(binaries / "python", binaries / "python3.11")
+    machine.variables["PATH"] = f"{binaries}:{machine.binaries}"
+    result = machine.run("--setup-only")
+    assert result.returncode == 0
+    assert f"[set-up] Python 3.11.0, {machine.binaries / 'python3.11'}" in result.stderr
+
+
+def test_an_environment_whose_torch_below_is_gone_is_made_anew(machine):
+    machine.add_gpus(1)
+    machine.run("--setup-only")
+    assert "--system-site-packages" in machine.calls()[0]
+    (machine.notes / "modules" / "torch.py").unlink()
+    (machine.binaries / "nvidia-smi").unlink()
+    before = len(machine.calls())
+    ask_for_more(machine)
+    assert machine.run("--setup-only").returncode == 0
+    assert "--system-site-packages" not in machine.calls()[before]
+
+
 def test_of_two_starts_at_once_one_sets_up_and_the_other_waits(machine):
     (machine.notes / "pip-waits").touch()
     first = machine.start("--setup-only")
@@ -463,6 +590,21 @@ def test_a_backend_has_an_environment_of_its_own_for_who_asks_for_it(machine, te
     assert not machine.is_set_up(".venv-roll") and not machine.is_set_up(".venv")
 
 
+@pytest.mark.parametrize("argument", ["train=deepspeed", "infer=sglang"])
+@pytest.mark.parametrize("gpus", [0, 1])
+@pytest.mark.parametrize("options", [[], ["--setup-only"], ["--print-config"]])
+def test_a_backend_without_a_recorded_run_is_refused_on_any_machine(machine, argument, gpus, options):
+    machine.add_config("mine")
+    if gpus:
+        machine.add_gpus(gpus)
+    result = machine.run("--config-name", "mine", argument, *options)
+    assert (result.returncode, machine.calls()) == (2, [])
+    assert f"error: no run with {argument.partition('=')[2]} is recorded" in result.stderr
+    assert not list(machine.project.glob(".venv*"))
+    machine.variables["TAU_RETAIL_UNPROVEN"] = "1"
+    assert machine.run("--config-name", "mine", argument, *options).returncode == 0
+
+
 def test_overrides_bring_the_usual_environment_back(machine):
     machine.add_gpus(1)
     machine.add_config("mine", "defaults:\n  - infer: sglang\n  - train: megatron\nengine: roll\n")
@@ -470,8 +612,10 @@ def test_overrides_bring_the_usual_environment_back(machine):
     assert machine.is_set_up(".venv-roll")
 
 
-def test_two_backends_that_exclude_each_other_are_refused_before_anything_is_installed(machine):
-    machine.add_gpus(1)
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_two_backends_that_exclude_each_other_are_refused_before_anything_is_installed(machine, gpus):
+    if gpus:
+        machine.add_gpus(gpus)
     machine.add_config("tau_retail_1gpu")
     result = machine.run("--config-name", "tau_retail_1gpu", "train=megatron", "infer=sglang")
     assert result.returncode == 2

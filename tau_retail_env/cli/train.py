@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from tau_retail_env.cli.exits import INTERRUPTED
 from tau_retail_env.cli.options import add_configuration, composed, examples
+from tau_retail_env.cli.output import complain
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError, unknown
 
 HELP = "train what a configuration says: GRPO, PPO, tuning, or a chain"
@@ -195,6 +196,12 @@ def _roll(values: Values, _: Purpose) -> Start:
 
     config = check_roll(values)
     raise_if([*folder_problems(config), *length_problems(checkpoint(config.pretrain), config.sequence_length)])
+    if config.unproven:
+        complain(
+            f"note: no run with {' or '.join(config.unproven)} is recorded on a GPU (docs/roll.md, What is known of "
+            "each combination); ./run_tau_retail_pipeline.sh takes it only where TAU_RETAIL_UNPROVEN=1 stands before "
+            "the command"
+        )
 
     def start() -> None:
         from tau_retail_env.roll.preflight import preflight

@@ -30,13 +30,15 @@ VLLM = Needed(
     "vllm",
     "vllm",
     "install requirements-roll.txt, which pins the version that ran here; for train=deepspeed "
-    "./run_tau_retail_pipeline.sh makes .venv-roll-deepspeed, with that of ROLL v0.2.1's own requirement files",
+    "TAU_RETAIL_UNPROVEN=1 ./run_tau_retail_pipeline.sh makes .venv-roll-deepspeed, with that of ROLL v0.2.1's own "
+    "requirement files",
 )
 SGLANG = Needed(
     "sglang",
     "sglang",
-    "choose infer=vllm, or start the run by ./run_tau_retail_pipeline.sh, which makes .venv-roll-sglang for it "
-    "(requirements-roll-sglang.txt: SGLang 0.5.7 wants another torch than requirements-roll.txt)",
+    "choose infer=vllm, or start the run by TAU_RETAIL_UNPROVEN=1 ./run_tau_retail_pipeline.sh, which makes "
+    ".venv-roll-sglang for it (requirements-roll-sglang.txt: SGLang 0.5.7 wants another torch than "
+    "requirements-roll.txt)",
 )
 MADE_FOR_MEGATRON = "./run_tau_retail_pipeline.sh makes .venv-roll-megatron with it for train=megatron; here"
 MEGATRON = Needed(
@@ -52,8 +54,8 @@ ADAPTER = Needed(
 DEEPSPEED = Needed(
     "deepspeed",
     "deepspeed",
-    "./run_tau_retail_pipeline.sh makes .venv-roll-deepspeed for train=deepspeed; here pip install deepspeed==0.16.4, "
-    "which ROLL v0.2.1's own requirement files name",
+    "TAU_RETAIL_UNPROVEN=1 ./run_tau_retail_pipeline.sh makes .venv-roll-deepspeed for train=deepspeed; here "
+    "pip install deepspeed==0.16.4, which ROLL v0.2.1's own requirement files name",
 )
 NEEDED: Mapping[str, tuple[Needed, ...]] = MappingProxyType(
     {

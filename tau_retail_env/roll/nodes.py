@@ -1,19 +1,18 @@
-"""A run over several machines: what the driver's shell sets reaches every worker, shared folders, lost machines."""
+"""A run over several machines: what the driver's shell sets reaches every worker, and a lost machine ends it."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-import uuid
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.models.shipped import PACKAGE_FOLDER, checkpoint
 from tau_retail_env.roll.config.check import RollConfig
+from tau_retail_env.roll.machines import alive, check_machines
 from tau_retail_env.users.llm.address import ADDRESS, variables_of
 
 HANDED_ON = ("CUDA_", "HF_", "NCCL_", "TAU2_BENCH_", "TAU_BENCH_", "TORCH_", "TRANSFORMERS_", "VLLM_", "GLOO_")
@@ -28,6 +27,8 @@ KEYS = "tau_retail_keys"
 """Name of the actor that holds the customers' keys; they lie in its memory alone."""
 LOOK_S = 10.0
 """Seconds between two looks at the cluster's machines."""
+AFTER_ERROR_S = 0.5
+"""Seconds between two looks after an error."""
 
 
 def variables(environment: Mapping[str, str]) -> dict[str, str]:
@@ -106,80 +107,29 @@ def key_names(envs: Iterable[Mapping[str, Any]]) -> list[str]:
 
 @contextmanager
 def together(
-    config: RollConfig, output_dir: Path, say: Callable[[str], None], end: Callable[[], None]
+    config: RollConfig, values: Mapping[str, Any], output_dir: Path, say: Callable[[str], None], end: Callable[[], None]
 ) -> Iterator[None]:
     """What a run needs in a cluster that it has joined, while it lasts; nothing where Ray is the run's own.
 
     Args:
         config: the checked configuration.
+        values: the same as composed.
         output_dir: the run's folder.
         say: takes each line for the screen.
         end: ends the run at once, called where a machine is gone.
 
     Raises:
-        InvalidValueError: a machine does not see what all must share.
+        InvalidValueError: a machine does not see what all must share, or its card is too small.
     """
     if not os.environ.get("RAY_ADDRESS"):
         yield
         return
-    local = Path(checkpoint(config.pretrain))
-    check_shared(output_dir, [PACKAGE_FOLDER, *([local] if local.exists() else [])])
+    check_machines(config, values, output_dir)
     keeper = hold_keys(key_names(env.env_config.model_dump() for env in config.custom_envs.values()))
     with watched(say, end=end):
         yield
     # Ray ends an actor with its last reference: it is held until here.
     del keeper
-
-
-def alive() -> dict[str, str]:
-    """Machines of the cluster: their addresses by Ray's name."""
-    import ray
-
-    return {one["NodeID"]: one["NodeManagerAddress"] for one in ray.nodes() if one["Alive"]}
-
-
-def check_shared(output_dir: Path, others: Sequence[Path]) -> None:
-    """Refuse a cluster whose machines do not all see what they must share.
-
-    Args:
-        output_dir: the run's folder, into which workers of all machines write.
-        others: files or folders that every machine needs under the same path, such as the package and a model's folder.
-
-    Raises:
-        InvalidValueError: names each machine and what it does not see.
-    """
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    mark = output_dir / f".seen_by_all_{uuid.uuid4().hex}"
-    mark.write_text("", encoding="utf-8")
-
-    def missing(paths: Sequence[str]) -> list[str]:  # within, so that Ray sends it to machines without this package
-        return [path for path in paths if not os.path.exists(path)]
-
-    look = ray.remote(missing)
-    wanted = [str(mark), *(str(path) for path in others)]
-    try:
-        machines = alive()
-        looks = [
-            look.options(
-                num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=name, soft=False)
-            ).remote(wanted)
-            for name in machines
-        ]
-        found = zip(machines.values(), ray.get(looks), strict=True)
-    finally:
-        mark.unlink()
-    lines = [
-        f"machine {address} does not see {output_dir if path == str(mark) else path}"
-        for address, paths in found
-        for path in paths
-    ]
-    if lines:
-        raise InvalidValueError(
-            f"{'; '.join(lines)}: every machine of a cluster needs these under the same path, output_dir on a disk "
-            "that all share (NFS, Lustre …), since checkpoints are written by all. Give output_dir=… there"
-        )
 
 
 @contextmanager
@@ -190,24 +140,43 @@ def watched(
 ) -> Iterator[None]:
     """End the run, as SIGTERM does, when a machine that it began with is gone: others would wait for it for hours.
 
+    An error of what runs within may be the first sign of it, such as that of a call to an actor of that machine. Then
+    the machines are looked at for as long as the next look would have taken to come, and the run ends the same way if
+    one is gone.
+
     Args:
         say: takes the line that names the machine.
         look_s: seconds between two looks.
-        end: ends the run, called in another thread.
+        end: ends the run, called in another thread, or in this one after an error.
+
+    Raises:
+        Exception: the error of what runs within, where no machine is gone.
     """
     began, over = alive(), threading.Event()
 
+    def is_ended() -> bool:
+        now = alive()
+        if lost := [address for name, address in began.items() if name not in now]:
+            say(f"[tau-retail] machine {', '.join(lost)} of the cluster is gone: the run ends")
+            end()
+        return bool(lost)
+
     def watch() -> None:
         while not over.wait(look_s):
-            if lost := [address for name, address in began.items() if name not in alive()]:
-                say(f"[tau-retail] machine {', '.join(lost)} of the cluster is gone: the run ends")
-                end()
+            if is_ended():
                 return
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:
         yield
+    except Exception:
+        over.set()
+        thread.join()  # one of the two ends the run
+        until = time.monotonic() + look_s
+        while not is_ended() and time.monotonic() < until:
+            time.sleep(AFTER_ERROR_S)
+        raise
     finally:
         over.set()
         thread.join()

@@ -38,6 +38,9 @@ INSTALL = "./run_tau_retail_pipeline.sh --setup-only makes .venv-roll with it on
 IMPORTED_IN_WORKERS = ("workers", "environment_worker", "env_manager", "group_filter")
 """Our modules that ROLL imports in its actors by name; it logs their errors there, and continues with None."""
 
+ASK_FOR_CARDS = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+"""Command that lists the MiB of each GPU."""
+
 PARENT_S = 1.0
 """Seconds between two looks of a forked process whether its parent lives."""
 
@@ -110,7 +113,7 @@ def check_installation(config: RollConfig) -> None:
             f"The ROLL in {folder} has no {' and no '.join(missing)} (it has {', '.join(known)}). "
             f"This configuration is for ROLL {schema.version} (commit {schema.commit[:8]}): "
             + (
-                "./run_tau_retail_pipeline.sh makes .venv-roll-deepspeed with that tag"
+                "TAU_RETAIL_UNPROVEN=1 ./run_tau_retail_pipeline.sh makes .venv-roll-deepspeed with that tag"
                 if config.version != "main"
                 else "install requirements-roll.txt"
             )
@@ -138,9 +141,15 @@ def check_gpus(config: RollConfig) -> None:
     if visible < config.num_gpus:
         raise InvalidValueError(
             f"device_mapping names {config.num_gpus} GPUs, but {visible} are visible here (CUDA_VISIBLE_DEVICES): "
-            "use --config-name tau_retail_1gpu for one GPU, tau_retail_local for none, or change device_mapping and "
-            "num_gpus_per_node"
+            f"{_remedy(visible)}. A device_mapping that names its GPUs one by one must be changed, too"
         )
+
+
+def _remedy(visible: int) -> str:
+    """What to set where a shipped file wants more GPUs: their batches are divided by powers of two."""
+    if visible < 2:
+        return "use --config-name tau_retail_1gpu for one GPU, tau_retail_local for none"
+    return f"set num_gpus_per_node={2 ** (visible.bit_length() - 1)}"
 
 
 def check_cluster(config: RollConfig, resources: Mapping[str, float]) -> None:
@@ -155,18 +164,18 @@ def check_cluster(config: RollConfig, resources: Mapping[str, float]) -> None:
     """
     if (found := int(resources.get("GPU", 0))) < config.num_gpus:
         raise InvalidValueError(
-            f"device_mapping names {config.num_gpus} GPUs, but this Ray has {found}: change device_mapping, "
-            "num_gpus_per_node and num_nodes, or start Ray on more machines"
+            f"device_mapping names {config.num_gpus} GPUs, but this Ray has {found}: lower num_nodes or "
+            "num_gpus_per_node, or start Ray on more machines"
         )
 
 
-def check_memory(values: Mapping[str, Any]) -> None:
-    """Refuse a run that cannot fit on this machine's smallest card, or that divides its model as it cannot be divided.
-
-    What the cards have is asked of nvidia-smi.
+def check_memory(values: Mapping[str, Any], card_gib: float | None = None, whose: str = "") -> None:
+    """Refuse a run that cannot fit on the smallest card, or that divides its model as it cannot be divided.
 
     Args:
         values: the configuration as composed and checked; a model whose shape is not known here is not looked at.
+        card_gib: GiB of the smallest card; None for this machine's, as nvidia-smi says.
+        whose: added to the word memory where something does not fit.
 
     Raises:
         InvalidValueError: what does not fit, and what to change.
@@ -175,7 +184,7 @@ def check_memory(values: Mapping[str, Any]) -> None:
     from tau_retail_env.roll.config.device_rules import check_heads
     from tau_retail_env.roll.config.memory import CONTEXTS_GIB, memory
 
-    card_gib = smallest_card_gib()
+    card_gib = smallest_card_gib() if card_gib is None else card_gib
     config = RollValues(values, RollSchema.load(version_wanted(values)))
     try:
         shape = shape_of(str(config("pretrain")))
@@ -185,7 +194,8 @@ def check_memory(values: Mapping[str, Any]) -> None:
     if card_gib is None or config.strategy("actor_train") != "fsdp2_train":
         return
     # What is only assumed of it refuses nothing.
-    raise_if([f"memory: {problem}" for problem in memory(config, shape).problems(card_gib + CONTEXTS_GIB)])
+    problems = memory(config, shape).problems(card_gib, forgiven_gib=CONTEXTS_GIB)
+    raise_if([f"memory{whose}: {problem}" for problem in problems])
 
 
 def with_engines(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,11 +215,17 @@ def with_engines(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def smallest_card_gib() -> float | None:
     """GiB of the smallest GPU of this machine; None without nvidia-smi."""
-    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+        return smallest_of(subprocess.run(ASK_FOR_CARDS, capture_output=True, text=True, timeout=30, check=True).stdout)
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def smallest_of(said: str) -> float | None:
+    """GiB of the smallest GPU in nvidia-smi's answer to `ASK_FOR_CARDS`; None where it names none."""
+    try:
         return min(float(line) for line in said.splitlines() if line.strip()) / 1024
-    except (OSError, subprocess.SubprocessError, ValueError):
+    except ValueError:
         return None
 
 

@@ -84,7 +84,7 @@ def _train_in(
         with ray_of_its_own(say) as resources:
             check_cluster(config, resources)
             say(f"[tau-retail] Ray is up after {time.perf_counter() - began:.0f} s")
-            with together(config, folder.path, say, interruption.end_lost):
+            with together(config, values, folder.path, say, interruption.end_lost):
                 run_pipeline(roll_config, config, say, interruption)
     remove_empty_folders(folder.path)
     for line in summarise(folder, trajectories_folder(roll_config), title=config.exp_name):

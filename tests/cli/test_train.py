@@ -194,3 +194,14 @@ def test_a_hub_that_does_not_answer_is_said_before_torch_is_imported(configurati
     assert ended.returncode == 2
     assert "'nobody/none' is no folder, and the Hugging Face hub does not answer" in ended.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("override", "name"), [("train=deepspeed", "DeepSpeed"), ("infer=sglang", "SGLang")])
+@pytest.mark.parametrize("option", ["--print-config", "--plan"])
+def test_that_no_run_with_a_backend_is_recorded_is_said_beside_what_is_printed(option, override, name, capsys):
+    command = ["train", option, "--config-name", "tau_retail_1gpu", "task_source=tau2"]
+    assert main([*command, override]) == 0
+    out, err = capsys.readouterr()
+    assert err.startswith(f"note: no run with {name} is recorded on a GPU") and "recorded on a GPU" not in out
+    assert main(command) == 0
+    assert capsys.readouterr().err == ""

@@ -389,6 +389,26 @@ def test_a_number_of_gpus_that_does_not_divide_the_batch_is_refused():
         check_roll(compose("tau_retail_config", overrides=["num_gpus_per_node=3"]))
 
 
+@pytest.mark.parametrize(
+    ("name", "gpus", "told"),
+    [
+        ("tau_retail_config", 3, "of which critic has 3: 2 would do"),
+        ("tau_retail_1gpu", 7, "of which actor_train has 7: 4 would do"),
+        ("tau_retail_grpo", 6, "of which actor_train has 3: 2 would do"),
+        ("tau_retail_grpo", 1, "as with tau_retail_grpo, there must be two or more. Set num_gpus_per_node=2"),
+        ("tau_retail_grpo", 1, "--config-name tau_retail_1gpu"),
+    ],
+)
+def test_a_number_of_gpus_that_a_shipped_file_cannot_have_is_refused_with_one_that_it_can(name, gpus, told):
+    with pytest.raises(InvalidValueError, match=re.escape(told)):
+        check_roll(compose(name, overrides=[f"num_gpus_per_node={gpus}"]))
+
+
+def test_episodes_at_once_that_do_not_divide_the_batch_are_refused_by_their_key():
+    with pytest.raises(InvalidValueError, match=r"Change actor_train\.infer_batch_size$"):
+        check_roll(compose("tau_retail_1gpu", overrides=["actor_train.infer_batch_size=3"]))
+
+
 def test_every_arm_of_grpo_is_a_configuration_that_can_start(repository: Path):
     """benchmarks/roll_run.sh arms: what each of them changes, on one GPU where learning and playing take turns."""
     script = (repository / "benchmarks" / "arms.sh").read_text(encoding="utf-8")

@@ -192,7 +192,8 @@ def test_heads_that_cannot_be_divided_over_gpus_are_refused(monkeypatch, model, 
 def test_a_run_that_cannot_fit_on_the_card_is_refused(monkeypatch):
     values = compose("tau_retail_1gpu", overrides=[])
     monkeypatch.setattr(preflight, "smallest_card_gib", lambda: 24.0)
-    with pytest.raises(InvalidValueError, match=r"memory: learning takes about 61 GiB of a card.*max_tokens_per"):
+    too_much = r"memory: learning takes about 61 GiB of a card, which has 24: .*max_tokens_per"
+    with pytest.raises(InvalidValueError, match=too_much):
         preflight.check_memory(values)
     for card_gib in (80.0, 140.0, None):
         monkeypatch.setattr(preflight, "smallest_card_gib", lambda card_gib=card_gib: card_gib)
@@ -247,8 +248,17 @@ def test_what_a_strategy_needs_is_what_rolls_own_file_of_it_imports(roll):
 def test_too_few_gpus_are_refused_before_one_is_touched(monkeypatch):
     monkeypatch.setattr(preflight, "visible_gpus", lambda: 1)
     preflight.check_gpus(checked())
-    with pytest.raises(InvalidValueError, match="device_mapping names 8 GPUs, but 1 are visible"):
+    with pytest.raises(InvalidValueError, match=r"device_mapping names 8 GPUs, but 1 are visible.*tau_retail_1gpu"):
         preflight.check_gpus(check_roll(compose("tau_retail_config")))
+
+
+@pytest.mark.parametrize(("visible", "told"), [(2, 2), (3, 2), (4, 4), (7, 4)])
+@pytest.mark.parametrize("name", ["tau_retail_config", "tau_retail_grpo"])
+def test_the_number_of_gpus_that_a_shipped_file_runs_on_here_is_told(monkeypatch, name, visible, told):
+    monkeypatch.setattr(preflight, "visible_gpus", lambda: visible)
+    with pytest.raises(InvalidValueError, match=f"but {visible} are visible .*: set num_gpus_per_node={told}"):
+        preflight.check_gpus(check_roll(compose(name)))
+    preflight.check_gpus(check_roll(compose(name, overrides=[f"num_gpus_per_node={told}"])))
 
 
 def test_the_gpus_of_a_cluster_are_counted_when_it_has_been_joined(monkeypatch):

@@ -48,6 +48,8 @@ LOCAL_KEYS = ("curriculum",)
 """Keys at the top of the local engine's runs that neither ROLL has nor these runs read."""
 MIN_SUCCESS = 0.03
 """`min_success` after a warm start: below it most steps of 128 episodes hold fewer than four successes."""
+UNPROVEN = {"sglang": "SGLang", "deepspeed_train": "DeepSpeed", "deepspeed_infer": "DeepSpeed"}
+"""Strategies with which no run on a GPU is recorded, and whose they are."""
 NOT_HONOURED = {
     "agent_system_template": "cannot be honoured, the environment has its own system text: choose it with prompt_style",
     "agent_template": "cannot be honoured, the model's own chat template renders the messages: remove the key",
@@ -121,6 +123,11 @@ class RollConfig(RunConfig):
         if self.min_success is not None:
             return self.min_success
         return 0.0 if self.warm_start == "none" else MIN_SUCCESS
+
+    @property
+    def unproven(self) -> list[str]:
+        """Backends with which no run on a GPU is recorded."""
+        return sorted({UNPROVEN[name] for name in self.strategies if name in UNPROVEN})
 
 
 def check_roll(values: Mapping[str, Any]) -> RollConfig:

@@ -24,7 +24,14 @@ def check_devices(config: RollValues) -> Iterator[str]:
             yield f"{role}.device_mapping: {error}"
             unread = True
             continue
-        if not found or len(set(found)) != len(found) or min(found) < 0:
+        if not found and config("num_gpus_per_node") * config("num_nodes") == 1:
+            yield (
+                f"{role}.device_mapping: found {config(f'{role}.device_mapping')!r}, which names no GPU, for "
+                "there is one: where some GPUs learn and others play, as with tau_retail_grpo, there must be two or "
+                "more. Set num_gpus_per_node=2, or take PPO for one GPU: --config-name tau_retail_1gpu"
+            )
+            unread = True
+        elif not found or len(set(found)) != len(found) or min(found) < 0:
             yield f"{role}.device_mapping: found {config(f'{role}.device_mapping')!r}, expected GPUs from 0 on"
             unread = True
         elif max(found) >= config("num_gpus_per_node") * config("num_nodes"):

@@ -40,13 +40,14 @@ class Memory:
     learners: tuple[str, ...]
     """The roles that learn."""
 
-    def problems(self, card_gib: float) -> Iterator[str]:
+    def problems(self, card_gib: float, *, forgiven_gib: float = 0.0) -> Iterator[str]:
         """What does not fit on a card.
 
         Args:
             card_gib: GiB of a card.
+            forgiven_gib: GiB by which learning may exceed it.
         """
-        if self.learning > card_gib:
+        if self.learning > card_gib + forgiven_gib:
             yield (
                 f"learning takes about {self.learning:.0f} GiB of a card, which has {card_gib:.0f}: of "
                 f"{' and '.join(self.learners)} lower max_tokens_per_microbatch_in_train or set "

@@ -335,15 +335,26 @@ def check_sizes(config: RollValues) -> Iterator[str]:
                 f"{training}: per_device_train_batch_size {config(f'{training}.per_device_train_batch_size')} x "
                 f"gradient_accumulation_steps {config(f'{training}.gradient_accumulation_steps')} x "
                 f"{config.data_parallel(role)} GPUs = {size} does not divide rollout_batch_size {batch}: "
-                "ROLL would fill up with episodes that it has already"
+                "ROLL would fill up with episodes that it has already. "
+                + _dividing(config, role, f"{training}.gradient_accumulation_steps")
             )
     for role in ("actor_train", "reference", "critic"):
         size = config(f"{role}.infer_batch_size") * config.data_parallel(role)
         if role in config.roles and batch % size:
             yield (
                 f"{role}.infer_batch_size: {config(f'{role}.infer_batch_size')} x {config.data_parallel(role)} GPUs "
-                f"= {size} does not divide rollout_batch_size {batch}: ROLL would fill up with episodes it has"
+                f"= {size} does not divide rollout_batch_size {batch}: ROLL would fill up with episodes it has. "
+                + _dividing(config, role, f"{role}.infer_batch_size")
             )
+
+
+def _dividing(config: RollValues, role: str, key: str) -> str:
+    """What to change where the episodes that a role takes at once do not divide the batch."""
+    batch, gpus = config("rollout_batch_size"), config.data_parallel(role)
+    if batch <= 0 or batch % gpus == 0:
+        return f"Change {key}"
+    fitting = max(number for number in range(1, gpus) if batch % number == 0)
+    return f"Change the number of GPUs (num_gpus_per_node, num_nodes), of which {role} has {gpus}: {fitting} would do"
 
 
 def check_async(config: RollValues) -> Iterator[str]:

@@ -230,8 +230,8 @@ def _other_streets(text: str, write: ToolCall, database: Mapping[str, Any]) -> f
 
 
 def _streets_of(address: Mapping[str, Any]) -> frozenset[str]:
-    """The street of an address in the form of `_streets`."""
-    return frozenset(_streets(str(address.get("address1", ""))))
+    """The street of an address in the form of `_streets`, whatever the case of its letters."""
+    return frozenset(_streets(str(address.get("address1", "")).title()))
 
 
 def _words(event: Event) -> str:
@@ -359,7 +359,7 @@ class _Known:
         self._database = database
         self._ids: set[str] = set()
         self._numbers: set[Decimal] = set()
-        self._streets: set[str] = set()
+        self._said = ""
         self._orders: set[str] = set()
 
     def learn(self, text: str) -> None:
@@ -368,13 +368,14 @@ class _Known:
         self._ids |= ids
         self._orders |= {f"#{one.upper()}" for one in ids} & self._database["orders"].keys()
         self._numbers |= numbers
-        self._streets |= _streets(text).keys()
+        self._said += f" {text.casefold()}"
 
     def missing(self, text: str) -> Iterator[str]:
         """What a text holds that does not follow from anything known."""
         parts = re.split(f"({IDENTIFIER.pattern})", text, flags=re.IGNORECASE)
         yield from (one for one in parts[1::2] if one.casefold().removeprefix("#") not in self._ids)
-        yield from (words for street, words in _streets(text).items() if street not in self._streets)
+        # Who writes "257 maple drive" has mentioned 257 Maple Drive.
+        yield from (words for street, words in _streets(text).items() if not self._mentioned(street))
         for found in NUMBER.finditer(" ".join(parts[::2])):
             amount = _amount(found[1])
             is_money = not found.group()[0].isdigit() or CURRENCY.match(found.string, found.end())
@@ -384,6 +385,9 @@ class _Known:
         for words, amount in _spelled_money(text):
             if not self._follows(amount):
                 yield words
+
+    def _mentioned(self, street: str) -> bool:
+        return re.search(rf"\b{re.escape(street)}", self._said) is not None
 
     def _follows(self, amount: Decimal) -> bool:
         if amount in self._numbers or any(amount in _sums(self._prices(order_id)) for order_id in self._orders):

@@ -1,4 +1,4 @@
-"""The review of a run: success, whose fault its failures were, and what a model says of them where one is asked."""
+"""The review of a run: success, how it was won, whose fault failures were, and what a model says of them if asked."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tau_retail_env.evaluation.faults import PARTIES, PROCESS, Fault, fault_of, 
 from tau_retail_env.evaluation.opinion import Opinion
 from tau_retail_env.evaluation.record import Episode
 from tau_retail_env.evaluation.report import in_lines
+from tau_retail_env.evaluation.reward_hacking import Win, in_words, win_of
 from tau_retail_env.evaluation.upstream.conversation import TasksOfEpisodes
 from tau_retail_env.sources.registry import source_of
 from tau_retail_env.statistics.intervals import wilson_interval
@@ -40,6 +41,8 @@ class Reviewed:
     """What the audit finds wrong with its task."""
     opinion: Opinion | None = None
     """What a model says; None where none was asked."""
+    win: Win | None = None
+    """How a success was won; None for a failure, and where its task is not here."""
 
 
 def look(episodes: Iterable[Episode], ask: Ask | None = None) -> list[Reviewed]:
@@ -65,7 +68,8 @@ def look(episodes: Iterable[Episode], ask: Ask | None = None) -> list[Reviewed]:
             opinion = ask(episode, task) if ask is not None and one.scorable else None
         light = dataclasses.replace(one, messages=(), token_ids=(), response_mask=(), logprobs=())
         asked = doubts[id(task)] if fault is not None and task is not None else ()
-        found.append(Reviewed(Episode(episode.trial, light), fault, process_faults(one, task), asked, opinion))
+        win = win_of(one, task) if fault is None and task is not None else None
+        found.append(Reviewed(Episode(episode.trial, light), fault, process_faults(one, task), asked, opinion, win))
     return found
 
 
@@ -79,7 +83,9 @@ def as_text(found: Sequence[Reviewed]) -> str:
         return "no episodes"
     failed = [one for one in found if one.fault is not None]
     counts = Counter(one.fault.party for one in failed if one.fault is not None)
-    lines = [*_success_lines(found, counts), f"{len(failed)} of {len(found)} episodes failed{':' if failed else ''}"]
+    wins = [one.win for one in found if one.win is not None]
+    lines = [*_success_lines(found, counts), *(in_words(wins) if wins else ())]
+    lines += [f"{len(failed)} of {len(found)} episodes failed{':' if failed else ''}"]
     lines += [f"  {counts[party]:>4} {party:<8} {meaning}" for party, meaning in PARTIES.items() if counts[party]]
     lines += [*_doubt_lines(failed), *_process_lines(found), *_opinion_lines(failed)]
     lines += [_line(one) for one in failed[:MOST_SHOWN]]

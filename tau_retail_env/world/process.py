@@ -72,8 +72,6 @@ STREET = re.compile(
     r"|Terrace|Square|Parkway|Highway)\b|\b\d{1,5} Broadway\b"
 )
 """A house and its street; the group, if there is one, leaves out what may be short."""
-STREET_AS_HEARD = re.compile(STREET.pattern, re.IGNORECASE)
-"""Customers also write in small letters."""
 NUMBER = re.compile(r"(?<![\w#.])[$€£]?(\d[\d,]*(?:\.\d+)?)(?![\w]|\.\d)")
 CURRENCY = re.compile(r"\s?(?:dollars?|bucks|euros?|pounds?|usd|eur|gbp|percent|[€£%])", re.IGNORECASE)
 """What makes money, or a share of it, of the number before it."""
@@ -232,8 +230,8 @@ def _other_streets(text: str, write: ToolCall, database: Mapping[str, Any]) -> f
 
 
 def _streets_of(address: Mapping[str, Any]) -> frozenset[str]:
-    """The street of an address in the form of `_streets`."""
-    return frozenset(_streets(str(address.get("address1", ""))))
+    """The street of an address in the form of `_streets`, whatever the case of its letters."""
+    return frozenset(_streets(str(address.get("address1", "")).title()))
 
 
 def _words(event: Event) -> str:
@@ -361,7 +359,7 @@ class _Known:
         self._database = database
         self._ids: set[str] = set()
         self._numbers: set[Decimal] = set()
-        self._streets: set[str] = set()
+        self._said = ""
         self._orders: set[str] = set()
 
     def learn(self, text: str) -> None:
@@ -370,13 +368,14 @@ class _Known:
         self._ids |= ids
         self._orders |= {f"#{one.upper()}" for one in ids} & self._database["orders"].keys()
         self._numbers |= numbers
-        self._streets |= _streets(text, STREET_AS_HEARD).keys()
+        self._said += f" {text.casefold()}"
 
     def missing(self, text: str) -> Iterator[str]:
         """What a text holds that does not follow from anything known."""
         parts = re.split(f"({IDENTIFIER.pattern})", text, flags=re.IGNORECASE)
         yield from (one for one in parts[1::2] if one.casefold().removeprefix("#") not in self._ids)
-        yield from (words for street, words in _streets(text).items() if street not in self._streets)
+        # Who writes "257 maple drive" has mentioned 257 Maple Drive.
+        yield from (words for street, words in _streets(text).items() if not self._mentioned(street))
         for found in NUMBER.finditer(" ".join(parts[::2])):
             amount = _amount(found[1])
             is_money = not found.group()[0].isdigit() or CURRENCY.match(found.string, found.end())
@@ -386,6 +385,9 @@ class _Known:
         for words, amount in _spelled_money(text):
             if not self._follows(amount):
                 yield words
+
+    def _mentioned(self, street: str) -> bool:
+        return re.search(rf"\b{re.escape(street)}", self._said) is not None
 
     def _follows(self, amount: Decimal) -> bool:
         if amount in self._numbers or any(amount in _sums(self._prices(order_id)) for order_id in self._orders):
@@ -405,9 +407,9 @@ def _held(text: str) -> tuple[frozenset[str], frozenset[Decimal]]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _streets(text: str, street: re.Pattern[str] = STREET) -> Mapping[str, str]:
+def _streets(text: str) -> Mapping[str, str]:
     """The streets that a text holds with their houses: without "Street" or "St", and as they stand there."""
-    return {(found[1] or found.group()).casefold(): found.group() for found in street.finditer(text)}
+    return {(found[1] or found.group()).casefold(): found.group() for found in STREET.finditer(text)}
 
 
 def _spelled_money(text: str) -> Iterator[tuple[str, Decimal]]:

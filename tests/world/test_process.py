@@ -39,6 +39,11 @@ def test_the_oracle_does_everything_right(source: str, split: str) -> None:
         assert played(source, task, OracleAgent(task))["process"] == 1.0, task.id
 
 
+def test_the_oracle_makes_nothing_up_for_a_customer_who_writes_a_street_in_small_letters() -> None:
+    task = next(task for task in load_tasks("generated", "test3") if "257 maple drive" in task.instruction)
+    assert played("generated", task, OracleAgent(task))["process"] == 1.0
+
+
 @pytest.mark.parametrize("split", ["dev", "test", pytest.param("train", marks=pytest.mark.slow)])
 def test_the_oracle_does_everything_right_within_v1s_30_messages(split: str, tau_bench: object) -> None:
     wrong = [
@@ -382,7 +387,12 @@ def test_what_only_sounds_like_a_rider_spoils_no_yes(words: str) -> None:
 
 @pytest.mark.parametrize(
     ("told", "known"),
-    [("I live at 12 Elm Rd, Reno.", 1.0), ("i live at 12 elm road, reno.", 1.0), ("I live in Reno.", 0.0)],
+    [
+        ("I live at 12 Elm Rd, Reno.", 1.0),
+        ("i live at 12 elm road, the rest is right.", 1.0),
+        ("I live in Reno.", 0.0),
+        ("I live at 112 Elm Road, Reno.", 0.0),
+    ],
 )
 def test_a_street_in_a_proposal_has_to_be_known(told: str, known: float) -> None:
     words = f"{RIGHT} It is shipped to 12 Elm Road, Reno."
@@ -421,6 +431,8 @@ def test_a_street_beside_another_write_may_be_that_of_an_address_write() -> None
     asked = (*IDENTIFIED, ("agent", both), ("user", "Yes."), WRITTEN)
     assert process(*asked).confirmed == 0.0
     assert process(*asked, ("call", *ADDRESS, "{}")).confirmed == 1.0
+    in_small_letters = (ADDRESS[0], {**ADDRESS[1], "address1": "1 elm street"})
+    assert process(*asked, ("call", *in_small_letters, "{}")).confirmed == 1.0
 
 
 @pytest.mark.parametrize("words", ["is that ", "999.99 ", "no ", "12 Elm Road "])

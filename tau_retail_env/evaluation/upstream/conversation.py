@@ -14,7 +14,7 @@ from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.sources import get_source, load_tasks
 from tau_retail_env.sources.registry import source_of
 from tau_retail_env.tasks import Task
-from tau_retail_env.world import verdict
+from tau_retail_env.world import World, verdict
 from tau_retail_env.world.assertions import Called, Evidence, RulesJudge, Said, play_gold
 from tau_retail_env.world.reward import Reward
 
@@ -85,6 +85,22 @@ def judge_again(trajectory: Trajectory, task: Task) -> Reward:
             rule, which is the caller's to heed.
         task: what was asked, of any version; its assertions are judged by rules.
     """
+    world, evidence, spoken = play_again(trajectory, task)
+    unmet = RulesJudge().unmet(task, evidence) if "NL_ASSERTION" in task.reward_basis else None
+    return verdict(source_of(task).shop(), task, world, evidence, spoken, unmet)
+
+
+def play_again(trajectory: Trajectory, task: Task) -> tuple[World, Evidence, list[str]]:
+    """Play a conversation's tool calls again on a fresh shop.
+
+    Args:
+        trajectory: whoever played it.
+        task: what was asked, of any version.
+
+    Returns:
+        The shop as the calls leave it, all that was said and called, and the agent's texts in upstream's sense of what
+        counts as said.
+    """
     shop = source_of(task).shop()
     world, evidence = shop.open(), Evidence()
     spoken: list[str] = []
@@ -102,8 +118,7 @@ def judge_again(trajectory: Trajectory, task: Task) -> Reward:
             evidence.calls.append(Called(call, result.error))
             evidence.conversation.append(Said("tool", result.content))
     evidence.gold = lambda: play_gold(shop, task)
-    unmet = RulesJudge().unmet(task, evidence) if "NL_ASSERTION" in task.reward_basis else None
-    return verdict(shop, task, world, evidence, spoken, unmet)
+    return world, evidence, spoken
 
 
 def judged_again(trajectories: Iterable[Trajectory], task_version: str | None = None) -> Iterator[Trajectory]:

@@ -91,7 +91,9 @@ def is_told(task: Task, given: Mapping[str, Any], fact: Fact, heard: str) -> boo
         return True
     if fact is Fact.PAYMENT:
         return re.search(r"pa[iy]|card|gift|method|original|charge|came from|used", heard, re.IGNORECASE) is not None
-    common = r"mistake" if "mistake" in given["reason"] else r"(?:\bno\b|\bnot|n't|longer|\b[Nn]obody)\W+(?:\w+\W+)?need"
+    common = (
+        r"mistake" if "mistake" in given["reason"] else r"(?:\bno\b|\bnot|n't|longer|\b[Nn]obody)\W+(?:\w+\W+)?need"
+    )
     return not any(words.get(fact) for words in own) and re.search(common, heard) is not None
 
 

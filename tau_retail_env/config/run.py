@@ -79,6 +79,8 @@ class RunConfig(PlayedConfig):
     """Newest checkpoints that stay; 0 keeps all."""
     eval_steps: int = Field(10, ge=1)
     """Steps between evaluations; there is always one before and one after training."""
+    stop_after_worse: int | None = Field(None, ge=1)
+    """Ends the run after so many evaluations in a row that were not above the best so far; null never does."""
 
     def resumed(self) -> Self:
         """The same with `resume` said under either of its two names."""

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tau_retail_env.blocks import raise_if
 from tau_retail_env.config import to_yaml
 from tau_retail_env.config.run import RunConfig
 from tau_retail_env.episodes.plan import validation_plan
@@ -29,7 +30,8 @@ from tau_retail_env.local.run_folder import claim
 from tau_retail_env.local.summary import summarise
 from tau_retail_env.local.tensorboard import TensorBoard
 from tau_retail_env.runs.bar import Bar
-from tau_retail_env.runs.checkpoints import keep_best
+from tau_retail_env.runs.checkpoints import SCORE, keep_best
+from tau_retail_env.runs.early_stop import EarlyStop, planned, reason_to_stop, stop_problems
 from tau_retail_env.runs.files import WriteError
 from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.interruption import Interruption, resumable
@@ -156,6 +158,8 @@ class Run:
                 f"max_steps: found {num_steps}, but {self.folder.checkpoint} holds {self.folder.step} steps; "
                 f"give {self.folder.step} or more to resume this run"
             )
+        limit, eval_steps = self.config.stop_after_worse, self.config.eval_steps
+        raise_if(stop_problems(limit, eval_steps=eval_steps, last_step=num_steps))
         notes = self.folder.open(to_yaml(self._values))
         self._log = MetricLog(self.folder.metrics, trackers(self.folder, self.config))
         self.say.open(self.folder.log)
@@ -169,7 +173,7 @@ class Run:
                 raise self._stop(error, 0) from error
 
     def train(self, trainer: Any) -> None:
-        """Train from the last checkpoint, or from the start, to the last step.
+        """Train from the last checkpoint, or from the start, to the last step or to an early stop.
 
         Interrupted, it finishes the step that it learns from, or leaves the one that it plays, and writes a checkpoint
         of the last finished step. A second signal ends it without.
@@ -191,8 +195,13 @@ class Run:
         last = self.folder.checkpoint
         try:
             with self._interruption.finishing():
+                if reason := self._reason_to_stop():  # a resumed run had ended there
+                    raise EarlyStop(reason)
                 trainer.train(resume_from_checkpoint=str(last) if last else None)
                 self._interruption.end_if_asked()
+        except EarlyStop as stop:
+            planned_steps, self._num_steps = self._num_steps, trainer.save_now() or self.folder.step
+            self.say(f"stopped after step {self._num_steps} of {planned_steps}: {stop}")
         except (KeyboardInterrupt, SystemExit):
             if self._interruption.is_clean and (step := trainer.save_now()):
                 self.say(f"saved after step {step} of {self._num_steps}")
@@ -257,12 +266,17 @@ class Run:
             self._learning.update(episodes)
 
     def step_done(self, step: int, numbers: Mapping[str, float], *, rollout_s: float = 0.0) -> None:
-        """Write a step's row, with a validation where one is due; end the run after it where a signal has asked.
+        """Write a step's row, with a validation where one is due; end the run after it where a signal has asked, or
+        validations have been no better for long enough.
 
         Args:
             step: the step that has just ended.
             numbers: what was measured in it, by ROLL's name.
             rollout_s: seconds that it played.
+
+        Raises:
+            EarlyStop: the run ends here.
+            KeyboardInterrupt, SystemExit: a signal has asked.
         """
         assert self._log is not None and self._bar is not None
         if self._learning is not None:
@@ -279,9 +293,13 @@ class Run:
         row["time/step_total"] = time.perf_counter() - self._step_start
         self._log.write(step, row)
         self._steps_s.append(row["time/step_total"] - row.get("time/step_val", 0.0))
-        self.say(step_line(f"step {step} of {self._num_steps}", row, left_s=self._left_s(step)))
+        reason = self._reason_to_stop()
+        left_s = None if reason else self._left_s(step)
+        self.say(step_line(f"step {step} of {self._num_steps}", row, left_s=left_s))
         self._bar.update()
         self._interruption.end_if_asked()
+        if reason:
+            raise EarlyStop(reason)
         self._step_start = time.perf_counter()
 
     def finish(self) -> Outcome:
@@ -312,11 +330,19 @@ class Run:
         tasks = {task.id: task for pool in self._rollouts.tasks.values() for task in pool}
         row = validation_row(trajectories, tasks, record, mixed=self.has_mixed_customers)
         if self._trainer is not None:
-            keep_best(self.folder.checkpoints, step, row.get("val/score/mean"), self._trainer.write_weights)
+            keep_best(self.folder.checkpoints, step, row.get(SCORE), self._trainer.write_weights)
         self._validation_s = time.perf_counter() - start
         left_s = None if self._steps_s else self._left_s(step)
         self.say(validation_line(step, success_of(trajectories), self._validation_s, left_s=left_s))
         return row | {"time/step_val": self._validation_s}
+
+    def _reason_to_stop(self) -> str | None:
+        """Why the run ends early after its last row; None where it goes on, or ends there anyway."""
+        if (limit := self.config.stop_after_worse) is None:
+            return None
+        assert self._log is not None
+        scores = {row["step"]: row.get(SCORE) for row in self._log.rows()}
+        return None if self._num_steps in scores else reason_to_stop(self.folder.checkpoints, scores, limit)
 
     def _is_validated(self, step: int) -> bool:
         return bool(self._episodes) and (step == self._num_steps or step % self.config.eval_steps == 0)
@@ -357,7 +383,8 @@ class Run:
         if self._duration is not None:
             seconds = (last - first + 1) * self._duration.step_s + validations * self._duration.validation_s
             how_long = f"; about {in_words(seconds)} on an idle machine{busy()}"
-        return f"to do: {steps}, {held_out} (after step {when}){how_long}"
+        early = planned(self.config.stop_after_worse)
+        return f"to do: {steps}, {held_out} (after step {when}){how_long}{early}"
 
     def _left_s(self, step: int) -> float | None:
         """Seconds that the rest will take at the pace so far; None where that is unknown."""

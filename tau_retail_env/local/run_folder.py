@@ -11,8 +11,8 @@ from tau_retail_env.runs import folder
 from tau_retail_env.runs.folder import Engine, RunFolder
 
 MAY_DIFFER = frozenset(
-    "output_dir resume resume_from_checkpoint max_steps save_steps eval_steps max_ckpt_to_keep track_with "
-    "tracker_kwargs num_gpus_per_node".split()
+    "output_dir resume resume_from_checkpoint max_steps save_steps eval_steps stop_after_worse "
+    "max_ckpt_to_keep track_with tracker_kwargs num_gpus_per_node".split()
 )
 """Keys at the top that may differ between a run and its continuation."""
 ENGINE = Engine(before_first=0, may_differ=MAY_DIFFER, damage_without_manifest=damage_without_manifest)

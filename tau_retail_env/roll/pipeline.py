@@ -20,15 +20,16 @@ from tau_retail_env.roll.group_signal import with_signal
 from tau_retail_env.roll.metrics import EARNED
 from tau_retail_env.roll.ranks import begin_storage
 from tau_retail_env.roll.roles import load_together, made_at_once
+from tau_retail_env.roll.run_folder import scores_of
 from tau_retail_env.roll.step_math import in_place_of_rolls
-from tau_retail_env.runs.checkpoints import MANIFEST, NAME, keep_best, write_manifest
+from tau_retail_env.runs.checkpoints import MANIFEST, NAME, SCORE, keep_best, write_manifest
+from tau_retail_env.runs.early_stop import EarlyStop, reason_to_stop
 from tau_retail_env.runs.interruption import Interruption
 
 OF_MEGATRON = ("iter_0000001", "latest_checkpointed_iteration.txt", "mca_config.json", "rng_state", "scheduler.pt")
 """What Megatron's learner adds to a checkpoint: its weights as it divides them, and all that a resumed one needs."""
 NOT_THE_ACTORS = ("critic", "pipeline", "dcp", MANIFEST, *OF_MEGATRON)
 """What a checkpoint holds beside the actor as transformers loads it."""
-SCORE = "val/score/mean"
 
 
 class TauRetailPipeline(AgenticPipeline):
@@ -47,6 +48,8 @@ class TauRetailPipeline(AgenticPipeline):
 
     filter_groups = False
     """Whether groups of which all episodes earned the same are left out of what is learnt from."""
+    stop_after_worse: int | None = None
+    """After how many validations in a row that were not above the best the run ends; None for never."""
     interruption = Interruption(print)
     """What signals have asked of the run."""
 
@@ -97,12 +100,17 @@ class TauRetailPipeline(AgenticPipeline):
     def do_checkpoint(self, global_step: int, *args: Any, **kwargs: Any) -> None:
         """Keep what this step's validation has judged if it is the best so far; then save where it is due.
 
-        Where a signal has asked for the run's end it is due, and the run ends when the step's row is written.
+        Where a signal has asked for the run's end, or validations have been no better for long enough, it is due, and
+        the run ends when the step's row is written.
 
         Args:
             global_step: ROLL's step, which has just ended.
             args: what ROLL's own is given besides; versions differ.
             kwargs: likewise.
+
+        Raises:
+            EarlyStop: the run ends here.
+            KeyboardInterrupt, SystemExit: a signal has asked.
         """
         if global_step == 0:
             check_signal(self.state.log_history[-1], self.min_success, self.say)
@@ -111,7 +119,8 @@ class TauRetailPipeline(AgenticPipeline):
         if judged.is_dir():
             score = self.state.log_history[-1].get(SCORE)
             keep_best(folder, global_step - 1, score, lambda best: link_actor(judged, best))
-        is_last = self.interruption.is_asked
+        reason = self._reason_to_stop(folder)
+        is_last = self.interruption.is_asked or reason is not None
         with self._due_after(global_step + 1, in_any_case=is_last):
             super().do_checkpoint(global_step, *args, **kwargs)
         saved = folder / NAME.format(step=global_step)
@@ -121,7 +130,17 @@ class TauRetailPipeline(AgenticPipeline):
             self.tracker.log(values=self.state.log_history[-1], step=global_step)  # as ROLL does after this
             self.say(f"[tau-retail] saved after step {global_step}")
             self.interruption.end_if_asked()
+        if reason is not None:
+            raise EarlyStop(reason)
         self.interruption.finishes = True  # what a step has learnt can be saved: ROLL saves none after step 0
+
+    def _reason_to_stop(self, folder: Path) -> str | None:
+        """Why the run ends early with this step; None where it goes on, or ends there anyway."""
+        config: Any = self.pipeline_config
+        if self.stop_after_worse is None or self.state.step == config.max_steps - 1:
+            return None
+        scores = scores_of(enumerate(self.state.log_history), config.critic_warmup)
+        return reason_to_stop(folder, scores, self.stop_after_worse)
 
     @contextmanager
     def _due_after(self, updates: int, *, in_any_case: bool) -> Iterator[None]:

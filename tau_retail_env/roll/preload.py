@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from tau_retail_env.models.vllm_kernels import kept_kernels
+from tau_retail_env.models.shapes import shape_of
+from tau_retail_env.models.vllm_kernels import AT_ONCE, compile_sampler, kept_kernels
 from tau_retail_env.models.vllm_start import look_up_models_here
+from tau_retail_env.roll.engine_ahead import EngineProcess, use_for_the_engine
 from tau_retail_env.roll.registration import make_environment
 
 ENGINES = {"vllm": "roll.distributed.strategy.vllm_strategy", "sglang": "roll.distributed.strategy.sglang_strategy"}
@@ -37,7 +39,7 @@ def in_background(work: Callable[[], None]) -> threading.Thread:
     return thread
 
 
-def import_engine(strategy: str) -> None:
+def import_engine(strategy: str, process: EngineProcess | None = None) -> None:
     """Import a rollout engine, which takes longer than anything else that its worker imports.
 
     ROLL draws a vLLM engine's port by Python's generator, right after it has given that the run's seed: two runs of one
@@ -46,6 +48,7 @@ def import_engine(strategy: str) -> None:
 
     Args:
         strategy: ROLL's name, such as vllm.
+        process: for vLLM's engine, started ahead.
     """
     if strategy not in ENGINES:
         return
@@ -55,6 +58,22 @@ def import_engine(strategy: str) -> None:
             os.environ.setdefault(name, value)
         module.random = random.SystemRandom()
         look_up_models_here()
+        if process is not None:
+            use_for_the_engine(process)
+
+
+def compile_kernels(worker_config: Any, importing: threading.Thread) -> None:
+    """Compile what a vLLM engine would compile after its model, while the learners load.
+
+    Args:
+        worker_config: ROLL's, of the rollout worker.
+        importing: imports the engine.
+    """
+    arguments = worker_config.strategy_args
+    if arguments.strategy_name == "vllm":
+        importing.join()
+        at_once = (arguments.strategy_config or {}).get("max_num_seqs", AT_ONCE)
+        compile_sampler(shape_of(worker_config.model_args.model_name_or_path).vocabulary, at_once)
 
 
 def make_one_of_each(env_configs: Iterable[Mapping[str, Any]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ from typing import Any
 from tau_retail_env.roll.config.check import RollConfig
 from tau_retail_env.roll.config.rules import ROLES, parse_devices
 from tau_retail_env.runs import folder
+from tau_retail_env.runs.checkpoints import SCORE
 from tau_retail_env.runs.folder import Engine, RunFolder
 
 MAY_DIFFER = frozenset(
     "output_dir logging_dir checkpoint_config resume resume_from_checkpoint max_steps save_steps eval_steps "
-    "logging_steps max_ckpt_to_keep rpc_timeout track_with tracker_kwargs".split()
+    "stop_after_worse logging_steps max_ckpt_to_keep rpc_timeout track_with tracker_kwargs".split()
 )
 """Keys at the top that may differ between a run and its continuation."""
 GPUS = ("num_gpus_per_node", "num_nodes", "num_gpus")
@@ -70,6 +71,19 @@ def claim(config: RollConfig, values: Mapping[str, Any]) -> RunFolder:
         values: the same as composed.
     """
     return folder.claim(ENGINE, values, output_dir=config.output_dir, exp_name=config.exp_name, resume=config.resume)
+
+
+def scores_of(rows: Iterable[tuple[int, Mapping[str, Any]]], critic_warmup: int) -> dict[int, float | None]:
+    """Scores of validations by the step whose weights they judge, as checkpoints are numbered: the one before theirs.
+
+    Args:
+        rows: each step's metrics, with its number.
+        critic_warmup: first steps in which the actor does not learn; what judges it before it has learnt is left out.
+
+    Returns:
+        None for a step that had no validation.
+    """
+    return {step - 1: row.get(SCORE) for step, row in rows if step > critic_warmup}
 
 
 def remove_empty_folders(run: Path) -> None:

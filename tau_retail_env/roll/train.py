@@ -22,11 +22,12 @@ from tau_retail_env.roll.preflight import (
     with_engines,
 )
 from tau_retail_env.roll.ray_cluster import QUIET, python_path, ray_of_its_own
-from tau_retail_env.roll.run_folder import claim, remove_empty_folders
+from tau_retail_env.roll.run_folder import claim, remove_empty_folders, scores_of
 from tau_retail_env.roll.settings import agentic_config
 from tau_retail_env.roll.summary import record_validations, summarise
 from tau_retail_env.roll.trajectory_writer import trajectories_folder
-from tau_retail_env.runs.files import WriteError
+from tau_retail_env.runs import early_stop
+from tau_retail_env.runs.files import WriteError, read_rows
 from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.interruption import Interruption, resumable
 from tau_retail_env.runs.interruption import say as say_line
@@ -73,14 +74,18 @@ def _train_in(
     import_what_workers_import()
     notes = folder.open(to_yaml(values))
     say.open(folder.log)
-    for line in (*notes, f"writing to {folder.path}", *planned(roll_config), *unjudged(roll_config)):
+    to_do = (*planned(roll_config, config.stop_after_worse), *unjudged(roll_config))
+    for line in (*notes, f"writing to {folder.path}", *to_do):
         say(f"[tau-retail] {line}")
-    tracking.register(lambda line: say(f"[tau-retail] {line}"))
-    with ray_of_its_own(say) as resources:
-        check_cluster(config, resources)
-        say(f"[tau-retail] Ray is up after {time.perf_counter() - began:.0f} s")
-        with together(config, folder.path, say, interruption.end_lost):
-            run_pipeline(roll_config, config, say, interruption)
+    if reason := ended_early(folder, config, roll_config):
+        say(f"[tau-retail] nothing to do: {reason}")
+    else:
+        tracking.register(lambda line: say(f"[tau-retail] {line}"))
+        with ray_of_its_own(say) as resources:
+            check_cluster(config, resources)
+            say(f"[tau-retail] Ray is up after {time.perf_counter() - began:.0f} s")
+            with together(config, folder.path, say, interruption.end_lost):
+                run_pipeline(roll_config, config, say, interruption)
     remove_empty_folders(folder.path)
     for line in summarise(folder, trajectories_folder(roll_config), title=config.exp_name):
         say(line)
@@ -88,17 +93,32 @@ def _train_in(
     say(f"everything lies in {folder.path}")
 
 
-def planned(roll_config: Any) -> list[str]:
+def ended_early(folder: RunFolder, config: RollConfig, roll_config: Any) -> str | None:
+    """Why a run that is resumed had ended before its last step; None where it goes on.
+
+    Args:
+        folder: the run's, opened.
+        config: the run.
+        roll_config: ROLL's AgenticConfig.
+    """
+    rows = ((row["step"], row) for row in read_rows(folder.metrics))
+    scores = scores_of(rows, roll_config.critic_warmup)
+    return early_stop.reason_to_stop(folder.checkpoints, scores, config.stop_after_worse)
+
+
+def planned(roll_config: Any, limit: int | None = None) -> list[str]:
     """What will be done.
 
     Args:
         roll_config: ROLL's AgenticConfig.
+        limit: `stop_after_worse`.
     """
     judged = f"a validation of {roll_config.val_batch_size} held-out episodes every {roll_config.eval_steps} steps"
     return [
         f"to do: steps 0 to {roll_config.max_steps - 1} of {roll_config.rollout_batch_size} episodes each, "
         + (judged if roll_config.eval_steps > 0 else "no validation")
         + "; the first step says how long the others will take"
+        + early_stop.planned(limit)
     ]
 
 
@@ -118,7 +138,7 @@ def unjudged(roll_config: Any) -> list[str]:
 
 
 def run_pipeline(roll_config: Any, config: RollConfig, say: Callable[[str], None], interruption: Interruption) -> None:
-    """Make ROLL's pipeline and run it to its last step; its tracker is closed whatever happens.
+    """Make ROLL's pipeline and run it to its last step or an early stop; its tracker is closed whatever happens.
 
     From the second step on the first signal lets the step end, which is saved then: ROLL saves none after step 0.
 
@@ -138,9 +158,12 @@ def run_pipeline(roll_config: Any, config: RollConfig, say: Callable[[str], None
     say(f"[tau-retail] all roles are up, {time.perf_counter() - began:.0f} s after Ray")
     pipeline.min_success, pipeline.filter_groups = config.least_success, config.filter_groups
     pipeline.say, pipeline.interruption = say, interruption
+    pipeline.stop_after_worse = config.stop_after_worse
     interruption.finishes = pipeline.state.step >= 0
     try:
         pipeline.run()
+    except early_stop.EarlyStop as stop:
+        say(f"[tau-retail] stopped early: {stop}")
     except Exception as error:
         if not interruption.is_asked:
             raise

@@ -22,9 +22,10 @@ from roll.pipeline.base_worker import CriticWorker, InferWorker
 
 from tau_retail_env.models.warm_up import start_above_zero
 from tau_retail_env.roll import transport  # noqa: F401 — batches are sent by it
+from tau_retail_env.roll.engine_ahead import engine_process
 from tau_retail_env.roll.engines import set_up_updates
 from tau_retail_env.roll.learning import Rows, Sizes, explained_variance, start_at_zero, still, trim_padding
-from tau_retail_env.roll.preload import import_engine, in_background
+from tau_retail_env.roll.preload import compile_kernels, import_engine, in_background
 from tau_retail_env.roll.ranks import TakesItsPort, started_at_once
 from tau_retail_env.roll.requests import Requests
 from tau_retail_env.roll.value_head import ValueHead, mean_error
@@ -208,7 +209,9 @@ class RolloutWorker(TakesItsPort, InferWorker):
         # A terminal's Ctrl-C reaches all processes of a group: Ray's ignore it, those that the engine starts would end.
         os.setpgrp()
         self.requests = Requests()
-        self.importing = in_background(lambda: import_engine(worker_config.strategy_args.strategy_name))
+        process = engine_process(worker_config)
+        self.importing = in_background(lambda: import_engine(worker_config.strategy_args.strategy_name, process))
+        self.compiling = in_background(lambda: compile_kernels(worker_config, self.importing))
 
     @register(dispatch_mode=Dispatch.ONE_TO_ALL)
     async def initialize(self, pipeline_config: Any) -> None:

@@ -23,6 +23,8 @@ BEST = "best"
 """The folder beside the checkpoints that holds the weights of the best validation."""
 ABOUT_BEST = "best.json"
 """Its file that says which validation that was."""
+SCORE = "val/score/mean"
+"""The metric by which validations are compared."""
 READERS = 4
 """Files whose digests are computed at the same time."""
 
@@ -118,7 +120,7 @@ def keep_best(folder: Path, step: int, score: float | None, write: Callable[[Pat
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         write(partial)
-        about = {"step": step, "val/score/mean": score}
+        about = {"step": step, SCORE: score}
         write_atomically(partial / ABOUT_BEST, json.dumps(about) + "\n")
         write_manifest(partial)
         flush(partial)
@@ -136,7 +138,7 @@ def best_in(folder: Path) -> dict[str, Any] | None:
     """`step` and `score` of the best validation whose weights are kept; None where there are none."""
     try:
         about = json.loads((folder / BEST / ABOUT_BEST).read_text(encoding="utf-8"))
-        return {"step": int(about["step"]), "score": float(about["val/score/mean"])}
+        return {"step": int(about["step"]), "score": float(about[SCORE])}
     except (OSError, ValueError, LookupError, TypeError):
         return None
 

@@ -72,6 +72,8 @@ STREET = re.compile(
     r"|Terrace|Square|Parkway|Highway)\b|\b\d{1,5} Broadway\b"
 )
 """A house and its street; the group, if there is one, leaves out what may be short."""
+STREET_AS_HEARD = re.compile(STREET.pattern, re.IGNORECASE)
+"""Customers also write in small letters."""
 NUMBER = re.compile(r"(?<![\w#.])[$€£]?(\d[\d,]*(?:\.\d+)?)(?![\w]|\.\d)")
 CURRENCY = re.compile(r"\s?(?:dollars?|bucks|euros?|pounds?|usd|eur|gbp|percent|[€£%])", re.IGNORECASE)
 """What makes money, or a share of it, of the number before it."""
@@ -368,7 +370,7 @@ class _Known:
         self._ids |= ids
         self._orders |= {f"#{one.upper()}" for one in ids} & self._database["orders"].keys()
         self._numbers |= numbers
-        self._streets |= _streets(text).keys()
+        self._streets |= _streets(text, STREET_AS_HEARD).keys()
 
     def missing(self, text: str) -> Iterator[str]:
         """What a text holds that does not follow from anything known."""
@@ -403,9 +405,9 @@ def _held(text: str) -> tuple[frozenset[str], frozenset[Decimal]]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _streets(text: str) -> Mapping[str, str]:
+def _streets(text: str, street: re.Pattern[str] = STREET) -> Mapping[str, str]:
     """The streets that a text holds with their houses: without "Street" or "St", and as they stand there."""
-    return {(found[1] or found.group()).casefold(): found.group() for found in STREET.finditer(text)}
+    return {(found[1] or found.group()).casefold(): found.group() for found in street.finditer(text)}
 
 
 def _spelled_money(text: str) -> Iterator[tuple[str, Decimal]]:

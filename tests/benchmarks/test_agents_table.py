@@ -27,6 +27,11 @@ def test_a_row_is_an_agent_and_a_column_a_set_of_tasks(tmp_path):
     assert other == f"| oracle | 100.0 (50.7 to 100.0) | {MISSING} |"
 
 
+def test_v1s_test_is_said_to_hold_train_tasks_of_tau2(tmp_path):
+    found = {**read(evaluated(tmp_path / "silent", "silent")), "source": "tau_bench", "split": "test", "tasks": 115}
+    assert "115 tasks, of which 74 are τ²'s train tasks in v1's wording, floor" in as_table([("silent", found)])
+
+
 def test_evaluations_of_an_agent_in_folders_of_any_name_are_one_row(tmp_path, capsys, monkeypatch):
     folders = [evaluated(tmp_path / "a", "silent"), evaluated(tmp_path / "silent-tau2-test-9d3a52c9", "silent")]
     named = evaluated(tmp_path / "quiet.tau2", "silent")

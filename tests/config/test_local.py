@@ -139,6 +139,12 @@ def test_a_wrong_type_is_named(override: str, words: str):
         (["actor_train.training_args.lr_scheduler_type=constant"], "lr_scheduler_type: constant has no warm-up"),
         (["kl_loss_coef=0"], "kl_loss_coef: found 0, expected more than 0"),
         (["use_kl_loss=false"], "use_kl_loss: false, but kl_loss_coef is"),
+        (["stop_after_worse=0"], "stop_after_worse: found 0, expected 1 or more"),
+        (
+            ["stop_after_worse=2", "max_steps=60"],
+            "stop_after_worse: 2 with eval_steps 20 could end the run after step 60 at the earliest, and it ends after "
+            "step 60 anyway; give less, a smaller eval_steps or more max_steps, or remove it",
+        ),
         (["actor_infer.generating_args.max_new_tokens=9"], "actor_infer.generating_args would override it"),
     ],
 )

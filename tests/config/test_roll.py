@@ -234,6 +234,28 @@ def test_an_episode_that_the_customer_spoilt_may_not_shift_a_baseline(normalizat
         checked("tau_retail_config", *overrides)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ([], "save_steps: found 40, expected eval_steps 20 or a number that divides it"),
+        (["save_steps=20", "checkpoint_config.async_upload=true"], "checkpoint_config.async_upload: expected false"),
+        (
+            ["save_steps=20", "max_steps=61"],
+            "stop_after_worse: 2 with eval_steps 20 could end the run after step 60 at the earliest, and it ends after "
+            "step 60 anyway",
+        ),
+        (["save_steps=20", "max_steps=81", "critic_warmup=45"], "after step 80 at the earliest"),
+    ],
+)
+def test_an_early_stop_needs_the_weights_of_each_validation_and_time_for_some(overrides: list[str], words: str):
+    wanted = ("stop_after_worse=2", "max_steps=201")
+    with pytest.raises(InvalidValueError) as refused:
+        checked("tau_retail_1gpu", *wanted, *overrides)
+    assert words in str(refused.value)
+    assert checked("tau_retail_1gpu", *wanted, "save_steps=10").stop_after_worse == 2
+    assert "stop_after_worse" not in roll_values(compose("tau_retail_1gpu", overrides=wanted))
+
+
 def test_everything_that_is_wrong_is_told_at_once():
     with pytest.raises(InvalidValueError, match="2 keys") as refused:
         checked("tau_retail_config", "lambd=0.9", "add_token_level_kl=false")

@@ -9,7 +9,7 @@ from tau_retail_env.models.shapes import from_config, shape_of
 from tau_retail_env.roll.config.memory import CONTEXTS_GIB, memory
 from tau_retail_env.roll.config.plan import plan
 from tau_retail_env.roll.config.rules import RollValues
-from tau_retail_env.roll.config.step_costs import seconds, step_of, table
+from tau_retail_env.roll.config.step_costs import ENGINES_THAT_HELP, seconds, step_of, table
 
 QWEN = "Qwen/Qwen2.5-0.5B-Instruct"
 SMOL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -42,10 +42,11 @@ def test_a_model_that_is_not_known_is_named_with_those_that_are():
 @pytest.mark.parametrize(("name", "measured"), [(QWEN, 50.8), (SMOL, 22.8)])
 def test_memory_is_what_was_measured_on_a_gpu(name, measured):
     """docs/runs/roll_learning: the actor alone, in micro-batches of 32,768 tokens."""
-    asked = config("tau_retail_1gpu", f"pretrain={name}")
     shape = shape_of(name)
+    needed = memory(config("tau_retail_1gpu", f"pretrain={name}"), shape)
     waiting = (12 + 4) * shape.parameters / 2**30  # the critic's weights and moments, the reference's weights
-    assert memory(asked, shape).learning - CONTEXTS_GIB - waiting == pytest.approx(measured, rel=0.05)
+    assert needed.learner == pytest.approx(measured, rel=0.05)
+    assert needed.learning == pytest.approx(needed.learner + waiting + CONTEXTS_GIB)
 
 
 def test_checkpointing_and_more_gpus_take_less_memory():
@@ -76,18 +77,65 @@ def test_the_plan_tells_time_memory_and_a_customers_dollars():
     assert "customer" not in "\n".join(plan(compose("tau_retail_config")))
 
 
-def test_the_plan_says_where_a_run_is_of_another_kind_than_the_recorded_ones():
+def test_the_plan_says_what_it_assumes_and_where_a_run_is_of_another_kind_than_the_recorded_ones():
     def told(name, *overrides):
         return "\n".join(plan(compose(name, overrides=overrides)))
 
-    assert "filter_groups: what it leaves out is not taken off" in told("tau_retail_smol_ppo")
+    assert "episodes are learnt from, an assumption: as recorded with reward.partial, 4" in told("tau_retail_smol_ppo")
+    assert "224 of 512 episodes are learnt from, an assumption: as recorded without" in told(
+        "tau_retail_smol_ppo", "reward.partial=0"
+    )
     assert "filter_groups" not in told("tau_retail_smol_ppo", "filter_groups=false")
-    assert "max_tokens_per_episode: the rollout's seconds are those without" in told("tau_retail_smol_ppo")
-    assert "engines_per_gpu: the rollout's seconds are those of one" in told("tau_retail_smol_ppo")
-    assert "engines_per_gpu" not in told("tau_retail_smol_ppo", "engines_per_gpu=1")
-    assert "max_tokens_per_episode" not in told("tau_retail_config")
+    assert "2,172 of them the actor's (3,500 in the longest)" in told("tau_retail_smol_ppo")
+    assert "max_tokens_per_episode" not in told("tau_retail_smol_ppo")
+    assert "engines_per_gpu" not in told("tau_retail_smol_ppo", f"engines_per_gpu={ENGINES_THAT_HELP}")
+    assert "engines_per_gpu: 4 are taken to play as fast as 2" in told("tau_retail_smol_ppo", "engines_per_gpu=4")
     assert "Megatron: seconds and memory are those of FSDP2" in told("tau_retail_1gpu", "train=megatron")
     assert "Megatron" not in told("tau_retail_1gpu")
+    assert "stop_after_worse: all steps are counted" in told("tau_retail_1gpu", "stop_after_worse=2")
+    assert "stop_after_worse" not in told("tau_retail_1gpu")
+
+
+def test_more_engines_and_shorter_episodes_shorten_the_rollout_and_nothing_else():
+    limit = "custom_envs.series{}_train.max_tokens_per_episode={}"
+
+    def spent(engines, tokens):
+        overrides = [f"engines_per_gpu={engines}", *(limit.format(series, tokens) for series in (4, 5, 6))]
+        return seconds(step_of(config("tau_retail_smol_ppo", *overrides)))
+
+    base, faster, shorter = spent(1, "null"), spent(2, "null"), spent(1, 3500)
+    assert faster["rollout"] < base["rollout"] > shorter["rollout"]
+    for other in (faster, shorter):
+        assert {**other, "rollout": 0} == {**base, "rollout": 0}
+
+
+def test_no_episode_is_longer_than_a_limit_allows_where_all_tags_have_one():
+    def episode(*overrides):
+        return step_of(config("tau_retail_smol_ppo", *overrides)).episode
+
+    tags = [f"custom_envs.series{series}_train.max_tokens_per_episode" for series in (4, 5, 6)]
+    assert episode(f"{tags[0]}=4000").longest == 4000
+    unlimited = episode(f"{tags[0]}=null")
+    assert unlimited.longest > 6000
+    short = episode(*(f"{tag}=1086" for tag in tags))
+    assert short.longest == short.own == 1086 and short.turns == pytest.approx(unlimited.turns / 2)
+    room = episode("sequence_length=4096", *(f"{tag}=null" for tag in tags))
+    assert room.tokens <= 4096 and room.longest < 4096
+
+
+def test_groups_without_a_signal_are_left_out_in_whole_updates():
+    assert (
+        step_of(config("tau_retail_smol_ppo", "reward.partial=0")).learnt == 224
+    )  # 39 % of 512 is 200; an update takes 32
+    all_of_them = step_of(config("tau_retail_smol_ppo", "filter_groups=false"))
+    assert all_of_them.learnt == 512 and all_of_them.updates == 32
+    larger = "training_args.gradient_accumulation_steps=128"
+    assert step_of(config("tau_retail_smol_ppo", f"actor_train.{larger}", f"critic.{larger}")).learnt == 384
+    assert step_of(config("tau_retail_smol_ppo", f"critic.{larger}", "reward.partial=0")).learnt == 256
+    some, every = seconds(step_of(config("tau_retail_smol_ppo"))), seconds(all_of_them)
+    assert some["training"] == pytest.approx(every["training"] * 288 / 512)
+    assert some["log-probabilities and values"] < every["log-probabilities and values"]
+    assert some["rollout"] == every["rollout"]
 
 
 def test_what_does_not_fit_names_the_roles_that_learn():

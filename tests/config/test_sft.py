@@ -37,11 +37,14 @@ def checked(*overrides: str) -> SftConfig:
         ),
         ("observation_loss_weight=2.0", "observation_loss_weight: found 2.0, expected 1 or less"),
         ("val_batch_size=3", "val_batch_size: found 3, expected 256"),
+        ("stop_after_worse=2 max_steps=300", "2 with eval_steps 100000 could end the run after step 300000"),
+        ("stop_after_worse=2 val_batch_size=0", "stop_after_worse: nothing is judged (val_batch_size: 0); give"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(override: str, words: str):
+    several = [override] if "{" in override else override.split()
     with pytest.raises(InvalidValueError) as caught:
-        checked(override)
+        checked(*several)
     assert words in str(caught.value)
 
 

@@ -71,10 +71,11 @@ def configured() -> list[tuple[str, Env, bool]]:
     for name in config_names(default_config_folder()):
         values = compose(name)
         assert not [stage for stage in values.get("stages", {}).values() if "custom_envs" in stage.get("set", {})]
+        only_judges = "play" in values and "keep" not in values
         mixture = (values.get("conversations") or {}).get("mixture") or {}
         for tag, env in values.get("custom_envs", {}).items():
             learns = whole_of(env["env_config"]["split"]).startswith("train")
-            if not learns or mixture.get(tag, 1):
+            if not learns or (mixture.get(tag, 1) and not only_judges):  # what is tuned on stands in neither list
                 found.append((f"{name}: {tag}", env["env_config"], learns))
     return found
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -67,3 +68,35 @@ def test_the_engines_of_a_machine_keep_their_kernels_in_one_folder(registry, tmp
         monkeypatch.delenv("TRITON_CACHE_DIR")
     import_engine("vllm")
     assert os.environ["TRITON_CACHE_DIR"] == (set_there or str(tmp_path / "triton"))
+
+
+@pytest.mark.usefixtures("roll")
+@pytest.mark.parametrize(("strategy_config", "at_once"), [({"max_num_seqs": 48}, 48), (None, 128)])
+def test_a_rollout_worker_compiles_the_samplers_kernel_once_vllm_is_imported(monkeypatch, strategy_config, at_once):
+    from roll.pipeline.base_worker import InferWorker
+
+    from tau_retail_env.models.shapes import shape_of
+    from tau_retail_env.roll import preload, workers
+
+    done: list[Any] = []
+    monkeypatch.setattr(os, "setpgrp", lambda: None)
+    monkeypatch.setattr(InferWorker, "__init__", lambda *_: None)
+    monkeypatch.setattr(workers, "import_engine", lambda strategy, process: done.append(strategy))
+    monkeypatch.setattr(workers, "engine_process", lambda role: None)
+    monkeypatch.setattr(preload, "compile_sampler", lambda *given: done.append(given))
+    for strategy in ("vllm", "sglang"):
+        role = SimpleNamespace(
+            strategy_args=SimpleNamespace(strategy_name=strategy, strategy_config=strategy_config),
+            model_args=SimpleNamespace(model_name_or_path="small"),
+        )
+        worker = workers.RolloutWorker(role)
+        worker.compiling.join(60)
+    assert done == ["vllm", (shape_of("small").vocabulary, at_once), "sglang"]
+
+
+@pytest.mark.usefixtures("registry")
+def test_nothing_is_compiled_for_a_machine_without_a_gpu_of_nvidias(monkeypatch):
+    from tau_retail_env.models import vllm_kernels
+
+    monkeypatch.setattr(vllm_kernels, "compile_sampler_for", lambda *_: pytest.fail("compiles"))
+    vllm_kernels.compile_sampler(49152)

@@ -380,7 +380,10 @@ def test_what_only_sounds_like_a_rider_spoils_no_yes(words: str) -> None:
     assert process(*IDENTIFIED, ("agent", f"{words} {RIGHT}"), ("user", "Yes."), WRITTEN).confirmed == 1.0
 
 
-@pytest.mark.parametrize(("told", "known"), [("I live at 12 Elm Rd, Reno.", 1.0), ("I live in Reno.", 0.0)])
+@pytest.mark.parametrize(
+    ("told", "known"),
+    [("I live at 12 Elm Rd, Reno.", 1.0), ("i live at 12 elm road, reno.", 1.0), ("I live in Reno.", 0.0)],
+)
 def test_a_street_in_a_proposal_has_to_be_known(told: str, known: float) -> None:
     words = f"{RIGHT} It is shipped to 12 Elm Road, Reno."
     assert process(*IDENTIFIED, ("user", told), ("agent", words), ("user", "Yes.")).nothing_invented == known

@@ -16,6 +16,7 @@ from tau_retail_env.local.config.managers import EnvManager, check_generating, c
 from tau_retail_env.local.config.run import LocalRun
 from tau_retail_env.local.config.unread import unread_by_local
 from tau_retail_env.local.config.workers import ActorInfer, ActorTrain, GeneratingArgs, Reference
+from tau_retail_env.runs.early_stop import stop_problems
 from tau_retail_env.runs.trackers import check_tracker_kwargs
 
 KL_IN_LOSS = "The local engine keeps KL to the reference in the loss: use use_kl_loss: true and kl_loss_coef."
@@ -144,6 +145,7 @@ def check_local(
             *_check_sizes(config),
             *_check_play(config),
             *_check_kl(config),
+            *stop_problems(config.stop_after_worse, eval_steps=config.eval_steps, last_step=config.max_steps),
             *check_tracker_kwargs(config.track_with, config.tracker_kwargs),
             *of_machine(config),
         ]

@@ -17,6 +17,7 @@ from tau_retail_env.local.config.managers import EnvManager, check_generating, c
 from tau_retail_env.local.config.run import LocalRun
 from tau_retail_env.local.config.unread import unread_by_local
 from tau_retail_env.local.config.workers import GeneratingArgs, ModelArgs, TrainingArgs
+from tau_retail_env.runs.early_stop import stop_problems
 from tau_retail_env.runs.trackers import check_tracker_kwargs
 
 SCRATCH = "scratch"
@@ -182,6 +183,7 @@ def check_sft(values: Mapping[str, Any], of_machine: Callable[[SftConfig], Itera
             *check_tasks(config.custom_envs, tags),
             *(unread_source(config.task_source, config.custom_envs, tags) if "task_source" in values else ()),
             *_check_sizes(config),
+            *_check_stop(config),
             *check_tracker_kwargs(config.track_with, config.tracker_kwargs),
             *of_machine(config),
         ]
@@ -234,6 +236,19 @@ def _check_sizes(config: SftConfig) -> list[str]:
     if (config.num_gpus_per_node or 1) > batch:
         problems.append(f"num_gpus_per_node: found {config.num_gpus_per_node}, but an update has {batch} rows")
     return problems
+
+
+def _check_stop(config: SftConfig) -> list[str]:
+    """What is wrong with an early stop; how long a run is that follows its epochs is known when it starts."""
+    limit = config.stop_after_worse
+    if limit is not None and not config.val_batch_size:
+        return [
+            "stop_after_worse: nothing is judged (val_batch_size: 0); give val_batch_size, num_env_groups times "
+            "group_size of val_env_manager, or remove stop_after_worse"
+        ]
+    if config.max_steps is None:
+        return []
+    return stop_problems(limit, eval_steps=config.eval_steps, last_step=config.max_steps)
 
 
 def _check_mixture(config: SftConfig) -> list[str]:

@@ -41,6 +41,7 @@ OWN_KEYS = (
     "warm_start",
     "min_success",
     "filter_groups",
+    "stop_after_worse",
 )
 """Keys at the top that ROLL does not have, or that mean something else there (`reward`: a model that gives it)."""
 LOCAL_KEYS = ("curriculum",)
@@ -288,6 +289,7 @@ def _rules(asked: RollValues, config: RollConfig) -> Iterator[str]:
     yield from device_rules.check_megatron(asked)
     yield from rules.check_sizes(asked)
     yield from rules.check_checkpoints(asked)
+    yield from rules.check_early_stop(asked)
     played = {tag for manager in rules.MANAGERS for tag in asked(f"{manager}.tags")} & set(config.custom_envs)
     kinds = {tag: (env.env_config.source, env.env_config.prompt_style) for tag, env in config.custom_envs.items()}
     yield from rules.check_prompt(asked, {tag: kinds[tag] for tag in sorted(played)})

@@ -31,6 +31,8 @@ class Memory:
 
     learning: float
     """While the largest learner learns."""
+    learner: float
+    """Of these, what that learner's own process allocates: weights, gradient, moments and a micro-batch."""
     playing: float
     """What all engines need of their share: weights, and a cache for a few whole episodes."""
     share: float
@@ -79,6 +81,7 @@ def memory(config: RollValues, shape: Shape) -> Memory:
     engine = 2 * shape.parameters / split + SMALLEST_CACHE * config("sequence_length") * shape.cache_bytes / split
     return Memory(
         learning=(fullest + idle) / GIB + CONTEXTS_GIB,
+        learner=fullest / GIB,
         playing=engines * engine / GIB,
         share=float(config.values.get("infer_gpu_memory", 0.5)),
         learners=tuple(learners),

@@ -9,7 +9,18 @@ from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.roll.config.check import version_wanted
 from tau_retail_env.roll.config.memory import CARDS_GIB, memory
 from tau_retail_env.roll.config.rules import RollValues
-from tau_retail_env.roll.config.step_costs import Step, customer_tokens, prompt_style, reasons, seconds, step_of, table
+from tau_retail_env.roll.config.step_costs import (
+    ENGINES_THAT_HELP,
+    Step,
+    customer_tokens,
+    is_partial,
+    prompt_style,
+    reasons,
+    seconds,
+    step_of,
+    table,
+    without_signal,
+)
 from tau_retail_env.users import API_STRATEGIES
 from tau_retail_env.users.llm.settings import PRICES
 
@@ -37,8 +48,9 @@ def _time(config: RollValues, step: Step) -> Iterator[str]:
     models = "models that reason" if reasons(config) else "models that do not reason"
     yield (
         f"{step.episodes} episodes a step of {episode.turns:.0f} messages and {episode.tokens:,.0f} tokens, "
-        f"{episode.own:.0f} of them the actor's, as recorded with prompt_style {prompt_style(config)} of "
-        f"{models}; {step.shape.parameters / 1e6:,.0f} M parameters, GPUs: {gpus}"
+        f"{episode.own:,.0f} of them the actor's ({episode.longest:,.0f} in the longest), as recorded with "
+        f"prompt_style {prompt_style(config)} of {models}; {step.shape.parameters / 1e6:,.0f} M parameters, "
+        f"GPUs: {gpus}"
     )
     yield f"a step: {total:.0f} s ({', '.join(f'{part} {took:.0f}' for part, took in parts.items())})"
     yield (
@@ -51,18 +63,21 @@ def _time(config: RollValues, step: Step) -> Iterator[str]:
         f"average ({unseen['runs']} runs, each foreseen from the others: benchmarks/step_costs.py). That work divides "
         "by the number of GPUs is assumed, network costs nothing here"
     )
-    yield from _beyond_recorded(config)
+    yield from _beyond_recorded(config, step)
 
 
-def _beyond_recorded(config: RollValues) -> Iterator[str]:
-    """Where a run is of another kind than those that the seconds were fitted to."""
+def _beyond_recorded(config: RollValues, step: Step) -> Iterator[str]:
+    """What is assumed, and where a run is of another kind than those that the seconds were fitted to."""
+    if config.values.get("stop_after_worse") is not None:
+        yield "stop_after_worse: all steps are counted; the run may end before its last one"
     if config.values.get("filter_groups"):
-        yield "filter_groups: what it leaves out is not taken off; log-probabilities, values and training cost less"
-    if int(config.values.get("engines_per_gpu", 1)) > 1:
-        yield "engines_per_gpu: the rollout's seconds are those of one engine on a GPU; several are faster"
-    blocks = config.values["custom_envs"]
-    if any(blocks[tag].get("max_tokens_per_episode") is not None for tag in config("train_env_manager.tags")):
-        yield "max_tokens_per_episode: the rollout's seconds are those without a limit; with one it is faster"
+        yield (
+            f"filter_groups: {step.learnt:.0f} of {step.episodes} episodes are learnt from, an assumption: as recorded "
+            f"{'with' if is_partial(config) else 'without'} reward.partial, {without_signal(config):.0%} of the groups "
+            "all earn the same"
+        )
+    if step.engines > ENGINES_THAT_HELP:
+        yield f"engines_per_gpu: {step.engines} are taken to play as fast as {ENGINES_THAT_HELP}, as four did"
     if (config.strategy("actor_train") or "").startswith("megatron"):
         yield "Megatron: seconds and memory are those of FSDP2, for which they were measured"
 
@@ -73,7 +88,10 @@ def _long(took_s: float) -> str:
 
 def _memory(config: RollValues, step: Step) -> Iterator[str]:
     needed = memory(config, step.shape)
-    yield f"memory of a card: {needed.learning:.0f} GiB while it learns, the engine at least {needed.playing:.1f} GiB"
+    yield (
+        f"memory of a card: {needed.learning:.0f} GiB while it learns, {needed.learner:.0f} of them in the learner's "
+        f"own process; the engine at least {needed.playing:.1f} GiB"
+    )
     for name, card_gib in CARDS_GIB.items():
         problems = list(needed.problems(card_gib))
         yield f"  {name}: {'fits' if not problems else 'no; ' + '; '.join(problems)}"

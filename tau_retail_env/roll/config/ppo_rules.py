@@ -153,12 +153,7 @@ def check_filter(config: RollValues) -> Iterator[str]:
         )
     episodes = config("rollout_batch_size")
     learners = [role for role in LEARNERS if role in config.roles]
-    updates = {f"{role}.training_args.gradient_accumulation_steps": config.update_size(role) for role in learners}
-    reads = {
-        f"{role}.infer_batch_size": config(f"{role}.infer_batch_size") * config.data_parallel(role)
-        for role in (*learners, "reference")
-        if role in config.roles
-    }
+    updates, reads = sizes_of_parts(config)
     if math.lcm(*updates.values()) >= episodes:
         yield (
             f"filter_groups: true leaves out nothing where an update takes all {episodes} episodes of a step "
@@ -172,6 +167,18 @@ def check_filter(config: RollValues) -> Iterator[str]:
             f"({', '.join(f'{name}: {size} episodes' for name, size in {**updates, **reads}.items())}): make these "
             "divide one another, or set filter_groups: false"
         )
+
+
+def sizes_of_parts(config: RollValues) -> tuple[dict[str, int], dict[str, int]]:
+    """Episodes of an update, and what a role reads at once, by key: of all these what is learnt from is a multiple."""
+    learners = [role for role in LEARNERS if role in config.roles]
+    updates = {f"{role}.training_args.gradient_accumulation_steps": config.update_size(role) for role in learners}
+    reads = {
+        f"{role}.infer_batch_size": config(f"{role}.infer_batch_size") * config.data_parallel(role)
+        for role in (*learners, "reference")
+        if role in config.roles
+    }
+    return updates, reads
 
 
 def _compared(config: RollValues) -> tuple[str | None, str | None]:

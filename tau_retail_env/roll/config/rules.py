@@ -10,6 +10,7 @@ from typing import Any
 
 from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.config.run import MOST_STEPS
+from tau_retail_env.runs.early_stop import stop_problems
 from tau_retail_env.sources import SOURCES
 
 ROLES = ("actor_train", "actor_infer", "reference", "critic")
@@ -365,6 +366,26 @@ def check_checkpoints(config: RollValues) -> Iterator[str]:
             f"checkpoint_config.type: found {kind}, expected file_system (output_dir: ${{output_dir}}/checkpoints): "
             "without it ROLL leaves the parts of a checkpoint in places from which it cannot resume"
         )
+
+
+def check_early_stop(config: RollValues) -> Iterator[str]:
+    """Whether `stop_after_worse` finds the weights of each validation, and can end the run at all."""
+    limit = config.values.get("stop_after_worse")
+    if limit is None:
+        return
+    judged, saved = config("eval_steps"), config("save_steps")
+    if judged % saved:
+        yield (
+            f"save_steps: found {saved}, expected eval_steps {judged} or a number that divides it: with "
+            "stop_after_worse each validation must judge a checkpoint, since the best one's weights are kept"
+        )
+    if (config("checkpoint_config") or {}).get("async_upload", True):
+        yield (
+            "checkpoint_config.async_upload: expected false with stop_after_worse: a checkpoint must be whole when "
+            "its validation ends"
+        )
+    idle, last = config("critic_warmup"), config("max_steps") - 1
+    yield from stop_problems(limit, eval_steps=judged, last_step=last, idle_steps=idle)
 
 
 def check_managers(config: RollValues, tags: Sequence[str]) -> Iterator[str]:

@@ -1,0 +1,53 @@
+"""The tables of results: what the pages show is what the recorded runs hold."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from benchmarks import results_tables
+from benchmarks.results_stages import BEFORE, STAGES
+from benchmarks.results_tables import PAGES, RUNS, evaluations, figures_of_successes, validations, with_tables
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_tables_are_what_the_script_prints(page, repository):
+    text = (repository / page).read_text(encoding="utf-8")
+    assert with_tables(text, page) == text
+
+
+def test_what_no_file_holds_stands_on_the_runs_own_page():
+    for stage in STAGES:
+        page = (RUNS / stage.run / "README.md").read_text(encoding="utf-8")
+        if "among the 114" in stage.told:  # the run after it says it, too
+            page += (RUNS / "smol_steps" / "README.md").read_text(encoding="utf-8")
+        for column, cell in stage.told.items():
+            for number in re.findall(r"[\d.]+", cell):
+                assert re.search(rf"(?<![\d.]){re.escape(number)}(?!\d|\.\d)", page), (stage.name, column, number)
+
+
+def test_every_run_that_played_test_tasks_is_counted():
+    played = {run.name for run in RUNS.iterdir() if [*evaluations(run), *validations(run)]}
+    assert played <= set(BEFORE)
+    assert all((RUNS / run / "README.md").is_file() for run in BEFORE)
+
+
+def test_every_stage_leads_to_a_run_and_files_that_are_there():
+    for stage in STAGES:
+        assert stage.run in BEFORE
+        assert all((RUNS / source.partition("#")[0]).is_file() for source in stage.files.values()), stage.name
+
+
+def test_tasks_whose_successes_are_known_can_be_told_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr(results_tables, "RUNS", tmp_path)
+    (tmp_path / "successes.json").write_text(json.dumps({"v1": {"a": "11", "b": "10", "c": "00"}}))
+    assert figures_of_successes("successes.json#v1")["pass^1"]["value"] == 0.5
+    without_c = figures_of_successes("successes.json#v1", lambda task: task != "c")
+    assert (without_c["tasks"], without_c["pass^1"]["value"], without_c["pass^2"]["value"]) == (2, 0.75, 0.5)
+
+
+def test_a_page_without_a_place_for_a_table_is_refused():
+    with pytest.raises(SystemExit, match="no place for the table short"):
+        with_tables("# A page\n", "README.md")

@@ -41,6 +41,7 @@ TRAINING = (
     ("tau2", "train"),
     ("tau_bench", "train"),
 )
+GENERATED_TESTS = ("test6", "test5", "test4", "test3", "test2", "test")
 SHINGLE_WORDS = 5
 NEAR_DUPLICATE = 0.5
 """Share of the shorter text's five-word sequences that stand in the other text as well, from which on two texts are
@@ -72,7 +73,15 @@ def main() -> None:
         tests[f"τ² {name} test"] = edition(Path(folder), "test")
     if v1 := loaded("tau_bench", "test"):
         tests["v1 test"] = texts(v1)
-    for row in contamination({name: texts(tasks) for name, tasks in training.items()}, tests):
+    learnt = {name: texts(tasks) for name, tasks in training.items()}
+    for row in contamination(learnt, tests):
+        print(row)
+    print()
+    judged = {f"generated {split}": texts(load_tasks("generated", split)) for split in GENERATED_TESTS}
+    judged["τ² 0.2 train"] = texts(load_tasks("tau2", "train"))
+    for name, folder in (given.split("=", 1) for given in options.tasks):
+        judged[f"τ² {name} train"] = edition(Path(folder), "train")
+    for row in shared_writes(learnt, judged):
         print(row)
     if v1:
         print(f"\nTasks of v1's test that are tasks of τ²'s train: {numbers(shared_with_tau2_train(v1))}.")
@@ -156,6 +165,28 @@ def contamination(training: Mapping[str, Sequence[Text]], tests: Mapping[str, Se
                 f"{sum(share >= NEAR_DUPLICATE for share in nearest)}",
                 f"{max(nearest):.2f}",
             )
+
+
+def shared_writes(training: Mapping[str, Sequence[Text]], others: Mapping[str, Sequence[Text]]) -> Iterator[str]:
+    """Which splits share writes, and how many tasks of each do, as rows of a Markdown table."""
+    yield table_row("training tasks", "others", "all writes the same", "one write the same", "of the others", "of")
+    yield table_row("---", "---", "---:", "---:", "---:", "---:")
+    for name, own in training.items():
+        learnt = frozenset().union(*(each.writes for each in own))
+        for other, tasks in others.items():
+            sets = {each.writes for each in tasks if each.writes}
+            single = frozenset().union(*sets)
+            shared = sum(bool(each.writes & single) for each in own)
+            if shared and not name.startswith("tau2"):
+                whole = sum(each.writes in sets for each in own)
+                yield table_row(
+                    name,
+                    other,
+                    f"{whole}",
+                    f"{shared}",
+                    f"{sum(bool(each.writes & learnt) for each in tasks)}",
+                    f"{len(tasks):,}",
+                )
 
 
 def nearest_texts(own: Sequence[Text], others: Sequence[Text]) -> list[float]:

@@ -13,11 +13,13 @@ from tau_retail_env.models.shipped import default_config_folder
 from tau_retail_env.urls import without_secrets
 
 PLAIN_OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
-ARITHMETIC: Mapping[str, Callable[[int, int], int]] = {
+RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "times": operator.mul,
     "divide": lambda number, by: max(number // max(by, 1), 1),  # no GPU at all is told by the checks
+    "of_source": lambda source, task_ids: [task_id for task_id in task_ids if task_id.startswith(f"{source}/")],
 }
-"""What a YAML may compute, `${divide:128,${num_gpus}}`: so sizes follow from the number of GPUs."""
+"""What a YAML may compute: `${divide:128,${num_gpus}}`, so that sizes follow from the number of GPUs, and
+`${of_source:${task_source},[tau_bench/train/418]}`, so that tasks to leave out follow from the source."""
 
 
 def config_names(folder: Path) -> list[str]:
@@ -51,7 +53,7 @@ def compose(name: str, *, folder: str | Path | None = None, overrides: Sequence[
 
     from tau_retail_env.users.llm.address import with_hidden_keys  # late: `doctor` reads this module without pydantic
 
-    for resolver, call in ARITHMETIC.items():
+    for resolver, call in RESOLVERS.items():
         OmegaConf.register_new_resolver(resolver, call, replace=True)
     path = Path(folder).expanduser().resolve() if folder is not None else default_config_folder()
     stem = name.removesuffix(".yaml")

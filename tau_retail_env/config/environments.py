@@ -26,7 +26,7 @@ class EnvironmentConfig(Block):
     task_subset: str = "all"
     """Tasks whose gold actions contain a kind, such as returns; all; a+b."""
     exclude_tasks: Items[str] = ()
-    """Ids of tasks of the split that are left out, such as [tau_bench/train/418]."""
+    """Ids of tasks of the split that are left out, such as [tau_bench/train/418]; of a part's whole split, too."""
     task_file: Filled | None = None
     """A file of tasks of that source and split, as `tau-retail generate` writes it, in place of the source's own."""
     user_strategy: Annotated[Strategy, SkipValidation] = "scripted"  # UserSpec checks it, weights and all

@@ -77,7 +77,7 @@ class TauRetailEnv(Base):
         prompt_style: which system prompt the agent sees: "full" (upstream's), "compressed" or "minimal".
         multiple_calls: several tool calls in one message: "error" (refused) or "upstream" (as upstream runs them).
         tasks: tasks to play instead of loading them by source, split and subset.
-        exclude_tasks: ids of tasks of the split that are left out.
+        exclude_tasks: ids of tasks that are left out, see `load_tasks`.
         task_file: a file of tasks of that source and split, from `tau-retail generate`, in place of the source's own.
         task_version: which edition of the source's tasks, such as "1.0" of tau2; None for that of `tasks`, else for the
             source's default.

@@ -36,7 +36,7 @@ def load_tasks(
         task_subset: an expression of subset names as `select_subset` reads it, such as "single*returns+payment".
         task_version: which edition of the source's tasks; None for the source's default.
         domain: "retail".
-        exclude_tasks: ids of tasks of the split that are left out.
+        exclude_tasks: ids of tasks that are left out: of the split, or where that is a part, of the whole split.
         task_file: a file of tasks of that source and split, as `tau-retail generate` writes it, in place of the
             source's own.
 
@@ -284,7 +284,7 @@ def _check_selection(
         raise _unknown_split(source, split)
     if excluded or file is not None:
         tasks, left_out = _tasks_of(source, split, file), frozenset(excluded)
-        _check_excluded(tasks, excluded)
+        _check_excluded(tasks if file is not None else _all_tasks(source, whole_of(split)), excluded)
         examples: Sequence[Task] = [task for task in tasks if task.id not in left_out]
     else:
         examples = source.examples(whole_of(split))

@@ -16,7 +16,7 @@ from tau_retail_env.agents.oracle import CONFIRMATION, OracleAgent
 from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.sources import load_tasks
-from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4, SERIES5
+from tau_retail_env.sources.generated import SERIES2, SERIES3, SERIES4, SERIES5, SERIES6
 from tau_retail_env.tasks import WRITE_TOOLS, Action, Task, gold_writes
 from tau_retail_env.users.scripted.listening import Fact
 from tau_retail_env.users.scripted.story import story_of
@@ -63,6 +63,7 @@ def tasks() -> list[Task]:
         *SERIES3.generate("train3", 300),
         *SERIES4.generate("train4", 300),
         *SERIES5.generate("train5", 300),
+        *SERIES6.generate("train6", 300),
     ]
 
 
@@ -90,7 +91,9 @@ def is_told(task: Task, given: Mapping[str, Any], fact: Fact, heard: str) -> boo
         return True
     if fact is Fact.PAYMENT:
         return re.search(r"pa[iy]|card|gift|method|original|charge|came from|used", heard, re.IGNORECASE) is not None
-    common = r"mistake" if "mistake" in given["reason"] else r"(?:\bno\b|\bnot|n't|longer)\W+(?:\w+\W+)?need"
+    common = (
+        r"mistake" if "mistake" in given["reason"] else r"(?:\bno\b|\bnot|n't|longer|\b[Nn]obody)\W+(?:\w+\W+)?need"
+    )
     return not any(words.get(fact) for words in own) and re.search(common, heard) is not None
 
 
@@ -103,10 +106,14 @@ def test_the_oracle_earns_everything(episodes: dict[str, tuple[float, str, list[
     assert [task_id for task_id, (reward, _, _) in episodes.items() if reward != 1.0] == []
 
 
-@pytest.mark.parametrize("source", ["generated", "tau2"])
-def test_every_argument_of_a_call_was_said_or_read_before(source: str, tasks: list[Task]) -> None:
-    chosen = {task.id: task for task in (tasks if source == "generated" else load_tasks("tau2", "train"))}
-    count = reasons = 0
+@pytest.mark.parametrize("source", ["generated", "tau2", "tau_bench"])
+def test_every_argument_of_a_call_was_said_or_read_before(
+    source: str, tasks: list[Task], request: pytest.FixtureRequest
+) -> None:
+    if source == "tau_bench":
+        request.getfixturevalue("tau_bench")
+    chosen = {task.id: task for task in (tasks if source == "generated" else load_tasks(source, "train"))}
+    count = reasons = untold = 0
     for task_id, (_, prompt, turns) in played(list(chosen.values()), seed=3, source=source).items():
         seen, heard = prompt, ""
         for message, role, read in turns:
@@ -117,9 +124,13 @@ def test_every_argument_of_a_call_was_said_or_read_before(source: str, tasks: li
                 assert unfounded(call.arguments, seen) == [], (task_id, call)
                 if "reason" in call.arguments:  # the prompt and the proposal have it, too
                     reasons += 1
-                    assert is_told(chosen[task_id], call.arguments, Fact.REASON, heard), (task_id, call, heard)
+                    told = is_told(chosen[task_id], call.arguments, Fact.REASON, heard)
+                    untold += not told
+                    assert told or OracleAgent(chosen[task_id]).hurries, (task_id, call, heard)
             seen += f"\n{message.content or ''}"
     assert count > 500 and reasons > 10
+    # v1's longest tasks have no turn to ask in; fine-tuning does not learn such a proposal (test_founded_calls)
+    assert untold == (14 if source == "tau_bench" else 0)
 
 
 def test_who_tells_several_wishes_in_one_breath_is_asked_for_what_it_leaves_out() -> None:

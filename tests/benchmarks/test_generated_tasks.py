@@ -11,6 +11,7 @@ from benchmarks.generated_tasks import (
     edition,
     nearest_texts,
     shared_with_tau2_train,
+    shared_writes,
     texts,
 )
 from tau_retail_env import load_tasks
@@ -47,3 +48,11 @@ def test_v1s_test_tasks_that_tau2_trains_on_are_named(tau_bench: Path) -> None:
     shared = [task.id for task in shared_with_tau2_train(load_tasks("tau_bench", "test"))]
     assert len(shared) == 74
     assert "tau_bench/test/95" not in shared
+
+
+def test_splits_that_share_writes_are_counted_on_both_sides() -> None:
+    test = load_tasks("tau2", "test")
+    own = [*SERIES2.generate("train2", 20), test[0], test[0]]
+    rows = list(shared_writes({"mixture": texts(own), "series": texts(own[:20])}, {"τ²": texts(test)}))[2:]
+    shared = sum(bool(texts(test[:1])[0].writes & each.writes) for each in texts(test))
+    assert rows == [f"| mixture | τ² | 2 | 2 | {shared} | 40 |"]

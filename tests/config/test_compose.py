@@ -40,6 +40,13 @@ def test_the_name_may_carry_its_ending():
     assert compose("tau_retail_local.yaml")["exp_name"] == "tau_retail_local"
 
 
+@pytest.mark.parametrize(("source", "count"), [("tau_bench", 12), ("tau2", 0), ("generated", 0)])
+def test_the_tasks_that_training_leaves_out_are_those_of_its_source(source: str, count: int):
+    envs = compose("tau_retail_1gpu", overrides=[f"task_source={source}"])["custom_envs"]
+    left_out = {tag: len(env["env_config"]["exclude_tasks"]) for tag, env in envs.items()}
+    assert left_out == {tag: count if tag.startswith("retail_train") else 0 for tag in envs}
+
+
 def test_what_is_printed_composes_to_the_same_configuration(tmp_path: Path):
     values = compose("tau_retail_local")
     (tmp_path / "again.yaml").write_text(to_yaml(values))

@@ -50,6 +50,14 @@ def test_a_part_is_played_and_chosen_from_like_a_split():
     assert env.reset()[1]["split"] == "train_dev"
 
 
+def test_what_is_left_out_of_a_training_split_is_left_out_of_its_parts():
+    left_out = ids(load_tasks("tau2", "train"))[:8]
+    parts = [load_tasks("tau2", f"train_{name}", exclude_tasks=left_out) for name in ("dev", "fit")]
+    assert sorted(ids(parts[0]) + ids(parts[1])) == sorted(ids(load_tasks("tau2", "train"))[8:])
+    with pytest.raises(InvalidValueError, match="exclude_tasks: Unknown task_id"):
+        load_tasks("tau2", "train_dev", exclude_tasks=[load_tasks("tau2", "test")[0].id])
+
+
 @pytest.mark.parametrize("split", ["test_dev", "base_fit", "train_test", "_dev", "train_dev_dev"])
 def test_only_training_splits_have_parts(split):
     with pytest.raises(InvalidValueError, match="known: base, test, train, train_dev, train_fit"):

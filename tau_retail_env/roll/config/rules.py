@@ -23,6 +23,8 @@ BOTH_GRAPHS = "FULL_AND_PIECEWISE"
 """What vLLM captures where nothing is said: whole passes of messages alone, and pieces of all others."""
 ENGINE_SPLITS = ("tensor_parallel_size", "pipeline_parallel_size")
 """Settings of a rollout engine that divide one copy of the model over GPUs."""
+LORA = ("lora_target", "lora_rank", "lora_alpha", "lora_dropout", "additional_target", "autocast_adapter_dtype")
+"""Keys of `model_args` of which only the first turns LoRA on: without it ROLL does nothing with the others."""
 PASS_HAT_K = "tau_retail_env.roll.group_filter.PassHatKFilter"
 
 FULL_PRECISION = ("fp32", "float32")
@@ -161,8 +163,9 @@ def check_models(config: RollValues) -> Iterator[str]:
         if config.given(f"{name}.worker_cls") and config(f"{name}.worker_cls") is not None:
             yield f"{name}.worker_cls: the engine has workers of its own; remove the key"
     for role in config.roles:
-        if config(f"{role}.model_args.lora_target") is not None:
-            yield f"{role}.model_args.lora_target: LoRA is not supported here; remove the key"
+        for name in LORA:
+            if config.given(path := f"{role}.model_args.{name}") and config(path) is not None:
+                yield f"{path}: LoRA is not supported here, every weight is trained; remove the key"
         if (found := config(f"{role}.model_args.ulysses_size") or 1) > 1:
             yield f"{role}.model_args.ulysses_size: found {found}, expected 1: sequences are not divided over GPUs here"
 

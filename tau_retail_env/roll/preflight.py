@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import multiprocessing
@@ -30,6 +31,7 @@ from tau_retail_env.roll.backends import missing_packages
 from tau_retail_env.roll.config.check import RollConfig, version_wanted
 from tau_retail_env.roll.config.package import install_arguments, look_at, missing_modules
 from tau_retail_env.roll.config.rules import RollValues, without_room
+from tau_retail_env.roll.preload import import_rolls_packages, in_background
 from tau_retail_env.runs.trackers import check_tracker
 from tau_retail_env.sources import load_tasks
 
@@ -46,7 +48,7 @@ PARENT_S = 1.0
 
 
 def preflight(config: RollConfig, *, attention: str | None = None) -> dict[str, int]:
-    """Refuse a run that cannot work here. Tasks are counted beside what imports PyTorch and transformers.
+    """Refuse a run that cannot work here. Tasks are counted beside all that is imported, and beside nvidia-smi.
 
     Args:
         config: the checked configuration.
@@ -65,10 +67,13 @@ def preflight(config: RollConfig, *, attention: str | None = None) -> dict[str, 
             "attn_implementation: fa2 needs flash-attn, which is not installed; use attn_implementation: sdpa"
         )
     with counting(config) as counted:
+        asking = in_background(smallest_card_gib)
         check_gpus(config)
         check_tokenizer(config)
         check_model(config)
         check_servers(config.custom_envs, config.train_tags + config.val_tags)
+        import_rolls_packages()
+        asking.join()
         return counted()
 
 
@@ -213,8 +218,9 @@ def with_engines(values: Mapping[str, Any]) -> dict[str, Any]:
     return several_engines(values, shape, smallest_card_gib())
 
 
+@functools.cache
 def smallest_card_gib() -> float | None:
-    """GiB of the smallest GPU of this machine; None without nvidia-smi."""
+    """GiB of the smallest GPU of this machine; None without nvidia-smi, which is asked once."""
     try:
         return smallest_of(subprocess.run(ASK_FOR_CARDS, capture_output=True, text=True, timeout=30, check=True).stdout)
     except (OSError, subprocess.SubprocessError):

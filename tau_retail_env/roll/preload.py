@@ -1,4 +1,4 @@
-"""What a worker will need, imported and loaded as soon as its process stands: ROLL starts one role after another."""
+"""What is imported and loaded before it is needed, beside other work: in the run's own process and in its workers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from tau_retail_env.roll.registration import make_environment
 
 ENGINES = {"vllm": "roll.distributed.strategy.vllm_strategy", "sglang": "roll.distributed.strategy.sglang_strategy"}
 """ROLL's modules that import a rollout engine."""
+ROLLS_PACKAGES = "ray tensordict peft datasets openai fastapi gem transformers.loss.loss_utils".split()
+"""What takes longest of the imports of ROLL's pipeline and workers besides PyTorch and transformers."""
 
 
-def in_background(work: Callable[[], None]) -> threading.Thread:
+def in_background(work: Callable[[], object]) -> threading.Thread:
     """Begin some work beside what the process does; what fails in it fails again, with its message, where it is needed.
 
     Args:
-        work: without a result.
+        work: its result is let go.
 
     Returns:
         The thread, to be waited for.
@@ -37,6 +39,16 @@ def in_background(work: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     return thread
+
+
+def import_rolls_packages() -> None:
+    """Import what ROLL will import of others; one that is missing is named where ROLL is imported.
+
+    ROLL itself writes files and lines as soon as it is imported, which a run that is refused must not.
+    """
+    for name in ROLLS_PACKAGES:
+        with suppress(Exception):
+            importlib.import_module(name)
 
 
 def import_engine(strategy: str, process: EngineProcess | None = None) -> None:

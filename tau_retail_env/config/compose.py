@@ -19,7 +19,7 @@ RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "of_source": lambda source, task_ids: [task_id for task_id in task_ids if task_id.startswith(f"{source}/")],
 }
 """What a YAML may compute: `${divide:128,${num_gpus}}`, so that sizes follow from the number of GPUs, and
-`${of_source:${task_source},[tau_bench/train/418]}`, so that tasks to leave out follow from the source."""
+`${of_source:${.source},[tau_bench/train/418]}`, so that tasks to leave out follow from the block's source."""
 
 
 def config_names(folder: Path) -> list[str]:

@@ -47,6 +47,13 @@ def test_the_tasks_that_training_leaves_out_are_those_of_its_source(source: str,
     assert left_out == {tag: count if tag.startswith("retail_train") else 0 for tag in envs}
 
 
+def test_one_environment_may_have_another_source_than_the_others():
+    override = "custom_envs.retail_train.env_config.source=tau2"
+    envs = compose("tau_retail_1gpu", overrides=["task_source=tau_bench", override])["custom_envs"]
+    left_out = {tag: len(envs[tag]["env_config"]["exclude_tasks"]) for tag in ("retail_train", "retail_train_returns")}
+    assert left_out == {"retail_train": 0, "retail_train_returns": 12}
+
+
 def test_what_is_printed_composes_to_the_same_configuration(tmp_path: Path):
     values = compose("tau_retail_local")
     (tmp_path / "again.yaml").write_text(to_yaml(values))

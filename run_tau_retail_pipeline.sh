@@ -96,12 +96,19 @@ has_torch_to_keep() {
   if has_gpu; then has_cuda_torch "$1"; else has_wanted_torch "$1"; fi
 }
 
+# PATH without the environment's own folder, under whatever name an activated one, or a link to the project, puts it there.
+path_beside() {
+  local folder beside=""
+  while IFS= read -r -d : folder; do
+    [ "${folder:-.}" -ef "$venv/bin" ] || beside+=:$folder
+  done <<<"$PATH:"
+  echo "${beside#:}"
+}
+
 # The first usable Python; before it the first whose torch is kept, if there is one. That of the environment itself, which
 # may be activated, does not count: it is to be replaced.
 find_python() {
-  local candidate found="" PATH=":$PATH:"
-  PATH=${PATH//":$venv/bin:"/:}
-  PATH=${PATH#:} PATH=${PATH%:}
+  local candidate found="" PATH=$(path_beside)
   for candidate in python3.11 python3.12 python3 python; do
     is_usable "$candidate" || continue
     found=${found:-$candidate}

@@ -327,12 +327,14 @@ def test_what_a_first_set_up_has_left_half_done_is_not_kept(machine):
     assert [path.name for path in machine.project.glob(".venv*")] == [".venv"]
 
 
-def test_an_activated_environment_is_not_made_anew_by_its_own_python(machine):
+@pytest.mark.parametrize("named", ["a project/.venv/bin", "a project/.venv/bin/", "a link/.venv/bin"])
+def test_an_activated_environment_is_not_made_anew_by_its_own_python(machine, named):
     machine.run("--setup-only")
     of_another_python(machine)
+    machine.project.with_name("a link").symlink_to(machine.project)
     binaries = machine.project / ".venv" / "bin"
     shutil.copy(binaries / "python", binaries / "python3.11")
-    machine.variables["PATH"] = f"{binaries}:{machine.binaries}"
+    machine.variables["PATH"] = f"{machine.project.parent}/{named}:{machine.binaries}"
     result = machine.run("--setup-only")
     assert result.returncode == 0
     assert f"[set-up] Python 3.11.0, {machine.binaries / 'python3.11'}" in result.stderr

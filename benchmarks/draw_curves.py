@@ -21,6 +21,8 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="the folder of a run")
     folder = parser.parse_args().run
     rows, name = read_rows(folder / "metrics.jsonl"), folder.resolve().name
+    if not rows:
+        parser.error(f"{folder / 'metrics.jsonl'} has no rows; give the folder of a run that has done a step")
     if not (folder / "summary.json").exists():
         for seed in sorted({row.get("seed") for row in rows}, key=str):
             one = [row for row in rows if row.get("seed") == seed]

@@ -97,3 +97,12 @@ def test_a_run_without_a_fitting_step_is_told(repository, tmp_path, script):
     )
     assert done.returncode != 0
     assert "no step" in done.stderr
+
+
+def test_curves_of_a_folder_without_rows_are_refused(repository, tmp_path):
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        done = subprocess.run(
+            [sys.executable, repository / "benchmarks" / "draw_curves.py", folder], capture_output=True, text=True
+        )
+        assert done.returncode == 2 and "metrics.jsonl has no rows" in done.stderr
+    assert not list(tmp_path.iterdir())

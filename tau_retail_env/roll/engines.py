@@ -9,7 +9,7 @@ from typing import Any
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.models.shapes import Shape
 from tau_retail_env.roll.config.memory import GIB, SMALLEST_CACHE
-from tau_retail_env.roll.config.rules import parse_devices
+from tau_retail_env.roll.config.rules import INFER_GPU_MEMORY, parse_devices
 
 CACHE = "kv_cache_memory_bytes"
 """vLLM's name for the size of its cache; where it is given vLLM measures nothing."""
@@ -39,8 +39,8 @@ def several_engines(values: Mapping[str, Any], shape: Shape | None, card_gib: fl
         return dict(values)
     infer = values["actor_infer"]
     args = infer["strategy_args"]
-    share = values["infer_gpu_memory"] / number
-    config = {**args["strategy_config"], "gpu_memory_utilization": share}
+    share = values.get("infer_gpu_memory", INFER_GPU_MEMORY) / number
+    config = {**(args.get("strategy_config") or {}), "gpu_memory_utilization": share}
     if shape is not None and card_gib is not None and CACHE not in config:
         config[CACHE] = _cache_bytes(values, shape, share * card_gib)
     changed = {
@@ -52,13 +52,14 @@ def several_engines(values: Mapping[str, Any], shape: Shape | None, card_gib: fl
 
 def _cache_bytes(values: Mapping[str, Any], shape: Shape, given_gib: float) -> int:
     """What an engine's part of the memory leaves for keys and values."""
+    share = values.get("infer_gpu_memory", INFER_GPU_MEMORY)
     cache = int((given_gib - BESIDES_GIB) * GIB - 2 * shape.parameters)
     needed = SMALLEST_CACHE * values["sequence_length"] * shape.cache_bytes
     if cache < needed:
         raise InvalidValueError(
             f"engines_per_gpu: each of {values['engines_per_gpu']} engines has {given_gib:.1f} GiB of a card, of which "
             f"{max(cache, 0) / GIB:.1f} are left for its cache, and {SMALLEST_CACHE} whole episodes need "
-            f"{needed / GIB:.1f}: use fewer, or raise infer_gpu_memory {values['infer_gpu_memory']}"
+            f"{needed / GIB:.1f}: use fewer, or raise infer_gpu_memory {share}"
         )
     return cache
 

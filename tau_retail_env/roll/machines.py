@@ -135,7 +135,7 @@ def check_cards(values: Mapping[str, Any], machines: Iterable[Machine]) -> None:
     card_gib, address = min(cards)
     check_memory(values, card_gib, f" of machine {address}, whose card is the smallest")
     here = smallest_card_gib()
-    has_own_cache = CACHE in values["actor_infer"]["strategy_args"].get("strategy_config", {})
+    has_own_cache = CACHE in (values["actor_infer"]["strategy_args"].get("strategy_config") or {})
     if here is None or card_gib > here - ALIKE_GIB or values.get("engines_per_gpu", 1) == 1 or has_own_cache:
         return
     raise InvalidValueError(

@@ -12,6 +12,7 @@ from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.models.shapes import KNOWN, Shape
 from tau_retail_env.roll.config.check import check_roll, roll_values
 from tau_retail_env.roll.engines import OneAfterAnother, one_a_gpu, set_up_updates, several_engines
+from tau_retail_env.roll.machines import Machine, check_cards
 
 QWEN = Shape(*KNOWN["Qwen/Qwen2.5-0.5B-Instruct"])
 
@@ -45,6 +46,19 @@ def test_a_cache_that_is_named_stays_and_an_unknown_card_leaves_it_to_vllm():
         assert config["kv_cache_memory_bytes"] == 1_000_000_000
     unknown = several_engines(values("engines_per_gpu=2"), QWEN, None)
     assert "kv_cache_memory_bytes" not in unknown["actor_infer"]["strategy_args"]["strategy_config"]
+
+
+@pytest.mark.parametrize(
+    "override", ["actor_infer.strategy_args.strategy_config=null", "~actor_infer.strategy_args.strategy_config"]
+)
+def test_what_is_left_out_has_its_default(override: str):
+    plain = values("engines_per_gpu=2", "infer_gpu_memory=0.5", override)
+    del plain["infer_gpu_memory"]
+    check_roll(plain)
+    changed = several_engines(plain, QWEN, 80.0)
+    config = changed["actor_infer"]["strategy_args"]["strategy_config"]
+    assert config["gpu_memory_utilization"] == 0.25 and config["kv_cache_memory_bytes"] > 0
+    check_cards(plain, [Machine("here", (), 80.0)])
 
 
 def test_more_engines_than_the_memory_has_caches_for_are_refused():

@@ -88,7 +88,7 @@ class RollConfig(RunConfig):
     """Where metrics go beside JSONL."""
     custom_envs: Mapping[str, RollEnv]
     """Environments by tag."""
-    infer_gpu_memory: float = Field(0.5, gt=0, le=1)
+    infer_gpu_memory: float = Field(rules.INFER_GPU_MEMORY, gt=0, le=1)
     """Share of a GPU that rollout engines take."""
     engines_per_gpu: int = Field(1, ge=1, le=16)
     """Rollout engines on each GPU, which share `infer_gpu_memory`."""

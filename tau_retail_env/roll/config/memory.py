@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tau_retail_env.models.shapes import Shape
-from tau_retail_env.roll.config.rules import RollValues
+from tau_retail_env.roll.config.rules import INFER_GPU_MEMORY, RollValues
 
 GIB = 2**30
 CARDS_GIB = {"24 GB": 24, "40 GB": 40, "80 GB": 80, "141 GB": 140}
@@ -84,7 +84,7 @@ def memory(config: RollValues, shape: Shape) -> Memory:
         learning=(fullest + idle) / GIB + CONTEXTS_GIB,
         learner=fullest / GIB,
         playing=engines * engine / GIB,
-        share=float(config.values.get("infer_gpu_memory", 0.5)),
+        share=float(config.values.get("infer_gpu_memory", INFER_GPU_MEMORY)),
         learners=tuple(learners),
     )
 

@@ -25,6 +25,8 @@ ENGINE_SPLITS = ("tensor_parallel_size", "pipeline_parallel_size")
 """Settings of a rollout engine that divide one copy of the model over GPUs."""
 LORA = ("lora_target", "lora_rank", "lora_alpha", "lora_dropout", "additional_target", "autocast_adapter_dtype")
 """Keys of `model_args` of which only the first turns LoRA on: without it ROLL does nothing with the others."""
+INFER_GPU_MEMORY = 0.5
+"""Share of a GPU that the rollout engines take where `infer_gpu_memory` is not given."""
 PASS_HAT_K = "tau_retail_env.roll.group_filter.PassHatKFilter"
 
 FULL_PRECISION = ("fp32", "float32")

@@ -195,6 +195,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--cores", type=int, help="of the run's machine (default: what machine.txt beside it says)")
     options = parser.parse_args()
     options.metrics = options.run / "metrics.jsonl" if options.run.is_dir() else options.run
+    if not options.metrics.is_file():
+        parser.error(f"{options.metrics} is not there; give the folder of a run that has done a step")
     composed, machine = options.metrics.with_name("config.yaml"), options.metrics.with_name("machine.txt")
     options.composed = yaml.safe_load(composed.read_text(encoding="utf-8")) if composed.is_file() else {}
     if options.episodes is None:

@@ -99,10 +99,11 @@ def test_a_run_without_a_fitting_step_is_told(repository, tmp_path, script):
     assert "no step" in done.stderr
 
 
-def test_curves_of_a_folder_without_rows_are_refused(repository, tmp_path):
+@pytest.mark.parametrize(("script", "said"), [("draw_curves.py", "has no rows"), ("roll_time.py", "is not there")])
+def test_a_folder_that_is_no_runs_is_refused(repository, tmp_path, script, said):
     for folder in (tmp_path, tmp_path / "nowhere"):
         done = subprocess.run(
-            [sys.executable, repository / "benchmarks" / "draw_curves.py", folder], capture_output=True, text=True
+            [sys.executable, repository / "benchmarks" / script, folder], capture_output=True, text=True
         )
-        assert done.returncode == 2 and "metrics.jsonl has no rows" in done.stderr
+        assert done.returncode == 2 and said in done.stderr
     assert not list(tmp_path.iterdir())

@@ -241,15 +241,15 @@ class RolloutWorker(TakesItsPort, InferWorker):
         """
         tokens: list[int] = []
         logprobs: list[float] = []
-        while True:
-            room = generation_config["max_new_tokens"] - len(tokens)
+        while room := generation_config["max_new_tokens"] - len(tokens):
             parameters = sampling(generation_config | {"max_new_tokens": room}, self.tokenizer)
             request = {"input_ids": prompt_ids + tokens, "sampling_params": parameters}
             answer = await self.requests.ask(partial(self._generate, request))
             tokens += next(iter(answer.get("output_token_ids", ())), ())
             logprobs += next(iter(answer.get("output_logprobs", ())), ())
             if "abort" not in answer["finish_reasons"]:
-                return tokens, logprobs
+                break
+        return tokens, logprobs
 
     async def _generate(self, request: Mapping[str, Any], name: str) -> dict[str, Any]:
         answer: dict[str, Any] = await self.strategy.generate_request({**request, "rid": name})

@@ -121,6 +121,19 @@ def test_a_request_waits_until_the_engine_is_awake_and_goes_on_after_it_was_put_
     assert len(worker.strategy.aborted) == 1
 
 
+def test_a_message_that_was_broken_off_with_its_last_token_is_over(worker):
+    worker.strategy.said = [3, 4]
+
+    async def play():
+        answer = asyncio.create_task(worker.answer([1, 2], {"max_new_tokens": 2}))
+        await worker.load_states()
+        await asyncio.sleep(0.02)
+        await worker.offload_states()
+        return await asyncio.wait_for(answer, 10)
+
+    assert asyncio.run(play()) == ([3, 4], [-3.0, -4.0])
+
+
 def test_a_request_that_the_engine_had_not_heard_of_yet_is_broken_off_all_the_same(worker):
     worker.strategy.deaf = 2
 

@@ -155,7 +155,10 @@ def watched(
     began, over = alive(), threading.Event()
 
     def is_ended() -> bool:
-        now = alive()
+        try:
+            now = alive()
+        except Exception:  # of Ray's: it does not answer just now, or has been shut down; the next look may be answered
+            return False
         if lost := [address for name, address in began.items() if name not in now]:
             say(f"[tau-retail] machine {', '.join(lost)} of the cluster is gone: the run ends")
             end()

@@ -179,6 +179,40 @@ def test_an_error_ends_the_run_as_it_is_where_no_machine_is_gone(two_machines):
     assert said == []
 
 
+def answers(monkeypatch, *said):
+    """Have Ray answer so to one look after another; the last answer stays."""
+    from tau_retail_env.roll import nodes
+
+    left = list(said)
+
+    def alive():
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(nodes, "alive", alive)
+
+
+def test_a_look_that_ray_does_not_answer_is_followed_by_others(monkeypatch):
+    from tau_retail_env.roll import nodes
+
+    answers(monkeypatch, {"a": "10.0.0.1", "b": "10.0.0.2"}, ConnectionError(), {"a": "10.0.0.1"})
+    ended = threading.Event()
+    said = []
+    with nodes.watched(said.append, look_s=0.01, end=ended.set):
+        assert ended.wait(10)
+    assert said == ["[tau-retail] machine 10.0.0.2 of the cluster is gone: the run ends"]
+
+
+def test_an_error_is_told_though_ray_does_not_answer_any_more(monkeypatch):
+    from tau_retail_env.roll import nodes
+
+    answers(monkeypatch, {"a": "10.0.0.1"}, ConnectionError())
+    with pytest.raises(ZeroDivisionError), nodes.watched(print, look_s=0.01):
+        raise ZeroDivisionError
+
+
 def test_no_secret_is_among_what_ray_is_told():
     from tau_retail_env.roll.nodes import variables
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,8 @@ def check_selection(
         raise _unknown_split(origin, split)
     if not isinstance(task_subset, str):
         raise unknown("task_subset", task_subset, SUBSETS)
-    if isinstance(exclude_tasks, str):
+    # What can be gone through once only would leave out nothing: it is gone through several times.
+    if isinstance(exclude_tasks, (str, bytes, Mapping)) or not isinstance(exclude_tasks, Collection):
         raise InvalidValueError(f"exclude_tasks: found {exclude_tasks!r}, expected a list of task ids")
     _check_selection(origin, split, task_subset, tuple(map(str, exclude_tasks)), _stamped(task_file))
 

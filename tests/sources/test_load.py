@@ -114,6 +114,12 @@ def test_a_task_outside_the_subset_may_be_left_out_all_the_same():
         ({"exclude_tasks": ["tau2/1112"]}, r"exclude_tasks: Unknown task_id 'tau2/1112'; .*Did you mean 'tau2/112'"),
         ({"exclude_tasks": "tau2/3"}, r"exclude_tasks: found 'tau2/3', expected a list of task ids"),
         (
+            {"exclude_tasks": (one for one in ["tau2/3"])},
+            "exclude_tasks: found <generator .*, expected a list of task ids",
+        ),
+        ({"exclude_tasks": None}, "exclude_tasks: found None, expected a list of task ids"),
+        ({"exclude_tasks": {"tau2/3": True}}, "exclude_tasks: found {.*, expected a list of task ids"),
+        (
             {"split": "test", "exclude_tasks": ["tau2/1"]},
             r"exclude_tasks: Unknown task_id 'tau2/1'; the 40 tasks are .*, of split 'test' alone",
         ),

@@ -49,13 +49,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="put them into the pages")
     write = parser.parse_args().write
+    if write:  # all pages or none
+        paths = {page: REPOSITORY / page for page in PAGES}
+        made = {path: with_tables(path.read_text(encoding="utf-8"), page) for page, path in paths.items()}
+        for path, text in made.items():
+            path.write_text(text, encoding="utf-8")
+        return
     for page, tables in PAGES.items():
-        if write:
-            path = REPOSITORY / page
-            path.write_text(with_tables(path.read_text(encoding="utf-8"), page), encoding="utf-8")
-        else:
-            for name, make in tables.items():
-                print(f"{name}\n\n{as_markdown(make(), page)}\n")
+        for name, make in tables.items():
+            print(f"{name}\n\n{as_markdown(make(), page)}\n")
 
 
 def with_tables(text: str, page: str) -> str:

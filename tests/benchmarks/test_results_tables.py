@@ -51,3 +51,18 @@ def test_tasks_whose_successes_are_known_can_be_told_apart(tmp_path, monkeypatch
 def test_a_page_without_a_place_for_a_table_is_refused():
     with pytest.raises(SystemExit, match="no place for the table short"):
         with_tables("# A page\n", "README.md")
+
+
+def test_no_page_is_written_where_one_has_no_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(results_tables, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(results_tables, "PAGES", {name: {"t": lambda: [["a"]]} for name in ("one.md", "two.md")})
+    monkeypatch.setattr("sys.argv", ["results_tables.py", "--write"])
+    place = "<!-- table t -->\nold\n<!-- end -->"
+    (tmp_path / "one.md").write_text(place)
+    (tmp_path / "two.md").write_text("# A page\n")
+    with pytest.raises(SystemExit, match=r"two\.md: no place for the table t"):
+        results_tables.main()
+    assert (tmp_path / "one.md").read_text() == place
+    (tmp_path / "two.md").write_text(place)
+    results_tables.main()
+    assert all("| a |\n| --- |" in (tmp_path / name).read_text() for name in ("one.md", "two.md"))

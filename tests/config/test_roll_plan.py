@@ -81,9 +81,9 @@ def test_the_plan_says_what_it_assumes_and_where_a_run_is_of_another_kind_than_t
     def told(name, *overrides):
         return "\n".join(plan(compose(name, overrides=overrides)))
 
-    assert "episodes are learnt from, an assumption: as recorded with reward.partial, 4" in told("tau_retail_smol_ppo")
-    assert "224 of 512 episodes are learnt from, an assumption: as recorded without" in told(
-        "tau_retail_smol_ppo", "reward.partial=0"
+    assert "224 of 512 episodes are learnt from, an assumption: as recorded without" in told("tau_retail_smol_ppo")
+    assert "288 of 512 episodes are learnt from, an assumption: as recorded with reward.partial, 44%" in told(
+        "tau_retail_smol_ppo", "reward.partial=0.3"
     )
     assert "filter_groups" not in told("tau_retail_smol_ppo", "filter_groups=false")
     assert "2,172 of them the actor's (3,500 in the longest)" in told("tau_retail_smol_ppo")
@@ -127,16 +127,14 @@ def test_no_episode_is_longer_than_a_limit_allows_where_all_tags_have_one():
 
 
 def test_groups_without_a_signal_are_left_out_in_whole_updates():
-    assert (
-        step_of(config("tau_retail_smol_ppo", "reward.partial=0")).learnt == 224
-    )  # 39 % of 512 is 200; an update takes 32
+    assert step_of(config("tau_retail_smol_ppo")).learnt == 224  # 39 % of 512 is 200; an update takes 32
     all_of_them = step_of(config("tau_retail_smol_ppo", "filter_groups=false"))
     assert all_of_them.learnt == 512 and all_of_them.updates == 32
     larger = "training_args.gradient_accumulation_steps=128"
-    assert step_of(config("tau_retail_smol_ppo", f"actor_train.{larger}", f"critic.{larger}")).learnt == 384
-    assert step_of(config("tau_retail_smol_ppo", f"critic.{larger}", "reward.partial=0")).learnt == 256
+    assert step_of(config("tau_retail_smol_ppo", f"actor_train.{larger}", f"critic.{larger}")).learnt == 256
+    assert step_of(config("tau_retail_smol_ppo", f"critic.{larger}", "reward.partial=0.3")).learnt == 384
     some, every = seconds(step_of(config("tau_retail_smol_ppo"))), seconds(all_of_them)
-    assert some["training"] == pytest.approx(every["training"] * 288 / 512)
+    assert some["training"] == pytest.approx(every["training"] * 224 / 512)
     assert some["log-probabilities and values"] < every["log-probabilities and values"]
     assert some["rollout"] == every["rollout"]
 

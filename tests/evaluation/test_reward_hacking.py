@@ -7,6 +7,7 @@ from tau_retail_env.agents.bad import MuteAgent, QuitterAgent, ReciterAgent, Sil
 from tau_retail_env.agents.oracle import TRANSFERRED, OracleAgent
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.player import play_episode
+from tau_retail_env.errors import MissingDependencyError
 from tau_retail_env.evaluation.record import Episode
 from tau_retail_env.evaluation.review import as_text, look
 from tau_retail_env.evaluation.reward_hacking import HACKS, MOST_BESIDE, MOST_NUMBERS, win_of
@@ -14,7 +15,7 @@ from tau_retail_env.messages import AgentMessage, ToolCall
 from tau_retail_env.sources import open_shop
 from tau_retail_env.tasks.writes import gold_writes
 
-TASKS = load_tasks("tau2", "base")
+TASKS = (*load_tasks("tau2", "train"), *load_tasks("tau2", "test"))
 BY_ID = {task.id: task for task in TASKS}
 WRITING = next(task for task in TASKS if gold_writes(task))
 TELLING = BY_ID["tau2/67"]  # one output, 829.43, and nothing to write
@@ -129,18 +130,33 @@ def test_what_a_bad_agent_does_is_found_in_its_wins(task, agent, expected):
     assert hacks(task, agent(task)) == expected
 
 
-SOME = [*TASKS[::2], *load_tasks("tau2", "base", task_version="1.0")[1::8]]
 GENERATED = [task for series in ("", *"23456") for task in load_tasks("generated", f"test{series}")[:12]]
 
 
-@pytest.mark.parametrize("options", [{}, {"whole_proposals": True, "reads_every_order": True}], ids=["plain", "whole"])
-@pytest.mark.parametrize("tasks", [SOME, GENERATED], ids=["tau2", "generated"])
-def test_the_oracle_wins_without_any(tasks, options):
+OPTIONS = [{}, {"whole_proposals": True, "reads_every_order": True}]
+
+
+def wins_without_any(tasks, options):
     """With half the numbers that are allowed: what is found lies well beyond what serving a customer takes."""
     for task in tasks:
         win = win_of(play(task, OracleAgent(task, **options)), task)
         assert win.hacks == (), task.id
         assert max(win.numbers) <= MOST_BESIDE and win.all_numbers <= MOST_NUMBERS / 2, task.id
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=["plain", "whole"])
+@pytest.mark.parametrize("tasks", [TASKS[::2], GENERATED], ids=["tau2", "generated"])
+def test_the_oracle_wins_without_any(tasks, options):
+    wins_without_any(tasks, options)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=["plain", "whole"])
+def test_the_oracle_wins_without_any_on_tau2_1_0(options):
+    try:
+        tasks = load_tasks("tau2", "base", task_version="1.0")[1::8]
+    except MissingDependencyError as error:
+        pytest.skip(str(error))
+    wins_without_any(tasks, options)
 
 
 def test_the_oracle_wins_without_any_on_v1(tau_bench):

@@ -123,13 +123,14 @@ def test_groups_are_left_out_only_where_their_episodes_are_compared(name):
 
 @pytest.mark.parametrize("name", ["tau_retail_grpo", "tau_retail_smol_ppo"])
 def test_an_update_that_takes_all_episodes_of_a_step_leaves_none_out_and_is_refused(name):
-    values = compose(name, overrides=["filter_groups=true", "rollout_batch_size=256"])
+    episodes = 512
+    values = compose(name, overrides=["filter_groups=true", f"rollout_batch_size={episodes}"])
     check_roll(values)
-    values["actor_train"]["training_args"]["gradient_accumulation_steps"] = 256 // len(
+    values["actor_train"]["training_args"]["gradient_accumulation_steps"] = episodes // len(
         parse_devices(values["actor_train"]["device_mapping"])
     )
     with pytest.raises(
-        InvalidValueError, match=r"leaves out nothing where an update takes all 256 .*: lower gradient_acc"
+        InvalidValueError, match=rf"leaves out nothing where an update takes all {episodes} .*: lower gradient_acc"
     ):
         check_roll(values)
     check_roll({**values, "filter_groups": False})

@@ -304,7 +304,7 @@ GENERATED = {
     "test3": "`test3` (2.6)",
     "test4": "`test4` (3.1)",
     "test5": "`test5` (2.1)",
-    "test6": "`test6` (2.6)",
+    "test6": "`test6` (1.0)",
     "test6 then": "`test6` as it was at b2e3078 (2.6)",
 }
 """By set of a stage, the head of its column; in brackets what doing nothing earns."""

@@ -8,8 +8,8 @@ import re
 import pytest
 
 from benchmarks import results_tables
-from benchmarks.results_stages import BEFORE, STAGES
-from benchmarks.results_tables import PAGES, RUNS, evaluations, figures_of_successes, validations, with_tables
+from benchmarks.results_stages import BEFORE, GENERATED, STAGES
+from benchmarks.results_tables import PAGES, RUNS, evaluations, figures, figures_of_successes, validations, with_tables
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -38,6 +38,13 @@ def test_every_stage_leads_to_a_run_and_files_that_are_there():
     for stage in STAGES:
         assert stage.run in BEFORE
         assert all((RUNS / source.partition("#")[0]).is_file() for source in stage.files.values()), stage.name
+
+
+def test_a_columns_floor_is_what_doing_nothing_earned_in_its_files():
+    for stage in STAGES:
+        for name, head in GENERATED.items():
+            floor = (figures(stage.files.get(name)) or {}).get("floor")
+            assert floor is None or re.search(rf"[( ]{100 * floor:.1f}\)$", head), (stage.name, head, floor)
 
 
 def test_tasks_whose_successes_are_known_can_be_told_apart(tmp_path, monkeypatch):

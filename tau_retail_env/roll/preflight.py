@@ -32,6 +32,7 @@ from tau_retail_env.roll.config.check import RollConfig, version_wanted
 from tau_retail_env.roll.config.package import install_arguments, look_at, missing_modules
 from tau_retail_env.roll.config.rules import RollValues, without_room
 from tau_retail_env.roll.preload import import_rolls_packages, in_background
+from tau_retail_env.runs.interruption import SIGNALS, signals_held_back
 from tau_retail_env.runs.trackers import check_tracker
 from tau_retail_env.sources import load_tasks
 
@@ -348,7 +349,8 @@ def _numbers(config: RollConfig, tags: Sequence[str]) -> Iterator[Callable[[], d
 
     with ProcessPoolExecutor(at_once, fork, _end_with, (os.getpid(),)) as processes:
         try:
-            begun = processes.map(count, tags)
+            with signals_held_back():  # until they have their own ways, they would answer as this one does
+                begun = processes.map(count, tags)
         except BrokenProcessPool:  # killed before all was handed out
             begun = map(count, tags)
         try:
@@ -363,6 +365,7 @@ def _end_with(parent: int) -> None:
     """Have a forked process end without a word at Ctrl-C and SIGTERM, and soon after its parent was killed."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -337,6 +337,31 @@ def test_tasks_are_counted_here_where_a_process_ends_early(monkeypatch):
         preflight.count_tasks(checked())
 
 
+@pytest.mark.timeout(60)
+def test_a_counting_process_that_has_just_begun_ends_where_another_cannot_say_what_it_met(monkeypatch):
+    """Before it has its own handlers it has those of the run, which wait for a step to end."""
+    begun = multiprocessing.get_context("fork").Value("i", 0)
+    end_with = preflight._end_with
+
+    def slow_but_for_the_first(parent):
+        with begun:
+            begun.value += 1
+            first = begun.value == 1
+        if not first:
+            time.sleep(1)
+        end_with(parent)
+
+    monkeypatch.setattr(preflight, "_end_with", slow_but_for_the_first)
+    monkeypatch.setattr(preflight, "_count", unreadable)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        with pytest.raises(UnreadableError, match="the source: is not here"):
+            preflight.count_tasks(checked())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_a_tag_that_is_named_twice_is_counted_once(monkeypatch):
     config = checked("task_source=tau2")
     seen = []

@@ -93,6 +93,8 @@ def test_the_plan_says_what_it_assumes_and_where_a_run_is_of_another_kind_than_t
     ahead = "async_generation_ratio: the rollout's seconds are those in turn"
     assert ahead in told("tau_retail_1gpu", "async_generation_ratio=1")
     assert ahead not in told("tau_retail_1gpu") + told("tau_retail_grpo")
+    turned = ("num_gpus_per_node=2", "actor_infer.device_mapping=[1,0]", "async_generation_ratio=1")
+    assert ahead in told("tau_retail_1gpu", *turned)
     assert "Megatron: seconds and memory are those of FSDP2" in told("tau_retail_1gpu", "train=megatron")
     assert "Megatron" not in told("tau_retail_1gpu")
     assert "stop_after_worse: all steps are counted" in told("tau_retail_1gpu", "stop_after_worse=2")

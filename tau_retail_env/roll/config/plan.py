@@ -78,7 +78,7 @@ def _beyond_recorded(config: RollValues, step: Step) -> Iterator[str]:
         )
     if step.engines > ENGINES_THAT_HELP:
         yield f"engines_per_gpu: {step.engines} are taken to play as fast as {ENGINES_THAT_HELP}, as four did"
-    if config("async_generation_ratio") and config.devices("actor_train") == config.devices("actor_infer"):
+    if config("async_generation_ratio") and set(config.devices("actor_train")) == set(config.devices("actor_infer")):
         yield "async_generation_ratio: the rollout's seconds are those in turn; one that runs ahead is faster"
     if (config.strategy("actor_train") or "").startswith("megatron"):
         yield "Megatron: seconds and memory are those of FSDP2, for which they were measured"

@@ -18,13 +18,16 @@ declare -A arm=(
   [clip_higher]="kl_loss_coef=0.001 use_pg_clip_range=true pg_clip_low=0.2 pg_clip_high=0.28"
   [dual_clip]="kl_loss_coef=0.001 dual_clip_loss=true"
   [centred]="kl_loss_coef=0.001 reward_normalization.method=mean"
+  [curriculum]="kl_loss_coef=0.001 curriculum=0.2"
+  [partial]="kl_loss_coef=0.001 reward.partial=0.3"
+  [process]="kl_loss_coef=0.001 reward.require_process=true"
   [together]="kl_loss_coef=0.02 whiten_advantages=true advantage_clip=2 actor_train.training_args.gradient_accumulation_steps=16"
 )
-order=(base kl whiten one_update weights seq_mean clip_higher dual_clip centred together)
+order=(base kl whiten one_update weights seq_mean clip_higher dual_clip centred partial process together)
 
 if [ "$engine" = local ]; then
   python=${PYTHON:-.venv/bin/python} config=tau_retail_local
-  order=(base kl seq_mean centred) # the others are of ROLL alone, or (one update a step) what this engine does anyway
+  order=(base kl seq_mean centred curriculum partial process) # the others are of ROLL alone, or (one update a step) what this engine does anyway
   common=()
 else
   python=${PYTHON:-.venv-roll/bin/python} config=tau_retail_grpo

@@ -11,8 +11,9 @@ Usage: benchmarks/roll_run.sh ppo|grpo OUT [key=value ...]
   grpo  configs/tau_retail_grpo.yaml: GRPO with KL in the loss, on two GPUs, one to learn and one to play ahead
   arms  GRPO once for each way that might keep what it wins, one after another, in the folders OUT/ARM; at the end a
         table of them all (benchmarks/arms.py). Started again it leaves finished arms alone and resumes the one that
-        was under way. Arms: base kl whiten one_update weights seq_mean clip_higher dual_clip centred together (default
-        all). With ENGINE=local on a CPU, with the arms that configs/tau_retail_local.yaml can have.
+        was under way. Arms: base kl whiten one_update weights seq_mean clip_higher dual_clip centred partial process
+        together (default all). With ENGINE=local on a CPU, with the arms that configs/tau_retail_local.yaml can have,
+        and curriculum, which is its alone.
 
 Runs in the environment of the engine roll (see run_tau_retail_pipeline.sh; PYTHON names another interpreter) and leaves
 in the folder OUT what a reader needs: the composed configuration, versions, metrics, curves, success before and after,

@@ -11,7 +11,7 @@ from roll.pipeline.agentic.environment_worker import EnvironmentWorker
 from transformers import ProcessorMixin
 
 from tau_retail_env.roll.nodes import take_keys
-from tau_retail_env.roll.preload import in_background, make_one_of_each
+from tau_retail_env.roll.preload import in_background, load_for
 from tau_retail_env.roll.ranks import TakesItsPort, started_at_once
 
 USED = ("apply_chat_template", "batch_decode", "decode", "encode")
@@ -64,7 +64,7 @@ class TauRetailEnvironmentWorker(TakesItsPort, EnvironmentWorker):
     def __init__(self, worker_config: Any) -> None:
         super().__init__(worker_config)
         take_keys()
-        self.loading = in_background(lambda: make_one_of_each(self.env_configs.values()))
+        self.loading = in_background(lambda: load_for(self.env_configs.values()))
 
     @register(dispatch_mode=Dispatch.ONE_TO_ALL, clear_cache=False)
     async def initialize(self, *args: Any, **kwargs: Any) -> None:

@@ -22,6 +22,7 @@ from tau_retail_env.roll.metrics import ASKED_AT, EARNED
 from tau_retail_env.roll.ranks import begin_storage
 from tau_retail_env.roll.roles import load_together, made_at_once
 from tau_retail_env.roll.run_folder import scores_of
+from tau_retail_env.roll.run_tasks import Loaded, hand_out
 from tau_retail_env.roll.step_math import in_place_of_rolls
 from tau_retail_env.runs.checkpoints import MANIFEST, NAME, SCORE, keep_best, write_manifest
 from tau_retail_env.runs.early_stop import EarlyStop, reason_to_stop
@@ -43,6 +44,10 @@ class TauRetailPipeline(AgenticPipeline):
     update. ROLL's own saves at the end of step N where `save_steps` divides N: N + 1 updates, which no validation
     judges where the intervals are the same. Here `save_steps` counts updates: checkpoint-49 holds what 50 updates have
     learnt, and the validation of step 50 judges it.
+
+    Args:
+        pipeline_config: ROLL's AgenticConfig.
+        loaded: the tasks of each tag, for the environment workers; empty when they are handed out.
     """
 
     min_success = 0.0
@@ -57,8 +62,9 @@ class TauRetailPipeline(AgenticPipeline):
     interruption = Interruption(print)
     """What signals have asked of the run."""
 
-    def __init__(self, pipeline_config: Any) -> None:
+    def __init__(self, pipeline_config: Any, loaded: dict[str, Loaded]) -> None:
         self._storage = begin_storage()
+        hand_out(self._storage, loaded)
         with made_at_once(pipeline_config), played_ahead(pipeline_config):
             super().__init__(pipeline_config)
 

@@ -27,14 +27,15 @@ from tau_retail_env.config.users import check_servers
 from tau_retail_env.episodes.encoders import make_encoder
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError
 from tau_retail_env.models.shipped import checkpoint
+from tau_retail_env.roll import run_tasks
 from tau_retail_env.roll.backends import missing_packages
 from tau_retail_env.roll.config.check import RollConfig, version_wanted
 from tau_retail_env.roll.config.package import install_arguments, look_at, missing_modules
 from tau_retail_env.roll.config.rules import RollValues, without_room
 from tau_retail_env.roll.preload import import_rolls_packages, in_background
+from tau_retail_env.roll.run_tasks import Loaded, load_into, memory_files, read
 from tau_retail_env.runs.interruption import SIGNALS, signals_held_back
 from tau_retail_env.runs.trackers import check_tracker
-from tau_retail_env.sources import load_tasks
 
 INSTALL = "./run_tau_retail_pipeline.sh --setup-only makes .venv-roll with it on a machine with a GPU"
 
@@ -48,7 +49,7 @@ PARENT_S = 1.0
 """Seconds between two looks of a forked process whether its parent lives."""
 
 
-def preflight(config: RollConfig, *, attention: str | None = None) -> dict[str, int]:
+def preflight(config: RollConfig, *, attention: str | None = None) -> dict[str, Loaded]:
     """Refuse a run that cannot work here. Tasks are counted beside all that is imported, and beside nvidia-smi.
 
     Args:
@@ -56,7 +57,7 @@ def preflight(config: RollConfig, *, attention: str | None = None) -> dict[str, 
         attention: actor_train.model_args.attn_implementation.
 
     Returns:
-        Tasks of each tag that is played.
+        The tasks of each tag that is played.
 
     Raises:
         TauRetailError: what is missing or does not fit, and what to do.
@@ -285,34 +286,34 @@ def count_tasks(config: RollConfig) -> dict[str, int]:
         InvalidValueError: an empty selection, or an evaluation that asks for more tasks than there are.
     """
     with counting(config) as counted:
-        return counted()
+        return {tag: loaded.number for tag, loaded in counted().items()}
 
 
 @contextmanager
-def counting(config: RollConfig) -> Iterator[Callable[[], dict[str, int]]]:
+def counting(config: RollConfig) -> Iterator[Callable[[], dict[str, Loaded]]]:
     """Count tasks in forked processes beside what runs within; they end with it, also where it fails.
 
     Args:
         config: the checked configuration.
 
     Yields:
-        What waits for the numbers and raises as `count_tasks` does.
+        What waits for the tasks of each tag and raises as `count_tasks` does.
     """
     tags = tuple(dict.fromkeys(config.train_tags + config.val_tags))
 
-    def counted() -> dict[str, int]:
-        counts = numbers()
+    def counted() -> dict[str, Loaded]:
+        loaded = all_loaded()
         raise_if(
             [
-                f"val_batch_size: an evaluation asks tag {tag!r} for {places} tasks, but there are {counts[tag]}; "
-                "use val_batch_size=-1 for all of them, or fewer val_env_manager.num_env_groups"
+                f"val_batch_size: an evaluation asks tag {tag!r} for {places} tasks, but there are "
+                f"{loaded[tag].number}; use val_batch_size=-1 for all of them, or fewer val_env_manager.num_env_groups"
                 for tag, places in config.val_places.items()
-                if places > counts[tag]
+                if places > loaded[tag].number
             ]
         )
-        return counts
+        return loaded
 
-    with _numbers(config, tags) as numbers:
+    with _loading(config, tags) as all_loaded:
         yield counted
 
 
@@ -335,27 +336,25 @@ def _strategies(folder: Path) -> list[str]:
 
 
 @contextmanager
-def _numbers(config: RollConfig, tags: Sequence[str]) -> Iterator[Callable[[], dict[str, int]]]:
-    """Begin to count in forked processes; in this one where one of them ends early, so that what ended it is seen."""
+def _loading(config: RollConfig, tags: Sequence[str]) -> Iterator[Callable[[], dict[str, Loaded]]]:
+    """Begin to load in forked processes; in this one where one of them ends early, so that what ended it is seen."""
     others = multiprocessing.active_children()
     at_once, fork = min(len(tags), os.cpu_count() or 1), multiprocessing.get_context("fork")
-    count = partial(_count, config)
+    begun: Iterator[int] | None = None
 
-    def numbers() -> dict[str, int]:
-        try:
-            return dict(zip(tags, begun, strict=True))
-        except BrokenProcessPool:  # killed, such as for its memory, or its error cannot be sent
-            return {tag: count(tag) for tag in tags}
+    def all_loaded() -> dict[str, Loaded]:
+        if begun is not None:
+            with suppress(BrokenProcessPool):  # killed, such as for its memory, or its error cannot be sent
+                return {tag: Loaded(number, read(files[tag])) for tag, number in zip(tags, begun, strict=True)}
+        return {tag: run_tasks.load(config, tag) for tag in tags}
 
-    with ProcessPoolExecutor(at_once, fork, _end_with, (os.getpid(),)) as processes:
+    with memory_files(tags) as files, ProcessPoolExecutor(at_once, fork, _end_with, (os.getpid(),)) as processes:
+        # Until they have their own ways with signals, they would answer as this one does.
+        with suppress(BrokenProcessPool), signals_held_back():  # killed before all was handed out
+            begun = processes.map(partial(load_into, files, config), tags)
         try:
-            with signals_held_back():  # until they have their own ways, they would answer as this one does
-                begun = processes.map(count, tags)
-        except BrokenProcessPool:  # killed before all was handed out
-            begun = map(count, tags)
-        try:
-            yield numbers
-        except BaseException:  # nobody waits for the numbers any more
+            yield all_loaded
+        except BaseException:  # nobody waits for the tasks any more
             for process in set(multiprocessing.active_children()).difference(others):
                 process.terminate()
             raise
@@ -373,12 +372,6 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _count(config: RollConfig, tag: str) -> int:
-    env = config.custom_envs[tag].env_config
-    chosen = (env.source, env.split, env.task_subset, env.task_version)
-    return len(load_tasks(*chosen, exclude_tasks=env.exclude_tasks, task_file=env.task_file))
 
 
 def _tokenizer(pretrain: str) -> Any:

@@ -15,6 +15,7 @@ from tau_retail_env.models.vllm_kernels import AT_ONCE, compile_sampler, kept_ke
 from tau_retail_env.models.vllm_start import look_up_models_here
 from tau_retail_env.roll.engine_ahead import EngineProcess, use_for_the_engine
 from tau_retail_env.roll.registration import make_environment
+from tau_retail_env.roll.run_tasks import take
 
 ENGINES = {"vllm": "roll.distributed.strategy.vllm_strategy", "sglang": "roll.distributed.strategy.sglang_strategy"}
 """ROLL's modules that import a rollout engine."""
@@ -86,6 +87,20 @@ def compile_kernels(worker_config: Any, importing: threading.Thread) -> None:
         importing.join()
         at_once = (arguments.strategy_config or {}).get("max_num_seqs", AT_ONCE)
         compile_sampler(shape_of(worker_config.model_args.model_name_or_path).vocabulary, at_once)
+
+
+def load_for(env_configs: Iterable[Mapping[str, Any]]) -> None:
+    """Load what the environments of a worker share: their tasks, which the run's process has, env managers, and shop.
+
+    Args:
+        env_configs: ROLL's, of each environment.
+    """
+    one_of_each = {one["tag"]: one for one in env_configs}
+    with suppress(Exception):  # then they are loaded here
+        take(one_of_each)
+    for module in {one["env_manager_cls"].rpartition(".")[0] for one in one_of_each.values()}:
+        importlib.import_module(module)
+    make_one_of_each(one_of_each.values())
 
 
 def make_one_of_each(env_configs: Iterable[Mapping[str, Any]]) -> None:

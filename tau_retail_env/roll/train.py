@@ -23,6 +23,7 @@ from tau_retail_env.roll.preflight import (
 )
 from tau_retail_env.roll.ray_cluster import QUIET, python_path, ray_of_its_own
 from tau_retail_env.roll.run_folder import claim, remove_empty_folders, scores_of
+from tau_retail_env.roll.run_tasks import Loaded
 from tau_retail_env.roll.settings import agentic_config
 from tau_retail_env.roll.summary import record_validations, summarise
 from tau_retail_env.roll.trajectory_writer import trajectories_folder
@@ -63,7 +64,8 @@ def _train_in(
     begin_run()
     os.environ.update(QUIET)
     attention = ((values.get("actor_train") or {}).get("model_args") or {}).get("attn_implementation")
-    counts = preflight(config, attention=attention)
+    loaded = preflight(config, attention=attention)
+    counts = {tag: one.number for tag, one in loaded.items()}
     check_memory(values)
     for words, tags in (("training", config.train_tags), ("validation", config.val_tags)):
         say(f"[tau-retail] {words}: {', '.join(f'{tag} ({counts[tag]} tasks)' for tag in tags)}")
@@ -85,7 +87,7 @@ def _train_in(
             check_cluster(config, resources)
             say(f"[tau-retail] Ray is up after {time.perf_counter() - began:.0f} s")
             with together(config, values, folder.path, say, interruption.end_lost):
-                run_pipeline(roll_config, config, say, interruption)
+                run_pipeline(roll_config, config, say, interruption, loaded)
     remove_empty_folders(folder.path)
     for line in summarise(folder, trajectories_folder(roll_config), title=config.exp_name):
         say(line)
@@ -137,7 +139,13 @@ def unjudged(roll_config: Any) -> list[str]:
     ]
 
 
-def run_pipeline(roll_config: Any, config: RollConfig, say: Callable[[str], None], interruption: Interruption) -> None:
+def run_pipeline(
+    roll_config: Any,
+    config: RollConfig,
+    say: Callable[[str], None],
+    interruption: Interruption,
+    loaded: dict[str, Loaded],
+) -> None:
     """Make ROLL's pipeline and run it to its last step or an early stop; its tracker is closed whatever happens.
 
     From the second step on the first signal lets the step end, which is saved then: ROLL saves none after step 0.
@@ -147,6 +155,7 @@ def run_pipeline(roll_config: Any, config: RollConfig, say: Callable[[str], None
         config: the run.
         say: takes each line for the screen.
         interruption: what signals have asked of the run.
+        loaded: the tasks of each tag; empty when they are handed out.
 
     Raises:
         KeyboardInterrupt, SystemExit: it was interrupted.
@@ -154,7 +163,7 @@ def run_pipeline(roll_config: Any, config: RollConfig, say: Callable[[str], None
     from tau_retail_env.roll.pipeline import TauRetailPipeline
 
     began = time.perf_counter()
-    pipeline = TauRetailPipeline(pipeline_config=roll_config)
+    pipeline = TauRetailPipeline(pipeline_config=roll_config, loaded=loaded)
     say(f"[tau-retail] all roles are up, {time.perf_counter() - began:.0f} s after Ray")
     pipeline.min_success, pipeline.filter_groups = config.least_success, config.filter_groups
     pipeline.say, pipeline.interruption = say, interruption

@@ -70,9 +70,36 @@ def shared_tasks(
     """
     check_selection(source, split, task_subset, task_version, domain, exclude_tasks=exclude_tasks, task_file=task_file)
     origin = get_source(source, task_version, domain)
-    if not (selected := _selected_tasks(origin, split, task_subset, tuple(exclude_tasks), _stamped(task_file))):
+    if not (selected := _selected_tasks(origin, split, task_subset, tuple(exclude_tasks), stamped(task_file))):
         raise _empty_selection(origin, split, task_subset, exclude_tasks, task_file)
     return selected
+
+
+def bring_tasks(
+    tasks: Sequence[Task],
+    source: str,
+    split: str,
+    task_subset: str,
+    task_version: str | float | None = None,
+    *,
+    exclude_tasks: Sequence[str] = (),
+    file: Stamped | None = None,
+) -> None:
+    """Have `shared_tasks` know what another process has loaded: a series of generated tasks takes seconds.
+
+    Args:
+        tasks: what `load_tasks` returned there for what follows.
+        source: see `load_tasks`, as all that follows.
+        split: see there.
+        task_subset: see there.
+        task_version: see there.
+        exclude_tasks: see there.
+        file: what `stamped` said of its task_file before; where it is another one here, or by now, it is read.
+
+    Raises:
+        InvalidValueError: unknown source or version.
+    """
+    _brought()[get_source(source, task_version), split, task_subset, tuple(exclude_tasks), file] = tuple(tasks)
 
 
 def given_or_shared(
@@ -126,7 +153,7 @@ def check_selection(
     # What can be gone through once only would leave out nothing: it is gone through several times.
     if isinstance(exclude_tasks, (str, bytes, Mapping)) or not isinstance(exclude_tasks, Collection):
         raise InvalidValueError(f"exclude_tasks: found {exclude_tasks!r}, expected a list of task ids")
-    _check_selection(origin, split, task_subset, tuple(map(str, exclude_tasks)), _stamped(task_file))
+    _check_selection(origin, split, task_subset, tuple(map(str, exclude_tasks)), stamped(task_file))
 
 
 def source_and_split(task_file: str) -> tuple[str, str]:
@@ -135,7 +162,7 @@ def source_and_split(task_file: str) -> tuple[str, str]:
     Raises:
         InvalidValueError: the file cannot be read, or holds no task.
     """
-    _stamped(task_file)
+    stamped(task_file)
     for task in read_tasks(Path(task_file).expanduser()):
         return task.source, task.split
     raise InvalidValueError(f"task_file: {task_file} holds no task")
@@ -198,12 +225,15 @@ def find_task(tasks: Sequence[Task], task_id: str) -> Task:
     )
 
 
-_Stamped = tuple[str, int, int]
+Stamped = tuple[str, int, int]
 """A file as it is now: its whole path, when it was changed, and its bytes."""
 
 
-def _stamped(task_file: str | None) -> _Stamped | None:
+def stamped(task_file: str | None) -> Stamped | None:
     """Tell a file from what it was before, so that it is read again where it was changed.
+
+    Args:
+        task_file: see `load_tasks`.
 
     Raises:
         InvalidValueError: there is no such file, or it is a folder.
@@ -233,7 +263,7 @@ def _all_tasks(source: Source, split: str) -> tuple[Task, ...]:
 
 
 @functools.lru_cache(maxsize=16)
-def _file_tasks(source: Source, split: str, file: _Stamped) -> tuple[Task, ...]:
+def _file_tasks(source: Source, split: str, file: Stamped) -> tuple[Task, ...]:
     """The tasks of a file.
 
     Raises:
@@ -263,14 +293,22 @@ def _file_tasks(source: Source, split: str, file: _Stamped) -> tuple[Task, ...]:
     return tuple(tasks)
 
 
-def _tasks_of(source: Source, split: str, file: _Stamped | None) -> tuple[Task, ...]:
+def _tasks_of(source: Source, split: str, file: Stamped | None) -> tuple[Task, ...]:
     return _all_tasks(source, split) if file is None else _file_tasks(source, split, file)
+
+
+@functools.cache
+def _brought() -> dict[tuple[Source, str, str, tuple[str, ...], Stamped | None], tuple[Task, ...]]:
+    """What `bring_tasks` was given, by what `_selected_tasks` is asked for."""
+    return {}
 
 
 @functools.lru_cache(maxsize=64)
 def _selected_tasks(
-    source: Source, split: str, task_subset: str, excluded: tuple[str, ...], file: _Stamped | None
+    source: Source, split: str, task_subset: str, excluded: tuple[str, ...], file: Stamped | None
 ) -> tuple[Task, ...]:
+    if (brought := _brought().get((source, split, task_subset, excluded, file))) is not None:
+        return brought
     left_out = frozenset(excluded)
     tasks = [task for task in _tasks_of(source, split, file) if task.id not in left_out]
     return tuple(matching(tasks, task_subset))
@@ -279,8 +317,10 @@ def _selected_tasks(
 # Every new environment asks, and the answer stays what it is: a trainer makes thousands of the same selection.
 @functools.lru_cache(maxsize=64)
 def _check_selection(
-    source: Source, split: str, task_subset: str, excluded: tuple[str, ...], file: _Stamped | None
+    source: Source, split: str, task_subset: str, excluded: tuple[str, ...], file: Stamped | None
 ) -> None:
+    if (source, split, task_subset, excluded, file) in _brought():
+        return  # checked where they were loaded
     if split not in with_parts(source.splits()):
         raise _unknown_split(source, split)
     if excluded or file is not None:

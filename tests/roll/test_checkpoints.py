@@ -197,7 +197,7 @@ def test_an_early_stop_is_no_error(roll: Path, said: list[str], monkeypatch: pyt
     made = Stopping(state=SimpleNamespace(step=4), executor=closed, tracker=closed)
     monkeypatch.setattr(pipeline, "TauRetailPipeline", lambda **_: made)
     config: Any = SimpleNamespace(least_success=0.0, filter_groups=False, stop_after_worse=3)
-    run_pipeline(None, config, said.append, Interruption(said.append))
+    run_pipeline(None, config, said.append, Interruption(said.append), {})
     assert said[1:] == ["[tau-retail] stopped early: 3 validations were worse", "closed"]
 
 
@@ -222,7 +222,7 @@ def test_a_step_that_a_signal_to_all_processes_has_torn_ends_the_run_as_interrup
     monkeypatch.setattr(pipeline, "TauRetailPipeline", lambda **_: Torn(state=state, executor=closed, tracker=closed))
     config: Any = SimpleNamespace(least_success=0.0, filter_groups=False, stop_after_worse=None)
     with pytest.raises(SystemExit if is_asked else RuntimeError) as ended:
-        run_pipeline(None, config, said.append, interruption)
+        run_pipeline(None, config, said.append, interruption, {})
     assert not is_asked or ended.value.code == 143
     assert any("an actor died" in line for line in said) == is_asked
     assert said[-1] == "closed"

@@ -145,7 +145,7 @@ def test_a_lost_machine_ends_a_run_that_waits_for_an_actor_on_it_with_the_line_t
     ray.get(learner.is_up.remote())
 
     class Waits:
-        def __init__(self, pipeline_config):
+        def __init__(self, pipeline_config, loaded):
             self.state, self.tracker = SimpleNamespace(step=0), SimpleNamespace(finish=lambda: None)
             self.executor = ThreadPoolExecutor(1)
 
@@ -163,7 +163,7 @@ def test_a_lost_machine_ends_a_run_that_waits_for_an_actor_on_it_with_the_line_t
         resumable(tmp_path, said.append) as interruption,
         nodes.together(config, values, tmp_path, said.append, interruption.end_lost),
     ):
-        train.run_pipeline(None, config, said.append, interruption)
+        train.run_pipeline(None, config, said.append, interruption, {})
     assert ended.value.code == 143
     _, gone, resume = said
     assert gone.startswith("[tau-retail] machine ") and gone.endswith(" of the cluster is gone: the run ends")

@@ -25,9 +25,10 @@ from tau_retail_env.cli.train import chosen_engine
 from tau_retail_env.config import compose, to_yaml
 from tau_retail_env.config.users import check_servers
 from tau_retail_env.errors import InvalidValueError, MissingDependencyError, UserSetupError
-from tau_retail_env.roll import backends, preflight
+from tau_retail_env.roll import backends, preflight, run_tasks
 from tau_retail_env.roll.config.check import RollConfig, check_roll
 from tau_retail_env.roll.run_folder import claim, remove_empty_folders
+from tau_retail_env.roll.run_tasks import Loaded
 from tau_retail_env.runs.files import read_rows
 from tau_retail_env.runs.metric_log import cut_after
 from tau_retail_env.runs.trajectories import write_trajectories
@@ -318,21 +319,21 @@ class UnreadableError(Exception):
 TESTS_PID = os.getpid()
 
 
-def killed_in_a_child(config: RollConfig, tag: str) -> int:
+def killed_in_a_child(config: RollConfig, tag: str) -> Loaded:
     """As by a machine with too little memory."""
     if os.getpid() != TESTS_PID:
         os.kill(os.getpid(), signal.SIGKILL)
-    return len(tag)
+    return Loaded(len(tag))
 
 
-def unreadable(config: RollConfig, tag: str) -> int:
+def unreadable(config: RollConfig, tag: str) -> Loaded:
     raise UnreadableError("the source", "is not here")
 
 
 def test_tasks_are_counted_here_where_a_process_ends_early(monkeypatch):
-    monkeypatch.setattr(preflight, "_count", killed_in_a_child)
+    monkeypatch.setattr(run_tasks, "load", killed_in_a_child)
     assert preflight.count_tasks(checked()) == {"retail_train": 12, "retail_test": 11}
-    monkeypatch.setattr(preflight, "_count", unreadable)
+    monkeypatch.setattr(run_tasks, "load", unreadable)
     with pytest.raises(UnreadableError, match="the source: is not here"):
         preflight.count_tasks(checked())
 
@@ -352,7 +353,7 @@ def test_a_counting_process_that_has_just_begun_ends_where_another_cannot_say_wh
         end_with(parent)
 
     monkeypatch.setattr(preflight, "_end_with", slow_but_for_the_first)
-    monkeypatch.setattr(preflight, "_count", unreadable)
+    monkeypatch.setattr(run_tasks, "load", unreadable)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
@@ -362,11 +363,32 @@ def test_a_counting_process_that_has_just_begun_ends_where_another_cannot_say_wh
         signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.timeout(60)
+def test_tasks_that_are_on_their_way_do_not_hold_up_a_refusal(monkeypatch):
+    """A pool waits for ever for the rest of what a process that is ended was writing to it."""
+
+    def load(config: RollConfig, tag: str) -> Loaded:
+        sending.value = 1
+        return Loaded(1, bytes(100_000_000))
+
+    sending = multiprocessing.get_context("fork").Value("i", 0)
+    monkeypatch.setattr(run_tasks, "load", load)
+    with pytest.raises(InvalidValueError, match="the tokenizer"), preflight.counting(checked()):
+        until = time.monotonic() + 10
+        while not sending.value and time.monotonic() < until:
+            time.sleep(0.01)
+        until = time.monotonic() + 0.5
+        while time.monotonic() < until:  # as imports do, it leaves the thread that reads little time
+            pass
+        raise InvalidValueError("the tokenizer")
+    assert sending.value
+
+
 def test_a_tag_that_is_named_twice_is_counted_once(monkeypatch):
     config = checked("task_source=tau2")
     seen = []
-    numbers = lambda _, tags: nullcontext(lambda: seen.append(tags) or dict.fromkeys(tags, 40))  # noqa: E731
-    monkeypatch.setattr(preflight, "_numbers", numbers)
+    loading = lambda _, tags: nullcontext(lambda: seen.append(tags) or dict.fromkeys(tags, Loaded(40)))  # noqa: E731
+    monkeypatch.setattr(preflight, "_loading", loading)
     config = config.model_copy(update={"train_tags": config.val_tags * 2})
     assert preflight.count_tasks(config) == {"retail_test": 40} and seen == [("retail_test",)]
 
@@ -374,16 +396,15 @@ def test_a_tag_that_is_named_twice_is_counted_once(monkeypatch):
 def test_tasks_are_counted_beside_other_looks_a_refusal_of_which_ends_it(monkeypatch, tmp_path):
     looked = tmp_path / "looked"
 
-    def count(config: RollConfig, tag: str) -> int:
+    def load(config: RollConfig, tag: str) -> Loaded:
         while not looked.exists():  # for ever, unless the other looks are taken meanwhile
             time.sleep(0.01)
-        return os.getpid()
+        return Loaded(os.getpid())
 
-    monkeypatch.setattr(preflight, "_count", count)
-    count.__module__, count.__qualname__ = preflight.__name__, "_count"  # pickle finds it there
+    monkeypatch.setattr(run_tasks, "load", load)
     with preflight.counting(checked()) as counted:
         looked.touch()
-        assert os.getpid() not in counted().values()
+        assert os.getpid() not in [one.number for one in counted().values()]
     looked.unlink()
     with pytest.raises(InvalidValueError, match="the tokenizer"), preflight.counting(checked()):
         raise InvalidValueError("the tokenizer")
@@ -394,17 +415,17 @@ COUNTING = textwrap.dedent(
     """
     import time
     from tau_retail_env.config import compose
-    from tau_retail_env.roll import preflight
+    from tau_retail_env.roll import preflight, run_tasks
     from tau_retail_env.roll.config.check import check_roll
 
-    def _count(config, tag):
+    def load(config, tag):
         if tag == "retail_train":  # the other process has nothing to do any more
             time.sleep(1)
             print("counting", flush=True)
             time.sleep(600)
-        return 1
+        return run_tasks.Loaded(1)
 
-    _count.__module__, preflight._count = preflight.__name__, _count
+    run_tasks.load = load
     try:
         preflight.count_tasks(check_roll(compose("tau_retail_1gpu")))
     except KeyboardInterrupt:
@@ -712,6 +733,7 @@ PROGRAM = textwrap.dedent(
     from pathlib import Path
     from tau_retail_env.cli import exits, main
     from tau_retail_env.roll import train as roll_train
+    from tau_retail_env.roll.run_tasks import Loaded
 
     def pipeline(config, *more, **options):
         import ray
@@ -739,7 +761,7 @@ PROGRAM = textwrap.dedent(
             raise RuntimeError("a GPU fell over")
         time.sleep(600)
 
-    roll_train.preflight = lambda config, attention: {"retail_train": 500, "retail_test": 115}
+    roll_train.preflight = lambda config, attention: {"retail_train": Loaded(500), "retail_test": Loaded(115)}
     roll_train.run_pipeline = pipeline
     run = ["train", "--config-name", "tau_retail_1gpu", "warm_start=none", "output_dir=" + sys.argv[2]]
     exits.leave(lambda: main(run))

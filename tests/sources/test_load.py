@@ -6,10 +6,11 @@ import pytest
 
 from tau_retail_env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.sources import find_task, load_tasks
+from tau_retail_env.sources import find_task, load, load_tasks
 from tau_retail_env.sources.generated import SERIES2
 from tau_retail_env.tasks import Action
 from tau_retail_env.tasks.files import task_line
+from tests.fresh_tasks import forget_tasks
 
 
 def test_tau2_has_upstreams_splits_in_upstreams_order():
@@ -28,6 +29,33 @@ def test_generated_tasks_are_loaded_by_the_same_call():
     tasks = load_tasks("generated", "test")
     assert len(tasks) == 4_000
     assert [task.id for task in tasks[:2]] == ["generated/test/0", "generated/test/1"]
+
+
+def test_tasks_that_another_process_has_loaded_are_not_loaded_again(monkeypatch, tmp_path):
+    file = tmp_path / "tasks.jsonl"
+    file.write_text("".join(f"{task_line(task)}\n" for task in load_tasks("generated", "train2", "payment")[:3]))
+    chosen = ("generated", "test2", "single*returns")
+    brought = load_tasks(*chosen)
+    left_out = {"exclude_tasks": ["generated/test2/0"]}
+    from_file, as_it_was = {"task_file": str(file)}, load.stamped(str(file))
+    forget_tasks(monkeypatch)
+    loaded = []
+    source = load.get_source("generated")
+    monkeypatch.setattr(type(source), "load", lambda self, split: loaded.append(split) or [])
+    load.bring_tasks(brought[:2], *chosen)
+    load.bring_tasks(brought[1:3], *chosen, **left_out)
+    load.bring_tasks(brought[3:4], "generated", "train2", "payment", file=as_it_was)
+    assert load_tasks(*chosen) == brought[:2]
+    assert load_tasks(*chosen, **left_out) == brought[1:3]
+    assert load_tasks("generated", "train2", "payment", **from_file) == brought[3:4]
+    load_tasks(*chosen).clear()
+    assert load_tasks(*chosen) == brought[:2]
+    assert not loaded
+    with pytest.raises(InvalidValueError, match="is empty"):
+        load_tasks("generated", "test2", "single*payment")
+    assert loaded == ["test2"]  # another selection is loaded
+    file.write_text(file.read_text().splitlines(keepends=True)[0])
+    assert len(load_tasks("generated", "train2", "payment", **from_file)) == 1  # as the file is now
 
 
 def test_a_subset_keeps_the_order_of_its_split():

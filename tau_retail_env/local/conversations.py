@@ -32,6 +32,8 @@ from tau_retail_env.users import UserError
 
 CHUNK = 50
 """Conversations that a worker plays before it hands them back."""
+SETTINGS = "worker.pickle"
+"""What the processes that play read first, beside their parts."""
 
 
 class Whose(IntEnum):
@@ -270,14 +272,15 @@ def _parts(worker: _Worker, chunks: Sequence[Chunk], num_workers: int) -> Iterat
     processes = min(num_workers, len(chunks))
     spawning = multiprocessing.get_context("spawn")
     with (
-        tempfile.NamedTemporaryFile() as settings,
-        ProcessPoolExecutor(processes, spawning, initializer=_start, initargs=(settings.name,)) as pool,
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(processes, spawning, initializer=_start, initargs=(folder,)) as pool,
     ):
-        # by a file: a parent that writes more than a pipe holds waits for ever for a child that was killed as it began
-        pickle.dump(worker, settings)
-        settings.flush()
+        # By files both ways: of more than a pipe holds, a parent waits for ever for a child that was killed meanwhile.
+        (Path(folder) / SETTINGS).write_bytes(pickle.dumps(worker))
         try:
-            yield from pool.map(_work, chunks)
+            for part in map(Path, pool.map(_work, chunks)):
+                yield pickle.loads(part.read_bytes())
+                part.unlink()
         except BrokenProcessPool as error:
             raise TauRetailError(
                 f"One of {processes} processes that played conversations died: it was killed, or the machine ran out "
@@ -338,13 +341,17 @@ class _Worker:
         return None if self._wanted.own_identifiers else f"{self._seed}"
 
 
-_workers: list[_Worker] = []
-"""The worker of this process: a pool hands each process its settings once, through a global."""
+_workers: list[tuple[_Worker, str]] = []
+"""The worker of this process, and the folder of its parts: a pool hands each process its settings once, by a global."""
 
 
-def _start(settings: str) -> None:
-    _workers.append(pickle.loads(Path(settings).read_bytes()))
+def _start(folder: str) -> None:
+    _workers.append((pickle.loads((Path(folder) / SETTINGS).read_bytes()), folder))
 
 
-def _work(chunk: Chunk) -> list[Encoded]:
-    return _workers[0](chunk)
+def _work(chunk: Chunk) -> str:
+    """The file of what was played."""
+    worker, folder = _workers[0]
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as part:
+        pickle.dump(worker(chunk), part)
+    return part.name

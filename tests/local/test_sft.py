@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tau_retail_env.env import TauRetailEnv
 from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.local import loop, sft
 from tau_retail_env.local.config import SftConfig, check_sft
-from tau_retail_env.local.conversations import EncodedConversations, encode, make_conversations
+from tau_retail_env.local.conversations import Chunk, EncodedConversations, _parts, encode, make_conversations
 from tau_retail_env.local.identifiers import IDENTIFIER
 from tau_retail_env.local.run_folder import claim
 from tau_retail_env.models.checks import prompt_style_of
@@ -101,6 +102,44 @@ def test_a_killed_process_ends_the_conversations_with_an_error(config: SftConfig
     with pytest.raises(TauRetailError, match="One of 2 processes that played conversations died"):
         conversations(config, tokenizer, num=400, num_workers=2)
     killer.join()
+
+
+class Flood:
+    """A worker that says that it has a part ready, which is more than a pipe holds."""
+
+    def __init__(self, ready: Path) -> None:
+        self._ready = ready
+
+    def __call__(self, chunk: Chunk) -> Any:
+        self._ready.touch()
+        return bytes(20_000_000)
+
+
+@pytest.mark.timeout(60)
+def test_a_process_that_is_killed_while_it_hands_over_what_it_played_does_not_hold_up_the_others(tmp_path: Path):
+    over = threading.Event()
+
+    def hurry() -> None:
+        while not over.is_set():  # so that the thread that reads gets little time
+            pass
+
+    def kill_all() -> None:
+        while not (tmp_path / "ready").exists():
+            time.sleep(0.01)
+        time.sleep(0.5)
+        for child in multiprocessing.active_children():
+            child.kill()
+
+    threads = [threading.Thread(target=one) for one in (hurry, kill_all)]
+    for one in threads:
+        one.start()
+    try:
+        with suppress(TauRetailError):
+            list(_parts(Flood(tmp_path / "ready"), [("retail_train", range(1))] * 4, 2))
+    finally:
+        over.set()
+        for one in threads:
+            one.join()
 
 
 def test_a_mixture_holds_the_conversations_of_each_environment_by_weight(config: SftConfig, tokenizer: Qwen2Tokenizer):

@@ -369,7 +369,7 @@ def test_tasks_that_are_on_their_way_do_not_hold_up_a_refusal(monkeypatch):
 
     def load(config: RollConfig, tag: str) -> Loaded:
         sending.value = 1
-        return Loaded(1, bytes(100_000_000))
+        return Loaded(1, bytes(30_000_000))
 
     sending = multiprocessing.get_context("fork").Value("i", 0)
     monkeypatch.setattr(run_tasks, "load", load)

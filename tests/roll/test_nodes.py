@@ -78,6 +78,29 @@ def test_both_machines_get_what_the_shell_sets(two_machines, monkeypatch):
     assert keeper is not None
 
 
+def test_workers_of_all_machines_take_the_tasks_that_the_run_has_counted(two_machines):
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    from tau_retail_env.config import compose
+    from tau_retail_env.roll import run_tasks
+    from tau_retail_env.roll.config.check import check_roll
+    from tau_retail_env.roll.machines import alive
+    from tau_retail_env.roll.ranks import begin_storage
+    from tau_retail_env.sources import load
+
+    ray, storage, tag = two_machines.ray, begin_storage(), "series2_test"
+    run_tasks.hand_out(storage, {tag: run_tasks.load(check_roll(compose("tau_retail_smol_ppo")), tag)})
+    ray.get(storage.get.remote(run_tasks.KEY))
+
+    def taken():
+        run_tasks.take([tag])
+        return [len(tasks) for tasks in load._brought().values()]
+
+    for name in alive():
+        where = NodeAffinitySchedulingStrategy(node_id=name, soft=False)
+        assert ray.get(ray.remote(taken).options(num_cpus=0, scheduling_strategy=where).remote()) == [1000]
+
+
 def test_a_worker_that_waits_for_an_answer_sleeps(two_machines):
     """By ROLL's setting it would look for signals all the time."""
     ray = two_machines.ray

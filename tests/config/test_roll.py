@@ -167,6 +167,30 @@ def test_what_would_go_wrong_is_refused_by_its_path(override, words):
 
 
 @pytest.mark.parametrize(
+    ("name", "key", "overrides"),
+    [
+        ("tau_retail_1gpu", "async_generation_ratio", ["async_generation_ratio=0.5"]),
+        ("tau_retail_1gpu", "async_generation_ratio", ["async_generation_ratio=1.0"]),
+        ("tau_retail_1gpu", "async_generation_ratio", ["async_generation_ratio=-1"]),
+        ("tau_retail_config", "async_generation_ratio", ["async_generation_ratio=1", "train=deepspeed"]),
+        ("tau_retail_config", "async_generation_ratio", ["async_generation_ratio=1", "infer=sglang"]),
+        ("tau_retail_config", "reference.device_mapping", ["reference.device_mapping=[99]"]),
+        ("tau_retail_config", "sequence_length", ["sequence_length=512"]),
+        ("tau_retail_config", "sequence_length", ["sequence_length=4200"]),
+        (
+            "tau_retail_grpo",
+            "train_env_manager.generating_args.temperature",
+            ["train_env_manager.generating_args.temperature=0"],
+        ),
+    ],
+)
+def test_a_key_that_breaks_several_rules_is_told_once(name, key, overrides):
+    with pytest.raises(InvalidValueError) as refused:
+        checked(name, *overrides)
+    assert str(refused.value).count(f"{key}: ") == 1
+
+
+@pytest.mark.parametrize(
     ("overrides", "words"),
     [
         (["actor_train.use_sequence_packing=true"], "actor_train.use_sequence_packing: true cannot be honoured"),

@@ -190,6 +190,23 @@ def test_a_key_that_breaks_several_rules_is_told_once(name, key, overrides):
     assert str(refused.value).count(f"{key}: ") == 1
 
 
+@pytest.mark.parametrize("found", ["0", "0.5", "-1", "null", "x", "[1]", "true"])
+@pytest.mark.parametrize(
+    ("name", "group", "role", "key"),
+    [
+        ("tau_retail_1gpu", "infer=vllm", "actor_infer", "tensor_parallel_size"),
+        ("tau_retail_1gpu", "infer=sglang", "actor_infer", "tensor_parallel_size"),
+        ("tau_retail_config", "train=megatron", "actor_train", "tensor_model_parallel_size"),
+        ("tau_retail_config", "train=megatron", "reference", "pipeline_model_parallel_size"),
+        ("tau_retail_config", "train=megatron", "actor_train", "context_parallel_size"),
+    ],
+)
+def test_gpus_of_one_copy_of_the_model_are_a_whole_number(name, group, role, key, found):
+    path = f"{role}.strategy_args.strategy_config.{key}"
+    with pytest.raises(InvalidValueError, match=rf"^{path}: found .*, expected a whole number from 1 on$"):
+        checked(name, group, f"{path}={found}")
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [

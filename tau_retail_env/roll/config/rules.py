@@ -23,6 +23,8 @@ BOTH_GRAPHS = "FULL_AND_PIECEWISE"
 """What vLLM captures where nothing is said: whole passes of messages alone, and pieces of all others."""
 ENGINE_SPLITS = ("tensor_parallel_size", "pipeline_parallel_size")
 """Settings of a rollout engine that divide one copy of the model over GPUs."""
+MEGATRON_SPLITS = ("tensor_model_parallel_size", "pipeline_model_parallel_size", "context_parallel_size")
+"""The same of Megatron."""
 LORA = ("lora_target", "lora_rank", "lora_alpha", "lora_dropout", "additional_target", "autocast_adapter_dtype")
 """Keys of `model_args` of which only the first turns LoRA on: without it ROLL does nothing with the others."""
 INFER_GPU_MEMORY = 0.5
@@ -93,7 +95,7 @@ class RollValues:
         strategy = self.strategy(role) or ""
         names: tuple[str, ...] = ()
         if strategy.startswith("megatron"):
-            names = ("tensor_model_parallel_size", "pipeline_model_parallel_size", "context_parallel_size")
+            names = MEGATRON_SPLITS
         elif strategy in ENGINES:
             names = ENGINE_SPLITS
         return max(1, devices // math.prod(int(config.get(name, 1)) for name in names))
@@ -157,6 +159,12 @@ def check_counts(config: RollValues) -> Iterator[str]:
     for path in [*counts, *(f"{role}.infer_batch_size" for role in config.roles)]:
         if config(path) < 1:
             yield f"{path}: found {config(path)}, expected 1 or more"
+    for role in config.roles:
+        for name in (*ENGINE_SPLITS, *MEGATRON_SPLITS):
+            found = config.strategy_config(role).get(name, 1)
+            if type(found) is not int or found < 1:
+                path = f"{role}.strategy_args.strategy_config.{name}"
+                yield f"{path}: found {found!r}, expected a whole number from 1 on"
 
 
 def check_models(config: RollValues) -> Iterator[str]:

@@ -6,12 +6,14 @@ python benchmarks/agents_table.py outputs/table/*    # a folder AGENT.SET is of 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.run_files import keys_of
 from tau_retail_env.evaluation.outcome import interval_of
 from tau_retail_env.evaluation.report import percent
 
@@ -39,9 +41,9 @@ def read(folder: Path) -> Results:
     """An evaluation's figures.
 
     Raises:
-        SystemExit: not every episode of it was played and scored.
+        SystemExit: it has none, or not every episode of it was played and scored.
     """
-    found: Results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    found = keys_of(folder / "results.json", "episodes", "source", "split", "pass^1")
     episodes = found["episodes"]
     if episodes["scored"] != episodes["asked"]:
         raise SystemExit(f"{folder}: {episodes['scored']} of {episodes['asked']} episodes are scored; play the others")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.run_files import metrics, refuse
 
 LAST = 5
 """Steps at the end over which training is averaged."""
@@ -27,11 +31,10 @@ def main() -> None:
     """Print a line for each arm: held-out success at each validation, and the last steps' means."""
     folders = sorted(path.parent for path in _options().out.glob("*/metrics.jsonl"))
     if not folders:
-        raise SystemExit("no arm has metrics yet: expected OUT/ARM/metrics.jsonl")
+        refuse("no arm has metrics yet: expected OUT/ARM/metrics.jsonl")
+    lines = [f"{folder.name:12s} {summary(metrics(folder / 'metrics.jsonl'))}" for folder in folders]
     print(f"held-out success by step, best and last; then means of the last {LAST} steps")
-    for folder in folders:
-        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-        print(f"{folder.name:12s} {summary(rows)}")
+    print("\n".join(lines))
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -44,8 +47,8 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> str:
     steps = "  ".join(f"{step}: {value:.1%}" for step, value in judged)
     lost = max(value for _, value in judged) - judged[-1][1] if judged else 0.0
     told = []
-    for name, metrics in COLUMNS.items():
-        seen = [value for row in rows[-LAST:] if (value := _first(row, metrics)) is not None]
+    for name, of in COLUMNS.items():
+        seen = [value for row in rows[-LAST:] if (value := _first(row, of)) is not None]
         if seen:
             told.append(f"{name} {fmean(seen):.3f}")
     return f"{steps}  (last {lost:.1%} under the best)  {', '.join(told)}"

@@ -14,11 +14,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import random
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tau_retail_env.runs.trajectories import read_trajectories
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.run_files import refuse, trajectories
 
 SETTINGS = ((3, 4, 2), (5, 4, 2), (8, 4, 2), (5, 3, 1), (8, 6, 3))
 """Guessed tokens, longest and shortest text that is looked up."""
@@ -82,8 +85,9 @@ def main() -> None:
     parser.add_argument("run", metavar="RUN", type=Path)
     parser.add_argument("--episodes", type=int, default=60)
     options = parser.parse_args()
-    files = sorted(options.run.rglob("train-*.jsonl"))
-    episodes = [one for file in files for one in read_trajectories(file)]
+    episodes = list(trajectories(sorted(options.run.rglob("train-*.jsonl"))))
+    if not any(1 in one.response_mask for one in episodes):
+        refuse(f"{options.run} has no train-*.jsonl with an episode that holds a model's tokens")
     drawn = random.Random(0).sample(episodes, min(options.episodes, len(episodes)))
     print(f"{len(drawn)} episodes, {sum(sum(one.response_mask) for one in drawn)} tokens of the model's own")
     print("guessed  looked up  tokens a pass  guesses kept, %")

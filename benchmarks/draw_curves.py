@@ -8,11 +8,13 @@ Where the rows are of several seeds, as docs/runs/roll_gain's, there is a pictur
 from __future__ import annotations
 
 import argparse
-import json
+import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.run_files import keys_of, metrics
 from tau_retail_env.runs import curves
-from tau_retail_env.runs.files import read_rows
 
 
 def main() -> None:
@@ -20,16 +22,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="the folder of a run")
     folder = parser.parse_args().run
-    rows, name = read_rows(folder / "metrics.jsonl"), folder.resolve().name
-    if not rows:
-        parser.error(f"{folder / 'metrics.jsonl'} has no rows; give the folder of a run that has done a step")
+    rows, name = metrics(folder / "metrics.jsonl"), folder.resolve().name
     if not (folder / "summary.json").exists():
         for seed in sorted({row.get("seed") for row in rows}, key=str):
             one = [row for row in rows if row.get("seed") == seed]
             path = folder / ("curves.png" if seed is None else f"curves.seed{seed}.png")
             curves.draw(one, path, title=name if seed is None else f"{name}, seed {seed}")
         return
-    summary = json.loads((folder / "summary.json").read_text())
+    summary = keys_of(folder / "summary.json", "steps", "after")
     first, last = summary.get("validated", (0, summary["steps"]))
     found = {first: summary.get("before", {}), last: summary["after"]}
     curves.draw(

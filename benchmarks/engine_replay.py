@@ -21,13 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.run_files import keys_of, metrics, refuse, trajectories
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.models.shipped import checkpoint
-from tau_retail_env.runs.trajectories import read_trajectories
 
 # What ROLL adds to actor_infer.strategy_args.strategy_config when it starts vLLM.
 ROLL_FLAGS = {
@@ -67,13 +65,13 @@ class Played:
 def main() -> None:
     """Replay the rollouts of some steps and print them beside the run's own seconds."""
     options = _options()
-    config = yaml.safe_load((options.run / "config.yaml").read_text(encoding="utf-8"))
-    rows = {row["step"]: row for row in map(json.loads, (options.run / "metrics.jsonl").read_text().splitlines())}
+    config = keys_of(options.run / "config.yaml", "train_env_manager", "actor_infer", "pretrain", "seed")
+    rows = {row["step"]: row for row in metrics(options.run / "metrics.jsonl")}
     recorded = training_episodes(options.run / "trajectories")
     validated = {step for step, row in rows.items() if "time/step_val" in row}
     steps = [step for step in sorted(rows) if step in recorded and step not in validated][-options.steps :]
     if not steps:
-        raise SystemExit(f"{options.run} has no step with trajectories and without a validation beside it")
+        refuse(f"{options.run} has no step with trajectories and without a validation beside it")
     manager = config["train_env_manager"]
     clients = options.clients or manager["num_env_groups"] * manager["group_size"]
     print(f"steps {steps}: each has its rollout for itself; {clients} clients")
@@ -89,9 +87,8 @@ def main() -> None:
 def training_episodes(folder: Path) -> dict[int, list[Trajectory]]:
     """The episodes that were played for training, by ROLL's step."""
     found: dict[int, list[Trajectory]] = {}
-    for path in sorted(folder.glob("train-*.jsonl")):
-        for episode in read_trajectories(path):
-            found.setdefault(episode.policy_version or 0, []).append(episode)
+    for episode in trajectories(sorted(folder.glob("train-*.jsonl"))):
+        found.setdefault(episode.policy_version or 0, []).append(episode)
     return found
 
 

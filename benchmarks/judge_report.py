@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.judge_cases import VERSION, Case, deeds, judged, lists, told_cases, written_cases
+from benchmarks.run_files import keys_of
 from tau_retail_env import load_tasks
 from tau_retail_env.sources import get_source
 from tau_retail_env.users.llm.assertion_judge import ModelJudge
@@ -42,7 +42,7 @@ def main() -> None:
         answers = [not judge.unmet(case.task, case.evidence) for case in told]
         print(f"\n## The model {options.model} on the final set\n\n{confusion(told, answers)}")
     if options.results:
-        graded = [case for file in options.results for case in cases_of_results(json.loads(file.read_text("utf-8")))]
+        graded = [case for file in options.results for case in cases_of_results(keys_of(file))]
         print(f"\n## The judges of these results\n\n{confusion(graded, judged_by_rules(graded))}")
 
 

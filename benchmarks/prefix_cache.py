@@ -10,7 +10,6 @@ second turns, and so on. Steps with a validation beside them are left out, as th
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.engine_replay import training_episodes, turns_of
+from benchmarks.run_files import metrics, refuse
 from tau_retail_env.episodes.trajectory import Trajectory
 
 BLOCK = 16
@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of the run: metrics.jsonl, trajectories/")
     options = parser.parse_args()
-    rows = {row["step"]: row for row in map(json.loads, (options.run / "metrics.jsonl").read_text().splitlines())}
+    rows = {row["step"]: row for row in metrics(options.run / "metrics.jsonl")}
     total = [0, 0, 0, 0]
     equal = compared = 0
     for step, episodes in sorted(training_episodes(options.run / "trajectories").items()):
@@ -47,7 +47,7 @@ def main() -> None:
             f"first turns {first_found / first:.2%}, later {later_found / later:.2%}"
         )
     if not compared:
-        raise SystemExit(f"{options.run} has no step with trajectories, vLLM's counters and no validation beside it")
+        refuse(f"{options.run} has no step with trajectories, vLLM's counters and no validation beside it")
     first, first_found, later, later_found = total
     print(f"{equal} of {compared} steps as vLLM counted them")
     print(f"all steps: first turns {first_found / first:.2%}, later turns {later_found / later:.2%}")

@@ -6,14 +6,16 @@ Of runs that are recorded in one file, by `seed` or `run` of their rows, each is
 from __future__ import annotations
 
 import argparse
-import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import yaml
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.run_files import keys_of, metrics, refuse
 
 PARTS = {
     "rollout": "time/step_rollout",
@@ -51,13 +53,16 @@ RUNS = ("seed", "run")
 def main() -> None:
     """Print the mean over the steps of each run whose rollout had no validation beside it."""
     options = _options()
-    rows = [json.loads(line) for line in options.metrics.read_text(encoding="utf-8").splitlines()]
+    rows = metrics(options.metrics)
     runs: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         runs.setdefault(" ".join(f"{name} {row[name]}" for name in RUNS if name in row), []).append(row)
     timed = {name: fitting for name, told in runs.items() if (fitting := timed_steps(told, options.skip))}
     if not timed:
-        raise SystemExit(f"{options.metrics} has no step without a validation after the first {options.skip}")
+        refuse(f"{options.metrics} has no step without a validation after the first {options.skip}")
+    counted = [row for fitting in timed.values() for row in fitting]
+    if missing := [part for part in PARTS.values() if not all(part in row for row in counted)]:
+        refuse(f"{options.metrics} has steps without {missing[0]}; expected a run with ROLL")
     for name, steps in timed.items():
         which = f"{name}: " if name else ""
         print(f"{which}mean of {len(steps)} steps without a validation, {_from_to(steps)}; seconds")
@@ -171,7 +176,7 @@ def episodes_of(options: argparse.Namespace, tags: Sequence[str]) -> dict[str, f
         tags: that were trained on.
     """
     if options.episodes is None:
-        raise SystemExit("--episodes: no config.yaml beside the metrics says how many a step had; give it")
+        refuse("--episodes: no config.yaml beside the metrics says how many a step had; give it")
     manager = options.composed.get("train_env_manager") or {}
     groups = dict(zip(manager.get("tags", ()), manager.get("num_groups_partition", ()), strict=True))
     if set(groups) != set(tags):
@@ -195,10 +200,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--cores", type=int, help="of the run's machine (default: what machine.txt beside it says)")
     options = parser.parse_args()
     options.metrics = options.run / "metrics.jsonl" if options.run.is_dir() else options.run
-    if not options.metrics.is_file():
-        parser.error(f"{options.metrics} is not there; give the folder of a run that has done a step")
     composed, machine = options.metrics.with_name("config.yaml"), options.metrics.with_name("machine.txt")
-    options.composed = yaml.safe_load(composed.read_text(encoding="utf-8")) if composed.is_file() else {}
+    options.composed = keys_of(composed) if composed.is_file() else {}
     if options.episodes is None:
         options.episodes = options.composed.get("rollout_batch_size")
     if options.cores is None and machine.is_file():

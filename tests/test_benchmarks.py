@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from benchmarks.engine_replay import turns_of
 from benchmarks.prefix_cache import BLOCK, looked_up
+from tau_retail_env.runs.trajectories import write_trajectories
 from tests.plain_trajectory import plain_trajectory
 
 
@@ -72,6 +75,11 @@ def test_recorded_runs_take_the_time_that_their_files_say(repository):
         assert done.stdout == path.read_text(), path
 
 
+def test_a_run_of_the_local_engine_is_told(repository):
+    done = roll_time(repository, repository / "docs" / "runs" / "laptop" / "seed1")
+    assert done.returncode == 2 and done.stderr.endswith("expected a run with ROLL\n")
+
+
 def test_without_the_machines_cores_there_is_no_share(repository, tmp_path):
     recorded = repository / "docs" / "runs" / "roll_four_gpus"
     for name in ("metrics.jsonl", "config.yaml"):
@@ -99,11 +107,63 @@ def test_a_run_without_a_fitting_step_is_told(repository, tmp_path, script):
     assert "no step" in done.stderr
 
 
-@pytest.mark.parametrize(("script", "said"), [("draw_curves.py", "has no rows"), ("roll_time.py", "is not there")])
-def test_a_folder_that_is_no_runs_is_refused(repository, tmp_path, script, said):
+MISSING = {
+    "agents_table": "results.json is not there",
+    "arms": "expected OUT/ARM/metrics.jsonl",
+    "draft_tokens": "has no train-*.jsonl",
+    "draw_curves": "metrics.jsonl is not there",
+    "engine_replay": "config.yaml is not there",
+    "prefix_cache": "metrics.jsonl is not there",
+    "roll_time": "is not there",
+}
+"""Scripts that read a run's folder, and what they say of one that is empty, or is none."""
+FILES = {
+    "config.yaml": "{train_env_manager: {}, actor_infer: {}, pretrain: small, seed: 0, rollout_batch_size: 1}\n",
+    "metrics.jsonl": '{"step": 0}\n',
+    "arm/metrics.jsonl": '{"step": 0}\n',
+    "trajectories/train-00.jsonl": None,
+    "summary.json": '{"steps": 1, "after": {}}\n',
+    "results.json": '{"episodes": {"asked": 1, "scored": 1}, "source": "tau2", "split": "base", "pass^1": {}}\n',
+}
+"""What of a run's folder scripts read; None for an episode."""
+READ = {
+    "agents_table": ("results.json",),
+    "arms": ("arm/metrics.jsonl",),
+    "draft_tokens": ("trajectories/train-00.jsonl",),
+    "draw_curves": ("metrics.jsonl", "summary.json"),
+    "engine_replay": ("config.yaml", "metrics.jsonl", "trajectories/train-00.jsonl"),
+    "prefix_cache": ("metrics.jsonl", "trajectories/train-00.jsonl"),
+    "roll_time": ("config.yaml", "metrics.jsonl"),
+}
+"""Which of them each script reads."""
+
+
+@pytest.mark.parametrize(("script", "said"), MISSING.items())
+def test_a_folder_that_is_no_runs_is_told_in_one_line(repository, tmp_path, script, said):
     for folder in (tmp_path, tmp_path / "nowhere"):
         done = subprocess.run(
-            [sys.executable, repository / "benchmarks" / script, folder], capture_output=True, text=True
+            [sys.executable, repository / "benchmarks" / f"{script}.py", folder], capture_output=True, text=True
         )
-        assert done.returncode == 2 and said in done.stderr
+        assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("held", ["", '{"step": 0', "[1]\n", "{}\n", "\x00\n"])
+@pytest.mark.parametrize(("script", "name"), [(script, name) for script, names in READ.items() for name in names])
+def test_a_damaged_or_empty_file_of_a_run_is_told_in_one_line(monkeypatch, capsys, tmp_path, script, name, held):
+    for other, text in FILES.items():
+        path = tmp_path / other
+        path.parent.mkdir(exist_ok=True)
+        if text is None:
+            write_trajectories(path, [episode(tokens(20), tokens(3, 100))])
+        else:
+            path.write_text(text)
+    (tmp_path / name).write_text(held)
+    monkeypatch.setattr(sys, "argv", [script, str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(f"benchmarks.{script}").main()
+    printed = capsys.readouterr()
+    assert ended.value.code == 2 and printed.out == ""
+    assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
+    if held not in ("", "{}\n"):
+        assert Path(name).name in printed.err

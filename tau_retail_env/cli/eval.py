@@ -98,7 +98,9 @@ def _add_playing(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--top-p", type=probability, metavar="P")
     parser.add_argument("--top-k", type=natural, metavar="K", help="for a checkpoint")
-    parser.add_argument("--max-new-tokens", type=positive, metavar="N", help="of one message")
+    parser.add_argument(
+        "--max-new-tokens", type=positive, metavar="N", help="of one message (default: a checkpoint's, 768 at least)"
+    )
     parser.add_argument("--sequence-length", type=positive, metavar="N", help="of an episode of a checkpoint")
     parser.add_argument(
         "--engine",
@@ -193,7 +195,7 @@ def _settings(options: argparse.Namespace, agent: AgentChoice, chosen: UserChoic
     sampling = {name: value for name, value in given.items() if value is not None}
     _refuse_unread(options, agent, sampling)
     if agent.kind == "checkpoint":
-        sampling.setdefault("temperature", 0.0)
+        sampling = _defaults(agent.word) | sampling
     who = module.user_of(chosen.strategy, chosen.model, chosen.settings)
     return module.EvalSettings(
         agent=agent.word,
@@ -213,6 +215,16 @@ def _settings(options: argparse.Namespace, agent: AgentChoice, chosen: UserChoic
         sampling=sampling,
         judge=_judge(options),
     )
+
+
+def _defaults(folder: str) -> dict[str, Any]:
+    """How a checkpoint's tokens are drawn where nothing is said; eval.json names no tokens of a message where it has
+    named none before.
+    """
+    from tau_retail_env.evaluation.checkpoint import MESSAGE_TOKENS, message_tokens
+
+    tokens = message_tokens(folder)
+    return {"temperature": 0.0} | ({} if tokens == MESSAGE_TOKENS else {"max_new_tokens": tokens})
 
 
 def _refuse_unread(options: argparse.Namespace, agent: AgentChoice, sampling: dict[str, Any]) -> None:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tau_retail_env.config.resolvers import RESOLVERS
 from tau_retail_env.errors import InvalidValueError, unknown
 from tau_retail_env.models.shipped import default_config_folder
 from tau_retail_env.urls import without_secrets
 
 PLAIN_OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
-RESOLVERS: Mapping[str, Callable[..., Any]] = {
-    "times": operator.mul,
-    "divide": lambda number, by: max(number // max(by, 1), 1),  # no GPU at all is told by the checks
-    "of_source": lambda source, task_ids: [task_id for task_id in task_ids if task_id.startswith(f"{source}/")],
-}
-"""What a YAML may compute: `${divide:128,${num_gpus}}`, so that sizes follow from the number of GPUs, and
-`${of_source:${.source},[tau_bench/train/418]}`, so that tasks to leave out follow from the block's source."""
 
 
 def config_names(folder: Path) -> list[str]:
@@ -67,7 +60,7 @@ def compose(name: str, *, folder: str | Path | None = None, overrides: Sequence[
             composed = hydra_compose(stem, overrides=[_adding(override, path) for override in overrides])
             values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:  # a number for a block: ValueError
-        reason = " ".join(str(error).split())
+        reason = _reason(error)
         text = f"{stem}.yaml with {list(overrides)} cannot be composed: {reason}"
         raise InvalidValueError(without_secrets(text)) from error
     if not isinstance(values, Mapping):
@@ -80,6 +73,22 @@ def to_yaml(values: Mapping[str, Any]) -> str:
     from omegaconf import OmegaConf
 
     return OmegaConf.to_yaml(OmegaConf.create(dict(values)))
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line; of a resolver's arguments in our own words, since OmegaConf says it in Python's."""
+    if told := [cause for cause in _causes(error) if isinstance(cause, InvalidValueError)]:
+        return str(told[-1])
+    node = getattr(error, "child_node", None)
+    if str(error).startswith("TypeError raised while resolving") and node is not None:  # of Hydra's `now`, for one
+        return f"{node._get_full_key(None)}: found {node._value()}, which is given other arguments than it takes"
+    return " ".join(str(error).split())
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__context__
 
 
 def _adding(override: str, folder: Path) -> str:

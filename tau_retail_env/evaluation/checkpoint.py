@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from tau_retail_env.models.serving import Engine
 
 
+MESSAGE_TOKENS = 768
+"""Most tokens of one message where nothing is said: evaluations were played with it whose eval.json has no number."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """How a checkpoint's tokens are drawn."""
@@ -37,7 +41,7 @@ class Generation:
     """Draw from the likeliest tokens whose probabilities add up to this."""
     top_k: int = 0
     """Draw from this many likeliest tokens; 0 for all."""
-    max_new_tokens: int = 768
+    max_new_tokens: int = MESSAGE_TOKENS
     """Most tokens of one message."""
     sequence_length: int | None = None
     """Most tokens of an episode, prompt included; None for as many as the model reads, `LONGEST` at most."""
@@ -49,6 +53,20 @@ NO_VLLM = (
 )
 LONGEST = 16_384
 """Tokens of an episode where nothing else is said and the model reads more."""
+
+
+def message_tokens(folder: str) -> int:
+    """Most tokens of one message of a checkpoint where nothing is said: those of its training where these are more.
+
+    Args:
+        folder: the checkpoint.
+
+    Raises:
+        InvalidValueError: there is no model.
+    """
+    from tau_retail_env.models.checks import max_new_tokens_of, model_config
+
+    return max(MESSAGE_TOKENS, max_new_tokens_of(model_config(folder)) or 0)
 
 
 class CheckpointPool:

@@ -27,6 +27,8 @@ COUNTED = ("turns", "tool_calls", "tool_errors", "malformed", "transfers")
 TOKENS = ("agent_prompt_tokens", "agent_completion_tokens", "response_tokens", "customer_prompt_tokens")
 SLIPS = ("customer_role_flips", "customer_loops")
 """Messages of a model that plays the customer, sent although they fall out of its part."""
+CUT = "cut_turns"
+"""Messages that a checkpoint did not end itself."""
 SECONDS = ("episode_s", "environment_s", "agent_s", "customer_latency_s")
 
 
@@ -99,6 +101,7 @@ def measured(episodes: Sequence[Facts], spent: Sequence[Facts], tasks: Sequence[
         "response_quality": _response_quality(scored),
         "failures": count([one.failures for one in episodes if not one.success]),
         "customer_slips": _customer_slips(scored),
+        "cut_messages": _with_cut_messages(scored),
         "by_subset": _by_subset(outcomes, tasks),
         "by_gold_actions": _by_gold_actions(outcomes, tasks),
         "per_episode": _means(scored),
@@ -187,6 +190,11 @@ def _customer_slips(scored: Sequence[Facts]) -> int | None:
     if not any(_tell(scored, name) for name in SLIPS):
         return None
     return sum(any(one.numbers.get(name) for name in SLIPS) for one in scored)
+
+
+def _with_cut_messages(scored: Sequence[Facts]) -> int | None:
+    """Episodes in which a limit cut off a message of the agent; None where no record says so, as of a server's."""
+    return sum(one.numbers.get(CUT, 0) > 0 for one in scored) if _tell(scored, CUT) else None
 
 
 def _by_subset(outcomes: Outcomes, tasks: Sequence[Task]) -> dict[str, Any]:

@@ -92,6 +92,11 @@ def _heading(results: Mapping[str, Any]) -> list[str]:
             f"in {slips} of {counted(episodes['scored'], 'scored episode')} the customer spoke as the agent, or went "
             "in circles: these say little about the agent"
         )
+    if cut := results.get("cut_messages"):
+        lines.append(
+            f"in {cut} of {counted(episodes['scored'], 'scored episode')} a limit cut off a message of the agent: "
+            "the tokens of one (max_new_tokens), or of the episode (sequence_length)"
+        )
     if left_out := episodes["tasks_without_a_score"]:
         verb = "is" if left_out == 1 else "are"
         lines.append(f"{counted(left_out, 'task')} without a scored episode {verb} in no figure")

@@ -92,7 +92,12 @@ def run(config: SftConfig, values: Mapping[str, Any], *, say: Callable[[str], No
         check_servers(config.custom_envs, (*config.conversations.by_tag(), *judged))
         model, tokenizer = here.load(lambda: _start_model(config))
         workers.start(model, **arithmetic(config.sft_train))
-        set_prompt_style(model.config, next(iter(_envs(config).values())).prompt_style)
+        judged_with = config.val_env_manager.generating_args
+        set_prompt_style(
+            model.config,
+            next(iter(_envs(config).values())).prompt_style,
+            judged_with.max_new_tokens if judged_with else None,
+        )
         plays = {}
         if judged:
             plays["val"] = PlaySettings(manager=config.val_env_manager, generating=config.val_generating_args)

@@ -110,9 +110,23 @@ def prompt_style_of(config: Any) -> str | None:
     return said.get("prompt_style") if isinstance(said, Mapping) else None
 
 
-def set_prompt_style(config: Any, style: str) -> None:
-    """Say in a model's configuration that it is trained on a prompt style: every checkpoint of it will."""
-    setattr(config, KEY, {"prompt_style": style})
+def max_new_tokens_of(config: Any) -> int | None:
+    """The tokens of a message that a model's training gave it where it was judged, None where nobody has said so."""
+    said = getattr(config, KEY, None)
+    found = said.get("max_new_tokens") if isinstance(said, Mapping) else None
+    return found if type(found) is int and found > 0 else None
+
+
+def set_prompt_style(config: Any, style: str, max_new_tokens: int | None = None) -> None:
+    """Say in a model's configuration what it is trained on: every checkpoint of it will.
+
+    Args:
+        config: the model's.
+        style: the prompt style.
+        max_new_tokens: tokens of a message; None says nothing of them.
+    """
+    limit = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
+    setattr(config, KEY, {"prompt_style": style, **limit})
 
 
 def check_length(config: Any, source: str, sequence_length: int) -> None:

@@ -394,16 +394,11 @@ def _tokenizer(pretrain: str) -> Any:
 
 
 def _without_room(config: RollConfig, tokenizer: Any) -> Iterator[str]:
+    starts = {}
     for tag in dict.fromkeys((*config.train_tags, *config.val_tags)):
         env = config.custom_envs[tag].env_config
         encoder = make_encoder(
             tokenizer, env.source, env.prompt_style, task_version=env.task_version, needs_own_padding=True
         )
-        yield from without_room(
-            tag,
-            env.source,
-            env.prompt_style,
-            prefix=len(encoder.prefix),
-            message=config.longest_message,
-            sequence_length=config.sequence_length,
-        )
+        starts[tag] = (env.source, env.prompt_style, len(encoder.prefix))
+    yield from without_room(starts, message=config.longest_message, sequence_length=config.sequence_length)

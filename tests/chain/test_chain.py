@@ -15,7 +15,7 @@ from tau_retail_env.chain.plan import plan
 from tau_retail_env.chain.run import StageFailedError
 from tau_retail_env.chain.settings import read_chain
 from tau_retail_env.cli.main import main
-from tau_retail_env.cli.train import _checked
+from tau_retail_env.cli.train import _checked, chosen_training
 from tau_retail_env.config import compose
 from tau_retail_env.errors import InvalidValueError
 
@@ -45,6 +45,31 @@ def test_each_stage_begins_with_the_weights_of_the_last_that_trained_and_learns_
     assert stages.words[2]["conversations.kept"].endswith("samples/run/kept")
     assert weights.parts[-4:] == ("grpo", "run", "checkpoints", "checkpoint-2")
     assert "| grpo | 50.0 [25.0, 75.0] |" in lines[-2]
+
+
+@pytest.mark.parametrize("name", ["tau_retail_pipeline", "tau_retail_smol_pipeline", "tau_retail_local_pipeline"])
+def test_one_override_gives_every_stage_another_length_of_episodes(name):
+    config = read_chain(compose(name, overrides=["shared.sequence_length=12288"]))
+    planned = plan(config, lambda values: chosen_training(values, is_printed=True))
+    assert {stage.name: stage.inputs.config["sequence_length"] for stage in planned} == dict.fromkeys(
+        config.stages, 12288
+    )
+
+
+def test_what_the_recorded_ppo_had_besides_is_a_key_of_its_stage():
+    config = read_chain(compose("tau_retail_smol_pipeline", overrides=["stages.ppo.set.reward.partial=0.3"]))
+    planned = {one.name: one for one in plan(config, lambda values: chosen_training(values, is_printed=True))}
+    envs = planned["ppo"].inputs.config["custom_envs"]
+    assert {tag: env["env_config"]["reward"].get("partial", 0) for tag, env in envs.items() if "series" in tag} == {
+        **dict.fromkeys(("series4_train", "series5_train", "series6_train"), 0.3),
+        **dict.fromkeys(("series2_test", "series3_test"), 0),
+    }
+    assert "partial" not in planned["rft"].inputs.config["reward"]
+
+
+def test_a_key_of_all_stages_is_told_where_it_stands():
+    with pytest.raises(InvalidValueError, match=r"sequence_length: unknown key\. Did you mean shared\.sequence_length"):
+        read_chain(compose("tau_retail_smol_pipeline", overrides=["sequence_length=12288"]))
 
 
 def test_the_same_chain_resumed_makes_nothing_twice(stages, chain):

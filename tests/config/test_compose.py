@@ -54,6 +54,59 @@ def test_one_environment_may_have_another_source_than_the_others():
     assert left_out == {"retail_train": 0, "retail_train_returns": 12}
 
 
+IDS = "a source and a list of ids of tasks, as in ${of_source:${.source},[tau_bench/train/418]}"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("${of_source:tua2,[a]}", "Unknown source 'tua2'; known: tau2, tau_bench, generated. Did you mean 'tau2'?"),
+        ("${of_source:[a],[a]}", "Unknown source ['a']; known: tau2, tau_bench, generated."),
+        ("${of_source:tau_bench,tau_bench/1}", f"found 'tau_bench', 'tau_bench/1', expected {IDS}"),
+        ("${of_source:tau_bench,[1,2]}", f"found 'tau_bench', [1, 2], expected {IDS}"),
+        ("${of_source:tau_bench}", f"found 'tau_bench', expected {IDS}"),
+        ("${of_source:}", f"found nothing, expected {IDS}"),
+        ("${of_source:a,[b],c}", f"found 'a', ['b'], 'c', expected {IDS}"),
+        ("${times:2}", "found 2, expected two numbers"),
+        ("${times:2,a}", "found 2, 'a', expected two numbers"),
+        ("${divide:2,3,4}", "found 2, 3, 4, expected two numbers"),
+        ("${divide:null,4}", "found None, 4, expected two numbers"),
+    ],
+)
+def test_wrong_arguments_of_a_resolver_are_told_with_the_key_what_was_found_and_what_was_expected(
+    tmp_path: Path, given: str, told: str
+):
+    (tmp_path / "own.yaml").write_text(f"block: {{source: tau_bench, left_out: '{given}'}}\n")
+    with pytest.raises(InvalidValueError) as error:
+        compose("own", folder=tmp_path)
+    assert str(error.value) == f"own.yaml with [] cannot be composed: block.left_out: {given}: {told}"
+
+
+def test_the_key_that_is_computed_is_named_and_not_the_one_that_wants_it():
+    with pytest.raises(InvalidValueError) as error:
+        compose("tau_retail_1gpu", overrides=["num_gpus_per_node=null"])
+    told = "num_gpus: ${times:${num_gpus_per_node},${num_nodes}}: found None, 1, expected two numbers"
+    assert str(error.value).endswith(f"cannot be composed: {told}")
+
+
+def test_wrong_arguments_of_hydras_own_resolver_are_told_with_the_key(tmp_path: Path):
+    (tmp_path / "own.yaml").write_text("output_dir: outputs/${now:}\n")
+    with pytest.raises(
+        InvalidValueError, match=r"output_dir: found outputs/\$\{now:\}, which is given other arguments"
+    ):
+        compose("own", folder=tmp_path)
+
+
+def test_a_source_that_the_block_itself_names_is_left_to_the_checks_of_the_block():
+    envs = compose("tau_retail_1gpu", overrides=["task_source=tua2"])["custom_envs"]
+    assert envs["retail_train"]["env_config"]["exclude_tasks"] == []
+
+
+def test_the_ids_of_a_source_may_be_another_key(tmp_path: Path):
+    (tmp_path / "own.yaml").write_text("ids: [tau2/1, tau_bench/1]\nkept: '${of_source:tau2,${ids}}'\n")
+    assert compose("own", folder=tmp_path)["kept"] == ["tau2/1"]
+
+
 def test_what_is_printed_composes_to_the_same_configuration(tmp_path: Path):
     values = compose("tau_retail_local")
     (tmp_path / "again.yaml").write_text(to_yaml(values))

@@ -154,6 +154,12 @@ def test_an_impossible_number_is_refused_before_anything_starts(overrides: list[
     assert words in str(caught.value)
 
 
+def test_a_length_that_is_too_small_for_the_messages_of_both_managers_is_told_once():
+    with pytest.raises(InvalidValueError) as caught:
+        checked("sequence_length=100")
+    assert str(caught.value).count("sequence_length: ") == 1
+
+
 def test_everything_that_is_wrong_is_told_at_once():
     with pytest.raises(InvalidValueError) as caught:
         checked("pg_clp=0.1", "adv_estimator=gae", "max_steps=0")

@@ -167,6 +167,47 @@ def test_what_would_go_wrong_is_refused_by_its_path(override, words):
 
 
 @pytest.mark.parametrize(
+    ("name", "key", "overrides"),
+    [
+        ("tau_retail_1gpu", "async_generation_ratio", ["async_generation_ratio=0.5"]),
+        ("tau_retail_1gpu", "async_generation_ratio", ["async_generation_ratio=1.0"]),
+        ("tau_retail_1gpu", "async_generation_ratio", ["async_generation_ratio=-1"]),
+        ("tau_retail_config", "async_generation_ratio", ["async_generation_ratio=1", "train=deepspeed"]),
+        ("tau_retail_config", "async_generation_ratio", ["async_generation_ratio=1", "infer=sglang"]),
+        ("tau_retail_config", "reference.device_mapping", ["reference.device_mapping=[99]"]),
+        ("tau_retail_config", "sequence_length", ["sequence_length=512"]),
+        ("tau_retail_config", "sequence_length", ["sequence_length=4200"]),
+        (
+            "tau_retail_grpo",
+            "train_env_manager.generating_args.temperature",
+            ["train_env_manager.generating_args.temperature=0"],
+        ),
+    ],
+)
+def test_a_key_that_breaks_several_rules_is_told_once(name, key, overrides):
+    with pytest.raises(InvalidValueError) as refused:
+        checked(name, *overrides)
+    assert str(refused.value).count(f"{key}: ") == 1
+
+
+@pytest.mark.parametrize("found", ["0", "0.5", "-1", "null", "x", "[1]", "true"])
+@pytest.mark.parametrize(
+    ("name", "group", "role", "key"),
+    [
+        ("tau_retail_1gpu", "infer=vllm", "actor_infer", "tensor_parallel_size"),
+        ("tau_retail_1gpu", "infer=sglang", "actor_infer", "tensor_parallel_size"),
+        ("tau_retail_config", "train=megatron", "actor_train", "tensor_model_parallel_size"),
+        ("tau_retail_config", "train=megatron", "reference", "pipeline_model_parallel_size"),
+        ("tau_retail_config", "train=megatron", "actor_train", "context_parallel_size"),
+    ],
+)
+def test_gpus_of_one_copy_of_the_model_are_a_whole_number(name, group, role, key, found):
+    path = f"{role}.strategy_args.strategy_config.{key}"
+    with pytest.raises(InvalidValueError, match=rf"^{path}: found .*, expected a whole number from 1 on$"):
+        checked(name, group, f"{path}={found}")
+
+
+@pytest.mark.parametrize(
     ("overrides", "words"),
     [
         (["actor_train.use_sequence_packing=true"], "actor_train.use_sequence_packing: true cannot be honoured"),

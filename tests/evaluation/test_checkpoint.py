@@ -10,6 +10,7 @@ pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 
 from tau_retail_env.cli import main
+from tau_retail_env.evaluation.checkpoint import MESSAGE_TOKENS, message_tokens
 from tau_retail_env.evaluation.record import EPISODES, EpisodeLog, read_episodes
 from tau_retail_env.evaluation.settings import read_settings
 from tau_retail_env.models.loading import load_tokenizer
@@ -30,6 +31,40 @@ def test_the_small_model_plays_with_its_own_prompt_and_keeps_its_tokens(tmp_path
     assert len(episodes) == 3
     assert all(episode.trajectory.token_ids for episode in episodes)
     assert {episode.trajectory.metrics["turns"] for episode in episodes} <= {1.0, 2.0}
+
+
+def taught(folder, **said):
+    """The small model, whose config.json says more of what it was trained on."""
+    model = shutil.copytree(small_checkpoint(), folder)
+    path = model / "config.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps(values | {"tau_retail": values["tau_retail"] | said}))
+    return str(model)
+
+
+ROOM = ["--source", "generated", "--limit", "1", "--max-turns", "1"]
+
+
+@pytest.mark.parametrize(
+    ("said", "words", "tokens"),
+    [
+        ({"max_new_tokens": 1024}, [], 1024),
+        ({"max_new_tokens": 1024}, ["--max-new-tokens", "9"], 9),
+        ({"max_new_tokens": 160}, [], None),  # 768, as before it was said
+        ({"max_new_tokens": "many"}, [], None),
+        ({}, [], None),
+    ],
+)
+def test_a_message_has_the_tokens_that_its_training_gave_it_where_these_are_more(tmp_path, said, words, tokens):
+    agent = ["--agent", taught(tmp_path / "model", **said), *words]
+    assert main(["eval", *ROOM, *agent, "--output", str(tmp_path / "e")]) == 0
+    assert read_settings(tmp_path / "e").sampling.get("max_new_tokens") == tokens
+    assert message_tokens(agent[1]) == (1024 if said.get("max_new_tokens") == 1024 else MESSAGE_TOKENS)
+
+
+def test_a_message_that_is_cut_off_is_told(tmp_path, capsys):
+    assert run(tmp_path / "e", "--agent", "small", "--max-new-tokens", "1") == 0
+    assert "in 3 of 3 scored episodes a limit cut off a message of the agent" in capsys.readouterr().out
 
 
 def test_a_changed_checkpoint_is_another_evaluation(tmp_path, capsys):

@@ -113,6 +113,17 @@ def test_episodes_whose_customer_fell_out_of_its_part_are_counted():
     assert "spoke as the agent" not in as_text(older)
 
 
+def test_episodes_in_which_a_limit_cut_off_a_message_are_counted():
+    found = figures_of([fact(1, 0, False, cut_turns=2.0), fact(1, 1, True, cut_turns=0.0)])
+    assert found["cut_messages"] == 1
+    assert "in 1 of 2 scored episodes a limit cut off a message of the agent" in as_text(found)
+    for others in ([fact(1, 0, True)], [fact(1, 0, True, cut_turns=0.0)]):
+        assert "cut off" not in as_text(figures_of(others))
+    assert figures_of([fact(1, 0, True)])["cut_messages"] is None
+    older = {name: value for name, value in found.items() if name != "cut_messages"}
+    assert "cut off" not in as_text(older)
+
+
 def test_a_partial_evaluation_says_so():
     found = figures_of([fact(1, 0, True)], more_tasks={"tau2/7": ""})
     assert found["episodes"] == {

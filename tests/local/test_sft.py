@@ -23,7 +23,7 @@ from tau_retail_env.local.config import SftConfig, check_sft
 from tau_retail_env.local.conversations import Chunk, EncodedConversations, _parts, encode, make_conversations
 from tau_retail_env.local.identifiers import IDENTIFIER
 from tau_retail_env.local.run_folder import claim
-from tau_retail_env.models.checks import prompt_style_of
+from tau_retail_env.models.checks import max_new_tokens_of, prompt_style_of
 from tau_retail_env.runs.files import read_rows
 
 Values = Callable[..., dict[str, Any]]
@@ -286,10 +286,8 @@ def test_a_checkpoint_is_compared_with_itself_before(sft_values: Values, foreign
     """Any model may begin, and its checkpoints say what it was trained on."""
     outcome = run(sft_values(f"pretrain={foreign_checkpoint}", "tokenizer=null", "model=null", "max_steps=1"))
     assert outcome.summary["difference"]["episodes"] == 3
-    assert (
-        prompt_style_of(AutoConfig.from_pretrained(outcome.folder / outcome.summary["files"]["checkpoint"]))
-        == "minimal"
-    )
+    config = AutoConfig.from_pretrained(outcome.folder / outcome.summary["files"]["checkpoint"])
+    assert (prompt_style_of(config), max_new_tokens_of(config)) == ("minimal", 8)
 
 
 def test_fine_tuning_into_the_folder_of_another_run_is_refused(sft_values: Values):

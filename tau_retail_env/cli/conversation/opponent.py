@@ -77,11 +77,12 @@ def _served(url: str, model: str, api_key_env: str, prompt_style: str) -> Iterat
 def _checkpoint(folder: str, task: Task, prompt_style: str | None) -> Opponent:
     from tau_retail_env.episodes.model_agent import ModelAgent
     from tau_retail_env.episodes.plan import EpisodeRequest
-    from tau_retail_env.evaluation.checkpoint import Generation, load_player
+    from tau_retail_env.evaluation.checkpoint import Generation, load_player, message_tokens
     from tau_retail_env.models.checks import model_config, prompt_style_of
 
     style = prompt_style or prompt_style_of(model_config(folder)) or "full"
-    encoder, sampler, sequence_length = load_player(folder, task, style, Generation())
+    generation = Generation(max_new_tokens=message_tokens(folder))
+    encoder, sampler, sequence_length = load_player(folder, task, style, generation)
 
     def make(task: Task, seed: int) -> Agent:
         return ModelAgent(sampler, encoder, EpisodeRequest(task.id, seed), sequence_length=sequence_length)

@@ -210,7 +210,7 @@ def _check_play(config: LocalConfig) -> list[str]:
                 "all tokens (at this temperature), so that ratio and KL would be of another policy than the one that "
                 "plays; val_env_manager.generating_args may have it"
             )
-    return problems
+    return list(dict.fromkeys(problems))  # both managers may have the same
 
 
 def _check_kl(config: LocalConfig) -> list[str]:

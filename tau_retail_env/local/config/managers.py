@@ -68,7 +68,7 @@ def check_generating(path: str, shared: GeneratingArgs | None, manager: EnvManag
     if used.max_new_tokens >= sequence_length:
         return [
             f"sequence_length: {sequence_length} is too small for one message of "
-            f"{used.max_new_tokens} tokens ({path}.generating_args.max_new_tokens)"
+            f"{used.max_new_tokens} tokens (generating_args.max_new_tokens)"
         ]
     return []
 

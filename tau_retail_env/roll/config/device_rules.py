@@ -40,6 +40,7 @@ def check_devices(config: RollValues) -> Iterator[str]:
                 f"num_nodes {config('num_nodes')} counts them from 0 to "
                 f"{config('num_gpus_per_node') * config('num_nodes') - 1}"
             )
+            unread = True
     if not unread:
         yield from _parallelism(config)
         yield from _sharing(config)
@@ -132,11 +133,13 @@ def _sharing(config: RollValues) -> Iterator[str]:
     ratio = config("async_generation_ratio")
     if config.has_reference and set(config.devices("reference")) != train:
         yield "reference.device_mapping: expected the GPUs of actor_train, which ROLL puts it on"
+    if isinstance(ratio, float) or ratio < 0:
+        return  # no number of steps, which check_async tells
     if train.isdisjoint(infer):
         if ratio == 0 and critic & infer:
             yield "critic.device_mapping: shares GPUs with actor_infer, but actor_train does not: both or neither"
     elif train < infer:
-        if ratio <= 0:
+        if ratio == 0:
             yield (
                 "async_generation_ratio: found 0, but actor_train has a part of actor_infer's GPUs; "
                 "give both roles the same, or different ones, or set async_generation_ratio: 1"
@@ -159,11 +162,13 @@ def _ahead(config: RollValues) -> Iterator[str]:
     )
     if config.schema.version != PINNED:
         yield f"{said}: the queue of ROLL {config.schema.version} was not looked at; set it to 0"
+        return
     if config.strategy("actor_infer") != "vllm" or config("router_args"):
         yield (
             f"{said}: only vLLM without router_args goes on with a message that was broken off (ROLL's router has it "
             "drawn anew, and long ones would become rare); set it to 0"
         )
+        return
     correction = "train_infer_correction"
     if not config(f"{correction}.is_weight.enabled") or config(f"{correction}.is_weight.weight_type") != "token":
         yield (

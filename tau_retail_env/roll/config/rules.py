@@ -23,6 +23,8 @@ BOTH_GRAPHS = "FULL_AND_PIECEWISE"
 """What vLLM captures where nothing is said: whole passes of messages alone, and pieces of all others."""
 ENGINE_SPLITS = ("tensor_parallel_size", "pipeline_parallel_size")
 """Settings of a rollout engine that divide one copy of the model over GPUs."""
+MEGATRON_SPLITS = ("tensor_model_parallel_size", "pipeline_model_parallel_size", "context_parallel_size")
+"""The same of Megatron."""
 LORA = ("lora_target", "lora_rank", "lora_alpha", "lora_dropout", "additional_target", "autocast_adapter_dtype")
 """Keys of `model_args` of which only the first turns LoRA on: without it ROLL does nothing with the others."""
 INFER_GPU_MEMORY = 0.5
@@ -93,7 +95,7 @@ class RollValues:
         strategy = self.strategy(role) or ""
         names: tuple[str, ...] = ()
         if strategy.startswith("megatron"):
-            names = ("tensor_model_parallel_size", "pipeline_model_parallel_size", "context_parallel_size")
+            names = MEGATRON_SPLITS
         elif strategy in ENGINES:
             names = ENGINE_SPLITS
         return max(1, devices // math.prod(int(config.get(name, 1)) for name in names))
@@ -157,6 +159,12 @@ def check_counts(config: RollValues) -> Iterator[str]:
     for path in [*counts, *(f"{role}.infer_batch_size" for role in config.roles)]:
         if config(path) < 1:
             yield f"{path}: found {config(path)}, expected 1 or more"
+    for role in config.roles:
+        for name in (*ENGINE_SPLITS, *MEGATRON_SPLITS):
+            found = config.strategy_config(role).get(name, 1)
+            if type(found) is not int or found < 1:
+                path = f"{role}.strategy_args.strategy_config.{name}"
+                yield f"{path}: found {found!r}, expected a whole number from 1 on"
 
 
 def check_models(config: RollValues) -> Iterator[str]:
@@ -213,11 +221,10 @@ def check_sampling(config: RollValues) -> Iterator[str]:
     path = "actor_infer.generating_args" if shared else "train_env_manager.generating_args"
     if shared or config(path):
         yield from _as_learnt(config, path)
-    train = shared or config("train_env_manager.generating_args") or {}
-    if train.get("temperature") == 0 and not config.has_critic:
+    if (tokens := longest_message(config)) >= config("sequence_length"):
         yield (
-            "train_env_manager.generating_args.temperature: 0 plays every episode of a group alike, "
-            "so that there is nothing to compare; expected more than 0"
+            f"sequence_length: {config('sequence_length')} is too small for one message of {tokens} tokens "
+            "(generating_args.max_new_tokens)"
         )
 
 
@@ -238,8 +245,14 @@ def _as_learnt(config: RollValues, path: str) -> Iterator[str]:
             yield (
                 f"{path}.{name}: found {found}, expected {' or '.join(f'{one:g}' for one in allowed)} in training: "
                 "ROLL computes ratio, KL and entropy without it, and every gradient would be of another policy than "
-                "the one that plays"
+                "the one that plays" + _alike(config, name, found)
             )
+
+
+def _alike(config: RollValues, name: str, found: Any) -> str:
+    if name != "temperature" or found != 0 or config.has_critic:
+        return ""
+    return "; and with 0 the episodes of a group are all alike, so that there is nothing to compare"
 
 
 def _sampling(config: RollValues, path: str) -> Iterator[str]:
@@ -249,11 +262,6 @@ def _sampling(config: RollValues, path: str) -> Iterator[str]:
     tokens = config(f"{path}.max_new_tokens")
     if tokens is None or tokens < 1:
         yield f"{path}.max_new_tokens: found {tokens}, expected 1 or more, the tokens of one message"
-    elif tokens >= config("sequence_length"):
-        yield (
-            f"sequence_length: {config('sequence_length')} is too small for one message of {tokens} tokens "
-            f"({path}.max_new_tokens)"
-        )
 
 
 def check_engine(config: RollValues) -> Iterator[str]:
@@ -445,15 +453,9 @@ def check_prompt(config: RollValues, envs: Mapping[str, tuple[str, str]]) -> Ite
         config: the configuration.
         envs: source and prompt style of each tag that is played.
     """
-    for tag, (source, style) in envs.items():
-        yield from without_room(
-            tag,
-            source,
-            style,
-            prefix=prefix_tokens(source, style),
-            message=longest_message(config),
-            sequence_length=config("sequence_length"),
-        )
+    if longest_message(config) < config("sequence_length"):  # else check_sampling tells it
+        starts = {tag: (source, style, prefix_tokens(source, style)) for tag, (source, style) in envs.items()}
+        yield from without_room(starts, message=longest_message(config), sequence_length=config("sequence_length"))
 
 
 def prefix_tokens(source: str, style: str) -> int:
@@ -468,25 +470,24 @@ def longest_message(config: RollValues) -> int:
     return max(int((config(f"{block}.generating_args") or {}).get("max_new_tokens") or 0) for block in blocks)
 
 
-def without_room(
-    tag: str, source: str, style: str, *, prefix: int, message: int, sequence_length: int
-) -> Iterator[str]:
-    """The problem of a prompt after which one message does not fit.
+def without_room(starts: Mapping[str, tuple[str, str, int]], *, message: int, sequence_length: int) -> Iterator[str]:
+    """The problems of prompts after which one message does not fit, each told once for all tags that have it.
 
     Args:
-        tag: block under custom_envs.
-        source: its source of tasks.
-        style: its prompt_style.
-        prefix: tokens that every episode starts with.
+        starts: of each block under custom_envs its source of tasks, its prompt_style, and the tokens that every
+            episode starts with.
         message: tokens of the longest message.
         sequence_length: tokens of a whole episode.
     """
-    if prefix + message >= sequence_length:
-        shorter = "choose prompt_style=compressed" if style == "full" else "lower generating_args.max_new_tokens"
-        yield (
-            f"sequence_length: found {sequence_length}, but {tag} starts with {prefix} tokens (source {source}, "
-            f"prompt_style {style}) and a message may have {message}; raise it, or {shorter}"
-        )
+    for start in dict.fromkeys(starts.values()):
+        source, style, prefix = start
+        if prefix + message >= sequence_length:
+            tags = ", ".join(tag for tag, own in starts.items() if own == start)
+            shorter = "choose prompt_style=compressed" if style == "full" else "lower generating_args.max_new_tokens"
+            yield (
+                f"sequence_length: found {sequence_length}, but an episode of {tags} starts with {prefix} tokens "
+                f"(source {source}, prompt_style {style}) and a message may have {message}; raise it, or {shorter}"
+            )
 
 
 def _envs(config: RollValues, manager: str) -> int:

@@ -271,9 +271,22 @@ STAGES = (
             "tau2 successes": "roll_gain/successes.json#seed 2, tau2",
             "tau2 test": "roll_gain/seed2.tau2_test.json",
             **{f"test{series}": f"roll_gain/seed2.test{series}.json" for series in (2, 6)},
+            **{f"test{series}": f"roll_third_seed/seed2.test{series}.json" for series in (3, 4, 5)},
         },
         told={"gain": "+2.6 (-2.0 to 7.2)"},
         in_short="9th run, PPO, seed 2: the same",
+    ),
+    Stage(
+        name="9th run, PPO, seed 3",
+        what="as seed 2",
+        run="roll_third_seed",
+        files={
+            "tau2": "roll_third_seed/seed3.tau2.json",
+            "tau2 successes": "roll_third_seed/successes.json#seed 3, tau2",
+            **{f"test{series}": f"roll_third_seed/seed3.test{series}.json" for series in (2, 3, 4, 5, 6)},
+        },
+        told={"gain": "-0.4 (-5.5 to 4.7)"},
+        in_short="9th run, PPO, seed 3: the same; all three +1.0 (-2.9 to 4.9)",
     ),
     Stage(
         name="9th run, τ²'s train added",
@@ -355,7 +368,8 @@ BEFORE: Mapping[str, tuple[str, str]] = {
         "before it `test6` 192 × 2, `test5` 192 × 1, τ² `base` 114 × 2; after it `test2` 192 × 1, τ² 370 episodes",
     ),
     "roll_gain": ("roll_shorter, by its success in training; seeds 1 to 3 named before", ""),
-    "grpo_arms": ("four arms, all recorded", ""),
+    "roll_third_seed": ("roll_gain's seeds 1 and 2; this one was named before them", ""),
+    "grpo_arms": ("six arms; one again and one more that equals it are told", ""),
     "customer_coder": ("nothing is trained", "τ² `base`, 162 of 228 episodes of the small model"),
 }
 """By run, in the order of the table: what its README and CHANGELOG.md say was tried before it, and by what that was

@@ -125,15 +125,15 @@ def replayed() -> Iterator[Row]:
 
 def starts() -> Iterator[Row]:
     """From the start to all roles up, when the first rollout begins."""
-    alone, [*both], four = started("roll_shorter")[-1], started("roll_gain"), started("roll_four_gpus")[0]
+    [alone], [*both], four = started("roll_third_seed"), started("roll_gain"), started("roll_four_gpus")[0]
     yield Row(
         "start to the first rollout, one H200",
         "95 s",
         "60 s",
-        f"{min(both)} and {max(both)} s, two runs at once, four engines each, [roll_gain](runs/roll_gain/README.md); "
-        f"{alone} s, two engines, [roll_shorter](runs/roll_shorter/README.md)",
-        95 / min(both),
-        min(both) <= 60,
+        f"{alone} s, two engines, [roll_third_seed](runs/roll_third_seed/README.md#the-start); {min(both)} and "
+        f"{max(both)} s, two runs at once, four engines each, [roll_gain](runs/roll_gain/README.md)",
+        95 / alone,
+        alone <= 60,
     )
     yield Row(
         "the same, four H200s",
@@ -148,7 +148,7 @@ def starts() -> Iterator[Row]:
 
 def processors() -> Iterator[Row]:
     """What our part of the rollouts takes of the processors, by roll_time.txt."""
-    names = ("roll_four_gpus", "roll_groups", "roll_shorter", "roll_gain")
+    names = ("roll_four_gpus", "roll_groups", "roll_shorter", "roll_third_seed", "roll_gain")
     shares = {name: shares_of(name) for name in names}
     now = ", ".join(
         f"{' and '.join(f'{share:.1f}' for share in shares[name])} % [{name}](runs/{name}/README.md)" for name in names

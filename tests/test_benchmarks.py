@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,9 +69,10 @@ def roll_time(repository, *arguments):
 def test_recorded_runs_take_the_time_that_their_files_say(repository):
     """Also of which machine: the one that reads has other processors than the one that ran."""
     recorded = sorted((repository / "docs" / "runs").glob("*/roll_time.txt"))
-    assert len(recorded) >= 7
+    assert len(recorded) >= 8
     for path in recorded:
-        done = roll_time(repository, path.parent)
+        first = re.search(r"without a validation, (\d+)", path.read_text())  # of the steps that are counted
+        done = roll_time(repository, path.parent, "--skip", first[1])
         assert done.returncode == 0, done.stderr
         assert done.stdout == path.read_text(), path
 

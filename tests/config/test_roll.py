@@ -9,7 +9,7 @@ import pytest
 from tau_retail_env.config import compose
 from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.local.config import LocalConfig
+from tau_retail_env.local.config import LocalConfig, check_local
 from tau_retail_env.local.config.unread import OF_RUNS_WITH_ROLL
 from tau_retail_env.roll.config.check import (
     LOCAL_KEYS,
@@ -455,9 +455,14 @@ def test_every_arm_of_grpo_is_a_configuration_that_can_start(repository: Path):
     script = (repository / "benchmarks" / "arms.sh").read_text(encoding="utf-8")
     arms = dict(re.findall(r'^  \[(\w+)\]="(.+)"$', script, re.MULTILINE))
     one_gpu = re.search(r"1\) common\+=\((.+)\) ;;", script)
-    assert len(arms) == 10 and one_gpu is not None
+    [here] = re.findall(r"^order=\((.+)\)$", script, re.MULTILINE)
+    assert len(here.split()) == 12 and one_gpu is not None
     sizes = ["actor_train.training_args.per_device_train_batch_size=16"]
     sizes += ["actor_train.training_args.gradient_accumulation_steps=4"]
     shared = [*sizes, *one_gpu[1].replace("'", "").split()]
-    for name, changed in arms.items():
-        assert checked("tau_retail_grpo", *shared, *changed.split()).num_gpus == 1, name
+    for name in here.split():
+        assert checked("tau_retail_grpo", *shared, *arms[name].split()).num_gpus == 1, name
+    [on_local] = re.findall(r"^  order=\(([a-z_ ]+)\)", script, re.MULTILINE)
+    assert {*here.split(), *on_local.split()} == set(arms)
+    for name in on_local.split():
+        check_local(compose("tau_retail_local", overrides=arms[name].split()))

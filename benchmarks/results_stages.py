@@ -369,7 +369,10 @@ BEFORE: Mapping[str, tuple[str, str]] = {
     ),
     "roll_gain": ("roll_shorter, by its success in training; seeds 1 to 3 named before", ""),
     "roll_third_seed": ("roll_gain's seeds 1 and 2; this one was named before them", ""),
-    "grpo_arms": ("six arms; one again and one more that equals it are told", ""),
+    "grpo_arms": (
+        "six arms; one again and one more that equals it are told",
+        "validations of eight arms, five each, `test` 192 × 1",
+    ),
     "customer_coder": ("nothing is trained", "τ² `base`, 162 of 228 episodes of the small model"),
 }
 """By run, in the order of the table: what its README and CHANGELOG.md say was tried before it, and by what that was

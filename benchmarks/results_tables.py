@@ -315,9 +315,11 @@ def _link(stage: Stage) -> str:
 
 
 def _play(found: Figures) -> str:
-    """What was played: tasks, and trials of each."""
+    """What was played: tasks, and trials of each; of an evaluation that was ended early also how many episodes."""
     source = {"tau2": "τ² ", "tau_bench": "v1 ", "generated": ""}[found["source"]]
-    return f"{source}`{found['split']}` {found['tasks']} × {found['trials']}"
+    episodes = found["episodes"]
+    ended = f", of which {episodes['scored']} of {episodes['asked']} episodes" if episodes.get("not_played") else ""
+    return f"{source}`{found['split']}` {found['tasks']} × {found['trials']}{ended}"
 
 
 def _counted(plays: Sequence[str]) -> str:

@@ -37,7 +37,7 @@ PANELS: Sequence[Panel] = (
     Panel(
         "success",
         "mean reward, 0 to 1",
-        {"rollout/score/mean": "training tasks, sampled", HELD_OUT: "held-out tasks, with 95 % interval"},
+        {"rollout/score/mean": "training tasks, sampled", HELD_OUT: "held-out tasks"},
         is_share=True,
     ),
     Panel("KL to the reference", "nats a token", {"critic/kl": "KL"}),
@@ -129,7 +129,7 @@ def _draw_panel(axes: Any, panel: Panel, rows: Sequence[Mapping[str, Any]], inte
 
 
 def _draw_held_out(axes: Any, points: Sequence[Point], intervals: Intervals, label: str) -> None:
-    """Validations as points with their intervals; two of them are no trend, and get no line and no band."""
+    """Validations as points, with their intervals if any is known; two are no trend, and get no line and no band."""
     colour = "tab:orange"
     steps, values = zip(*points, strict=True)
     low, high = zip(*(intervals.get(step, (value, value)) for step, value in points), strict=True)
@@ -138,10 +138,19 @@ def _draw_held_out(axes: Any, points: Sequence[Point], intervals: Intervals, lab
         [max(bound - value, 0.0) for value, bound in zip(values, high, strict=True)],
     ]
     line = "-" if len(points) > 2 else "none"
+    known = any(step in intervals for step in steps)
     axes.errorbar(
-        steps, values, yerr=reach, fmt="s", markersize=4, capsize=3, linestyle=line, color=colour, label=label
+        steps,
+        values,
+        yerr=reach if known else None,
+        fmt="s",
+        markersize=4,
+        capsize=3,
+        linestyle=line,
+        color=colour,
+        label=f"{label}, with 95 % interval" if known else label,
     )
-    if len(points) > 2:
+    if known and len(points) > 2:
         axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
 
 

@@ -34,6 +34,14 @@ def test_every_run_that_played_test_tasks_is_counted():
     assert all((RUNS / run / "README.md").is_file() for run in BEFORE)
 
 
+def test_an_evaluation_that_was_ended_early_says_how_much_of_it_was_played():
+    found = {"source": "tau2", "split": "base", "tasks": 114, "trials": 8}
+    cut = {"episodes": {"asked": 912, "scored": 666, "not_played": 246}}
+    assert results_tables._play(found | cut) == "τ² `base` 114 × 8, of which 666 of 912 episodes"
+    whole = {"episodes": {"asked": 912, "scored": 912, "not_played": 0}}
+    assert results_tables._play(found | whole) == "τ² `base` 114 × 8"
+
+
 def test_every_stage_leads_to_a_run_and_files_that_are_there():
     for stage in STAGES:
         assert stage.run in BEFORE

@@ -52,6 +52,16 @@ def test_validations_have_their_intervals_and_three_of_them_a_band(panels):
     assert any(type(one).__name__ == "FillBetweenPolyCollection" for one in success.collections)
 
 
+def test_validations_whose_intervals_nobody_knows_are_points_alone(panels):
+    rows = [row(step, **{"val/score/mean": 0.5}) for step in range(3)]
+    success = panels(rows)["success"]
+    assert "held-out tasks" in [text.get_text() for text in success.get_legend().get_texts()]
+    assert not success.containers[0].has_yerr
+    assert all("Fill" not in type(one).__name__ for one in success.collections)
+    known = panels(rows, intervals={0: (0.3, 0.8)})["success"]
+    assert "held-out tasks, with 95 % interval" in [text.get_text() for text in known.get_legend().get_texts()]
+
+
 def test_the_headline_tells_run_model_and_success(repository):
     summary = json.loads((repository / "docs/runs/laptop/seed1/summary.json").read_text())
     told = curves.headline("laptop", summary)

@@ -377,7 +377,7 @@ def _render(
 
 @functools.lru_cache(maxsize=1024)
 def _encode(tokenizer: Any, text: str) -> tuple[int, ...]:
-    """Tokens of a text. What an episode's siblings are told is mostly the same: three quarters are found here."""
+    """Tokens of a text. What an episode's siblings are told is mostly the same, and found here."""
     return tuple(tokenizer.encode(text, add_special_tokens=False))
 
 

@@ -20,7 +20,7 @@ def learns(episode: TokenEpisode) -> bool:
 
 
 def row(values: Sequence[float], dtype: DTypeLike) -> torch.Tensor:
-    """A list as a tensor [1, length]; NumPy reads it in a quarter of the time that PyTorch takes.
+    """A list as a tensor [1, length]; NumPy reads it in a third of the time that PyTorch takes.
 
     Args:
         values: of a conversation's tokens.

@@ -96,7 +96,7 @@ class TauRetailEnvManager(TrajEnvManager):
             *args,
             **kwargs,
         )
-        self.env_config = plain_value(env_config)  # OmegaConf takes 100 times as long to look a key up
+        self.env_config = plain_value(env_config)  # OmegaConf takes long to look a key up
         settings = self.env_config["config"]
         _check_limits(self.env_config, settings)
         self._encoder = _encoder(tokenizer, settings)

@@ -326,7 +326,7 @@ def _frame(tokenizer: Any, system_prompt: str, tools_json: str) -> tuple[str, tu
     whole = _render(tokenizer, history, tools)
     before, found, after = whole.removeprefix(prefix_text).partition(_REPLY)
     parts = [_encode(tokenizer, part) for part in (prefix_text, before, _REPLY, after)]
-    seams_hold = found and whole.startswith(prefix_text) and list(itertools.chain(*parts)) == _encode(tokenizer, whole)
+    seams_hold = found and whole.startswith(prefix_text) and (*itertools.chain(*parts),) == _encode(tokenizer, whole)
     if not seams_hold or not parts[0] or parts[3][0] not in tokenizer.added_tokens_decoder:
         raise InvalidValueError(
             f"The chat template of tokenizer {tokenizer.name_or_path!r} cannot be encoded turn by turn: its system "
@@ -340,7 +340,7 @@ def _frame(tokenizer: Any, system_prompt: str, tools_json: str) -> tuple[str, tu
             "them in the system prompt; a model whose template knows tools; or write a template into the model's "
             "folder: tau-retail doctor --chat-template FOLDER"
         )
-    return prefix_text, tuple(parts[0]), parts[3][0]
+    return prefix_text, parts[0], parts[3][0]
 
 
 def _names(tools: Sequence[Mapping[str, Any]] | None) -> list[str]:
@@ -375,8 +375,10 @@ def _render(
     return text
 
 
-def _encode(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer.encode(text, add_special_tokens=False))
+@functools.lru_cache(maxsize=1024)
+def _encode(tokenizer: Any, text: str) -> tuple[int, ...]:
+    """Tokens of a text. What an episode's siblings are told is mostly the same, and found here."""
+    return tuple(tokenizer.encode(text, add_special_tokens=False))
 
 
 def _encode_parts(tokenizer: Any, parts: Iterable[str]) -> list[int]:

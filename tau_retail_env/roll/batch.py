@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+from numpy.typing import DTypeLike
 from roll.distributed.scheduler.protocol import DataProto
 from roll.utils.functionals import pad_to_length
 
@@ -14,6 +17,16 @@ from tau_retail_env.roll import transport  # noqa: F401 — batches are sent by 
 def learns(episode: TokenEpisode) -> bool:
     """Whether an episode may move the actor: it can be scored, and the actor said something in it."""
     return episode.scorable and 1 in episode.response_mask
+
+
+def row(values: Sequence[float], dtype: DTypeLike) -> torch.Tensor:
+    """A list as a tensor [1, length]; NumPy reads it in a third of the time that PyTorch takes.
+
+    Args:
+        values: of a conversation's tokens.
+        dtype: NumPy's name of the tensor's type.
+    """
+    return torch.from_numpy(np.array([values], dtype=dtype))
 
 
 def to_batch(
@@ -42,16 +55,16 @@ def to_batch(
     length = len(token_ids)
     masked = not learns(episode)
     score = 0.0 if masked else episode.reward
-    ids = torch.tensor([token_ids], dtype=torch.long)
-    attention = torch.ones_like(ids)
-    own = torch.tensor([mask], dtype=torch.bool)
-    prompt = torch.arange(length).unsqueeze(0) < (episode.prompt_length or length)
+    ids = row(token_ids, np.int64)
+    positions = torch.arange(length).unsqueeze(0)
+    own = row(mask, np.bool_)
+    prompt = positions < (episode.prompt_length or length)
     scores = torch.zeros(1, length)
     scores[0, -1] = score
     columns = {
         "input_ids": (ids, pad_token_id),
-        "attention_mask": (attention, 0),
-        "position_ids": (attention.cumsum(dim=-1) - 1, 0),
+        "attention_mask": (torch.ones_like(ids), 0),
+        "position_ids": (positions, 0),
         "response_mask": (torch.zeros_like(own) if masked else own, 0),
         "prompt_mask": (prompt, 0),
         "scores": (scores, 0.0),
@@ -61,8 +74,7 @@ def to_batch(
     for name in ("response_mask", "prompt_mask"):
         tensors[name] = tensors[name].to(mask_type)
     if episode.with_logprobs:
-        values = torch.tensor([logprobs], dtype=torch.float)
-        tensors["infer_logprobs"] = pad_to_length(values, sequence_length, 0.0)[:, 1:]
+        tensors["infer_logprobs"] = pad_to_length(row(logprobs, np.float32), sequence_length, 0.0)[:, 1:]
     beside = {
         "env_ids": env_id,
         "group_ids": group_id,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import ray
 import torch
 from roll.distributed.scheduler.protocol import DataProto
@@ -22,15 +23,13 @@ from tau_retail_env.episodes.token_episode import TokenEpisode
 from tau_retail_env.errors import InvalidValueError, UserSetupError
 from tau_retail_env.models.checks import eos_token_ids
 from tau_retail_env.roll import engine_proxy  # noqa: F401 — ROLL finds it by its name once it is imported
-from tau_retail_env.roll.batch import learns, to_batch
+from tau_retail_env.roll.batch import learns, row, to_batch
 from tau_retail_env.roll.group_plan import group_plan
 from tau_retail_env.roll.metrics import asked, earned, episode_metrics, named
 from tau_retail_env.roll.registration import ENVIRONMENT_ID, plain_value, register_environment
 from tau_retail_env.roll.rollout import Clock, own_tokens
 from tau_retail_env.roll.tracing import open_span
-from tau_retail_env.roll.trajectory_writer import TrajectoryWriter, is_chosen, trajectories_folder, writer_for
-from tau_retail_env.sources import find_task
-from tau_retail_env.tasks import Task
+from tau_retail_env.roll.trajectory_writer import is_chosen, trajectories_folder, writer_for
 from tau_retail_env.users import UserError
 
 register_environment()
@@ -97,21 +96,21 @@ class TauRetailEnvManager(TrajEnvManager):
             *args,
             **kwargs,
         )
-        settings = plain_value(env_config["config"])
-        _check_limits(env_config, settings)
+        self.env_config = plain_value(env_config)  # OmegaConf takes long to look a key up
+        settings = self.env_config["config"]
+        _check_limits(self.env_config, settings)
         self._encoder = _encoder(tokenizer, settings)
         self.env.tool_format = self._encoder.tool_format
         self._plan = group_plan(
             mode,
             self.env.tasks,
-            group_id=env_config["group_id"],
+            group_id=self.env_config["group_id"],
             worker_config=worker_config,
             pipeline_config=pipeline_config,
         )
-        self._share = float(env_config.get(SHARE_KEY, 1.0))
-        self._writer: TrajectoryWriter | None = None
-        if self._share > 0:
-            self._writer = writer_for(trajectories_folder(pipeline_config), mode)
+        self._generating_args = worker_config.generating_args.to_dict()
+        self._share = float(self.env_config.get(SHARE_KEY, 1.0))
+        self._writer = writer_for(trajectories_folder(pipeline_config), mode) if self._share > 0 else None
         self._tries: list[TokenEpisode] = []
         self._clock = Clock()
         self._began = (0.0, 0.0)
@@ -183,13 +182,14 @@ class TauRetailEnvManager(TrajEnvManager):
         )
         if output is None:
             return _stopped(GenerateStopReason.ABORT)
-        response_ids = output.batch["responses"][0].tolist()
+        batch = output.batch  # made anew each time it is asked for
+        response_ids = batch["responses"][0].tolist()
         if not response_ids:
             return self._empty_reply()
         self._empty_replies = 0
         own, stopped = own_tokens(response_ids, self.tokenizer.pad_token_id, self._encoder.stop_ids)
         self._asked_at.append((step, len(own)))
-        logprobs = self._logprobs(output, len(response_ids), len(own))
+        logprobs = self._logprobs(batch, len(response_ids), len(own))
         self._text = self._clock.chat(episode.speak, own, logprobs, stopped=stopped)
         if episode.over:
             return _stopped(GenerateStopReason.MAX_LENGTH)
@@ -205,10 +205,12 @@ class TauRetailEnvManager(TrajEnvManager):
         Returns:
             `input_ids`, `attention_mask`, `position_ids` (from 0), each [1, length] int64. Asked again, it is the same.
         """
-        input_ids = torch.tensor([self._episode.prompt_ids], dtype=torch.long)
-        attention_mask = torch.ones_like(input_ids)
-        position_ids = attention_mask.cumsum(dim=-1) - 1
-        columns = {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids}
+        input_ids = row(self._episode.prompt_ids, np.int64)
+        columns = {
+            "input_ids": input_ids,
+            "attention_mask": torch.ones_like(input_ids),
+            "position_ids": torch.arange(input_ids.shape[1]).unsqueeze(0),
+        }
         return DataProto.from_dict(columns, meta_info={"src_rank": self.env_config["env_id"]})
 
     def step(self, llm_output: DataProto) -> RolloutCache:
@@ -266,7 +268,7 @@ class TauRetailEnvManager(TrajEnvManager):
         metrics = episode_metrics(self._tries, self._clock, *seconds)
         named_metrics = named(metrics, tag, int(batch.batch["response_mask"].sum()))
         asked_at = asked(self._asked_at) if self.mode == "train" else {}
-        batch.meta_info = {"metrics": named_metrics | earned(metrics, self._task_of(episode)) | asked_at}
+        batch.meta_info = {"metrics": named_metrics | earned(metrics, self.env.task) | asked_at}
         self._dump(episode)
         return batch
 
@@ -305,9 +307,6 @@ class TauRetailEnvManager(TrajEnvManager):
             episode.open(info)
             return self.rollout_cache
 
-    def _task_of(self, episode: TokenEpisode) -> Task:
-        return find_task(self.env.tasks, episode.request.task_id)
-
     def _count_unscorable(self, episode: TokenEpisode) -> None:
         self._unscorable_in_a_row = 0 if episode.scorable else self._unscorable_in_a_row + 1
         if self._unscorable_in_a_row >= MAX_UNSCORABLE_IN_A_ROW:
@@ -322,15 +321,13 @@ class TauRetailEnvManager(TrajEnvManager):
         return self.running and len(self._tries) < MAX_TRIES
 
     def _generation_config(self, room: int) -> dict[str, Any]:
-        config = self.worker_config.generating_args.to_dict()
-        limits = [self.env_config.get("max_tokens_per_step"), config["max_new_tokens"], room]
-        config["max_new_tokens"] = min(limit for limit in limits if limit is not None)
-        return config
+        limits = [self.env_config.get("max_tokens_per_step"), self._generating_args["max_new_tokens"], room]
+        return self._generating_args | {"max_new_tokens": min(limit for limit in limits if limit is not None)}
 
-    def _logprobs(self, output: DataProto, length: int, own: int) -> list[float] | None:
+    def _logprobs(self, batch: Any, length: int, own: int) -> list[float] | None:
         # A TensorDict refuses `in`.
-        self._engine_tells_logprobs = "infer_logprobs" in output.batch.keys()  # noqa: SIM118
-        return output.batch["infer_logprobs"][0][-length:].tolist()[:own] if self._engine_tells_logprobs else None
+        self._engine_tells_logprobs = "infer_logprobs" in batch.keys()  # noqa: SIM118
+        return batch["infer_logprobs"][0][-length:].tolist()[:own] if self._engine_tells_logprobs else None
 
     def _empty_reply(self) -> DataProto:
         self._empty_replies += 1

@@ -196,8 +196,32 @@ def test_the_prefix_is_tokenised_once_per_process(tokenizer, monkeypatch):
     monkeypatch.setattr(tokenizer, "encode", lambda text, **options: encoded.append(text) or encode(text, **options))
     second = ChatEncoder(tokenizer, system_prompt="Rules, once.", tools=[dict(tool) for tool in TOOLS])
     assert second.prefix == first.prefix
-    second.opening(OPENING)
+    second.opening([{"role": "user", "content": "Words that no other test says."}])
     assert encoded and not any("Rules, once." in text for text in encoded)
+
+
+def test_what_came_back_once_is_not_tokenised_again(tokenizer, monkeypatch):
+    """A group's siblings ask for the same orders."""
+    encoder = ChatEncoder(tokenizer, system_prompt="Rules.", tools=None)
+    told = [{"role": "tool", "name": "f", "content": "An order that no other test asks for."}]
+    encoded = []
+    encode = tokenizer.encode
+    monkeypatch.setattr(tokenizer, "encode", lambda text, **options: encoded.append(text) or encode(text, **options))
+    first = encoder.following(told)
+    assert encoded
+    expected = list(first)
+    encoded.clear()
+    first.append(0)  # nobody else's
+    assert encoder.following(told) == expected
+    assert ChatEncoder(tokenizer, system_prompt="Other rules.", tools=None).following(told) == expected
+    assert told[0]["content"] not in "".join(encoded)
+
+
+def test_another_tokenizers_tokens_are_not_taken(tokenizer):
+    one, other = (ChatEncoder(each, system_prompt="Rules.", tools=None) for each in (tokenizer, byte_tokenizer()))
+    other.tokenizer.add_tokens(["Yes"])
+    told = [{"role": "user", "content": "Yes, that is right."}]
+    assert one.following(told) == one.following(told) != other.following(told)
 
 
 def test_a_turn_that_was_cut_is_closed(tokenizer):

@@ -276,6 +276,46 @@ def test_an_episode_ends_when_the_actor_has_written_its_tokens(rollout_loop, mor
     )
 
 
+def test_a_request_has_its_own_copy_of_rolls_generation_config(rollout_loop):
+    played = rollout_loop(env={"trajectory_share": 0})
+    played.play()
+    args = played.manager_config.generating_args.to_dict()
+    configs = [config for _, config in played.managers[0].llm_proxy.requests]
+    assert all(config == args | {"max_new_tokens": config["max_new_tokens"]} for config in configs)
+    assert len({id(config) for config in configs}) == len(configs) > 1
+
+
+@pytest.mark.parametrize(
+    ("values", "ours", "theirs"),
+    [
+        ([0, 49151, 2**40], "int64", "long"),
+        ([0, 1, 1, 0], "bool", "bool"),
+        ([0.0, -0.1, -1e-45, -3e38, -1.0000001788139343, float("-inf")], "float32", "float"),
+        ([], "int64", "long"),
+    ],
+)
+def test_a_row_is_what_torch_makes_of_a_list(roll, values, ours, theirs):
+    import torch
+
+    from tau_retail_env.roll.batch import row
+
+    expected = torch.tensor([values], dtype=getattr(torch, theirs))
+    made = row(values, ours)
+    assert made.dtype == expected.dtype and made.shape == expected.shape
+    assert made.numpy().tobytes() == expected.numpy().tobytes()
+
+
+def test_success_on_a_task_that_doing_nothing_wins_is_not_earned(rollout_loop, monkeypatch):
+    from tau_retail_env.roll import metrics
+
+    told = []
+    monkeypatch.setattr(metrics, "nothing_earns", lambda shop, task: told.append(task.id) or float(len(told) == 1))
+    played = rollout_loop(episodes=2, env={"trajectory_share": 0})
+    first, second = (metrics_of(episode) for episode in played.play())
+    assert metrics.EARNED not in first and second[metrics.EARNED] == second["success"] == 1.0
+    assert len(set(told)) == 2
+
+
 def test_a_turn_cut_by_max_new_tokens_is_closed_by_us(rollout_loop, small_tokenizer):
     played = rollout_loop(env={"max_tokens_per_step": 3, "max_steps": 2}, settings={"max_turns": 2})
     (episode,) = played.play()

@@ -25,6 +25,10 @@ declare -A arm=(
 )
 order=(base kl whiten one_update weights seq_mean clip_higher dual_clip centred partial process together)
 
+case "$engine" in
+  local | roll) ;;
+  *) echo "benchmarks/arms.sh: ENGINE is '$engine', expected roll or local" >&2; exit 2 ;;
+esac
 if [ "$engine" = local ]; then
   python=${PYTHON:-.venv/bin/python} config=tau_retail_local
   order=(base kl seq_mean centred curriculum partial process) # the others are of ROLL alone, or (one update a step) what this engine does anyway
@@ -39,13 +43,15 @@ else
     *) echo "benchmarks/arms.sh: GPUS is '$GPUS', expected 1 or 2" >&2; exit 2 ;;
   esac
 fi
+for name in "$@"; do
+  if [[ " ${order[*]} " != *" $name "* ]]; then
+    echo "benchmarks/arms.sh: there is no arm '$name' with ENGINE=$engine; the arms are ${order[*]}" >&2
+    exit 2
+  fi
+done
 [ $# -eq 0 ] || order=("$@")
 
 for name in "${order[@]}"; do
-  if [ -z "${arm[$name]-}" ]; then
-    echo "benchmarks/arms.sh: there is no arm '$name'; the arms are ${!arm[*]}" >&2
-    exit 2
-  fi
   folder=$out/$name
   read -r -a changed <<<"${arm[$name]}"
   overrides=("${common[@]}" "${changed[@]}" "exp_name=$name" "output_dir=$folder" "max_steps=$((steps + 1))" eval_steps=5 save_steps=5 max_ckpt_to_keep=1)

@@ -26,7 +26,9 @@ def metrics(path: Path) -> list[dict[str, Any]]:
         SystemExit: it is not there, is damaged or has no rows.
     """
     rows, damage = read_rows_and_damage(_there(path))
-    damage += [f"row {number} has no step" for number, row in enumerate(rows, start=1) if "step" not in row]
+    damage += [
+        f"row {number} has no step" for number, row in enumerate(rows, start=1) if type(row.get("step")) is not int
+    ]
     if damage:
         refuse(f"{path}: {damage[0]}")
     if not rows:
@@ -47,7 +49,7 @@ def keys_of(path: Path, *expected: str) -> Mapping[str, Any]:
     text = _there(path).read_text(encoding="utf-8", errors="replace")
     try:
         found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         refuse(f"{path} cannot be read: {' '.join(str(error).split())}")
     if not isinstance(found, dict):
         refuse(f"{path} holds no keys and values")

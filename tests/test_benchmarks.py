@@ -150,7 +150,7 @@ def test_a_folder_that_is_no_runs_is_told_in_one_line(repository, tmp_path, scri
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("held", ["", '{"step": 0', "[1]\n", "{}\n", "\x00\n"])
+@pytest.mark.parametrize("held", ["", '{"step": 0', "[1]\n", "{}\n", '{"step": null}\n', "\x00\n", "[" * 100_000])
 @pytest.mark.parametrize(("script", "name"), [(script, name) for script, names in READ.items() for name in names])
 def test_a_damaged_or_empty_file_of_a_run_is_told_in_one_line(monkeypatch, capsys, tmp_path, script, name, held):
     for other, text in FILES.items():
@@ -167,5 +167,5 @@ def test_a_damaged_or_empty_file_of_a_run_is_told_in_one_line(monkeypatch, capsy
     printed = capsys.readouterr()
     assert ended.value.code == 2 and printed.out == ""
     assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
-    if held not in ("", "{}\n"):
+    if held not in ("", "{}\n", '{"step": null}\n'):
         assert Path(name).name in printed.err

@@ -45,8 +45,8 @@ def of_source(*given: Any, _node_: Any, _parent_: Any) -> list[str]:
     if len(given) != 2 or not _are_texts(given[1]):
         _refuse(given, _node_, expected=SOME_IDS)
     source, task_ids = given
-    own = _parent_.get("source") if isinstance(_parent_, Mapping) else None
-    if source not in list(SOURCES) and source != own:
+    is_own = isinstance(_parent_, Mapping) and "source" in _parent_ and source == _parent_.get("source")
+    if source not in list(SOURCES) and not is_own:
         raise InvalidValueError(f"{_place(_node_)}: {unknown('source', source, SOURCES)}")
     return [task_id for task_id in task_ids if task_id.startswith(f"{source}/")]
 
@@ -56,7 +56,7 @@ RESOLVERS: Mapping[str, Callable[..., Any]] = {"times": times, "divide": divide,
 
 
 def _numbers(given: tuple[Any, ...], node: Any) -> tuple[Any, Any]:
-    if len(given) != 2 or not all(isinstance(number, int | float) for number in given):
+    if len(given) != 2 or not all(type(number) in (int, float) for number in given):
         _refuse(given, node, expected="two numbers")
     return given[0], given[1]
 

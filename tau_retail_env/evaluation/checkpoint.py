@@ -58,6 +58,8 @@ LONGEST = 16_384
 def message_tokens(folder: str) -> int:
     """Most tokens of one message of a checkpoint where nothing is said: those of its training where these are more.
 
+    A number that the model does not read counts as damaged, as one that is none does: `play` has no option for another.
+
     Args:
         folder: the checkpoint.
 
@@ -66,7 +68,10 @@ def message_tokens(folder: str) -> int:
     """
     from tau_retail_env.models.checks import max_new_tokens_of, model_config
 
-    return max(MESSAGE_TOKENS, max_new_tokens_of(model_config(folder)) or 0)
+    config = model_config(folder)
+    found = max_new_tokens_of(config) or 0
+    longest = getattr(config.get_text_config(), "max_position_embeddings", None) or LONGEST
+    return found if MESSAGE_TOKENS < found < longest else MESSAGE_TOKENS
 
 
 class CheckpointPool:
@@ -319,7 +324,7 @@ def _encoder(folder: str, task: Task, prompt_style: str, generation: Generation)
         raise InvalidValueError(
             f"--agent: {folder} reads {sequence_length} tokens, and the system prompt of prompt_style {prompt_style} "
             f"alone takes {len(encoder.prefix)} and a message {generation.max_new_tokens}; give a shorter prompt "
-            "style, fewer --max-new-tokens, a greater --sequence-length or a model that reads more"
+            "style, a model that reads more, or with eval fewer --max-new-tokens or a greater --sequence-length"
         )
     return encoder, sequence_length
 

@@ -23,6 +23,7 @@ from tau_retail_env.errors import TauRetailError
 from tau_retail_env.evaluation.worker_pool import TICK_S, Job, Played
 from tau_retail_env.models.shipped import checkout
 from tau_retail_env.models.vllm_engine import GPU_MEMORY
+from tau_retail_env.runs.files import writing
 
 if TYPE_CHECKING:
     from tau_retail_env.evaluation.engine_worker import WorkerSettings
@@ -259,8 +260,9 @@ class EnginePool:
         log.parent.mkdir(parents=True, exist_ok=True)
         module = "tau_retail_env.evaluation.engine_worker"
         with log.open("wb") as file, there, tempfile.TemporaryFile() as settings:
-            pickle.dump(self._worker_settings(), settings)
-            settings.seek(0)
+            with writing(Path(tempfile.gettempdir(), "settings")):
+                pickle.dump(self._worker_settings(), settings)
+                settings.seek(0)
             process = subprocess.Popen(
                 [self._machine.python, "-m", module, str(there.fileno())],
                 stdin=settings,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import random
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -25,6 +28,8 @@ from tau_retail_env.local.config.sft import ConversationArgs
 from tau_retail_env.local.identifiers import redraw_identifiers
 from tau_retail_env.local.practice import Practice, converse
 from tau_retail_env.runs.bar import Bar
+from tau_retail_env.runs.files import WriteError, writing
+from tau_retail_env.runs.interruption import end_with_parent, signals_held_back
 from tau_retail_env.sources import find_task
 from tau_retail_env.sources.prompts import show_tools
 from tau_retail_env.tasks.seeding import order_of, seed_of
@@ -271,14 +276,19 @@ def _parts(worker: _Worker, chunks: Sequence[Chunk], num_workers: int) -> Iterat
         return
     processes = min(num_workers, len(chunks))
     spawning = multiprocessing.get_context("spawn")
+    others = multiprocessing.active_children()
+    # By files both ways: of more than a pipe holds, a parent waits for ever for a child that was killed meanwhile.
     with (
-        tempfile.TemporaryDirectory() as folder,
+        _handing_over() as folder,
         ProcessPoolExecutor(processes, spawning, initializer=_start, initargs=(folder,)) as pool,
     ):
-        # By files both ways: of more than a pipe holds, a parent waits for ever for a child that was killed meanwhile.
-        (Path(folder) / SETTINGS).write_bytes(pickle.dumps(worker))
         try:
-            for part in map(Path, pool.map(_work, chunks)):
+            with writing(folder / SETTINGS):
+                (folder / SETTINGS).write_bytes(pickle.dumps(worker))
+            with signals_held_back():  # of Ctrl-C, which reaches all, they would tell in tracebacks
+                futures = [pool.submit(_work, chunk) for chunk in chunks]
+            for future in futures:
+                part = future.result()
                 yield pickle.loads(part.read_bytes())
                 part.unlink()
         except BrokenProcessPool as error:
@@ -286,6 +296,29 @@ def _parts(worker: _Worker, chunks: Sequence[Chunk], num_workers: int) -> Iterat
                 f"One of {processes} processes that played conversations died: it was killed, or the machine ran out "
                 "of memory. Fewer need less: conversations.num_workers=1"
             ) from error
+        except BaseException:  # nobody waits for the rest any more
+            for process in set(multiprocessing.active_children()).difference(others):
+                process.kill()
+            raise
+
+
+@contextmanager
+def _handing_over() -> Iterator[Path]:
+    """A folder by which processes hand over what they played.
+
+    Raises:
+        TauRetailError: there is no place for it, or not for all that is written to it.
+    """
+    elsewhere = "TMPDIR=FOLDER puts them elsewhere, conversations.num_workers=1 needs none"
+    try:
+        made = tempfile.TemporaryDirectory()
+    except OSError as error:
+        raise TauRetailError(f"Conversations go by temporary files: {error.strerror}; {elsewhere}") from error
+    with made as folder:
+        try:
+            yield Path(folder)
+        except WriteError as error:
+            raise TauRetailError(f"Conversations go by temporary files: {error}; {elsewhere}") from error
 
 
 class _Worker:
@@ -341,17 +374,20 @@ class _Worker:
         return None if self._wanted.own_identifiers else f"{self._seed}"
 
 
-_workers: list[tuple[_Worker, str]] = []
+_workers: list[tuple[_Worker, Path]] = []
 """The worker of this process, and the folder of its parts: a pool hands each process its settings once, by a global."""
 
 
-def _start(folder: str) -> None:
-    _workers.append((pickle.loads((Path(folder) / SETTINGS).read_bytes()), folder))
+def _start(folder: Path) -> None:
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])  # the pool's, where one of the others has died
+    _workers.append((pickle.loads((folder / SETTINGS).read_bytes()), folder))
 
 
-def _work(chunk: Chunk) -> str:
+def _work(chunk: Chunk) -> Path:
     """The file of what was played."""
     worker, folder = _workers[0]
-    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as part:
-        pickle.dump(worker(chunk), part)
-    return part.name
+    played = worker(chunk)
+    with writing(folder), tempfile.NamedTemporaryFile(dir=folder, delete=False) as part:
+        pickle.dump(played, part)
+    return Path(part.name)

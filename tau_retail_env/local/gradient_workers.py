@@ -13,7 +13,6 @@ gradients are not gathered in fp32 over passes, and with a whole trainer in ever
 from __future__ import annotations
 
 import multiprocessing
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -34,7 +33,7 @@ from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.local import models
 from tau_retail_env.local.batches import Arrays, as_tensors
 from tau_retail_env.local.learner import Learner, Pass
-from tau_retail_env.runs.interruption import signals_held_back
+from tau_retail_env.runs.interruption import end_with_parent, signals_held_back
 
 HOST = "127.0.0.1"
 END_S = 30.0
@@ -219,7 +218,7 @@ class GradientWorkers:
 
 def _work(settings: _Settings, line: Connection) -> None:
     """A worker, from its start to its end; SIGINT and SIGTERM, which may reach all processes, are held back."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     try:
         _learn(settings, line.recv, line.send)
     except (EOFError, BrokenPipeError):
@@ -228,14 +227,6 @@ def _work(settings: _Settings, line: Connection) -> None:
         with suppress(OSError):
             line.send(f"{type(error).__name__}: {error}")
         raise SystemExit(1) from error
-
-
-def _end_with_parent() -> None:
-    """End this process when the first one ends, however it does."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "a worker is started by the first process"
-    parent.join()
-    os._exit(1)
 
 
 def _learn(settings: _Settings, hear: Callable[[], list[Arrays] | None], answer: Callable[[float], None]) -> None:

@@ -8,6 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ from tau_retail_env.models.loading import device as device
 from tau_retail_env.models.loading import load_tokenizer as load_tokenizer
 from tau_retail_env.models.sampler import check_past
 from tau_retail_env.models.shipped import checkpoint
+from tau_retail_env.runs.files import writing
 
 PROBES = (
     'Order #W5791505, 2 items:\n\n  {"zip": "43134", "cancel_reason": null, "options": {"size": "A6"}} I\'m née K.',
@@ -145,8 +147,9 @@ def _check_tokenizer_beside(model: PreTrainedModel, tokenizer: PreTrainedTokeniz
     from the files, but brings its own normaliser and splitting into words.
     """
     with tempfile.TemporaryDirectory() as folder:
-        model.config.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        with writing(Path(folder, "tokenizer")):
+            model.config.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
         loaded = AutoTokenizer.from_pretrained(folder)
     if any(loaded.encode(text) != tokenizer.encode(text) for text in PROBES):
         raise InvalidValueError(

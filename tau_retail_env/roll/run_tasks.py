@@ -85,8 +85,11 @@ def load_into(files: Mapping[str, int], config: RollConfig, tag: str) -> int:
         TauRetailError: see `load_tasks`.
     """
     loaded = load(config, tag)
-    with open(files[tag], "wb", closefd=False) as file:
-        file.write(loaded.pickled)
+    try:
+        with open(files[tag], "wb", closefd=False) as file:
+            file.write(loaded.pickled)
+    except OSError:  # no memory for them: environment workers load them then
+        os.ftruncate(files[tag], 0)
     return loaded.number
 
 

@@ -5,6 +5,7 @@ It says how to go on. A lost reader ends no run.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -155,6 +156,14 @@ def signals_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_with_parent() -> None:
+    """In a thread of a process that multiprocessing has started: end it when its parent ends, however that does."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "multiprocessing knows who has started this process"
+    parent.join()
+    os._exit(1)
 
 
 def terminate(number: int, frame: FrameType | None) -> None:

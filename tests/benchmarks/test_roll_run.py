@@ -64,6 +64,29 @@ def test_another_algorithm_is_refused(repository):
     assert result.returncode == 2 and "'dpo' is none of ppo, grpo and arms" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("engine", "arms", "said"),
+    [
+        ("local", ["base", "typo"], "there is no arm 'typo' with ENGINE=local; the arms are base kl"),
+        ("local", ["base", "whiten"], "there is no arm 'whiten' with ENGINE=local"),
+        ("roll", ["base", "curriculum"], "there is no arm 'curriculum' with ENGINE=roll; the arms are base kl whiten"),
+        ("roll", [""], "there is no arm '' with ENGINE=roll"),
+        ("lokal", ["base"], "ENGINE is 'lokal', expected roll or local"),
+    ],
+)
+def test_an_arm_that_an_engine_does_not_have_is_refused_before_the_first(repository, tmp_path, engine, arms, said):
+    result = subprocess.run(
+        [str(repository / "benchmarks" / "arms.sh"), str(tmp_path / "out"), "no", *arms],
+        cwd=repository,
+        env={**os.environ, "ENGINE": engine, "PYTHON": "false"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    assert said in result.stderr
+
+
 def test_it_plays_what_the_small_model_was_trained_for(parts):
     from tau_retail_env.config import compose
 

@@ -61,6 +61,8 @@ IDS = "a source and a list of ids of tasks, as in ${of_source:${.source},[tau_be
     ("given", "told"),
     [
         ("${of_source:tua2,[a]}", "Unknown source 'tua2'; known: tau2, tau_bench, generated. Did you mean 'tau2'?"),
+        ("${of_source:null,[a]}", "Unknown source None; known: tau2, tau_bench, generated."),
+        ("${times:true,3}", "found True, 3, expected two numbers"),
         ("${of_source:[a],[a]}", "Unknown source ['a']; known: tau2, tau_bench, generated."),
         ("${of_source:tau_bench,tau_bench/1}", f"found 'tau_bench', 'tau_bench/1', expected {IDS}"),
         ("${of_source:tau_bench,[1,2]}", f"found 'tau_bench', [1, 2], expected {IDS}"),

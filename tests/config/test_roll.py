@@ -190,6 +190,37 @@ def test_a_key_that_breaks_several_rules_is_told_once(name, key, overrides):
     assert str(refused.value).count(f"{key}: ") == 1
 
 
+def test_gpus_that_overlap_are_told_beside_a_number_of_steps_that_is_none():
+    shared = ("actor_train.device_mapping=[0,1]", "actor_infer.device_mapping=[1,2]")
+    with pytest.raises(InvalidValueError) as refused:
+        checked("tau_retail_config", "async_generation_ratio=-1", *shared)
+    assert "async_generation_ratio: found -1" in str(refused.value)
+    assert "actor_train and actor_infer: their device_mapping overlaps" in str(refused.value)
+
+
+def test_what_playing_ahead_wants_of_two_keys_is_told_under_each():
+    correction = "train_infer_correction"
+    with pytest.raises(InvalidValueError) as refused:
+        checked(
+            "tau_retail_1gpu",
+            "async_generation_ratio=1",
+            f"{correction}.is_weight.weight_type=sequence",
+            f"{correction}.filters=[{{enabled: true}}]",
+        )
+    assert str(refused.value).count("- async_generation_ratio: ") == 1
+    assert str(refused.value).count(f"- {correction}.filters: ") == 1
+
+
+@pytest.mark.parametrize("found", ["x", "0", "1.5"])
+@pytest.mark.parametrize("key", ["virtual_pipeline_model_parallel_size", "expert_model_parallel_size"])
+def test_the_other_parallel_sizes_are_whole_numbers_or_left_out(key, found):
+    path = "actor_train.strategy_args.strategy_config"
+    whole = ("train=megatron", f"{path}.tensor_model_parallel_size=8")
+    with pytest.raises(InvalidValueError, match=rf"{path}.{key}: found .*, expected a whole number from 1 on"):
+        checked("tau_retail_config", *whole, f"{path}.{key}={found}")
+    checked("tau_retail_config", *whole, f"{path}.{key}=null")
+
+
 @pytest.mark.parametrize("found", ["0", "0.5", "-1", "null", "x", "[1]", "true"])
 @pytest.mark.parametrize(
     ("name", "group", "role", "key"),

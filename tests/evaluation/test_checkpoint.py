@@ -52,6 +52,7 @@ ROOM = ["--source", "generated", "--limit", "1", "--max-turns", "1"]
         ({"max_new_tokens": 1024}, ["--max-new-tokens", "9"], 9),
         ({"max_new_tokens": 160}, [], None),  # 768, as before it was said
         ({"max_new_tokens": "many"}, [], None),
+        ({"max_new_tokens": 10**9}, [], None),  # more than the model reads
         ({}, [], None),
     ],
 )

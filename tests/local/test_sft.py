@@ -3,7 +3,11 @@
 import multiprocessing
 import os
 import re
+import resource
 import signal
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -115,17 +119,21 @@ class Flood:
         return bytes(20_000_000)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 def test_a_process_that_is_killed_while_it_hands_over_what_it_played_does_not_hold_up_the_others(tmp_path: Path):
     over = threading.Event()
 
+    def wait_for_a_part() -> None:
+        while not (tmp_path / "ready").exists() and not over.is_set():
+            time.sleep(0.01)
+
     def hurry() -> None:
+        wait_for_a_part()
         while not over.is_set():  # so that the thread that reads gets little time
             pass
 
     def kill_all() -> None:
-        while not (tmp_path / "ready").exists():
-            time.sleep(0.01)
+        wait_for_a_part()
         time.sleep(0.5)
         for child in multiprocessing.active_children():
             child.kill()
@@ -140,6 +148,57 @@ def test_a_process_that_is_killed_while_it_hands_over_what_it_played_does_not_ho
         over.set()
         for one in threads:
             one.join()
+
+
+def test_a_full_temporary_folder_ends_the_conversations_with_an_error_that_names_another(tmp_path: Path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        with pytest.raises(TauRetailError, match=r"^Conversations go by temporary files: .* TMPDIR=FOLDER"):
+            list(_parts(Flood(tmp_path / "ready"), [("retail_train", range(1))] * 4, 2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_no_temporary_folder_ends_the_conversations_with_an_error_that_names_another(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    with pytest.raises(TauRetailError, match=r"^Conversations go by temporary files: .*; TMPDIR=FOLDER"):
+        list(_parts(Flood(Path("ready")), [("retail_train", range(1))] * 4, 2))
+
+
+SLOW = """
+import pathlib, signal, sys, time
+from tau_retail_env.local.conversations import _parts
+from tau_retail_env.runs.interruption import terminate
+
+class Slow:
+    def __call__(self, chunk):
+        pathlib.Path(sys.argv[1]).touch()
+        time.sleep(3600)
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, terminate)
+    list(_parts(Slow(), [("retail_train", range(1))] * 4, 2))
+"""
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_processes_that_play_conversations_end_with_the_first(tmp_path: Path, number: signal.Signals):
+    (tmp_path / "slow.py").write_text(SLOW)
+    command = [sys.executable, str(tmp_path / "slow.py"), str(tmp_path / "ready")]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, start_new_session=True)
+    try:
+        while not (tmp_path / "ready").exists():
+            time.sleep(0.1)
+        first.send_signal(number)
+        assert first.stdout is not None
+        first.stdout.read()  # ends when no process is left that could write
+        first.wait()
+    finally:
+        with suppress(ProcessLookupError):  # of a test that was cut short
+            os.killpg(first.pid, signal.SIGKILL)
 
 
 def test_a_mixture_holds_the_conversations_of_each_environment_by_weight(config: SftConfig, tokenizer: Qwen2Tokenizer):

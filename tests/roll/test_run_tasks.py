@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import resource
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -94,6 +95,17 @@ def test_what_a_forked_process_has_loaded_is_read_here_and_leaves_no_file():
     for file in files.values():
         with pytest.raises(OSError):
             os.fstat(file)
+
+
+def test_tasks_for_which_there_is_no_memory_are_counted_all_the_same():
+    made, before = config(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    with run_tasks.memory_files(["retail_test"]) as files:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        try:
+            assert run_tasks.load_into(files, made, "retail_test") == run_tasks.load(made, "retail_test").number
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert run_tasks.read(files["retail_test"]) == b""
 
 
 def test_tasks_that_pickle_does_not_write_are_counted_all_the_same(monkeypatch):

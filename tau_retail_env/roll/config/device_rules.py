@@ -115,31 +115,22 @@ def _divisors(number: int) -> list[int]:
 def _parallelism(config: RollValues) -> Iterator[str]:
     for role in config.roles:
         devices, copies = len(config.devices(role)), config.data_parallel(role)
-        if devices % copies or (copies == 1 and devices > 1 and not _is_split(config, role, devices)):
+        if devices % copies or (copies == 1 and config.split(role) != devices):
             yield f"{role}: {devices} GPUs of device_mapping cannot be divided by the parallel sizes of strategy_config"
-
-
-def _is_split(config: RollValues, role: str, devices: int) -> bool:
-    """Whether one copy of the model takes exactly all GPUs of the role."""
-    sizes = [
-        int(size) for name, size in config.strategy_config(role).items() if "parallel_size" in name and name[0] != "e"
-    ]
-    return math.prod(sizes) == devices
 
 
 def _sharing(config: RollValues) -> Iterator[str]:
     train, infer = set(config.devices("actor_train")), set(config.devices("actor_infer"))
     critic = set(config.devices("critic")) if config.has_critic else set()
     ratio = config("async_generation_ratio")
+    steps = None if isinstance(ratio, float) or ratio < 0 else ratio  # of what is no number of steps check_async tells
     if config.has_reference and set(config.devices("reference")) != train:
         yield "reference.device_mapping: expected the GPUs of actor_train, which ROLL puts it on"
-    if isinstance(ratio, float) or ratio < 0:
-        return  # no number of steps, which check_async tells
     if train.isdisjoint(infer):
-        if ratio == 0 and critic & infer:
+        if steps == 0 and critic & infer:
             yield "critic.device_mapping: shares GPUs with actor_infer, but actor_train does not: both or neither"
     elif train < infer:
-        if ratio == 0:
+        if steps == 0:
             yield (
                 "async_generation_ratio: found 0, but actor_train has a part of actor_infer's GPUs; "
                 "give both roles the same, or different ones, or set async_generation_ratio: 1"
@@ -150,7 +141,7 @@ def _sharing(config: RollValues) -> Iterator[str]:
             yield "critic.device_mapping: expected GPUs of actor_infer that actor_train does not have"
     elif train != infer:
         yield "actor_train and actor_infer: their device_mapping overlaps; expected the same GPUs, or none in common"
-    elif ratio > 0:
+    elif steps:
         yield from _ahead(config)
 
 
@@ -169,14 +160,14 @@ def _ahead(config: RollValues) -> Iterator[str]:
             "drawn anew, and long ones would become rare); set it to 0"
         )
         return
-    correction = "train_infer_correction"
+    correction, filters = "train_infer_correction", "train_infer_correction.filters"
     if not config(f"{correction}.is_weight.enabled") or config(f"{correction}.is_weight.weight_type") != "token":
         yield (
             f"{said}: each token wants its own weight. Set {correction}.is_weight.enabled: true, .weight_type: token "
             "and .upper_bound: 2.0, or async_generation_ratio: 0"
         )
-    if any(one.get("enabled") for one in config(f"{correction}.filters")):
+    if any(one.get("enabled") for one in config(filters)):
         yield (
-            f"{said}: {correction}.filters would leave out the tokens of older weights, of which long episodes have "
-            "more; remove them, or set async_generation_ratio: 0"
+            f"{filters}: with async_generation_ratio {config('async_generation_ratio')} they would leave out the "
+            "tokens of older weights, of which long episodes have more; remove them, or set async_generation_ratio: 0"
         )

@@ -91,14 +91,17 @@ class RollValues:
 
     def data_parallel(self, role: str) -> int:
         """Parts into which a batch is divided, one for each copy of the model."""
-        config, devices = self.strategy_config(role), len(self.devices(role))
-        strategy = self.strategy(role) or ""
+        return max(1, len(self.devices(role)) // self.split(role))
+
+    def split(self, role: str) -> int:
+        """GPUs over which a role's strategy divides one copy of the model."""
+        config, strategy = self.strategy_config(role), self.strategy(role) or ""
         names: tuple[str, ...] = ()
         if strategy.startswith("megatron"):
             names = MEGATRON_SPLITS
         elif strategy in ENGINES:
             names = ENGINE_SPLITS
-        return max(1, devices // math.prod(int(config.get(name, 1)) for name in names))
+        return math.prod(int(config.get(name, 1)) for name in names)
 
     def update_size(self, role: str) -> int:
         """Episodes of one update of the weights."""
@@ -160,8 +163,11 @@ def check_counts(config: RollValues) -> Iterator[str]:
         if config(path) < 1:
             yield f"{path}: found {config(path)}, expected 1 or more"
     for role in config.roles:
-        for name in (*ENGINE_SPLITS, *MEGATRON_SPLITS):
-            found = config.strategy_config(role).get(name, 1)
+        settings, always = config.strategy_config(role), (*ENGINE_SPLITS, *MEGATRON_SPLITS)
+        for name in dict.fromkeys((*always, *(name for name in settings if name.endswith("parallel_size")))):
+            found = settings.get(name, 1)
+            if found is None and name not in always:  # as Megatron's virtual_pipeline_model_parallel_size
+                continue
             if type(found) is not int or found < 1:
                 path = f"{role}.strategy_args.strategy_config.{name}"
                 yield f"{path}: found {found!r}, expected a whole number from 1 on"

@@ -19,7 +19,8 @@ from sides import print_machine
 from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.agents.choice import AgentChoice, made_here
 from tau_retail_env.evaluation import settings as module
-from tau_retail_env.evaluation.checkpoint import Generation, engine_pool
+from tau_retail_env.evaluation.checkpoint import engine_pool
+from tau_retail_env.evaluation.generation import Generation
 from tau_retail_env.evaluation.outcome import figures
 from tau_retail_env.evaluation.playing import AgentPlayer
 from tau_retail_env.evaluation.runner import open_folder, play, write_results

@@ -104,7 +104,8 @@ class _Players:
 
     def of(self, one: _Set) -> Playing:
         """Who plays a set."""
-        from tau_retail_env.evaluation.checkpoint import CheckpointPool, Generation, engine_pool, runs_on_vllm, unread
+        from tau_retail_env.evaluation.checkpoint import CheckpointPool, engine_pool, runs_on_vllm, unread
+        from tau_retail_env.evaluation.generation import Generation
 
         asked = self._config.play
         make_env = functools.partial(TauRetailEnv, **{**vars(one.env), "tasks": one.tasks, **ALREADY_CHOSEN})

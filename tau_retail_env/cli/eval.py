@@ -221,7 +221,7 @@ def _defaults(folder: str) -> dict[str, Any]:
     """How a checkpoint's tokens are drawn where nothing is said; eval.json names no tokens of a message where it has
     named none before.
     """
-    from tau_retail_env.evaluation.checkpoint import MESSAGE_TOKENS, message_tokens
+    from tau_retail_env.evaluation.generation import MESSAGE_TOKENS, message_tokens
 
     tokens = message_tokens(folder)
     return {"temperature": 0.0} | ({} if tokens == MESSAGE_TOKENS else {"max_new_tokens": tokens})
@@ -337,7 +337,8 @@ def _checkpoint(
     make_env: Callable[[], TauRetailEnv],
 ) -> Iterator[Playing]:
     """A checkpoint's model: through vLLM in processes of its own, or through transformers in this one."""
-    from tau_retail_env.evaluation.checkpoint import CheckpointPool, Generation, engine_pool, runs_on_vllm, unread
+    from tau_retail_env.evaluation.checkpoint import CheckpointPool, engine_pool, runs_on_vllm, unread
+    from tau_retail_env.evaluation.generation import Generation
 
     generation = Generation(**settings.sampling)
     how: dict[str, Any] = {"seed": settings.seed, "prompt_style": settings.prompt_style, "generation": generation}

@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 
 from tau_retail_env.cli import main
-from tau_retail_env.evaluation.checkpoint import MESSAGE_TOKENS, message_tokens
+from tau_retail_env.evaluation.generation import MESSAGE_TOKENS, message_tokens
 from tau_retail_env.evaluation.record import EPISODES, EpisodeLog, read_episodes
 from tau_retail_env.evaluation.settings import read_settings
 from tau_retail_env.models.loading import load_tokenizer

@@ -18,6 +18,7 @@ from tau_retail_env import TauRetailEnv, load_tasks
 from tau_retail_env.cli import main
 from tau_retail_env.evaluation import checkpoint, engines
 from tau_retail_env.evaluation.engines import Machine, engines_for
+from tau_retail_env.evaluation.generation import Generation
 from tau_retail_env.evaluation.record import EPISODES, read_episodes
 from tau_retail_env.evaluation.worker_pool import Job
 from tau_retail_env.models.serving.engines import Engine
@@ -114,7 +115,7 @@ def test_an_error_of_an_episode_is_no_fault_of_the_engine_and_comes_out(stand_in
         load_tasks("generated", "test")[:1],
         seed=0,
         prompt_style="minimal",
-        generation=checkpoint.Generation(max_new_tokens=4),
+        generation=Generation(max_new_tokens=4),
         is_offline=True,
         episodes=1,
         log_folder=tmp_path,
@@ -135,7 +136,7 @@ def pool_of(split, log_folder, told, **more):
         tasks,
         seed=0,
         prompt_style="minimal",
-        generation=checkpoint.Generation(max_new_tokens=8, sequence_length=more.pop("sequence_length", 1024)),
+        generation=Generation(max_new_tokens=8, sequence_length=more.pop("sequence_length", 1024)),
         is_offline=True,
         episodes=4,
         engines=more.pop("engines", 1),

@@ -77,7 +77,8 @@ def _served(url: str, model: str, api_key_env: str, prompt_style: str) -> Iterat
 def _checkpoint(folder: str, task: Task, prompt_style: str | None) -> Opponent:
     from tau_retail_env.episodes.model_agent import ModelAgent
     from tau_retail_env.episodes.plan import EpisodeRequest
-    from tau_retail_env.evaluation.checkpoint import Generation, load_player, message_tokens
+    from tau_retail_env.evaluation.checkpoint import load_player
+    from tau_retail_env.evaluation.generation import Generation, message_tokens
     from tau_retail_env.models.checks import model_config, prompt_style_of
 
     style = prompt_style or prompt_style_of(model_config(folder)) or "full"

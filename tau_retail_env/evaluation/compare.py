@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from tau_retail_env.errors import InvalidValueError
+from tau_retail_env.evaluation.conditions import Differences, differences_of, in_words
 from tau_retail_env.evaluation.facts import Facts
 from tau_retail_env.evaluation.outcome import outcomes_of
 from tau_retail_env.evaluation.report import counted, in_lines, percent
@@ -52,6 +53,8 @@ class Comparison:
     """Tasks that only the second played."""
     flipped: Sequence[Flipped]
     """Those on which they differ, the largest differences first."""
+    played_otherwise: Differences
+    """How B was played otherwise than A: customer, prompt, limits and sampling, as far as both tell it."""
     detectable: float | None
     """The smallest difference that such trials show in 80 of 100 comparisons; None where the tasks do not tell."""
 
@@ -83,6 +86,7 @@ def compare(first: Side, second: Side) -> Comparison:
         len(one.keys() - two.keys()),
         len(two.keys() - one.keys()),
         _flipped(first, second, {task: (fmean(one[task]), fmean(two[task])) for task in both}),
+        differences_of(first.settings, second.settings),
         _detectable(difference),
     )
 
@@ -94,6 +98,7 @@ def as_json(found: Comparison) -> dict[str, Any]:
         "first": {"name": found.first.name, "pass^1": found.rates[0], "task_version": found.first.task_version},
         "second": {"name": found.second.name, "pass^1": found.rates[1], "task_version": found.second.task_version},
         "tasks": difference.tasks,
+        "played_otherwise": found.played_otherwise,
         "only_first": found.only_first,
         "only_second": found.only_second,
         "difference": difference.value,
@@ -115,6 +120,7 @@ def as_text(found: Comparison) -> str:
     lines = [
         f"A {first.name}: {first.what}, tasks {first.task_version}",
         f"B {second.name}: {second.what}, tasks {second.task_version}",
+        *([f"not played alike: {in_words(found.played_otherwise)}"] if found.played_otherwise else []),
         f"pass^1 on the same {counted(difference.tasks, 'task')}: "
         f"A {percent(found.rates[0])}, B {percent(found.rates[1])}",
         f"B less A: {100 * difference.value:+.1f} points, {_intervals(difference)}",

@@ -20,10 +20,10 @@ from tau_retail_env.evaluation.record import (
     read_episodes,
 )
 from tau_retail_env.evaluation.runner import stand
-from tau_retail_env.evaluation.settings import evaluations_in, nothing_at, read_settings, task_digests
+from tau_retail_env.evaluation.settings import EvalSettings, evaluations_in, nothing_at, read_settings, task_digests
 from tau_retail_env.evaluation.upstream import tau2, tau_bench
 from tau_retail_env.evaluation.upstream.conversation import TasksOfEpisodes, known_tasks
-from tau_retail_env.evaluation.validations import numbered
+from tau_retail_env.evaluation.validations import numbered, settings_after
 from tau_retail_env.runs.foreign import archive_looks_like
 
 TRAJECTORIES = "trajectories"
@@ -50,6 +50,9 @@ class Side:
     """Digests of the tasks by id; empty where the file does not hold them."""
     episodes: Sequence[Facts]
     """Its episodes in numbers."""
+    settings: Sequence[EvalSettings] = ()
+    """How it was played: an evaluation's settings, of a training run's validation one for each tag; empty where nothing
+    tells it."""
 
     @property
     def domains(self) -> set[str]:
@@ -150,12 +153,13 @@ def _evaluation(name: str, path: Path) -> Side:
     digests = task_digests(found)
     of_its_version = [task for task in found if digests[task.id] == settings.tasks[task.id]]
     standing = stand(path, settings, of_its_version)
-    return Side(name, f"evaluation of {settings.agent}", settings.task_version, settings.tasks, standing.episodes)
+    what = f"evaluation of {settings.agent}"
+    return Side(name, what, settings.task_version, settings.tasks, standing.episodes, (settings,))
 
 
 def _validation(name: str, path: Path, step: int | None) -> Side:
     chosen, episodes = _validated(path, step)
-    return Side(name, f"validation after step {chosen}", NOT_TOLD, {}, _facts(episodes))
+    return Side(name, f"validation after step {chosen}", NOT_TOLD, {}, _facts(episodes), settings_after(path, chosen))
 
 
 def _validated(path: Path, step: int | None) -> tuple[int, Iterator[Episode]]:

@@ -9,19 +9,17 @@ from typing import Any
 
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.evaluation import settings as module
+from tau_retail_env.evaluation.conditions import SAMPLING
 from tau_retail_env.evaluation.facts import facts_of
 from tau_retail_env.evaluation.outcome import figures
 from tau_retail_env.evaluation.record import EPISODES, RESULTS, SETTINGS, Episode
-from tau_retail_env.evaluation.settings import EvalSettings
+from tau_retail_env.evaluation.settings import EvalSettings, read_settings
 from tau_retail_env.runs.files import write_atomically
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.tasks import Task
 
 FOLDER = "validations"
 """The folder of a run that holds them."""
-SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens")
-"""How tokens were drawn, by the names that an evaluation and a configuration share."""
-
 Values = Mapping[str, Any]
 
 
@@ -45,10 +43,19 @@ def write_validation(run: Path, step: int, trajectories: Iterable[Trajectory], v
         by_tag.setdefault(one.tag, []).append(one)
     folders = []
     for tag, played in by_tag.items():
-        folder = run / FOLDER / f"step-{step:06d}" / tag
+        folder = _folder(run, step) / tag
         _write(folder, numbered(played), step, tag, values)
         folders.append(folder)
     return folders
+
+
+def settings_after(run: Path, step: int) -> list[EvalSettings]:
+    """The settings with which a run was validated after a step, one a tag; none where the run has not written them.
+
+    Raises:
+        InvalidValueError: what it has written is damaged.
+    """
+    return [read_settings(path.parent) for path in sorted(_folder(run, step).glob(f"*/{SETTINGS}"))]
 
 
 def numbered(trajectories: Sequence[Trajectory]) -> list[Episode]:
@@ -59,6 +66,10 @@ def numbered(trajectories: Sequence[Trajectory]) -> list[Episode]:
         episodes.append(Episode(seen.get(one.task_id, 0), one))
         seen[one.task_id] = seen.get(one.task_id, 0) + 1
     return episodes
+
+
+def _folder(run: Path, step: int) -> Path:
+    return run / FOLDER / f"step-{step:06d}"
 
 
 def _write(folder: Path, episodes: Sequence[Episode], step: int, tag: str, values: Values) -> None:
@@ -89,6 +100,7 @@ def _settings(tasks: Sequence[Task], env: Values, trials: int, step: int, values
     who = module.user_of(env.get("user_strategy", "scripted"), env.get("user_model"), env.get("user_config") or {})
     manager = values["val_env_manager"].get("generating_args") or {}
     drawn = (values.get("actor_infer") or {}).get("generating_args") or manager
+    found = {**drawn, "sequence_length": values.get("sequence_length")}
     return EvalSettings(
         agent=f"{values['exp_name']} after step {step}",
         model=str(values["pretrain"]),
@@ -102,5 +114,5 @@ def _settings(tasks: Sequence[Task], env: Values, trials: int, step: int, values
         customer_digest=module.digest_of_user(who),
         prompt_style=str(env.get("prompt_style", "full")),
         max_turns=env.get("max_turns"),
-        sampling={name: drawn[name] for name in SAMPLING if drawn.get(name) is not None},
+        sampling={name: found[name] for name in SAMPLING if found.get(name) is not None},
     )

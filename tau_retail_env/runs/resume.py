@@ -132,16 +132,27 @@ def _without_reaching(name: str, value: Any) -> Any:
     return {key: _without_reaching(key, inner) for key, inner in value.items() if key not in left_out}
 
 
-def differences(first: Any, second: Any, path: str = "") -> Iterator[str]:
-    """Every key in which two configurations differ, with both values.
+def differences(first: Any, second: Any) -> Iterator[str]:
+    """Every key in which two configurations differ, with both values, in words.
 
     Args:
         first: the one that is there already.
         second: the one that is given now.
+    """
+    for path, there, here in differing(first, second):
+        yield f"{path} ({there!r} there, {here!r} here)"
+
+
+def differing(first: Any, second: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every key in which two configurations differ, with its path and both values; None where one has no such key.
+
+    Args:
+        first: a configuration, or a value within.
+        second: the other's.
         path: the keys above them.
     """
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         for name in {**first, **second}:
-            yield from differences(first.get(name), second.get(name), f"{path}.{name}" if path else str(name))
+            yield from differing(first.get(name), second.get(name), f"{path}.{name}" if path else str(name))
     elif first != second:
-        yield f"{path} ({first!r} there, {second!r} here)"
+        yield path, first, second

@@ -23,6 +23,7 @@ TASKS = {
 VALUES = {
     "exp_name": "toy",
     "pretrain": "small",
+    "sequence_length": 2048,
     "actor_infer": {"generating_args": None},
     "val_env_manager": {"generating_args": {"temperature": 0.5, "top_p": 1.0, "num_return_sequences": 1}},
     "custom_envs": {
@@ -58,7 +59,7 @@ def test_each_tag_has_a_folder_with_settings_episodes_and_results(run):
     settings, results = read_settings(folder), json.loads((folder / "results.json").read_text())
     assert (settings.agent, settings.model, settings.sampling) == (
         *("toy after step 20", "small"),
-        {"temperature": 0.5, "top_p": 1.0},
+        {"temperature": 0.5, "top_p": 1.0, "sequence_length": 2048},
     )
     assert (results["source"], results["split"], results["task_version"]) == ("tau2", "test", "0.2")
     assert (results["tasks"], results["trials"], results["pass^2"]["value"]) == (3, 2, 1.0)

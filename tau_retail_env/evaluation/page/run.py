@@ -16,6 +16,7 @@ from tau_retail_env.evaluation.page.store import Stores
 from tau_retail_env.evaluation.page.tasks import TaskFinder
 from tau_retail_env.evaluation.page.tokenizer import token_texts
 from tau_retail_env.evaluation.sides import NOT_TOLD, Side
+from tau_retail_env.evaluation.validations import settings_after
 from tau_retail_env.statistics.passes import mean_of_tasks
 from tau_retail_env.tasks import Task
 
@@ -82,7 +83,8 @@ class Run:
         version = self._settings.task_version if self._settings else versions.pop() if len(versions) == 1 else None
         name = self.name if step is None else f"{self.name}@{step}"
         digests = self._settings.tasks if self._settings else {}
-        return Side(name, self._reader.kind, version or NOT_TOLD, digests, facts)
+        settings = [self._settings] if self._settings else [] if step is None else settings_after(Path(self.name), step)
+        return Side(name, self._reader.kind, version or NOT_TOLD, digests, facts, settings)
 
     def _take(self, found: Found) -> None:
         key, one = found.key, found.episode.trajectory

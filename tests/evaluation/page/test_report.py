@@ -120,6 +120,12 @@ def test_two_runs_are_compared_and_flips_named(silent, oracle):
     assert {row["run"] for row in told["rows"]} == {0, 1}
 
 
+def test_a_comparison_says_what_was_not_played_alike(silent, tmp_path):
+    evaluate(tmp_path / "short", max_turns=9)
+    (one,) = index(read(silent, tmp_path / "short"))["comparisons"]
+    assert one["played_otherwise"] == {"max_turns": (None, 9)}
+
+
 def test_runs_that_cannot_be_compared_are_shown_with_the_reason(silent, tmp_path):
     other = [plain_trajectory(task_id="tau2/1", reward=1.0)]
     write_trajectories(tmp_path / "other.jsonl", other)

@@ -47,12 +47,22 @@ function comparisonCard(one, data, go) {
     names,
     element("p", { class: "lead" }, element("b", {}, verdict)),
     element("p", { class: "quiet" }, `on the same ${counted(one.tasks, "task")}`),
+    alike(one),
     table(["", "percent", "95 %"], rows),
     ...left,
     flips.length ? element("h3", {}, `${counted(flips.length, "task")} flipped`) : element("p", {}, "No task flipped."),
     flips.length ? table(["task", "A", "B", "which trials failed"], flips, { class: "flips" }) : null,
     element("p", { class: "quiet" }, `A is ${one.first.name}, B is ${one.second.name}.`),
   );
+}
+
+// How B was played otherwise than A, where both tell it.
+function alike(one) {
+  const word = (value) => (value === null ? "not set" : JSON.stringify(value));
+  const differences = Object.entries(one.played_otherwise).map(
+    ([name, [first, second]]) => `${name} (${word(first)} in A, ${word(second)} in B)`,
+  );
+  return differences.length ? element("p", { class: "problem" }, `Not played alike: ${differences.join(", ")}.`) : null;
 }
 
 function signed(value) {

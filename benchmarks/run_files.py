@@ -6,34 +6,45 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any, NoReturn
 
 import yaml
 
+from tau_retail_env.blocks import shown
 from tau_retail_env.episodes.trajectory import Trajectory
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.runs.files import read_rows_and_damage
 from tau_retail_env.runs.trajectories import read_trajectories
 
+METRIC = "/"
+"""What the name of every metric has; what says whose the row is (step, seed, run) has none."""
+
 
 def metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a run's metrics, one or more, each with its step.
+    """The rows of a run's metrics, one or more, each with its step and its metrics that are numbers; null is none.
 
     Args:
         path: the file.
 
     Raises:
-        SystemExit: it is not there, is damaged or has no rows.
+        SystemExit: it is not there, is damaged, has no rows, or has a metric that is no number.
     """
     rows, damage = read_rows_and_damage(_there(path))
     damage += [
         f"row {number} has no step" for number, row in enumerate(rows, start=1) if type(row.get("step")) is not int
     ]
+    damage += [
+        f"row {number}, {name}: found {shown(value)}, expected a number or null"
+        for number, row in enumerate(rows, start=1)
+        for name, value in row.items()
+        if METRIC in name and type(value) not in (int, float, NoneType)
+    ]
     if damage:
         refuse(f"{path}: {damage[0]}")
     if not rows:
         refuse(f"{path} has no rows; give the folder of a run that has done a step")
-    return rows
+    return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
 
 def keys_of(path: Path, *expected: str) -> Mapping[str, Any]:

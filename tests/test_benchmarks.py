@@ -150,22 +150,63 @@ def test_a_folder_that_is_no_runs_is_told_in_one_line(repository, tmp_path, scri
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("held", ["", '{"step": 0', "[1]\n", "{}\n", '{"step": null}\n', "\x00\n", "[" * 100_000])
-@pytest.mark.parametrize(("script", "name"), [(script, name) for script, names in READ.items() for name in names])
-def test_a_damaged_or_empty_file_of_a_run_is_told_in_one_line(monkeypatch, capsys, tmp_path, script, name, held):
-    for other, text in FILES.items():
-        path = tmp_path / other
+def run_folder(folder):
+    """A folder with all that scripts read of one."""
+    for name, text in FILES.items():
+        path = folder / name
         path.parent.mkdir(exist_ok=True)
         if text is None:
             write_trajectories(path, [episode(tokens(20), tokens(3, 100))])
         else:
             path.write_text(text)
-    (tmp_path / name).write_text(held)
-    monkeypatch.setattr(sys, "argv", [script, str(tmp_path)])
+    return folder
+
+
+def refused(monkeypatch, capsys, script, folder):
+    """The one line with which a script refuses a run's folder."""
+    monkeypatch.setattr(sys, "argv", [script, str(folder)])
     with pytest.raises(SystemExit) as ended:
         importlib.import_module(f"benchmarks.{script}").main()
     printed = capsys.readouterr()
     assert ended.value.code == 2 and printed.out == ""
     assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
+    return printed.err
+
+
+@pytest.mark.parametrize("held", ["", '{"step": 0', "[1]\n", "{}\n", '{"step": null}\n', "\x00\n", "[" * 100_000])
+@pytest.mark.parametrize(("script", "name"), [(script, name) for script, names in READ.items() for name in names])
+def test_a_damaged_or_empty_file_of_a_run_is_told_in_one_line(monkeypatch, capsys, tmp_path, script, name, held):
+    run_folder(tmp_path)
+    (tmp_path / name).write_text(held)
+    said = refused(monkeypatch, capsys, script, tmp_path)
     if held not in ("", "{}\n", '{"step": null}\n'):
-        assert Path(name).name in printed.err
+        assert Path(name).name in said
+
+
+METRICS = {
+    "arms": "env/retail_train/success",
+    "draw_curves": "val/env/retail_test/success",
+    "engine_replay": "time/step_rollout",
+    "prefix_cache": "vllm/prefix_cache_queries",
+    "roll_time": "time/step_total",
+}
+"""Scripts that read a run's metrics, and one that each reads."""
+
+
+@pytest.mark.parametrize("value", ['"0.5"', "[0.5]", "true"])
+@pytest.mark.parametrize(("script", "metric"), METRICS.items())
+def test_a_metric_that_is_no_number_is_told_by_file_row_and_name(monkeypatch, capsys, tmp_path, script, metric, value):
+    file = run_folder(tmp_path) / next(name for name in READ[script] if name.endswith("metrics.jsonl"))
+    file.write_text(f'{{"step": 0, "{metric}": 0.5}}\n{{"step": 1, "{metric}": {value}}}\n')
+    said = refused(monkeypatch, capsys, script, tmp_path)
+    assert said.startswith(f"error: {file}: row 2, {metric}: found ") and said.endswith("expected a number or null\n")
+
+
+def test_a_metric_that_is_null_is_none(monkeypatch, capsys, tmp_path):
+    for script in ("prefix_cache", "roll_time"):
+        (run_folder(tmp_path) / "metrics.jsonl").write_text(f'{{"step": 0, "{METRICS[script]}": null}}\n')
+        assert "has no step" in refused(monkeypatch, capsys, script, tmp_path)
+    (tmp_path / "arm" / "metrics.jsonl").write_text('{"step": 0, "critic/kl": null}\n{"step": 1, "critic/kl": 0.25}\n')
+    monkeypatch.setattr(sys, "argv", ["arms", str(tmp_path)])
+    importlib.import_module("benchmarks.arms").main()
+    assert "KL 0.250" in capsys.readouterr().out

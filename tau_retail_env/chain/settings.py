@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -12,7 +13,9 @@ import yaml
 from pydantic import Field
 
 from tau_retail_env.blocks import Block, Filled, Instead, Name, raise_if, read
+from tau_retail_env.config import compose
 from tau_retail_env.config.machine import pretrain_problems
+from tau_retail_env.errors import InvalidValueError
 
 START = "start"
 """The name of the weights that a chain begins with, beside those of its stages."""
@@ -84,7 +87,7 @@ def read_chain(values: Mapping[str, Any]) -> ChainConfig:
     Raises:
         InvalidValueError: lists every key that is unknown or impossible.
     """
-    config = read(ChainConfig, values).resumed()
+    config = read(ChainConfig, values, unread=lambda block: {} if block else _of_stages(values)).resumed()
     raise_if([*_problems(config), *pretrain_problems(config.pretrain)])
     return config
 
@@ -102,6 +105,38 @@ def overrides(values: Mapping[str, Any], path: str = "") -> Iterator[str]:
             yield from overrides(value, key)
         else:
             yield f"{key}={_word(value)}"
+
+
+def _of_stages(values: Mapping[str, Any]) -> dict[str, str]:
+    """Keys that stages' configurations have: for each the sentence that says how a chain hands it on.
+
+    Args:
+        values: the chain as composed, which may hold anything.
+    """
+    named = {name: stage.get("config") for name, stage in _block(values.get("stages")).items() if _block(stage)}
+    having: dict[str, list[str]] = {}
+    for name, config in named.items():
+        with suppress(InvalidValueError):  # the check of the stage says what is wrong
+            for key in compose(str(config), folder=values.get("config_folder")):
+                having.setdefault(key, []).append(str(name))
+    return {key: _handed_on(key, values.get(key), stages, named) for key, stages in having.items()}
+
+
+def _handed_on(key: str, value: Any, stages: Sequence[str], every: Collection[str]) -> str:
+    """How a key is given to the stages that have it; its value, which may be a secret, is not shown."""
+    place = key
+    while len(inner := _block(value)) == 1:
+        [(name, value)] = inner.items()
+        place += f".{name}"
+    *others, last = stages
+    which = f"{', '.join(others)} or {last}" if others else last
+    to_one = f"stages.NAME.set.{place} gives it to one (NAME: {which})"
+    to_all = f"shared.{place} gives it to all, " if len(stages) == len(every) else ""
+    return f"no key of a chain but of its stages: {to_all}{to_one}"
+
+
+def _block(value: Any) -> Mapping[Any, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _word(value: Any) -> str:

@@ -56,6 +56,12 @@ def test_one_override_gives_every_stage_another_length_of_episodes(name):
     )
 
 
+def test_a_stage_that_is_no_block_does_not_hide_what_else_is_wrong():
+    values = compose("tau_retail_smol_pipeline", overrides=["stages.sft=5", "max_steps=1"])
+    with pytest.raises(InvalidValueError, match=r"stages\.sft: found 5(.|\n)*max_steps: no key .*\(NAME: rft or ppo\)"):
+        read_chain(values)
+
+
 def test_what_the_recorded_ppo_had_besides_is_a_key_of_its_stage():
     config = read_chain(compose("tau_retail_smol_pipeline", overrides=["stages.ppo.set.reward.partial=0.3"]))
     planned = {one.name: one for one in plan(config, lambda values: chosen_training(values, is_printed=True))}
@@ -68,7 +74,7 @@ def test_what_the_recorded_ppo_had_besides_is_a_key_of_its_stage():
 
 
 def test_a_key_of_all_stages_is_told_where_it_stands():
-    with pytest.raises(InvalidValueError, match=r"sequence_length: unknown key\. Did you mean shared\.sequence_length"):
+    with pytest.raises(InvalidValueError, match=r"^sequence_length: .* stages: shared\.sequence_length gives it"):
         read_chain(compose("tau_retail_smol_pipeline", overrides=["sequence_length=12288"]))
 
 
@@ -200,6 +206,15 @@ def test_a_folder_of_something_else_in_a_stages_place_is_refused(stages, chain, 
         ("stages.samples.set.task_subset=single*lookup", r"Stage samples.*task_subset 'single\*lookup'.* is empty"),
         ("stages.SFT={config: tau_retail_sft}", r"stages\.SFT: expected a name of small letters"),
         ("pretrain=./no/such", r"pretrain: there is no folder \./no/such"),
+        (
+            "reward.partial=0.3",
+            r"^reward: no key of a chain but of its stages: stages\.NAME\.set\.reward\.partial gives it to one "
+            r"\(NAME: sft, samples, rft or grpo\)$",
+        ),
+        ("sequence_length=512", r"shared\.sequence_length gives .* \(NAME: sft, samples, rft, grpo or grpo_eval\)$"),
+        ("group_advantages=1", r"^group_advantages: unknown key\. Known here: engine"),
+        ("keep.process=true", r"stages\.NAME\.set\.keep\.process gives it to one \(NAME: samples\)$"),
+        ("user.timeout_s=7", r"^user: .*stages\.NAME\.set\.user\.timeout_s"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_starts(stages, chain, tmp_path, override, words):

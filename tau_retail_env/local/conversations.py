@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -30,6 +30,7 @@ from tau_retail_env.local.practice import Practice, converse
 from tau_retail_env.runs.bar import Bar
 from tau_retail_env.runs.files import WriteError, writing
 from tau_retail_env.runs.interruption import end_with_parent, signals_held_back
+from tau_retail_env.runs.temporary import temporary_folder
 from tau_retail_env.sources import find_task
 from tau_retail_env.sources.prompts import show_tools
 from tau_retail_env.tasks.seeding import order_of, seed_of
@@ -310,13 +311,13 @@ def _handing_over() -> Iterator[Path]:
         TauRetailError: there is no place for it, or not for all that is written to it.
     """
     elsewhere = "TMPDIR=FOLDER puts them elsewhere, conversations.num_workers=1 needs none"
-    try:
-        made = tempfile.TemporaryDirectory()
-    except OSError as error:
-        raise TauRetailError(f"Conversations go by temporary files: {error.strerror}; {elsewhere}") from error
-    with made as folder:
+    with ExitStack() as stack:
         try:
-            yield Path(folder)
+            folder = stack.enter_context(temporary_folder())
+        except OSError as error:
+            raise TauRetailError(f"Conversations go by temporary files: {error.strerror}; {elsewhere}") from error
+        try:
+            yield folder
         except WriteError as error:
             raise TauRetailError(f"Conversations go by temporary files: {error}; {elsewhere}") from error
 

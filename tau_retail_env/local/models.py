@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,6 +30,7 @@ from tau_retail_env.models.loading import load_tokenizer as load_tokenizer
 from tau_retail_env.models.sampler import check_past
 from tau_retail_env.models.shipped import checkpoint
 from tau_retail_env.runs.files import writing
+from tau_retail_env.runs.temporary import temporary_folder
 
 PROBES = (
     'Order #W5791505, 2 items:\n\n  {"zip": "43134", "cancel_reason": null, "options": {"size": "A6"}} I\'m née K.',
@@ -146,8 +145,8 @@ def _check_tokenizer_beside(model: PreTrainedModel, tokenizer: PreTrainedTokeniz
     For model_type qwen2 AutoTokenizer always makes a Qwen2Tokenizer, which takes vocabulary, merges and added tokens
     from the files, but brings its own normaliser and splitting into words.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        with writing(Path(folder, "tokenizer")):
+    with temporary_folder() as folder:
+        with writing(folder / "tokenizer"):
             model.config.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
         loaded = AutoTokenizer.from_pretrained(folder)

@@ -29,6 +29,7 @@ from tau_retail_env.local.identifiers import IDENTIFIER
 from tau_retail_env.local.run_folder import claim
 from tau_retail_env.models.checks import max_new_tokens_of, prompt_style_of
 from tau_retail_env.runs.files import read_rows
+from tau_retail_env.runs.temporary import temporary_folder
 
 Values = Callable[..., dict[str, Any]]
 
@@ -184,7 +185,9 @@ if __name__ == "__main__":
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_processes_that_play_conversations_end_with_the_first(tmp_path: Path, number: signal.Signals):
+def test_processes_that_play_conversations_end_with_the_first_and_their_folder_with_the_next(
+    tmp_path: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+):
     (tmp_path / "slow.py").write_text(SLOW)
     command = [sys.executable, str(tmp_path / "slow.py"), str(tmp_path / "ready")]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
@@ -199,6 +202,9 @@ def test_processes_that_play_conversations_end_with_the_first(tmp_path: Path, nu
     finally:
         with suppress(ProcessLookupError):  # of a test that was cut short
             os.killpg(first.pid, signal.SIGKILL)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with temporary_folder() as folder:
+        assert [path for path in tmp_path.iterdir() if path.is_dir()] == [folder]
 
 
 def test_a_mixture_holds_the_conversations_of_each_environment_by_weight(config: SftConfig, tokenizer: Qwen2Tokenizer):

@@ -50,11 +50,16 @@ def run(config: PlayConfig, *, say: Say = say_line) -> None:
     Raises:
         TauRetailError: the folder, the weights or a customer does not allow it, or nothing was won that could be kept.
     """
+    from tau_retail_env.models.checks import cut_messages
+
     folder = Path(config.output_dir).expanduser().resolve()
     with FolderLock(folder):
         begin_run()
         played = {tag: _Set(config, tag, folder / tag) for tag in config.play.played()}
         check_servers(config.custom_envs, played)
+        limits = {"play.generating_args.max_new_tokens": config.play.generating_args.max_new_tokens}
+        for line in cut_messages(checkpoint(config.pretrain), limits):
+            say(line)
         with contextlib.closing(_Players(config, list(played.values()), say)) as players:
             for one in played.values():
                 results = one.evaluate(players)

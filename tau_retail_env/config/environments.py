@@ -109,3 +109,18 @@ def unread_limits(envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> list[st
 def prompt_styles(envs: Mapping[str, CustomEnv], tags: Iterable[str]) -> set[str]:
     """What the episodes of some tags start with."""
     return {envs[tag].env_config.prompt_style for tag in tags}
+
+
+def message_limits(values: Mapping[str, Any]) -> dict[str, int]:
+    """The most tokens of a message wherever a run with training and validation says them, by the path of the key.
+
+    Args:
+        values: the configuration as composed, checked.
+    """
+    managers = {name: values.get(name) or {} for name in ("train_env_manager", "val_env_manager")}
+    found = {}
+    for name, block in {"actor_infer": values.get("actor_infer") or {}, **managers}.items():
+        found[f"{name}.generating_args.max_new_tokens"] = (block.get("generating_args") or {}).get("max_new_tokens")
+    for tag in sorted({tag for manager in managers.values() for tag in manager.get("tags", ())}):
+        found[f"custom_envs.{tag}.max_tokens_per_step"] = values["custom_envs"][tag].get("max_tokens_per_step")
+    return {path: limit for path, limit in found.items() if limit is not None}

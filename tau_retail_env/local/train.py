@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tau_retail_env.config.environments import prompt_styles
+from tau_retail_env.config.environments import message_limits, prompt_styles
 from tau_retail_env.config.users import check_servers
 from tau_retail_env.episodes.plan import EpisodeRequest, TrainingPlan
 from tau_retail_env.episodes.trajectory import Trajectory
@@ -18,6 +18,8 @@ from tau_retail_env.local.grpo import RolloutFunction, make_trainer
 from tau_retail_env.local.loop import started
 from tau_retail_env.local.metrics import GRPO_NAMES, renamed, training_row
 from tau_retail_env.local.rollouts import PlaySettings, Rollouts
+from tau_retail_env.models.checks import cut_messages
+from tau_retail_env.models.shipped import checkpoint
 from tau_retail_env.runs.folder import RunFolder
 from tau_retail_env.runs.interruption import say as say_line
 from tau_retail_env.runs.summary import Outcome
@@ -49,6 +51,8 @@ def train(config: LocalConfig, values: Mapping[str, Any], *, say: Callable[[str]
                 config.pretrain, model_args, prompt_styles=styles, sequence_length=config.sequence_length
             )
         )
+        for line in cut_messages(checkpoint(config.pretrain), message_limits(values)):
+            run.say(line)
         plays = {
             "train": PlaySettings(manager=config.train_env_manager, generating=config.train_generating_args),
             "val": PlaySettings(manager=config.val_env_manager, generating=config.val_generating_args),

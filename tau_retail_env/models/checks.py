@@ -117,6 +117,26 @@ def max_new_tokens_of(config: Any) -> int | None:
     return found if type(found) is int and found > 0 else None
 
 
+def cut_messages(source: str, limits: Mapping[str, int]) -> list[str]:
+    """A line where a run gives a message fewer tokens than the model's fine-tuning did; else none.
+
+    Args:
+        source: a folder, or a Hugging Face name.
+        limits: by the path of its key, the most tokens of a message.
+
+    Raises:
+        InvalidValueError: there is no model.
+    """
+    taught = max_new_tokens_of(model_config(source)) or 0
+    shorter = [f"{path}={limit}" for path, limit in limits.items() if limit < taught]
+    if not shorter:
+        return []
+    return [
+        f"note: the fine-tuning of {source} gave a message {taught} tokens (tau_retail in its config.json). This run "
+        f"cuts them off at {', '.join(shorter)}, which may lose their episodes; {taught} there leaves them whole"
+    ]
+
+
 def set_prompt_style(config: Any, style: str, max_new_tokens: int | None = None) -> None:
     """Say in a model's configuration what it is trained on: every checkpoint of it will.
 

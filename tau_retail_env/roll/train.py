@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tau_retail_env.config import to_yaml
+from tau_retail_env.config.environments import message_limits
 from tau_retail_env.errors import TauRetailError
+from tau_retail_env.models.shipped import checkpoint
 from tau_retail_env.roll import tracking
 from tau_retail_env.roll.config.check import RollConfig, fit_groups
 from tau_retail_env.roll.devices import onto_visible_gpus
@@ -76,7 +78,10 @@ def _train_in(
     import_what_workers_import()
     notes = folder.open(to_yaml(values))
     say.open(folder.log)
-    to_do = (*planned(roll_config, config.stop_after_worse), *unjudged(roll_config))
+    from tau_retail_env.models.checks import cut_messages  # late: preflight has imported transformers beside its work
+
+    cut = cut_messages(checkpoint(config.pretrain), message_limits(values))
+    to_do = (*planned(roll_config, config.stop_after_worse), *unjudged(roll_config), *cut)
     for line in (*notes, f"writing to {folder.path}", *to_do):
         say(f"[tau-retail] {line}")
     if reason := ended_early(folder, config, roll_config):

@@ -1,5 +1,7 @@
 """The stage that plays, with the small model: an evaluation's folder for each set, and what is kept of it."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tau_retail_env.chain.play_settings import check_play
 from tau_retail_env.config import compose
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.evaluation.record import best_episodes
+from tau_retail_env.models.shipped import small_checkpoint
 from tau_retail_env.runs import bar
 
 SMALL = (
@@ -50,6 +53,23 @@ def test_what_changes_nothing_without_vllm_is_said(played: Play, monkeypatch: py
         "play.engines: only vLLM runs several side by side; play.gpu_memory: only vLLM takes a share of a GPU, and "
         "transformers plays here: it changes nothing"
     )
+
+
+def test_messages_that_are_cut_shorter_than_they_were_taught_are_said(
+    played: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    model = shutil.copytree(small_checkpoint(), tmp_path / "model")
+    values = json.loads((model / "config.json").read_text())
+    values["tau_retail"]["max_new_tokens"] = 160
+    (model / "config.json").write_text(json.dumps(values))
+    monkeypatch.setattr(play._Set, "evaluate", lambda self, players: {})
+    monkeypatch.setattr(play, "_in_words", lambda results: "")
+    said = [
+        played(f"pretrain={model}", f"play.generating_args.max_new_tokens={tokens}", "keep=null")[0]
+        for tokens in (120, 160)
+    ]
+    assert "gave a message 160 tokens" in said[0] and "play.generating_args.max_new_tokens=120" in said[0]
+    assert "160 tokens" not in said[1]
 
 
 def test_what_was_won_is_kept_with_the_tokens_of_the_model(played: Play, tmp_path: Path):

@@ -65,6 +65,28 @@ def interrupting(monkeypatch: pytest.MonkeyPatch, step: int, end: Callable[[], N
     monkeypatch.setattr(Rollouts, "play", interrupted)
 
 
+def test_messages_that_a_run_cuts_shorter_than_they_were_taught_are_told_before_it_begins(
+    grpo_values: Values, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def begin(*what: Any) -> None:
+        raise InvalidValueError("begun")
+
+    monkeypatch.setattr("tau_retail_env.local.train.Rollouts", begin)
+    model = shutil.copytree(tiny_checkpoint, tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    values = grpo_values(f"pretrain={model}")
+    tokens = values["train_env_manager"]["generating_args"]["max_new_tokens"]
+    for taught, lines in ((tokens, 0), (tokens + 1, 1)):
+        said: list[str] = []
+        about = config.get("tau_retail", {}) | {"max_new_tokens": taught}
+        (model / "config.json").write_text(json.dumps(config | {"tau_retail": about}))
+        with pytest.raises(InvalidValueError, match="begun"):
+            train(check_local(values), values, say=said.append)
+        told = [line for line in said if f"gave a message {taught} tokens" in line]
+        assert len(told) == lines
+        assert all(f"train_env_manager.generating_args.max_new_tokens={tokens}" in line for line in told)
+
+
 @pytest.fixture(scope="module")
 def finished(grpo_in: Values, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, list[str]]:
     torch.set_num_threads(1)

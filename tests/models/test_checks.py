@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("transformers", reason="transformers is not installed")
 
 from tau_retail_env.errors import InvalidValueError
-from tau_retail_env.models.checks import check_files, check_pretrained, eos_token_ids, prompt_style_of
+from tau_retail_env.models.checks import check_files, check_pretrained, cut_messages, eos_token_ids, prompt_style_of
 from tau_retail_env.models.shipped import small_checkpoint
 
 POINTER = (
@@ -32,6 +32,15 @@ def changed(folder: Path, **changes: Any) -> str:
 
 def checked(source: str, style: str = "minimal", sequence_length: int = 1024) -> Any:
     return check_pretrained(source, prompt_styles={style}, sequence_length=sequence_length)
+
+
+def test_a_run_that_gives_a_message_fewer_tokens_than_the_fine_tuning_did_is_told(folder: Path):
+    source = changed(folder, tau_retail={"prompt_style": "minimal", "max_new_tokens": 1024})
+    limits = {"train.max_new_tokens": 512, "val.max_new_tokens": 1024}
+    [line] = cut_messages(source, limits)
+    assert "gave a message 1024 tokens" in line and "cuts them off at train.max_new_tokens=512, which" in line
+    assert cut_messages(source, {"val.max_new_tokens": 1024, "train.max_new_tokens": 2048}) == []
+    assert cut_messages(str(small_checkpoint()), limits) == []  # says nothing of them
 
 
 def test_the_small_model_says_what_it_was_trained_on():

@@ -82,6 +82,44 @@ def test_a_full_disk_ends_the_run_with_how_to_go_on(tmp_path, monkeypatch):
     assert not (tmp_path / "run" / ".lock").exists()
 
 
+@pytest.mark.parametrize(("taught", "told"), [(4096, True), (16, False)])
+def test_messages_that_a_run_cuts_shorter_than_they_were_taught_are_told_before_it_begins(
+    tmp_path, monkeypatch, taught, told
+):
+    model = shutil.copytree(small_checkpoint(), tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    about = {"tau_retail": {"prompt_style": "full", "max_new_tokens": taught}, "max_position_embeddings": 1 << 17}
+    (model / "config.json").write_text(json.dumps(config | about))
+    values = compose(NAME, overrides=[f"output_dir={tmp_path / 'run'}", f"pretrain={model}"])
+    checked = check_roll(values)
+    tasks = dict.fromkeys(checked.train_tags + checked.val_tags, SimpleNamespace(number=1))
+    nothing = dict.fromkeys(("check_memory", "import_what_workers_import"), lambda *_: None)
+    same = dict.fromkeys(
+        ("onto_visible_gpus", "with_engines", "agentic_config", "fit_groups"), lambda values, *_: values
+    )
+    empty = dict.fromkeys(("planned", "unjudged"), lambda *_: ())
+
+    def begin(*_: Any) -> None:
+        raise InvalidValueError("begun")
+
+    replaced = {
+        **nothing,
+        **same,
+        **empty,
+        "python_path": lambda: os.environ.get("PYTHONPATH", ""),
+        "preflight": lambda *_, **__: tasks,
+        "ended_early": begin,
+    }
+    for name, instead in replaced.items():
+        monkeypatch.setattr(train, name, instead)
+    for name in ("PYTHONPATH", "ROLL_LOG_DIR", *train.QUIET):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    said: list[str] = []
+    with pytest.raises(InvalidValueError, match="begun"):
+        train.train(checked, values, say=said.append)
+    assert any(f"gave a message {taught} tokens" in line for line in said) == told
+
+
 def gone_on(*overrides: str) -> list[str]:
     """What is said of a run that goes on."""
     values = compose(NAME, overrides=overrides)

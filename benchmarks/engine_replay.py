@@ -1,11 +1,12 @@
 """What the same engine does alone: clients that replay a ROLL run's recorded turns, with no environment between.
 
 python benchmarks/engine_replay.py RUN, on a machine with a GPU and in the environment of the engine roll. RUN is the
-folder of a run on one GPU with vLLM. Each client plays episodes as they were played: a turn's prompt is the recorded
-one, and as many tokens are generated as were. So the engine does the work of the run's rollouts, and what those took
-longer is the env manager's, ROLL's and Ray's. Its weights are random, as ROLL's flags have it before the first weight
-sync: the words that it generates are not the recorded ones, and of a turn's prompt it finds less in its prefix cache
-than the run did. Prompt tokens found there are vLLM's count of each request.
+folder of a run with vLLM, one engine on each GPU that plays. Each client plays episodes as they were played: a turn's
+prompt is the recorded one, and as many tokens are generated as were. So the engine does the work of the run's rollouts,
+and what those took longer is the env manager's, ROLL's and Ray's. Of a run on N GPUs (--of N) one engine replays its
+share: every N-th episode, by an N-th of the clients. Its weights are random, as ROLL's flags have it before the first
+weight sync: the words that it generates are not the recorded ones, and of a turn's prompt it finds less in its prefix
+cache than the run did. Prompt tokens found there are vLLM's count of each request.
 """
 
 from __future__ import annotations
@@ -73,10 +74,13 @@ def main() -> None:
     if not steps:
         refuse(f"{options.run} has no step with trajectories and without a validation beside it")
     manager = config["train_env_manager"]
-    clients = options.clients or manager["num_env_groups"] * manager["group_size"]
+    clients = options.clients or manager["num_env_groups"] * manager["group_size"] // options.of
     print(f"steps {steps}: each has its rollout for itself; {clients} clients")
-    found = asyncio.run(_replay(config, [recorded[step] for step in steps], clients))
-    lines = [_line(step, rows[step], len(recorded[step]), played) for step, played in zip(steps, found, strict=True)]
+    shares = [recorded[step][:: options.of] for step in steps]
+    found = asyncio.run(_replay(config, shares, clients))
+    lines = [
+        _line(step, rows[step], len(share), played) for step, share, played in zip(steps, shares, found, strict=True)
+    ]
     for line in lines:
         print(json.dumps(line))
     print(json.dumps(_total(lines)))
@@ -194,7 +198,8 @@ def _total(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of the run: config.yaml, metrics.jsonl, trajectories/")
-    parser.add_argument("--clients", type=int, help="how many play at once (default: the run's environments)")
+    parser.add_argument("--clients", type=int, help="how many play at once (default: the run's environments on a GPU)")
+    parser.add_argument("--of", type=int, default=1, metavar="N", help="GPUs on which the run played (default 1)")
     parser.add_argument("--steps", type=int, default=5, help="how many of the run's last steps (default 5)")
     parser.add_argument("--out", type=Path, help="JSONL file to write the figures to")
     return parser.parse_args()

@@ -7,8 +7,8 @@ it played, and, as --plan does it, from its configuration alone. Every run count
 All had the same card, and all but one a single GPU to learn: that work divides by the number of GPUs is assumed.
 
 A new run is a folder with these two files; --write then puts the fit to all of them into
-tau_retail_env/roll/config/step_costs.toml. Not read are roll_guess (two steps), roll_megatron (another backend) and the
-PPO of smol_wants (beside evaluations).
+tau_retail_env/roll/config/step_costs.toml. Not read are roll_guess (two steps), roll_megatron (another backend),
+roll_two_gpus (each step with a validation or a checkpoint) and the PPO of smol_wants (beside evaluations).
 """
 
 from __future__ import annotations

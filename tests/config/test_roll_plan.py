@@ -6,13 +6,14 @@ from tau_retail_env.config import compose
 from tau_retail_env.config.roll_schema import RollSchema
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.models.shapes import from_config, shape_of
-from tau_retail_env.roll.config.memory import CONTEXTS_GIB, memory
+from tau_retail_env.roll.config.memory import CONTEXT_GIB, memory
 from tau_retail_env.roll.config.plan import plan
 from tau_retail_env.roll.config.rules import RollValues
 from tau_retail_env.roll.config.step_costs import ENGINES_THAT_HELP, seconds, step_of, table
 
 QWEN = "Qwen/Qwen2.5-0.5B-Instruct"
 SMOL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+MICROBATCHES = [f"{role}.max_tokens_per_microbatch_in_train=32768" for role in ("actor_train", "critic")]
 
 
 def config(name, *overrides):
@@ -42,18 +43,41 @@ def test_a_model_that_is_not_known_is_named_with_those_that_are():
 @pytest.mark.parametrize(("name", "measured"), [(QWEN, 50.8), (SMOL, 22.8)])
 def test_memory_is_what_was_measured_on_a_gpu(name, measured):
     """docs/runs/roll_learning: the actor alone, in micro-batches of 32,768 tokens."""
-    shape = shape_of(name)
-    needed = memory(config("tau_retail_1gpu", f"pretrain={name}"), shape)
-    waiting = (12 + 4) * shape.parameters / 2**30  # the critic's weights and moments, the reference's weights
+    needed = memory(config("tau_retail_1gpu", f"pretrain={name}", *MICROBATCHES), shape_of(name))
     assert needed.learner == pytest.approx(measured, rel=0.05)
-    assert needed.learning == pytest.approx(needed.learner + waiting + CONTEXTS_GIB)
+
+
+def test_actor_and_critic_learn_at_once():
+    """docs/runs/roll_two_gpus: 97.2 GiB of each card, of which 42.4 were the critic's own."""
+    needed = memory(config("tau_retail_config", "num_gpus_per_node=2", *MICROBATCHES), shape_of(QWEN))
+    reference = 4 * shape_of(QWEN).parameters / 2 / 2**30
+    assert needed.learning == pytest.approx(2 * needed.learner + reference + 4 * CONTEXT_GIB)
+    assert needed.learning == pytest.approx(97.2, rel=0.08)
+    apart = ["critic.device_mapping=[1]", "actor_train.device_mapping=[0]", "reference.device_mapping=[0]"]
+    alone = memory(
+        config("tau_retail_1gpu", "num_gpus_per_node=2", "actor_infer.device_mapping=[0]", *apart), shape_of(QWEN)
+    )
+    assert alone.learning == pytest.approx(alone.learner + 2 * reference + 3 * CONTEXT_GIB)
+
+
+def test_adams_step_of_a_large_model_takes_more_than_its_activations():
+    """docs/runs/roll_two_gpus: 75.2 GiB; the reference, which is too large to stay beside it, is not counted."""
+    shape = shape_of("Qwen/Qwen3-4B-Instruct-2507")
+    needed = memory(config("tau_retail_grpo", "num_gpus_per_node=2"), shape)
+    assert needed.learner == pytest.approx(75.2, rel=0.02)
+    assert needed.learning == pytest.approx(needed.learner + 2 * CONTEXT_GIB)
+
+
+@pytest.mark.parametrize("name", ["tau_retail_1gpu", "tau_retail_config", "tau_retail_smol_ppo"])
+def test_the_shipped_ppo_fits_cards_of_80_gb(name):
+    assert not list(memory(config(name), shape_of(SMOL if "smol" in name else QWEN)).problems(79.6))
 
 
 def test_checkpointing_and_more_gpus_take_less_memory():
     shape = shape_of(QWEN)
     plain = memory(config("tau_retail_1gpu"), shape).learning
     off = [f"{role}.model_args.disable_gradient_checkpointing=false" for role in ("actor_train", "critic")]
-    assert memory(config("tau_retail_1gpu", *off), shape).learning < 0.4 * plain
+    assert memory(config("tau_retail_1gpu", *off), shape).learning < 0.5 * plain
     assert memory(config("tau_retail_config"), shape).learning < plain
 
 

@@ -13,14 +13,17 @@ CARDS_GIB = {"24 GB": 24, "40 GB": 40, "80 GB": 80, "141 GB": 140}
 """Sizes of cards, in GiB as they tell them."""
 TRAINED = 16
 """Bytes of a weight that learns: fp32 weight, gradient and Adam's two moments."""
-WAITING = 12
-"""Of these, what a learner keeps on the card while another learns: weight and moments."""
+UPDATED = 20
+"""Bytes of one while Adam makes its step, when no activations are there: the root of the second moments besides."""
 STILL = 4
 """Bytes of a weight of the reference."""
+KEPT_GIB = 7.0
+"""Up to how much a reference stays on the card while others learn: a twentieth of the largest (`roll/learning.py`)."""
 MEASURED = 1.1
 """What was measured of a token's saved activations, over what their shapes say (1.10 for 0.5 B, 1.09 for 135 M)."""
-CONTEXTS_GIB = 3.0
-"""CUDA contexts of the roles that share a card, and what the sleeping engine keeps: an assumption."""
+CONTEXT_GIB = 1.9
+"""CUDA's own memory in the process of each role on a card, NCCL's buffers and what a sleeping engine keeps included:
+7.7 GiB were measured for four roles (docs/runs/roll_two_gpus)."""
 SMALLEST_CACHE = 2
 """Longest episodes that the engine's cache must hold at the least."""
 
@@ -30,9 +33,11 @@ class Memory:
     """GiB of one card at its fullest, by part of a step."""
 
     learning: float
-    """While the largest learner learns."""
+    """While all learners of the fullest card learn, which ROLL has them do at once."""
     learner: float
-    """Of these, what that learner's own process allocates: weights, gradient, moments and a micro-batch."""
+    """Of these, what the largest learner's own process allocates: weights, gradient, moments and a micro-batch."""
+    contexts: float
+    """Of these, CUDA's own."""
     playing: float
     """What all engines need of their share: weights, and a cache for a few whole episodes."""
     share: float
@@ -72,21 +77,30 @@ def memory(config: RollValues, shape: Shape) -> Memory:
         shape: the actor's and the critic's model.
     """
     learners = [role for role in ("actor_train", "critic") if role in config.roles]
-    cards = {role: config.data_parallel(role) for role in learners}
-    fullest = max(_learning(config, role, shape, cards[role]) for role in learners)
-    idle = sum(WAITING * shape.parameters / cards[role] for role in learners[1:])
+    own = {role: _learning(config, role, shape, config.data_parallel(role)) / GIB for role in learners}
     if config.has_reference:
-        idle += STILL * shape.parameters / cards["actor_train"]
+        still = STILL * shape.parameters / config.data_parallel("reference") / GIB
+        own["reference"] = still if still <= KEPT_GIB else 0.0
+    own["actor_infer"] = 0.0  # asleep, or on GPUs of its own
+    fullest, contexts = max(_on_card(config, own, card) for role in learners for card in config.devices(role) or [0])
     split = len(config.devices("actor_infer")) // config.data_parallel("actor_infer")
     engines = int(config.values.get("engines_per_gpu", 1))
     engine = 2 * shape.parameters / split + SMALLEST_CACHE * config("sequence_length") * shape.cache_bytes / split
     return Memory(
-        learning=(fullest + idle) / GIB + CONTEXTS_GIB,
-        learner=fullest / GIB,
+        learning=fullest,
+        learner=max(own[role] for role in learners),
+        contexts=contexts,
         playing=engines * engine / GIB,
         share=float(config.values.get("infer_gpu_memory", INFER_GPU_MEMORY)),
         learners=tuple(learners),
     )
+
+
+def _on_card(config: RollValues, own: dict[str, float], card: int) -> tuple[float, float]:
+    """GiB that all roles of a card take while it learns, and CUDA's share of them."""
+    there = [role for role in own if card in (config.devices(role) or [0])]
+    contexts = CONTEXT_GIB * len(there)
+    return sum(own[role] for role in there) + contexts, contexts
 
 
 def _learning(config: RollValues, role: str, shape: Shape, cards: int) -> float:
@@ -95,4 +109,5 @@ def _learning(config: RollValues, role: str, shape: Shape, cards: int) -> float:
     if not config(f"{role}.model_args.disable_gradient_checkpointing"):
         kept = 2 * shape.layers * shape.hidden + shape.saved_bytes // shape.layers
     gathered = 2 * shape.parameters if cards > 1 else 0
-    return TRAINED * shape.parameters / cards + gathered + MEASURED * kept * tokens
+    weights = shape.parameters / cards
+    return gathered + max(TRAINED * weights + MEASURED * kept * tokens, UPDATED * weights)

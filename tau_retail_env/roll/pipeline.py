@@ -63,9 +63,7 @@ class TauRetailPipeline(AgenticPipeline):
     interruption = Interruption(print)
     """What signals have asked of the run."""
 
-    def __init__(
-        self, pipeline_config: Any, loaded: dict[str, Loaded], reached: Callable[[str], None] = lambda _: None
-    ) -> None:
+    def __init__(self, pipeline_config: Any, loaded: dict[str, Loaded], reached: Callable[[str], None]) -> None:
         self._reached = reached
         self._storage = begin_storage()
         hand_out(self._storage, loaded)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tau_retail_env.models.shipped import PACKAGE_FOLDER
-from tau_retail_env.roll.nodes import variables
+from tau_retail_env.roll.nodes import SECRET, variables
 from tau_retail_env.roll.preflight import roll_folder
 from tau_retail_env.runs.interruption import terminate
 from tau_retail_env.users.llm.budget import RUN_VARIABLE
@@ -56,12 +56,14 @@ class RayAhead:
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
         self._is_up = False
+        self._began_with: dict[str, str] | None = None
 
     def begin(self) -> None:
         """Start them; not where the run joins a cluster."""
         if os.environ.get("RAY_ADDRESS"):
             return
         _adopt_orphans()
+        self._began_with = dict(os.environ)
         with suppress(OSError):
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", HEAD],
@@ -86,6 +88,15 @@ class RayAhead:
         if not self._is_up:
             self.end()
         return told if self._is_up else None
+
+    def set_since(self) -> dict[str, str]:
+        """Variables that this process has got since they were begun, such as ROLL's folder of logs; no secrets."""
+        before = os.environ if self._began_with is None else self._began_with
+        return {
+            name: value
+            for name, value in os.environ.items()
+            if before.get(name) != value and not any(word in name for word in SECRET)
+        }
 
     def end(self) -> None:
         """End them, if they are there, and wait until they have ended."""
@@ -145,7 +156,7 @@ def ray_of_its_own(say: Callable[[str], None], ahead: RayAhead) -> Iterator[Mapp
         ray.init(
             address=found or "local",
             namespace=RAY_NAMESPACE,
-            runtime_env={"env_vars": worker_variables()},
+            runtime_env={"env_vars": worker_variables(ahead.set_since())},
             log_to_driver=True,
             **own,
         )
@@ -162,12 +173,16 @@ def ray_of_its_own(say: Callable[[str], None], ahead: RayAhead) -> Iterator[Mapp
         signal.signal(signal.SIGTERM, before)
 
 
-def worker_variables() -> dict[str, str]:
-    """Environment variables of every worker: ROLL's, ours, and over both what the driver's shell sets."""
+def worker_variables(set_since: Mapping[str, str]) -> dict[str, str]:
+    """Environment variables of every worker: ROLL's, ours, and over both what the driver's shell sets.
+
+    Args:
+        set_since: what else the driver has and Ray's processes, whose environment workers get, have not.
+    """
     from roll.platforms import current_platform
 
     inherited = variables(os.environ) | {name: os.environ[name] for name in ("PYTHONPATH", RUN_VARIABLE)}
-    return {**current_platform.get_custom_env_vars(), **QUIET, **PATIENT, **inherited}
+    return {**set_since, **current_platform.get_custom_env_vars(), **QUIET, **PATIENT, **inherited}
 
 
 def end_descendants() -> int:

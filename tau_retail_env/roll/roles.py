@@ -117,8 +117,12 @@ def tell_of_engines(learners: Any, engines: Any, reached: Callable[[str], None])
         engines.initialize = play
         reached("learners are loaded and engines wanted")
         answers = play(**given)
-        _begin(lambda: ray.wait(answers, num_returns=len(answers)) and reached("engines are up"))
+        _begin(tell_when_up, answers)
         return answers
+
+    def tell_when_up(answers: list[Any]) -> None:
+        ray.wait(answers, num_returns=len(answers))
+        reached("engines are up")
 
     learners.initialize = learners_load
 

@@ -69,7 +69,9 @@ def _train_in(
     begin_run()
     os.environ.update(QUIET)
     attention = ((values.get("actor_train") or {}).get("model_args") or {}).get("attn_implementation")
-    loaded = preflight(config, attention=attention, begin=ahead.begin)
+    # ROLL adds system_envs to this process's environment, which environment workers get by Ray's processes.
+    begin = (lambda: None) if values.get("system_envs") else ahead.begin
+    loaded = preflight(config, attention=attention, begin=begin)
     counts = {tag: one.number for tag, one in loaded.items()}
     check_memory(values)
     for words, tags in (("training", config.train_tags), ("validation", config.val_tags)):

@@ -48,8 +48,8 @@ class Agenda:
     """All of the profile."""
     by_email: bool
     """Whether the customer identifies itself by email rather than by name and zip."""
-    knows_order_ids: bool
-    """Whether the customer has its order ids at hand."""
+    text: str
+    """All that the task tells the customer, in small letters: it says no id that is not in it."""
     openness: float
     """How likely a request comes with all its details, 0 to 1."""
     products: frozenset[str] = frozenset()
@@ -64,6 +64,14 @@ class Agenda:
     def zip(self) -> str | None:
         """The zip code it gives first, None where it remembers none."""
         return self.zips[0] if self.zips else None
+
+    def knows(self, words: str) -> bool:
+        """Whether some words stand in the customer's text; it knows no empty ones."""
+        return bool(words) and re.search(rf"(?<!\w){re.escape(words.casefold())}(?!\w)", self.text) is not None
+
+    def may_say(self, name: str | None) -> bool:
+        """Whether the customer knows the id of an order, with its number sign or not, or of a payment method."""
+        return name is not None and self.knows(name.lstrip("#"))
 
 
 def build_agenda(task: Task, shop: Mapping[str, Any]) -> Agenda:
@@ -95,7 +103,7 @@ def build_agenda(task: Task, shop: Mapping[str, Any]) -> Agenda:
         address=address_of(user["address"]),
         payment_methods=payment_methods_of(user),
         by_email=bool(emails) and _identified_by_email(task, known),
-        knows_order_ids=not _forgets_order_ids(unknown, scenario.reason_for_call or ""),
+        text=task.instruction.casefold(),
         openness=_openness(f"{scenario.persona or ''} {scenario.task_instructions or ''}"),
         products=frozenset(product["name"] for product in shop["products"].values()),
     )
@@ -135,12 +143,6 @@ def _remembered(user: Mapping[str, Any], known: str, unknown: str) -> tuple[tupl
 def _identified_by_email(task: Task, known: str) -> bool:
     lookups = [action.name for action in task.actions if action.name.startswith("find_user_id_by_")]
     return lookups[0] == "find_user_id_by_email" if lookups else bool(EMAIL.search(known))
-
-
-def _forgets_order_ids(*texts: str) -> bool:
-    forgets = re.compile(r"\border\s+(?:id|number)", re.IGNORECASE)
-    denies = re.compile(r"\b(?:don't|do not)\s+(?:remember|know)\s+(?:the |your |any )?order", re.IGNORECASE)
-    return bool(forgets.search(texts[0])) or any(denies.search(text) for text in texts)
 
 
 def _openness(personality: str) -> float:

@@ -373,7 +373,7 @@ class Conversation:
         self._useless = 0
         words = [self._speech.identity(asks)] if asks & IDENTITY_FACTS else []
         wanted = [fact for fact in Fact if fact in asks - IDENTITY_FACTS]
-        words.extend(self._speech.facts(current, wanted))
+        words.extend(self._speech.facts(current, wanted, asked=True))
         if not words and current.kind in PROSE and current.of_story:
             words.append(self._speech.statement(current, full=True))
         if not words:

@@ -56,7 +56,8 @@ class Phrasebook:
         known = phrasings(act, self._portion)
         chosen = known[self.random(act).randrange(len(known))]
         text = chosen.format(**slots)
-        return text[:1].upper() + text[1:] if chosen.startswith(("{order}", "{items}", "{changes}")) else text
+        begins = chosen.startswith(("{order}", "{items}", "{changes}", "{payment}")) and "_" not in text.split()[0]
+        return text[:1].upper() + text[1:] if begins else text  # but an id, "gift_card_7588375", is spelt as it is
 
     def random(self, purpose: str) -> random.Random:
         """A random source for the next choice of this purpose."""

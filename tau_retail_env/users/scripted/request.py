@@ -29,6 +29,8 @@ class Kind(StrEnum):
 
 PROSE = frozenset({Kind.INQUIRY, Kind.IMPOSSIBLE, Kind.TRANSFER})
 """Kinds that are told in words only: no tool call could be held against them."""
+ITEM_KINDS = (Kind.RETURN, Kind.EXCHANGE, Kind.MODIFY_ITEMS)
+"""Kinds that are about some items of an order."""
 
 
 KIND_OF_TOOL: Mapping[str, Kind] = {

@@ -19,10 +19,9 @@ from tau_retail_env.users.scripted.proposal import (
     other_writes,
     payment_ids,
 )
-from tau_retail_env.users.scripted.request import PROSE, Item, Kind, PaymentMethod, Request
+from tau_retail_env.users.scripted.request import ITEM_KINDS, PROSE, Item, Kind, PaymentMethod, Request
 from tau_retail_env.users.scripted.riders import riders
 
-ITEM_KINDS = (Kind.RETURN, Kind.EXCHANGE, Kind.MODIFY_ITEMS)
 KIND_WORDS: tuple[tuple[str, tuple[Kind, ...]], ...] = (
     (r"\bcancel", (Kind.CANCEL,)),
     (r"\breturn", (Kind.RETURN,)),
@@ -85,7 +84,7 @@ def review(text: str, request: Request, agenda: Agenda, others: Sequence[Request
         others: further requests that the text may be about as well; what belongs to them is not wrong here.
     """
     verdicts = {
-        Fact.ORDER: _order(text, request, others),
+        Fact.ORDER: _order(text, request, agenda, others),
         Fact.ITEMS: _items(text, request, agenda, others),
         Fact.OPTIONS: _options(text, request),
         Fact.PAYMENT: _payment(text, request, agenda, others),
@@ -115,8 +114,13 @@ def _unasked(text: str, request: Request, agenda: Agenda, others: Sequence[Reque
         orders = set()
     if request.payment and request.payment.id not in payment_ids(text):
         payments = set()
-    named = [f"order {order_id}" for order_id in sorted(orders)]
-    return (*named, *sorted(payments), *other_writes(text, wanted, agenda.products), *riders(text, wanted))
+    named = [
+        *(f"order {order_id}" if agenda.may_say(order_id) else "another order" for order_id in sorted(orders)),
+        *(name if agenda.may_say(name) else "another payment method" for name in sorted(payments)),
+        *other_writes(text, wanted, agenda.products),
+        *riders(text, wanted),
+    ]
+    return tuple(dict.fromkeys(named))
 
 
 def _kinds(text: str) -> set[Kind]:
@@ -151,15 +155,23 @@ def relates(text: str, wish: str) -> bool:
     return len(named & wished) > 1
 
 
-def _order(text: str, request: Request, others: Iterable[Request]) -> bool | None:
+def _order(text: str, request: Request, agenda: Agenda, others: Sequence[Request]) -> bool | None:
     if request.order_id is None:
         return None
     stated = order_ids(text)
     if not stated:
-        return None
+        return False if _describes_another_order(text, request, agenda, others) else None
     if request.order_id not in stated:
         return False
     return not other_orders(text, (request, *others))
+
+
+def _describes_another_order(text: str, request: Request, agenda: Agenda, others: Iterable[Request]) -> bool:
+    """Whether a text tells the order by something that is not in it; of single items `_items` judges."""
+    if request.kind in ITEM_KINDS or request.kind in PROSE:
+        return False
+    elsewhere = {item.product for other in others for item in (*other.items, *other.other_items)}
+    return bool(_foreign_products(meant(text.casefold(), actions=False), request, agenda) - elsewhere)
 
 
 def _items(text: str, request: Request, agenda: Agenda, others: Iterable[Request]) -> bool | None:
@@ -205,12 +217,23 @@ def _names(low: str, item: Item, request: Request) -> bool:
     if _name_pattern(name).search(low):
         return True
     every = {other.product.casefold() for other in (*request.items, *request.other_items)}
-    words = name.split()
-    short = words[0] if words[-1] in GENERIC_HEADS else words[-1]
+    short = _noun(name)
     values = _option_words((*request.items, *request.other_items))
     if short in values or short == name or sum(short in other.split() for other in every) > 1:
         return False
     return bool(_name_pattern(short).search(low))
+
+
+def names_product(text: str, product: str) -> bool:
+    """Whether a text (in lower case) names a product, in full or by its noun alone."""
+    name = product.casefold()
+    return any(_name_pattern(words.removesuffix("s")).search(text) for words in (name, _noun(name)))
+
+
+def _noun(name: str) -> str:
+    """The word of a product's name that calls it alone."""
+    words = name.split()
+    return words[0] if words[-1] in GENERIC_HEADS else words[-1]
 
 
 def _option_words(items: Iterable[Item]) -> set[str]:

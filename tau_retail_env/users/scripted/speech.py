@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 
 from tau_retail_env.users.scripted.agenda import Agenda
 from tau_retail_env.users.scripted.listening import Fact
+from tau_retail_env.users.scripted.naming import described_order, listed, order_name, payment_name
 from tau_retail_env.users.scripted.phrases import Phrasebook
-from tau_retail_env.users.scripted.request import PROSE, Item, Kind, Request
+from tau_retail_env.users.scripted.request import ITEM_KINDS, PROSE, Item, Kind, Request
 
 IDENTITY_FACTS = frozenset({Fact.EMAIL, Fact.NAME, Fact.ZIP, Fact.USER_ID})
 CHANGING_ITEMS = (Kind.EXCHANGE, Kind.MODIFY_ITEMS)
@@ -64,11 +65,11 @@ class Speech:
         if request.say:
             return self._in_own_words(request)
         names_order = full or self._book.random("names the order").random() < 0.6
-        order = self._order_name(request) if names_order else "an order"
         items = self._items_named(request) if full and request.items else "something"
+        order = self._order_beside(items, request) if names_order else "an order"
         act = "payment_change" if request.kind is Kind.PAYMENT else request.kind.value
         words = [self._book.say(act, order=order, items=items)]
-        if names_order and self._agenda.knows_order_ids:
+        if names_order:
             self.told[request, Fact.ORDER] += 1
         if full:
             self.told[request, Fact.ITEMS] += 1
@@ -79,13 +80,21 @@ class Speech:
             )
         return " ".join(words)
 
-    def facts(self, request: Request, facts: Iterable[Fact]) -> list[str]:
-        """Several facts about a request, each in a sentence; the options of several items name the items as well."""
+    def facts(self, request: Request, facts: Iterable[Fact], *, asked: bool = False) -> list[str]:
+        """Several facts about a request, each in a sentence; the options of several items name the items as well.
+
+        Args:
+            request: what they are about.
+            facts: which ones.
+            asked: whether the agent has asked for them, and hears which of them the customer has not.
+        """
         wanted = list(facts)
         if Fact.OPTIONS in wanted and len(request.items) > 1 and not self._is_vague(request, Fact.OPTIONS):
             wanted = [fact for fact in wanted if fact is not Fact.ITEMS]
         words = []
         for fact in (fact for fact in wanted if self._knows(request, fact)):
+            if asked and self._lacks_id(request, fact):
+                words.append(self._book.say("dont_know", fact=fact.value))
             words.append(self._fact(request, fact))
             self.told[request, fact] += 1
         if Fact.OPTIONS in wanted and request.kind not in PROSE:
@@ -130,17 +139,24 @@ class Speech:
     def _items_named(self, request: Request) -> str:
         return listed(item.label for item in request.items)
 
-    def _order_name(self, request: Request) -> str:
-        if self._agenda.knows_order_ids:
-            return f"order {request.order_id}"
-        return f"the order with {listed(item.label for item in (*request.items, *request.other_items))}"
+    def _order_beside(self, items: str, request: Request) -> str:
+        """An order as a sentence names it in which the items of a return, an exchange or a change may stand."""
+        told = request.kind in ITEM_KINDS and items != "something"
+        if told and not self._agenda.may_say(request.order_id):
+            return "my order"
+        return order_name(request, self._agenda) or "my order"
+
+    def _lacks_id(self, request: Request, fact: Fact) -> bool:
+        """Whether the customer describes an order because its text has no id of it."""
+        is_order = fact is Fact.ORDER and not self._is_vague(request, fact)
+        return is_order and not self._agenda.may_say(request.order_id)
 
     def _knows(self, request: Request, fact: Fact) -> bool:
         """Whether there is anything to say about a fact."""
         if fact in request.words:
             return True
         given = {
-            Fact.ORDER: request.order_id,
+            Fact.ORDER: request.order_id or (request.kind in PROSE and request.of_story),
             Fact.ITEMS: request.items,
             Fact.OPTIONS: request.kind in CHANGING_ITEMS,
             Fact.PAYMENT: request.payment,
@@ -155,10 +171,10 @@ class Speech:
         if self._is_vague(request, fact):
             return self._wording(fact, request.words[fact])
         match fact:
-            case Fact.ORDER if self._agenda.knows_order_ids:
-                return say("order id", order=request.order_id or "")
+            case Fact.ORDER if self._lacks_id(request, fact):
+                return described_order(request, self._agenda)
             case Fact.ORDER:
-                return f"{say('dont_know', fact=fact.value)} {say('items', items=self._order_name(request))}"
+                return say("order id", order=request.order_id or "")
             case Fact.ITEMS:
                 return say("items", items=self._items_named(request))
             case Fact.OPTIONS:
@@ -166,7 +182,7 @@ class Speech:
                 return say("options", changes=_changes(request.items, named=named))
             case Fact.PAYMENT:
                 act = "refund" if request.kind is Kind.RETURN else "payment"
-                return say(act, payment=request.payment.id if request.payment else "")
+                return say(act, payment=payment_name(request, self._agenda) if request.payment else "")
             case Fact.REASON:
                 return say("reason_needless" if request.reason == "no longer needed" else "reason_mistake")
             case _:
@@ -213,12 +229,6 @@ class Speech:
     def _next(self, values: tuple[str, ...], fact: Fact) -> str:
         """The value to give this time; the last one for ever."""
         return values[min(self.told[None, fact], len(values) - 1)] if values else ""
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names as one says them: "the Desk Lamp, the Grill and the T-Shirt"."""
-    articled = [f"the {name}" for name in names]
-    return " and ".join([", ".join(articled[:-1]), articled[-1]]) if len(articled) > 1 else articled[0]
 
 
 def _changes(items: tuple[Item, ...], *, named: bool) -> str:

@@ -54,12 +54,20 @@ def test_an_item_that_shares_its_name_is_told_apart_by_its_options(tasks: dict[s
 
 def test_what_a_customer_does_not_remember_it_does_not_know(tasks: dict[str, Task]) -> None:
     assert agenda(tasks["tau2/0"]).email is None
-    assert not agenda(tasks["tau2/79"]).knows_order_ids
     by_email = next(
         task for task in load_tasks("generated", "test") if "zip code" in (task.scenario.unknown_info or "")
     )
     assert agenda(by_email).zip is None
     assert agenda(by_email).email
+
+
+def test_an_id_is_known_only_where_the_tasks_text_has_it(tasks: dict[str, Task]) -> None:
+    received, described = agenda(tasks["tau2/0"]), agenda(tasks["tau2/79"])
+    assert received.may_say("#W2378156")
+    assert received.may_say("W2378156")
+    assert not received.may_say("#W237815")
+    assert not received.may_say("credit_card_9513926")
+    assert not any(described.may_say(request.order_id) for request in described.requests)
 
 
 def test_a_user_id_is_known_only_where_the_task_tells_it(tasks: dict[str, Task]) -> None:

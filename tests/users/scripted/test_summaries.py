@@ -257,28 +257,28 @@ WRONG = [
         f"I will change #W6885344 to {TO}, Austin, TX 78701, and then update the address on your profile.",
         "a new default address",
     ),
-    (HOME, f"Change your default address and the address of order #W3260419 to {TO}, Austin, TX.", "#W3260419"),
+    (HOME, f"Change your default address and the address of order #W3260419 to {TO}, Austin, TX.", "another order"),
     (HOME, f"Your default address becomes {TO}, Austin, TX; also for your pending orders.", "the address of an order"),
-    (CANCEL, "Cancel #W6885344, reason: no longer needed, and also cancel order #W9999999.", "#W9999999"),
-    (RETURN, "Return Bluetooth Speaker and Perfume of #W2286012 and also cancel order #W9999999.", "#W9999999"),
-    (CANCEL, "Cancel these orders, as they are no longer needed:\n- #W6885344\n- #W9999999", "#W9999999"),
+    (CANCEL, "Cancel #W6885344, reason: no longer needed, and also cancel order #W9999999.", "another order"),
+    (RETURN, "Return Bluetooth Speaker and Perfume of #W2286012 and also cancel order #W9999999.", "another order"),
+    (CANCEL, "Cancel these orders, as they are no longer needed:\n- #W6885344\n- #W9999999", "another order"),
     (
         CANCEL,
         "You have two pending orders that can be cancelled:\n1. #W6885344\n2. #W3260419\nBoth of these as no longer "
         "needed?",
-        "#W3260419",
+        "another order",
     ),
     (CANCEL, "1. Cancel order #W6885344 (no longer needed)\n2. Return the Perfume\n", "a return"),
     (CANCEL, "1. Cancel order #W6885344 (no longer needed)\n2. Update default address\n", "a new default address"),
-    (PAYMENT, "Change payment of #W6885344 to credit_card_8405687 and of #W3260419 as well.", "#W3260419"),
+    (PAYMENT, "Change payment of #W6885344 to credit_card_8405687 and of #W3260419 as well.", "another order"),
     (HOME, f"Change default address to {TO}, Austin, TX and redirect all open orders.", "the address of an order"),
     (CANCEL, "Return everything in #W5555555 and cancel #W6885344, reason: no longer needed.", "a return"),
     (
         CANCEL,
         "Cancel #W6885344, reason: no longer needed, and then refund order #W1111111 to credit_card_1234567.",
-        "credit_card_1234567",
+        "another payment method",
     ),
-    (CANCEL, "Cancel #W6885344 (no longer needed) and refund it to gift_card_7588375.", "gift_card_7588375"),
+    (CANCEL, "Cancel #W6885344 (no longer needed) and refund it to gift_card_7588375.", "another payment method"),
     (CANCEL, "Cancel #W6885344 (no longer needed) and change the shipping address of the next.", "another address"),
     (CANCEL, "Cancel #W6885344 (no longer needed). I'd then exchange the Backpack for a large one.", "an exchange"),
     (ADDRESS, f"Change address of #W6885344 to {TO}, Austin, TX 78701, then cancel the whole order.", "a cancellation"),
@@ -287,11 +287,15 @@ WRONG = [
     (MODIFY, "Modify in #W2564042: Laptop to 15-inch, i9, and I'll cancel the rest of it.", "a cancellation"),
     (PAYMENT, "Change payment of #W6885344 to credit_card_8405687, and then the order will be cancelled.", "a cancel"),
     (PAYMENT, "Change payment of #W6885344 to credit_card_8405687 and swap the Backpack.", "an exchange"),
-    (PAYMENT, "Split the payment of #W6885344 over credit_card_8405687 and gift_card_7588375.", "gift_card_7588375"),
+    (
+        PAYMENT,
+        "Split the payment of #W6885344 over credit_card_8405687 and gift_card_7588375.",
+        "another payment method",
+    ),
     (
         RETURN,
         "Return Bluetooth Speaker, Perfume of #W2286012. Refund: gift_card_7588375, credit_card_8405687.",
-        "credit_card_8405687",
+        "another payment method",
     ),
     (RETURN, "Return Bluetooth Speaker and Perfume of #W2286012 and exchange the rest of the order.", "an exchange"),
     (
@@ -310,7 +314,9 @@ WRONG = [
 
 def task_of(*actions: Action) -> Task:
     scenario = Scenario(known_info="You are Yusuf Garcia in zip code 20080.")
-    return Task("generated/train/1", "generated", "retail", "train", "", actions, (), "yusuf_garcia_3055", scenario)
+    given = [action.arguments.get(name, "") for action in actions for name in ("order_id", "payment_method_id")]
+    text = f"You know {' '.join(given)}."
+    return Task("generated/train/1", "generated", "retail", "train", text, actions, (), "yusuf_garcia_3055", scenario)
 
 
 def answer(task: Task, *texts: str, seed: int = 0) -> str:

@@ -63,9 +63,24 @@ POLITE_AGENT = [
 
 def task_of(*actions: Action, split: str = "train", name: str = "1", unknown: str | None = None) -> Task:
     scenario = Scenario(known_info="You are Yusuf Rossi in zip code 19122.", unknown_info=unknown)
+    instruction = f"You know {ids_of(*actions)}."
     return Task(
-        f"generated/{split}/{name}", "generated", "retail", split, "", actions, (), "yusuf_rossi_9620", scenario
+        f"generated/{split}/{name}",
+        "generated",
+        "retail",
+        split,
+        instruction,
+        actions,
+        (),
+        "yusuf_rossi_9620",
+        scenario,
     )
+
+
+def ids_of(*actions: Action) -> str:
+    """The ids of orders and payment methods in some actions."""
+    given = [action.arguments.get(name) for action in actions for name in ("order_id", "payment_method_id")]
+    return ", ".join(each for each in given if each)
 
 
 def talk(task: Task, texts: Sequence[str], *, seed: int = 0, phrasings: str = "auto") -> list[str]:

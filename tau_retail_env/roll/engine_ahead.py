@@ -1,8 +1,9 @@
-"""The process of a vLLM engine, started before it is wanted: it imports PyTorch, vLLM and ROLL while learners load."""
+"""The process of a vLLM engine, started before it is wanted: it imports PyTorch, vLLM and ROLL while others do."""
 
 from __future__ import annotations
 
 import atexit
+import functools
 import importlib
 import multiprocessing
 import os
@@ -28,6 +29,8 @@ READ_EARLY = (
     "ROCR_VISIBLE_DEVICES",
 )
 """Variables that may be read while PyTorch, CUDA and vLLM are imported; all others come with what is to do."""
+WANTED = "TAU_RETAIL_ENGINE_AHEAD"
+"""Environment variable of a rollout worker that is to start its engine's process as soon as it runs."""
 NAME = "EngineCore"
 """VLLM's for the process of an engine without data parallelism."""
 
@@ -104,17 +107,28 @@ class WithOneReady(SpawnContext):
         return SpawnProcess(*args, **kwargs)
 
 
-def engine_process(worker_config: Any) -> EngineProcess | None:
-    """Start the process for a rollout worker's engine, where that is vLLM's on one GPU.
-
-    An engine on several leaves them to processes of its own.
+def wants_one(worker_config: Any) -> bool:
+    """Whether a rollout worker's engine is vLLM's on one GPU: one on several leaves them to processes of its own.
 
     Args:
         worker_config: ROLL's.
     """
-    if worker_config.strategy_args.strategy_name == "vllm" and worker_config.num_gpus_per_worker == 1:
-        with suppress(OSError):
-            return EngineProcess()
+    return bool(worker_config.strategy_args.strategy_name == "vllm" and worker_config.num_gpus_per_worker == 1)
+
+
+@functools.cache
+def engine_process() -> EngineProcess | None:
+    """The process for this rollout worker's engine, started at the first call; None in other processes.
+
+    `tau_retail_env.roll` asks for it before anything else is imported: the worker's own imports, of PyTorch,
+    transformers and ROLL, take as long as most of the engine's.
+    """
+    if os.environ.pop(WANTED, None) is None:
+        return None
+    # A terminal's Ctrl-C reaches all processes of a group: Ray's ignore it, those that the engine starts would end.
+    os.setpgrp()
+    with suppress(OSError):
+        return EngineProcess()
     return None
 
 

@@ -20,7 +20,7 @@ from tau_retail_env.roll.group_filter import WITHOUT_SIGNAL
 from tau_retail_env.roll.group_signal import with_signal
 from tau_retail_env.roll.metrics import ASKED_AT, EARNED
 from tau_retail_env.roll.ranks import begin_storage
-from tau_retail_env.roll.roles import load_together, made_at_once
+from tau_retail_env.roll.roles import load_together, made_at_once, tell_of_engines
 from tau_retail_env.roll.run_folder import scores_of
 from tau_retail_env.roll.run_tasks import Loaded, hand_out
 from tau_retail_env.roll.step_math import in_place_of_rolls
@@ -48,6 +48,7 @@ class TauRetailPipeline(AgenticPipeline):
     Args:
         pipeline_config: ROLL's AgenticConfig.
         loaded: the tasks of each tag, for the environment workers; empty when they are handed out.
+        reached: is told how far the start has come.
     """
 
     min_success = 0.0
@@ -62,7 +63,8 @@ class TauRetailPipeline(AgenticPipeline):
     interruption = Interruption(print)
     """What signals have asked of the run."""
 
-    def __init__(self, pipeline_config: Any, loaded: dict[str, Loaded]) -> None:
+    def __init__(self, pipeline_config: Any, loaded: dict[str, Loaded], reached: Callable[[str], None]) -> None:
+        self._reached = reached
         self._storage = begin_storage()
         hand_out(self._storage, loaded)
         with made_at_once(pipeline_config), played_ahead(pipeline_config):
@@ -74,7 +76,9 @@ class TauRetailPipeline(AgenticPipeline):
         Args:
             clusters: ROLL's roles.
         """
+        self._reached("the roles' processes have imported")
         super().download_models(*clusters)
+        tell_of_engines(self.actor_train, self.actor_infer, self._reached)
         if self.use_ref_model:
             # ROLL v0.2.1 knows of one alone.
             load_together(self.actor_train, getattr(self, "references", {"": self.reference}).values())

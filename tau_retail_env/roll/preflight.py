@@ -49,12 +49,15 @@ PARENT_S = 1.0
 """Seconds between two looks of a forked process whether its parent lives."""
 
 
-def preflight(config: RollConfig, *, attention: str | None = None) -> dict[str, Loaded]:
+def preflight(
+    config: RollConfig, *, attention: str | None = None, begin: Callable[[], object] = lambda: None
+) -> dict[str, Loaded]:
     """Refuse a run that cannot work here. Tasks are counted beside all that is imported, and beside nvidia-smi.
 
     Args:
         config: the checked configuration.
         attention: actor_train.model_args.attn_implementation.
+        begin: begins what takes its time beside that, once the quick looks have passed.
 
     Returns:
         The tasks of each tag that is played.
@@ -68,6 +71,7 @@ def preflight(config: RollConfig, *, attention: str | None = None) -> dict[str, 
         raise MissingDependencyError(
             "attn_implementation: fa2 needs flash-attn, which is not installed; use attn_implementation: sdpa"
         )
+    begin()
     with counting(config) as counted:
         asking = in_background(smallest_card_gib)
         check_gpus(config)

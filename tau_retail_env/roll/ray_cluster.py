@@ -1,18 +1,21 @@
-"""A Ray of a run's own, which ends with it and leaves no process behind."""
+"""A Ray of a run's own, begun before it is needed, which ends with the run and leaves no process behind."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import re
+import select
 import signal
+import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from tau_retail_env.models.shipped import PACKAGE_FOLDER
-from tau_retail_env.roll.nodes import variables
+from tau_retail_env.roll.nodes import SECRET, variables
 from tau_retail_env.roll.preflight import roll_folder
 from tau_retail_env.runs.interruption import terminate
 from tau_retail_env.users.llm.budget import RUN_VARIABLE
@@ -33,17 +36,109 @@ ENDING_S = 5.0
 """Seconds that processes have to end by themselves when Ray does."""
 STOP_LIMIT_S = 20.0
 """Seconds that processes have to end after SIGTERM."""
+BEGIN_LIMIT_S = 60.0
+"""Seconds that are waited for a Ray which was begun ahead."""
+HEAD = """
+import sys
+import ray
+
+print(ray.init(address="local", include_dashboard=False, log_to_driver=False).address_info["address"], flush=True)
+sys.stdin.read()
+ray.shutdown()
+"""
+"""What holds a Ray that was begun ahead, until its input closes: so also when the run is killed."""
+ADDRESS = re.compile(r"\S+:\d+")
+
+
+class RayAhead:
+    """Ray's own processes, which a Python of its own starts while the run still looks whether it can be."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._is_up = False
+        self._began_with: dict[str, str] | None = None
+
+    def begin(self) -> None:
+        """Start them; not where the run joins a cluster."""
+        if os.environ.get("RAY_ADDRESS"):
+            return
+        _adopt_orphans()
+        self._began_with = dict(os.environ)
+        with suppress(OSError):
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", HEAD],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,  # a terminal's Ctrl-C is the run's to answer
+            )
+
+    def address(self) -> str | None:
+        """Wait until they are up.
+
+        Returns:
+            Where they are found; None where they were not begun, or failed: the run then starts its own, and hears why.
+        """
+        if self._process is None or self._process.stdout is None:
+            return None
+        is_told, _, _ = select.select([self._process.stdout], [], [], BEGIN_LIMIT_S)
+        told = self._process.stdout.readline().strip() if is_told else ""
+        self._is_up = bool(ADDRESS.fullmatch(told))
+        if not self._is_up:
+            self.end()
+        return told if self._is_up else None
+
+    def set_since(self) -> dict[str, str]:
+        """Variables that this process has got since they were begun, such as ROLL's folder of logs; no secrets."""
+        before = os.environ if self._began_with is None else self._began_with
+        return {
+            name: value
+            for name, value in os.environ.items()
+            if before.get(name) != value and not any(word in name for word in SECRET)
+        }
+
+    def end(self) -> None:
+        """End them, if they are there, and wait until they have ended."""
+        import psutil  # type: ignore[import-untyped]
+
+        process, self._process = self._process, None
+        if process is None or process.stdin is None:
+            return
+        begun = []
+        with suppress(psutil.Error):
+            begun = psutil.Process(process.pid).children(recursive=True)
+        process.stdin.close()
+        if not self._is_up:  # it would look at its input only then
+            process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_LIMIT_S)
+        process.kill()
+        process.wait()
+        end_all(begun)
 
 
 @contextmanager
-def ray_of_its_own(say: Callable[[str], None]) -> Iterator[Mapping[str, float]]:
-    """Ray for one run: started here, without its dashboard, and ended with everything that it started.
+def ray_ahead() -> Iterator[RayAhead]:
+    """A Ray that may be begun within, and ends at the latest where that is left."""
+    ahead = RayAhead()
+    try:
+        yield ahead
+    finally:
+        with _uninterrupted():
+            ahead.end()
+
+
+@contextmanager
+def ray_of_its_own(say: Callable[[str], None], ahead: RayAhead) -> Iterator[Mapping[str, float]]:
+    """Ray for one run: begun ahead or started here, without its dashboard, and ended with everything that it started.
 
     With RAY_ADDRESS the run joins that cluster, of several machines perhaps, and leaves it running. SIGTERM ends a
     run as the handler before says, by an exception where there is none.
 
     Args:
         say: takes each line for the screen.
+        ahead: what was begun.
 
     Yields:
         What it has: GPUs, processors, memory.
@@ -51,17 +146,17 @@ def ray_of_its_own(say: Callable[[str], None]) -> Iterator[Mapping[str, float]]:
     import ray
     from roll.utils.constants import RAY_NAMESPACE
 
-    joined = os.environ.get("RAY_ADDRESS")
-    own = {} if joined else {"include_dashboard": False}  # it would start nine Pythons, and be waited for
     before = signal.getsignal(signal.SIGTERM)
     handler = before if callable(before) else terminate
     signal.signal(signal.SIGTERM, handler)
     _adopt_orphans()
     try:
+        found = os.environ.get("RAY_ADDRESS") or ahead.address()
+        own = {} if found else {"include_dashboard": False}  # it would start nine Pythons, and be waited for
         ray.init(
-            address=joined or "local",
+            address=found or "local",
             namespace=RAY_NAMESPACE,
-            runtime_env={"env_vars": worker_variables()},
+            runtime_env={"env_vars": worker_variables(ahead.set_since())},
             log_to_driver=True,
             **own,
         )
@@ -72,17 +167,22 @@ def ray_of_its_own(say: Callable[[str], None]) -> Iterator[Mapping[str, float]]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         with _uninterrupted():
             ray.shutdown()
+            ahead.end()
             if left := end_descendants():
                 say(f"[tau-retail] ended {left} processes that Ray had left behind")
         signal.signal(signal.SIGTERM, before)
 
 
-def worker_variables() -> dict[str, str]:
-    """Environment variables of every worker: ROLL's, ours, and over both what the driver's shell sets."""
+def worker_variables(set_since: Mapping[str, str]) -> dict[str, str]:
+    """Environment variables of every worker: ROLL's, ours, and over both what the driver's shell sets.
+
+    Args:
+        set_since: what else the driver has and Ray's processes, whose environment workers get, have not.
+    """
     from roll.platforms import current_platform
 
     inherited = variables(os.environ) | {name: os.environ[name] for name in ("PYTHONPATH", RUN_VARIABLE)}
-    return {**current_platform.get_custom_env_vars(), **QUIET, **PATIENT, **inherited}
+    return {**set_since, **current_platform.get_custom_env_vars(), **QUIET, **PATIENT, **inherited}
 
 
 def end_descendants() -> int:
@@ -93,8 +193,21 @@ def end_descendants() -> int:
     """
     import psutil  # type: ignore[import-untyped]
 
-    found = [one for one in psutil.Process().children(recursive=True) if _is_running(one)]
-    _, left = psutil.wait_procs(found, timeout=ENDING_S)
+    return end_all(psutil.Process().children(recursive=True))
+
+
+def end_all(processes: Iterable[Any]) -> int:
+    """End processes that do not end by themselves.
+
+    Args:
+        processes: psutil's.
+
+    Returns:
+        How many had to be ended.
+    """
+    import psutil  # type: ignore[import-untyped]
+
+    _, left = psutil.wait_procs([one for one in processes if _is_running(one)], timeout=ENDING_S)
     for process in left:
         with suppress(psutil.Error):
             process.terminate()

@@ -98,6 +98,35 @@ def load_together(first: Any, others: Collection[Any]) -> None:
     first.initialize = initialize
 
 
+def tell_of_engines(learners: Any, engines: Any, reached: Callable[[str], None]) -> None:
+    """Tell when ROLL wants the engines, which it does when learners are loaded, and when they are up.
+
+    Args:
+        learners: ROLL's cluster that is initialized first.
+        engines: that of the rollout workers, which ROLL sends to other processes before and after it is initialized.
+        reached: is told.
+    """
+    learn, play = learners.initialize, engines.initialize
+
+    def learners_load(**given: Any) -> Any:
+        learners.initialize = learn
+        engines.initialize = engines_start
+        return learn(**given)
+
+    def engines_start(**given: Any) -> Any:
+        engines.initialize = play
+        reached("learners are loaded and engines wanted")
+        answers = play(**given)
+        _begin(tell_when_up, answers)
+        return answers
+
+    def tell_when_up(answers: list[Any]) -> None:
+        ray.wait(answers, num_returns=len(answers))
+        reached("engines are up")
+
+    learners.initialize = learners_load
+
+
 def _begin(work: Callable[..., Any], *args: Any) -> Future[Any]:
     """Do something on a thread of its own, which keeps no process up that ends: a role may wait for Ray for ever."""
     done: Future[Any] = Future()

@@ -8,6 +8,7 @@ from typing import Any
 from tau_retail_env.errors import InvalidValueError
 from tau_retail_env.roll import tracking
 from tau_retail_env.roll.config.check import roll_values
+from tau_retail_env.roll.engine_ahead import WANTED, wants_one
 from tau_retail_env.roll.requests import PROXY
 from tau_retail_env.roll.trajectory_writer import trajectories_folder
 from tau_retail_env.runs.folder import RunFolder
@@ -65,6 +66,8 @@ def agentic_config(values: Mapping[str, Any], folder: RunFolder) -> Any:
         raise InvalidValueError(f"ROLL refuses the configuration: {error}") from error
     if "router_args" not in settings:
         ask_the_engine_directly(config)
+    if wants_one(config.actor_infer):
+        config.actor_infer.system_envs = {**config.actor_infer.system_envs, WANTED: "1"}
     config.checkpoint_config["output_dir"] = str(folder.checkpoints)
     inner = dict(config.tracker_kwargs)
     if config.track_with == "tensorboard":

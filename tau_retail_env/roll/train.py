@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,10 +22,11 @@ from tau_retail_env.roll.preflight import (
     preflight,
     with_engines,
 )
-from tau_retail_env.roll.ray_cluster import QUIET, python_path, ray_of_its_own
+from tau_retail_env.roll.ray_cluster import QUIET, RayAhead, python_path, ray_ahead, ray_of_its_own
 from tau_retail_env.roll.run_folder import claim, remove_empty_folders, scores_of
 from tau_retail_env.roll.run_tasks import Loaded
 from tau_retail_env.roll.settings import agentic_config
+from tau_retail_env.roll.start_times import StartTimes, since_command
 from tau_retail_env.roll.summary import record_validations, summarise
 from tau_retail_env.roll.trajectory_writer import trajectories_folder
 from tau_retail_env.runs import early_stop
@@ -50,9 +50,9 @@ def train(config: RollConfig, values: Mapping[str, Any], *, say: Callable[[str],
         TauRetailError: something that the run needs is not here, and no GPU has been touched; or the disk is full.
     """
     journal = Journal(say)
-    with claim(config, values) as folder, resumable(folder.path, journal) as interruption:
+    with claim(config, values) as folder, resumable(folder.path, journal) as interruption, ray_ahead() as ahead:
         try:
-            _train_in(folder, config, values, journal, interruption)
+            _train_in(folder, config, values, journal, interruption, ahead)
         except WriteError as error:
             if not folder.config.is_file():
                 raise
@@ -60,17 +60,25 @@ def train(config: RollConfig, values: Mapping[str, Any], *, say: Callable[[str],
 
 
 def _train_in(
-    folder: RunFolder, config: RollConfig, values: Mapping[str, Any], say: Journal, interruption: Interruption
+    folder: RunFolder,
+    config: RollConfig,
+    values: Mapping[str, Any],
+    say: Journal,
+    interruption: Interruption,
+    ahead: RayAhead,
 ) -> None:
-    began = time.perf_counter()
+    reached = StartTimes(say)
     begin_run()
     os.environ.update(QUIET)
     attention = ((values.get("actor_train") or {}).get("model_args") or {}).get("attn_implementation")
-    loaded = preflight(config, attention=attention)
+    # ROLL adds system_envs to this process's environment, which environment workers get by Ray's processes.
+    begin = (lambda: None) if values.get("system_envs") else ahead.begin
+    loaded = preflight(config, attention=attention, begin=begin)
     counts = {tag: one.number for tag, one in loaded.items()}
     check_memory(values)
     for words, tags in (("training", config.train_tags), ("validation", config.val_tags)):
         say(f"[tau-retail] {words}: {', '.join(f'{tag} ({counts[tag]} tasks)' for tag in tags)}")
+    reached("all is looked at")
     os.environ["PYTHONPATH"] = python_path()
     os.environ["ROLL_LOG_DIR"] = str(folder.path / "logs")
     placed = with_engines(values if os.environ.get("RAY_ADDRESS") else onto_visible_gpus(values))
@@ -88,9 +96,9 @@ def _train_in(
         say(f"[tau-retail] nothing to do: {reason}")
     else:
         tracking.register(lambda line: say(f"[tau-retail] {line}"))
-        with ray_of_its_own(say) as resources:
+        with ray_of_its_own(say, ahead) as resources:
             check_cluster(config, resources)
-            say(f"[tau-retail] Ray is up after {time.perf_counter() - began:.0f} s")
+            reached("Ray is up")
             with together(config, values, folder.path, say, interruption.end_lost):
                 run_pipeline(roll_config, config, say, interruption, loaded)
     remove_empty_folders(folder.path)
@@ -167,9 +175,10 @@ def run_pipeline(
     """
     from tau_retail_env.roll.pipeline import TauRetailPipeline
 
-    began = time.perf_counter()
-    pipeline = TauRetailPipeline(pipeline_config=roll_config, loaded=loaded)
-    say(f"[tau-retail] all roles are up, {time.perf_counter() - began:.0f} s after Ray")
+    began = since_command()
+    pipeline = TauRetailPipeline(pipeline_config=roll_config, loaded=loaded, reached=StartTimes(say))
+    now = since_command()
+    say(f"[tau-retail] all roles are up, {now - began:.0f} s after Ray, {now:.0f} s after the command")
     pipeline.min_success, pipeline.filter_groups = config.least_success, config.filter_groups
     pipeline.say, pipeline.interruption = say, interruption
     pipeline.stop_after_worse = config.stop_after_worse

@@ -207,10 +207,9 @@ class RolloutWorker(TakesItsPort, InferWorker):
 
     def __init__(self, worker_config: Any) -> None:
         super().__init__(worker_config)
-        # A terminal's Ctrl-C reaches all processes of a group: Ray's ignore it, those that the engine starts would end.
-        os.setpgrp()
+        os.setpgrp()  # for engines that have no process started ahead, too
         self.requests = Requests()
-        process = engine_process(worker_config)
+        process = engine_process()
         self.importing = in_background(lambda: import_engine(worker_config.strategy_args.strategy_name, process))
         self.compiling = in_background(lambda: compile_kernels(worker_config, self.importing))
 

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from tau_retail_env.roll import engine_ahead
 from tau_retail_env.roll.engine_ahead import (
     NAME,
     READ_EARLY,
+    WANTED,
     EngineProcess,
     WithOneReady,
-    engine_process,
     set_by_roll,
     use_for_the_engine,
+    wants_one,
 )
 
 LIMIT_S = 60
@@ -169,8 +169,28 @@ def test_roll_sets_the_variables_that_it_began_with(roll):
     assert {name for name in set_there if name in READ_EARLY} == set(set_by_roll())
 
 
-def test_only_an_engine_of_vllms_on_one_gpu_has_one(monkeypatch):
-    monkeypatch.setattr(engine_ahead, "EngineProcess", lambda: "process")
-    for strategy, gpus, process in (("vllm", 1, "process"), ("vllm", 2, None), ("sglang", 1, None)):
+def test_only_an_engine_of_vllms_on_one_gpu_has_one():
+    for strategy, gpus, wants in (("vllm", 1, True), ("vllm", 2, False), ("sglang", 1, False)):
         role = SimpleNamespace(strategy_args=SimpleNamespace(strategy_name=strategy), num_gpus_per_worker=gpus)
-        assert engine_process(role) == process
+        assert wants_one(role) == wants
+
+
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_a_rollout_worker_has_it_before_it_imports_anything_else_and_no_other_process_has_one(repository, is_wanted):
+    program = """
+    import os
+
+    from tau_retail_env.roll import engine_ahead
+
+    if __name__ == "__main__":
+        import multiprocessing
+
+        process = engine_ahead.engine_process()
+        begun = multiprocessing.active_children()
+        assert begun == ([process] if process else []), begun
+        print(process is not None, engine_ahead.WANTED in os.environ, os.getpgrp() == os.getpid())
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    environment = os.environ | ({WANTED: "1"} if is_wanted else {})
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=LIMIT_S, env=environment)
+    assert done.stdout == f"{is_wanted} False {is_wanted}\n", done.stderr

@@ -23,7 +23,7 @@ def two_machines(roll, tmp_path_factory):
     import ray
     from ray.cluster_utils import Cluster
 
-    from tau_retail_env.roll.ray_cluster import ray_of_its_own
+    from tau_retail_env.roll.ray_cluster import RayAhead, ray_of_its_own
 
     changed = pytest.MonkeyPatch()
     changed.setenv("PYTHONPATH", os.pathsep.join([str(roll), str(roll.parent)]))
@@ -39,7 +39,7 @@ def two_machines(roll, tmp_path_factory):
     for name, value in {"NCCL_SOCKET_IFNAME": "eth7", "TAU2_BENCH_PATH": "/there", "HF_TOKEN": "hf_x"}.items():
         changed.setenv(name, value)
     try:
-        with ray_of_its_own(print):
+        with ray_of_its_own(print, RayAhead()):
             yield SimpleNamespace(ray=ray, cluster=cluster)
     finally:
         cluster.shutdown()

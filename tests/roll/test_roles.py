@@ -118,6 +118,7 @@ def test_the_one_reference_of_roll_v0_2_1_is_a_role_too(roll: Path, monkeypatch:
     pipeline: Any = object.__new__(TauRetailPipeline)
     actor, reference = (SimpleNamespace(initialize=lambda name=name, **_: [name]) for name in ("actor", "ref"))
     pipeline.use_ref_model, pipeline.actor_train, pipeline.reference = True, actor, reference
+    pipeline.actor_infer, pipeline._reached = SimpleNamespace(initialize=None), lambda what: None
     monkeypatch.setattr(BasePipeline, "download_models", lambda *_: None)
     pipeline.download_models(actor, reference)
     assert actor.initialize(pipeline_config="config", blocking=False) == ["actor", "ref"]
@@ -161,3 +162,32 @@ def test_references_load_while_the_actor_does(roll: Path) -> None:
     assert [one.initialize(pipeline_config="config", blocking=True) for one in teachers] == [[], []]
     assert asked == [(name, "config", False) for name in ("actor", "one", "two")]
     assert actor.initialize is initialize
+
+
+def test_it_is_told_when_engines_are_wanted_and_when_they_are_up(roll: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ROLL sends the engines' cluster to other processes before it begins to load models, and afterwards."""
+    from tau_retail_env.roll import roles
+
+    answered, told, is_told = threading.Event(), list[str](), threading.Event()
+
+    def wait(answers: list[str], num_returns: int) -> bool:
+        assert answers == ["up"] * num_returns
+        return answered.wait(LIMIT_S)
+
+    def reached(what: str) -> None:
+        told.append(what)
+        if "are up" in what:
+            is_told.set()
+
+    monkeypatch.setattr(roles.ray, "wait", wait)
+    learners = SimpleNamespace(initialize=lambda **given: ["loaded"])
+    engines = SimpleNamespace(initialize=lambda **given: ["up", "up"])
+    load, start = learners.initialize, engines.initialize
+    roles.tell_of_engines(learners, engines, reached)
+    assert engines.initialize is start
+    assert learners.initialize(pipeline_config=None, blocking=False) == ["loaded"] and not told
+    assert engines.initialize(pipeline_config=None, blocking=False) == ["up", "up"]
+    assert told == ["learners are loaded and engines wanted"]
+    answered.set()
+    assert is_told.wait(LIMIT_S) and len(told) == 2
+    assert (learners.initialize, engines.initialize) == (load, start)

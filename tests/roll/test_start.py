@@ -732,7 +732,8 @@ PROGRAM = textwrap.dedent(
     from concurrent.futures import ThreadPoolExecutor
     from pathlib import Path
     from tau_retail_env.cli import exits, main
-    from tau_retail_env.roll import train as roll_train
+    from tau_retail_env.errors import InvalidValueError
+    from tau_retail_env.roll import ray_cluster, train as roll_train
     from tau_retail_env.roll.run_tasks import Loaded
 
     def pipeline(config, *more, **options):
@@ -743,7 +744,8 @@ PROGRAM = textwrap.dedent(
             def look(self):
                 import tau_retail_env, roll
                 orphan = subprocess.Popen(["sleep", "600"], start_new_session=True)
-                return [os.getpid(), orphan.pid, os.environ["RAY_USAGE_STATS_ENABLED"]]
+                log_dir = os.path.basename(os.environ["ROLL_LOG_DIR"])
+                return [os.getpid(), orphan.pid, os.environ["RAY_USAGE_STATS_ENABLED"], log_dir]
 
             def wait(self):
                 time.sleep(600)
@@ -757,11 +759,21 @@ PROGRAM = textwrap.dedent(
             ray.get(worker.look.remote())
         tell()
         time.sleep(1)
-        if sys.argv[1] == "fails":
+        if sys.argv[1] in ("fails", "starts Ray itself"):
             raise RuntimeError("a GPU fell over")
         time.sleep(600)
 
-    roll_train.preflight = lambda config, attention: {"retail_train": Loaded(500), "retail_test": Loaded(115)}
+    def preflight(config, attention, begin):
+        begin()
+        if sys.argv[1] == "is refused":
+            roll_train.RayAhead.address(begin.__self__)
+        if sys.argv[1].startswith("is refused"):
+            raise InvalidValueError("no")
+        return {"retail_train": Loaded(500), "retail_test": Loaded(115)}
+
+    if sys.argv[1] == "starts Ray itself":
+        ray_cluster.HEAD = "print('no address')"
+    roll_train.preflight = preflight
     roll_train.run_pipeline = pipeline
     run = ["train", "--config-name", "tau_retail_1gpu", "warm_start=none", "output_dir=" + sys.argv[2]]
     exits.leave(lambda: main(run))
@@ -773,6 +785,7 @@ PROGRAM = textwrap.dedent(
     ("how", "stop", "status"),
     [
         ("fails", None, 1),
+        ("starts Ray itself", None, 1),
         ("waits", signal.SIGINT, 130),
         ("waits", signal.SIGTERM, 143),
         ("waits for Ray", signal.SIGTERM, 143),
@@ -783,17 +796,7 @@ def test_a_run_that_ends_early_leaves_no_process_and_no_success(roll, repository
 
     A thread still waits for that worker when Ray has gone, as one of ROLL's does while it validates.
     """
-    inherited = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, how, str(tmp_path / "run")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=tmp_path,
-        env=inherited
-        | {"PYTHONPATH": os.pathsep.join((str(roll), str(repository))), "RAY_OVERRIDE_RESOURCES": '{"GPU": 1}'},
-        preexec_fn=heed_interrupts,
-    )
+    process = started(roll, repository, tmp_path, how)
     try:
         assert process.stdout is not None
         told = []
@@ -802,8 +805,8 @@ def test_a_run_that_ends_early_leaves_no_process_and_no_success(roll, repository
             if line.startswith("looked"):
                 break
         assert told and told[-1].startswith("looked"), "".join(told)
-        worker, orphan, usage = told[-1].split()[1:]
-        assert usage == "0"
+        worker, orphan, usage, log_dir = told[-1].split()[1:]
+        assert usage == "0" and log_dir == "logs"
         assert all(alive(int(pid)) for pid in (worker, orphan))
         if stop:
             process.send_signal(stop)
@@ -812,9 +815,66 @@ def test_a_run_that_ends_early_leaves_no_process_and_no_success(roll, repository
         process.kill()
     assert process.returncode == status, rest
     assert (f"interrupted; resume with: resume={tmp_path / 'run'}" in rest) == (stop is not None)
-    assert "Ray instance" in "".join(told) and "dashboard" not in "".join(told)
+    said = "".join(told)
+    assert ("Started a local Ray instance" in said) == (how == "starts Ray itself") and "dashboard" not in said
+    assert re.search(r"Ray is up after \d+ s\n", said)
     assert not alive(int(worker)) and not alive(int(orphan))
     assert (tmp_path / "run" / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize("how", ["is refused", "is refused at once"])
+def test_a_refused_run_leaves_nothing_of_the_ray_that_was_begun_beside_the_looks(roll, repository, tmp_path, how):
+    process = started(roll, repository, tmp_path, how)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode != 0 and said == "error: no\n"
+    assert not list(tmp_path.iterdir())
+    held = [path for path in Path("/proc").glob("[0-9]*/environ") if str(tmp_path) in text_of(path)]
+    assert not held
+
+
+def test_a_ray_that_was_begun_ahead_ends_when_the_run_is_killed(tmp_path):
+    pytest.importorskip("ray")
+    psutil = pytest.importorskip("psutil")
+    program = """
+import time
+from tau_retail_env.roll.ray_cluster import RayAhead
+ahead = RayAhead()
+ahead.begin()
+print(ahead.address(), flush=True)
+time.sleep(600)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and ":" in process.stdout.readline()
+    begun = psutil.Process(process.pid).children(recursive=True)
+    assert len(begun) > 2
+    process.kill()
+    process.wait()
+    _, left = psutil.wait_procs(begun, timeout=60)
+    assert not left
+
+
+def started(roll: Path, repository: Path, folder: Path, how: str) -> subprocess.Popen[str]:
+    """PROGRAM, in a folder of its own."""
+    inherited = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, how, str(folder / "run")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder,
+        env=inherited
+        | {"PYTHONPATH": os.pathsep.join((str(roll), str(repository))), "RAY_OVERRIDE_RESOURCES": '{"GPU": 1}'}
+        | {"OF_THIS_RUN": str(folder)},
+        preexec_fn=heed_interrupts,
+    )
+
+
+def text_of(path: Path) -> str:
+    """Of a file that may be gone."""
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def test_a_package_that_only_workers_import_is_named_before_they_start(roll, repository, tmp_path):

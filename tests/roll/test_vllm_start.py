@@ -82,7 +82,7 @@ def test_a_rollout_worker_compiles_the_samplers_kernel_once_vllm_is_imported(mon
     monkeypatch.setattr(os, "setpgrp", lambda: None)
     monkeypatch.setattr(InferWorker, "__init__", lambda *_: None)
     monkeypatch.setattr(workers, "import_engine", lambda strategy, process: done.append(strategy))
-    monkeypatch.setattr(workers, "engine_process", lambda role: None)
+    monkeypatch.setattr(workers, "engine_process", lambda: None)
     monkeypatch.setattr(preload, "compile_sampler", lambda *given: done.append(given))
     for strategy in ("vllm", "sglang"):
         role = SimpleNamespace(

@@ -20,7 +20,7 @@ from tau_retail_env.roll.group_filter import WITHOUT_SIGNAL
 from tau_retail_env.roll.group_signal import with_signal
 from tau_retail_env.roll.metrics import ASKED_AT, EARNED
 from tau_retail_env.roll.ranks import begin_storage
-from tau_retail_env.roll.roles import load_together, made_at_once, tell_of_engines
+from tau_retail_env.roll.roles import begin_environments, load_together, made_at_once, tell_of_engines
 from tau_retail_env.roll.run_folder import scores_of
 from tau_retail_env.roll.run_tasks import Loaded, hand_out
 from tau_retail_env.roll.step_math import in_place_of_rolls
@@ -71,12 +71,14 @@ class TauRetailPipeline(AgenticPipeline):
             super().__init__(pipeline_config)
 
     def download_models(self, *clusters: Any) -> None:
-        """Have every machine get the model; the reference then loads it while the learners do.
+        """Have every machine get the model; the reference then loads it while the learners do, and the environment
+        workers' processes import.
 
         Args:
             clusters: ROLL's roles.
         """
         self._reached("the roles' processes have imported")
+        self._environments = begin_environments(self.pipeline_config, self.resource_manager)
         super().download_models(*clusters)
         tell_of_engines(self.actor_train, self.actor_infer, self._reached)
         if self.use_ref_model:

@@ -98,4 +98,4 @@ class TauRetailEnvironmentWorker(TakesItsPort, EnvironmentWorker):
 
 
 TauRetailEnvironmentWorkers = started_at_once(TauRetailEnvironmentWorker, begun_ahead=True)
-"""What ROLL makes the roles of, and before it `roles.begin_environments`."""
+"""What ROLL makes the roles of, and before it `schedulers.begin_what_schedulers_start`."""

@@ -75,23 +75,6 @@ def made_at_once(config: Any, make: Callable[..., Any] = Cluster) -> Iterator[No
             setattr(base_pipeline, STORE, store)
 
 
-def begin_environments(config: Any, resource_manager: Any, make: Callable[..., Any] = Cluster) -> list[Future[Any]]:
-    """Begin the environment workers, which ROLL's schedulers make once their own processes have imported ROLL.
-
-    The schedulers find them by their names. What fails here fails there again, with its message.
-
-    Args:
-        config: ROLL's AgenticConfig.
-        resource_manager: ROLL's, which places the roles.
-        make: makes a role.
-
-    Returns:
-        The two roles; the workers end with the last reference to them.
-    """
-    managers = (config.train_env_manager, config.val_env_manager)
-    return [_begin(make, one.name, one.worker_cls, resource_manager, one) for one in managers]
-
-
 def load_together(first: Any, others: Collection[Any]) -> None:
     """Have roles load their models while the first one does, not when ROLL comes to them; it waits for all of them.
 

@@ -122,7 +122,7 @@ def test_the_one_reference_of_roll_v0_2_1_is_a_role_too(roll: Path, monkeypatch:
     pipeline.actor_infer, pipeline._reached = SimpleNamespace(initialize=None), lambda what: None
     pipeline.pipeline_config = pipeline.resource_manager = None
     monkeypatch.setattr(BasePipeline, "download_models", lambda *_: None)
-    monkeypatch.setattr(tau_retail_env.roll.pipeline, "begin_environments", lambda *_: [])
+    monkeypatch.setattr(tau_retail_env.roll.pipeline, "begin_what_schedulers_start", lambda *_: [])
     pipeline.download_models(actor, reference)
     assert actor.initialize(pipeline_config="config", blocking=False) == ["actor", "ref"]
     assert reference.initialize(pipeline_config="config", blocking=True) == []
@@ -143,24 +143,6 @@ def test_what_fails_in_a_role_fails_where_it_is_asked_for(roll: Path) -> None:
         assert ask("actor") == "actor"
         ask("critic")
     assert agentic_pipeline.Cluster is Cluster
-
-
-def test_environment_workers_begin_and_a_failure_is_left_to_the_schedulers(roll: Path) -> None:
-    from tau_retail_env.roll.roles import begin_environments
-
-    both = threading.Barrier(2)  # breaks unless both are being made at the same time
-    roles = {name: SimpleNamespace(name=name, worker_cls=f"{name}.Worker") for name in ("train_env", "val_env")}
-
-    def make(name: str, worker_cls: str, resource_manager: str, worker_config: Any) -> tuple[str, ...]:
-        both.wait(LIMIT_S)
-        if name == "val_env":
-            raise RuntimeError("no room for it")
-        return name, worker_cls, resource_manager, worker_config.name
-
-    named: Any = SimpleNamespace(train_env_manager=roles["train_env"], val_env_manager=roles["val_env"])
-    train, val = begin_environments(named, "places", make)
-    assert train.result(LIMIT_S) == ("train_env", "train_env.Worker", "places", "train_env")
-    assert isinstance(val.exception(LIMIT_S), RuntimeError)
 
 
 def test_references_load_while_the_actor_does(roll: Path) -> None:

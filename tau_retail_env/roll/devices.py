@@ -26,13 +26,23 @@ def onto_visible_gpus(values: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InvalidValueError: GPUs that are not named by number, or whose numbers have a gap.
     """
-    named = os.environ.get(VARIABLE, "").strip()
-    if not named:
-        return dict(values)
-    moved = renumbered(values, named)
+    moved = _moved(values)
     if moved != values:
         del os.environ[VARIABLE]
     return moved
+
+
+def environment_when_moved(values: Mapping[str, Any]) -> dict[str, str]:
+    """This process's environment as `onto_visible_gpus` will leave it, for a Ray that is begun before.
+
+    Args:
+        values: as composed and checked.
+
+    Raises:
+        InvalidValueError: as `onto_visible_gpus`.
+    """
+    is_left_out = _moved(values) != values
+    return {name: value for name, value in os.environ.items() if not (is_left_out and name == VARIABLE)}
 
 
 def renumbered(values: Mapping[str, Any], named: str) -> dict[str, Any]:
@@ -40,7 +50,7 @@ def renumbered(values: Mapping[str, Any], named: str) -> dict[str, Any]:
 
     Args:
         values: as composed and checked.
-        named: such as "2,3".
+        named: such as "2,3"; where it names too few the run is refused when they are counted, and nothing is moved.
 
     Raises:
         InvalidValueError: as `onto_visible_gpus`.
@@ -55,6 +65,8 @@ def renumbered(values: Mapping[str, Any], named: str) -> dict[str, Any]:
             f"{VARIABLE}: found {named!r}, expected numbers such as 2,3: ROLL hands GPUs to its workers by number"
         )
     numbers = [int(word) for word in words]
+    if any(device >= len(numbers) for device in used):
+        return dict(values)
     if all(numbers[device] == device for device in used):
         return dict(values)
     moved = {role: [numbers[device] for device in devices] for role, devices in roles.items() if devices}
@@ -65,3 +77,8 @@ def renumbered(values: Mapping[str, Any], named: str) -> dict[str, Any]:
                 "gap; name GPUs that follow one another, such as 2,3"
             )
     return {**values, **{role: {**values[role], "device_mapping": devices} for role, devices in moved.items()}}
+
+
+def _moved(values: Mapping[str, Any]) -> dict[str, Any]:
+    named = os.environ.get(VARIABLE, "").strip()
+    return renumbered(values, named) if named else dict(values)

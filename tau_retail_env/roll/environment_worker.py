@@ -97,5 +97,5 @@ class TauRetailEnvironmentWorker(TakesItsPort, EnvironmentWorker):
         self._processor = loaded if isinstance(loaded, ProcessorMixin) else None
 
 
-TauRetailEnvironmentWorkers = started_at_once(TauRetailEnvironmentWorker)
-"""What ROLL makes the roles of."""
+TauRetailEnvironmentWorkers = started_at_once(TauRetailEnvironmentWorker, begun_ahead=True)
+"""What ROLL makes the roles of, and before it `schedulers.begin_what_schedulers_start`."""

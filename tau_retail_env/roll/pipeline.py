@@ -23,6 +23,7 @@ from tau_retail_env.roll.ranks import begin_storage
 from tau_retail_env.roll.roles import load_together, made_at_once, tell_of_engines
 from tau_retail_env.roll.run_folder import scores_of
 from tau_retail_env.roll.run_tasks import Loaded, hand_out
+from tau_retail_env.roll.schedulers import begin_what_schedulers_start, taken_by_rolls_pipeline
 from tau_retail_env.roll.step_math import in_place_of_rolls
 from tau_retail_env.runs.checkpoints import MANIFEST, NAME, SCORE, keep_best, write_manifest
 from tau_retail_env.runs.early_stop import EarlyStop, reason_to_stop
@@ -67,16 +68,18 @@ class TauRetailPipeline(AgenticPipeline):
         self._reached = reached
         self._storage = begin_storage()
         hand_out(self._storage, loaded)
-        with made_at_once(pipeline_config), played_ahead(pipeline_config):
+        with made_at_once(pipeline_config), taken_by_rolls_pipeline(), played_ahead(pipeline_config):
             super().__init__(pipeline_config)
 
     def download_models(self, *clusters: Any) -> None:
-        """Have every machine get the model; the reference then loads it while the learners do.
+        """Have every machine get the model; the reference then loads it while the learners do, and what the
+        schedulers start imports.
 
         Args:
             clusters: ROLL's roles.
         """
         self._reached("the roles' processes have imported")
+        self._begun = begin_what_schedulers_start(self.pipeline_config, self.resource_manager, self.actor_infer)
         super().download_models(*clusters)
         tell_of_engines(self.actor_train, self.actor_infer, self._reached)
         if self.use_ref_model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -25,7 +26,7 @@ class TakesItsPort(Worker):
         return int(Worker.get_free_port() if given is None else given)
 
 
-def started_at_once(worker_class: type[TakesItsPort]) -> Any:
+def started_at_once(worker_class: type[TakesItsPort], *, begun_ahead: bool = False) -> Any:
     """An actor class, which ROLL takes for a role's `worker_cls`, whose workers need not wait for the first of them.
 
     A worker stands when it has imported PyTorch, transformers and ROLL. The others get the first one's address and
@@ -36,10 +37,12 @@ def started_at_once(worker_class: type[TakesItsPort]) -> Any:
 
     Args:
         worker_class: of the role.
+        begun_ahead: whether another process of the run may have made the role, too: a worker that is there by its name
+            is then taken, and none is made.
     """
     actors: Any = ray.remote(worker_class)
     plain = actors.options
-    actors.options = lambda **options: _Options(plain, options)
+    actors.options = lambda **options: _Options(plain, options, begun_ahead)
     return actors
 
 
@@ -58,11 +61,13 @@ class _Options:
     Args:
         plain: Ray's `options`.
         options: of one worker.
+        begun_ahead: see `started_at_once`.
     """
 
-    def __init__(self, plain: Any, options: dict[str, Any]) -> None:
+    def __init__(self, plain: Any, options: dict[str, Any], begun_ahead: bool) -> None:
         self._plain = plain
-        self._options = options
+        self._options = {**options, "get_if_exists": True} if begun_ahead else options
+        self._begun_ahead = begun_ahead
 
     def remote(self, **given: Any) -> Any:
         """Start the worker; where it is the first of several, its address is there at once.
@@ -70,6 +75,9 @@ class _Options:
         Args:
             given: to its class.
         """
+        if self._begun_ahead:
+            with suppress(ValueError):  # there is none
+                return ray.get_actor(self._options["name"], self._options["namespace"])
         variables = self._options["runtime_env"]["env_vars"]
         is_first = variables["RANK"] == "0" and variables["WORLD_SIZE"] != "1"
         if not is_first or sum(node["Alive"] for node in ray.nodes()) != 1:

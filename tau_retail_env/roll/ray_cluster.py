@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tau_retail_env.models.shipped import PACKAGE_FOLDER
+from tau_retail_env.roll.devices import environment_when_moved
 from tau_retail_env.roll.nodes import SECRET, variables
 from tau_retail_env.roll.preflight import roll_folder
 from tau_retail_env.runs.interruption import terminate
@@ -58,12 +59,21 @@ class RayAhead:
         self._is_up = False
         self._began_with: dict[str, str] | None = None
 
-    def begin(self) -> None:
-        """Start them; not where the run joins a cluster."""
-        if os.environ.get("RAY_ADDRESS"):
+    def begin(self, values: Mapping[str, Any]) -> None:
+        """Start them; not where the run joins a cluster, nor with system_envs.
+
+        ROLL adds system_envs to the run's own environment later, and environment workers get that by Ray's processes.
+
+        Args:
+            values: the configuration, as composed and checked.
+
+        Raises:
+            InvalidValueError: its GPUs cannot be had, and nothing is started.
+        """
+        if os.environ.get("RAY_ADDRESS") or values.get("system_envs"):
             return
+        self._began_with = environment_when_moved(values)
         _adopt_orphans()
-        self._began_with = dict(os.environ)
         with suppress(OSError):
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", HEAD],
@@ -71,6 +81,7 @@ class RayAhead:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
+                env=self._began_with,
                 start_new_session=True,  # a terminal's Ctrl-C is the run's to answer
             )
 

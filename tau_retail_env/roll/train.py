@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from tau_retail_env.config import to_yaml
@@ -71,9 +72,7 @@ def _train_in(
     begin_run()
     os.environ.update(QUIET)
     attention = ((values.get("actor_train") or {}).get("model_args") or {}).get("attn_implementation")
-    # ROLL adds system_envs to this process's environment, which environment workers get by Ray's processes.
-    begin = (lambda: None) if values.get("system_envs") else ahead.begin
-    loaded = preflight(config, attention=attention, begin=begin)
+    loaded = preflight(config, attention=attention, begin=partial(ahead.begin, values))
     counts = {tag: one.number for tag, one in loaded.items()}
     check_memory(values)
     for words, tags in (("training", config.train_tags), ("validation", config.val_tags)):

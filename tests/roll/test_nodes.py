@@ -168,7 +168,7 @@ def test_a_lost_machine_ends_a_run_that_waits_for_an_actor_on_it_with_the_line_t
     ray.get(learner.is_up.remote())
 
     class Waits:
-        def __init__(self, pipeline_config, loaded):
+        def __init__(self, pipeline_config, loaded, reached):
             self.state, self.tracker = SimpleNamespace(step=0), SimpleNamespace(finish=lambda: None)
             self.executor = ThreadPoolExecutor(1)
 

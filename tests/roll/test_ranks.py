@@ -105,6 +105,26 @@ def test_on_several_machines_the_first_worker_is_asked(place: Any, monkeypatch: 
     assert cluster.told() == [(cluster.master_addr, cluster.master_port)] * 2 and not drawn
 
 
+def test_a_role_that_is_made_again_elsewhere_has_the_workers_that_are_there(place: Any) -> None:
+    """ROLL's scheduler makes the environment workers' role in a process of its own."""
+    import ray
+
+    from tau_retail_env.roll.ranks import started_at_once
+
+    kind = worker_class()
+    first = place("environments", started_at_once(kind, begun_ahead=True), 2)
+    again = place("environments", started_at_once(kind, begun_ahead=True), 2)
+    assert again.workers == first.workers
+    assert again.told() == [(first.master_addr, first.master_port)] * 2
+    assert (again.master_addr, again.master_port) == (first.master_addr, first.master_port)
+    for worker in first.workers:
+        ray.kill(worker)
+    more = place("others", started_at_once(kind, begun_ahead=True), 2)  # none is there: as before
+    assert more.told() == [(more.master_addr, more.master_port)] * 2
+    with pytest.raises(ValueError, match="already taken"):
+        place("others", started_at_once(kind), 2)
+
+
 def test_rolls_roles_of_engines_and_environments_start_at_once(roll: Path) -> None:
     from roll.utils.import_utils import safe_import_class
 

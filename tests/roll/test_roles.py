@@ -107,6 +107,7 @@ def test_without_critic_and_reference_none_is_made(roll: Path) -> None:
 def test_the_one_reference_of_roll_v0_2_1_is_a_role_too(roll: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from roll.pipeline.base_pipeline import BasePipeline
 
+    import tau_retail_env.roll.pipeline
     from tau_retail_env.roll.pipeline import TauRetailPipeline
     from tau_retail_env.roll.roles import roles_of
 
@@ -119,7 +120,9 @@ def test_the_one_reference_of_roll_v0_2_1_is_a_role_too(roll: Path, monkeypatch:
     actor, reference = (SimpleNamespace(initialize=lambda name=name, **_: [name]) for name in ("actor", "ref"))
     pipeline.use_ref_model, pipeline.actor_train, pipeline.reference = True, actor, reference
     pipeline.actor_infer, pipeline._reached = SimpleNamespace(initialize=None), lambda what: None
+    pipeline.pipeline_config = pipeline.resource_manager = None
     monkeypatch.setattr(BasePipeline, "download_models", lambda *_: None)
+    monkeypatch.setattr(tau_retail_env.roll.pipeline, "begin_what_schedulers_start", lambda *_: [])
     pipeline.download_models(actor, reference)
     assert actor.initialize(pipeline_config="config", blocking=False) == ["actor", "ref"]
     assert reference.initialize(pipeline_config="config", blocking=True) == []

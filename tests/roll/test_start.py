@@ -744,8 +744,10 @@ PROGRAM = textwrap.dedent(
             def look(self):
                 import tau_retail_env, roll
                 orphan = subprocess.Popen(["sleep", "600"], start_new_session=True)
-                log_dir = os.path.basename(os.environ["ROLL_LOG_DIR"])
-                return [os.getpid(), orphan.pid, os.environ["RAY_USAGE_STATS_ENABLED"], log_dir]
+                rays_own = Path(f"/proc/{os.getppid()}/environ").read_text().split(chr(0))
+                names = {*os.environ, *(one.partition("=")[0] for one in rays_own)}
+                quiet, log_dir = os.environ["RAY_USAGE_STATS_ENABLED"], os.environ["ROLL_LOG_DIR"]
+                return [os.getpid(), orphan.pid, quiet, log_dir, "CUDA_VISIBLE_DEVICES" in names]
 
             def wait(self):
                 time.sleep(600)
@@ -766,7 +768,7 @@ PROGRAM = textwrap.dedent(
     def preflight(config, attention, begin):
         begin()
         if sys.argv[1] == "is refused":
-            roll_train.RayAhead.address(begin.__self__)
+            roll_train.RayAhead.address(begin.func.__self__)
         if sys.argv[1].startswith("is refused"):
             raise InvalidValueError("no")
         return {"retail_train": Loaded(500), "retail_test": Loaded(115)}
@@ -794,7 +796,8 @@ PROGRAM = textwrap.dedent(
 def test_a_run_that_ends_early_leaves_no_process_and_no_success(roll, repository, tmp_path, how, stop, status):
     """Ray is real; in the pipeline's place stands a worker with a child of its own that Ray does not know.
 
-    A thread still waits for that worker when Ray has gone, as one of ROLL's does while it validates.
+    A thread still waits for that worker when Ray has gone, as one of ROLL's does while it validates. The run is on the
+    second GPU, so that Ray has to count the machine's.
     """
     process = started(roll, repository, tmp_path, how)
     try:
@@ -805,8 +808,9 @@ def test_a_run_that_ends_early_leaves_no_process_and_no_success(roll, repository
             if line.startswith("looked"):
                 break
         assert told and told[-1].startswith("looked"), "".join(told)
-        worker, orphan, usage, log_dir = told[-1].split()[1:]
-        assert usage == "0" and log_dir == "logs"
+        worker, orphan, usage, log_dir, sees_the_variable = told[-1].split()[1:]
+        assert usage == "0" and Path(log_dir).is_relative_to(tmp_path / "run" / "logs")
+        assert sees_the_variable == "False"
         assert all(alive(int(pid)) for pid in (worker, orphan))
         if stop:
             process.send_signal(stop)
@@ -839,7 +843,7 @@ def test_a_ray_that_was_begun_ahead_ends_when_the_run_is_killed(tmp_path):
 import time
 from tau_retail_env.roll.ray_cluster import RayAhead
 ahead = RayAhead()
-ahead.begin()
+ahead.begin({})
 print(ahead.address(), flush=True)
 time.sleep(600)
 """
@@ -855,14 +859,15 @@ time.sleep(600)
 
 def started(roll: Path, repository: Path, folder: Path, how: str) -> subprocess.Popen[str]:
     """PROGRAM, in a folder of its own."""
-    inherited = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    gpus = {"CUDA_VISIBLE_DEVICES": "1", "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, how, str(folder / "run")],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         cwd=folder,
-        env=inherited
+        env=os.environ
+        | gpus
         | {"PYTHONPATH": os.pathsep.join((str(roll), str(repository))), "RAY_OVERRIDE_RESOURCES": '{"GPU": 1}'}
         | {"OF_THIS_RUN": str(folder)},
         preexec_fn=heed_interrupts,

@@ -32,20 +32,15 @@ class Stage:
 STAGES = (
     Stage(
         name="as it is",
-        what="by the first customer",
-        run="smol_chain",
-        files={"tau2": "smol_chain/as_it_is_tau2.json"},
-        in_short="as it is",
-    ),
-    Stage(
-        name="as it is, customer 98191b6a351d",
-        what="of τ² its 40 test tasks alone",
+        what="by today's customer; by the two before it the same",
         run="agents",
         files={
+            "tau2": "agents/smol_as_it_is.tau2_base.json",
             "tau2 test": "agents/smol_as_it_is.tau2.json",
             "v1": "agents/smol_as_it_is.v1.json",
             "test2": "agents/smol_as_it_is.generated.json",
         },
+        in_short="as it is",
     ),
     Stage(
         name="1st run",

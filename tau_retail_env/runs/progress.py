@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ SHOWN: Mapping[str, str] = {
     "critic/entropy/mean": "entropy {:.3f} nats",
 }
 """What a step's line shows of its row."""
+UNSCORED = re.compile(r"env/[^/]+/unscorable")
+"""Metrics of ROLL's runs, by tag: the share of training episodes that could not be scored."""
 MINUTE_S, HOUR_S = 60, 3600
 
 
@@ -70,13 +74,22 @@ def step_line(name: str, row: Mapping[str, Any], *, left_s: float | None = None)
         row: its metrics.
         left_s: seconds that the rest of the run will take, None where nothing is known of it.
     """
-    shown = [words.format(row[key]) for key, words in SHOWN.items() if row.get(key) is not None]
+    found = {key: row[key] for key in SHOWN if row.get(key) is not None and not math.isnan(row[key])}
+    shown = [*_unscored(row), *(SHOWN[key].format(value) for key, value in found.items())]
     seconds = {part: row.get(f"time/step_{part}") or 0.0 for part in ("rollout", "train", "val")}
     if total := row.get("time/step_total"):
         verbs = {"rollout": "playing", "train": "learning", "val": "validation"}
         parts = ", ".join(f"{verbs[part]} {value:.0f}" for part, value in seconds.items() if value >= 1.0)
         shown.append(f"{total:.0f} s" + (f" ({parts})" if parts else ""))
     return f"{name}: {', '.join(shown)}{_left(left_s)}"
+
+
+def _unscored(row: Mapping[str, Any]) -> Iterator[str]:
+    """Which share of the episodes taught nothing because their customer failed."""
+    shares = [share for key, share in row.items() if UNSCORED.fullmatch(key)]
+    if shares and max(shares) > 0:
+        whose = "of the episodes" if len(shares) == 1 else "of a tag's episodes at most"
+        yield f"{max(shares):.0%} {whose} not scored"
 
 
 def validation_line(step: int, success: Mapping[str, Any], seconds: float, *, left_s: float | None = None) -> str:

@@ -33,6 +33,14 @@ def test_a_steps_line_tells_what_it_came_to_and_what_is_left():
     )
 
 
+def test_a_steps_line_tells_how_much_could_not_be_scored_and_no_figure_of_nothing():
+    row = {"critic/entropy/mean": float("nan"), "env/a/unscorable": 0.992, "env/a/turns": 1.0, "time/step_total": 2.0}
+    assert step_line("step 1", row) == "step 1: 99% of the episodes not scored, 2 s"
+    both = row | {"env/b/unscorable": 0.0}
+    assert step_line("step 1", both) == "step 1: 99% of a tag's episodes at most not scored, 2 s"
+    assert "scored" not in step_line("step 1", {"env/a/unscorable": 0.0, "time/step_total": 2.0})
+
+
 def test_a_validations_line_tells_the_interval_and_what_could_not_be_scored():
     success = {"success": 0.349, "interval": [0.285, 0.419], "episodes": 190, "asked": 192, "unscorable": 2}
     assert validation_line(0, success, 29.7) == (

@@ -77,7 +77,7 @@ def memory(config: RollValues, shape: Shape) -> Memory:
         shape: the actor's and the critic's model.
     """
     learners = [role for role in ("actor_train", "critic") if role in config.roles]
-    own = {role: _learning(config, role, shape, config.data_parallel(role)) / GIB for role in learners}
+    own: dict[str, float] = {role: _learning(config, role, shape) / GIB for role in learners}
     if config.has_reference:
         still = STILL * shape.parameters / config.data_parallel("reference") / GIB
         own["reference"] = still if still <= KEPT_GIB else 0.0
@@ -103,7 +103,8 @@ def _on_card(config: RollValues, own: dict[str, float], card: int) -> tuple[floa
     return sum(own[role] for role in there) + contexts, contexts
 
 
-def _learning(config: RollValues, role: str, shape: Shape, cards: int) -> float:
+def _learning(config: RollValues, role: str, shape: Shape) -> float:
+    cards = config.data_parallel(role)
     tokens = max(config(f"{role}.max_tokens_per_microbatch_in_train") or 0, config("sequence_length"))
     kept = shape.saved_bytes
     if not config(f"{role}.model_args.disable_gradient_checkpointing"):

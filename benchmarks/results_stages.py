@@ -32,7 +32,7 @@ class Stage:
 STAGES = (
     Stage(
         name="as it is",
-        what="by today's customer; by the two before it the same",
+        what="by today's customer; by the first run's the same",
         run="agents",
         files={
             "tau2": "agents/smol_as_it_is.tau2_base.json",
@@ -364,6 +364,7 @@ BEFORE: Mapping[str, tuple[str, str]] = {
     ),
     "roll_gain": ("roll_shorter, by its success in training; seeds 1 to 3 named before", ""),
     "roll_third_seed": ("roll_gain's seeds 1 and 2; this one was named before them", ""),
+    "roll_two_gpus": ("random weights, to see that it runs; resumed, two validations more", ""),
     "grpo_arms": (
         "six arms; one again and one more that equals it are told",
         "validations of eight arms, five each, `test` 192 × 1",

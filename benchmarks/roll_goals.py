@@ -132,17 +132,18 @@ def starts() -> Iterator[Row]:
         "95 s",
         "60 s",
         f"{alone} s, two engines, [roll_third_seed](runs/roll_third_seed/README.md#the-start); {min(both)} and "
-        f"{max(both)} s, two runs at once, four engines each, [roll_gain](runs/roll_gain/README.md); later, without "
-        f"`torch.compile` and beside other programs, {beside} s, [roll_two_gpus](runs/roll_two_gpus/README.md#starts)",
-        95 / beside,
-        beside <= 60,
+        f"{max(both)} s, two runs at once, four engines each, [roll_gain](runs/roll_gain/README.md); later, beside "
+        f"other programs and without `torch.compile`, as not shipped, {beside} s, "
+        "[roll_two_gpus](runs/roll_two_gpus/README.md#starts)",
+        95 / alone,
+        alone <= 60,
     )
     yield Row(
         "the same, four H200s",
         "215 s",
         "90 s",
         f"{four} s, beside an evaluation's start, [roll_four_gpus](runs/roll_four_gpus/README.md); roles are made at "
-        f"once since: not measured on four; on two, with 0.5 B, {two} s, "
+        f"once since: not measured on four; on two, with 0.5 B and beside another program, {two} s, "
         "[roll_two_gpus](runs/roll_two_gpus/README.md#starts)",
         215 / four,
         four <= 90,

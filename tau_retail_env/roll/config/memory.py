@@ -78,8 +78,10 @@ def memory(config: RollValues, shape: Shape) -> Memory:
         config: the configuration.
         shape: the actor's and the critic's model.
     """
-    learners = [role for role in ("actor_train", "critic") if role in config.roles]
-    own = {role: _learning(config, role, shape, config.data_parallel(role)) / GIB for role in learners}
+    learners: list[str] = [role for role in ("actor_train", "critic") if role in config.roles]
+    own: dict[str, float] = {
+        role: _learning(config, role, shape, config.data_parallel(role)) / GIB for role in learners
+    }
     if config.has_reference:
         still = STILL * shape.parameters / config.data_parallel("reference") / GIB
         own["reference"] = still if still <= KEPT_GIB else 0.0

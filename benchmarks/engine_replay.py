@@ -74,7 +74,11 @@ def main() -> None:
     if not steps:
         refuse(f"{options.run} has no step with trajectories and without a validation beside it")
     manager = config["train_env_manager"]
+    if options.of < 1:
+        refuse(f"--of: found {options.of}, expected 1 or more GPUs")
     clients = options.clients or manager["num_env_groups"] * manager["group_size"] // options.of
+    if clients < 1:
+        refuse(f"no client is left: give --clients, or a lower --of than {options.of}")
     print(f"steps {steps}: each has its rollout for itself; {clients} clients")
     shares = [recorded[step][:: options.of] for step in steps]
     found = asyncio.run(_replay(config, shares, clients))

@@ -32,6 +32,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.roll_learning import SHAPES, make_batch, make_worker
+from benchmarks.run_files import refuse
 
 LEARNERS = {"actor": False, "critic": True}
 """And whether they compute values."""
@@ -48,6 +49,7 @@ def main() -> None:
     if options.folder:
         learn(options)
         return
+    check(options)
     with tempfile.TemporaryDirectory() as folder:
         found = compare(options, Path(folder))
     print(
@@ -60,6 +62,25 @@ def main() -> None:
             print(f"{learner}, {side}: {told}")
     if options.json:
         Path(options.json).write_text(json.dumps({"options": vars(options), "distances": found}, indent=1) + "\n")
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse numbers of GPUs and rows that cannot be.
+
+    Args:
+        options: those of the command line.
+
+    Raises:
+        SystemExit: with one line.
+    """
+    import torch
+
+    if options.ranks < 2:
+        refuse(f"--ranks: found {options.ranks}, expected 2 or more, which are compared with one")
+    if options.rows < 1 or options.rows % options.ranks:
+        refuse(f"--rows: found {options.rows}, expected a multiple of the {options.ranks} ranks, which share them")
+    if torch.cuda.is_available() and (there := torch.cuda.device_count()) < options.ranks:
+        refuse(f"--ranks: found {options.ranks}, but {there} GPUs are visible here")
 
 
 def compare(options: argparse.Namespace, folder: Path) -> dict[str, dict[str, dict[str, float]]]:

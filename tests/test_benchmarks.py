@@ -183,6 +183,32 @@ def test_a_damaged_or_empty_file_of_a_run_is_told_in_one_line(monkeypatch, capsy
         assert Path(name).name in said
 
 
+@pytest.mark.parametrize(
+    ("script", "words", "said"),
+    [
+        ("engine_replay", "{run} --of 0", "--of: found 0, expected 1 or more"),
+        ("engine_replay", "{run} --of 3", "a lower --of than 3"),
+        ("engine_replay", "{run} --clients -1", "no client is left"),
+        ("roll_ranks", "--ranks 0", "--ranks: found 0, expected 2 or more"),
+        ("roll_ranks", "--ranks 3 --rows 32", "a multiple of the 3 ranks"),
+        ("roll_ranks", "--rows 0", "--rows: found 0"),
+        ("roll_ranks", "--ranks 4 --rows 4", "--ranks: found 4, but 2 GPUs are visible"),
+    ],
+)
+def test_numbers_of_gpus_that_cannot_be_are_told_in_one_line(monkeypatch, capsys, tmp_path, script, words, said):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    manager = "train_env_manager: {num_env_groups: 2, group_size: 1}"
+    file = run_folder(tmp_path) / "config.yaml"
+    file.write_text(file.read_text().replace("train_env_manager: {}", manager))
+    monkeypatch.setattr(sys, "argv", [script, *words.format(run=tmp_path).split()])
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(f"benchmarks.{script}").main()
+    printed = capsys.readouterr()
+    assert ended.value.code == 2 and said in printed.err and printed.err.count("\n") == 1 and printed.out == ""
+
+
 METRICS = {
     "arms": "env/retail_train/success",
     "draw_curves": "val/env/retail_test/success",

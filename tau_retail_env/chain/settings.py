@@ -115,9 +115,12 @@ def _of_stages(values: Mapping[str, Any]) -> dict[str, str]:
     """
     named = {name: stage.get("config") for name, stage in _block(values.get("stages")).items() if _block(stage)}
     having: dict[str, list[str]] = {}
+    folder = values.get("config_folder")
+    if not isinstance(folder, str | None):  # the check of the keys says so
+        return {}
     for name, config in named.items():
         with suppress(InvalidValueError):  # the check of the stage says what is wrong
-            for key in compose(str(config), folder=values.get("config_folder")):
+            for key in compose(str(config), folder=folder):
                 having.setdefault(key, []).append(str(name))
     return {key: _handed_on(key, values.get(key), stages, named) for key, stages in having.items()}
 

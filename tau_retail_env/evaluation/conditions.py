@@ -56,7 +56,7 @@ def _of_one(settings: EvalSettings) -> dict[str, Any]:
         "user_model": customer.get("model"),
         "user": customer.get("settings") or {},
         USER_CODE: settings.customer_digest,
-        "nl_judge": judge.get("strategy", "rules"),
+        "nl_judge": judge.get("strategy") or "rules",
         "nl_judge_model": judge.get("model"),
         "nl_judge_config": judge.get("settings") or {},
         "max_turns": settings.max_turns,

@@ -58,7 +58,7 @@ def renumbered(values: Mapping[str, Any], named: str) -> dict[str, Any]:
     roles = {role: parse_devices((values.get(role) or {}).get("device_mapping")) for role in ROLES}
     used = sorted({device for devices in roles.values() for device in devices})
     words = [word.strip() for word in named.split(",")]
-    if not all(word.isdigit() for word in words):
+    if not all(word.isascii() and word.isdigit() for word in words):
         if used == [0]:
             return dict(values)
         raise InvalidValueError(

@@ -95,7 +95,7 @@ class RayAhead:
             return None
         is_told, _, _ = select.select([self._process.stdout], [], [], BEGIN_LIMIT_S)
         told = self._process.stdout.readline().strip() if is_told else ""
-        self._is_up = bool(ADDRESS.fullmatch(told))
+        self._is_up = bool(ADDRESS.fullmatch(told)) and self._process.poll() is None
         if not self._is_up:
             self.end()
         return told if self._is_up else None

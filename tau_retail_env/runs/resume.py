@@ -102,7 +102,8 @@ def check_same_run(
     if different:
         raise InvalidValueError(
             f"{run} is another run: its configuration differs in {', '.join(different)}. "
-            "Give the same keys to resume it, or leave out resume to start a new run"
+            f"resume={run} without --config-name goes on with its own; or give the same keys, or leave out resume to "
+            "start a new run"
         )
 
 

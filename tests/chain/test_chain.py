@@ -62,6 +62,14 @@ def test_a_stage_that_is_no_block_does_not_hide_what_else_is_wrong():
         read_chain(values)
 
 
+def test_a_folder_of_configurations_that_is_no_text_does_not_hide_what_else_is_wrong():
+    values = compose("tau_retail_smol_pipeline", overrides=["config_folder=[3]", "max_steps=1"])
+    with pytest.raises(
+        InvalidValueError, match=r"config_folder: found \[3\], expected a text(.|\n)*max_steps: unknown"
+    ):
+        read_chain(values)
+
+
 def test_what_the_recorded_ppo_had_besides_is_a_key_of_its_stage():
     config = read_chain(compose("tau_retail_smol_pipeline", overrides=["stages.ppo.set.reward.partial=0.3"]))
     planned = {one.name: one for one in plan(config, lambda values: chosen_training(values, is_printed=True))}

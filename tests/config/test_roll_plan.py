@@ -167,8 +167,21 @@ def test_groups_without_a_signal_are_left_out_in_whole_updates():
 
 def test_what_does_not_fit_names_the_roles_that_learn():
     ppo, grpo = ("\n".join(plan(compose(name))) for name in ("tau_retail_config", "tau_retail_grpo"))
-    assert "of actor_train and critic lower max_tokens_per_microbatch_in_train" in ppo
+    assert "of actor_train and critic lower max_tokens_per_microbatch_in_train and sequence_length or set" in ppo
     assert "of actor_train lower max_tokens_per_microbatch_in_train" in grpo and "critic" not in grpo
+
+
+def test_what_does_not_fit_names_the_keys_that_make_micro_batches_smaller():
+    """A longest episode is a micro-batch of its own, however low the limit of micro-batches is."""
+
+    def remedy(*overrides):
+        lines = plan(compose("tau_retail_1gpu", overrides=overrides))
+        return next(line for line in lines if "24 GB: no" in line)
+
+    assert "critic lower sequence_length or set" in remedy("sequence_length=65536")
+    assert "critic lower max_tokens_per_microbatch_in_train or set" in remedy(*MICROBATCHES)
+    both = "critic lower max_tokens_per_microbatch_in_train and sequence_length or set"
+    assert both in remedy() and both in remedy(MICROBATCHES[0], "sequence_length=20000")
 
 
 def test_messages_with_room_for_reasons_are_of_a_model_that_reasons():

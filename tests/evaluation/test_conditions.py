@@ -45,6 +45,7 @@ def oracle(folder, **said):
         ({}, {"customer": ASKED}, {"user_strategy": ("scripted", "openai"), "user_model": (None, "NAME")}),
         ({"customer_digest": "x"}, {"customer_digest": "y"}, {USER_CODE: ("x", "y")}),
         ({}, {"judge": ASKED}, {"nl_judge": ("rules", "openai"), "nl_judge_model": (None, "NAME")}),
+        ({}, {"judge": {"strategy": None, "model": None, "settings": None}}, {}),
         ({}, {"trials": 8, "seed": 7, "package_version": "0"}, {}),
     ],
 )

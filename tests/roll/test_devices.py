@@ -52,7 +52,10 @@ def test_learning_and_playing_keep_their_own_gpus():
     assert moved["actor_infer"]["device_mapping"] == [6, 7]
 
 
-@pytest.mark.parametrize(("named", "words"), [("0,2", "without a gap"), ("GPU-8c1f,GPU-77aa", "expected numbers")])
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [("0,2", "without a gap"), ("GPU-8c1f,GPU-77aa", "expected numbers"), ("²,³", "expected numbers")],
+)
 def test_gpus_that_roll_cannot_be_given_are_refused(named, words):
     with pytest.raises(InvalidValueError, match=words):
         renumbered(compose("tau_retail_1gpu", overrides=["num_gpus_per_node=2"]), named)

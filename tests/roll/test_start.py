@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -834,6 +835,20 @@ def test_a_refused_run_leaves_nothing_of_the_ray_that_was_begun_beside_the_looks
     assert not list(tmp_path.iterdir())
     held = [path for path in Path("/proc").glob("[0-9]*/environ") if str(tmp_path) in text_of(path)]
     assert not held
+
+
+def test_a_ray_that_was_begun_ahead_and_died_since_is_none():
+    """The run starts its own at once; it tried for more than a minute to reach one that is not there."""
+    pytest.importorskip("ray")
+    from tau_retail_env.roll.ray_cluster import ray_ahead
+
+    with ray_ahead() as ahead:
+        ahead.begin({})
+        process: Any = ahead._process
+        assert select.select([process.stdout], [], [], 60)[0]  # its address is told
+        process.kill()
+        process.wait()
+        assert ahead.address() is None
 
 
 def test_a_ray_that_was_begun_ahead_ends_when_the_run_is_killed(tmp_path):

@@ -44,6 +44,8 @@ class Memory:
     """Which share of a card the engine is given."""
     learners: tuple[str, ...]
     """The roles that learn."""
+    sized_by: tuple[str, ...]
+    """The keys that say how large their micro-batches are; one longest episode is always one."""
 
     def problems(self, card_gib: float, *, forgiven_gib: float = 0.0) -> Iterator[str]:
         """What does not fit on a card.
@@ -55,7 +57,7 @@ class Memory:
         if self.learning > card_gib + forgiven_gib:
             yield (
                 f"learning takes about {self.learning:.0f} GiB of a card, which has {card_gib:.0f}: of "
-                f"{' and '.join(self.learners)} lower max_tokens_per_microbatch_in_train or set "
+                f"{' and '.join(self.learners)} lower {' and '.join(self.sized_by)} or set "
                 "model_args.disable_gradient_checkpointing: false, use more GPUs, or a smaller model"
             )
         given = self.share * card_gib
@@ -76,7 +78,7 @@ def memory(config: RollValues, shape: Shape) -> Memory:
         config: the configuration.
         shape: the actor's and the critic's model.
     """
-    learners = [role for role in ("actor_train", "critic") if role in config.roles]
+    learners: list[str] = [role for role in ("actor_train", "critic") if role in config.roles]
     own: dict[str, float] = {role: _learning(config, role, shape) / GIB for role in learners}
     if config.has_reference:
         still = STILL * shape.parameters / config.data_parallel("reference") / GIB
@@ -93,6 +95,7 @@ def memory(config: RollValues, shape: Shape) -> Memory:
         playing=engines * engine / GIB,
         share=float(config.values.get("infer_gpu_memory", INFER_GPU_MEMORY)),
         learners=tuple(learners),
+        sized_by=tuple(dict.fromkeys(key for role in learners for key in _sized_by(config, role))),
     )
 
 
@@ -103,9 +106,20 @@ def _on_card(config: RollValues, own: dict[str, float], card: int) -> tuple[floa
     return sum(own[role] for role in there) + contexts, contexts
 
 
+def _sizes(config: RollValues, role: str) -> dict[str, int]:
+    """Tokens of a learner's largest micro-batch, by the keys that say them: the larger one holds."""
+    key = "max_tokens_per_microbatch_in_train"
+    return {key: config(f"{role}.{key}") or 0, "sequence_length": config("sequence_length")}
+
+
+def _sized_by(config: RollValues, role: str) -> list[str]:
+    sizes = _sizes(config, role)
+    return [key for key, tokens in sizes.items() if tokens == max(sizes.values())]
+
+
 def _learning(config: RollValues, role: str, shape: Shape) -> float:
     cards = config.data_parallel(role)
-    tokens = max(config(f"{role}.max_tokens_per_microbatch_in_train") or 0, config("sequence_length"))
+    tokens = max(_sizes(config, role).values())
     kept = shape.saved_bytes
     if not config(f"{role}.model_args.disable_gradient_checkpointing"):
         kept = 2 * shape.layers * shape.hidden + shape.saved_bytes // shape.layers

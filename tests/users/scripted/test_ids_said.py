@@ -156,6 +156,11 @@ def test_an_order_that_the_text_only_describes_is_described(tau2: dict[str, Task
     assert "cancel the grill" in wish
 
 
+def test_an_agent_that_only_asks_for_the_order_is_left_after_six_answers(tau2: dict[str, Task]) -> None:
+    for task in tau2.values():
+        assert len(talk(task, *["Which order is it? Please give me the order id."] * 20)) == 6, task.id
+
+
 @pytest.mark.parametrize(
     ("task", "texts", "named"),
     [

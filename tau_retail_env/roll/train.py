@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from tau_retail_env.config import to_yaml
 from tau_retail_env.config.environments import message_limits
-from tau_retail_env.errors import TauRetailError
+from tau_retail_env.errors import InvalidValueError, TauRetailError
 from tau_retail_env.models.shipped import checkpoint
 from tau_retail_env.roll import tracking
 from tau_retail_env.roll.config.check import RollConfig, fit_groups
@@ -87,7 +88,9 @@ def _train_in(
     say.open(folder.log)
     from tau_retail_env.models.checks import cut_messages  # late: preflight has imported transformers beside its work
 
-    cut = cut_messages(checkpoint(config.pretrain), message_limits(values))
+    cut: list[str] = []
+    with suppress(InvalidValueError):  # a model that is not here yet: ROLL fetches it, from another hub perhaps
+        cut = cut_messages(checkpoint(config.pretrain), message_limits(values))
     to_do = (*planned(roll_config, config.stop_after_worse), *unjudged(roll_config), *cut)
     for line in (*notes, f"writing to {folder.path}", *to_do):
         say(f"[tau-retail] {line}")

@@ -13,6 +13,7 @@ from tau_retail_env import TauRetailEnv
 from tau_retail_env.agents.oracle import OracleAgent
 from tau_retail_env.episodes.plan import EpisodeRequest
 from tau_retail_env.episodes.player import play_episode
+from tau_retail_env.errors import MissingDependencyError
 from tau_retail_env.messages import AgentMessage
 from tau_retail_env.sources import load_tasks
 from tau_retail_env.sources.tau2.tasks import shop_database
@@ -50,7 +51,10 @@ QUESTIONS: Sequence[Sequence[str]] = (
 
 def tasks_of(name: str) -> list[Task]:
     source, split, version = SETS[name]
-    return load_tasks(source, split, task_version=version)[: GENERATED if source == "generated" else None]
+    try:
+        return load_tasks(source, split, task_version=version)[: GENERATED if source == "generated" else None]
+    except MissingDependencyError as error:
+        pytest.skip(str(error))
 
 
 def proposals(user: Mapping[str, Any], shop: Mapping[str, Any]) -> Iterator[str]:
